@@ -1,0 +1,243 @@
+//! What a buyer may ask for. Reading these types from outside checks every rule that needs no stored data.
+
+use serde::{Deserialize, Serialize};
+use shared::{
+    ids::ProductId,
+    money::Money,
+    validation::{Violation, readable_text},
+};
+
+/// The most different products in one order: one transaction of DynamoDB takes the stock of all of them.
+pub const MAX_LINES: usize = 40;
+/// The most pieces of one product.
+pub const MAX_QUANTITY: u32 = 999;
+
+/// What a buyer wants. Prices are absent on purpose: the catalogue decides them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Basket {
+    items: Items,
+    /// What the buyer thinks it costs. Only compared, never charged.
+    #[serde(default)]
+    pub expected_total: Option<Money>,
+    /// What to charge as soon as the stock is held.
+    #[serde(default)]
+    pub payment_method: Option<PaymentMethod>,
+    /// Where it goes.
+    #[serde(default)]
+    pub shipping_address: Option<Address>,
+}
+
+impl Basket {
+    /// The lines, one for each product and sorted by it: where it first stood in the request, what, and how many.
+    pub fn lines(&self) -> impl Iterator<Item = (usize, ProductId, u32)> {
+        self.items.merged().into_iter()
+    }
+
+    /// The products.
+    pub fn products(&self) -> Vec<ProductId> {
+        self.lines().map(|(_, product, _)| product).collect()
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<RequestedItem>", into = "Vec<RequestedItem>")]
+struct Items(Vec<RequestedItem>);
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RequestedItem {
+    product_id: ProductId,
+    quantity: Quantity,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "u32", into = "u32")]
+struct Quantity(u32);
+
+impl Items {
+    fn merged(&self) -> Vec<(usize, ProductId, u32)> {
+        let mut lines: Vec<(usize, ProductId, u32)> = Vec::new();
+        for (position, item) in self.0.iter().enumerate() {
+            match lines.iter_mut().find(|line| line.1 == item.product_id) {
+                Some(line) => line.2 += item.quantity.0,
+                None => lines.push((position, item.product_id, item.quantity.0)),
+            }
+        }
+        lines.sort_by_key(|line| line.1);
+        lines
+    }
+}
+
+impl TryFrom<Vec<RequestedItem>> for Items {
+    type Error = Violation;
+
+    fn try_from(items: Vec<RequestedItem>) -> Result<Self, Violation> {
+        if !(1..=MAX_LINES).contains(&items.len()) {
+            return Err(Violation::out_of_range(format!("An order has 1 to {MAX_LINES} items.")));
+        }
+        let items = Self(items);
+        if items.merged().iter().any(|line| line.2 > MAX_QUANTITY) {
+            return Err(Violation::out_of_range(format!("An order has at most {MAX_QUANTITY} of one product, all its lines together.")));
+        }
+        Ok(items)
+    }
+}
+
+impl From<Items> for Vec<RequestedItem> {
+    fn from(items: Items) -> Self {
+        items.0
+    }
+}
+
+impl TryFrom<u32> for Quantity {
+    type Error = Violation;
+
+    fn try_from(quantity: u32) -> Result<Self, Violation> {
+        let within = (1..=MAX_QUANTITY).contains(&quantity);
+        within
+            .then_some(Self(quantity))
+            .ok_or_else(|| Violation::out_of_range(format!("A quantity is a whole number from 1 to {MAX_QUANTITY}.")))
+    }
+}
+
+impl From<Quantity> for u32 {
+    fn from(quantity: Quantity) -> Self {
+        quantity.0
+    }
+}
+
+/// What to charge: a token of the payment provider, never a card number.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PaymentMethod {
+    /// The kind of method.
+    pub r#type: MethodType,
+    /// The provider's token.
+    pub token: Token,
+}
+
+/// The kinds of payment method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MethodType {
+    /// A card.
+    Card,
+}
+
+/// A provider's token: 1 to 255 visible ASCII characters.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Token(String);
+
+impl TryFrom<String> for Token {
+    type Error = Violation;
+
+    fn try_from(text: String) -> Result<Self, Violation> {
+        let fits = (1..=255).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+        fits.then_some(Self(text)).ok_or_else(|| Violation::new("invalid_token", "A token is 1 to 255 visible ASCII characters."))
+    }
+}
+
+impl From<Token> for String {
+    fn from(token: Token) -> Self {
+        token.0
+    }
+}
+
+/// Where an order goes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Address {
+    /// Who takes it.
+    pub name: AddressLine,
+    /// Street and number.
+    pub line1: AddressLine,
+    /// Anything more.
+    #[serde(default)]
+    pub line2: Option<AddressLine>,
+    /// The town.
+    pub city: AddressLine,
+    /// State or province, where the country has them.
+    #[serde(default)]
+    pub region: Option<AddressLine>,
+    /// The postal code.
+    pub postal_code: AddressLine,
+    /// ISO 3166-1 alpha-2, such as `DE`.
+    pub country: CountryCode,
+}
+
+/// One line of an address: up to 100 characters.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct AddressLine(String);
+
+impl TryFrom<String> for AddressLine {
+    type Error = Violation;
+
+    fn try_from(text: String) -> Result<Self, Violation> {
+        readable_text(&text, 100, false).map(|()| Self(text))
+    }
+}
+
+impl From<AddressLine> for String {
+    fn from(line: AddressLine) -> Self {
+        line.0
+    }
+}
+
+/// Two upper-case letters.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct CountryCode(String);
+
+impl TryFrom<String> for CountryCode {
+    type Error = Violation;
+
+    fn try_from(text: String) -> Result<Self, Violation> {
+        let fits = text.len() == 2 && text.bytes().all(|b| b.is_ascii_uppercase());
+        fits.then_some(Self(text)).ok_or_else(|| Violation::new("invalid_country", "A country is two upper-case letters, such as DE."))
+    }
+}
+
+impl From<CountryCode> for String {
+    fn from(code: CountryCode) -> Self {
+        code.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    const SPOON: &str = "prd_0199c2a8-0000-7000-8000-00000000000a";
+    const FORK: &str = "prd_0199c2a8-0000-7000-8000-00000000000b";
+
+    fn read(items: Value) -> Result<Basket, String> {
+        serde_json::from_value(json!({ "items": items })).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn lines_of_one_product_are_merged_and_sorted() {
+        let basket = read(json!([
+            { "product_id": FORK, "quantity": 1 },
+            { "product_id": SPOON, "quantity": 2 },
+            { "product_id": FORK, "quantity": 3 },
+        ]));
+        let lines: Vec<_> =
+            basket.unwrap().lines().map(|(position, product, quantity)| (position, product.to_string(), quantity)).collect();
+        assert_eq!(lines, [(1, SPOON.to_owned(), 2), (0, FORK.to_owned(), 4)]);
+    }
+
+    #[test]
+    fn baskets_outside_the_limits_are_refused() {
+        let line = |quantity: i64| json!({ "product_id": SPOON, "quantity": quantity });
+        assert!(read(json!([line(999)])).is_ok());
+        for items in
+            [json!([]), json!(vec![line(1); 41]), json!([line(0)]), json!([line(1000)]), json!([line(-1)]), json!([line(500), line(500)])]
+        {
+            assert!(read(items.clone()).is_err(), "{items}");
+        }
+    }
+}

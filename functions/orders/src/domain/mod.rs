@@ -1,0 +1,389 @@
+//! The order: placed once, then moved on by events until it is settled. Pure: no AWS, HTTP, JSON or clock.
+//!
+//! - [`place`](Order::place): from a basket and the catalogue to an order.
+//! - [`saga`]: from an order and an event to the next order; what an order still owes to others.
+//! - [`basket`]: what a buyer may ask for.
+
+pub mod basket;
+pub mod saga;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use shared::{
+    clock::Timestamp,
+    ids::{OrderId, ProductId, UserId},
+    money::Money,
+    telemetry::Trace,
+};
+
+use self::basket::{Address, Basket, PaymentMethod};
+use crate::error::OrderError;
+
+/// How many payments may be tried for one order.
+pub const PAYMENT_TRIES: u32 = 5;
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// How long an order may stay unpaid.
+    pub pay_within: Duration,
+    /// When an unsettled order is looked at first; then after twice as long, and so on.
+    pub first_nudge: Duration,
+}
+
+/// An order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Order {
+    /// Its id, derived from the request that placed it.
+    pub order_id: OrderId,
+    /// The buyer's id, on its own because an index is built on it.
+    pub user_id: UserId,
+    /// Who bought, as they were called at the time: mails about the order go there.
+    pub buyer: Buyer,
+    /// What was bought, at the price of the time; sorted by product, one line for each.
+    pub lines: Vec<OrderLine>,
+    /// The number of pieces in all lines.
+    pub item_count: u32,
+    /// What it costs.
+    pub totals: Totals,
+    /// Where it goes.
+    pub shipping_address: Option<Address>,
+    /// What to charge as soon as the stock is held; none if the buyer pays by a request of its own.
+    pub payment_method: Option<PaymentMethod>,
+    /// What the public sees.
+    pub status: Status,
+    /// Where it is going.
+    pub goal: Goal,
+    /// Why it was abandoned.
+    pub reason: Option<String>,
+    /// How far the stock is.
+    pub stock: StockLeg,
+    /// How far the money is.
+    pub payment: PaymentLeg,
+    /// The payment that captured the money.
+    pub payment_id: Option<String>,
+    /// Minor units that were captured in all: only grows.
+    pub captured_total: i64,
+    /// Minor units that were given back in all: only grows.
+    pub refunded_total: i64,
+    /// The latest version of the reservation that was heard of.
+    pub stock_version: u64,
+    /// The latest version of the payment head that was heard of.
+    pub payment_version: u64,
+    /// How the goods travel.
+    pub shipment: Option<Shipment>,
+    /// Why an operator should look at this order.
+    pub needs_attention: Option<String>,
+    /// What happened, the oldest first.
+    pub history: Vec<HistoryEntry>,
+    /// How often what is owed was asked for: commands carry it, so that an answer can be told from an old one.
+    pub drive: u64,
+    /// How often it was asked for since something last moved.
+    pub nudges: u32,
+    /// When it is looked at next; none once it is settled.
+    pub check_at: Option<Timestamp>,
+    /// When it was placed.
+    pub created_at: Timestamp,
+    /// When something last changed that the buyer can see.
+    pub updated_at: Timestamp,
+    /// When it must be paid.
+    pub expires_at: Timestamp,
+    /// Grows with every write.
+    pub version: u64,
+    /// What tells the request that placed it from another with the same key.
+    pub fingerprint: String,
+    /// The trace that led to the latest change.
+    pub traceparent: Trace,
+}
+
+/// Who bought.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Buyer {
+    /// Their full name.
+    pub name: String,
+    /// Their e-mail address.
+    pub email: String,
+}
+
+/// So many of one product.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OrderLine {
+    /// The product.
+    pub product_id: ProductId,
+    /// Its article number at the time.
+    pub sku: String,
+    /// Its name at the time.
+    pub name: String,
+    /// Its price at the time.
+    pub unit_price: Money,
+    /// How many.
+    pub quantity: u32,
+    /// Price times quantity.
+    pub line_total: Money,
+}
+
+/// What an order costs.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Totals {
+    /// All lines.
+    pub items: Money,
+    /// Shipping: nothing today.
+    pub shipping: Money,
+    /// Tax: nothing today.
+    pub tax: Money,
+    /// What is charged.
+    pub total: Money,
+}
+
+/// How the goods travel.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Shipment {
+    /// Who carries them.
+    pub carrier: String,
+    /// The carrier's number.
+    pub tracking: String,
+}
+
+/// Something that happened to an order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HistoryEntry {
+    /// When.
+    pub at: Timestamp,
+    /// What: `placed`, `stock_reserved`, `payment_declined`, …
+    pub event: String,
+    /// The status afterwards.
+    pub status: Status,
+    /// Why, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// What the public sees of an order. It only moves forward, and a final one never changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Placed; stock and payment are on their way.
+    Pending,
+    /// Paid, and the stock is held.
+    Confirmed,
+    /// On its way to the buyer.
+    Shipped,
+    /// With the buyer.
+    Delivered,
+    /// Given up by the buyer, or not paid in time. Nothing was charged in the end.
+    Cancelled,
+    /// It could not be done. Nothing was charged in the end.
+    Failed,
+    /// Written by a later release.
+    #[serde(untagged)]
+    Unknown(String),
+}
+
+impl Status {
+    /// The status with this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Pending, Self::Confirmed, Self::Shipped, Self::Delivered, Self::Cancelled, Self::Failed]
+            .into_iter()
+            .find(|status| status.name() == name)
+    }
+
+    /// The name as the public knows it.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Pending => "pending",
+            Self::Confirmed => "confirmed",
+            Self::Shipped => "shipped",
+            Self::Delivered => "delivered",
+            Self::Cancelled => "cancelled",
+            Self::Failed => "failed",
+            Self::Unknown(name) => name,
+        }
+    }
+}
+
+/// Where an order is going. Once it is to be abandoned, it never goes back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Goal {
+    /// To the buyer.
+    Fulfil,
+    /// To `cancelled`, once stock and money are where they were.
+    Cancel,
+    /// To `failed`, once stock and money are where they were.
+    Fail,
+    /// Written by a later release.
+    #[serde(untagged)]
+    Unknown(String),
+}
+
+/// How far the stock of an order is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StockLeg {
+    /// Inventory was asked to hold it.
+    Asked,
+    /// It is held.
+    Held,
+    /// Inventory was asked to take it out of the books.
+    Committing,
+    /// It is out of the books.
+    Committed,
+    /// There is not enough.
+    Rejected,
+    /// Inventory was asked to give it back.
+    Releasing,
+    /// It was given back.
+    Released,
+    /// Written by a later release.
+    #[serde(untagged)]
+    Unknown(String),
+}
+
+/// How far the payment of an order is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PaymentLeg {
+    /// Not asked for yet.
+    None,
+    /// It can be paid.
+    Open,
+    /// An attempt is under way.
+    Processing,
+    /// An attempt went out and its outcome is not known.
+    Unknown,
+    /// The money was captured.
+    Paid,
+    /// Payments was asked to let nothing more happen.
+    Closing,
+    /// Nothing was captured, and nothing will be.
+    Closed,
+    /// Payments was asked to give the money back.
+    Refunding,
+    /// All of it was given back.
+    Refunded,
+    /// Written by a later release.
+    #[serde(untagged)]
+    Unreadable(String),
+}
+
+/// A product as orders knows it: a copy of what the catalogue last said.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Product {
+    /// The product.
+    pub product_id: ProductId,
+    /// Its article number.
+    pub sku: String,
+    /// Its name.
+    pub name: String,
+    /// Its price.
+    pub price: Money,
+    /// Whether it can be bought.
+    pub active: bool,
+    /// The catalogue's version of it.
+    pub version: u64,
+}
+
+/// Who places an order, and by which request.
+#[derive(Clone, Debug)]
+pub struct Placement {
+    /// The order's id.
+    pub order_id: OrderId,
+    /// The buyer's id.
+    pub user_id: UserId,
+    /// The buyer as they are called now.
+    pub buyer: Buyer,
+    /// What tells this request from another with the same key.
+    pub fingerprint: String,
+    /// The request's trace.
+    pub trace: Trace,
+}
+
+impl Order {
+    /// Places an order for what is in the basket, at the catalogue's prices.
+    ///
+    /// # Errors
+    /// When a product is unknown, the currencies differ, the sum is too large, or it is not what the buyer expected.
+    pub fn place(placement: Placement, basket: Basket, products: &[Product], now: Timestamp, timing: Timing) -> Result<Self, OrderError> {
+        let lines = basket.lines().map(|(position, product_id, quantity)| {
+            let product = products.iter().find(|product| product.product_id == product_id && product.active);
+            let product = product.ok_or(OrderError::UnknownProduct { position })?;
+            let line_total = product.price.checked_mul(quantity).ok_or(OrderError::AmountTooLarge)?;
+            let (sku, name, unit_price) = (product.sku.clone(), product.name.clone(), product.price);
+            Ok(OrderLine { product_id, sku, name, unit_price, quantity, line_total })
+        });
+        let lines = lines.collect::<Result<Vec<_>, OrderError>>()?;
+        let totals = Totals::of(&lines)?;
+        if basket.expected_total.is_some_and(|expected| expected != totals.total) {
+            return Err(OrderError::PriceChanged { total: totals.total });
+        }
+        let expires_at = now.plus(timing.pay_within);
+        let placed = HistoryEntry { at: now, event: "placed".to_owned(), status: Status::Pending, detail: None };
+        Ok(Self {
+            order_id: placement.order_id,
+            user_id: placement.user_id,
+            buyer: placement.buyer,
+            item_count: lines.iter().map(|line| line.quantity).sum(),
+            lines,
+            totals,
+            shipping_address: basket.shipping_address,
+            payment_method: basket.payment_method,
+            status: Status::Pending,
+            goal: Goal::Fulfil,
+            reason: None,
+            stock: StockLeg::Asked,
+            payment: PaymentLeg::None,
+            payment_id: None,
+            captured_total: 0,
+            refunded_total: 0,
+            stock_version: 0,
+            payment_version: 0,
+            shipment: None,
+            needs_attention: None,
+            history: vec![placed],
+            drive: 0,
+            nudges: 0,
+            check_at: Some(now.plus(timing.first_nudge).min(expires_at)),
+            created_at: now,
+            updated_at: now,
+            expires_at,
+            version: 1,
+            fingerprint: placement.fingerprint,
+            traceparent: placement.trace,
+        })
+    }
+
+    /// The order as it was when it was placed: what a repeated request is answered with, whatever has happened since.
+    pub fn as_placed(&self) -> Self {
+        Self {
+            status: Status::Pending,
+            goal: Goal::Fulfil,
+            reason: None,
+            stock: StockLeg::Asked,
+            payment: PaymentLeg::None,
+            payment_id: None,
+            captured_total: 0,
+            refunded_total: 0,
+            shipment: None,
+            needs_attention: None,
+            history: self.history.iter().take(1).cloned().collect(),
+            updated_at: self.created_at,
+            version: 1,
+            ..self.clone()
+        }
+    }
+}
+
+impl Totals {
+    fn of(lines: &[OrderLine]) -> Result<Self, OrderError> {
+        let currency = lines.first().map(|line| line.unit_price.currency).ok_or(OrderError::EmptyBasket)?;
+        if lines.iter().any(|line| line.unit_price.currency != currency) {
+            return Err(OrderError::CurrencyMismatch);
+        }
+        let nothing = Money::new(0, currency);
+        let items = lines.iter().try_fold(nothing, |sum, line| sum.checked_add(line.line_total)).ok_or(OrderError::AmountTooLarge)?;
+        Ok(Self { items, shipping: nothing, tax: nothing, total: items })
+    }
+}

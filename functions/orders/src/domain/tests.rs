@@ -1,0 +1,359 @@
+//! The state machine, taken through everything: each state x event, each event twice, each pair in both orders, and from each reachable
+//! state to settlement.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    io::Write,
+    time::Duration,
+};
+
+use serde_json::json;
+use shared::{clock::Timestamp, ids, ids::Ids, telemetry::Trace};
+
+use super::{
+    basket::Basket,
+    saga::{Event, Owed, PaymentFact, Rejection, StockFact, owed},
+    *,
+};
+
+const TIMING: Timing = Timing { pay_within: Duration::from_secs(1800), first_nudge: Duration::from_secs(60) };
+const START: Timestamp = Timestamp::from_milliseconds(1_700_000_000_000);
+const TOTAL: i64 = 5998;
+
+fn product() -> Product {
+    let price = serde_json::from_value(json!({ "amount": 2999, "currency": "USD" })).unwrap();
+    Product { product_id: ids::derive(&["spoon"]), sku: "SPOON".to_owned(), name: "Spoon".to_owned(), price, active: true, version: 1 }
+}
+
+fn placement() -> Placement {
+    Placement {
+        order_id: ids::derive(&["order"]),
+        user_id: ids::derive(&["buyer"]),
+        buyer: Buyer { name: "Ada".to_owned(), email: "ada@example.com".to_owned() },
+        fingerprint: String::new(),
+        trace: Trace::start(&Ids::seeded(1)),
+    }
+}
+
+fn basket(extra: serde_json::Value) -> Basket {
+    let address = json!({ "name": "Ada", "line1": "1 Street", "city": "Town", "postal_code": "1", "country": "GB" });
+    let mut basket = json!({ "items": [{ "product_id": product().product_id, "quantity": 2 }], "shipping_address": address });
+    basket.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+    serde_json::from_value(basket).unwrap()
+}
+
+fn placed() -> Order {
+    Order::place(placement(), basket(json!({})), &[product()], START, TIMING).unwrap()
+}
+
+fn money(captured_total: i64, refunded_total: i64) -> PaymentFact {
+    PaymentFact { version: 9, payment_id: Some("pay_1".to_owned()), captured_total, refunded_total, reason: None }
+}
+
+fn events() -> Vec<Event> {
+    let stock = StockFact { version: 9 };
+    let shipment = Shipment { carrier: "Post".to_owned(), tracking: "1".to_owned() };
+    vec![
+        Event::StockReserved(stock),
+        Event::StockRejected(stock),
+        Event::StockCommitted(stock),
+        Event::StockReleased(stock),
+        Event::PaymentStarted(money(0, 0)),
+        Event::PaymentUnknown(money(0, 0)),
+        Event::PaymentDeclined(money(0, 0)),
+        Event::PaymentSucceeded(money(TOTAL, 0)),
+        Event::PaymentClosed(money(0, 0)),
+        Event::PaymentRefunded(money(TOTAL, TOTAL)),
+        Event::RefundFailed(money(TOTAL, 0)),
+        Event::Cancel,
+        Event::Deadline,
+        Event::Nudge,
+        Event::Ship(shipment),
+        Event::Deliver,
+    ]
+}
+
+/// The events whose moment is after the deadline, so that it counts.
+const LATER: Timestamp = Timestamp::from_milliseconds(1_700_000_000_000 + 3_600_000);
+
+fn after(order: &Order, event: &Event) -> Order {
+    match order.apply(event, LATER, TIMING) {
+        Ok(Some(next)) => next,
+        Ok(None) => order.clone(),
+        Err(Rejection::InvalidTransition { .. }) if matches!(event, Event::Cancel | Event::Ship(_) | Event::Deliver) => order.clone(),
+        Err(rejection) => panic!("{event:?} was rejected: {rejection}"),
+    }
+}
+
+fn check_step(before: &Order, event: &Event, next: &Order) {
+    let context = || format!("{event:?}: {:?} -> {:?}", core(before), core(next));
+    let is_final = |order: &Order| matches!(order.status, Status::Cancelled | Status::Failed | Status::Delivered);
+    assert!(!is_final(before) || before.status == next.status, "a final status changed: {}", context());
+    assert!(before.goal == Goal::Fulfil || before.goal == next.goal, "the goal turned back: {}", context());
+    assert!(
+        next.captured_total >= before.captured_total && next.refunded_total >= before.refunded_total,
+        "money was forgotten: {}",
+        context()
+    );
+    assert!(rank(&next.status) >= rank(&before.status), "the status moved back: {}", context());
+    assert_eq!(next.check_at.is_none(), next.is_settled(), "unsettled orders are looked at, settled ones are not: {}", context());
+}
+
+fn rank(status: &Status) -> u8 {
+    match status {
+        Status::Pending => 0,
+        Status::Confirmed => 1,
+        Status::Shipped => 2,
+        Status::Delivered | Status::Cancelled | Status::Failed => 3,
+        Status::Unknown(_) => unreachable!("never made here"),
+    }
+}
+
+/// What decides how an order goes on.
+fn core(order: &Order) -> String {
+    let Order { goal, status, stock, payment, captured_total, refunded_total, .. } = order;
+    format!("{goal:?}/{status:?} stock {stock:?} payment {payment:?} money {captured_total}-{refunded_total}")
+}
+
+fn every_state() -> Vec<Order> {
+    let goals = [Goal::Fulfil, Goal::Cancel, Goal::Fail];
+    let stocks = [
+        StockLeg::Asked,
+        StockLeg::Held,
+        StockLeg::Committing,
+        StockLeg::Committed,
+        StockLeg::Rejected,
+        StockLeg::Releasing,
+        StockLeg::Released,
+    ];
+    let payments = [
+        PaymentLeg::None,
+        PaymentLeg::Open,
+        PaymentLeg::Processing,
+        PaymentLeg::Unknown,
+        PaymentLeg::Paid,
+        PaymentLeg::Closing,
+        PaymentLeg::Closed,
+        PaymentLeg::Refunding,
+        PaymentLeg::Refunded,
+    ];
+    let statuses = [Status::Pending, Status::Confirmed, Status::Shipped, Status::Delivered, Status::Cancelled, Status::Failed];
+    let mut all = Vec::new();
+    for goal in &goals {
+        for stock in &stocks {
+            for payment in &payments {
+                for status in &statuses {
+                    all.push(Order {
+                        goal: goal.clone(),
+                        stock: stock.clone(),
+                        payment: payment.clone(),
+                        status: status.clone(),
+                        ..placed()
+                    });
+                }
+            }
+        }
+    }
+    all
+}
+
+fn say(line: &str) {
+    // Past the test runner's capture: the counts are part of what the test shows.
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+#[test]
+fn every_event_has_an_answer_in_every_state_and_the_second_copy_changes_nothing() {
+    let (states, events) = (every_state(), events());
+    let mut changes = 0;
+    for state in &states {
+        for event in &events {
+            let once = after(state, event);
+            changes += u32::from(once != *state);
+            if *event != Event::Nudge {
+                let twice = after(&once, event);
+                assert_eq!(core(&once), core(&twice), "{event:?} twice from {}", core(state));
+                assert_eq!(once.history, twice.history, "{event:?} twice from {}", core(state));
+            }
+        }
+    }
+    say(&format!("order state machine: {} states x {} events, each twice: {changes} changes", states.len(), events.len()));
+}
+
+#[test]
+fn every_pair_of_events_in_both_orders_keeps_the_promises() {
+    let (reachable, events) = (reachable(), events());
+    let mut pairs = 0;
+    for state in reachable.values() {
+        for first in &events {
+            for second in &events {
+                let one = after(state, first);
+                let both = after(&one, second);
+                check_step(state, first, &one);
+                check_step(&one, second, &both);
+                let other_way = after(&after(state, second), first);
+                assert_eq!(
+                    (both.captured_total, both.refunded_total),
+                    (other_way.captured_total, other_way.refunded_total),
+                    "{first:?}, {second:?}"
+                );
+                pairs += 1;
+            }
+        }
+    }
+    say(&format!("order state machine: {} reachable states x {pairs} ordered pairs", reachable.len()));
+}
+
+/// Every state that events can lead to, as far as the order can know: events come in any order, and more than once.
+fn reachable() -> BTreeMap<String, Order> {
+    let mut found = BTreeMap::from([(core(&placed()), placed())]);
+    let mut next = VecDeque::from([placed()]);
+    while let Some(order) = next.pop_front() {
+        for event in events() {
+            if !is_possible(&order, &event) {
+                continue;
+            }
+            let reached = after(&order, &event);
+            check_step(&order, &event, &reached);
+            if found.insert(core(&reached), reached.clone()).is_none() {
+                next.push_back(reached);
+            }
+        }
+    }
+    found
+}
+
+/// What the others promise: a payment that has captured never says closed; nothing is refunded that was not captured.
+fn is_possible(order: &Order, event: &Event) -> bool {
+    match event {
+        Event::PaymentClosed(_) => order.captured_total == 0,
+        // Nobody asks for the money of an order that is paid and still waits for its stock.
+        Event::PaymentRefunded(_) => order.captured_total > 0 && (order.goal != Goal::Fulfil || order.status != Status::Pending),
+        Event::RefundFailed(_) => order.captured_total > 0,
+        Event::PaymentSucceeded(_) => order.payment != PaymentLeg::Closed || order.goal != Goal::Fulfil,
+        _ => true,
+    }
+}
+
+/// What the one who is asked can answer.
+fn answers(order: &Order, owed: Owed) -> Vec<Event> {
+    let stock = StockFact { version: 99 };
+    let fact = |captured, refunded| PaymentFact { version: 99, ..money(captured, refunded) };
+    match owed {
+        Owed::ReserveStock => vec![Event::StockReserved(stock), Event::StockRejected(stock)],
+        Owed::CommitStock => vec![Event::StockCommitted(stock)],
+        Owed::ReleaseStock => vec![Event::StockReleased(stock)],
+        Owed::OpenPayment | Owed::CancelPayment if order.captured_total > 0 => {
+            vec![Event::PaymentSucceeded(fact(TOTAL, order.refunded_total))]
+        }
+        Owed::OpenPayment => vec![Event::PaymentSucceeded(fact(TOTAL, 0)), Event::PaymentClosed(fact(0, 0)), Event::Deadline],
+        Owed::CancelPayment => vec![Event::PaymentClosed(fact(0, 0)), Event::PaymentSucceeded(fact(TOTAL, 0))],
+        Owed::RefundPayment => vec![Event::PaymentRefunded(fact(TOTAL, TOTAL))],
+    }
+}
+
+/// Follows every way on which what is owed is answered; each must end in settlement.
+fn settle(order: &Order, depth: u32, paths: &mut u32) {
+    if order.is_settled() {
+        *paths += 1;
+        return;
+    }
+    assert!(depth < 12, "no end in sight: {}", core(order));
+    let owed = owed(order);
+    assert!(!owed.is_empty(), "unsettled, but nothing is owed: {}", core(order));
+    for owed in owed {
+        for answer in answers(order, owed) {
+            let next = after(order, &answer);
+            assert_ne!(core(&next), core(order), "the answer {answer:?} to {owed:?} changes nothing: {}", core(order));
+            settle(&next, depth + 1, paths);
+        }
+    }
+}
+
+#[test]
+fn from_every_reachable_state_the_answers_to_what_is_owed_lead_to_settlement() {
+    let reachable = reachable();
+    let mut paths = 0;
+    for order in reachable.values() {
+        // The time to pay is over in this test: an order that waits for its buyer expires.
+        settle(order, 0, &mut paths);
+    }
+    say(&format!("order state machine: {} reachable states, {paths} ways to settlement, none stuck", reachable.len()));
+    assert!(reachable.len() > 30, "the search must find more than the happy path");
+}
+
+#[test]
+fn confirmed_is_never_without_money_and_cancelled_or_failed_never_with_it() {
+    for order in reachable().values() {
+        if order.goal == Goal::Fulfil && order.status == Status::Confirmed {
+            assert!(order.captured_total > 0, "{}", core(order));
+        }
+        if matches!(order.status, Status::Cancelled | Status::Failed) {
+            assert!(order.captured_total == order.refunded_total || order.payment == PaymentLeg::Refunding, "{}", core(order));
+        }
+    }
+}
+
+#[test]
+fn an_older_fact_changes_nothing_but_a_capture_is_believed_whenever_it_comes() {
+    let held = after(&placed(), &Event::StockReserved(StockFact { version: 9 }));
+    let declined = after(&held, &Event::PaymentDeclined(money(0, 0)));
+    let late = PaymentFact { version: 3, ..money(0, 0) };
+    assert_eq!(core(&after(&declined, &Event::PaymentStarted(late.clone()))), core(&declined));
+    assert_eq!(core(&after(&declined, &Event::PaymentClosed(late))), core(&declined));
+    let capture = PaymentFact { version: 3, ..money(TOTAL, 0) };
+    assert_eq!(after(&declined, &Event::PaymentSucceeded(capture)).status, Status::Confirmed);
+}
+
+#[test]
+fn a_capture_after_cancellation_is_refunded_and_the_status_stays() {
+    let mut order = after(&placed(), &Event::Cancel);
+    for event in [Event::StockReleased(StockFact { version: 9 }), Event::PaymentSucceeded(money(TOTAL, 0))] {
+        order = after(&order, &event);
+    }
+    assert_eq!((order.status.clone(), owed(&order)), (Status::Cancelled, vec![Owed::RefundPayment]));
+    let order = after(&order, &Event::PaymentRefunded(money(TOTAL, TOTAL)));
+    assert_eq!((order.status.clone(), order.check_at), (Status::Cancelled, None));
+}
+
+#[test]
+fn nudges_wait_longer_each_time_and_never_past_the_deadline() {
+    let mut order = placed();
+    let mut waits = Vec::new();
+    for _ in 0..5 {
+        let now = order.check_at.unwrap();
+        order = order.apply(&Event::Nudge, now, TIMING).unwrap().unwrap();
+        waits.push(order.check_at.unwrap().since(now).as_secs() / 60);
+    }
+    assert_eq!(waits, [2, 4, 8, 15, 32], "1 + 2 + 4 + 8 + 15 minutes reach the deadline of 30");
+    assert_eq!(order.drive, 5);
+}
+
+#[test]
+fn a_state_of_a_later_release_is_left_alone_and_survives() {
+    let odd = Order { stock: StockLeg::Unknown("backordered".to_owned()), ..placed() };
+    assert_eq!(odd.apply(&Event::Cancel, LATER, TIMING), Err(Rejection::UnknownState));
+    let text = serde_json::to_string(&odd).unwrap();
+    assert_eq!(serde_json::from_str::<Order>(&text).unwrap(), odd);
+}
+
+#[test]
+fn the_catalogue_decides_the_price() {
+    let place = |extra, products: &[Product]| Order::place(placement(), basket(extra), products, START, TIMING);
+    assert_eq!(place(json!({}), &[product()]).unwrap().totals.total.amount, TOTAL);
+    let expected = json!({ "expected_total": { "amount": 1, "currency": "USD" } });
+    assert!(matches!(place(expected, &[product()]), Err(OrderError::PriceChanged { total }) if total.amount == TOTAL));
+    assert!(matches!(place(json!({}), &[]), Err(OrderError::UnknownProduct { position: 0 })));
+    assert!(matches!(place(json!({}), &[Product { active: false, ..product() }]), Err(OrderError::UnknownProduct { .. })));
+}
+
+#[test]
+fn an_order_as_placed_is_what_it_was_however_far_it_has_come() {
+    let first = placed();
+    let mut order = first.clone();
+    for event in events() {
+        order = after(&order, &event);
+    }
+    assert_eq!(serde_json::to_value(order.as_placed().history).unwrap(), serde_json::to_value(first.history.clone()).unwrap());
+    assert_eq!(core(&order.as_placed()), core(&first));
+}

@@ -1,0 +1,78 @@
+//! What can go wrong with an order, in the words of the trade; at the end, as problems.
+
+use serde_json::json;
+use shared::{http::IdempotencyKey, money::Money, problem::Problem, table::TableError, validation::Violation};
+
+use crate::domain::saga::Rejection;
+
+/// What can go wrong with an order.
+#[derive(Debug, thiserror::Error)]
+pub enum OrderError {
+    /// Nothing is wanted.
+    #[error("the basket is empty")]
+    EmptyBasket,
+    /// A product is not in the catalogue, or no longer sold.
+    #[error("item {position} is no product that is sold")]
+    UnknownProduct {
+        /// Where it stands in the request, from 0.
+        position: usize,
+    },
+    /// The products have prices in different currencies.
+    #[error("the products are sold in different currencies")]
+    CurrencyMismatch,
+    /// The sum is above what can be charged.
+    #[error("the order costs too much")]
+    AmountTooLarge,
+    /// It costs something else than the buyer expected.
+    #[error("the order costs {total}, which is not what the buyer expected")]
+    PriceChanged {
+        /// What it costs.
+        total: Money,
+    },
+    /// The key was used for another request.
+    #[error("the idempotency key was used for another order")]
+    KeyReused,
+    /// There is no such order: not yet, if a message speaks of it.
+    #[error("there is no such order")]
+    NotFound,
+    /// The order does not take this step.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// Others changed the order each time.
+    #[error("the order kept changing")]
+    Contended,
+    /// The table failed.
+    #[error("the table of orders failed")]
+    Table(#[from] TableError),
+}
+
+impl From<OrderError> for Problem {
+    fn from(error: OrderError) -> Self {
+        match error {
+            OrderError::EmptyBasket => Self::invalid_field("/items", &Violation::out_of_range("An order has at least one item.")),
+            OrderError::UnknownProduct { position } => {
+                let violation = Violation::new("unknown_product", "There is no such product, or it is no longer sold.");
+                Self::invalid_field(&format!("/items/{position}/product_id"), &violation)
+            }
+            OrderError::CurrencyMismatch => {
+                Self::unprocessable("currency_mismatch", "The currencies differ").detail("Order products of one currency at a time.")
+            }
+            OrderError::AmountTooLarge => {
+                Self::unprocessable("amount_too_large", "The amount is too large").detail("Divide the order into several.")
+            }
+            OrderError::PriceChanged { total } => Self::conflict("price_changed", "The price has changed")
+                .detail("Show the buyer the new total, and order again with it under a new Idempotency-Key.")
+                .with("total", json!(total)),
+            OrderError::KeyReused => IdempotencyKey::reused(),
+            OrderError::NotFound => Self::not_found("order"),
+            OrderError::Rejected(Rejection::InvalidTransition { current, allowed }) => {
+                Self::conflict("invalid_transition", "The order does not take this step now")
+                    .with("current", current)
+                    .with("allowed", json!(allowed))
+            }
+            OrderError::Rejected(rejection @ Rejection::UnknownState) => Self::unavailable().because(&rejection),
+            OrderError::Contended => Self::unavailable(),
+            OrderError::Table(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Orders: what was bought, by whom, for how much, and how it goes on from there.
+//!
+//! - **Owns** the tables `orders` and `order-products` (its own copy of the catalogue, so that placing an order asks nobody).
+//! - **Answers** `POST /orders`, `GET /orders`, `GET /orders/{order_id}`.
+//! - **Consumes** `order-events` (what inventory and payments say about an order) and `product-changes`.
+//! - **Emits** commands to inventory and payments, and mails, through the stream of its table; [`publish`] is the whole list.
+//! - **Never** sends a message from a handler, believes a price that a client sent, or decides that money has not moved: only payments
+//!   can say that.
+//!
+//! In reading order: [`domain`] (the order and its state machine), [`operations`] (one file for each function), [`publish`],
+//! [`messages`], [`store`], [`error`].
+
+use shared::{aws, clock::Clock, config, ids::Ids, secret::Secrets, table::Table};
+
+pub mod domain;
+pub mod error;
+pub mod messages;
+pub mod operations;
+pub mod publish;
+pub mod store;
+
+use domain::Timing;
+use store::Store;
+
+/// What every operation of this service works with.
+pub struct Orders {
+    /// The tables.
+    pub store: Store,
+    /// The server key of this service, for cursors.
+    pub secrets: Secrets,
+    /// The time.
+    pub clock: Clock,
+    /// Where random bytes come from.
+    pub ids: Ids,
+    /// How long an order may stay unpaid, and when it is looked at first.
+    pub timing: Timing,
+}
+
+impl Orders {
+    /// The service as it runs deployed.
+    ///
+    /// # Panics
+    /// When the environment lacks a setting; see the template.
+    pub fn from_env() -> Self {
+        let config = aws::sdk_config();
+        let client = aws_sdk_dynamodb::Client::new(&config);
+        let secrets = aws_sdk_secretsmanager::Client::new(&config);
+        let store = Store {
+            orders: Table::new(client.clone(), config::required("ORDERS_TABLE")),
+            products: Table::new(client, config::required("ORDER_PRODUCTS_TABLE")),
+            shards: config::parsed("INDEX_SHARDS"),
+        };
+        let timing = Timing { pay_within: config::seconds("ORDER_PAYMENT_SECONDS"), first_nudge: config::seconds("NUDGE_SECONDS") };
+        Self {
+            store,
+            secrets: Secrets::new(secrets, config::required("SERVER_KEYS_PREFIX"), Clock::System),
+            clock: Clock::System,
+            ids: Ids::System,
+            timing,
+        }
+    }
+}

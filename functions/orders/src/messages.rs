@@ -1,0 +1,122 @@
+//! What orders tells the others: the data of its messages, as it stands on the wire.
+
+use serde::Serialize;
+use shared::{
+    clock::Timestamp,
+    ids::{NotificationId, OrderId, ProductId, UserId},
+    money::Money,
+};
+
+use crate::domain::basket::PaymentMethod;
+
+/// `reserve_stock.v1`: hold these, all or none.
+#[derive(Debug, Serialize)]
+pub struct ReserveStock {
+    /// For which order.
+    pub order_id: OrderId,
+    /// How often it was asked for.
+    pub drive: u64,
+    /// What.
+    pub lines: Vec<StockLine>,
+}
+
+/// So many of one product.
+#[derive(Debug, Serialize)]
+pub struct StockLine {
+    /// The product.
+    pub product_id: ProductId,
+    /// How many.
+    pub quantity: u32,
+}
+
+/// `release_stock.v1`, `commit_stock.v1`, `refund_payment.v1`: the order says it all.
+#[derive(Debug, Serialize)]
+pub struct OrderCommand {
+    /// Which order.
+    pub order_id: OrderId,
+    /// How often it was asked for.
+    pub drive: u64,
+}
+
+/// `open_payment.v1`, and with a method `charge_payment.v1`: this order costs so much and can be paid from now on.
+#[derive(Debug, Serialize)]
+pub struct OpenPayment {
+    /// Which order.
+    pub order_id: OrderId,
+    /// Who may pay it.
+    pub user_id: UserId,
+    /// How much.
+    pub amount: Money,
+    /// Until when an attempt may begin.
+    pub expires_at: Timestamp,
+    /// How many attempts may be made.
+    pub tries: u32,
+    /// What to charge at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payment_method: Option<PaymentMethod>,
+    /// How often it was asked for.
+    pub drive: u64,
+}
+
+/// `cancel_payment.v1`: let nothing more be paid.
+#[derive(Debug, Serialize)]
+pub struct CancelPayment {
+    /// Which order.
+    pub order_id: OrderId,
+    /// Who could have paid it.
+    pub user_id: UserId,
+    /// How much it would have been.
+    pub amount: Money,
+    /// How often it was asked for.
+    pub drive: u64,
+}
+
+/// `send_notification.v1`: write to the buyer.
+#[derive(Debug, Serialize)]
+pub struct SendNotification {
+    /// Derived from the order, the template and the occurrence: the same mail has the same id.
+    pub notification_id: NotificationId,
+    /// To whom.
+    pub user_id: UserId,
+    /// Where.
+    pub email: String,
+    /// How they are called.
+    pub name: String,
+    /// Which mail.
+    pub template: &'static str,
+    /// When what it speaks of happened.
+    pub occurred_at: Timestamp,
+    /// What it speaks of.
+    pub data: MailData,
+}
+
+/// What a mail about an order speaks of.
+#[derive(Debug, Serialize)]
+pub struct MailData {
+    /// The order.
+    pub order_id: OrderId,
+    /// What it costs.
+    pub total: Money,
+    /// What was bought.
+    pub items: Vec<MailItem>,
+    /// Why, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Who carries the goods.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub carrier: Option<String>,
+    /// The carrier's number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tracking: Option<String>,
+}
+
+/// One line of a mail.
+#[derive(Debug, Serialize)]
+pub struct MailItem {
+    /// The product's name.
+    pub name: String,
+    /// How many.
+    pub quantity: u32,
+    /// What they cost together.
+    pub line_total: Money,
+}

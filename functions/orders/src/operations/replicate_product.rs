@@ -1,0 +1,36 @@
+//! Queue `product-changes`: keeps orders' own copy of the catalogue, so that placing an order asks nobody.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use shared::{
+    queue::{self, Consumed, Delivery, Unreadable},
+    table::TableError,
+};
+
+use crate::{Orders, domain::Product};
+
+/// Runs the function.
+///
+/// # Errors
+/// When the Lambda runtime's own interface fails.
+pub fn main() -> Result<(), lambda_http::Error> {
+    queue::run(Orders::from_env, replicate_product)
+}
+
+/// `product_changed.v1`: a product as the catalogue has it now.
+#[derive(Clone, Debug)]
+pub struct ProductChanged(Product);
+
+impl Consumed for ProductChanged {
+    fn read(kind: &str, data: Value) -> Result<Self, Unreadable> {
+        queue::read_as("product_changed.v1", kind, data).map(Self)
+    }
+}
+
+/// Keeps the product. What is older than the copy changes nothing; a product that is no longer sold stays as inactive, so that a late
+/// message cannot bring it back.
+pub async fn replicate_product(orders: Arc<Orders>, delivery: Delivery<ProductChanged>) -> Result<(), TableError> {
+    let ProductChanged(product) = delivery.message;
+    orders.store.keep_product(&product).await.map(drop)
+}

@@ -1,0 +1,113 @@
+//! An order as its buyer and the shop see it.
+
+use serde::Serialize;
+use shared::{clock::Timestamp, ids::OrderId, ids::UserId};
+
+use crate::{
+    domain::{Buyer, Goal, HistoryEntry, Order, OrderLine, PaymentLeg, Shipment, StockLeg, Totals, basket::Address},
+    store::OrderSummary,
+};
+
+/// The whole order.
+#[derive(Debug, Serialize)]
+pub struct OrderView<'a> {
+    id: OrderId,
+    user_id: UserId,
+    status: &'a str,
+    step: Option<&'static str>,
+    payment_status: &'static str,
+    payable: bool,
+    reason: Option<&'a str>,
+    needs_attention: Option<&'a str>,
+    items: &'a [OrderLine],
+    totals: Totals,
+    buyer: &'a Buyer,
+    shipping_address: Option<&'a Address>,
+    shipment: Option<&'a Shipment>,
+    payment_id: Option<&'a str>,
+    history: &'a [HistoryEntry],
+    created_at: Timestamp,
+    updated_at: Timestamp,
+    expires_at: Timestamp,
+}
+
+impl<'a> OrderView<'a> {
+    /// The order as it is at `now`.
+    pub fn new(order: &'a Order, now: Timestamp) -> Self {
+        Self {
+            id: order.order_id,
+            user_id: order.user_id,
+            status: order.status.name(),
+            step: step(&order.goal, &order.stock, &order.payment),
+            payment_status: payment_status(&order.payment, order.captured_total, order.refunded_total),
+            payable: order.is_payable(now),
+            reason: order.reason.as_deref(),
+            needs_attention: order.needs_attention.as_deref(),
+            items: &order.lines,
+            totals: order.totals,
+            buyer: &order.buyer,
+            shipping_address: order.shipping_address.as_ref(),
+            shipment: order.shipment.as_ref(),
+            payment_id: order.payment_id.as_deref(),
+            history: &order.history,
+            created_at: order.created_at,
+            updated_at: order.updated_at,
+            expires_at: order.expires_at,
+        }
+    }
+}
+
+/// An order in a list.
+#[derive(Debug, Serialize)]
+pub struct OrderSummaryView {
+    id: OrderId,
+    status: String,
+    step: Option<&'static str>,
+    payment_status: &'static str,
+    needs_attention: Option<String>,
+    item_count: u32,
+    totals: Totals,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+impl From<OrderSummary> for OrderSummaryView {
+    fn from(order: OrderSummary) -> Self {
+        Self {
+            id: order.order_id,
+            status: order.status.name().to_owned(),
+            step: step(&order.goal, &order.stock, &order.payment),
+            payment_status: payment_status(&order.payment, order.captured_total, order.refunded_total),
+            needs_attention: order.needs_attention,
+            item_count: order.item_count,
+            totals: order.totals,
+            created_at: order.created_at,
+            updated_at: order.updated_at,
+        }
+    }
+}
+
+/// What the order is waiting for; none when it waits for nothing that concerns its buyer.
+fn step(goal: &Goal, stock: &StockLeg, payment: &PaymentLeg) -> Option<&'static str> {
+    match (goal, stock, payment) {
+        (Goal::Fulfil, StockLeg::Asked, _) => Some("reserving"),
+        (Goal::Fulfil, _, PaymentLeg::Open) => Some("awaiting_payment"),
+        (Goal::Fulfil, _, PaymentLeg::Processing | PaymentLeg::Unknown) => Some("paying"),
+        (Goal::Cancel | Goal::Fail, _, PaymentLeg::Closing) => Some("cancelling"),
+        (Goal::Cancel | Goal::Fail, _, PaymentLeg::Refunding) => Some("refunding"),
+        (Goal::Cancel | Goal::Fail, StockLeg::Releasing, _) => Some("releasing"),
+        _ => None,
+    }
+}
+
+fn payment_status(payment: &PaymentLeg, captured: i64, refunded: i64) -> &'static str {
+    match payment {
+        PaymentLeg::Processing => "processing",
+        PaymentLeg::Unknown => "unknown",
+        PaymentLeg::Refunding => "refunding",
+        PaymentLeg::Refunded => "refunded",
+        PaymentLeg::Paid if (1..captured).contains(&refunded) => "partially_refunded",
+        PaymentLeg::Paid => "paid",
+        _ => "unpaid",
+    }
+}

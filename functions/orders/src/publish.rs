@@ -1,0 +1,108 @@
+//! Which committed change of an order sends what to whom. This file is the whole list.
+
+use shared::{
+    ids,
+    queue::{Message, Subject},
+};
+
+use crate::{
+    domain::{
+        HistoryEntry, Order, PAYMENT_TRIES, PaymentLeg, Status,
+        saga::{Owed, owed},
+    },
+    messages::{CancelPayment, MailData, MailItem, OpenPayment, OrderCommand, ReserveStock, SendNotification, StockLine},
+};
+
+/// The messages that a change from `old` (none: it was just placed) to `new` sends.
+pub fn messages(old: Option<&Order>, new: &Order) -> Vec<Message> {
+    let subject = Subject {
+        service: "orders",
+        id: new.order_id.to_string(),
+        version: new.version,
+        time: new.updated_at,
+        trace: new.traceparent.clone(),
+    };
+    let mut messages: Vec<Message> = newly_owed(old, new).into_iter().map(|owed| command(owed, new, &subject)).collect();
+    if let Some(old) = old {
+        messages.extend(mails(old, new).into_iter().map(|mail| Message::new("send-notification", "send_notification.v1", &subject, &mail)));
+    }
+    messages
+}
+
+/// What the new state owes and the old one did not; all that it owes, if it was nudged.
+fn newly_owed(old: Option<&Order>, new: &Order) -> Vec<Owed> {
+    let asked = old.filter(|old| old.drive == new.drive).map(owed).unwrap_or_default();
+    let mut needed: Vec<Owed> = owed(new).into_iter().filter(|owed| !asked.contains(owed)).collect();
+    // An order that ends before it could be paid tells payments all the same: who tries to pay it learns that it is closed.
+    if old.is_some_and(|old| old.payment == PaymentLeg::None) && new.payment == PaymentLeg::Closed {
+        needed.push(Owed::CancelPayment);
+    }
+    needed
+}
+
+fn command(owed: Owed, order: &Order, subject: &Subject) -> Message {
+    let (order_id, user_id, drive, amount) = (order.order_id, order.user_id, order.drive, order.totals.total);
+    let plain = OrderCommand { order_id, drive };
+    match owed {
+        Owed::ReserveStock => {
+            let lines = order.lines.iter().map(|line| StockLine { product_id: line.product_id, quantity: line.quantity }).collect();
+            Message::new("reserve-stock", "reserve_stock.v1", subject, &ReserveStock { order_id, drive, lines })
+        }
+        Owed::CommitStock => Message::new("commit-stock", "commit_stock.v1", subject, &plain),
+        Owed::ReleaseStock => Message::new("release-stock", "release_stock.v1", subject, &plain),
+        Owed::OpenPayment => {
+            let payment_method = order.payment_method.clone();
+            let (queue, kind) = match payment_method {
+                Some(_) => ("charge-payment", "charge_payment.v1"),
+                None => ("open-payment", "open_payment.v1"),
+            };
+            let data = OpenPayment { order_id, user_id, amount, expires_at: order.expires_at, tries: PAYMENT_TRIES, payment_method, drive };
+            Message::new(queue, kind, subject, &data)
+        }
+        Owed::CancelPayment => {
+            Message::new("cancel-payment", "cancel_payment.v1", subject, &CancelPayment { order_id, user_id, amount, drive })
+        }
+        Owed::RefundPayment => Message::new("refund-payment", "refund_payment.v1", subject, &plain),
+    }
+}
+
+/// Mails follow from changes of the status, and from declines.
+fn mails(old: &Order, new: &Order) -> Vec<SendNotification> {
+    let template = match new.status {
+        Status::Confirmed => Some("order_confirmed"),
+        Status::Failed => Some("order_failed"),
+        Status::Cancelled => Some("order_cancelled"),
+        Status::Shipped => Some("order_shipped"),
+        Status::Delivered => Some("order_delivered"),
+        _ => None,
+    };
+    let of_status = template.filter(|_| old.status != new.status).map(|template| mail(template, 0, new.reason.clone(), new));
+    let (declined_before, declined) = (declines(old).count(), declines(new).count());
+    let reason = declines(new).next_back().and_then(|entry| entry.detail.clone());
+    let of_decline = (declined > declined_before).then(|| mail("payment_declined", declined, reason, new));
+    of_status.into_iter().chain(of_decline).collect()
+}
+
+fn declines(order: &Order) -> impl DoubleEndedIterator<Item = &HistoryEntry> {
+    order.history.iter().filter(|entry| entry.event == "payment_declined")
+}
+
+fn mail(template: &'static str, occurrence: usize, reason: Option<String>, order: &Order) -> SendNotification {
+    let item = |line: &crate::domain::OrderLine| MailItem { name: line.name.clone(), quantity: line.quantity, line_total: line.line_total };
+    SendNotification {
+        notification_id: ids::derive(&[&order.order_id.to_string(), template, &occurrence.to_string()]),
+        user_id: order.user_id,
+        email: order.buyer.email.clone(),
+        name: order.buyer.name.clone(),
+        template,
+        occurred_at: order.updated_at,
+        data: MailData {
+            order_id: order.order_id,
+            total: order.totals.total,
+            items: order.lines.iter().map(item).collect(),
+            reason,
+            carrier: order.shipment.as_ref().map(|shipment| shipment.carrier.clone()),
+            tracking: order.shipment.as_ref().map(|shipment| shipment.tracking.clone()),
+        },
+    }
+}

@@ -1,0 +1,182 @@
+//! Orders and products in DynamoDB: the only file that knows keys and attribute names.
+
+use serde::{Deserialize, Serialize};
+use shared::{
+    clock::Timestamp,
+    ids::{OrderId, ProductId, UserId, shard_of},
+    table::{AttributeValue, Expression, Item, Key, Outcome, Query, Table, TableError, from_item, to_item},
+};
+
+use crate::{
+    domain::{Goal, Order, PaymentLeg, Product, Status, StockLeg, Totals},
+    error::OrderError,
+};
+
+/// The tables of this service.
+#[derive(Clone, Debug)]
+pub struct Store {
+    /// `ORDER#<id>`.
+    pub orders: Table,
+    /// `PRODUCT#<id>`: the read model of the catalogue.
+    pub products: Table,
+    /// Over how many partitions an index spreads a value that many orders share.
+    pub shards: u32,
+}
+
+/// An order as lists show it: what the indexes project.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct OrderSummary {
+    /// The order.
+    pub order_id: OrderId,
+    /// What the public sees.
+    pub status: Status,
+    /// Where it is going.
+    pub goal: Goal,
+    /// How far the stock is.
+    pub stock: StockLeg,
+    /// How far the money is.
+    pub payment: PaymentLeg,
+    /// What it costs.
+    pub totals: Totals,
+    /// The number of pieces.
+    pub item_count: u32,
+    /// Minor units captured.
+    pub captured_total: i64,
+    /// Minor units refunded.
+    pub refunded_total: i64,
+    /// Why an operator should look at it.
+    pub needs_attention: Option<String>,
+    /// When it was placed.
+    pub created_at: Timestamp,
+    /// When something last changed that the buyer can see.
+    pub updated_at: Timestamp,
+    /// The sort key that the list goes on after.
+    pub listed_at: String,
+}
+
+/// Which orders a list holds.
+#[derive(Clone, Debug)]
+pub enum Listed {
+    /// Those of one buyer.
+    By(UserId),
+    /// Those with this status, of all buyers.
+    With(Status),
+}
+
+/// What an attempt to write a changed order came to.
+#[derive(Debug)]
+pub enum Saved {
+    /// It is written.
+    Written,
+    /// Somebody else was faster: the order as it stands now.
+    Overtaken(Box<Order>),
+}
+
+impl Store {
+    /// The order that this request placed before, if it did, and the products that it asks for: in one call, so that a repeated
+    /// request finds its order whatever has become of the prices.
+    pub async fn earlier_and_products(
+        &self,
+        order_id: OrderId,
+        products: &[ProductId],
+    ) -> Result<(Option<Order>, Vec<Product>), TableError> {
+        let order = [(&self.orders, order_key(order_id))];
+        let keys = products.iter().map(|product| (&self.products, product_key(*product)));
+        let items = self.orders.get_many(order.into_iter().chain(keys).collect()).await?;
+        let (orders, products): (Vec<Item>, Vec<Item>) = items.into_iter().partition(|item| item.contains_key("order_id"));
+        let earlier = orders.into_iter().next().map(from_item).transpose()?;
+        let products = products.into_iter().map(from_item).collect::<Result<_, _>>()?;
+        Ok((earlier, products))
+    }
+
+    /// Writes a new order, unless one with its id is there: that one comes back then, placed by the same request at the same time.
+    pub async fn insert_once(&self, order: &Order) -> Result<Option<Order>, TableError> {
+        match self.orders.put(self.order_item(order), Expression::absent()).await? {
+            Outcome::Written => Ok(None),
+            Outcome::Refused(standing) => standing.map(from_item).transpose(),
+        }
+    }
+
+    /// The order.
+    pub async fn find(&self, order_id: OrderId) -> Result<Option<Order>, TableError> {
+        self.orders.get(order_key(order_id)).await?.map(from_item).transpose()
+    }
+
+    /// Writes `next` in place of the version before it, if that still stands there.
+    ///
+    /// # Errors
+    /// When the table fails, or the order is gone.
+    pub async fn replace(&self, next: &Order) -> Result<Saved, OrderError> {
+        match self.orders.put(self.order_item(next), Expression::version(next.version - 1)).await? {
+            Outcome::Written => Ok(Saved::Written),
+            Outcome::Refused(None) => Err(OrderError::NotFound),
+            Outcome::Refused(Some(standing)) => {
+                let standing: Order = from_item(standing)?;
+                // Our own write, whose answer was lost on the way.
+                if standing == *next { Ok(Saved::Written) } else { Ok(Saved::Overtaken(Box::new(standing))) }
+            }
+        }
+    }
+
+    /// A page of orders, the newest first.
+    pub async fn list(&self, listed: &Listed, after: Option<String>, limit: u32) -> Result<Vec<OrderSummary>, TableError> {
+        let (index, attribute, value) = match listed {
+            Listed::By(user_id) => ("user-index", "user_id", user_id.to_string()),
+            Listed::With(status) => ("status-index", "status_shard", status.name().to_owned()),
+        };
+        let mut query = Query::new(Some(index), attribute, value, limit).descending();
+        if let Some(after) = after {
+            query = query.sort(Expression::new("#listed_at < :after").value("after", after));
+        }
+        let items = match listed {
+            Listed::By(_) => self.orders.query(query).await?,
+            Listed::With(_) => self.orders.query_shards(query, self.shards, "listed_at").await?,
+        };
+        items.into_iter().map(from_item).collect()
+    }
+
+    /// Orders that are due to be looked at, the longest overdue first. An index only finds candidates: whether one is really due is for
+    /// the order itself to say.
+    pub async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<OrderId>, TableError> {
+        #[derive(Deserialize)]
+        struct Found {
+            pk: String,
+        }
+        let due = Expression::new("#check_at <= :now").value("now", now);
+        let query = Query::new(Some("check-index"), "check_shard", "due", limit).sort(due);
+        let items = self.orders.query_shards(query, self.shards, "check_at").await?;
+        let ids = items.into_iter().map(|item| from_item::<Found>(item).map(|found| found.pk));
+        let ids = ids.collect::<Result<Vec<_>, _>>()?;
+        Ok(ids.iter().filter_map(|pk| shared::ids::PrefixedId::parse(pk.strip_prefix("ORDER#")?)).collect())
+    }
+
+    /// Keeps what the catalogue says of a product, unless something newer is kept.
+    pub async fn keep_product(&self, product: &Product) -> Result<Outcome, TableError> {
+        let mut item = to_item(product);
+        item.insert("pk".to_owned(), AttributeValue::S(format!("PRODUCT#{}", product.product_id)));
+        let newer = Expression::new("attribute_not_exists(#pk) OR #version < :version").value("version", product.version);
+        self.products.put(item, newer).await
+    }
+
+    fn order_item(&self, order: &Order) -> Item {
+        let id = order.order_id.to_string();
+        let shard = shard_of(&id, self.shards);
+        let mut item = to_item(order);
+        let mut set = |name: &str, value: String| item.insert(name.to_owned(), AttributeValue::S(value));
+        set("pk", format!("ORDER#{id}"));
+        set("listed_at", format!("{}#{id}", order.created_at));
+        set("status_shard", format!("{}#{shard}", order.status.name()));
+        if order.check_at.is_some() {
+            set("check_shard", format!("due#{shard}"));
+        }
+        item
+    }
+}
+
+fn order_key(order_id: OrderId) -> Key {
+    Key::new(format!("ORDER#{order_id}"))
+}
+
+fn product_key(product_id: ProductId) -> Key {
+    Key::new(format!("PRODUCT#{product_id}"))
+}

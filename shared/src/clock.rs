@@ -1,0 +1,141 @@
+//! Time: the only place that reads the clock, so that a test can hold it.
+
+use std::{
+    fmt,
+    str::FromStr,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A moment in UTC with millisecond precision.
+///
+/// Its text is RFC 3339 of fixed width (`2026-11-21T09:48:49.123Z`), so that texts sort as the moments do: index keys rely on it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp {
+    milliseconds: i64,
+}
+
+impl Timestamp {
+    /// The moment this many milliseconds after 1970-01-01T00:00:00Z.
+    pub const fn from_milliseconds(milliseconds: i64) -> Self {
+        Self { milliseconds }
+    }
+
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    pub const fn milliseconds(self) -> i64 {
+        self.milliseconds
+    }
+
+    /// Whole seconds since 1970-01-01T00:00:00Z: the unit of DynamoDB's time to live and of JWT claims.
+    pub const fn seconds(self) -> i64 {
+        self.milliseconds.div_euclid(1000)
+    }
+
+    /// The moment `duration` later.
+    pub fn plus(self, duration: Duration) -> Self {
+        let later = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        Self { milliseconds: self.milliseconds.saturating_add(later) }
+    }
+
+    /// How much later than `earlier` this is; zero if it is not.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.milliseconds - earlier.milliseconds).unwrap_or(0))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let moment = jiff::Timestamp::from_millisecond(self.milliseconds).map_err(|_| fmt::Error)?;
+        write!(formatter, "{moment:.3}")
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = jiff::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse::<jiff::Timestamp>().map(|moment| Self { milliseconds: moment.as_millisecond() })
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(|_| serde::de::Error::custom("expected a date and time such as 2026-11-21T09:48:49.123Z"))
+    }
+}
+
+/// Where a service takes the time from.
+#[derive(Clone, Debug, Default)]
+pub enum Clock {
+    /// The machine's clock.
+    #[default]
+    System,
+    /// A clock that stands still until it is moved: milliseconds since the Unix epoch.
+    Manual(Arc<AtomicI64>),
+}
+
+impl Clock {
+    /// A clock that stands at `start`.
+    pub fn manual(start: Timestamp) -> Self {
+        Self::Manual(Arc::new(AtomicI64::new(start.milliseconds)))
+    }
+
+    /// The present moment.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
+    pub fn now(&self) -> Timestamp {
+        match self {
+            Self::System => {
+                let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                Timestamp::from_milliseconds(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+            }
+            Self::Manual(milliseconds) => Timestamp::from_milliseconds(milliseconds.load(Ordering::SeqCst)),
+        }
+    }
+
+    /// Moves a manual clock on. The machine's clock is left alone.
+    pub fn advance(&self, by: Duration) {
+        if let Self::Manual(milliseconds) = self {
+            milliseconds.fetch_add(i64::try_from(by.as_millis()).unwrap_or(0), Ordering::SeqCst);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_have_a_fixed_width_and_sort_as_the_moments_do() {
+        let even = Timestamp::from_milliseconds(1_700_000_000_000);
+        let odd = even.plus(Duration::from_millis(120));
+        assert_eq!(even.to_string(), "2023-11-14T22:13:20.000Z");
+        assert_eq!(odd.to_string(), "2023-11-14T22:13:20.120Z");
+        assert!(even.to_string() < odd.to_string());
+        assert_eq!(odd.to_string().parse::<Timestamp>().ok(), Some(odd));
+    }
+
+    #[test]
+    fn impossible_dates_are_refused() {
+        for text in ["2026-02-30T00:00:00Z", "+10000-01-01T00:00:00Z", "2026-01-01T00:00:00", "2026-01-01"] {
+            assert!(text.parse::<Timestamp>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! `Idempotency-Key`: the name that a client gives to one intention, so that asking twice does it once.
+
+use crate::{
+    auth::Caller,
+    ids::{self, PrefixedId, Uuid},
+    problem::Problem,
+};
+
+/// A key that a client made up: 1 to 255 visible ASCII characters. Keys of two users, or of two operations, never meet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdempotencyKey(String);
+
+impl IdempotencyKey {
+    pub(super) fn parse(values: &[&str]) -> Result<Self, Problem> {
+        let invalid = || {
+            Problem::bad_request("idempotency_key_invalid", "The Idempotency-Key cannot be used")
+                .detail("Send one Idempotency-Key of 1 to 255 visible ASCII characters, such as a UUID.")
+        };
+        match values {
+            [] => Err(Problem::bad_request("idempotency_key_required", "An Idempotency-Key is needed").detail(
+                "Make up a key (a UUID, say) for what you want to happen once, and send the same key when you repeat the request.",
+            )),
+            [key] if (1..=255).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic()) => Ok(Self((*key).to_owned())),
+            _ => Err(invalid()),
+        }
+    }
+
+    /// The id of what this request creates: it follows from who asks, for what, under which key.
+    pub fn derive_id<I: PrefixedId>(&self, caller: &Caller, operation: &str) -> I {
+        I::from_uuid(self.derive_uuid(caller, operation))
+    }
+
+    /// The UUID within [`IdempotencyKey::derive_id`].
+    pub fn derive_uuid(&self, caller: &Caller, operation: &str) -> Uuid {
+        ids::derive_uuid(&[&caller.user_id.to_string(), operation, &self.0])
+    }
+
+    /// 422: the key was used before, for another request.
+    pub fn reused() -> Problem {
+        Problem::unprocessable("idempotency_key_reused", "The Idempotency-Key was used for another request")
+            .detail("A key names one request. Use a new key for a new request; repeat a request with the same body.")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_one_key_of_visible_ascii_is_taken() {
+        let code = |values: &[&str]| IdempotencyKey::parse(values).map(|_| String::new()).unwrap_or_else(|problem| problem.code);
+        assert_eq!(code(&["a-key"]), "");
+        assert_eq!(code(&["k".repeat(255).as_str()]), "");
+        assert_eq!(code(&[]), "idempotency_key_required");
+        for values in [&[""][..], &["k".repeat(256).as_str()], &["a b"], &["a\tb"], &["é"], &["a\0"], &["a", "a"]] {
+            assert_eq!(code(values), "idempotency_key_invalid");
+        }
+    }
+}

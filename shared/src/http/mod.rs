@@ -1,0 +1,216 @@
+//! Operations that answer HTTP requests, behind API Gateway's REST proxy integration.
+//!
+//! `http::run(Orders::from_env, create_order)` makes a function of an operation: it reads the event, gives the operation a [`Request`],
+//! and turns its [`Response`] or [`Problem`] into the answer, with the headers that every answer has. Nothing an operation does, not even a
+//! panic, reaches the Lambda runtime as an error: the client always gets a document.
+//!
+//! The event is read here and not by `lambda_http::Request`: that one merges repeated headers (two `Idempotency-Key`s would look like
+//! one) and panics on a body that is not the base64 it claims to be. Types, status codes and header names are `lambda_http`'s.
+
+mod idempotency;
+mod json;
+mod page;
+mod request;
+mod response;
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use lambda_http::http::{StatusCode, header};
+use serde_json::{Value, json};
+use tracing::Instrument;
+
+pub use idempotency::IdempotencyKey;
+pub use page::{CursorKey, Page, PageRequest};
+pub use request::Request;
+pub use response::{Response, accepted, created, no_content, ok, replayed};
+
+use crate::{
+    BoxFuture,
+    clock::Clock,
+    config,
+    lambda::{self, Invocation, Lambda, OperationName},
+    problem::Problem,
+    telemetry,
+};
+
+/// What must be left of the function's time for a request that writes to be begun at all.
+const ENOUGH_TIME: Duration = Duration::from_millis(1500);
+
+/// Serves requests with `operation`.
+///
+/// # Errors
+/// When the Lambda runtime's own interface fails.
+pub fn run<S, F, Fut>(service: fn() -> S, operation: F) -> Result<(), lambda_http::Error>
+where
+    S: Send + Sync + 'static,
+    F: Fn(Arc<S>, Request) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Result<Response, Problem>> + Send + 'static,
+{
+    lambda::serve(lambda(Arc::new(service()), operation))
+}
+
+/// The function that [`run`] serves.
+pub fn lambda<S, F, Fut>(service: Arc<S>, operation: F) -> Lambda
+where
+    S: Send + Sync + 'static,
+    F: Fn(Arc<S>, Request) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Result<Response, Problem>> + Send + 'static,
+{
+    let name = OperationName::of(&operation);
+    let operation: Operation = Arc::new(move |request| Box::pin(operation(service.clone(), request)));
+    let origin: Option<Arc<str>> = config::optional("CORS_ORIGIN").map(Into::into);
+    Arc::new(move |invocation| Box::pin(answer(name.clone(), operation.clone(), origin.clone(), invocation)))
+}
+
+type Operation = Arc<dyn Fn(Request) -> BoxFuture<'static, Result<Response, Problem>> + Send + Sync>;
+
+async fn answer(
+    name: OperationName,
+    operation: Operation,
+    origin: Option<Arc<str>>,
+    invocation: Invocation,
+) -> Result<Value, lambda::Failure> {
+    let started = Clock::System.now();
+    let time_left = invocation.deadline.since(started);
+    let fallback_id = invocation.request_id.clone();
+    let parsed = Request::from_event(invocation, started);
+    let request_id = parsed.as_ref().map_or(fallback_id, |request| request.id().to_owned());
+    let trace_id = parsed.as_ref().map_or("", |request| request.trace().id()).to_owned();
+    let (method, path) =
+        parsed.as_ref().map_or_else(|_| Default::default(), |request| (request.method().to_owned(), request.path().to_owned()));
+    let span = name.span(&request_id, &trace_id);
+    if let Some(caller) = parsed.as_ref().ok().and_then(|request| request.visitor().ok().flatten()) {
+        span.record("user_id", caller.user_id.to_string());
+    }
+    let outcome = match parsed {
+        Err(problem) => Err(problem),
+        Ok(request) if time_left < ENOUGH_TIME && request.method() != "GET" => Err(Problem::unavailable()),
+        // A task of its own, so that a panic becomes an answer.
+        Ok(request) => {
+            tokio::spawn(operation(request).instrument(span.clone())).await.unwrap_or_else(|panic| Err(Problem::internal().because(&panic)))
+        }
+    };
+    let duration_ms = u64::try_from(Clock::System.now().since(started).as_millis()).unwrap_or(u64::MAX);
+    span.in_scope(|| log(&outcome, &method, &path, duration_ms));
+    let response = outcome.unwrap_or_else(|problem| Response::from_problem(&problem, &request_id));
+    Ok(finish(response, &request_id, duration_ms, origin.as_deref()))
+}
+
+/// One line for each request; a problem's causes stand in it, and nowhere else.
+fn log(outcome: &Result<Response, Problem>, method: &str, path: &str, duration_ms: u64) {
+    match outcome {
+        Ok(response) => tracing::info!(r#type = "request", method, path, status = response.status().as_u16(), duration_ms, "answered"),
+        Err(problem) if problem.status.is_server_error() => {
+            let cause = problem.cause().unwrap_or("none given");
+            tracing::error!(
+                r#type = "request",
+                method,
+                path,
+                status = problem.status.as_u16(),
+                code = problem.code,
+                duration_ms,
+                cause,
+                "failed"
+            );
+        }
+        Err(problem) => {
+            tracing::info!(r#type = "request", method, path, status = problem.status.as_u16(), code = problem.code, duration_ms, "refused");
+        }
+    }
+}
+
+/// The answer as API Gateway takes it, with the headers that every answer has.
+fn finish(mut response: Response, request_id: &str, duration_ms: u64, origin: Option<&str>) -> Value {
+    response.set_default(header::CACHE_CONTROL, "no-store");
+    for (name, value) in [
+        ("x-request-id", request_id),
+        ("x-process-time", &duration_ms.to_string()),
+        ("x-content-type-options", "nosniff"),
+        ("x-frame-options", "DENY"),
+        ("referrer-policy", "no-referrer"),
+        ("strict-transport-security", "max-age=63072000; includeSubDomains"),
+    ] {
+        response.set(name, value);
+    }
+    if let Some(origin) = origin {
+        response.set("access-control-allow-origin", origin);
+        response.set("access-control-expose-headers", "ETag, Location, Retry-After, X-Request-Id, X-Process-Time, Idempotent-Replayed");
+        response.set("vary", "Origin");
+    }
+    if response.status() == StatusCode::UNAUTHORIZED {
+        response.set("www-authenticate", "Bearer error=\"invalid_token\"");
+    }
+    let (status, headers, body) = response.into_parts();
+    json!({ "statusCode": status.as_u16(), "headers": headers, "body": body, "isBase64Encoded": false })
+}
+
+/// Logs the causes of a trouble that does not change the answer.
+pub fn warn(error: &dyn std::error::Error, what: &str) {
+    tracing::warn!(error = telemetry::causes(error), "{what}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn greet(_: Arc<()>, request: Request) -> Result<Response, Problem> {
+        assert_ne!(request.path(), "/panic", "asked to panic");
+        let caller = request.caller()?;
+        Ok(ok(&json!({ "hello": caller.name })))
+    }
+
+    async fn call(event: Value) -> Value {
+        lambda(Arc::new(()), greet)(Invocation::with_event(event)).await.expect("an HTTP function never fails")
+    }
+
+    fn event(path: &str) -> Value {
+        let authorizer = json!({ "sub": "usr_0199c2a8-0000-7000-8000-000000000001", "role": "user", "name": "Ada", "email": "ada@example.com", "exp": "9999999999" });
+        json!({ "httpMethod": "GET", "path": path, "requestContext": { "requestId": "gw-1", "stage": "v1", "authorizer": authorizer } })
+    }
+
+    #[tokio::test]
+    async fn every_answer_has_its_headers() {
+        let answer = call(event("/")).await;
+        assert_eq!(answer["statusCode"], 200);
+        assert_eq!(answer["headers"]["x-request-id"], "gw-1");
+        assert_eq!(answer["headers"]["cache-control"], "no-store");
+        assert!(answer["headers"]["x-process-time"].is_string());
+    }
+
+    #[tokio::test]
+    async fn a_panic_becomes_an_opaque_problem() {
+        let answer = call(event("/panic")).await;
+        assert_eq!(answer["statusCode"], 500);
+        assert_eq!(answer["headers"]["content-type"], "application/problem+json");
+        assert!(!answer["body"].as_str().expect("a body").contains("asked to panic"));
+    }
+
+    #[tokio::test]
+    async fn nobody_and_an_expired_caller_get_the_same_401() {
+        let mut nobody = event("/");
+        nobody["requestContext"]["authorizer"] = Value::Null;
+        let mut expired = event("/");
+        expired["requestContext"]["authorizer"]["exp"] = "1000".into();
+        let (nobody, expired) = (call(nobody).await, call(expired).await);
+        assert_eq!(nobody["statusCode"], 401);
+        assert_eq!(nobody["body"], expired["body"]);
+        assert_eq!(nobody["headers"]["www-authenticate"], "Bearer error=\"invalid_token\"");
+    }
+
+    #[tokio::test]
+    async fn a_role_that_is_missing_or_unknown_is_403() {
+        for role in [Value::Null, "admin admin".into()] {
+            let mut request = event("/");
+            request["requestContext"]["authorizer"]["role"] = role;
+            assert_eq!(call(request).await["statusCode"], 403);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_event_that_is_no_request_is_answered_too() {
+        for odd in [Value::Null, json!([]), json!({}), json!({ "httpMethod": 5 })] {
+            let status = call(odd).await["statusCode"].as_u64().expect("a status");
+            assert!((400..500).contains(&status), "{status}");
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! A request, read from API Gateway's event once and then asked for what it holds.
+
+use std::collections::HashMap;
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use serde_json::{Map, Value};
+
+use super::{IdempotencyKey, PageRequest, json};
+use crate::{
+    auth::{Caller, Role},
+    clock::Timestamp,
+    ids::{Ids, PrefixedId, UserId},
+    lambda::Invocation,
+    problem::Problem,
+    telemetry::Trace,
+    validation::Violation,
+};
+
+/// An HTTP request.
+#[derive(Debug)]
+pub struct Request {
+    id: String,
+    trace: Trace,
+    received_at: Timestamp,
+    event: Event,
+}
+
+/// API Gateway's REST proxy event, as far as it is used.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Event {
+    http_method: String,
+    path: String,
+    #[serde(default, deserialize_with = "or_default")]
+    headers: HashMap<String, String>,
+    #[serde(default, deserialize_with = "or_default")]
+    multi_value_headers: HashMap<String, Vec<String>>,
+    #[serde(default, deserialize_with = "or_default")]
+    query_string_parameters: HashMap<String, String>,
+    #[serde(default, deserialize_with = "or_default")]
+    multi_value_query_string_parameters: HashMap<String, Vec<String>>,
+    #[serde(default, deserialize_with = "or_default")]
+    path_parameters: HashMap<String, String>,
+    #[serde(default, deserialize_with = "or_default")]
+    request_context: Context,
+    #[serde(default)]
+    body: Option<String>,
+    #[serde(default)]
+    is_base64_encoded: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Context {
+    #[serde(default, deserialize_with = "or_default")]
+    request_id: String,
+    #[serde(default, deserialize_with = "or_default")]
+    stage: String,
+    #[serde(default, deserialize_with = "or_default")]
+    authorizer: Map<String, Value>,
+    #[serde(default, deserialize_with = "or_default")]
+    identity: Identity,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Identity {
+    #[serde(default, deserialize_with = "or_default")]
+    source_ip: String,
+}
+
+/// API Gateway writes `null` for what is empty.
+fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
+    Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+impl Request {
+    /// Reads an invocation of API Gateway.
+    pub(super) fn from_event(invocation: Invocation, received_at: Timestamp) -> Result<Self, Problem> {
+        let event: Event = serde_json::from_value(invocation.event)
+            .map_err(|_| Problem::bad_request("malformed_request", "The request cannot be read"))?;
+        let header = |name: &str| header_values(&event, name).into_iter().next();
+        let accepted = header("x-request-id").filter(|id| is_request_id(id));
+        let id = accepted.map(str::to_owned).unwrap_or_else(|| match event.request_context.request_id.as_str() {
+            "" => invocation.request_id.clone(),
+            given => given.to_owned(),
+        });
+        let trace = header("traceparent").and_then(Trace::parse).unwrap_or_else(|| Trace::start(&Ids::System));
+        Ok(Self { id, trace, received_at, event })
+    }
+
+    /// The request's id: the client's own where it sent a decent one.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The trace that the request belongs to or begins.
+    pub fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
+    /// `GET`, `POST`, …
+    pub fn method(&self) -> &str {
+        &self.event.http_method
+    }
+
+    /// The path below the stage: `/orders`.
+    pub fn path(&self) -> &str {
+        &self.event.path
+    }
+
+    /// The address that the request came from, as the gateway saw it: no header of the client's has a say in it.
+    pub fn source_ip(&self) -> &str {
+        &self.event.request_context.identity.source_ip
+    }
+
+    /// The path of a resource as clients reach it, with the stage: `/orders/ord_…` gives `/v1/orders/ord_…`.
+    pub fn location(&self, path: &str) -> String {
+        match self.event.request_context.stage.as_str() {
+            "" => path.to_owned(),
+            stage => format!("/{stage}{path}"),
+        }
+    }
+
+    /// The user who is calling.
+    ///
+    /// # Errors
+    /// 401 without a token, or when it has expired meanwhile: an answer that the gateway's authorizer cache gives outlives its token.
+    /// 403 when the token names no role.
+    pub fn caller(&self) -> Result<Caller, Problem> {
+        self.visitor()?.ok_or_else(Problem::unauthorized)
+    }
+
+    /// The user who is calling, if it is one who runs the shop.
+    ///
+    /// # Errors
+    /// As [`Request::caller`]; 403 for everybody else.
+    pub fn admin(&self) -> Result<Caller, Problem> {
+        let caller = self.caller()?;
+        if caller.is_admin() { Ok(caller) } else { Err(Problem::forbidden()) }
+    }
+
+    /// The user who is calling; `None` for somebody without a token, on a route that is open to them.
+    ///
+    /// # Errors
+    /// As [`Request::caller`], but for the missing token.
+    pub fn visitor(&self) -> Result<Option<Caller>, Problem> {
+        let text = |name: &str| {
+            self.event.request_context.authorizer.get(name).map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+        };
+        let Some(user_id) = text("sub").as_deref().and_then(UserId::parse) else { return Ok(None) };
+        let expires_at = text("exp").and_then(|seconds| seconds.parse::<i64>().ok()).ok_or_else(Problem::unauthorized)?;
+        if expires_at <= self.received_at.seconds() {
+            return Err(Problem::unauthorized());
+        }
+        let role = text("role").as_deref().and_then(Role::parse).ok_or_else(Problem::forbidden)?;
+        Ok(Some(Caller { user_id, role, name: text("name").unwrap_or_default(), email: text("email").unwrap_or_default() }))
+    }
+
+    /// The `Idempotency-Key` of a request that creates something.
+    ///
+    /// # Errors
+    /// 400 when it is missing, repeated or not 1 to 255 visible ASCII characters.
+    pub fn idempotency_key(&self) -> Result<IdempotencyKey, Problem> {
+        IdempotencyKey::parse(&self.headers("idempotency-key"))
+    }
+
+    /// The body as a `T`.
+    ///
+    /// # Errors
+    /// 400 malformed, 413 too large, 415 not JSON, 422 not acceptable: with the pointer of the field.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        json::check_form(&self.headers("content-type"), &self.headers("content-encoding"))?;
+        json::parse(&self.body()?)
+    }
+
+    /// The body's bytes.
+    ///
+    /// # Errors
+    /// 400 when it claims to be base64 and is not.
+    pub fn body(&self) -> Result<Vec<u8>, Problem> {
+        let text = self.event.body.as_deref().unwrap_or_default();
+        if !self.event.is_base64_encoded {
+            return Ok(text.as_bytes().to_vec());
+        }
+        BASE64_STANDARD.decode(text).map_err(|_| Problem::bad_request("malformed_body", "The body is not the base64 that it claims to be"))
+    }
+
+    /// The id in the path, such as `order_id`; `thing` names it in the 404.
+    ///
+    /// # Errors
+    /// 404 when it is no id of this kind: there cannot be such a thing, and no table is asked.
+    pub fn path_id<I: PrefixedId>(&self, parameter: &str, thing: &str) -> Result<I, Problem> {
+        self.path_parameter(parameter).and_then(I::parse).ok_or_else(|| Problem::not_found(thing))
+    }
+
+    /// A part of the path.
+    pub fn path_parameter(&self, parameter: &str) -> Option<&str> {
+        self.event.path_parameters.get(parameter).map(String::as_str)
+    }
+
+    /// A parameter of the query.
+    ///
+    /// # Errors
+    /// 422 when it stands there more than once.
+    pub fn query(&self, parameter: &str) -> Result<Option<&str>, Problem> {
+        let several = self.event.multi_value_query_string_parameters.get(parameter);
+        match several.map(Vec::as_slice) {
+            Some([one]) => Ok(Some(one)),
+            Some([_, _, ..]) => Err(invalid_parameter(parameter, &Violation::new("repeated_parameter", "Send this parameter once."))),
+            _ => Ok(self.event.query_string_parameters.get(parameter).map(String::as_str)),
+        }
+    }
+
+    /// Which page of a list is asked for.
+    ///
+    /// # Errors
+    /// 422 for a limit outside 1 to 100.
+    pub fn page(&self) -> Result<PageRequest<'_>, Problem> {
+        PageRequest::parse(self.query("limit")?, self.query("cursor")?).map_err(|violation| invalid_parameter("limit", &violation))
+    }
+
+    /// The first value of a header, whatever the case of its name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers(name).into_iter().next()
+    }
+
+    fn headers(&self, name: &str) -> Vec<&str> {
+        header_values(&self.event, name)
+    }
+}
+
+/// 422 for a parameter of the query: its pointer is `?name`, which no body can have.
+pub(super) fn invalid_parameter(parameter: &str, violation: &Violation) -> Problem {
+    Problem::invalid_field(&format!("?{parameter}"), violation)
+}
+
+fn header_values<'a>(event: &'a Event, name: &str) -> Vec<&'a str> {
+    let several = event.multi_value_headers.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name)).flat_map(|(_, values)| values);
+    let several: Vec<&str> = several.map(String::as_str).collect();
+    if !several.is_empty() {
+        return several;
+    }
+    event.headers.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str()).collect()
+}
+
+fn is_request_id(text: &str) -> bool {
+    (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+}

@@ -1,0 +1,116 @@
+//! An answer, as an operation makes it.
+
+use std::collections::BTreeMap;
+
+use lambda_http::http::{StatusCode, header};
+use serde::Serialize;
+
+use crate::problem::Problem;
+
+/// An HTTP answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    status: StatusCode,
+    headers: BTreeMap<String, String>,
+    body: String,
+}
+
+/// 200 with a document.
+pub fn ok<T: Serialize>(view: &T) -> Response {
+    Response::json(StatusCode::OK, view)
+}
+
+/// 201 with a document, and where it can be read again.
+pub fn created<T: Serialize>(location: &str, view: &T) -> Response {
+    let mut response = Response::json(StatusCode::CREATED, view);
+    response.set(header::LOCATION.as_str(), location);
+    response
+}
+
+/// 202 with a document that is not final yet.
+pub fn accepted<T: Serialize>(view: &T) -> Response {
+    Response::json(StatusCode::ACCEPTED, view)
+}
+
+/// 204.
+pub fn no_content() -> Response {
+    Response { status: StatusCode::NO_CONTENT, headers: BTreeMap::new(), body: String::new() }
+}
+
+/// The answer to a request that was answered before.
+pub fn replayed(mut response: Response) -> Response {
+    response.set("idempotent-replayed", "true");
+    response
+}
+
+impl Response {
+    /// `view` as JSON.
+    ///
+    /// # Panics
+    /// When the view is not JSON: a mistake in the program.
+    pub fn json<T: Serialize>(status: StatusCode, view: &T) -> Self {
+        let body = serde_json::to_string(view).expect("a view is JSON");
+        let headers = BTreeMap::from([(header::CONTENT_TYPE.to_string(), "application/json".to_owned())]);
+        Self { status, headers, body }
+    }
+
+    /// A problem's document.
+    pub fn from_problem(problem: &Problem, request_id: &str) -> Self {
+        let mut response = Self::json(problem.status, &problem.document(request_id));
+        response.set(header::CONTENT_TYPE.as_str(), "application/problem+json");
+        if let Some(seconds) = problem.retry_after_seconds() {
+            response.set(header::RETRY_AFTER.as_str(), &seconds.to_string());
+        }
+        response
+    }
+
+    /// The entity tag of this version.
+    #[must_use]
+    pub fn etag(mut self, version: u64) -> Self {
+        self.set(header::ETAG.as_str(), &etag_text(version));
+        self
+    }
+
+    /// How long the answer may be kept, as `Cache-Control` has it.
+    #[must_use]
+    pub fn cached(mut self, directive: &str) -> Self {
+        self.set(header::CACHE_CONTROL.as_str(), directive);
+        self
+    }
+
+    /// 304 without a body, if the client says that it has this version already.
+    #[must_use]
+    pub fn unless_matching(mut self, if_none_match: Option<&str>) -> Self {
+        let tag = self.headers.get(header::ETAG.as_str());
+        let matches =
+            |given: &str| given == "*" || given.split(',').any(|one| Some(one.trim().trim_start_matches("W/")) == tag.map(String::as_str));
+        if if_none_match.is_some_and(matches) {
+            self.status = StatusCode::NOT_MODIFIED;
+            self.body = String::new();
+            self.headers.remove(header::CONTENT_TYPE.as_str());
+        }
+        self
+    }
+
+    /// The status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    pub(super) fn set(&mut self, name: &str, value: &str) {
+        self.headers.insert(name.to_owned(), value.to_owned());
+    }
+
+    pub(super) fn set_default(&mut self, name: header::HeaderName, value: &str) {
+        self.headers.entry(name.to_string()).or_insert_with(|| value.to_owned());
+    }
+
+    pub(super) fn into_parts(self) -> (StatusCode, BTreeMap<String, String>, String) {
+        (self.status, self.headers, self.body)
+    }
+}
+
+/// The strong entity tag of a version.
+pub(super) fn etag_text(version: u64) -> String {
+    format!("\"{version}\"")
+}

@@ -1,0 +1,42 @@
+//! The edge that every Ferrocart service stands on: how an event becomes a typed request, how a result becomes an answer,
+//! and the few value types that belong to nobody in particular.
+//!
+//! In reading order:
+//!
+//! - [`lambda`]: the runtime loop; what all kinds of function have in common.
+//! - [`http`]: requests, answers, idempotency keys, pages. [`problem`]: errors as RFC 9457 documents.
+//! - [`queue`]: consumers of SQS. [`stream`]: publishers of DynamoDB streams. [`invoke`]: schedules and direct calls.
+//! - [`table`]: DynamoDB, where every write carries a condition. [`secret`]: Secrets Manager, read once and kept.
+//! - [`auth`], [`money`], [`ids`], [`clock`], [`retry`]: values. [`config`], [`aws`], [`telemetry`]: surroundings.
+//!
+//! # Invariants
+//!
+//! - No domain rule, no table's key layout and no service's message lives here.
+//! - Nobody outside this crate reads the environment or the clock, or makes a random number.
+//! - Everything that an operation awaits here is a *plain function that returns a boxed future*. An `async fn` is compiled
+//!   anew in every crate that polls it; behind the box, hyper and the AWS SDK are compiled once, and an operation's binary
+//!   costs under a CPU second to build instead of fifteen. `#[inline(never)]` does not replace the box, and neither does an
+//!   `async fn` inside it that the caller's crate instantiates.
+
+use std::{future::Future, pin::Pin};
+
+pub mod auth;
+pub mod aws;
+pub mod clock;
+pub mod config;
+pub mod http;
+pub mod ids;
+pub mod invoke;
+pub mod lambda;
+pub mod money;
+pub mod problem;
+pub mod queue;
+pub mod retry;
+pub mod secret;
+pub mod stream;
+pub mod table;
+pub mod telemetry;
+pub mod validation;
+
+/// A future behind a pointer: the border at which compilation stops (see the crate's invariants).
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -1,0 +1,147 @@
+//! Errors as clients see them: RFC 9457 problem documents.
+//!
+//! Which status: 400 it cannot be parsed; 401 no valid token; 403 known, but not allowed; 404 absent, or not yours to know of; 409 the
+//! state forbids it; 412 and 428 versions; 415 and 413 form and size; 422 parsed, but it breaks a rule; 429 too often; 503 not now, ask
+//! again; 500 our fault. A 5xx says nothing about its cause to the client; the causes go to the log, once.
+//!
+//! Services turn their own errors into problems in the last lines of their `error.rs`.
+
+use lambda_http::http::StatusCode;
+use serde_json::{Map, Value, json};
+
+use crate::{telemetry, validation::Violation};
+
+/// Where the problem types are documented: `type` is this and the code.
+pub const TYPE_BASE: &str = "https://ferrocart.dev/problems/";
+
+/// An answer that says what is wrong.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// The stable name that programs branch on: the last segment of `type`.
+    pub code: String,
+    title: String,
+    detail: Option<String>,
+    members: Map<String, Value>,
+    retry_after_seconds: Option<u64>,
+    /// For the log alone.
+    cause: Option<String>,
+}
+
+impl Problem {
+    /// A problem; `title` is the same for every occurrence of `code`.
+    pub fn new(status: StatusCode, code: &str, title: &str) -> Self {
+        Self {
+            status,
+            code: code.to_owned(),
+            title: title.to_owned(),
+            detail: None,
+            members: Map::new(),
+            retry_after_seconds: None,
+            cause: None,
+        }
+    }
+
+    /// 400: what came cannot be parsed.
+    pub fn bad_request(code: &str, title: &str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, title)
+    }
+
+    /// 401: no token, or none that counts. The same words whatever is wrong with it.
+    pub fn unauthorized() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "invalid_token", "A valid access token is needed")
+            .detail("Log in and send the access token as \"Authorization: Bearer …\".")
+    }
+
+    /// 403: known, but not allowed.
+    pub fn forbidden() -> Self {
+        Self::new(StatusCode::FORBIDDEN, "insufficient_permissions", "Insufficient permissions")
+    }
+
+    /// 404: there is no such thing, or it belongs to somebody else. `thing` is a noun: `order` gives `order_not_found`.
+    pub fn not_found(thing: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, &format!("{thing}_not_found"), &format!("There is no such {thing}"))
+    }
+
+    /// 409: the state of things forbids it.
+    pub fn conflict(code: &str, title: &str) -> Self {
+        Self::new(StatusCode::CONFLICT, code, title)
+    }
+
+    /// 422: parsed, but it breaks a rule that no single field can be blamed for.
+    pub fn unprocessable(code: &str, title: &str) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, title)
+    }
+
+    /// 422 for one field: `pointer` is a JSON pointer such as `/items/0/quantity`.
+    pub fn invalid_field(pointer: &str, violation: &Violation) -> Self {
+        let error = json!({ "pointer": pointer, "code": violation.code, "detail": violation.detail });
+        Self::unprocessable(&violation.code, "The request breaks a rule").detail(&violation.detail).with("errors", json!([error]))
+    }
+
+    /// 503: something that is needed does not answer; the same request may succeed soon.
+    pub fn unavailable() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", "The service is busy")
+            .detail("Nothing is lost: send the same request again, with the same Idempotency-Key if it has one.")
+            .retry_after(1)
+    }
+
+    /// 500: our fault.
+    pub fn internal() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "Something went wrong on our side")
+            .detail("The request id leads us to the cause.")
+    }
+
+    /// A sentence that helps this caller to mend this request.
+    #[must_use]
+    pub fn detail(mut self, detail: &str) -> Self {
+        self.detail = Some(detail.to_owned());
+        self
+    }
+
+    /// A further member of the document, such as `allowed`.
+    #[must_use]
+    pub fn with(mut self, member: &str, value: impl Into<Value>) -> Self {
+        self.members.insert(member.to_owned(), value.into());
+        self
+    }
+
+    /// Tells the client when to ask again.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after_seconds = Some(seconds);
+        self
+    }
+
+    /// Keeps the chain of causes for the log.
+    #[must_use]
+    pub fn because(mut self, error: &dyn std::error::Error) -> Self {
+        self.cause = Some(telemetry::causes(error));
+        self
+    }
+
+    /// The causes, for the log.
+    pub fn cause(&self) -> Option<&str> {
+        self.cause.as_deref()
+    }
+
+    /// The value of the `Retry-After` header, in seconds.
+    pub fn retry_after_seconds(&self) -> Option<u64> {
+        self.retry_after_seconds
+    }
+
+    /// The document's body.
+    pub fn document(&self, request_id: &str) -> Value {
+        let mut document = self.members.clone();
+        document.insert("type".into(), format!("{TYPE_BASE}{}", self.code).into());
+        document.insert("title".into(), self.title.clone().into());
+        document.insert("status".into(), self.status.as_u16().into());
+        document.insert("code".into(), self.code.clone().into());
+        if let Some(detail) = &self.detail {
+            document.insert("detail".into(), detail.clone().into());
+        }
+        document.insert("request_id".into(), request_id.into());
+        Value::Object(document)
+    }
+}

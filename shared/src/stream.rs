@@ -1,0 +1,266 @@
+//! Publishers: functions that read a table's stream and turn every committed change into messages.
+//!
+//! Two kinds of trouble are kept apart. A change that *cannot be turned into messages* (an image that cannot be read, a panic) goes whole
+//! to the publisher's dead-letter queue, and the batch goes on. A message that *cannot be sent* fails the invocation: the stream keeps the
+//! batch and calls again. Nothing is skipped, and one bad image does not stop the shop.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
+
+use aws_sdk_sqs::{Client, types::SendMessageBatchRequestEntry};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
+use tracing::Instrument;
+
+use crate::{
+    aws,
+    clock::Clock,
+    config,
+    lambda::{self, Failure, Invocation, Lambda, OperationName},
+    queue::Message,
+    retry, telemetry,
+};
+
+/// Which items of a table publish.
+#[derive(Clone, Copy, Debug)]
+pub enum Published {
+    /// Those whose partition key begins like this.
+    PartitionKeyPrefix(&'static str),
+    /// Those whose sort key is this.
+    SortKey(&'static str),
+}
+
+impl Published {
+    fn concerns(self, keys: &serde_dynamo::Item) -> bool {
+        let text = |name: &str| match keys.get(name) {
+            Some(serde_dynamo::AttributeValue::S(text)) => text.clone(),
+            _ => String::new(),
+        };
+        match self {
+            Self::PartitionKeyPrefix(prefix) => text("pk").starts_with(prefix),
+            Self::SortKey(key) => text("sk") == key,
+        }
+    }
+}
+
+/// Publishes the changes of a table: `messages` says what a change from the old to the new item tells whom.
+///
+/// # Errors
+/// When the Lambda runtime's own interface fails.
+///
+/// # Panics
+/// When the address of one of `queues` is missing from the environment.
+pub fn run<T>(
+    operation: &str,
+    published: Published,
+    queues: &'static [&'static str],
+    messages: fn(Option<&T>, &T) -> Vec<Message>,
+) -> Result<(), lambda_http::Error>
+where
+    T: DeserializeOwned + 'static,
+{
+    lambda::serve(lambda(operation, published, messages, Arc::new(Sender::from_env(queues))))
+}
+
+/// The function that [`run`] serves.
+pub fn lambda<T>(operation: &str, published: Published, messages: fn(Option<&T>, &T) -> Vec<Message>, sender: Arc<Sender>) -> Lambda
+where
+    T: DeserializeOwned + 'static,
+{
+    let service = std::any::type_name::<T>().split("::").next().unwrap_or_default();
+    let name = OperationName { service, operation: operation.to_owned() };
+    let translate: Translate = Arc::new(move |old, new| {
+        let translated = catch_unwind(AssertUnwindSafe(|| {
+            let read = |image: serde_dynamo::Item| serde_dynamo::from_item::<_, T>(image).map_err(|error| error.to_string());
+            Ok(messages(old.map(read).transpose()?.as_ref(), &read(new)?))
+        }));
+        translated.unwrap_or_else(|_| Err("the translation panicked".to_owned()))
+    });
+    Arc::new(move |invocation: Invocation| {
+        let span = name.span(&invocation.request_id, "");
+        Box::pin(publish(name.service, published, translate.clone(), sender.clone(), invocation).instrument(span))
+    })
+}
+
+type Translate = Arc<dyn Fn(Option<serde_dynamo::Item>, serde_dynamo::Item) -> Result<Vec<Message>, String> + Send + Sync>;
+
+/// A batch of a stream. Records are read one by one, so that an odd one does not hide the others.
+#[derive(Deserialize)]
+struct Batch {
+    #[serde(rename = "Records")]
+    records: Vec<Value>,
+}
+
+#[derive(Deserialize)]
+struct Record {
+    #[serde(rename = "eventName")]
+    event: String,
+    dynamodb: Change,
+}
+
+#[derive(Deserialize)]
+struct Change {
+    #[serde(rename = "Keys", default)]
+    keys: serde_dynamo::Item,
+    #[serde(rename = "OldImage", default)]
+    old: Option<serde_dynamo::Item>,
+    #[serde(rename = "NewImage", default)]
+    new: Option<serde_dynamo::Item>,
+}
+
+async fn publish(
+    service: &'static str,
+    published: Published,
+    translate: Translate,
+    sender: Arc<Sender>,
+    invocation: Invocation,
+) -> Result<Value, Failure> {
+    let started = Clock::System.now();
+    let batch: Batch = serde_json::from_value(invocation.event).map_err(|error| Failure::because("MalformedBatch", &error))?;
+    let (mut outgoing, mut dead) = (Vec::new(), Vec::new());
+    for raw in &batch.records {
+        match messages_of(raw, published, &translate) {
+            Ok(messages) => outgoing.extend(messages),
+            Err(reason) => {
+                tracing::error!(error = reason, "a change cannot be turned into messages: it goes to the dead-letter queue");
+                telemetry::count("UnpublishableChange", service, &Clock::System);
+                dead.push(raw.to_string());
+            }
+        }
+    }
+    let sent = outgoing.len();
+    let result = match sender.send_dead(dead).await {
+        Ok(()) => sender.send(outgoing).await,
+        failed => failed,
+    };
+    let duration_ms = u64::try_from(Clock::System.now().since(started).as_millis()).unwrap_or(u64::MAX);
+    match &result {
+        Ok(()) => tracing::info!(r#type = "stream", records = batch.records.len(), sent, duration_ms, "published"),
+        Err(failure) => tracing::error!(
+            r#type = "stream",
+            records = batch.records.len(),
+            duration_ms,
+            error = failure.message,
+            "not all was sent: the stream calls again"
+        ),
+    }
+    result.map(|()| Value::Null)
+}
+
+fn messages_of(raw: &Value, published: Published, translate: &Translate) -> Result<Vec<Message>, String> {
+    let record: Record = serde_json::from_value(raw.clone()).map_err(|error| error.to_string())?;
+    match record.dynamodb.new {
+        Some(new) if published.concerns(&record.dynamodb.keys) && record.event != "REMOVE" => translate(record.dynamodb.old, new),
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// Sends messages to queues.
+pub struct Sender {
+    client: Client,
+    urls: HashMap<&'static str, String>,
+    dead_letter_url: String,
+}
+
+/// The limits of `SendMessageBatch`: entries, and bytes of all entries together (262,144 in the strictest regions, less some room).
+const BATCH_ENTRIES: usize = 10;
+const BATCH_BYTES: usize = 250_000;
+const TRIES: u32 = 4;
+
+impl Sender {
+    /// A sender to the queues whose addresses stand in the environment.
+    fn from_env(queues: &[&'static str]) -> Self {
+        let urls = queues.iter().map(|queue| (*queue, config::queue_url(queue))).collect();
+        Self::new(Client::new(&aws::sdk_config()), urls, config::required("DEAD_LETTER_QUEUE_URL"))
+    }
+
+    /// A sender to the queues at `urls`; what cannot be translated goes to `dead_letter_url`.
+    pub fn new(client: Client, urls: HashMap<&'static str, String>, dead_letter_url: String) -> Self {
+        Self { client, urls, dead_letter_url }
+    }
+
+    async fn send(&self, messages: Vec<Message>) -> Result<(), Failure> {
+        let mut by_queue: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
+        for message in messages {
+            let body = serde_json::to_string(&message).map_err(|error| Failure::because("UnwritableMessage", &error))?;
+            by_queue.entry(message.queue).or_default().push(body);
+        }
+        for (queue, bodies) in by_queue {
+            let url =
+                self.urls.get(queue).ok_or_else(|| Failure::new("UnknownQueue", format!("no address is known for the queue {queue}")))?;
+            self.send_all(url, bodies).await?;
+        }
+        Ok(())
+    }
+
+    async fn send_dead(&self, records: Vec<String>) -> Result<(), Failure> {
+        self.send_all(&self.dead_letter_url, records).await
+    }
+
+    async fn send_all(&self, url: &str, mut bodies: Vec<String>) -> Result<(), Failure> {
+        let mut attempt = 0;
+        while !bodies.is_empty() {
+            let mut left = Vec::new();
+            for batch in in_batches(bodies) {
+                left.extend(self.send_batch(url, batch).await?);
+            }
+            bodies = left;
+            attempt += 1;
+            if !bodies.is_empty() {
+                if attempt == TRIES {
+                    return Err(Failure::new("NotSent", format!("the queue did not take {} messages", bodies.len())));
+                }
+                tokio::time::sleep(retry::full_jitter(attempt, Duration::from_millis(50), Duration::from_secs(1))).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends up to ten messages; those that the queue did not take come back.
+    async fn send_batch(&self, url: &str, bodies: Vec<String>) -> Result<Vec<String>, Failure> {
+        let entries = bodies
+            .iter()
+            .enumerate()
+            .map(|(number, body)| SendMessageBatchRequestEntry::builder().id(number.to_string()).message_body(body).build());
+        let entries = entries.collect::<Result<Vec<_>, _>>().map_err(|error| Failure::because("UnwritableMessage", &error))?;
+        let answer = self.client.send_message_batch().queue_url(url).set_entries(Some(entries)).send().await;
+        let answer = answer.map_err(|error| Failure::because("NotSent", &error))?;
+        let failed = answer.failed().iter().filter_map(|entry| bodies.get(entry.id().parse::<usize>().ok()?).cloned());
+        Ok(failed.collect())
+    }
+}
+
+fn in_batches(bodies: Vec<String>) -> Vec<Vec<String>> {
+    let mut batches: Vec<Vec<String>> = Vec::new();
+    let mut bytes = 0;
+    for body in bodies {
+        match batches.last_mut() {
+            Some(batch) if batch.len() < BATCH_ENTRIES && bytes + body.len() <= BATCH_BYTES => {
+                bytes += body.len();
+                batch.push(body);
+            }
+            _ => {
+                bytes = body.len();
+                batches.push(vec![body]);
+            }
+        }
+    }
+    batches
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_keep_to_ten_entries_and_the_limit_of_bytes() {
+        let sizes = |bodies: Vec<String>| in_batches(bodies).iter().map(Vec::len).collect::<Vec<_>>();
+        assert_eq!(sizes(vec!["x".to_owned(); 23]), [10, 10, 3]);
+        assert_eq!(sizes(vec!["x".repeat(100_000); 5]), [2, 2, 1]);
+        assert!(sizes(vec![]).is_empty());
+    }
+}

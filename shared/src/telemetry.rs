@@ -1,0 +1,203 @@
+//! What a function tells its operators: JSON log lines, metrics, and the trace that ties them together.
+//!
+//! One invocation writes one line of `type: "request"`, `"message"` or the like; everything else is a warning or an error. Every
+//! line carries the `trace_id` that began with the HTTP request and went on through every queue to the mail.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    io::Write,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use tracing::{
+    Event, Subscriber,
+    field::{Field, Visit},
+    level_filters::LevelFilter,
+    span,
+};
+use tracing_subscriber::{Layer, layer::Context, prelude::*, registry::LookupSpan};
+
+use crate::{clock::Clock, config, ids::Ids};
+
+/// A W3C trace context (`traceparent`): `00-<trace id>-<parent id>-<flags>`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub struct Trace(String);
+
+impl Trace {
+    /// A new trace.
+    pub fn start(ids: &Ids) -> Self {
+        let random = ids.bytes::<24>();
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        Self(format!("00-{}-{}-01", hex(&random[..16]), hex(&random[16..])))
+    }
+
+    /// The trace that a header names; `None` where it is malformed, as the W3C recommendation has it: a new trace begins then.
+    pub fn parse(text: &str) -> Option<Self> {
+        let parts: Vec<&str> = text.split('-').collect();
+        let [version, trace, parent, flags] = parts[..] else { return None };
+        let is_hex = |part: &str, length| part.len() == length && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        let not_zero = |part: &str| part.bytes().any(|b| b != b'0');
+        let valid = version == "00" && is_hex(trace, 32) && not_zero(trace) && is_hex(parent, 16) && not_zero(parent) && is_hex(flags, 2);
+        valid.then(|| Self(text.to_owned()))
+    }
+
+    /// The part that all lines and messages of one request share.
+    pub fn id(&self) -> &str {
+        self.0.get(3..35).unwrap_or_default()
+    }
+
+    /// The header's text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Trace {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl From<Trace> for String {
+    fn from(trace: Trace) -> Self {
+        trace.0
+    }
+}
+
+/// Whether anything is written: tests are silent.
+static STARTED: AtomicBool = AtomicBool::new(false);
+
+/// Starts writing JSON lines to standard output, from the level in `LOG_LEVEL` (`info` if it is not set). Later calls change nothing.
+pub fn start() {
+    let level = config::optional("LOG_LEVEL").and_then(|level| level.parse().ok()).unwrap_or(LevelFilter::INFO);
+    STARTED.store(true, Ordering::Relaxed);
+    let _ = tracing_subscriber::registry().with(JsonLines { clock: Clock::System }.with_filter(level)).try_init();
+}
+
+/// Counts something that an alarm watches: a line in CloudWatch's embedded metric format, from which CloudWatch takes the metric.
+///
+/// Source of the format: "Embedded metric format specification", Amazon CloudWatch User Guide.
+pub fn count(metric: &'static str, service: &'static str, clock: &Clock) {
+    if !STARTED.load(Ordering::Relaxed) {
+        return;
+    }
+    let line = json!({
+        "_aws": {
+            "Timestamp": clock.now().milliseconds(),
+            "CloudWatchMetrics": [{ "Namespace": "Ferrocart", "Dimensions": [["service"]], "Metrics": [{ "Name": metric, "Unit": "Count" }] }],
+        },
+        "service": service,
+        metric: 1,
+    });
+    write_line(&line);
+}
+
+/// The chain of causes of an error, in one line: "could not put the order: timed out: connection refused".
+pub fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// A layer that writes each event as one flat JSON object: its own fields and those of the spans around it.
+struct JsonLines {
+    clock: Clock,
+}
+
+/// The fields of one span, kept beside it.
+#[derive(Default)]
+struct Fields(BTreeMap<&'static str, Value>);
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.0.insert(field.name(), Value::String(format!("{value:?}")));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.0.insert(field.name(), Value::String(value.to_owned()));
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.0.insert(field.name(), value.into());
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.0.insert(field.name(), value.into());
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.0.insert(field.name(), value.into());
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.0.insert(field.name(), value.into());
+    }
+}
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for JsonLines {
+    fn on_new_span(&self, attributes: &span::Attributes<'_>, id: &span::Id, context: Context<'_, S>) {
+        let mut fields = Fields::default();
+        attributes.record(&mut fields);
+        if let Some(span) = context.span(id) {
+            span.extensions_mut().insert(fields);
+        }
+    }
+
+    fn on_record(&self, id: &span::Id, values: &span::Record<'_>, context: Context<'_, S>) {
+        if let Some(span) = context.span(id)
+            && let Some(fields) = span.extensions_mut().get_mut::<Fields>()
+        {
+            values.record(fields);
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let mut line = Map::new();
+        line.insert("timestamp".into(), self.clock.now().to_string().into());
+        line.insert("level".into(), event.metadata().level().as_str().into());
+        line.insert("logger".into(), event.metadata().target().into());
+        for span in context.event_scope(event).into_iter().flat_map(tracing_subscriber::registry::Scope::from_root) {
+            if let Some(fields) = span.extensions().get::<Fields>() {
+                line.extend(fields.0.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+            }
+        }
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        line.extend(fields.0.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        write_line(&Value::Object(line));
+    }
+}
+
+fn write_line(line: &Value) {
+    // A function that cannot write its log goes on working: there is nobody left to tell.
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_goes_on_only_from_a_well_formed_header() {
+        let text = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        assert_eq!(Trace::parse(text).map(|trace| trace.id().to_owned()), Some(text[3..35].to_owned()));
+        let zero = format!("00-{}-b7ad6b7169203331-01", "0".repeat(32));
+        for bad in ["", "00-abc-def-01", &text.to_uppercase(), &zero, &format!("{text}-more"), &"9".repeat(10_000)] {
+            assert_eq!(Trace::parse(bad), None);
+        }
+        let started = Trace::start(&Ids::default());
+        assert_eq!(Trace::parse(started.as_str()), Some(started));
+    }
+}
