@@ -60,6 +60,7 @@ where
             let duration_ms = u64::try_from(Clock::System.now().since(started).as_millis()).unwrap_or(u64::MAX);
             match &outcome {
                 Ok(_) => tracing::info!(r#type = "invocation", duration_ms, "done"),
+                Err(refusal) if refusal.is_refusal => tracing::info!(r#type = "invocation", duration_ms, kind = refusal.kind, "refused"),
                 Err(failure) => tracing::error!(r#type = "invocation", duration_ms, error = telemetry::causes(failure), "failed"),
             }
             outcome.and_then(|answer| serde_json::to_value(answer).map_err(|error| Failure::because("UnwritableAnswer", &error)))

@@ -40,12 +40,19 @@ pub struct Failure {
     pub kind: &'static str,
     /// A sentence.
     pub message: String,
+    /// Whether the function did what it is for by failing: nothing is wrong with it.
+    pub is_refusal: bool,
 }
 
 impl Failure {
     /// A failure named `kind`.
     pub fn new(kind: &'static str, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self { kind, message: message.into(), is_refusal: false }
+    }
+
+    /// The answer "no", where a caller can only be told so by a failure: not for an operator to look at.
+    pub fn refusal(kind: &'static str) -> Self {
+        Self { kind, message: kind.to_owned(), is_refusal: true }
     }
 
     /// A failure that comes from `error`: its causes are in the message.

@@ -1,0 +1,72 @@
+# Everything that is done with Ferrocart, in one place. `make` alone lists it.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+STACK := python3 localstack/stack.py
+SAM := SAM_CLI_TELEMETRY=0 localstack/.venv-sam/bin/sam
+SERVICES := --workspace --exclude tests --bins
+# USER is set in every shell, so only one given to make itself counts.
+TOKEN_OF := $(if $(filter command line,$(origin USER)),$(USER),customer)
+# The processor to build for is the one that the deployment remembers.
+ARCHITECTURE ?= $(if $(shell grep -s 'Architecture=.*x86_64' samconfig.toml),x86_64,arm64)
+
+.PHONY: help setup build up demo test lint invoke logs url token down deploy
+
+help: ## Lists these targets.
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  \1\t\2/' | expand -t 12
+
+setup: ## Installs the pinned local tools, once.
+	@$(STACK) setup
+
+build: ## Builds every function for this machine, quickly.
+	@echo "Building the functions; the first time takes a few minutes." >&2
+	@cargo build --profile quick $(SERVICES)
+
+up: setup build ## Starts the local stack with sample data and plays the demo. PORT=4567 moves it.
+	@$(STACK) start
+	@$(STACK) deploy
+	@$(STACK) seed
+	@$(MAKE) demo URL=
+	@$(STACK) greet
+
+demo: ## Plays three orders: paid, declined then paid, out of stock. URL= plays against any deployment.
+	@url="$(URL)"; url="$${url:-$$($(STACK) url)}" && \
+		python3 localstack/demo.py "$$url" $(if $(ADMIN_EMAIL),--admin "$(ADMIN_EMAIL)" "$(ADMIN_PASSWORD)")
+
+test: setup build ## Runs all tests, against a stack of their own with IAM enforced.
+	@cargo test --workspace --no-run
+	@$(STACK) run --auth -- cargo test --workspace
+
+lint: setup ## Checks format, lints, template and dependencies.
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	localstack/.venv-sam/bin/cfn-lint template.yaml
+	$(SAM) validate --lint --region us-east-1
+	@# AWS-LC costs 30 ms of every cold start; hyper 0.x and rustls below 0.23 are the old stack with known holes.
+	@if cargo tree --workspace --target all -i aws-lc-rs 2>/dev/null | grep .; then echo "error: something pulls aws-lc-rs in" >&2; exit 1; fi
+	@if grep -A1 -E '^name = "(hyper|rustls)"$$' Cargo.lock | grep -E '"0\.([0-9]|1[0-9]|2[0-2])\.'; then \
+		echo "error: the old TLS stack is in Cargo.lock: an AWS crate has its default features" >&2; exit 1; fi
+
+invoke: ## Invokes one function with its sample event: make invoke OP=create-order.
+	@$(STACK) invoke $(if $(OP),$(OP),$(error Say which operation: make invoke OP=create-order))
+
+logs: ## Shows what the functions log, as it happens. OP=create-order shows one.
+	@$(STACK) logs --follow $(OP)
+
+url: ## Prints the local API's address: make -s url.
+	@$(STACK) url
+
+token: ## Prints an access token: make -s token USER=admin (or customer).
+	@$(STACK) token $(TOKEN_OF)
+
+down: ## Stops the local stack and forgets what was in it.
+	@$(STACK) stop
+
+deploy: ## Builds for AWS and deploys, asking the first time. ARCHITECTURE=x86_64 builds for that one instead of arm64.
+	@$(STACK) setup-release
+	PATH="$(CURDIR)/localstack/.venv-release/bin:$$PATH" cargo lambda build --release $(SERVICES) \
+		$(if $(filter x86_64,$(ARCHITECTURE)),--x86-64,--arm64)
+	$(SAM) deploy --no-fail-on-empty-changeset --capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND $(if $(wildcard samconfig.toml),, \
+		--guided --stack-name ferrocart --parameter-overrides Architecture=$(ARCHITECTURE))

@@ -1,0 +1,312 @@
+//! The product and its rules. Nothing here waits, stores or sends.
+
+use serde::{Deserialize, Serialize};
+use shared::{
+    clock::Timestamp,
+    ids::ProductId,
+    money::Money,
+    telemetry::Trace,
+    validation::{Violation, readable_text},
+};
+
+const MAX_NAME: usize = 120;
+const MAX_DESCRIPTION: usize = 2000;
+const MAX_CATEGORY: usize = 50;
+const MAX_SKU: usize = 64;
+
+/// Declares a text that was checked when it came in: `parse` is the only way to one.
+macro_rules! checked_text {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = Violation;
+
+            fn try_from(text: String) -> Result<Self, Violation> {
+                Self::parse(&text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(text: $name) -> Self {
+                text.0
+            }
+        }
+    };
+}
+
+checked_text!(
+    /// What a product is called: one line, without blanks around it.
+    ProductName
+);
+checked_text!(
+    /// What there is to say about a product, in one or more lines.
+    Description
+);
+checked_text!(
+    /// The shelf that a product stands on: `desk-lamps`.
+    Category
+);
+checked_text!(
+    /// The shop's own number of a product, which no other product has: `LAMP-01`.
+    Sku
+);
+
+impl ProductName {
+    /// The name that `text` is.
+    ///
+    /// # Errors
+    /// When it is blank, too long or holds characters that hide something.
+    pub fn parse(text: &str) -> Result<Self, Violation> {
+        readable_text(text, MAX_NAME, false)?;
+        Ok(Self(text.trim().to_owned()))
+    }
+
+    /// What products are listed by: the name without regard to case.
+    pub fn sort_text(&self) -> String {
+        self.0.to_lowercase()
+    }
+}
+
+impl Description {
+    /// The description that `text` is.
+    ///
+    /// # Errors
+    /// When it is blank, too long or holds characters that hide something.
+    pub fn parse(text: &str) -> Result<Self, Violation> {
+        readable_text(text, MAX_DESCRIPTION, true)?;
+        Ok(Self(text.trim().to_owned()))
+    }
+}
+
+impl Category {
+    /// The category that `text` is.
+    ///
+    /// # Errors
+    /// When it is anything but lower-case letters and digits in words that single hyphens join.
+    pub fn parse(text: &str) -> Result<Self, Violation> {
+        let is_word = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        if text.len() <= MAX_CATEGORY && text.split('-').all(is_word) {
+            return Ok(Self(text.to_owned()));
+        }
+        let detail = format!("A category has at most {MAX_CATEGORY} lower-case letters and digits, with single hyphens between words.");
+        Err(Violation::new("invalid_category", detail))
+    }
+}
+
+impl Sku {
+    /// The SKU that `text` is.
+    ///
+    /// # Errors
+    /// When it is anything but upper-case letters and digits, with dots, hyphens and underscores after the first.
+    pub fn parse(text: &str) -> Result<Self, Violation> {
+        let is_alphanumeric = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit();
+        let begins_well = text.bytes().next().is_some_and(is_alphanumeric);
+        if begins_well && text.len() <= MAX_SKU && text.bytes().all(|b| is_alphanumeric(b) || matches!(b, b'.' | b'-' | b'_')) {
+            return Ok(Self(text.to_owned()));
+        }
+        let detail =
+            format!("A SKU has at most {MAX_SKU} upper-case letters and digits, with dots, hyphens and underscores after the first.");
+        Err(Violation::new("invalid_sku", detail))
+    }
+}
+
+/// What one piece costs: never nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Money", into = "Money")]
+pub struct Price(Money);
+
+impl Price {
+    /// The amount and its currency.
+    pub fn money(self) -> Money {
+        self.0
+    }
+}
+
+impl TryFrom<Money> for Price {
+    type Error = Violation;
+
+    fn try_from(money: Money) -> Result<Self, Violation> {
+        if money.amount > 0 { Ok(Self(money)) } else { Err(Violation::out_of_range("A price is above zero.")) }
+    }
+}
+
+impl From<Price> for Money {
+    fn from(price: Price) -> Self {
+        price.0
+    }
+}
+
+/// What the shop says about a product.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Details {
+    /// What it is called.
+    pub name: ProductName,
+    /// What there is to say about it. Left out where there is nothing: two requests that say the same then have one fingerprint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<Description>,
+    /// The shelf it stands on.
+    pub category: Category,
+    /// The shop's own number for it.
+    pub sku: Sku,
+    /// What one piece costs.
+    pub price: Price,
+}
+
+/// Whether a product is sold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub enum Status {
+    /// It is.
+    Active,
+    /// It no longer is; orders go on naming it.
+    Archived,
+    /// What a later release has written; it survives being written again.
+    Unknown(String),
+}
+
+impl From<String> for Status {
+    fn from(name: String) -> Self {
+        match name.as_str() {
+            "active" => Self::Active,
+            "archived" => Self::Archived,
+            _ => Self::Unknown(name),
+        }
+    }
+}
+
+impl From<Status> for String {
+    fn from(status: Status) -> Self {
+        match status {
+            Status::Active => "active".to_owned(),
+            Status::Archived => "archived".to_owned(),
+            Status::Unknown(name) => name,
+        }
+    }
+}
+
+/// A product of the catalogue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Product {
+    /// Its id, derived from the request that created it.
+    pub product_id: ProductId,
+    /// Grows with every change.
+    pub version: u64,
+    /// Whether it is sold.
+    pub status: Status,
+    /// What the shop says about it now.
+    pub details: Details,
+    /// What the shop said about it first: the answer to the request that created it, however often that is repeated.
+    pub created_as: Details,
+    /// Tells that request from another with the same key.
+    pub fingerprint: String,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+    /// The trace that changed it last.
+    pub traceparent: Trace,
+}
+
+impl Product {
+    /// A new product.
+    pub fn create(product_id: ProductId, details: Details, fingerprint: String, now: Timestamp, trace: Trace) -> Self {
+        Self {
+            product_id,
+            version: 1,
+            status: Status::Active,
+            created_as: details.clone(),
+            details,
+            fingerprint,
+            created_at: now,
+            updated_at: now,
+            traceparent: trace,
+        }
+    }
+
+    /// The product as it was when it was created.
+    #[must_use]
+    pub fn as_created(self) -> Self {
+        Self { version: 1, status: Status::Active, details: self.created_as.clone(), updated_at: self.created_at, ..self }
+    }
+
+    /// Whether it is sold. What a later release calls by another name is not, until this one learns of it.
+    pub fn is_active(&self) -> bool {
+        self.status == Status::Active
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use serde_json::{from_value, json};
+    use shared::ids::{Ids, derive};
+
+    /// A product as tests need one.
+    pub(crate) fn lamp() -> Product {
+        let details = json!({ "name": "Desk lamp", "category": "lamps", "sku": "LAMP-01", "price": { "amount": 2999, "currency": "USD" } });
+        let details = from_value(details).unwrap();
+        let now = Timestamp::from_milliseconds(1_700_000_000_000);
+        Product::create(derive(&["lamp"]), details, "f".to_owned(), now, Trace::start(&Ids::seeded(1)))
+    }
+
+    #[test]
+    fn skus_are_upper_case_and_categories_are_slugs() {
+        for good in ["A", "LAMP-01", "0.5_L", &"X".repeat(64)] {
+            assert!(Sku::parse(good).is_ok(), "{good}");
+        }
+        for bad in ["", "lamp", "-A", "A B", "A#B", "Ä", "A\n", &"X".repeat(65)] {
+            assert_eq!(Sku::parse(bad).unwrap_err().code, "invalid_sku", "{bad}");
+        }
+        for good in ["lamps", "desk-lamps", "3d", &"x".repeat(50)] {
+            assert!(Category::parse(good).is_ok(), "{good}");
+        }
+        for bad in ["", "Lamps", "-lamps", "lamps-", "desk--lamps", "lamps#1", "desk lamps", "é", &"x".repeat(51)] {
+            assert_eq!(Category::parse(bad).unwrap_err().code, "invalid_category", "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_lose_the_blanks_around_them() {
+        assert_eq!(ProductName::parse("  Desk lamp ").unwrap().as_str(), "Desk lamp");
+        assert_eq!(ProductName::parse("DESK Lamp").unwrap().sort_text(), "desk lamp");
+        assert_eq!(ProductName::parse("two\nlines").unwrap_err().code, "invalid_characters");
+        assert_eq!(Description::parse("two\nlines").unwrap().as_str(), "two\nlines");
+    }
+
+    #[test]
+    fn nothing_is_given_away() {
+        let price = |amount: i64| from_value::<Price>(json!({ "amount": amount, "currency": "USD" }));
+        assert!(price(0).is_err());
+        assert!(price(-1).is_err());
+        assert_eq!(price(1).unwrap().money().amount, 1);
+    }
+
+    #[test]
+    fn a_status_of_a_later_release_survives_being_written_again() {
+        for name in ["active", "archived", "announced"] {
+            let status: Status = from_value(json!(name)).unwrap();
+            assert_eq!(serde_json::to_value(&status).unwrap(), json!(name));
+        }
+        assert!(!Product { status: Status::Unknown("announced".to_owned()), ..lamp() }.is_active());
+    }
+
+    #[test]
+    fn what_was_created_can_be_told_after_every_change() {
+        let created = lamp();
+        let mut changed = Product { version: 7, status: Status::Archived, ..created.clone() };
+        changed.details.name = ProductName::parse("Old lamp").unwrap();
+        changed.updated_at = Timestamp::from_milliseconds(1_800_000_000_000);
+        assert_eq!(changed.as_created(), created);
+    }
+}

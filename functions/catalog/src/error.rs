@@ -1,0 +1,37 @@
+//! What can go wrong with a product, in the words of the trade; at the end, as problems.
+
+use shared::{http::IdempotencyKey, problem::Problem, secret::SecretError, table::TableError};
+
+/// What can go wrong with a product.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    /// There is no such product, or it is no longer sold.
+    #[error("there is no such product")]
+    NotFound,
+    /// Another product has this SKU.
+    #[error("another product has this SKU")]
+    SkuTaken,
+    /// The key was used for another request.
+    #[error("the idempotency key was used for another product")]
+    KeyReused,
+    /// The table failed.
+    #[error("the table of products failed")]
+    Table(#[from] TableError),
+    /// The key that seals cursors cannot be had.
+    #[error("the key of cursors could not be read")]
+    Secret(#[from] SecretError),
+}
+
+impl From<CatalogError> for Problem {
+    fn from(error: CatalogError) -> Self {
+        match error {
+            CatalogError::NotFound => Self::not_found("product"),
+            CatalogError::SkuTaken => {
+                Self::conflict("sku_taken", "Another product has this SKU").detail("Choose another SKU, or change the product that has it.")
+            }
+            CatalogError::KeyReused => IdempotencyKey::reused(),
+            CatalogError::Table(error) => error.into(),
+            CatalogError::Secret(error) => Self::unavailable().because(&error),
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! The catalogue: what the shop sells, under which name, and for how much.
+//!
+//! - **Owns** the table `products`.
+//! - **Answers** `POST /products` (admins), `GET /products` and `GET /products/{product_id}` (everybody).
+//! - **Consumes** nothing.
+//! - **Emits** `product_changed.v1` through the stream of its table; [`publish`] is the whole list.
+//! - **Never** knows how many there are of a product (that is inventory's), shows one that was archived, or gives one SKU to two products.
+//!
+//! In reading order: [`domain`] (the product and its rules), [`operations`] (one file for each function), [`publish`], [`messages`],
+//! [`store`], [`error`].
+
+use shared::{aws, clock::Clock, config, ids::Ids, secret::Secrets, table::Table};
+
+pub mod domain;
+pub mod error;
+pub mod messages;
+pub mod operations;
+pub mod publish;
+pub mod store;
+
+use store::Store;
+
+/// What every operation of this service works with.
+pub struct Catalog {
+    /// The table.
+    pub store: Store,
+    /// The server key of this service, for cursors.
+    pub secrets: Secrets,
+    /// The time.
+    pub clock: Clock,
+    /// Where random bytes come from.
+    pub ids: Ids,
+}
+
+impl Catalog {
+    /// The service as it runs deployed.
+    ///
+    /// # Panics
+    /// When the environment lacks a setting; see the template.
+    pub fn from_env() -> Self {
+        let config = aws::sdk_config();
+        let products = Table::new(aws_sdk_dynamodb::Client::new(&config), config::required("PRODUCTS_TABLE"));
+        let secrets = aws_sdk_secretsmanager::Client::new(&config);
+        Self {
+            store: Store { products, shards: config::parsed("INDEX_SHARDS") },
+            secrets: Secrets::new(secrets, config::required("SERVER_KEYS_PREFIX"), Clock::System),
+            clock: Clock::System,
+            ids: Ids::System,
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! What the catalogue tells the others: the data of its messages, as it stands on the wire.
+
+use serde::Serialize;
+use shared::{ids::ProductId, money::Money};
+
+/// `product_changed.v1`: the product as it is now.
+#[derive(Debug, Serialize)]
+pub struct ProductChanged {
+    /// Which product.
+    pub product_id: ProductId,
+    /// Grows with every change: what is older than what is known already is of no interest.
+    pub version: u64,
+    /// The shop's own number for it.
+    pub sku: String,
+    /// What it is called.
+    pub name: String,
+    /// The shelf it stands on.
+    pub category: String,
+    /// What one piece costs.
+    pub price: Money,
+    /// Whether it is sold.
+    pub active: bool,
+}

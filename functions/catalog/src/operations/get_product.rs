@@ -1,0 +1,32 @@
+//! `GET /products/{product_id}`: shows a product that is sold.
+
+use std::sync::Arc;
+
+use shared::{
+    http::{self, Request, Response},
+    problem::Problem,
+};
+
+use super::ProductView;
+use crate::{Catalog, error::CatalogError};
+
+/// Runs the function.
+///
+/// # Errors
+/// When the Lambda runtime's own interface fails.
+pub fn main() -> Result<(), lambda_http::Error> {
+    http::run(Catalog::from_env, get_product)
+}
+
+/// Answers `200` with the product, or `304` to whoever has this version already.
+///
+/// # Errors
+/// 404 for a product that is not in the catalogue, or no longer sold.
+pub async fn get_product(catalog: Arc<Catalog>, request: Request) -> Result<Response, Problem> {
+    let id = request.path_id("product_id", "product")?;
+    let found = catalog.store.find(id).await?;
+    let product = found.filter(|product| product.is_active()).ok_or(CatalogError::NotFound)?;
+
+    let answer = http::ok(&ProductView::from(&product)).etag(product.version).cached("public, max-age=30");
+    Ok(answer.unless_matching(request.header("if-none-match")))
+}

@@ -1,0 +1,49 @@
+//! `GET /products`: lists what is sold, by name; all of it, or one category.
+
+use std::sync::Arc;
+
+use shared::{
+    http::{self, CursorKey, Page, Request, Response},
+    problem::Problem,
+};
+
+use super::ProductView;
+use crate::{Catalog, domain::Category, error::CatalogError};
+
+/// Runs the function.
+///
+/// # Errors
+/// When the Lambda runtime's own interface fails.
+pub fn main() -> Result<(), lambda_http::Error> {
+    http::run(Catalog::from_env, list_products)
+}
+
+/// Answers `200` with a page. The list is the same for everybody, and so are its cursors.
+///
+/// # Errors
+/// 422 for a limit or category that is none, 400 for a cursor that was not given for this list.
+pub async fn list_products(catalog: Arc<Catalog>, request: Request) -> Result<Response, Problem> {
+    let category = request.query("category")?.map(Category::parse).transpose();
+    let category = category.map_err(|violation| Problem::invalid_field("?category", &violation))?;
+    let page = request.page()?;
+    let scope = ["list-products", category.as_ref().map_or("", Category::as_str)];
+    let now = catalog.clock.now();
+
+    let after = if page.has_cursor() { page.after(&catalog.cursor_key().await?, &scope, now)? } else { None };
+    let mut found = catalog.store.list(category.as_ref(), after, page.limit_and_one()).await?;
+
+    let has_next = found.len() > page.limit as usize;
+    found.truncate(page.limit as usize);
+    let next_cursor = match found.last() {
+        Some((last, _)) if has_next => Some(page.next(&catalog.cursor_key().await?, &scope, last, now, &catalog.ids)),
+        _ => None,
+    };
+    let items = found.iter().map(|(_, product)| ProductView::from(product)).collect();
+    Ok(http::ok(&Page { items, next_cursor }).cached("public, max-age=30"))
+}
+
+impl Catalog {
+    async fn cursor_key(&self) -> Result<CursorKey, CatalogError> {
+        Ok(CursorKey::new(self.secrets.key("catalog-key", "cursor").await?))
+    }
+}

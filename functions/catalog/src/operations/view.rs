@@ -1,0 +1,37 @@
+//! A product as clients see it.
+
+use serde::Serialize;
+use shared::{clock::Timestamp, ids::ProductId, money::Money};
+
+use crate::domain::Product;
+
+/// A product as clients see it.
+#[derive(Debug, Serialize)]
+pub struct ProductView {
+    id: ProductId,
+    sku: String,
+    name: String,
+    description: Option<String>,
+    category: String,
+    price: Money,
+    active: bool,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+impl From<&Product> for ProductView {
+    fn from(product: &Product) -> Self {
+        let details = &product.details;
+        Self {
+            id: product.product_id,
+            sku: details.sku.as_str().to_owned(),
+            name: details.name.as_str().to_owned(),
+            description: details.description.as_ref().map(|description| description.as_str().to_owned()),
+            category: details.category.as_str().to_owned(),
+            price: details.price.money(),
+            active: product.is_active(),
+            created_at: product.created_at,
+            updated_at: product.updated_at,
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Which committed change of a product sends what to whom. This file is the whole list.
+
+use shared::queue::{Message, Subject};
+
+use crate::{
+    domain::{Product, Status},
+    messages::ProductChanged,
+};
+
+/// The messages that a change from `old` (none: it was just created) to `new` sends: whatever is in the catalogue, in its new version.
+/// A write that leaves the version alone sends nothing.
+///
+/// # Panics
+/// When the status is one that only a later release knows: whether the product is sold must not be guessed. The change goes to the
+/// dead-letter queue then.
+pub fn messages(old: Option<&Product>, new: &Product) -> Vec<Message> {
+    if old.is_some_and(|old| old.version >= new.version) {
+        return Vec::new();
+    }
+    let active = match &new.status {
+        Status::Active => true,
+        Status::Archived => false,
+        Status::Unknown(name) => panic!("whether a product is sold cannot be told from the status {name}"),
+    };
+    let subject = Subject {
+        service: "catalog",
+        id: new.product_id.to_string(),
+        version: new.version,
+        time: new.updated_at,
+        trace: new.traceparent.clone(),
+    };
+    let details = &new.details;
+    let changed = ProductChanged {
+        product_id: new.product_id,
+        version: new.version,
+        sku: details.sku.as_str().to_owned(),
+        name: details.name.as_str().to_owned(),
+        category: details.category.as_str().to_owned(),
+        price: details.price.money(),
+        active,
+    };
+    vec![Message::new("product-changes", "product_changed.v1", &subject, &changed)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::tests::lamp;
+    use serde_json::json;
+
+    #[test]
+    fn each_version_is_told_once() {
+        let first = lamp();
+        let second = Product { version: 2, status: Status::Archived, ..first.clone() };
+        let told = messages(None, &first);
+        assert_eq!(told.len(), 1);
+        assert_eq!((told[0].queue, told[0].kind), ("product-changes", "product_changed.v1"));
+        let expected = json!({
+            "product_id": first.product_id, "version": 1, "sku": "LAMP-01", "name": "Desk lamp", "category": "lamps",
+            "price": { "amount": 2999, "currency": "USD" }, "active": true,
+        });
+        assert_eq!(told[0].data, expected);
+        let told_again = messages(Some(&first), &second);
+        assert_eq!(told_again[0].data["active"], json!(false));
+        assert_ne!(told[0].id, told_again[0].id);
+        assert!(messages(Some(&first), &first).is_empty(), "a backfill sends nothing");
+    }
+
+    #[test]
+    #[should_panic(expected = "cannot be told")]
+    fn a_status_of_a_later_release_is_not_guessed_at() {
+        messages(None, &Product { status: Status::Unknown("announced".to_owned()), ..lamp() });
+    }
+}

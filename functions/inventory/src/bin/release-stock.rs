@@ -1,0 +1,5 @@
+//! The function `release-stock`; see [`inventory::operations::release_stock`].
+
+fn main() -> Result<(), lambda_http::Error> {
+    inventory::operations::release_stock::main()
+}

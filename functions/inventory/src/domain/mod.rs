@@ -1,0 +1,51 @@
+//! Stock and its rules. Nothing here waits, stores or sends.
+//!
+//! Of each product so many are *on hand*, and so many of these are *available*: the others are *held* for orders. A hold takes from
+//! `available`, a commit takes from `on_hand`, a release gives back what was taken.
+
+pub mod movement;
+pub mod reservation;
+
+use serde::{Deserialize, Serialize};
+use shared::ids::ProductId;
+
+/// How many there are of one product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stock {
+    /// The product.
+    pub product_id: ProductId,
+    /// So many can be held for the next orders.
+    pub available: i64,
+    /// So many are on the shelves.
+    pub on_hand: i64,
+}
+
+impl Stock {
+    /// A product of which nothing has come in yet.
+    pub const fn none(product_id: ProductId) -> Self {
+        Self { product_id, available: 0, on_hand: 0 }
+    }
+
+    /// So many are on the shelves for orders that wait.
+    pub const fn held(&self) -> i64 {
+        self.on_hand - self.available
+    }
+
+    /// Whether one can be ordered.
+    pub const fn is_in_stock(&self) -> bool {
+        self.available > 0
+    }
+}
+
+/// What a write adds to the figures of one product, or takes from them. Neither figure can fall below zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StockChange {
+    /// The product.
+    pub product_id: ProductId,
+    /// Which part of its stock: a product that sells fast is spread over several.
+    pub shard: u32,
+    /// Added to what is available.
+    pub available: i64,
+    /// Added to what is on hand.
+    pub on_hand: i64,
+}

@@ -1,0 +1,53 @@
+//! What can go wrong with stock, in the words of the trade; at the end, as problems.
+
+use shared::{http::IdempotencyKey, ids::ProductId, problem::Problem, table::TableError};
+
+use crate::domain::{movement::MAX_ON_HAND, reservation::Undecided};
+
+/// What can go wrong with stock.
+#[derive(Debug, thiserror::Error)]
+pub enum InventoryError {
+    /// So many cannot go: there are not as many, or orders wait for them.
+    #[error("only {available} are available")]
+    BelowReserved {
+        /// So many could.
+        available: i64,
+    },
+    /// So many cannot come in.
+    #[error("there would be too many")]
+    AboveLimit,
+    /// The key was used for another request.
+    #[error("the idempotency key was used for another movement")]
+    KeyReused,
+    /// Nothing can be decided yet.
+    #[error(transparent)]
+    Undecided(#[from] Undecided),
+    /// What a reservation took is not there to be given back or sold: the figures and the reservations contradict each other.
+    #[error("the books of {product_id} are broken")]
+    BooksBroken {
+        /// Whose figures.
+        product_id: ProductId,
+    },
+    /// Others changed the reservation each time.
+    #[error("the reservation kept changing")]
+    Contended,
+    /// The table failed.
+    #[error("the table of stock failed")]
+    Table(#[from] TableError),
+}
+
+impl From<InventoryError> for Problem {
+    fn from(error: InventoryError) -> Self {
+        match error {
+            InventoryError::BelowReserved { available } => Self::conflict("below_reserved", "There are not so many to take away")
+                .detail("What is held for orders cannot be taken away. Take away no more than is available.")
+                .with("available", available),
+            InventoryError::AboveLimit => Self::conflict("above_limit", "There would be too many")
+                .detail(&format!("Of one product there can be {MAX_ON_HAND} on hand.")),
+            InventoryError::KeyReused => IdempotencyKey::reused(),
+            InventoryError::Table(error) => error.into(),
+            InventoryError::Contended => Self::unavailable(),
+            error @ (InventoryError::Undecided(_) | InventoryError::BooksBroken { .. }) => Self::internal().because(&error),
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! The queue `commit-stock`: takes what an order has paid for off the shelf.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::Value;
+use shared::{
+    ids::OrderId,
+    queue::{self, Consumed, Delivery, Unreadable, read_as},
+};
+
+use crate::{
+    Inventory,
+    domain::reservation::{Command, Wish},
+    error::InventoryError,
+};
+
+/// `commit_stock.v1`, as far as it is read here.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct CommitStock {
+    order_id: OrderId,
+    drive: u64,
+}
+
+impl Consumed for CommitStock {
+    fn read(kind: &str, data: Value) -> Result<Self, Unreadable> {
+        read_as("commit_stock.v1", kind, data)
+    }
+}
+
+/// Runs the function.
+///
+/// # Errors
+/// When the Lambda runtime's own interface fails.
+pub fn main() -> Result<(), lambda_http::Error> {
+    queue::run(Inventory::from_env, commit_stock)
+}
+
+/// Looks at what is held. Where nothing was reserved yet, the command waits for the one that it has overtaken.
+///
+/// # Errors
+/// When the command has to come back.
+pub async fn commit_stock(inventory: Arc<Inventory>, delivery: Delivery<CommitStock>) -> Result<(), InventoryError> {
+    let CommitStock { order_id, drive } = delivery.message;
+    let command = Command { order_id, drive, wish: Wish::Commit, at: inventory.clock.now(), trace: delivery.trace };
+
+    let reservation = inventory.store.reservation_of(order_id).await?;
+    inventory.carry_out(&command, reservation).await
+}

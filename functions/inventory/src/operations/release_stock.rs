@@ -1,0 +1,49 @@
+//! The queue `release-stock`: gives back what an order no longer needs, whether it was held or sold.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::Value;
+use shared::{
+    ids::OrderId,
+    queue::{self, Consumed, Delivery, Unreadable, read_as},
+};
+
+use crate::{
+    Inventory,
+    domain::reservation::{Command, Wish},
+    error::InventoryError,
+};
+
+/// `release_stock.v1`, as far as it is read here.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct ReleaseStock {
+    order_id: OrderId,
+    drive: u64,
+}
+
+impl Consumed for ReleaseStock {
+    fn read(kind: &str, data: Value) -> Result<Self, Unreadable> {
+        read_as("release_stock.v1", kind, data)
+    }
+}
+
+/// Runs the function.
+///
+/// # Errors
+/// When the Lambda runtime's own interface fails.
+pub fn main() -> Result<(), lambda_http::Error> {
+    queue::run(Inventory::from_env, release_stock)
+}
+
+/// Looks at what there is to give back. Where nothing was reserved yet, a tombstone keeps the late command from holding anything.
+///
+/// # Errors
+/// When the command has to come back.
+pub async fn release_stock(inventory: Arc<Inventory>, delivery: Delivery<ReleaseStock>) -> Result<(), InventoryError> {
+    let ReleaseStock { order_id, drive } = delivery.message;
+    let command = Command { order_id, drive, wish: Wish::Release, at: inventory.clock.now(), trace: delivery.trace };
+
+    let reservation = inventory.store.reservation_of(order_id).await?;
+    inventory.carry_out(&command, reservation).await
+}

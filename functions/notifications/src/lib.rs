@@ -1,0 +1,64 @@
+//! Notifications: mails to customers, and what they see of them in the shop.
+//!
+//! - **Owns** the table `notifications`: `USER#<id>` / `<time of what happened>#<notification id>`, kept for 90 days.
+//! - **Answers** `GET /notifications`.
+//! - **Consumes** `send-notification`: whoever has something to say sends the address with it.
+//! - **Emits** nothing.
+//! - **Never** looks up an address, keeps one, or writes one to a log; never decides what is worth a mail.
+//!
+//! In reading order: [`domain`] (a notification and its delivery), [`operations`] (one file for each function), [`letter`] (the texts, from
+//! `templates/`), [`mailer`] (SES), [`store`], [`error`].
+//!
+//! # How often a mail goes out
+//!
+//! Once, as long as nothing breaks. SES has no idempotency key: between the mail and the record that it was sent there is a moment in
+//! which a crash, or an answer that never arrives, leaves both possible. The mail is then sent again, at most once for each such event:
+//! a customer can live with the same mail twice, not with none.
+
+use shared::{aws, clock::Clock, config, ids::Ids, secret::Secrets, table::Table};
+
+pub mod domain;
+pub mod error;
+pub mod letter;
+pub mod mailer;
+pub mod operations;
+pub mod store;
+
+use mailer::Mailer;
+use store::Store;
+
+/// What every operation of this service works with.
+pub struct Notifications {
+    /// The table.
+    pub store: Store,
+    /// The server key of this service, for cursors.
+    pub secrets: Secrets,
+    /// Sends mails.
+    pub mailer: Mailer,
+    /// Where the shop's pages are: `https://shop.example.com`. Links begin with it, never with anything from a request.
+    pub store_url: String,
+    /// The time.
+    pub clock: Clock,
+    /// Where random bytes come from.
+    pub ids: Ids,
+}
+
+impl Notifications {
+    /// The service as it runs deployed.
+    ///
+    /// # Panics
+    /// When the environment lacks a setting; see the template.
+    pub fn from_env() -> Self {
+        let config = aws::sdk_config();
+        let table = Table::new(aws_sdk_dynamodb::Client::new(&config), config::required("NOTIFICATIONS_TABLE"));
+        let secrets = aws_sdk_secretsmanager::Client::new(&config);
+        Self {
+            store: Store { notifications: table },
+            secrets: Secrets::new(secrets, config::required("SERVER_KEYS_PREFIX"), Clock::System),
+            mailer: Mailer::new(aws_sdk_sesv2::Client::new(&config), config::required("SENDER_ADDRESS")),
+            store_url: config::required("STORE_URL"),
+            clock: Clock::System,
+            ids: Ids::System,
+        }
+    }
+}

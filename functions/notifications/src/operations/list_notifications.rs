@@ -1,0 +1,83 @@
+//! `GET /notifications`: what the caller was told in the last 90 days, the newest first.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use shared::{
+    clock::Timestamp,
+    http::{self, CursorKey, Page, Request, Response},
+    ids::{NotificationId, OrderId},
+    problem::Problem,
+};
+
+use crate::{Notifications, domain::Notification};
+
+/// Runs the function.
+///
+/// # Errors
+/// When the Lambda runtime's own interface fails.
+pub fn main() -> Result<(), lambda_http::Error> {
+    http::run(Notifications::from_env, list_notifications)
+}
+
+/// Answers `200` with a page of the caller's own notifications: an admin has no others either.
+pub async fn list_notifications(notifications: Arc<Notifications>, request: Request) -> Result<Response, Problem> {
+    let caller = request.caller()?;
+    let page = request.page()?;
+
+    let now = notifications.clock.now();
+    let scope = ["list-notifications", &caller.user_id.to_string()];
+    let after = match page.has_cursor() {
+        true => page.after(&cursor_key(&notifications).await?, &scope, now)?,
+        false => None,
+    };
+    let mut found = notifications.store.list(caller.user_id, after, page.limit_and_one()).await?;
+
+    let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
+    let mut next_cursor = None;
+    if found.len() > limit {
+        found.truncate(limit);
+        let last = found.last().map_or("", |(sort_key, _)| sort_key);
+        next_cursor = Some(page.next(&cursor_key(&notifications).await?, &scope, last, now, &notifications.ids));
+    }
+    Ok(http::ok(&Page {
+        items: found.into_iter().map(|(_, notification)| notification.into()).collect::<Vec<NotificationView>>(),
+        next_cursor,
+    }))
+}
+
+async fn cursor_key(notifications: &Notifications) -> Result<CursorKey, Problem> {
+    let key = notifications.secrets.key("notifications-key", "cursor").await;
+    key.map(CursorKey::new).map_err(|error| Problem::unavailable().because(&error))
+}
+
+/// A notification as its user sees it.
+#[derive(Debug, Serialize)]
+pub struct NotificationView {
+    id: NotificationId,
+    template: String,
+    subject: String,
+    body: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order_id: Option<OrderId>,
+    read: bool,
+    occurred_at: Timestamp,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+impl From<Notification> for NotificationView {
+    fn from(notification: Notification) -> Self {
+        Self {
+            id: notification.id,
+            template: notification.template,
+            subject: notification.subject,
+            body: notification.body,
+            order_id: notification.order_id,
+            read: notification.read_at.is_some(),
+            occurred_at: notification.occurred_at,
+            created_at: notification.created_at,
+            updated_at: notification.updated_at,
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Notifications in their table: `USER#<user>` / `<occurred_at>#<notification>`.
+//!
+//! An address is in none of them: it comes with each message and is forgotten with it.
+
+use serde::{Deserialize, Serialize};
+use shared::{
+    clock::Timestamp,
+    ids::{NotificationId, OrderId, UserId},
+    table::{Expression, Key, Outcome, Query, Table, from_item, to_item},
+};
+
+use crate::{
+    domain::{Delivery, KEPT, LOCK, Notification, Turn},
+    error::NotificationError,
+};
+
+/// The table.
+pub struct Store {
+    /// `notifications`.
+    pub notifications: Table,
+}
+
+/// How often a try looks again when others change a notification at the same moment.
+const TRIES: u32 = 3;
+
+impl Store {
+    /// Records `notification` with the lock of the try called `me`, or takes an abandoned one over. [`Turn::Mine`]: it has to be sent now.
+    ///
+    /// # Errors
+    /// When the table fails.
+    pub async fn claim(&self, notification: &Notification, me: &str, now: Timestamp) -> Result<Turn, NotificationError> {
+        let mut outcome = self.notifications.put(to_item(&NotificationItem::from(notification)), Expression::absent()).await?;
+        for _ in 0..TRIES {
+            let Outcome::Refused(Some(stored)) = outcome else { return Ok(Turn::Mine) };
+            let stored: NotificationItem = from_item(stored)?;
+            let turn = stored.delivery.turn(me, now);
+            let Delivery::Pending { locked_by: seen, .. } = stored.delivery else { return Ok(turn) };
+            if turn != Turn::Abandoned {
+                return Ok(turn);
+            }
+            let change = Expression::new("SET #locked_by = :me, #locked_until = :until, #updated_at = :now")
+                .value("me", me)
+                .value("until", now.plus(LOCK))
+                .value("now", now);
+            let condition = Expression::new("#state = :pending AND #locked_by = :seen").value("pending", PENDING).value("seen", seen);
+            outcome = self.notifications.update(key(notification), change, condition).await?;
+        }
+        Ok(Turn::Taken)
+    }
+
+    /// Records that the try called `me` has sent it.
+    ///
+    /// # Errors
+    /// When the table fails.
+    pub async fn sent(&self, notification: &Notification, me: &str, now: Timestamp) -> Result<(), NotificationError> {
+        let change = Expression::new("SET #state = :sent, #updated_at = :now REMOVE #locked_by, #locked_until")
+            .value("sent", SENT)
+            .value("now", now);
+        // Refused: another try took over meanwhile, and says the same.
+        self.notifications.update(key(notification), change, held_by(me)).await?;
+        Ok(())
+    }
+
+    /// Gives the lock of the try called `me` back, so that the next one need not wait for its end.
+    ///
+    /// # Errors
+    /// When the table fails.
+    pub async fn release(&self, notification: &Notification, me: &str, now: Timestamp) -> Result<(), NotificationError> {
+        let change = Expression::new("SET #locked_until = :now").value("now", now);
+        self.notifications.update(key(notification), change, held_by(me)).await?;
+        Ok(())
+    }
+
+    /// A user's notifications, the newest first, after the sort key `after`; at most `limit`. Each with its sort key.
+    ///
+    /// # Errors
+    /// When the table fails.
+    pub async fn list(&self, user: UserId, after: Option<String>, limit: u32) -> Result<Vec<(String, Notification)>, NotificationError> {
+        let mut query = Query::new(None, "pk", partition(user), limit).descending();
+        if let Some(after) = after {
+            query = query.sort(Expression::new("#sk < :after").value("after", after));
+        }
+        let items = self.notifications.query(query).await?;
+        let read = |item| from_item::<NotificationItem>(item).map(|item| (item.sk.clone(), item.into()));
+        Ok(items.into_iter().map(read).collect::<Result<_, _>>()?)
+    }
+}
+
+const PENDING: &str = "PENDING";
+const SENT: &str = "SENT";
+
+fn held_by(me: &str) -> Expression {
+    Expression::new("#state = :pending AND #locked_by = :me").value("pending", PENDING).value("me", me)
+}
+
+fn partition(user: UserId) -> String {
+    format!("USER#{user}")
+}
+
+fn sort(notification: &Notification) -> String {
+    format!("{}#{}", notification.occurred_at, notification.id)
+}
+
+fn key(notification: &Notification) -> Key {
+    Key::sorted(partition(notification.user_id), sort(notification))
+}
+
+/// A notification as it is stored.
+#[derive(Debug, Serialize, Deserialize)]
+struct NotificationItem {
+    pk: String,
+    sk: String,
+    notification_id: NotificationId,
+    user_id: UserId,
+    template: String,
+    subject: String,
+    body: String,
+    order_id: Option<OrderId>,
+    occurred_at: Timestamp,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+    read_at: Option<Timestamp>,
+    #[serde(flatten)]
+    delivery: Delivery,
+    /// When DynamoDB deletes it, in seconds since 1970.
+    ttl: i64,
+}
+
+impl From<&Notification> for NotificationItem {
+    fn from(notification: &Notification) -> Self {
+        Self {
+            pk: partition(notification.user_id),
+            sk: sort(notification),
+            notification_id: notification.id,
+            user_id: notification.user_id,
+            template: notification.template.clone(),
+            subject: notification.subject.clone(),
+            body: notification.body.clone(),
+            order_id: notification.order_id,
+            occurred_at: notification.occurred_at,
+            created_at: notification.created_at,
+            updated_at: notification.updated_at,
+            read_at: notification.read_at,
+            delivery: notification.delivery.clone(),
+            ttl: notification.created_at.plus(KEPT).seconds(),
+        }
+    }
+}
+
+impl From<NotificationItem> for Notification {
+    fn from(item: NotificationItem) -> Self {
+        Self {
+            id: item.notification_id,
+            user_id: item.user_id,
+            template: item.template,
+            subject: item.subject,
+            body: item.body,
+            order_id: item.order_id,
+            occurred_at: item.occurred_at,
+            created_at: item.created_at,
+            updated_at: item.updated_at,
+            read_at: item.read_at,
+            delivery: item.delivery,
+        }
+    }
+}

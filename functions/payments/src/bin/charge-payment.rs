@@ -1,0 +1,5 @@
+//! The function `charge-payment`; see [`payments::operations::charge_payment`].
+
+fn main() -> Result<(), lambda_http::Error> {
+    payments::operations::charge_payment::main()
+}

@@ -1,0 +1,5 @@
+//! The function `get-payment`; see [`payments::operations::get_payment`].
+
+fn main() -> Result<(), lambda_http::Error> {
+    payments::operations::get_payment::main()
+}

@@ -1,0 +1,279 @@
+//! An attempt to pay: a payment, as the API calls it.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use shared::{
+    clock::Timestamp,
+    ids::{OrderId, UserId},
+    money::{Currency, Money},
+    retry,
+    telemetry::Trace,
+};
+
+use super::{Head, NEVER_SENT, NEW_LOCK, PaymentId, PaymentMethod, SENT_LOCK, head::ORDER_CLOSED, stored_enum};
+
+stored_enum!(
+    /// How far an attempt has come.
+    AttemptState {
+        /// Recorded; not one byte has left yet.
+        New = "new",
+        /// On its way to the provider, or its answer was lost.
+        Sent = "sent",
+        /// The provider did not say what became of it.
+        OutcomeUnknown = "unknown",
+        /// Charged.
+        Succeeded = "succeeded",
+        /// The provider refused.
+        Declined = "declined",
+        /// Given up, and sure to charge nobody.
+        Abandoned = "abandoned",
+        /// The provider charged something else than was asked for: a person has to look.
+        NeedsReview = "needs_review",
+    }
+);
+
+/// One attempt to pay an order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Its id: the provider's idempotency key too.
+    pub payment_id: PaymentId,
+    /// The order.
+    pub order_id: OrderId,
+    /// Who pays.
+    pub user_id: UserId,
+    /// How far it has come.
+    pub state: AttemptState,
+    /// How much, in minor units.
+    pub amount: i64,
+    /// The currency.
+    pub currency: Currency,
+    /// With what.
+    pub payment_method: PaymentMethod,
+    /// The provider that is asked.
+    pub provider: String,
+    /// Whether real money moves.
+    pub livemode: bool,
+    /// Who sends: differs for each sender, so that everybody can tell their own write from another's.
+    pub lock_owner: String,
+    /// Until when nobody else sends.
+    pub lock_until: Timestamp,
+    /// When it was sent first: the age of its key.
+    #[serde(default)]
+    pub sent_at: Option<Timestamp>,
+    /// The provider's name for the charge.
+    #[serde(default)]
+    pub transaction_id: Option<String>,
+    /// Why it came to nothing.
+    #[serde(default)]
+    pub failure_reason: Option<String>,
+    /// Whether the order was paid by another attempt already: payments itself gives this one back.
+    #[serde(default)]
+    pub surplus: bool,
+    /// How much was given back.
+    #[serde(default)]
+    pub refunded: i64,
+    /// What tells the request that made it from another one under the same key.
+    #[serde(default)]
+    pub fingerprint: Option<String>,
+    /// The id of the request that made it: its answer repeats it, byte for byte.
+    #[serde(default)]
+    pub request_id: Option<String>,
+    /// How often it was looked at since it was sent.
+    #[serde(default)]
+    pub checks: u32,
+    /// When it is looked at next: set as long as its end is not known.
+    #[serde(default)]
+    pub check_at: Option<Timestamp>,
+    /// When it came to its end.
+    #[serde(default)]
+    pub settled_at: Option<Timestamp>,
+    /// Counts the writes of this record.
+    pub version: u64,
+    /// When it was put.
+    pub created_at: Timestamp,
+    /// When it was last written.
+    pub updated_at: Timestamp,
+    /// The trace that began it.
+    pub traceparent: Trace,
+}
+
+/// What makes one attempt differ from another on the same head.
+#[derive(Clone, Debug)]
+pub struct NewAttempt<'a> {
+    /// Its id.
+    pub payment_id: PaymentId,
+    /// With what.
+    pub payment_method: PaymentMethod,
+    /// The provider that is asked.
+    pub provider: &'a str,
+    /// Whether real money moves.
+    pub livemode: bool,
+    /// Who sends it.
+    pub lock_owner: &'a str,
+    /// The request's fingerprint and id, where a request makes it.
+    pub request: Option<(&'a str, &'a str)>,
+    /// The trace that begins it.
+    pub trace: &'a Trace,
+}
+
+/// What the API calls the state of a payment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PaymentStatus {
+    /// Recorded, not sent.
+    Pending,
+    /// Sent.
+    Processing,
+    /// Paid.
+    Completed,
+    /// It came to nothing.
+    Failed,
+    /// The provider has not said.
+    Unknown,
+    /// A person has to look.
+    NeedsReview,
+}
+
+impl Attempt {
+    /// A new attempt to pay what `head` costs.
+    pub fn new(head: &Head, new: NewAttempt<'_>, now: Timestamp) -> Self {
+        Self {
+            payment_id: new.payment_id,
+            order_id: head.order_id,
+            user_id: head.user_id,
+            state: AttemptState::New,
+            amount: head.amount,
+            currency: head.currency,
+            payment_method: new.payment_method,
+            provider: new.provider.to_owned(),
+            livemode: new.livemode,
+            lock_owner: new.lock_owner.to_owned(),
+            lock_until: now.plus(NEW_LOCK),
+            sent_at: None,
+            transaction_id: None,
+            failure_reason: None,
+            surplus: false,
+            refunded: 0,
+            fingerprint: new.request.map(|(fingerprint, _)| fingerprint.to_owned()),
+            request_id: new.request.map(|(_, id)| id.to_owned()),
+            checks: 0,
+            check_at: Some(now.plus(NEVER_SENT)),
+            settled_at: None,
+            version: 1,
+            created_at: now,
+            updated_at: now,
+            traceparent: new.trace.clone(),
+        }
+    }
+
+    /// How much it charges.
+    pub fn money(&self) -> Money {
+        Money::new(self.amount, self.currency)
+    }
+
+    /// Whether it may still charge somebody, as far as is known.
+    pub fn is_alive(&self) -> bool {
+        matches!(self.state, AttemptState::New | AttemptState::Sent | AttemptState::OutcomeUnknown)
+    }
+
+    /// Whether somebody may be sending it at this moment.
+    pub fn is_locked(&self, now: Timestamp) -> bool {
+        now < self.lock_until && matches!(self.state, AttemptState::New | AttemptState::Sent)
+    }
+
+    /// Whether it was never sent and nobody is about to.
+    pub fn can_be_taken_over(&self, now: Timestamp) -> bool {
+        self.state == AttemptState::New && now >= self.lock_until
+    }
+
+    /// Whether `owner` has recorded it and not sent it yet.
+    pub fn is_new_of(&self, owner: &str) -> bool {
+        self.state == AttemptState::New && self.lock_owner == owner
+    }
+
+    /// Whether somebody has recorded it and is about to send it.
+    pub fn is_about_to_be_sent(&self, now: Timestamp) -> bool {
+        self.state == AttemptState::New && now < self.lock_until
+    }
+
+    /// Whether the order gave up before it was sent.
+    pub fn was_fenced(&self) -> bool {
+        self.state == AttemptState::Abandoned && self.failure_reason.as_deref() == Some(ORDER_CLOSED)
+    }
+
+    /// How old its key is.
+    pub fn key_age(&self, now: Timestamp) -> Duration {
+        self.sent_at.map_or(Duration::ZERO, |sent_at| now.since(sent_at))
+    }
+
+    /// The attempt once `owner` is about to send it, for the first time or again under the same key.
+    #[must_use]
+    pub fn sending(&self, owner: &str, now: Timestamp, nudge: Duration) -> Self {
+        Self {
+            state: AttemptState::Sent,
+            lock_owner: owner.to_owned(),
+            lock_until: now.plus(SENT_LOCK),
+            sent_at: self.sent_at.or(Some(now)),
+            check_at: Some(now.plus(retry::doubling(self.checks, nudge))),
+            ..self.written(now)
+        }
+    }
+
+    /// The attempt after a call whose outcome nobody knows: the lock is given up, and it is looked at later and later.
+    pub(super) fn unknown(&self, now: Timestamp, nudge: Duration) -> Self {
+        Self {
+            state: AttemptState::OutcomeUnknown,
+            lock_until: now,
+            checks: self.checks + 1,
+            check_at: Some(now.plus(retry::doubling(self.checks, nudge))),
+            ..self.written(now)
+        }
+    }
+
+    pub(super) fn succeeded(&self, transaction_id: &str, now: Timestamp) -> Self {
+        Self { transaction_id: Some(transaction_id.to_owned()), failure_reason: None, ..self.settled(AttemptState::Succeeded, now) }
+    }
+
+    pub(super) fn declined(&self, reason: &str, now: Timestamp) -> Self {
+        Self { failure_reason: Some(reason.to_owned()), ..self.settled(AttemptState::Declined, now) }
+    }
+
+    pub(super) fn abandoned(&self, reason: &str, now: Timestamp) -> Self {
+        Self { failure_reason: Some(reason.to_owned()), ..self.settled(AttemptState::Abandoned, now) }
+    }
+
+    /// The provider says something that does not fit: kept for a person, and charged to nobody's account.
+    pub(super) fn under_review(&self, transaction_id: &str, now: Timestamp) -> Self {
+        Self {
+            transaction_id: Some(transaction_id.to_owned()),
+            failure_reason: Some("provider_mismatch".to_owned()),
+            settled_at: None,
+            ..self.settled(AttemptState::NeedsReview, now)
+        }
+    }
+
+    pub(super) fn given_back(&self, amount: i64, now: Timestamp) -> Self {
+        Self { refunded: self.refunded + amount, ..self.written(now) }
+    }
+
+    fn settled(&self, state: AttemptState, now: Timestamp) -> Self {
+        Self { state, lock_until: now, check_at: None, settled_at: Some(now), ..self.written(now) }
+    }
+
+    fn written(&self, now: Timestamp) -> Self {
+        Self { version: self.version + 1, updated_at: now, ..self.clone() }
+    }
+
+    /// What the API calls its state.
+    pub fn status(&self) -> PaymentStatus {
+        match self.state {
+            AttemptState::New => PaymentStatus::Pending,
+            AttemptState::Sent => PaymentStatus::Processing,
+            AttemptState::Succeeded => PaymentStatus::Completed,
+            AttemptState::Declined | AttemptState::Abandoned => PaymentStatus::Failed,
+            AttemptState::NeedsReview => PaymentStatus::NeedsReview,
+            AttemptState::OutcomeUnknown | AttemptState::Unknown(_) => PaymentStatus::Unknown,
+        }
+    }
+}

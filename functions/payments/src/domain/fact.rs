@@ -1,0 +1,157 @@
+//! The single way in for what becomes known about a charge, whoever learns it: the answer to our call, a look-up, reconciliation.
+//!
+//! Facts need no lock and may come twice, late and in any order. They are ranked: a success outranks a decline and an abandonment, which
+//! outrank not knowing. So the attempt ends the same whatever the order, and no capture is ever lost.
+
+use std::time::Duration;
+
+use shared::{clock::Timestamp, ids::OrderId, money::Money};
+
+use super::{Attempt, AttemptState, Head, HeadFact, HeadState, Refund};
+
+/// What is known about a charge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fact {
+    /// The provider charged this.
+    Succeeded {
+        /// The provider's name for the charge.
+        transaction_id: String,
+        /// How much it charged.
+        amount: Money,
+        /// For which order.
+        order_id: OrderId,
+    },
+    /// The provider refused, for good.
+    Declined {
+        /// Why, as a stable name: `card_declined`.
+        reason: String,
+    },
+    /// Nobody knows yet.
+    OutcomeUnknown,
+    /// It is certain that nothing was charged and nothing will be.
+    Abandoned {
+        /// Why, as a stable name.
+        reason: &'static str,
+    },
+}
+
+/// What follows from a fact or command: the records to be written, all or none, each only if it still stands in the version before.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Change {
+    /// The head, if it changes.
+    pub head: Option<Head>,
+    /// The attempt, if it changes.
+    pub attempt: Option<Attempt>,
+    /// The refund, if one changes or begins.
+    pub refund: Option<Refund>,
+    /// The refund that takes the place of one that failed.
+    pub next_refund: Option<Refund>,
+    /// Whether a person has to look.
+    pub needs_review: bool,
+}
+
+impl Change {
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.head.is_none() && self.attempt.is_none() && self.refund.is_none() && self.next_refund.is_none()
+    }
+}
+
+/// What `fact` about `attempt` changes. `head` is the head of its order.
+///
+/// Where an attempt that is alive comes to its end the head is always part of the change: should the two have been read at different
+/// moments, the head's version refuses the write.
+pub fn apply_provider_fact(head: &Head, attempt: &Attempt, fact: &Fact, now: Timestamp, nudge: Duration) -> Change {
+    if matches!(attempt.state, AttemptState::Unknown(_)) || matches!(head.state, HeadState::Unknown(_)) {
+        return Change { needs_review: true, ..Change::default() };
+    }
+    match fact {
+        Fact::Succeeded { transaction_id, amount, order_id } => {
+            let fits = *amount == attempt.money() && *order_id == attempt.order_id;
+            succeed(head, attempt, transaction_id, fits, now)
+        }
+        Fact::Declined { reason } if attempt.is_alive() => end(head, attempt.declined(reason, now), now),
+        Fact::Abandoned { reason } if attempt.is_alive() => end(head, attempt.abandoned(reason, now), now),
+        Fact::OutcomeUnknown if attempt.is_alive() => Change {
+            head: (is_active(head, attempt) && waits(head) && head.last_fact != HeadFact::OutcomeUnknown)
+                .then(|| Head { last_fact: HeadFact::OutcomeUnknown, ..head.written(now) }),
+            attempt: Some(attempt.unknown(now, nudge)),
+            ..Change::default()
+        },
+        Fact::Declined { .. } | Fact::Abandoned { .. } | Fact::OutcomeUnknown => Change::default(),
+    }
+}
+
+/// Money has moved. That is never ignored, whatever state head and attempt are in.
+fn succeed(head: &Head, attempt: &Attempt, transaction_id: &str, fits: bool, now: Timestamp) -> Change {
+    if attempt.state == AttemptState::Succeeded {
+        let same = fits && attempt.transaction_id.as_deref() == Some(transaction_id);
+        return Change { needs_review: !same, ..Change::default() };
+    }
+    if !fits {
+        if attempt.state == AttemptState::NeedsReview {
+            return Change::default();
+        }
+        // The head stays as it is: as long as a person has not looked it promises nothing. (It is written all the same; see above.)
+        let last_fact = if is_active(head, attempt) && waits(head) { HeadFact::OutcomeUnknown } else { head.last_fact.clone() };
+        return Change {
+            head: Some(Head { last_fact, ..head.written(now) }),
+            attempt: Some(attempt.under_review(transaction_id, now)),
+            needs_review: true,
+            ..Change::default()
+        };
+    }
+    let succeeded = attempt.succeeded(transaction_id, now);
+    let active_attempt = head.active_attempt.filter(|_| !is_active(head, attempt));
+    match head.captured_payment {
+        None => Change {
+            head: Some(Head {
+                state: HeadState::Captured,
+                active_attempt,
+                captured_payment: Some(attempt.payment_id),
+                captured_total: attempt.amount,
+                refundable: attempt.amount,
+                last_fact: HeadFact::Succeeded,
+                failure_reason: None,
+                ..head.written(now)
+            }),
+            attempt: Some(succeeded),
+            ..Change::default()
+        },
+        Some(paid) if paid == attempt.payment_id => {
+            Change { head: Some(Head { active_attempt, ..head.written(now) }), attempt: Some(succeeded), ..Change::default() }
+        }
+        Some(_) => {
+            let surplus = Attempt { surplus: true, ..succeeded };
+            Change {
+                head: Some(Head { active_attempt, ..head.written(now) }),
+                refund: Some(Refund::of_surplus(&surplus, 0, now)),
+                attempt: Some(surplus),
+                ..Change::default()
+            }
+        }
+    }
+}
+
+/// The attempt that was alive has come to nothing.
+fn end(head: &Head, attempt: Attempt, now: Timestamp) -> Change {
+    let mut after = head.written(now);
+    if is_active(head, &attempt) {
+        after.active_attempt = None;
+        if waits(head) {
+            after.failure_reason = attempt.failure_reason.clone();
+            let again = head.state == HeadState::Busy && head.attempts_left > 0 && now < head.expires_at;
+            (after.state, after.last_fact) =
+                if again { (HeadState::Open, HeadFact::Declined) } else { (HeadState::Closed, HeadFact::Closed) };
+        }
+    }
+    Change { head: Some(after), attempt: Some(attempt), ..Change::default() }
+}
+
+fn is_active(head: &Head, attempt: &Attempt) -> bool {
+    head.active_attempt == Some(attempt.payment_id)
+}
+
+fn waits(head: &Head) -> bool {
+    matches!(head.state, HeadState::Busy | HeadState::Closing)
+}

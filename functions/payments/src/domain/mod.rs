@@ -1,0 +1,78 @@
+//! The rules of paying: a head for each order, its attempts and its refunds, and the one way in which facts about money change them.
+//!
+//! Nothing here waits, asks or stores: functions take records and a moment, and answer with the records that follow. Every record counts its
+//! writes in `version`; what a function answers is to be written only if nobody else has written meanwhile.
+
+mod attempt;
+mod fact;
+mod head;
+mod method;
+mod payment_id;
+mod refund;
+
+pub use attempt::{Attempt, AttemptState, NewAttempt, PaymentStatus};
+pub use fact::{Change, Fact, apply_provider_fact};
+pub use head::{Expected, Head, HeadFact, HeadState, StartRefused};
+pub use method::{CardToken, MethodType, PaymentMethod};
+pub use payment_id::PaymentId;
+pub use refund::{Refund, RefundFact, RefundId, RefundKind, RefundState, apply_refund_fact, begin_refund};
+
+use std::time::Duration;
+
+/// How long the one who put a new record has to begin sending it. Short: whoever comes second is stopped by the version, not by the lock.
+pub const NEW_LOCK: Duration = Duration::from_secs(5);
+
+/// How long the one who sends may take until somebody else may send again: longer than any function lives.
+pub const SENT_LOCK: Duration = Duration::from_secs(30);
+
+/// An attempt that was never sent is given up when it is this old.
+pub const NEVER_SENT: Duration = Duration::from_secs(180);
+
+/// Up to this age an idempotency key is sure to be known to the provider still, and sending it again is safe.
+pub const KEY_IS_SAFE: Duration = Duration::from_secs(23 * 3600);
+
+/// From this age on nothing that was sent under a key can still turn into a charge.
+pub const KEY_IS_DEAD: Duration = Duration::from_secs(24 * 3600);
+
+/// Declares an enum that is stored as a text, and that keeps a text which a newer release wrote.
+macro_rules! stored_enum {
+    ($(#[$doc:meta])* $name:ident { $($(#[$about:meta])* $variant:ident = $text:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+        #[serde(from = "String", into = "String")]
+        pub enum $name {
+            $($(#[$about])* $variant,)+
+            /// A newer release wrote this: it is kept, and nothing is decided by it.
+            Unknown(String),
+        }
+
+        impl $name {
+            /// The text that is stored.
+            pub fn name(&self) -> &str {
+                match self {
+                    $(Self::$variant => $text,)+
+                    Self::Unknown(text) => text,
+                }
+            }
+        }
+
+        impl From<String> for $name {
+            fn from(text: String) -> Self {
+                match text.as_str() {
+                    $($text => Self::$variant,)+
+                    _ => Self::Unknown(text),
+                }
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(value: $name) -> Self {
+                value.name().to_owned()
+            }
+        }
+    };
+}
+use stored_enum;
+
+#[cfg(test)]
+mod model;

@@ -1,0 +1,84 @@
+//! `pay_<order>_<attempt>`: an id that says where the payment lies, so that reading it takes one read.
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use shared::{
+    ids::{self, OrderId, PrefixedId, Uuid},
+    validation::Violation,
+};
+
+/// A payment: one attempt to pay one order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PaymentId {
+    order: Uuid,
+    attempt: Uuid,
+}
+
+impl PaymentId {
+    /// The attempt `attempt` to pay `order`.
+    pub fn new(order: OrderId, attempt: Uuid) -> Self {
+        Self { order: order.uuid(), attempt }
+    }
+
+    /// The one attempt that follows from the order itself, with the method that was given when it was placed.
+    pub fn automatic(order: OrderId) -> Self {
+        Self::new(order, ids::derive_uuid(&[&order.to_string(), "automatic"]))
+    }
+
+    /// The id that `text` spells.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (order, attempt) = text.strip_prefix("pay_")?.split_once('_')?;
+        Some(Self { order: ids::parse_uuid(order)?, attempt: ids::parse_uuid(attempt)? })
+    }
+
+    /// The order that is paid.
+    pub fn order_id(&self) -> OrderId {
+        OrderId::from_uuid(self.order)
+    }
+
+    /// Which attempt of that order.
+    pub fn attempt(&self) -> Uuid {
+        self.attempt
+    }
+}
+
+impl fmt::Display for PaymentId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "pay_{}_{}", self.order.hyphenated(), self.attempt.hyphenated())
+    }
+}
+
+impl Serialize for PaymentId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for PaymentId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).ok_or_else(|| serde::de::Error::custom(Violation::new("invalid_id", "This is no id of a payment.")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payment_id_leads_back_to_its_order() {
+        let order: OrderId = ids::derive(&["an order"]);
+        let id = PaymentId::automatic(order);
+        assert_eq!(PaymentId::parse(&id.to_string()), Some(id));
+        assert_eq!(id.order_id(), order);
+    }
+
+    #[test]
+    fn other_spellings_are_no_payment_ids() {
+        let id = PaymentId::automatic(ids::derive(&["an order"])).to_string();
+        for odd in ["", "pay_", "pay__", &id[..40], &id.to_uppercase(), &format!("{id}_"), &id.replace("pay_", "ord_"), &format!("{id}/")] {
+            assert_eq!(PaymentId::parse(odd), None, "{odd}");
+        }
+    }
+}

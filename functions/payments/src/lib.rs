@@ -1,0 +1,104 @@
+//! Payments: takes and gives back the money for orders, each exactly once, whatever fails.
+//!
+//! - **Owns** the table `payments` (a head for each order, its attempts and refunds, the claims of idempotency keys) and, where the
+//!   provider is simulated, that provider's books.
+//! - **Answers** `POST /payments`, `GET /payments/{payment_id}`, `GET /payments?order_id=`.
+//! - **Consumes** `open-payment`, `charge-payment`, `cancel-payment`, `refund-payment`, all sent by orders; and a schedule that looks after
+//!   what was left unsettled.
+//! - **Emits** how the payment of an order stands, to `order-events` ([`publish`]).
+//! - **Never** guesses what became of a charge, never starts a second attempt before the first has come to its end, never ignores money
+//!   that has moved, never gives back more than it took, and never sees a card's number.
+//!
+//! # How a charge is made safe
+//!
+//! 1. One transaction takes the head (`open` to `busy`) and records the attempt as `new`. Nothing has left yet.
+//! 2. The attempt is marked `sent`, under a lock. From here on it may have charged somebody.
+//! 3. The provider is asked, under the attempt's id as its key.
+//! 4. What it says goes through [`domain::apply_provider_fact`]; so does whatever is learned later, by whomever.
+//!
+//! A function that dies between 1 and 2 leaves an attempt that is known never to have been sent; between 2 and 4 one that
+//! `reconcile-payments` asks the provider about. Facts need no lock: the lock decides only who *sends*.
+
+use std::{sync::Arc, time::Duration};
+
+use shared::{aws, clock::Clock, config, ids::Ids, secret::Secrets, table::Table};
+
+pub mod domain;
+pub mod error;
+pub mod messages;
+pub mod publish;
+pub mod store;
+
+mod charging;
+pub mod operations;
+pub mod provider;
+mod refunding;
+mod view;
+
+use provider::{PaymentProvider, Simulated};
+use store::Store;
+
+/// The service, as its operations are given it.
+pub struct Payments {
+    store: Store,
+    provider: Arc<dyn PaymentProvider>,
+    secrets: Secrets,
+    clock: Clock,
+    ids: Ids,
+    nudge: Duration,
+}
+
+/// What can be set.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// How many shards the index of due records has.
+    pub shards: u32,
+    /// How long after it was sent an unsettled record is looked at first; then twice as long each time.
+    pub nudge: Duration,
+}
+
+impl Payments {
+    /// The service as the environment describes it.
+    ///
+    /// # Panics
+    /// When the environment lacks something, or names a provider that there is not.
+    pub fn from_env() -> Self {
+        let sdk = aws::sdk_config();
+        let dynamodb = aws_sdk_dynamodb::Client::new(&sdk);
+        let table = |variable| Table::new(dynamodb.clone(), config::required(variable));
+        let provider = match config::required("PAYMENT_PROVIDER").as_str() {
+            "simulated" => Arc::new(Simulated::new(table("PAYMENT_SIMULATOR_TABLE"))),
+            other => panic!("there is no payment provider {other}: PAYMENT_PROVIDER can be simulated"),
+        };
+        let clock = Clock::System;
+        let secrets = Secrets::new(aws_sdk_secretsmanager::Client::new(&sdk), config::required("SERVER_KEYS_PREFIX"), clock.clone());
+        let settings = Settings { shards: config::parsed("INDEX_SHARDS"), nudge: config::seconds("NUDGE_SECONDS") };
+        Self::new(table("PAYMENTS_TABLE"), provider, secrets, clock, Ids::System, settings)
+    }
+
+    /// The service over these surroundings.
+    pub fn new(table: Table, provider: Arc<dyn PaymentProvider>, secrets: Secrets, clock: Clock, ids: Ids, settings: Settings) -> Self {
+        Self { store: Store::new(table, settings.shards), provider, secrets, clock, ids, nudge: settings.nudge }
+    }
+
+    /// The records, for those who look from outside.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Counts something that an alarm watches.
+    fn count(&self, metric: &'static str) {
+        shared::telemetry::count(metric, "payments", &self.clock);
+    }
+
+    /// A name for one who is about to send: no two are alike.
+    fn lock_owner(&self) -> String {
+        self.ids.bytes::<8>().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// How long one call of the provider may take, whatever it does: with the writes around it less than the function's own time.
+const PROVIDER_BUDGET: Duration = Duration::from_secs(8);
+
+/// How often a change is worked out anew because others wrote meanwhile.
+const TRIES: u32 = 8;

@@ -1,0 +1,26 @@
+//! `GET /payments/{payment_id}`: shows a payment.
+
+use std::sync::Arc;
+
+use shared::{
+    http::{self, Request, Response},
+    problem::Problem,
+};
+
+use crate::{Payments, domain::PaymentId, error::PaymentError, view::PaymentView};
+
+/// The function.
+pub fn main() -> Result<(), lambda_http::Error> {
+    http::run(Payments::from_env, get_payment)
+}
+
+/// Answers `200` with the payment, to its payer and to those who run the shop; `404` to everybody else.
+pub async fn get_payment(payments: Arc<Payments>, request: Request) -> Result<Response, Problem> {
+    let reader = request.caller()?;
+    let id = request.path_parameter("payment_id").and_then(PaymentId::parse).ok_or(PaymentError::PaymentNotFound)?;
+
+    let attempt = payments.store.attempt(id).await.map_err(PaymentError::from)?;
+    let attempt = attempt.filter(|attempt| reader.may_see(attempt.user_id)).ok_or(PaymentError::PaymentNotFound)?;
+
+    Ok(http::ok(&PaymentView::from(&attempt)))
+}

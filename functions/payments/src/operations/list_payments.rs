@@ -1,0 +1,61 @@
+//! `GET /payments?order_id=`: lists the payments of an order, the oldest first.
+
+use std::sync::Arc;
+
+use shared::{
+    http::{self, CursorKey, Page, Request, Response},
+    ids::{OrderId, PrefixedId},
+    problem::Problem,
+    validation::Violation,
+};
+
+use crate::{Payments, domain::Attempt, error::PaymentError, view::PaymentView};
+
+/// The function.
+pub fn main() -> Result<(), lambda_http::Error> {
+    http::run(Payments::from_env, list_payments)
+}
+
+/// Answers `200` with a page of payments, to the order's owner and to those who run the shop.
+///
+/// An order has no more payments than it allowed tries: they are read at once and put in order here.
+pub async fn list_payments(payments: Arc<Payments>, request: Request) -> Result<Response, Problem> {
+    let reader = request.caller()?;
+    let wanted = request
+        .query("order_id")?
+        .ok_or_else(|| Problem::invalid_field("?order_id", &Violation::new("required", "Say whose payments: order_id is needed.")))?;
+    let page = request.page()?;
+    let order = OrderId::parse(wanted).ok_or(PaymentError::OrderNotFound)?;
+    let (reader_id, order_id) = (reader.user_id.to_string(), order.to_string());
+    let scope = ["list-payments", &reader_id, &order_id];
+    let now = payments.clock.now();
+    let after = match page.has_cursor() {
+        true => page.after(&payments.cursor_key().await?, &scope, now)?,
+        false => None,
+    };
+
+    let (head, mut attempts) = payments.store.head_and_attempts(order).await.map_err(PaymentError::from)?;
+    head.filter(|head| reader.may_see(head.user_id)).ok_or(PaymentError::OrderNotFound)?;
+    attempts.sort_by_cached_key(place);
+    let rest = attempts.iter().filter(|attempt| after.as_ref().is_none_or(|after| place(attempt) > *after));
+    let mut found: Vec<&Attempt> = rest.take(page.limit_and_one() as usize).collect();
+
+    let more = found.len() > page.limit as usize;
+    found.truncate(page.limit as usize);
+    let next_cursor = match found.last() {
+        Some(last) if more => Some(page.next(&payments.cursor_key().await?, &scope, &place(last), now, &payments.ids)),
+        _ => None,
+    };
+    Ok(http::ok(&Page { items: found.into_iter().map(PaymentView::from).collect(), next_cursor }))
+}
+
+/// Where an attempt stands in the list.
+fn place(attempt: &Attempt) -> String {
+    format!("{}#{}", attempt.created_at, attempt.payment_id)
+}
+
+impl Payments {
+    async fn cursor_key(&self) -> Result<CursorKey, PaymentError> {
+        Ok(CursorKey::new(self.secrets.key("payments-key", "cursor").await?))
+    }
+}

@@ -1,0 +1,11 @@
+//! One file for each operation.
+
+pub mod cancel_payment;
+pub mod charge_payment;
+pub mod create_payment;
+pub mod get_payment;
+pub mod list_payments;
+pub mod open_payment;
+pub mod publish_payment_events;
+pub mod reconcile_payments;
+pub mod refund_payment;

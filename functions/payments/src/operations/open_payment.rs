@@ -1,0 +1,36 @@
+//! Queue `open-payment`: an order can be paid from now on.
+
+use std::sync::Arc;
+
+use shared::queue::{self, Delivery};
+
+use crate::{
+    Payments, TRIES,
+    domain::{Change, Head},
+    error::PaymentError,
+    messages::OpenPayment,
+    store::Stored,
+};
+
+/// The function.
+pub fn main() -> Result<(), lambda_http::Error> {
+    queue::run(Payments::from_env, open_payment)
+}
+
+/// Puts the head, payments' own copy of what the order costs. A head that stands there already answers again.
+pub async fn open_payment(payments: Arc<Payments>, delivery: Delivery<OpenPayment>) -> Result<(), PaymentError> {
+    let expected = delivery.message.expected();
+
+    let mut change = Some(Head::opened(&expected, payments.clock.now(), &delivery.trace));
+    for _ in 0..TRIES {
+        let Some(head) = change else { return Ok(()) };
+        let written = payments.store.write(&Change { head: Some(head.clone()), ..Change::default() }, None).await?;
+        let Stored::Refused(standing) = written else { return Ok(()) };
+        // Without an item nothing stood there when the write was judged: the same one is tried again.
+        change = match standing.head {
+            Some(stands) => stands.answering(expected.drive, payments.clock.now(), &delivery.trace),
+            None => Some(head),
+        };
+    }
+    Err(PaymentError::Contention)
+}

@@ -1,0 +1,16 @@
+//! Stream of the table payments: tells orders how their payments stand.
+
+use shared::stream::{self, Published};
+
+use crate::publish;
+
+/// Attempts and refunds tell nothing by themselves: what they change shows in the head.
+pub const PUBLISHED: Published = Published::SortKey("HEAD");
+
+/// Where it goes.
+pub const QUEUES: &[&str] = &[publish::ORDER_EVENTS];
+
+/// The function.
+pub fn main() -> Result<(), lambda_http::Error> {
+    stream::run("publish-payment-events", PUBLISHED, QUEUES, publish::messages)
+}

@@ -1,0 +1,144 @@
+//! Schedule: looks after attempts and refunds whose end is not known.
+
+use std::{sync::Arc, time::Duration};
+
+use serde::Serialize;
+use shared::{
+    clock::Clock,
+    ids::OrderId,
+    invoke::{self, Call, Tick},
+    lambda::Failure,
+};
+use tokio::task::JoinSet;
+use tracing::Instrument;
+
+use crate::{
+    PROVIDER_BUDGET, Payments,
+    domain::{AttemptState, Fact, KEY_IS_DEAD, KEY_IS_SAFE, NEVER_SENT, PaymentId, RefundFact, RefundId, RefundState},
+    error::PaymentError,
+    store::Due,
+};
+
+/// How many records one run looks at.
+const AT_MOST: u32 = 200;
+
+/// How many at the same time.
+const AT_ONCE: usize = 10;
+
+/// What looking at one record may take: two calls of the provider, and the reads and writes around them.
+const ENOUGH_TIME: Duration = PROVIDER_BUDGET.saturating_mul(2).saturating_add(Duration::from_secs(5));
+
+/// What a run did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// How many records were looked at.
+    pub examined: u32,
+    /// How many of them have come to their end.
+    pub settled: u32,
+    /// How many are not settled, and are looked at again later.
+    pub unsettled: u32,
+    /// How many could not be looked at: the reason is in the log.
+    pub failed: u32,
+    /// How many there was no time for.
+    pub left: u32,
+}
+
+/// The function.
+pub fn main() -> Result<(), lambda_http::Error> {
+    invoke::run(Payments::from_env, reconcile_payments)
+}
+
+/// Looks at each record that is due: asks the provider, sends again what is safe to send again, gives up what was never sent.
+///
+/// Two runs at the same time do no harm: what a record becomes is decided by its version, and who sends by its lock.
+pub async fn reconcile_payments(payments: Arc<Payments>, call: Call<Tick>) -> Result<Report, Failure> {
+    let due = payments.store.due(payments.clock.now(), AT_MOST).await.map_err(|error| Failure::because("DueNotRead", &error))?;
+
+    let mut report = Report::default();
+    let mut waiting = due.into_iter();
+    loop {
+        if call.deadline.since(Clock::System.now()) < ENOUGH_TIME {
+            report.left = u32::try_from(waiting.len()).unwrap_or(u32::MAX);
+            break;
+        }
+        let mut looks = JoinSet::new();
+        for due in waiting.by_ref().take(AT_ONCE) {
+            let payments = payments.clone();
+            looks.spawn(async move { payments.look_after(due).await }.in_current_span());
+        }
+        if looks.is_empty() {
+            break;
+        }
+        while let Some(look) = looks.join_next().await {
+            report.examined += 1;
+            match look {
+                Ok(Ok(true)) => report.settled += 1,
+                Ok(Ok(false)) => report.unsettled += 1,
+                Ok(Err(error)) => {
+                    report.failed += 1;
+                    shared::http::warn(&error, "a record could not be looked after: it stays due");
+                }
+                Err(panic) => {
+                    report.failed += 1;
+                    shared::http::warn(&panic, "looking after a record panicked: it stays due");
+                }
+            }
+        }
+    }
+    Ok(report)
+}
+
+impl Payments {
+    /// Looks after one record; `true` if its end is known then.
+    async fn look_after(&self, due: Due) -> Result<bool, PaymentError> {
+        match due {
+            Due::Attempt(payment) => self.look_after_attempt(payment).await,
+            Due::Refund(order, refund) => self.look_after_refund(order, refund).await,
+        }
+    }
+
+    async fn look_after_attempt(&self, payment: PaymentId) -> Result<bool, PaymentError> {
+        let standing = self.store.head_and_attempt(payment).await?;
+        let (Some(head), Some(attempt)) = (standing.head, standing.attempt) else { return Ok(false) };
+        let now = self.clock.now();
+        let settled = match attempt.state {
+            AttemptState::New if attempt.is_locked(now) || now.since(attempt.created_at) < NEVER_SENT => attempt,
+            AttemptState::New => self.settle(head, attempt, &Fact::Abandoned { reason: "never_sent" }).await?,
+            AttemptState::Sent | AttemptState::OutcomeUnknown => match self.look_up(&attempt).await {
+                Ok(Some(fact)) => self.settle(head, attempt, &fact).await?,
+                Ok(None) if attempt.key_age(now) >= KEY_IS_DEAD => {
+                    self.settle(head, attempt, &Fact::Abandoned { reason: "never_charged" }).await?
+                }
+                Ok(None) if attempt.key_age(now) < KEY_IS_SAFE && !attempt.is_locked(now) => self.send(head, attempt).await?,
+                // Whoever sends it at this moment will say what became of it.
+                Ok(None) | Err(_) if attempt.is_locked(now) => attempt,
+                Ok(None) | Err(_) => self.settle(head, attempt, &Fact::OutcomeUnknown).await?,
+            },
+            _ => attempt,
+        };
+        Ok(!settled.is_alive())
+    }
+
+    async fn look_after_refund(&self, order: OrderId, refund: RefundId) -> Result<bool, PaymentError> {
+        let standing = self.store.head_and_refund(order, refund).await?;
+        let (Some(head), Some(refund)) = (standing.head, standing.refund) else { return Ok(false) };
+        let Some(paid) = self.store.attempt(refund.payment_id).await? else { return Ok(false) };
+        let now = self.clock.now();
+        let settled = match refund.state {
+            RefundState::New if refund.is_locked(now) => refund,
+            RefundState::New => self.send_refund(head, paid, refund).await?,
+            RefundState::Sent | RefundState::OutcomeUnknown => match self.look_up_refund(&refund).await {
+                Ok(Some(fact)) => self.settle_refund(head, paid, refund, &fact).await?,
+                Ok(None) if refund.key_age(now) >= KEY_IS_DEAD => {
+                    let fact = RefundFact::Failed { reason: "never_refunded".to_owned() };
+                    self.settle_refund(head, paid, refund, &fact).await?
+                }
+                Ok(None) if refund.key_age(now) < KEY_IS_SAFE && !refund.is_locked(now) => self.send_refund(head, paid, refund).await?,
+                Ok(None) | Err(_) if refund.is_locked(now) => refund,
+                Ok(None) | Err(_) => self.settle_refund(head, paid, refund, &RefundFact::OutcomeUnknown).await?,
+            },
+            _ => refund,
+        };
+        Ok(!settled.is_alive())
+    }
+}

@@ -1,0 +1,59 @@
+//! Queue `refund-payment`: an order gave up after it was paid. All that was captured for it goes back.
+
+use std::sync::Arc;
+
+use shared::queue::{self, Delivery};
+
+use crate::{
+    Payments, TRIES,
+    domain::{Change, Refund, RefundState, begin_refund},
+    error::PaymentError,
+    messages::RefundPayment,
+    store::Stored,
+};
+
+/// The function.
+pub fn main() -> Result<(), lambda_http::Error> {
+    queue::run(Payments::from_env, refund_payment)
+}
+
+/// Gives back all that no refund has taken yet. A refund that is under way, and a head without anything to give back, answer again.
+pub async fn refund_payment(payments: Arc<Payments>, delivery: Delivery<RefundPayment>) -> Result<(), PaymentError> {
+    let RefundPayment { order_id, drive } = delivery.message;
+    let lock_owner = payments.lock_owner();
+
+    for _ in 0..TRIES {
+        let head = payments.store.head(order_id).await?.ok_or(PaymentError::NoHead)?;
+        let refund_id = Refund::automatic_id(&head);
+        let standing = match head.captured_payment {
+            Some(paid) => payments.store.attempt_and_refund(paid, refund_id).await?,
+            None => Default::default(),
+        };
+        let now = payments.clock.now();
+        let change = match (standing.attempt, standing.refund) {
+            (Some(paid), Some(refund))
+                if refund.state == RefundState::New && (!refund.is_locked(now) || refund.lock_owner == lock_owner) =>
+            {
+                payments.send_refund(head, paid, refund).await?;
+                return Ok(());
+            }
+            (Some(paid), None) => match begin_refund(&head, &paid, drive, &lock_owner, now, &delivery.trace) {
+                Some(change) => {
+                    if payments.store.write(&change, None).await? == Stored::Written {
+                        let (head, refund) = (change.head.unwrap_or(head), change.refund.ok_or(PaymentError::NotReadable)?);
+                        payments.send_refund(head, paid, refund).await?;
+                        return Ok(());
+                    }
+                    continue;
+                }
+                None => head.answering(drive, now, &delivery.trace),
+            },
+            _ => head.answering(drive, now, &delivery.trace),
+        };
+        let Some(answering) = change else { return Ok(()) };
+        if payments.store.write(&Change { head: Some(answering), ..Change::default() }, None).await? == Stored::Written {
+            return Ok(());
+        }
+    }
+    Err(PaymentError::Contention)
+}

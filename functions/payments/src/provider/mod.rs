@@ -1,0 +1,92 @@
+//! Those who move the money. One trait; which provider stands behind it is a matter of configuration.
+
+mod simulated;
+
+use shared::{BoxFuture, ids::OrderId, money::Money};
+
+pub use simulated::Simulated;
+
+use crate::domain::{Attempt, CardToken, Fact, PaymentId, Refund, RefundFact, RefundId};
+
+/// Somebody who charges cards and gives money back.
+///
+/// The same id asked for twice must do a thing once: it is the provider's idempotency key. What the provider did not clearly say is
+/// [`ProviderError::NoAnswer`], never a guess.
+pub trait PaymentProvider: Send + Sync {
+    /// Its name, as it is stored.
+    fn name(&self) -> &'static str;
+
+    /// Whether real money moves.
+    fn is_live(&self) -> bool;
+
+    /// Charges a card, or says again what became of it.
+    fn charge<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<Fact, ProviderError>>;
+
+    /// What became of a charge; `None` where the provider knows nothing of it.
+    fn find_charge<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<Option<Fact>, ProviderError>>;
+
+    /// Gives money back, or says again what became of it.
+    fn refund<'a>(&'a self, order: &'a RefundOrder) -> BoxFuture<'a, Result<RefundFact, ProviderError>>;
+
+    /// What became of a refund; `None` where the provider knows nothing of it.
+    fn find_refund<'a>(&'a self, order: &'a RefundOrder) -> BoxFuture<'a, Result<Option<RefundFact>, ProviderError>>;
+}
+
+/// What is to be charged.
+#[derive(Clone, Debug)]
+pub struct ChargeOrder {
+    /// Under which id.
+    pub payment_id: PaymentId,
+    /// For which order.
+    pub order_id: OrderId,
+    /// How much.
+    pub amount: Money,
+    /// Which card.
+    pub token: CardToken,
+}
+
+impl From<&Attempt> for ChargeOrder {
+    fn from(attempt: &Attempt) -> Self {
+        Self {
+            payment_id: attempt.payment_id,
+            order_id: attempt.order_id,
+            amount: attempt.money(),
+            token: attempt.payment_method.token.clone(),
+        }
+    }
+}
+
+/// What is to be given back.
+#[derive(Clone, Debug)]
+pub struct RefundOrder {
+    /// Under which id.
+    pub refund_id: RefundId,
+    /// For which order.
+    pub order_id: OrderId,
+    /// Of which charge.
+    pub transaction_id: String,
+    /// How much.
+    pub amount: Money,
+}
+
+impl From<&Refund> for RefundOrder {
+    fn from(refund: &Refund) -> Self {
+        Self {
+            refund_id: refund.refund_id,
+            order_id: refund.order_id,
+            transaction_id: refund.transaction_id.clone(),
+            amount: refund.money(),
+        }
+    }
+}
+
+/// Why there is no fact.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProviderError {
+    /// A timeout, a broken connection, a server error, an answer that cannot be read: it may have happened or not.
+    #[error("the provider gave no answer: {0}")]
+    NoAnswer(String),
+    /// The provider refuses our request as such: a mistake of ours. It says nothing about what an earlier request did.
+    #[error("the provider refuses the request: {0}")]
+    Refused(String),
+}

@@ -1,0 +1,55 @@
+//! Sending a refund, and recording what becomes of it.
+
+use crate::{
+    Payments, TRIES,
+    domain::{Attempt, Change, Head, Refund, RefundFact, apply_refund_fact},
+    error::PaymentError,
+    provider::{ProviderError, RefundOrder},
+    store::{Standing, Stored},
+};
+
+impl Payments {
+    /// Sends a refund of `paid`, unless somebody else has touched it since it was read; answers the refund as it stands then.
+    pub(crate) async fn send_refund(&self, head: Head, paid: Attempt, refund: Refund) -> Result<Refund, PaymentError> {
+        let sending = refund.sending(&self.lock_owner(), self.clock.now(), self.nudge);
+        let change = Change { refund: Some(sending.clone()), ..Change::default() };
+        if let Stored::Refused(standing) = self.store.write(&change, None).await? {
+            let stands = standing.refund.unwrap_or(refund);
+            if stands != sending {
+                return Ok(stands);
+            }
+        }
+        let order = RefundOrder::from(&sending);
+        let fact = self.within_budget(self.provider.refund(&order)).await.unwrap_or(RefundFact::OutcomeUnknown);
+        self.settle_refund(head, paid, sending, &fact).await
+    }
+
+    /// Records a fact about a refund of `paid`; answers the refund as it stands then.
+    pub(crate) async fn settle_refund(&self, head: Head, paid: Attempt, refund: Refund, fact: &RefundFact) -> Result<Refund, PaymentError> {
+        let mut standing = Standing { head: Some(head.clone()), attempt: Some(paid.clone()), refund: Some(refund.clone()), claim: None };
+        for _ in 0..TRIES {
+            let head = standing.head.as_ref().unwrap_or(&head);
+            let paid = standing.attempt.as_ref().unwrap_or(&paid);
+            let refund = standing.refund.as_ref().unwrap_or(&refund);
+            let change = apply_refund_fact(head, paid, refund, fact, self.clock.now(), self.nudge);
+            if change.needs_review {
+                tracing::error!(refund.id = %refund.refund_id, "a refund did not go as it should: somebody has to look");
+                self.count("NeedsReview");
+            }
+            if change.is_empty() {
+                return Ok(refund.clone());
+            }
+            match self.store.write(&change, None).await? {
+                Stored::Written => return Ok(change.refund.unwrap_or_else(|| refund.clone())),
+                Stored::Refused(newer) => standing = standing.updated(*newer),
+            }
+        }
+        Err(PaymentError::Contention)
+    }
+
+    /// Asks the provider what became of a refund. `None`: it knows of none. An error: it did not say.
+    pub(crate) async fn look_up_refund(&self, refund: &Refund) -> Result<Option<RefundFact>, ProviderError> {
+        let order = RefundOrder::from(refund);
+        self.within_budget(self.provider.find_refund(&order)).await
+    }
+}

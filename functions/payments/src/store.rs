@@ -1,0 +1,285 @@
+//! The table payments: keys, conditions, and nothing else that anybody has to know about it.
+//!
+//! Every record of an order lies under `ORDER#<order>`: `HEAD`, `ATTEMPT#<id>`, `REFUND#<id>`; the claim of an idempotency key under
+//! `KEY#<id>`. Every record counts its writes, and the one condition of every write is that it is the next one: version 1 where nothing
+//! stands, version n + 1 where version n does. What is refused comes back with what stands there.
+
+use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
+use shared::{
+    clock::Timestamp,
+    ids::{self, OrderId, Uuid},
+    table::{AttributeValue, Expression, Item, Key, Outcome, Query, Table, TableError, Transacted, Write, from_item, to_item},
+};
+
+use crate::domain::{Attempt, Change, Head, HeadFact, HeadState, PaymentId, Refund, RefundId};
+
+/// The partition of the index that the due records stand in, before its shard.
+const DUE: &str = "due";
+
+/// The records of payments.
+#[derive(Clone, Debug)]
+pub struct Store {
+    table: Table,
+    shards: u32,
+}
+
+/// That an idempotency key stands for a request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Claim {
+    /// The payment that the request made.
+    pub payment_id: PaymentId,
+    /// What tells the request from another one.
+    pub fingerprint: String,
+    /// When.
+    pub created_at: Timestamp,
+}
+
+/// What stands in the table, as far as it was asked for or came back.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Standing {
+    /// The head.
+    pub head: Option<Head>,
+    /// The attempt.
+    pub attempt: Option<Attempt>,
+    /// The refund.
+    pub refund: Option<Refund>,
+    /// The claim of the idempotency key.
+    pub claim: Option<Claim>,
+}
+
+impl Standing {
+    /// What stands now, where this is what was known and `newer` what came back.
+    #[must_use]
+    pub fn updated(self, newer: Self) -> Self {
+        Self {
+            head: newer.head.or(self.head),
+            attempt: newer.attempt.or(self.attempt),
+            refund: newer.refund.or(self.refund),
+            claim: newer.claim.or(self.claim),
+        }
+    }
+}
+
+/// What became of a write.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Stored {
+    /// All of it is written.
+    Written,
+    /// None of it is: what stands in the way.
+    Refused(Box<Standing>),
+}
+
+/// A record that is due to be looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// An attempt.
+    Attempt(PaymentId),
+    /// A refund.
+    Refund(OrderId, RefundId),
+}
+
+/// The head as the table's stream shows it. An image with a state of a newer release is none that can be told about.
+#[derive(Clone, Debug)]
+pub struct HeadImage(pub Head);
+
+impl<'de> Deserialize<'de> for HeadImage {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let head = Head::deserialize(deserializer)?;
+        match (&head.state, &head.last_fact) {
+            (HeadState::Unknown(_), _) | (_, HeadFact::Unknown(_)) => {
+                Err(serde::de::Error::custom("the head's state is not known to this release"))
+            }
+            _ => Ok(Self(head)),
+        }
+    }
+}
+
+impl Store {
+    /// The records in `table`, whose index of due records has so many shards.
+    pub fn new(table: Table, shards: u32) -> Self {
+        Self { table, shards }
+    }
+
+    /// The head of an order.
+    pub async fn head(&self, order: OrderId) -> Result<Option<Head>, TableError> {
+        self.read(order_key(order, "HEAD")).await
+    }
+
+    /// An attempt.
+    pub async fn attempt(&self, payment: PaymentId) -> Result<Option<Attempt>, TableError> {
+        self.read(attempt_key(payment)).await
+    }
+
+    /// The head and an attempt, in one call.
+    pub async fn head_and_attempt(&self, payment: PaymentId) -> Result<Standing, TableError> {
+        self.read_many(vec![order_key(payment.order_id(), "HEAD"), attempt_key(payment)]).await
+    }
+
+    /// All that decides about a request to pay, in one call.
+    pub async fn known_about(&self, payment: PaymentId) -> Result<Standing, TableError> {
+        let keys = vec![order_key(payment.order_id(), "HEAD"), attempt_key(payment), claim_key(payment.attempt())];
+        self.read_many(keys).await
+    }
+
+    /// The head and a refund, in one call.
+    pub async fn head_and_refund(&self, order: OrderId, refund: RefundId) -> Result<Standing, TableError> {
+        self.read_many(vec![order_key(order, "HEAD"), refund_key(order, refund)]).await
+    }
+
+    /// A payment and a refund, in one call.
+    pub async fn attempt_and_refund(&self, payment: PaymentId, refund: RefundId) -> Result<Standing, TableError> {
+        self.read_many(vec![attempt_key(payment), refund_key(payment.order_id(), refund)]).await
+    }
+
+    /// The head of an order and its attempts. There are at most as many as the order allowed tries.
+    pub async fn head_and_attempts(&self, order: OrderId) -> Result<(Option<Head>, Vec<Attempt>), TableError> {
+        const MORE_THAN_ANY_ORDER_ALLOWS: u32 = 1000;
+        let condition = Expression::new("#sk BETWEEN :first AND :last").value("first", "ATTEMPT#").value("last", "HEAD");
+        let query = Query::new(None, "pk", order_pk(order), MORE_THAN_ANY_ORDER_ALLOWS).sort(condition).consistent();
+        let (mut head, mut attempts) = (None, Vec::new());
+        for item in self.table.query(query).await? {
+            match sort_key(&item) {
+                "HEAD" => head = Some(from_item(item)?),
+                _ => attempts.push(from_item(item)?),
+            }
+        }
+        Ok((head, attempts))
+    }
+
+    /// The records that are due, the longest overdue first. Candidates only: the records themselves decide.
+    pub async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<Due>, TableError> {
+        let due = Expression::new("#check_at <= :now").value("now", now);
+        let query = Query::new(Some("check-index"), "check_shard", DUE, limit).sort(due);
+        let items = self.table.query_shards(query, self.shards, "check_at").await?;
+        let due = |item: &Item| {
+            let (order, kind) = (text(item, "pk").strip_prefix("ORDER#")?, text(item, "sk"));
+            let order = shared::ids::PrefixedId::parse(order)?;
+            if let Some(id) = kind.strip_prefix("ATTEMPT#") {
+                return Some(Due::Attempt(PaymentId::new(order, ids::parse_uuid(id)?)));
+            }
+            Some(Due::Refund(order, shared::ids::PrefixedId::parse(kind.strip_prefix("REFUND#")?)?))
+        };
+        Ok(items.iter().filter_map(due).collect())
+    }
+
+    /// Writes a change, all or nothing. `claim` is the idempotency key that it makes use of.
+    pub async fn write(&self, change: &Change, claim: Option<&Claim>) -> Result<Stored, TableError> {
+        let refunds = [&change.refund, &change.next_refund].into_iter().flatten();
+        let records: Vec<(Item, Expression)> = change
+            .head
+            .iter()
+            .map(|head| (keyed(to_item(head), order_pk(head.order_id), "HEAD"), next(head.version)))
+            .chain(change.attempt.iter().map(|attempt| self.attempt_item(attempt)))
+            .chain(refunds.map(|refund| self.refund_item(refund)))
+            .chain(claim.map(|claim| (keyed(to_item(claim), claim_pk(claim.payment_id.attempt()), "KEY"), Expression::absent())))
+            .collect();
+        if let [_] = &records[..] {
+            let [(item, condition)] = <[_; 1]>::try_from(records).expect("there is one");
+            return match self.table.put(item, condition).await? {
+                Outcome::Written => Ok(Stored::Written),
+                Outcome::Refused(item) => Ok(Stored::Refused(Box::new(standing(item)?))),
+            };
+        }
+        let writes: Vec<Write> = records.into_iter().map(|(item, condition)| self.table.putting(item, condition)).collect();
+        match self.table.transact(writes).await? {
+            Transacted::Written => Ok(Stored::Written),
+            Transacted::Refused(conflicts) => {
+                let items = conflicts.into_iter().flatten().filter_map(|conflict| conflict.item);
+                Ok(Stored::Refused(Box::new(standing(items)?)))
+            }
+        }
+    }
+
+    fn attempt_item(&self, attempt: &Attempt) -> (Item, Expression) {
+        let payment = attempt.payment_id;
+        let item = keyed(to_item(attempt), order_pk(payment.order_id()), &attempt_sk(payment));
+        (self.in_index(item, attempt.check_at, &payment.to_string()), next(attempt.version))
+    }
+
+    fn refund_item(&self, refund: &Refund) -> (Item, Expression) {
+        let item = keyed(to_item(refund), order_pk(refund.order_id), &refund_sk(refund.refund_id));
+        (self.in_index(item, refund.check_at, &refund.refund_id.to_string()), next(refund.version))
+    }
+
+    /// A record stands in the index as long as it has a time at which it is looked at.
+    fn in_index(&self, mut item: Item, check_at: Option<Timestamp>, id: &str) -> Item {
+        if check_at.is_some() {
+            let shard = ids::shard_of(id, self.shards);
+            item.insert("check_shard".to_owned(), AttributeValue::S(format!("{DUE}#{shard}")));
+        }
+        item
+    }
+
+    async fn read<T: DeserializeOwned>(&self, key: Key) -> Result<Option<T>, TableError> {
+        self.table.get(key).await?.map(from_item).transpose()
+    }
+
+    async fn read_many(&self, keys: Vec<Key>) -> Result<Standing, TableError> {
+        standing(self.table.get_many(keys.into_iter().map(|key| (&self.table, key)).collect()).await?)
+    }
+}
+
+/// Items, each for what its key says it is.
+fn standing(items: impl IntoIterator<Item = Item>) -> Result<Standing, TableError> {
+    let mut standing = Standing::default();
+    for item in items {
+        match sort_key(&item) {
+            "HEAD" => standing.head = Some(from_item(item)?),
+            "KEY" => standing.claim = Some(from_item(item)?),
+            kind if kind.starts_with("ATTEMPT#") => standing.attempt = Some(from_item(item)?),
+            _ => standing.refund = standing.refund.or(Some(from_item(item)?)),
+        }
+    }
+    Ok(standing)
+}
+
+/// That a record is written next after the version before.
+fn next(version: u64) -> Expression {
+    if version == 1 { Expression::absent() } else { Expression::version(version - 1) }
+}
+
+fn keyed(mut item: Item, pk: String, sk: &str) -> Item {
+    item.insert("pk".to_owned(), AttributeValue::S(pk));
+    item.insert("sk".to_owned(), AttributeValue::S(sk.to_owned()));
+    item
+}
+
+fn order_pk(order: OrderId) -> String {
+    format!("ORDER#{order}")
+}
+
+fn claim_pk(key: Uuid) -> String {
+    format!("KEY#{key}")
+}
+
+fn attempt_sk(payment: PaymentId) -> String {
+    format!("ATTEMPT#{}", payment.attempt())
+}
+
+fn refund_sk(refund: RefundId) -> String {
+    format!("REFUND#{refund}")
+}
+
+fn order_key(order: OrderId, sk: &str) -> Key {
+    Key::sorted(order_pk(order), sk)
+}
+
+fn attempt_key(payment: PaymentId) -> Key {
+    order_key(payment.order_id(), &attempt_sk(payment))
+}
+
+fn refund_key(order: OrderId, refund: RefundId) -> Key {
+    order_key(order, &refund_sk(refund))
+}
+
+fn claim_key(key: Uuid) -> Key {
+    Key::sorted(claim_pk(key), "KEY")
+}
+
+fn sort_key(item: &Item) -> &str {
+    text(item, "sk")
+}
+
+fn text<'a>(item: &'a Item, attribute: &str) -> &'a str {
+    item.get(attribute).and_then(|value| value.as_s().ok()).map(String::as_str).unwrap_or_default()
+}

@@ -1,0 +1,45 @@
+//! Platform: what belongs to no trade.
+//!
+//! - **Owns** no table.
+//! - **Answers** `GET /health` and `GET /health/{service}`.
+//! - **Consumes** and **emits** nothing.
+//! - **Never** reads or writes an item of anybody's table: it only asks whether the table is there.
+//!
+//! In reading order: [`health`] (what is looked at, and for how long an answer holds), [`operations`] (one file for each function).
+
+use shared::{aws, clock::Clock, config, table::Table};
+
+pub mod health;
+pub mod operations;
+
+use health::{Checks, Service};
+
+/// What every operation of this service works with.
+pub struct Platform {
+    /// The health of all services.
+    pub checks: Checks,
+}
+
+impl Platform {
+    /// The service as it runs deployed.
+    ///
+    /// # Panics
+    /// When the environment lacks a setting; see the template.
+    pub fn from_env() -> Self {
+        let client = aws_sdk_dynamodb::Client::new(&aws::sdk_config());
+        let simulated = config::required("PAYMENT_PROVIDER") == "simulated";
+        let table = |name: &str| Table::new(client.clone(), config::required(&format!("{name}_TABLE")));
+        let mut payments = vec![table("PAYMENTS")];
+        // Another provider keeps its own books, and then there is no such table.
+        payments.extend(simulated.then(|| table("PAYMENT_SIMULATOR")));
+        let services = vec![
+            Service { name: "users", tables: vec![table("USERS"), table("SESSIONS")] },
+            Service { name: "catalog", tables: vec![table("PRODUCTS")] },
+            Service { name: "inventory", tables: vec![table("STOCK")] },
+            Service { name: "orders", tables: vec![table("ORDERS"), table("ORDER_PRODUCTS")] },
+            Service { name: "payments", tables: payments },
+            Service { name: "notifications", tables: vec![table("NOTIFICATIONS")] },
+        ];
+        Self { checks: Checks::new(services, Clock::System) }
+    }
+}

@@ -1,0 +1,60 @@
+//! `GET /health` and `GET /health/{service}`: whether the shop, or one service of it, can work.
+
+use std::sync::Arc;
+
+use lambda_http::http::StatusCode;
+use serde::Serialize;
+use shared::{
+    http::{self, Request, Response},
+    problem::Problem,
+};
+
+use crate::{
+    Platform,
+    health::{Health, Healths},
+};
+
+/// Runs the function.
+///
+/// # Errors
+/// When the Lambda runtime's own interface fails.
+pub fn main() -> Result<(), lambda_http::Error> {
+    http::run(Platform::from_env, get_health)
+}
+
+/// Answers `200` when all that was asked about is healthy, else `503` with the names of those that are not.
+pub async fn get_health(platform: Arc<Platform>, request: Request) -> Result<Response, Problem> {
+    let healths = platform.checks.all().await;
+    let Some(service) = request.path_parameter("service") else { return Ok(answer(&ShopView::from(&healths), healths.values())) };
+    let (&service, &status) = healths.get_key_value(service).ok_or_else(|| Problem::not_found("service"))?;
+    Ok(answer(&ServiceView { service, status }, [status].iter()))
+}
+
+fn answer<'a>(view: &impl Serialize, mut healths: impl Iterator<Item = &'a Health>) -> Response {
+    let healthy = healths.all(|health| *health == Health::Healthy);
+    Response::json(if healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, view)
+}
+
+/// The health of the shop.
+#[derive(Debug, Serialize)]
+struct ShopView {
+    status: &'static str,
+    /// The services that are not healthy.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unhealthy: Vec<&'static str>,
+    services: Healths,
+}
+
+impl From<&Healths> for ShopView {
+    fn from(healths: &Healths) -> Self {
+        let unhealthy: Vec<_> = healths.iter().filter(|(_, health)| **health == Health::Unhealthy).map(|(name, _)| *name).collect();
+        Self { status: if unhealthy.is_empty() { "healthy" } else { "degraded" }, unhealthy, services: healths.clone() }
+    }
+}
+
+/// The health of one service.
+#[derive(Debug, Serialize)]
+struct ServiceView {
+    service: &'static str,
+    status: Health,
+}

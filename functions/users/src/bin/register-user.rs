@@ -1,0 +1,5 @@
+//! The function `register-user`; see [`users::operations::register_user`].
+
+fn main() -> Result<(), lambda_http::Error> {
+    users::operations::register_user::main()
+}

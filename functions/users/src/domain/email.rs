@@ -1,0 +1,196 @@
+//! E-mail addresses: one normal form for each mailbox, so that nobody registers it twice.
+
+use email_address::{EmailAddress, Options};
+use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
+use serde::Deserialize;
+use shared::validation::{self, Violation};
+use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
+
+/// RFC 5321, section 4.5.3.1.1, in octets.
+const MAX_LOCAL_PART: usize = 64;
+/// What a path of RFC 5321 leaves for the address, in octets (RFC 3696, erratum 1690).
+const MAX_ADDRESS: usize = 254;
+
+/// An e-mail address in its normal form.
+///
+/// The domain is mapped by UTS #46 and written with A-labels (`ｅｘ.com` is `ex.com`, `münchen.de` is `xn--mnchen-3ya.de`). The local part
+/// is composed (NFC) and in lower case: strictly speaking a server may tell `Ada` from `ada`, but none does, and people do not.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Email(String);
+
+impl Email {
+    /// The normal form of the address that `text` spells.
+    ///
+    /// # Errors
+    /// `invalid_email`, for whatever reason.
+    pub fn parse(text: &str) -> Result<Self, Violation> {
+        Self::normal_form(text).map(Self).ok_or_else(|| Violation::new("invalid_email", "An e-mail address looks like name@example.com."))
+    }
+
+    fn normal_form(text: &str) -> Option<String> {
+        // Four times what the normal form may have is more than any spelling of it takes.
+        if text.len() > 4 * MAX_ADDRESS || text.chars().any(hides_something) {
+            return None;
+        }
+        let (local, domain) = text.rsplit_once('@')?;
+        let (local, domain) = (normal_local_part(local)?, normal_domain(domain)?);
+        let address = format!("{local}@{domain}");
+        // The crate knows the grammar of ASCII. What goes beyond it was judged above, and stands here as some letter.
+        let skeleton: String = address.chars().map(|c| if c.is_ascii() { c } else { 'x' }).collect();
+        let options = Options::default().with_required_tld().without_domain_literal().without_display_text();
+        let valid = address.len() <= MAX_ADDRESS && EmailAddress::parse_with_options(&skeleton, options).is_ok();
+        valid.then_some(address)
+    }
+
+    /// The address.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Control, white space, text direction, and characters that are not seen.
+fn hides_something(c: char) -> bool {
+    let is_ignorable = matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{3164}'
+        | '\u{fe00}'..='\u{fe0f}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffd}' | '\u{e0000}'..='\u{e0fff}');
+    c.is_control() || c.is_whitespace() || is_ignorable || validation::is_direction_or_invisible(c)
+}
+
+/// Letters, digits and marks of any script, and the signs of ASCII. A quoted local part has several spellings, and one with compatibility
+/// characters (full-width letters, ligatures) looks like another: both are refused.
+fn normal_local_part(local: &str) -> Option<String> {
+    let lower: String = local.nfc().collect::<String>().to_lowercase().nfc().collect();
+    let is_word = |c: char| c.is_ascii() || c.is_alphanumeric() || is_combining_mark(c);
+    let is_plain = !lower.contains('"') && lower.chars().all(is_word) && lower.nfkc().eq(lower.chars());
+    (is_plain && lower.len() <= MAX_LOCAL_PART).then_some(lower)
+}
+
+/// A name under a top-level domain: no address in numbers, and no single label.
+fn normal_domain(domain: &str) -> Option<String> {
+    let ascii = Uts46::new().to_ascii(domain.as_bytes(), AsciiDenyList::STD3, Hyphens::CheckFirstLast, DnsLength::Verify).ok()?;
+    let (_, top) = ascii.rsplit_once('.')?;
+    let is_number = top.bytes().all(|b| b.is_ascii_digit());
+    (!is_number).then(|| ascii.into_owned())
+}
+
+impl TryFrom<String> for Email {
+    type Error = Violation;
+
+    fn try_from(text: String) -> Result<Self, Violation> {
+        Self::parse(&text)
+    }
+}
+
+impl From<Email> for String {
+    fn from(email: Email) -> Self {
+        email.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        let long_local = format!("{}@example.com", "a".repeat(65));
+        let long = format!("a@{}.com", ["d".repeat(60), "d".repeat(60), "d".repeat(60), "d".repeat(67)].join("."));
+        let long_in_all = format!("{}@{}.com", "a".repeat(64), ["d".repeat(62), "d".repeat(62), "d".repeat(62)].join("."));
+        let huge = format!("a@{}", "é.".repeat(100_000));
+        for text in [
+            "",
+            "a",
+            "a@",
+            "@b.c",
+            "a@b",
+            "a@@b.c",
+            "a@b@c.de",
+            "\"a b\"@c.de",
+            "\"ab\"@c.de",
+            "a b@c.de",
+            "a@[127.0.0.1]",
+            "a@[IPv6:::1]",
+            "a@127.0.0.1",
+            "Name <a@b.c>",
+            "<a@b.c>",
+            "a@b.c>",
+            "a@b.c,d@e.fg",
+            " a@b.cd",
+            "a@b.cd ",
+            "a@b.cd\n",
+            "a@b.cd\r\nBcc: x@y.zz",
+            "a@b..cd",
+            "a@.b.cd",
+            "a@b.cd.",
+            "a@-b.cd",
+            "a@b-.cd",
+            "a@b_c.de",
+            "a@b/c.de",
+            ".a@b.cd",
+            "a.@b.cd",
+            "a..b@c.de",
+            "a(comment)@b.cd",
+            "a@b.cd\0",
+            "a\u{0}@b.cd",
+            "a\u{200b}@b.cd",
+            "a@b\u{200d}.cd",
+            "a\u{202e}@b.cd",
+            "a\u{ad}@b.cd",
+            "a@b\u{ad}.cd",
+            "ａ@b.cd",
+            "ﬁ@b.cd",
+            "a＠b.cd",
+            "😀@b.cd",
+            "a\u{20ac}@b.cd",
+            "a@xn--a.cd",
+            "a@xn--\u{fc}.cd",
+            &format!("a@{}.cd", "d".repeat(64)),
+            &long_local,
+            &long,
+            &long_in_all,
+            &huge,
+        ] {
+            let refused = Email::parse(text).map(String::from).map_err(|violation| violation.code);
+            assert_eq!(refused, Err("invalid_email".to_owned()), "{:?}", text.chars().take(40).collect::<String>());
+        }
+    }
+
+    #[test]
+    fn all_spellings_of_an_address_are_one() {
+        for (spelling, normal) in [
+            ("user@ex.com", "user@ex.com"),
+            ("USER@Ex.COM", "user@ex.com"),
+            ("user@ｅｘ.com", "user@ex.com"),
+            ("user@ex。com", "user@ex.com"),
+            ("jose\u{301}@ex.com", "jos\u{e9}@ex.com"),
+            ("JOS\u{c9}@ex.com", "jos\u{e9}@ex.com"),
+            ("\u{909}\u{924}\u{94d}\u{924}\u{930}@ex.com", "\u{909}\u{924}\u{94d}\u{924}\u{930}@ex.com"),
+            ("a@m\u{fc}nchen.de", "a@xn--mnchen-3ya.de"),
+            ("a@mu\u{308}nchen.DE", "a@xn--mnchen-3ya.de"),
+            ("a@XN--MNCHEN-3YA.de", "a@xn--mnchen-3ya.de"),
+            ("o'hara+shop@ex.co.uk", "o'hara+shop@ex.co.uk"),
+            ("a@b.c", "a@b.c"),
+            ("a/b=c@d-e.f2g", "a/b=c@d-e.f2g"),
+        ] {
+            assert_eq!(Email::parse(spelling).map(String::from).as_deref(), Ok(normal), "{spelling}");
+        }
+    }
+
+    #[test]
+    fn a_normal_form_is_its_own_normal_form() {
+        for text in ["USER@Ex.COM", "JOSE\u{301}@ｅｘ.com", "\u{130}@ex.com", "STRA\u{1e9e}E@ex.com", "\u{3a3}\u{3a3}@ex.com"] {
+            let once = Email::parse(text).unwrap();
+            assert_eq!(Email::parse(once.as_str()).as_ref(), Ok(&once), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_longest_address_is_taken() {
+        let local = "a".repeat(64);
+        let domain = format!("{}.{}.{}.com", "d".repeat(61), "d".repeat(61), "d".repeat(61));
+        let address = format!("{local}@{domain}");
+        assert_eq!(address.len(), 254);
+        assert_eq!(Email::parse(&address).map(String::from), Ok(address));
+    }
+}

@@ -1,0 +1,98 @@
+//! Names that people give themselves.
+
+use serde::Deserialize;
+use shared::validation::{self, Violation};
+use unicode_normalization::UnicodeNormalization;
+
+const MAX_FULL_NAME: usize = 100;
+
+/// A short name: 3 to 32 letters, digits, dots, dashes and underscores of ASCII, beginning with a letter or digit. It need not be unique:
+/// a user is known by the e-mail address.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Username(String);
+
+impl Username {
+    /// The name that `text` spells.
+    ///
+    /// # Errors
+    /// The rule that it breaks.
+    pub fn parse(text: &str) -> Result<Self, Violation> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        let valid = (3..=32).contains(&text.len()) && text.chars().all(allowed) && text.starts_with(|c: char| c.is_ascii_alphanumeric());
+        let detail = "A username has 3 to 32 letters, digits, dots, dashes and underscores, and begins with a letter or digit.";
+        if valid { Ok(Self(text.to_owned())) } else { Err(Violation::new("invalid_username", detail)) }
+    }
+}
+
+impl TryFrom<String> for Username {
+    type Error = Violation;
+
+    fn try_from(text: String) -> Result<Self, Violation> {
+        Self::parse(&text)
+    }
+}
+
+impl From<Username> for String {
+    fn from(name: Username) -> Self {
+        name.0
+    }
+}
+
+/// A person's name as they write it: up to 100 visible characters of any script.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct FullName(String);
+
+impl FullName {
+    /// The name that `text` spells, without white space around it and in composed form.
+    ///
+    /// # Errors
+    /// The rule that it breaks.
+    pub fn parse(text: &str) -> Result<Self, Violation> {
+        let name: String = text.trim().nfc().collect();
+        validation::readable_text(&name, MAX_FULL_NAME, false)?;
+        Ok(Self(name))
+    }
+}
+
+impl TryFrom<String> for FullName {
+    type Error = Violation;
+
+    fn try_from(text: String) -> Result<Self, Violation> {
+        Self::parse(&text)
+    }
+}
+
+impl From<FullName> for String {
+    fn from(name: FullName) -> Self {
+        name.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usernames_are_plain() {
+        for good in ["ada", "ada.lovelace", "Ada_1815", "1st-user", &"x".repeat(32)] {
+            assert!(Username::parse(good).is_ok(), "{good}");
+        }
+        for bad in ["", "ab", "_ada", ".ada", "a da", "adä", "ada\0", "ada\u{202e}", "<script>", "ada@x", &"x".repeat(33)] {
+            assert_eq!(Username::parse(bad).unwrap_err().code, "invalid_username", "{bad}");
+        }
+    }
+
+    #[test]
+    fn full_names_are_kept_as_they_are_written() {
+        for good in ["Ada Lovelace", "O'Hara <script>", "'; DROP TABLE users", "=HYPERLINK(1)", "李", "{{7*7}}", "${jndi:x}"] {
+            assert_eq!(FullName::parse(good).map(String::from).as_deref(), Ok(good));
+        }
+        assert_eq!(FullName::parse("  Zoe\u{308} ").map(String::from).as_deref(), Ok("Zo\u{eb}"));
+        let zalgo = format!("a{}", "\u{0301}".repeat(10_000));
+        for bad in ["", " \t ", "a\u{0}b", "a\nb", "a\u{202e}b", "a\u{200b}b", &zalgo, &"x".repeat(101)] {
+            assert!(FullName::parse(bad).is_err());
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Passwords: long enough, not among those that are tried first, and otherwise nobody's business.
+
+use std::fmt;
+
+use serde::Deserialize;
+use shared::validation::Violation;
+
+const MIN_CHARACTERS: usize = 8;
+const MAX_BYTES: usize = 1024;
+
+/// The passwords of eight and more characters that lists of stolen ones show most often, in lower case.
+const COMMON: &str = include_str!("common_passwords.txt");
+
+/// A password that somebody chooses. It counts byte for byte: white space, case and composition of characters are part of it.
+///
+/// There are no rules about kinds of characters: they make passwords worse (NIST SP 800-63B, section 3.1.1.2).
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Password(String);
+
+impl Password {
+    /// The password, if it may be chosen.
+    ///
+    /// # Errors
+    /// The rule that it breaks.
+    pub fn parse(text: String) -> Result<Self, Violation> {
+        if text.chars().count() < MIN_CHARACTERS {
+            return Err(Violation::new("password_too_short", format!("A password has at least {MIN_CHARACTERS} characters.")));
+        }
+        if text.len() > MAX_BYTES {
+            return Err(Violation::new("password_too_long", format!("A password has at most {MAX_BYTES} bytes.")));
+        }
+        let lower = text.to_lowercase();
+        if COMMON.lines().any(|common| common == lower) {
+            return Err(Violation::new("password_compromised", "This password is among those that are tried first. Choose another."));
+        }
+        Ok(Self(text))
+    }
+
+    /// The password's text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for Password {
+    type Error = Violation;
+
+    fn try_from(text: String) -> Result<Self, Violation> {
+        Self::parse(text)
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("(secret)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(text: &str) -> Result<String, String> {
+        Password::parse(text.to_owned()).map(|password| password.0).map_err(|violation| violation.code)
+    }
+
+    #[test]
+    fn length_is_counted_in_characters_below_and_bytes_above() {
+        assert_eq!(code("seven77"), Err("password_too_short".to_owned()));
+        assert_eq!(code(&"😀".repeat(7)), Err("password_too_short".to_owned()));
+        assert_eq!(code(&"y".repeat(1025)), Err("password_too_long".to_owned()));
+        assert_eq!(code(&"é".repeat(513)), Err("password_too_long".to_owned()));
+        assert!(code(&"y".repeat(1024)).is_ok());
+        assert!(code("8bytes!!").is_ok());
+    }
+
+    #[test]
+    fn every_byte_counts() {
+        for text in [
+            " ".repeat(12),
+            "😀".repeat(15),
+            "with\0nul inside".to_owned(),
+            "  spaces around  ".to_owned(),
+            "cafe\u{301} au lait".to_owned(),
+        ] {
+            assert_eq!(code(&text), Ok(text));
+        }
+    }
+
+    #[test]
+    fn passwords_that_everybody_tries_are_refused() {
+        for text in ["password", "Password1", "12345678", "QWERTYUIOP", "iloveyou", "passw0rd", "11111111"] {
+            assert_eq!(code(text), Err("password_compromised".to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_list_holds_only_what_could_be_chosen_otherwise() {
+        for common in COMMON.lines() {
+            assert!(common.chars().count() >= MIN_CHARACTERS && common == common.to_lowercase(), "{common}");
+        }
+        assert!(COMMON.lines().count() > 300);
+    }
+
+    #[test]
+    fn a_password_does_not_show_itself() {
+        assert_eq!(format!("{:?}", Password::parse("correct horse".to_owned())), "Ok((secret))");
+    }
+}

@@ -1,0 +1,62 @@
+//! What can go wrong with users, in the words of the trade; at the end, as problems.
+
+use lambda_http::http::StatusCode;
+use shared::{problem::Problem, secret::SecretError, table::TableError, validation::Violation};
+
+use crate::{password_hash::HashError, signing_keys::SigningKeysError};
+
+/// What can go wrong with users.
+#[derive(Debug, thiserror::Error)]
+pub enum UsersError {
+    /// Somebody has registered with this address already.
+    #[error("the e-mail address is taken")]
+    EmailTaken,
+    /// The password is the e-mail address.
+    #[error("the password breaks a rule that depends on another field")]
+    Password(Violation),
+    /// Unknown, wrong or disabled: which of them is not said.
+    #[error("e-mail address and password do not belong together")]
+    InvalidCredentials,
+    /// No key has been made yet.
+    #[error("there is no key to sign tokens with yet")]
+    NoSigningKey,
+    /// Others changed the same thing each time.
+    #[error("the user kept changing")]
+    Contended,
+    /// The secret holds no keys.
+    #[error(transparent)]
+    SigningKeys(#[from] SigningKeysError),
+    /// A token could not be signed.
+    #[error("a token could not be signed")]
+    Unsigned(#[from] jsonwebtoken::errors::Error),
+    /// A password could not be hashed.
+    #[error(transparent)]
+    Hash(#[from] HashError),
+    /// Secrets Manager failed.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// A table failed.
+    #[error(transparent)]
+    Table(#[from] TableError),
+}
+
+impl From<UsersError> for Problem {
+    fn from(error: UsersError) -> Self {
+        match error {
+            UsersError::EmailTaken => {
+                Self::conflict("email_taken", "The e-mail address is taken").detail("Log in, or register with another address.")
+            }
+            UsersError::Password(violation) => Self::invalid_field("/password", &violation),
+            UsersError::InvalidCredentials => Self::new(StatusCode::UNAUTHORIZED, "invalid_credentials", "The credentials are not valid")
+                .detail("Check the e-mail address and the password."),
+            UsersError::NoSigningKey => Self::new(StatusCode::SERVICE_UNAVAILABLE, "no_signing_key", "Nobody can log in yet")
+                .detail("The key that signs access tokens is being made: this takes a minute after the first deployment.")
+                .retry_after(5)
+                .because(&UsersError::NoSigningKey),
+            UsersError::Contended => Self::unavailable().because(&error),
+            UsersError::SigningKeys(_) | UsersError::Secret(_) => Self::unavailable().because(&error),
+            UsersError::Unsigned(_) | UsersError::Hash(_) => Self::internal().because(&error),
+            UsersError::Table(error) => error.into(),
+        }
+    }
+}

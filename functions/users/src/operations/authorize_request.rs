@@ -1,0 +1,224 @@
+//! API Gateway's REQUEST authorizer: who is calling?
+//!
+//! - A token that counts is answered with a policy for *every* route of the stage, because the gateway keeps the answer for a minute by
+//!   the `Authorization` header alone: a policy for one route would refuse the next. What a user may do is judged in the functions,
+//!   from the context: `sub`, `role`, `name`, `email`, `tv`, `exp`.
+//! - A token that does not count fails the invocation with exactly `Unauthorized`, which the gateway turns into 401. A policy that denies
+//!   would be 403.
+//! - A request without any `Authorization` header reaches this function only from a route that is open to visitors, whose authorizer
+//!   `OptionalBearer` has no identity source. It is answered with a policy for exactly this method and path and an empty context: the
+//!   function behind it then sees no caller. The authorizer of all other routes has the header for its identity source, so that the
+//!   gateway refuses by itself what lacks it; and even past it, `request.caller()` would answer 401.
+//! - Trouble with table or secret is another failure, and 500: nobody is logged out by it.
+
+use std::{collections::HashMap, sync::Arc};
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use shared::{
+    invoke::{self, Call},
+    lambda::Failure,
+};
+
+use crate::{
+    Users,
+    access_token::{self, Claims, Refusal},
+    error::UsersError,
+};
+
+/// A request as the gateway describes it, as far as it matters here. The gateway keeps the case of header names that the client chose,
+/// and writes `null` for what is empty.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AuthorizeRequest {
+    method_arn: String,
+    #[serde(default)]
+    headers: Option<HashMap<String, Option<String>>>,
+    #[serde(default)]
+    multi_value_headers: Option<HashMap<String, Option<Vec<String>>>>,
+}
+
+/// Runs the function.
+///
+/// # Errors
+/// When the Lambda runtime's own interface fails.
+pub fn main() -> Result<(), lambda_http::Error> {
+    invoke::run(Users::from_env, authorize_request)
+}
+
+/// Answers the policy; see the module.
+///
+/// # Errors
+/// `Unauthorized` for a token that does not count, `Unavailable` when that could not be found out, `MalformedEvent` for an event that no
+/// gateway sends.
+pub async fn authorize_request(users: Arc<Users>, call: Call<AuthorizeRequest>) -> Result<Value, Failure> {
+    let request = call.event;
+    let token = match authorization(&request) {
+        Authorization::None => return Ok(policy("anonymous", &request.method_arn, Map::new())),
+        Authorization::Bearer(token) => token,
+        Authorization::Unusable => return Err(unauthorized("no bearer token")),
+    };
+    let routes = every_route(&request.method_arn).ok_or_else(|| Failure::new("MalformedEvent", "methodArn is no ARN of a method"))?;
+
+    let claims = verified(&users, token).await?;
+    let user = users.store.user(claims.sub).await.map_err(|error| Failure::because("Unavailable", &error))?;
+    if !user.is_some_and(|user| user.is_active && user.token_version == claims.tv) {
+        return Err(unauthorized("the user is gone, disabled, or has a newer token version"));
+    }
+
+    Ok(policy(&claims.sub.to_string(), &routes, context(&claims)))
+}
+
+/// What the token says. An unknown key may be newer than the copy of the keys that is kept here: then the secret is read again, but not
+/// each time somebody makes up a key.
+async fn verified(users: &Users, token: &str) -> Result<Claims, Failure> {
+    let unavailable = |error: UsersError| Failure::because("Unavailable", &error);
+    let now = users.clock.now();
+    let mut keys = users.signing_keys().await.map_err(unavailable)?;
+    let mut outcome = access_token::verify(token, &keys, &users.parties, now);
+    if outcome == Err(Refusal::UnknownKey) && users.may_reload() {
+        keys = users.reloaded_signing_keys().await.map_err(unavailable)?;
+        outcome = access_token::verify(token, &keys, &users.parties, now);
+    }
+    outcome.map_err(|refusal| match refusal {
+        Refusal::UnknownKey => unauthorized("an unknown key"),
+        Refusal::Invalid(reason) => unauthorized(reason),
+    })
+}
+
+/// The gateway answers 401 to exactly this text. The reason is for the log alone.
+fn unauthorized(reason: &'static str) -> Failure {
+    tracing::info!(reason, "unauthorized");
+    Failure::refusal("Unauthorized")
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Authorization<'a> {
+    None,
+    Bearer(&'a str),
+    Unusable,
+}
+
+/// What the `Authorization` header holds. Two of them are no token: who knows which one somebody else looked at.
+fn authorization(request: &AuthorizeRequest) -> Authorization<'_> {
+    let is_it = |name: &str| name.eq_ignore_ascii_case("authorization");
+    let several = request.multi_value_headers.iter().flatten().filter(|(name, _)| is_it(name));
+    let mut values: Vec<&str> = several.flat_map(|(_, values)| values.iter().flatten()).map(String::as_str).collect();
+    if values.is_empty() {
+        let single = request.headers.iter().flatten().filter(|(name, _)| is_it(name));
+        values = single.filter_map(|(_, value)| value.as_deref()).collect();
+    }
+    match values[..] {
+        [] => Authorization::None,
+        [value] => match value.split_once(' ') {
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Authorization::Bearer(token.trim()),
+            _ => Authorization::Unusable,
+        },
+        _ => Authorization::Unusable,
+    }
+}
+
+/// `arn:aws:execute-api:eu-central-1:123456789012:abcdef/v1/GET/orders` becomes `…:abcdef/v1/*/*`.
+fn every_route(method_arn: &str) -> Option<String> {
+    let mut parts = method_arn.split('/');
+    let (api, stage, _method) = (parts.next()?, parts.next()?, parts.next()?);
+    let is_method = api.starts_with("arn:") && api.split(':').nth(2) == Some("execute-api") && !stage.is_empty();
+    is_method.then(|| format!("{api}/{stage}/*/*"))
+}
+
+/// Texts only: the gateway makes texts of numbers anyway.
+fn context(claims: &Claims) -> Map<String, Value> {
+    let mut context = Map::new();
+    context.insert("sub".to_owned(), claims.sub.to_string().into());
+    context.insert("tv".to_owned(), claims.tv.to_string().into());
+    context.insert("exp".to_owned(), claims.exp.to_string().into());
+    for (name, value) in [("role", &claims.role), ("name", &claims.name), ("email", &claims.email)] {
+        if let Some(value) = value {
+            context.insert(name.to_owned(), value.as_str().into());
+        }
+    }
+    context
+}
+
+fn policy(principal: &str, resource: &str, context: Map<String, Value>) -> Value {
+    json!({
+        "principalId": principal,
+        "policyDocument": {
+            "Version": "2012-10-17",
+            "Statement": [{ "Effect": "Allow", "Action": "execute-api:Invoke", "Resource": resource }],
+        },
+        "context": context,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(headers: Value) -> AuthorizeRequest {
+        let mut event = json!({ "type": "REQUEST", "methodArn": "arn:aws:execute-api:us-east-1:000000000000:abc/v1/GET/orders" });
+        event.as_object_mut().unwrap().extend(headers.as_object().unwrap().clone());
+        serde_json::from_value(event).unwrap()
+    }
+
+    #[test]
+    fn one_bearer_token_is_found_whatever_the_case() {
+        for headers in [
+            json!({ "headers": { "authorization": "Bearer a.b.c" } }),
+            json!({ "headers": { "Authorization": "bearer a.b.c" } }),
+            json!({ "headers": { "AUTHORIZATION": "BEARER   a.b.c " } }),
+            json!({ "headers": null, "multiValueHeaders": { "Authorization": ["Bearer a.b.c"] } }),
+            json!({ "headers": { "Authorization": "Bearer a.b.c" }, "multiValueHeaders": { "Authorization": ["Bearer a.b.c"] } }),
+            json!({ "headers": { "authorization": "Bearer a.b.c", "x-odd": null }, "multiValueHeaders": { "x-odd": null } }),
+        ] {
+            assert_eq!(authorization(&request(headers.clone())), Authorization::Bearer("a.b.c"), "{headers}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_bearer_token_is_unusable() {
+        for headers in [
+            json!({ "headers": { "authorization": "Bearer" } }),
+            json!({ "headers": { "authorization": "" } }),
+            json!({ "headers": { "authorization": "Basic YTpi" } }),
+            json!({ "headers": { "authorization": "a.b.c" } }),
+            json!({ "headers": { "authorization": "Bearer\ta.b.c" } }),
+            json!({ "multiValueHeaders": { "Authorization": ["Bearer a.b.c", "Bearer a.b.c"] } }),
+            json!({ "multiValueHeaders": { "Authorization": ["Bearer a.b.c"], "authorization": ["Bearer d.e.f"] } }),
+            json!({ "headers": { "Authorization": "Bearer a.b.c", "authorization": "Bearer d.e.f" } }),
+        ] {
+            assert_eq!(authorization(&request(headers.clone())), Authorization::Unusable, "{headers}");
+        }
+        assert_eq!(authorization(&request(json!({ "headers": { "authorization": "Bearer " } }))), Authorization::Bearer(""));
+    }
+
+    #[test]
+    fn no_header_is_no_token_even_if_one_stands_in_the_query() {
+        for more in [json!({}), json!({ "headers": null }), json!({ "headers": { "authorization": null } })] {
+            assert_eq!(authorization(&request(more)), Authorization::None);
+        }
+        let query = json!({ "queryStringParameters": { "authorization": "Bearer a.b.c", "access_token": "a.b.c" } });
+        assert_eq!(authorization(&request(query)), Authorization::None);
+    }
+
+    #[test]
+    fn a_policy_covers_the_stage_and_no_other() {
+        let arn = "arn:aws:execute-api:eu-central-1:123456789012:abcdef/v1/POST/orders/ord_1/cancel";
+        assert_eq!(every_route(arn).as_deref(), Some("arn:aws:execute-api:eu-central-1:123456789012:abcdef/v1/*/*"));
+        assert_eq!(
+            every_route("arn:aws-cn:execute-api:cn-north-1:1:a/v1/GET/").as_deref(),
+            Some("arn:aws-cn:execute-api:cn-north-1:1:a/v1/*/*")
+        );
+        for odd in [
+            "",
+            "*",
+            "arn:aws:execute-api:x:1:abc",
+            "arn:aws:execute-api:x:1:abc/v1",
+            "arn:aws:lambda:x:1:abc/v1/GET",
+            "a/b/c",
+            "arn:aws:execute-api:x:1:abc//GET/x",
+        ] {
+            assert_eq!(every_route(odd), None, "{odd}");
+        }
+    }
+}

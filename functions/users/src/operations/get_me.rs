@@ -1,0 +1,32 @@
+//! `GET /users/me`: the caller's own profile.
+
+use std::sync::Arc;
+
+use shared::{
+    http::{self, Request, Response},
+    problem::Problem,
+};
+
+use super::UserView;
+use crate::Users;
+
+/// Runs the function.
+///
+/// # Errors
+/// When the Lambda runtime's own interface fails.
+pub fn main() -> Result<(), lambda_http::Error> {
+    http::run(Users::from_env, get_me)
+}
+
+/// Answers `200` with the profile and its version. Somebody who is gone or disabled while the gateway still remembers the token gets the
+/// same `401` as with any token that does not count.
+///
+/// # Errors
+/// The problem that is answered.
+pub async fn get_me(users: Arc<Users>, request: Request) -> Result<Response, Problem> {
+    let caller = request.caller()?;
+
+    let user = users.store.user(caller.user_id).await?.filter(|user| user.is_active).ok_or_else(Problem::unauthorized)?;
+
+    Ok(http::ok(&UserView::from(&user)).etag(user.version))
+}

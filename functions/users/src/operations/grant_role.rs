@@ -1,0 +1,60 @@
+//! Direct invocation: gives a registered user a role. Who may invoke it is IAM's business; this is how the first admin comes about.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use shared::{
+    auth::Role,
+    ids::UserId,
+    invoke::{self, Call},
+    lambda::Failure,
+};
+
+use crate::{Users, domain::Email, error::UsersError};
+
+/// How often a change is tried that others get in the way of.
+const TRIES: u32 = 3;
+
+/// Who gets which role.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GrantRole {
+    email: String,
+    role: String,
+}
+
+/// Who has which role now.
+#[derive(Debug, Serialize)]
+pub struct RoleView {
+    user_id: UserId,
+    role: &'static str,
+}
+
+/// Runs the function.
+///
+/// # Errors
+/// When the Lambda runtime's own interface fails.
+pub fn main() -> Result<(), lambda_http::Error> {
+    invoke::run(Users::from_env, grant_role)
+}
+
+/// Answers the user's id and role. Access tokens that the user had stop to count; granting the role that they have changes nothing.
+///
+/// # Errors
+/// `UnknownRole`, `UnknownEmail`, or `Unavailable` when the table failed and the same call may succeed later.
+pub async fn grant_role(users: Arc<Users>, call: Call<GrantRole>) -> Result<RoleView, Failure> {
+    let role = Role::parse(&call.event.role).ok_or_else(|| Failure::new("UnknownRole", "There is no such role: use user or admin."))?;
+    let unknown = || Failure::new("UnknownEmail", "Nobody is registered with this e-mail address.");
+    let email = Email::parse(&call.event.email).map_err(|_| unknown())?;
+    let unavailable = |error: &dyn std::error::Error| Failure::because("Unavailable", error);
+
+    for _ in 0..TRIES {
+        let user = users.store.credentials(email.as_str()).await.map_err(|error| unavailable(&error))?.ok_or_else(unknown)?;
+        let granted = RoleView { user_id: user.user_id, role: role.name() };
+        let Some(change) = user.grant(role) else { return Ok(granted) };
+        if users.store.change_role(&user, change, users.clock.now()).await.map_err(|error| unavailable(&error))? {
+            return Ok(granted);
+        }
+    }
+    Err(unavailable(&UsersError::Contended))
+}

@@ -1,0 +1,74 @@
+//! `POST /users`: registers a customer.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use shared::{
+    http::{self, Request, Response},
+    problem::Problem,
+};
+
+use super::UserView;
+use crate::{
+    Users,
+    domain::{Email, FullName, Password, Registration, User, Username, check_password_differs},
+    error::UsersError,
+};
+
+/// What somebody fills in. A role is absent on purpose: everybody begins as a customer.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RegisterUser {
+    email: Email,
+    username: Username,
+    full_name: FullName,
+    password: Password,
+}
+
+/// Runs the function.
+///
+/// # Errors
+/// When the Lambda runtime's own interface fails.
+pub fn main() -> Result<(), lambda_http::Error> {
+    http::run(Users::from_env, register_user)
+}
+
+/// Answers `201` with the user; `409` where the address is taken, in whatever spelling.
+///
+/// # Errors
+/// The problem that is answered.
+pub async fn register_user(users: Arc<Users>, request: Request) -> Result<Response, Problem> {
+    let RegisterUser { email, username, full_name, password } = request.json()?;
+    check_password_differs(&password, &email).map_err(UsersError::Password)?;
+
+    let now = users.clock.now();
+    let user = User::register(users.ids.create(now), Registration { email, username, full_name }, now);
+    let password_hash = users.hasher().hash(password.as_str(), users.ids.bytes()).map_err(UsersError::from)?;
+    users.store.register(&user, password_hash).await?;
+
+    Ok(http::created(&request.location("/users/me"), &UserView::from(&user)))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_registration_takes_these_four_fields_and_no_others() {
+        let good = json!({ "email": "Ada@Example.com", "username": "ada", "full_name": "Ada Lovelace", "password": "correct horse" });
+        let read = serde_json::from_value::<RegisterUser>(good.clone()).unwrap();
+        assert_eq!(read.email.as_str(), "ada@example.com");
+        for (field, value) in [("role", json!("admin")), ("is_active", json!(true)), ("version", json!(1)), ("id", json!("usr_x"))] {
+            let mut more = good.clone();
+            more[field] = value;
+            assert!(serde_json::from_value::<RegisterUser>(more).is_err(), "{field}");
+        }
+        for value in [json!({ "$ne": null }), json!(["a@b.cd"]), json!(null), json!(1)] {
+            let mut odd = good.clone();
+            odd["email"] = value;
+            assert!(serde_json::from_value::<RegisterUser>(odd).is_err());
+        }
+    }
+}

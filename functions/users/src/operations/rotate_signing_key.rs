@@ -1,0 +1,201 @@
+//! Secrets Manager's rotation of the secret `signing-key`: makes the key that signs access tokens from now on.
+//!
+//! Secrets Manager calls it four times with the same token, which names the new version, and repeats a step that failed: `createSecret`
+//! puts the new keys beside the present ones (`AWSPENDING`), `setSecret` has nothing to do (no other system holds the key), `testSecret`
+//! signs and verifies with them, `finishSecret` makes them the present ones (`AWSCURRENT`). Every step may be repeated, and come late.
+
+use std::sync::Arc;
+
+use aws_sdk_secretsmanager::{Client, error::DisplayErrorContext};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use shared::{
+    auth::Role,
+    aws,
+    clock::Clock,
+    ids::Ids,
+    invoke::{self, Call},
+    lambda::Failure,
+};
+
+use crate::{
+    access_token::{self, Claims, Parties},
+    domain::Credentials,
+    signing_keys::SigningKeys,
+};
+
+const CURRENT: &str = "AWSCURRENT";
+const PENDING: &str = "AWSPENDING";
+
+/// What a rotation works with.
+pub struct Rotation {
+    /// Secrets Manager.
+    pub client: Client,
+    /// The time.
+    pub clock: Clock,
+    /// Where keys come from.
+    pub ids: Ids,
+}
+
+/// One step, as Secrets Manager asks for it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct RotateSecret {
+    step: Step,
+    secret_id: String,
+    client_request_token: String,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(clippy::enum_variant_names, reason = "the names are Secrets Manager's")]
+enum Step {
+    CreateSecret,
+    SetSecret,
+    TestSecret,
+    FinishSecret,
+}
+
+impl Rotation {
+    /// The rotation as it runs deployed.
+    ///
+    /// # Panics
+    /// When the environment lacks a setting; see the template.
+    pub fn from_env() -> Self {
+        Self { client: Client::new(&aws::sdk_config()), clock: Clock::System, ids: Ids::System }
+    }
+}
+
+/// Runs the function.
+///
+/// # Errors
+/// When the Lambda runtime's own interface fails.
+pub fn main() -> Result<(), lambda_http::Error> {
+    invoke::run(Rotation::from_env, rotate_signing_key)
+}
+
+/// Carries out one step; answers an empty object.
+///
+/// # Errors
+/// `SecretsManagerFailed`; `UnreadableKeys` when a version holds no keys; `UnusableKeys` when the new ones do not work; `Superseded` when
+/// another rotation was finished since this one began: finishing it would throw away the key that signs.
+pub async fn rotate_signing_key(rotation: Arc<Rotation>, call: Call<RotateSecret>) -> Result<Value, Failure> {
+    let RotateSecret { step, secret_id, client_request_token } = call.event;
+    let secret = Secret { client: &rotation.client, id: &secret_id };
+    match step {
+        Step::CreateSecret => create_secret(&rotation, &secret, &client_request_token).await?,
+        Step::SetSecret => {}
+        Step::TestSecret => test_secret(&rotation, &secret, &client_request_token).await?,
+        Step::FinishSecret => finish_secret(&secret, &client_request_token).await?,
+    }
+    Ok(json!({}))
+}
+
+async fn create_secret(rotation: &Rotation, secret: &Secret<'_>, token: &str) -> Result<(), Failure> {
+    if secret.version(token).await?.is_some() {
+        return Ok(());
+    }
+    let present = secret.present().await?;
+    let next = present.rotated(&rotation.ids, rotation.clock.now()).map_err(|error| Failure::because("UnusableKeys", &error))?;
+    secret.put_pending(token, next.text()).await
+}
+
+async fn test_secret(rotation: &Rotation, secret: &Secret<'_>, token: &str) -> Result<(), Failure> {
+    let keys = secret.version(token).await?.ok_or_else(no_version)?;
+    check(&keys, rotation)
+}
+
+async fn finish_secret(secret: &Secret<'_>, token: &str) -> Result<(), Failure> {
+    let current = secret.current_version().await?;
+    if current == token {
+        return Ok(());
+    }
+    let present = secret.version(&current).await?.unwrap_or_default();
+    let next = secret.version(token).await?.ok_or_else(no_version)?;
+    if !next.follow(&present) {
+        return Err(Failure::new("Superseded", "Another rotation was finished since this one began; begin a new one."));
+    }
+    secret.make_current(token, &current).await
+}
+
+/// That the key which is to sign does, and that what it signs is accepted.
+fn check(keys: &SigningKeys, rotation: &Rotation) -> Result<(), Failure> {
+    let unusable = |cause: &str| Failure::new("UnusableKeys", format!("the new keys do not work: {cause}"));
+    let (ids, now) = (&rotation.ids, rotation.clock.now());
+    let key = keys.current().ok_or_else(|| unusable("none of them signs"))?;
+    let parties = Parties { issuer: "rotation".to_owned(), audience: "rotation".to_owned() };
+    let nobody = Credentials {
+        user_id: ids.create(now),
+        email: String::new(),
+        full_name: String::new(),
+        password_hash: String::new(),
+        role: Role::User.name().to_owned(),
+        is_active: false,
+        token_version: 0,
+    };
+    let claims = Claims::new(&nobody, &parties, ids, now);
+    let token = claims.sign(&key).map_err(|error| unusable(&error.to_string()))?;
+    let accepted = access_token::verify(&token, keys, &parties, now).is_ok_and(|read| read == claims);
+    if accepted { Ok(()) } else { Err(unusable("what is signed is not accepted")) }
+}
+
+fn no_version() -> Failure {
+    Failure::new("UnreadableKeys", "There is no version for this token: createSecret comes first.")
+}
+
+/// The secret that is rotated.
+struct Secret<'a> {
+    client: &'a Client,
+    id: &'a str,
+}
+
+impl Secret<'_> {
+    /// The keys of the version that a token names, if it has been written.
+    async fn version(&self, token: &str) -> Result<Option<SigningKeys>, Failure> {
+        match self.client.get_secret_value().secret_id(self.id).version_id(token).send().await {
+            Ok(answer) => read(answer.secret_string()).map(Some),
+            Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_not_found_exception()) => Ok(None),
+            Err(error) => Err(failed("GetSecretValue", &error)),
+        }
+    }
+
+    /// The keys that count now.
+    async fn present(&self) -> Result<SigningKeys, Failure> {
+        let answer = self.client.get_secret_value().secret_id(self.id).version_stage(CURRENT).send().await;
+        read(answer.map_err(|error| failed("GetSecretValue", &error))?.secret_string())
+    }
+
+    /// The name of the version that counts now.
+    async fn current_version(&self) -> Result<String, Failure> {
+        let answer = self.client.describe_secret().secret_id(self.id).send().await.map_err(|error| failed("DescribeSecret", &error))?;
+        let versions = answer.version_ids_to_stages().into_iter().flatten();
+        let current = versions.filter(|(_, stages)| stages.iter().any(|stage| stage == CURRENT)).map(|(version, _)| version.clone());
+        current.last().ok_or_else(|| Failure::new("UnreadableKeys", "The secret has no current version."))
+    }
+
+    /// Writes the version that a token names. A copy of this step that was quicker has written other keys under the same name: they are
+    /// as good.
+    async fn put_pending(&self, token: &str, text: String) -> Result<(), Failure> {
+        let put = self.client.put_secret_value().secret_id(self.id).client_request_token(token).secret_string(text);
+        match put.version_stages(PENDING).send().await {
+            Ok(_) => Ok(()),
+            Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_exists_exception()) => Ok(()),
+            Err(error) => Err(failed("PutSecretValue", &error)),
+        }
+    }
+
+    /// Makes a version the one that counts, unless another one than `current` does meanwhile.
+    async fn make_current(&self, token: &str, current: &str) -> Result<(), Failure> {
+        let update = self.client.update_secret_version_stage().secret_id(self.id).version_stage(CURRENT);
+        let moved = update.move_to_version_id(token).remove_from_version_id(current).send().await;
+        moved.map(|_| ()).map_err(|error| failed("UpdateSecretVersionStage", &error))
+    }
+}
+
+fn read(text: Option<&str>) -> Result<SigningKeys, Failure> {
+    SigningKeys::parse(text.unwrap_or_default()).map_err(|error| Failure::because("UnreadableKeys", &error))
+}
+
+fn failed(call: &str, error: &(dyn std::error::Error + 'static)) -> Failure {
+    Failure::new("SecretsManagerFailed", format!("{call}: {}", DisplayErrorContext(error)))
+}

@@ -1,0 +1,97 @@
+"""A small client of Ferrocart's public API, for the sample data and the demonstration."""
+
+import json
+import time
+import urllib.error
+import urllib.request
+
+
+class ApiError(Exception):
+    """An answer that the caller did not expect."""
+
+
+class Answer:
+    def __init__(self, status, headers, body):
+        self.status, self.headers, self.body = status, headers, body
+
+    @property
+    def code(self):
+        return self.body.get("code", "") if isinstance(self.body, dict) else ""
+
+    def __str__(self):
+        return f"{self.status} {json.dumps(self.body)}"
+
+
+class Api:
+    """The API at one address, as one caller sees it."""
+
+    def __init__(self, url, token=None):
+        self.url, self.token = url.rstrip("/"), token
+
+    def as_caller(self, token):
+        return Api(self.url, token)
+
+    def call(self, method, path, body=None, key=None, expect=(200, 201, 202, 204)):
+        """Sends one request. Repeats it while the service asks for that: 429, 503 and a gateway that just started."""
+        headers = {"Accept": "application/json"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        if self.token:
+            headers["Authorization"] = f"Bearer {self.token}"
+        if key:
+            headers["Idempotency-Key"] = key
+        data = None if body is None else json.dumps(body).encode()
+        deadline = time.monotonic() + 20
+        while True:
+            answer = self._once(urllib.request.Request(self.url + path, data, headers, method=method))
+            again = answer.status in (429, 502, 503, 504) and answer.status not in expect
+            if not again or time.monotonic() > deadline:
+                break
+            time.sleep(min(float(answer.headers.get("Retry-After") or 0.3), 2))
+        if answer.status not in expect:
+            raise ApiError(f"{method} {path} answered {answer}")
+        return answer
+
+    @staticmethod
+    def _once(request):
+        try:
+            with urllib.request.urlopen(request, timeout=40) as response:
+                return Answer(response.status, response.headers, _json(response.read()))
+        except urllib.error.HTTPError as error:
+            return Answer(error.code, error.headers, _json(error.read()))
+        except (urllib.error.URLError, OSError) as error:
+            raise ApiError(f"{request.full_url} cannot be reached ({getattr(error, 'reason', error)})") from error
+
+    def log_in(self, email, password):
+        """The API as this user sees it."""
+        answer = self.call("POST", "/users/login", {"email": email, "password": password})
+        return self.as_caller(answer.body["access_token"])
+
+    def register(self, user):
+        """Registers this user, unless that was done before. Says whether it was new."""
+        return self.call("POST", "/users", user, expect=(201, 409)).status == 201
+
+    def items(self, path):
+        """All items of a list, page after page."""
+        cursor = None
+        while True:
+            page = self.call("GET", path + (("&" if "?" in path else "?") + f"cursor={cursor}" if cursor else "")).body
+            yield from page["items"]
+            cursor = page.get("next_cursor")
+            if not cursor:
+                return
+
+
+def _json(raw):
+    try:
+        return json.loads(raw) if raw else None
+    except ValueError:
+        return raw.decode(errors="replace")
+
+
+def money(value):
+    """`$59.98` for an amount of 5998 in USD."""
+    if not isinstance(value, dict):
+        return str(value)
+    sign = {"USD": "$", "EUR": "€", "GBP": "£"}.get(value.get("currency"), f"{value.get('currency')} ")
+    return f"{sign}{value.get('amount', 0) / 100:,.2f}"

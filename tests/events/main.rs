@@ -1,0 +1,169 @@
+//! Every sample in `events/` is fed to its operation and does what it is a sample of, so that none of them rots.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use tests::{
+    events::{self, sample},
+    shop::{OPERATIONS, Shop},
+    template,
+};
+
+/// What stands before the event comes.
+#[derive(Clone, Copy, Debug)]
+enum Before {
+    /// A key that signs tokens.
+    SigningKey,
+    /// Ada, registered as `events/register-user.json` has it, under the id that the samples speak of.
+    Ada,
+    /// The rotation that the sample is a step of has begun.
+    Rotation,
+    /// The item that the sample of this publisher shows, in this table.
+    Shown(&'static str, &'static str),
+    /// What this sample does, done.
+    Done(&'static str),
+    /// So many of each product that the samples speak of.
+    Stock,
+}
+
+/// What comes of it.
+#[derive(Clone, Debug)]
+enum Then {
+    /// An HTTP answer with this status.
+    Status(u64),
+    /// Every message is acknowledged.
+    Acknowledged,
+    /// As many messages in these queues.
+    Published(&'static [&'static str]),
+    /// An answer that has these members.
+    Answer(Value),
+    /// A failure of this kind.
+    Failure(&'static str),
+}
+
+use Before::*;
+use Then::*;
+
+const ORDER: Before = Shown("publish-order-events", "orders");
+const PRODUCT: Before = Shown("publish-product-events", "products");
+const HEAD: Before = Done("open-payment");
+
+/// One row for each operation.
+fn rows() -> Vec<(&'static str, Vec<Before>, Then)> {
+    vec![
+        ("register-user", vec![], Status(201)),
+        ("login-user", vec![SigningKey, Ada], Status(200)),
+        ("get-me", vec![Ada], Status(200)),
+        ("authorize-request", vec![SigningKey, Ada], Failure("Unauthorized")),
+        ("grant-role", vec![Ada], Answer(json!({ "role": "admin" }))),
+        ("rotate-signing-key", vec![Rotation], Answer(json!({}))),
+        ("create-product", vec![], Status(201)),
+        ("list-products", vec![PRODUCT], Status(200)),
+        ("get-product", vec![PRODUCT], Status(200)),
+        ("publish-product-events", vec![], Published(&["product-changes"])),
+        ("adjust-stock", vec![], Status(201)),
+        ("get-stock", vec![Stock], Status(200)),
+        ("reserve-stock", vec![Stock], Acknowledged),
+        ("release-stock", vec![Stock, Done("reserve-stock")], Acknowledged),
+        ("commit-stock", vec![Stock, Done("reserve-stock")], Acknowledged),
+        ("publish-stock-events", vec![], Published(&["order-events"])),
+        ("create-order", vec![Done("replicate-product")], Status(201)),
+        ("get-order", vec![ORDER], Status(200)),
+        ("list-orders", vec![ORDER], Status(200)),
+        ("replicate-product", vec![], Acknowledged),
+        ("advance-order", vec![ORDER], Acknowledged),
+        ("resume-orders", vec![ORDER], Answer(json!({}))),
+        ("publish-order-events", vec![], Published(&["reserve-stock"])),
+        ("create-payment", vec![HEAD], Status(201)),
+        ("get-payment", vec![HEAD, Done("charge-payment")], Status(200)),
+        ("list-payments", vec![HEAD, Done("charge-payment")], Status(200)),
+        ("open-payment", vec![], Acknowledged),
+        ("charge-payment", vec![], Acknowledged),
+        ("cancel-payment", vec![HEAD], Acknowledged),
+        ("refund-payment", vec![Done("charge-payment")], Acknowledged),
+        ("reconcile-payments", vec![HEAD], Answer(json!({}))),
+        ("publish-payment-events", vec![], Published(&["order-events"])),
+        ("send-notification", vec![], Acknowledged),
+        ("list-notifications", vec![Done("send-notification")], Status(200)),
+        ("get-health", vec![], Status(200)),
+    ]
+}
+
+#[test]
+fn every_sample_has_a_row_and_every_row_a_sample() {
+    let rows: BTreeSet<&str> = rows().iter().map(|(operation, _, _)| *operation).collect();
+    let known: BTreeSet<&str> = OPERATIONS.into_iter().collect();
+    assert_eq!(rows, known, "tests/events/main.rs has a row for each operation of tests/src/shop/whole.rs");
+    let samples = std::fs::read_dir(template::root().join("events")).unwrap().map(|entry| entry.unwrap().path());
+    let samples: BTreeSet<String> = samples.map(|path| path.file_stem().unwrap().to_string_lossy().into_owned()).collect();
+    let without: Vec<&String> = samples.iter().filter(|sample| !rows.contains(sample.as_str())).collect();
+    assert!(without.is_empty(), "add a row to tests/events/main.rs for {without:?}");
+}
+
+#[tokio::test]
+async fn every_sample_does_what_it_is_a_sample_of() {
+    let mut odd = Vec::new();
+    for (operation, before, then) in rows() {
+        if !template::root().join(format!("events/{operation}.json")).is_file() {
+            odd.push(format!("events/{operation}.json is missing"));
+            continue;
+        }
+        let shop = Shop::new();
+        for step in before {
+            prepare(&shop, step).await;
+        }
+        // Whatever the steps before have sent is not of interest.
+        let waiting = |queue: &str| shop.aws.queues().waiting(queue).len();
+        let waiting_before: Vec<usize> = queues(&then).iter().map(|queue| waiting(queue)).collect();
+        let called = shop.call(operation, sample(operation)).await;
+        let holds = match &then {
+            Status(status) => called.answer.is_ok() && called.status() == *status,
+            Acknowledged => called.answer.as_ref().is_ok_and(|answer| answer["batchItemFailures"] == json!([])),
+            Published(queues) => called.answer.is_ok() && queues.iter().zip(waiting_before).all(|(queue, before)| waiting(queue) > before),
+            Answer(members) => called.answer.as_ref().is_ok_and(|answer| has(answer, members)),
+            Failure(kind) => called.answer.as_ref().is_err_and(|failure| failure.kind == *kind || failure.message == *kind),
+        };
+        if !holds {
+            odd.push(format!("events/{operation}.json should give {then:?}, but gives {:?}", called.answer));
+        }
+    }
+    assert!(odd.is_empty(), "\n{}\n", odd.join("\n"));
+}
+
+fn queues(then: &Then) -> &'static [&'static str] {
+    if let Published(queues) = then { queues } else { &[] }
+}
+
+fn has(answer: &Value, members: &Value) -> bool {
+    members.as_object().unwrap().iter().all(|(name, value)| answer[name] == *value)
+}
+
+async fn prepare(shop: &Shop, before: Before) {
+    match before {
+        SigningKey => shop.rotate_signing_key().await,
+        Rotation => {
+            let token = sample("rotate-signing-key")["ClientRequestToken"].as_str().unwrap().to_owned();
+            shop.aws.secrets_manager().begin_rotation("signing-key", &token);
+        }
+        Ada => {
+            let registered = shop.call("register-user", sample("register-user")).await.json();
+            let id = registered["id"].as_str().expect("the sample registers somebody");
+            for item in shop.aws.items("users") {
+                shop.aws.put("users", &serde_json::from_str(&item.to_string().replace(id, events::USER)).unwrap());
+            }
+        }
+        Shown(publisher, table) => shop.aws.put(table, &sample(publisher)["Records"][0]["dynamodb"]["NewImage"]),
+        Done(operation) => {
+            let called = shop.call(operation, sample(operation)).await;
+            assert_eq!(called.ok()["batchItemFailures"], json!([]), "events/{operation}.json is not acknowledged");
+        }
+        Stock => {
+            for product in ["prd_0199c2a8-0000-7000-8000-00000000000a", "prd_0199c2a8-0000-7000-8000-00000000000b"] {
+                let request = events::post("/inventory", &json!({ "delta": 100, "reason": "sample" })).caller(events::ADMIN);
+                let request = request.header("idempotency-key", product).path_parameter("product_id", product);
+                assert_eq!(shop.call("adjust-stock", request.event()).await.status(), 201);
+            }
+        }
+    }
+}

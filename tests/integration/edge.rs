@@ -1,0 +1,238 @@
+//! What holds for every route: who may use it, what a repeated request gets, what bad input gets.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use reqwest::Method;
+use serde_json::{Value, json};
+use tests::template::template;
+
+use crate::shop::{Shop, card, unique, until};
+
+/// Routes that anybody may use. One that is not listed here answers 401 without a token.
+const PUBLIC: [&str; 7] = [
+    "POST /users",
+    "POST /users/login",
+    "GET /products",
+    "GET /products/{product_id}",
+    "GET /inventory/{product_id}",
+    "GET /health",
+    "GET /health/{service}",
+];
+
+/// Every route of the template: method and path.
+fn routes() -> Vec<(Method, String)> {
+    let functions = template().resources("AWS::Serverless::Function");
+    let events = functions.filter_map(|(_, function)| function["Properties"]["Events"].as_object()).flat_map(|events| events.values());
+    let api = events.filter(|event| event["Type"] == "Api").map(|event| &event["Properties"]);
+    api.map(|route| (route["Method"].as_str().unwrap().to_uppercase().parse().unwrap(), route["Path"].as_str().unwrap().to_owned()))
+        .collect()
+}
+
+fn with_ids(path: &str) -> String {
+    path.replace("{order_id}", "ord_0199c2a8-0000-7000-8000-00000000dead")
+        .replace("{product_id}", "prd_0199c2a8-0000-7000-8000-00000000dead")
+        .replace("{payment_id}", "pay_0199c2a8-0000-7000-8000-00000000dead_0199c2a8-0000-7000-8000-00000000dead")
+        .replace("{service}", "orders")
+}
+
+#[tokio::test]
+async fn every_route_that_is_not_public_answers_401_without_a_token() {
+    let shop = Shop::open().await;
+    let routes = routes();
+    assert!(routes.len() > 15, "the template's routes were not found");
+    for (method, path) in routes {
+        let answer = shop.visitor().send(method.clone(), &with_ids(&path), Some("{}".to_owned()), &[]).await;
+        if PUBLIC.contains(&format!("{method} {path}").as_str()) {
+            assert_ne!(answer.status, 401, "{method} {path}: {answer:?}");
+            assert!(answer.status < 500, "{method} {path}: {answer:?}");
+        } else {
+            assert_eq!(answer.problem(401), "invalid_token", "{method} {path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_route_that_does_not_exist_is_a_problem_too() {
+    let shop = Shop::open().await;
+    assert_eq!(shop.visitor().get("/no-such-thing").await.problem(404), "route_not_found");
+    assert_eq!(shop.visitor().get("/ordersXYZ").await.problem(404), "route_not_found");
+}
+
+#[tokio::test]
+async fn bad_input_gets_a_problem_and_writes_nothing() {
+    let shop = Shop::open().await;
+    let (buyer, product) = (shop.customer().await, shop.product(100, 1).await);
+    let line = |quantity: &str| format!(r#"{{"items":[{{"product_id":"{product}","quantity":{quantity}}}]}}"#);
+    let bodies: [(String, u16, &str); 17] = [
+        (String::new(), 400, "body_required"),
+        ("{".to_owned(), 400, "malformed_json"),
+        (format!("{} x", line("1")), 400, "malformed_json"),
+        (format!(r#"{{"items":[{{"product_id":"{product}","quantity":1,"quantity":99}}]}}"#), 400, "duplicate_field"),
+        ("[".repeat(100_000), 400, "malformed_json"),
+        (line("\"3\""), 422, "wrong_type"),
+        (line("3.0"), 422, "wrong_type"),
+        (line("null"), 422, "wrong_type"),
+        (line("0"), 422, "out_of_range"),
+        (line("1000"), 422, "out_of_range"),
+        (line("-1"), 422, "out_of_range"),
+        (line("1E400"), 422, "out_of_range"),
+        (r#"{"items":[]}"#.to_owned(), 422, "out_of_range"),
+        (format!(r#"{{"items":[{{"product_id":"{product}","quantity":1,"price":1}}]}}"#), 422, "unknown_field"),
+        (line("1").replace("prd_", "usr_"), 422, "invalid_id"),
+        (r#"{"items":[{"product_id":"prd_0199c2a8-0000-7000-8000-00000000dead","quantity":1}]}"#.to_owned(), 422, "unknown_product"),
+        (line("1").replace('}', r#","payment_method":"4242 4242 4242 4242"}"#), 422, "card_number_refused"),
+    ];
+    for (body, status, code) in bodies {
+        let key = unique("key");
+        let answer = buyer.send(Method::POST, "/orders", Some(body.clone()), &[("idempotency-key", &key)]).await;
+        assert_eq!(answer.problem(status), code, "{}", &body[..body.len().min(80)]);
+        assert!(!answer.text.contains("4242"), "the input is repeated: {answer:?}");
+    }
+    assert_eq!(buyer.post("/orders", &json!({ "items": [] })).await.problem(400), "idempotency_key_required");
+    let text = buyer.send(Method::POST, "/orders", Some(line("1")), &[("idempotency-key", "k"), ("content-encoding", "gzip")]).await;
+    assert_eq!(text.problem(415), "unsupported_media_type");
+    assert_eq!(buyer.get("/orders").await.expect(200)["items"], json!([]));
+    for (query, status, code) in [
+        ("limit=0", 422, "out_of_range"),
+        ("limit=101", 422, "out_of_range"),
+        ("limit=1&limit=2", 422, "repeated_parameter"),
+        ("cursor=abc", 400, "invalid_cursor"),
+        ("status=paid", 422, "unknown_value"),
+    ] {
+        assert_eq!(buyer.get(&format!("/orders?{query}")).await.problem(status), code, "{query}");
+    }
+    for id in ["usr_0199c2a8-0000-7000-8000-000000000001", "ORD_0199C2A8-0000-7000-8000-000000000001", "x"] {
+        assert_eq!(buyer.get(&format!("/orders/{id}")).await.problem(404), "order_not_found", "{id}");
+    }
+}
+
+#[tokio::test]
+async fn another_users_order_and_payment_are_404() {
+    let shop = Shop::open().await;
+    let (buyer, stranger, product) = (shop.customer().await, shop.customer().await, shop.product(100, 1).await);
+    let order = buyer.order(&product, 1, Some("tok_ok")).await;
+    buyer.order_with_status(&order, "confirmed").await;
+    let payment = buyer.get(&format!("/payments?order_id={order}")).await.expect(200)["items"][0]["id"].as_str().unwrap().to_owned();
+
+    let (theirs, nobodys) =
+        (stranger.get(&format!("/orders/{order}")).await, stranger.get("/orders/ord_0199c2a8-0000-7000-8000-00000000dead").await);
+    let without_id = |answer: &crate::shop::Answer| {
+        let mut document = answer.json();
+        document.as_object_mut().unwrap().remove("request_id");
+        document
+    };
+    assert_eq!(theirs.problem(404), "order_not_found");
+    assert_eq!(without_id(&theirs), without_id(&nobodys));
+    assert_eq!(stranger.get(&format!("/payments/{payment}")).await.problem(404), "payment_not_found");
+    assert_eq!(stranger.get(&format!("/payments?order_id={order}")).await.problem(404), "order_not_found");
+    assert_eq!(stranger.get(&format!("/orders?user_id={}", buyer.id)).await.problem(403), "insufficient_permissions");
+    let admin = shop.admin().await;
+    admin.get(&format!("/orders/{order}")).await.expect(200);
+    assert_eq!(admin.get("/orders").await.problem(422), "filter_required");
+    assert_eq!(admin.get(&format!("/orders?user_id={}", buyer.id)).await.expect(200)["items"][0]["id"], order.as_str());
+    for (path, body) in [("/products", json!({})), (&format!("/inventory/{product}/adjustments"), json!({}))] {
+        assert_eq!(stranger.post_with_key(path, "k", &body).await.problem(403), "insufficient_permissions", "{path}");
+    }
+    let seen = stranger.get(&format!("/inventory/{product}")).await.expect(200);
+    assert_eq!(seen, json!({ "product_id": product, "in_stock": false }), "the figures are for admins");
+}
+
+#[tokio::test]
+async fn a_repeated_key_gets_the_first_answer_byte_for_byte_whatever_has_happened_since() {
+    let shop = Shop::open().await;
+    let (buyer, product) = (shop.customer().await, shop.product(2999, 10).await);
+    let (key, body) = (unique("key"), json!({ "items": [{ "product_id": product, "quantity": 2 }], "payment_method": card("tok_ok") }));
+    let first = buyer.post_with_key("/orders", &key, &body).await;
+    let order = first.expect(201)["id"].as_str().unwrap().to_owned();
+    assert_eq!(first.header("location"), format!("/v1/orders/{order}"));
+
+    let repeat = |body: Value| {
+        let (buyer, key) = (buyer.clone(), key.clone());
+        async move { buyer.post_with_key("/orders", &key, &body).await }
+    };
+    let same = |answer: &crate::shop::Answer| {
+        assert_eq!((answer.status, &answer.text), (201, &first.text));
+        assert_eq!(answer.header("idempotent-replayed"), "true");
+    };
+    same(&repeat(body.clone()).await);
+
+    // The price changes: nothing that was ordered does.
+    let change =
+        shop.dynamodb.update_item().table_name(shop.table("order-products")).key("pk", AttributeValue::S(format!("PRODUCT#{product}")));
+    let change =
+        change.update_expression("SET price.amount = :amount, #version = :version").expression_attribute_names("#version", "version");
+    let change = change
+        .expression_attribute_values(":amount", AttributeValue::N("1".to_owned()))
+        .expression_attribute_values(":version", AttributeValue::N("99".to_owned()));
+    change.send().await.unwrap();
+    same(&repeat(body.clone()).await);
+
+    buyer.order_with_status(&order, "confirmed").await;
+    same(&repeat(body.clone()).await);
+    let spaced = format!("  {}  ", body.to_string().replace(':', " : "));
+    same(&buyer.send(Method::POST, "/orders", Some(spaced), &[("idempotency-key", &key)]).await);
+
+    let mut other = body.clone();
+    other["items"][0]["quantity"] = 1.into();
+    assert_eq!(repeat(other).await.problem(422), "idempotency_key_reused");
+    other = body;
+    other["expected_total"] = json!({ "amount": 5998, "currency": "USD" });
+    let changed = buyer.post_with_key("/orders", &unique("key"), &other).await;
+    assert_eq!(changed.problem(409), "price_changed");
+    assert_eq!(changed.json()["total"]["amount"], 2);
+}
+
+#[tokio::test]
+async fn copies_of_one_order_sent_at_once_place_it_once() {
+    let shop = Shop::open().await;
+    let (buyer, product) = (shop.customer().await, shop.product(100, 10).await);
+    let body = json!({ "items": [{ "product_id": product, "quantity": 1 }] });
+    let copies: Vec<_> = (0..16)
+        .map(|_| {
+            let (buyer, body) = (buyer.clone(), body.clone());
+            tokio::spawn(async move { buyer.post_with_key("/orders", "one-and-the-same", &body).await })
+        })
+        .collect();
+    let mut texts = std::collections::BTreeSet::new();
+    for copy in copies {
+        let answer = copy.await.unwrap();
+        answer.expect(201);
+        texts.insert(answer.text);
+    }
+    assert_eq!(texts.len(), 1);
+    assert_eq!(buyer.get("/orders").await.expect(200)["items"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn lists_are_read_page_by_page() {
+    let shop = Shop::open().await;
+    let (buyer, stranger, product) = (shop.customer().await, shop.customer().await, shop.product(100, 10).await);
+    let mut placed = Vec::new();
+    for _ in 0..5 {
+        placed.push(buyer.order(&product, 1, None).await);
+    }
+    placed.reverse();
+    let all = || async { buyer.get("/orders").await.expect(200)["items"].as_array().unwrap().len() };
+    until("all orders are listed", all, |count| *count == 5).await;
+    let (mut seen, mut path) = (Vec::new(), "/orders?limit=2".to_owned());
+    loop {
+        let page = buyer.get(&path).await.expect(200);
+        seen.extend(page["items"].as_array().unwrap().iter().map(|order| order["id"].as_str().unwrap().to_owned()));
+        let Some(cursor) = page["next_cursor"].as_str() else { break };
+        assert_eq!(stranger.get(&format!("/orders?limit=2&cursor={cursor}")).await.problem(400), "invalid_cursor");
+        assert_eq!(buyer.get(&format!("/orders?limit=3&cursor={cursor}")).await.problem(400), "invalid_cursor");
+        path = format!("/orders?limit=2&cursor={cursor}");
+    }
+    assert_eq!(seen, placed);
+}
+
+#[tokio::test]
+async fn every_answer_carries_its_request_id_and_security_headers() {
+    let shop = Shop::open().await;
+    let answer = shop.visitor().send(Method::GET, "/products", None, &[("x-request-id", "my-own-id")]).await;
+    answer.expect(200);
+    assert_eq!(answer.header("x-request-id"), "my-own-id");
+    assert!(!answer.header("x-process-time").is_empty());
+    assert_eq!(answer.header("x-content-type-options"), "nosniff");
+    let odd = shop.visitor().send(Method::GET, "/products", None, &[("x-request-id", "a b<script>")]).await;
+    assert_ne!(odd.header("x-request-id"), "a b<script>");
+}

@@ -1,0 +1,24 @@
+//! Whether the shop says so when a part of it is gone.
+
+use crate::shop::{Shop, until};
+
+#[tokio::test]
+async fn health_names_the_service_whose_table_is_gone() {
+    let shop = Shop::alone().await;
+    let visitor = shop.visitor();
+    assert_eq!(visitor.get("/health").await.expect(200)["status"], "healthy");
+    assert_eq!(visitor.get("/health/orders").await.expect(200)["status"], "healthy");
+    assert_eq!(visitor.get("/health/astrology").await.problem(404), "service_not_found");
+
+    let name = shop.table("notifications");
+    let table = shop.dynamodb.describe_table().table_name(&name).send().await.unwrap().table.unwrap();
+    shop.dynamodb.delete_table().table_name(&name).send().await.unwrap();
+    let degraded = until("the loss is noticed", || visitor.get("/health"), |answer| answer.status == 503).await.json();
+    assert_eq!((&degraded["status"], &degraded["services"]["orders"]), (&"degraded".into(), &"healthy".into()));
+    assert_ne!(degraded["services"]["notifications"], "healthy");
+    assert_eq!(visitor.get("/health/notifications").await.status, 503);
+
+    let create = shop.dynamodb.create_table().table_name(&name).billing_mode(aws_sdk_dynamodb::types::BillingMode::PayPerRequest);
+    create.set_key_schema(table.key_schema).set_attribute_definitions(table.attribute_definitions).send().await.unwrap();
+    until("it is whole again", || visitor.get("/health"), |answer| answer.status == 200).await;
+}

@@ -1,0 +1,107 @@
+//! Tokens at the gateway: what the authorizer lets in, for how long, and that its cached answers cannot be stretched.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use serde_json::Value;
+use shared::clock::Clock;
+use users::{access_token::Claims, signing_keys::SigningKeys};
+
+use crate::shop::{PASSWORD, Person, Shop, unique, until};
+
+#[tokio::test]
+async fn registration_login_and_profile_fit_together() {
+    let shop = Shop::open().await;
+    let email = format!("{}@Example.COM", unique("Grace"));
+    let registered = shop.register(&email).await;
+    registered.expect(201);
+    assert!(!registered.text.contains(PASSWORD));
+    assert_eq!(shop.register(&email.to_lowercase()).await.problem(409), "email_taken");
+    let person = shop.log_in(&email.to_lowercase()).await;
+    let me = person.get("/users/me").await;
+    assert_eq!(me.expect(200)["role"], "user");
+    assert!(!me.header("etag").is_empty());
+}
+
+#[tokio::test]
+async fn a_wrong_password_and_an_unknown_address_are_told_apart_by_nothing() {
+    let shop = Shop::open().await;
+    let email = format!("{}@example.com", unique("known"));
+    shop.register(&email).await.expect(201);
+    let login = |email: String, password: &'static str| {
+        let visitor = shop.visitor();
+        async move { visitor.post("/users/login", &serde_json::json!({ "email": email, "password": password })).await }
+    };
+    let wrong = login(email, "not the passphrase").await;
+    let unknown = login(format!("{}@example.com", unique("nobody")), "not the passphrase").await;
+    assert_eq!(wrong.problem(401), "invalid_credentials");
+    let body = |answer: &crate::shop::Answer| {
+        let mut document = answer.json();
+        document.as_object_mut().unwrap().remove("request_id");
+        document
+    };
+    assert_eq!(body(&wrong), body(&unknown));
+}
+
+#[tokio::test]
+async fn an_allow_for_one_route_is_good_for_another_and_a_forged_token_for_none() {
+    let shop = Shop::open().await;
+    let person = shop.customer().await;
+    // Within the same minute the gateway answers from its cache: the policy must cover every route of the stage.
+    for path in ["/users/me", "/orders", "/notifications", "/users/me"] {
+        person.get(path).await.expect(200);
+    }
+    let token = person.token.clone().unwrap();
+    let (head, rest) = token.split_once('.').unwrap();
+    let (claims, signature) = rest.split_once('.').unwrap();
+    let swapped = format!("{head}.{claims}.{}", signature.chars().rev().collect::<String>());
+    for forged in [swapped, format!("{head}.{claims}."), format!("{claims}.{head}.{signature}"), "x".to_owned(), "a.b.c".to_owned()] {
+        let forger = Person { token: Some(forged), ..person.clone() };
+        assert_eq!(forger.get("/orders").await.problem(401), "invalid_token");
+    }
+}
+
+#[tokio::test]
+async fn an_expired_token_is_refused_even_while_the_gateway_still_has_it_cached() {
+    let shop = Shop::open().await;
+    let person = shop.customer().await;
+    let short = Person { token: Some(signed_for(&shop, &person, 4).await), ..person.clone() };
+    short.get("/users/me").await.expect(200);
+    let refused = until("the token expires", || short.get("/users/me"), |answer| answer.status != 200).await;
+    assert_eq!(refused.problem(401), "invalid_token");
+    let long_gone = Person { token: Some(signed_for(&shop, &person, -60).await), ..person };
+    assert_eq!(long_gone.get("/users/me").await.problem(401), "invalid_token");
+}
+
+#[tokio::test]
+async fn a_disabled_user_is_out_within_a_minute() {
+    let shop = Shop::open().await;
+    let person = shop.customer().await;
+    person.get("/users/me").await.expect(200);
+    let disable = shop.dynamodb.update_item().table_name(shop.table("users")).key("pk", AttributeValue::S(format!("USER#{}", person.id)));
+    disable.update_expression("SET is_active = :no").expression_attribute_values(":no", AttributeValue::Bool(false)).send().await.unwrap();
+    // The gateway may keep its answer for sixty seconds, and the emulator a little less or more.
+    let begun = std::time::Instant::now();
+    let mut ticks = tokio::time::interval(Duration::from_millis(500));
+    loop {
+        ticks.tick().await;
+        let answer = person.get("/users/me").await;
+        if answer.status == 401 {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(75), "still in: {answer:?}");
+    }
+}
+
+/// A token as login would have signed it, but good for so many seconds.
+async fn signed_for(shop: &Shop, person: &Person, seconds: i64) -> String {
+    let secret = shop.secrets.get_secret_value().secret_id(format!("{}/signing-key", shop.stack)).send().await.unwrap();
+    let key = SigningKeys::parse(secret.secret_string().unwrap()).unwrap().current().unwrap();
+    let claims = person.token.as_deref().unwrap().split('.').nth(1).unwrap();
+    let mut claims: Value = serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
+    let now = Clock::System.now().seconds();
+    claims["exp"] = (now + seconds).into();
+    claims["iat"] = (now.min(now + seconds) - 10).into();
+    serde_json::from_value::<Claims>(claims).unwrap().sign(&key).unwrap()
+}

@@ -1,0 +1,192 @@
+//! Messages and changes that never arrive: the record is the truth, and asking again brings everything back.
+
+use std::time::{Duration, Instant};
+
+use aws_sdk_lambda::types::EventSourceMappingConfiguration;
+
+use crate::shop::{Books, Shop, until};
+
+/// Every queue between the services, with a story that uses it.
+const QUEUES: [(&str, Story); 8] = [
+    ("reserve-stock", Story::Paid),
+    ("charge-payment", Story::Paid),
+    ("commit-stock", Story::Paid),
+    ("order-events", Story::Paid),
+    ("open-payment", Story::PaidLater),
+    ("cancel-payment", Story::OutOfTime),
+    ("release-stock", Story::OutOfTime),
+    ("refund-payment", Story::OutOfTimeAfterCapture),
+];
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Story {
+    Paid,
+    PaidLater,
+    OutOfTime,
+    OutOfTimeAfterCapture,
+}
+
+/// The mappings that feed an operation.
+async fn mappings(shop: &Shop, operation: &str) -> Vec<EventSourceMappingConfiguration> {
+    let call = shop.lambda.list_event_source_mappings().function_name(format!("{}-{operation}", shop.stack));
+    let found = call.send().await.unwrap().event_source_mappings.unwrap_or_default();
+    assert!(!found.is_empty(), "nothing feeds {operation}");
+    found
+}
+
+async fn feed(shop: &Shop, operation: &str, enabled: bool) {
+    for mapping in mappings(shop, operation).await {
+        shop.lambda.update_event_source_mapping().uuid(mapping.uuid.unwrap()).enabled(enabled).send().await.unwrap();
+    }
+    let state = if enabled { "Enabled" } else { "Disabled" };
+    let look = || async { mappings(shop, operation).await.iter().all(|mapping| mapping.state.as_deref() == Some(state)) };
+    until(&format!("{operation} is {state}"), look, |done| *done).await;
+}
+
+fn consumer(queue: &str) -> &str {
+    if queue == "order-events" { "advance-order" } else { queue }
+}
+
+/// Takes one message out of a queue for good; its type.
+async fn lose_one(shop: &Shop, queue: &str, order: &str) -> String {
+    let url = shop.queue_url(queue).await;
+    let look = || async {
+        let received = shop.sqs.receive_message().queue_url(&url).max_number_of_messages(10).visibility_timeout(1).send().await.unwrap();
+        let message = received
+            .messages
+            .unwrap_or_default()
+            .into_iter()
+            .find(|message| message.body.as_deref().is_some_and(|body| body.contains(order)))?;
+        shop.sqs.delete_message().queue_url(&url).receipt_handle(message.receipt_handle.unwrap()).send().await.unwrap();
+        let body: serde_json::Value = serde_json::from_str(&message.body.unwrap()).unwrap();
+        Some(body["type"].as_str().unwrap().to_owned())
+    };
+    until(&format!("a message for {order} is in {queue}"), look, Option::is_some).await.unwrap()
+}
+
+/// Makes the order's time run out: what the clock does in half an hour.
+async fn expire(shop: &Shop, order: &str) {
+    use aws_sdk_dynamodb::types::AttributeValue::S;
+    let past = S("2020-01-01T00:00:00.000Z".to_owned());
+    let change = shop.dynamodb.update_item().table_name(shop.table("orders")).key("pk", S(format!("ORDER#{order}")));
+    let change = change.update_expression("SET expires_at = :past, check_at = :past, version = version + :one");
+    let change = change
+        .expression_attribute_values(":past", past)
+        .expression_attribute_values(":one", aws_sdk_dynamodb::types::AttributeValue::N("1".to_owned()));
+    change.send().await.unwrap();
+}
+
+#[tokio::test]
+async fn each_kind_of_message_may_be_lost_once_and_the_order_still_settles() {
+    let shop = Shop::alone().await;
+    let buyer = shop.customer().await;
+    for (queue, story) in QUEUES {
+        let product = shop.product(300, 5).await;
+        feed(&shop, consumer(queue), false).await;
+        let order = buyer.order(&product, 1, (story == Story::Paid || story == Story::OutOfTimeAfterCapture).then_some("tok_ok")).await;
+        match story {
+            Story::Paid | Story::PaidLater => {}
+            Story::OutOfTime => {
+                buyer.order_at_step(&order, "awaiting_payment").await;
+                expire(&shop, &order).await;
+                shop.sweep().await;
+            }
+            Story::OutOfTimeAfterCapture => {
+                abandon_after_capture(&shop, &buyer, &order).await;
+            }
+        }
+        let lost = lose_one(&shop, queue, &order).await;
+        feed(&shop, consumer(queue), true).await;
+        let wanted = if matches!(story, Story::Paid | Story::PaidLater) { "confirmed" } else { "cancelled" };
+        let look = || async {
+            shop.sweep().await;
+            if story == Story::PaidLater {
+                buyer.pay(&order, "tok_ok").await;
+            }
+            buyer.read_order(&order).await
+        };
+        until(&format!("{order} is {wanted} although a {lost} was lost"), look, |order| order["status"] == wanted).await;
+        let (stock, books) = match wanted {
+            "confirmed" => ((4, 4, 0), Books { charges: 1, charged: 300, refunded: 0 }),
+            _ if story == Story::OutOfTime => ((5, 5, 0), Books::default()),
+            _ => ((5, 5, 0), Books { charges: 1, charged: 300, refunded: 300 }),
+        };
+        let look = || async {
+            shop.sweep().await;
+            (shop.stock(&product).await, shop.books(&order).await)
+        };
+        until(&format!("stock and books agree although a {lost} was lost"), look, |seen| *seen == (stock, Books { ..books })).await;
+        until("one mail was sent", || shop.mails(&buyer.email, &order), |mails| mails.len() == 1).await;
+    }
+}
+
+/// Lets the charge happen while the order does not hear of it, and the time run out meanwhile.
+async fn abandon_after_capture(shop: &Shop, buyer: &crate::shop::Person, order: &str) {
+    until("the charge is captured", || shop.books(order), |books| books.charges == 1).await;
+    // Confirmed by now, or about to be: the order is taken back to where the news had not arrived.
+    buyer.order_with_status(order, "confirmed").await;
+    use aws_sdk_dynamodb::types::AttributeValue::{N, S};
+    let key = format!("ORDER#{order}");
+    let item = || shop.item("orders", &key);
+    until("the order is settled", item, |item| item.as_ref().is_some_and(|item| !item.contains_key("check_at"))).await;
+    let change = shop.dynamodb.update_item().table_name(shop.table("orders")).key("pk", S(format!("ORDER#{order}")));
+    let change = change.update_expression(
+        "SET goal = :cancel, stock = :releasing, payment = :refunding, check_at = :now, check_shard = :shard, version = version + :one",
+    );
+    let change = change
+        .expression_attribute_values(":cancel", S("cancel".to_owned()))
+        .expression_attribute_values(":releasing", S("releasing".to_owned()));
+    let change = change
+        .expression_attribute_values(":refunding", S("refunding".to_owned()))
+        .expression_attribute_values(":now", S("2020-01-01T00:00:00.000Z".to_owned()));
+    let shard = shared::ids::shard_of(order, 8);
+    let change =
+        change.expression_attribute_values(":shard", S(format!("due#{shard}"))).expression_attribute_values(":one", N("1".to_owned()));
+    change.send().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stream_that_stands_still_delays_orders_and_loses_none() {
+    let shop = Shop::alone().await;
+    let (buyer, product) = (shop.customer().await, shop.product(300, 200).await);
+    let mut orders = Vec::new();
+    let begun = Instant::now();
+    for publisher in ["publish-order-events", "publish-stock-events", "publish-payment-events", "publish-product-events"] {
+        feed(&shop, publisher, false).await;
+        for _ in 0..12 {
+            orders.push(buyer.order(&product, 1, Some("tok_ok")).await);
+        }
+        // With nudges two seconds apart this is as long as two minutes are with nudges a minute apart... several times over.
+        let pause = Instant::now();
+        let still = || async {
+            shop.sweep().await;
+            pause.elapsed()
+        };
+        until("the pause is over", still, |elapsed| *elapsed > Duration::from_secs(10)).await;
+        feed(&shop, publisher, true).await;
+    }
+    orders.push(buyer.order(&product, 1, Some("tok_ok")).await);
+    orders.push(buyer.order(&product, 1, Some("tok_ok")).await);
+    for order in &orders {
+        let look = || async {
+            let seen = buyer.read_order(order).await;
+            if seen["status"] == "pending" {
+                shop.sweep().await;
+            }
+            seen
+        };
+        until(&format!("{order} is confirmed"), look, |order| order["status"] == "confirmed").await;
+    }
+    let left = 200 - i64::try_from(orders.len()).unwrap();
+    let look = || async {
+        shop.sweep().await;
+        shop.stock(&product).await
+    };
+    until("all stock is committed", look, |stock| *stock == (left, left, 0)).await;
+    for order in &orders {
+        assert_eq!(shop.books(order).await, Books { charges: 1, charged: 300, refunded: 0 });
+        let mails = until("the mail is there", || shop.mails(&buyer.email, order), |mails| !mails.is_empty()).await;
+        assert_eq!(mails.len(), 1);
+    }
+    eprintln!("{} orders settled through four standing streams in {:?}", orders.len(), begun.elapsed());
+}

@@ -1,0 +1,184 @@
+//! Messages that come twice, late or in the wrong order.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::{Value, json};
+
+use crate::shop::{Books, Shop, events_of, unique, until};
+
+/// Puts a message into a queue, as its publisher would have.
+async fn send(shop: &Shop, queue: &str, kind: &str, data: Value) {
+    let envelope = json!({
+        "specversion": "1.0", "id": unique("message"), "source": "/ferrocart/test", "type": kind, "time": "2026-01-01T00:00:00.000Z",
+        "subject": data["order_id"], "data": data, "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    });
+    shop.sqs.send_message().queue_url(shop.queue_url(queue).await).message_body(envelope.to_string()).send().await.unwrap();
+}
+
+async fn reservation(shop: &Shop, order: &str) -> Option<String> {
+    let item = shop.item("stock", &format!("RESERVATION#{order}")).await?;
+    item.get("state").and_then(|state| state.as_s().ok()).cloned()
+}
+
+#[tokio::test]
+async fn every_command_and_every_fact_of_a_finished_order_may_come_again() {
+    let shop = Shop::open().await;
+    let (buyer, product) = (shop.customer().await, shop.product(500, 5).await);
+    let order = buyer.order(&product, 2, Some("tok_ok")).await;
+    buyer.order_with_status(&order, "confirmed").await;
+    until("the stock is committed", || shop.stock(&product), |stock| *stock == (3, 3, 0)).await;
+    until("the mail is there", || shop.mails(&buyer.email, &order), |mails| mails.len() == 1).await;
+    let stored = format!("ORDER#{order}");
+    let settled = until(
+        "the order is settled",
+        || shop.item("orders", &stored),
+        |item| item.as_ref().is_some_and(|item| !item.contains_key("check_at")),
+    )
+    .await;
+    let user = json!(buyer.id);
+
+    let (amount, expires_at) = (json!({ "amount": 1000, "currency": "USD" }), "2099-01-01T00:00:00.000Z");
+    let charge = json!({ "order_id": order, "user_id": user, "amount": amount, "expires_at": expires_at, "tries": 5, "payment_method": { "type": "card", "token": "tok_ok" }, "drive": 0 });
+    for _ in 0..2 {
+        send(
+            &shop,
+            "reserve-stock",
+            "reserve_stock.v1",
+            json!({ "order_id": order, "drive": 0, "lines": [{ "product_id": product, "quantity": 2 }] }),
+        )
+        .await;
+        send(&shop, "commit-stock", "commit_stock.v1", json!({ "order_id": order, "drive": 0 })).await;
+        send(&shop, "charge-payment", "charge_payment.v1", charge.clone()).await;
+        send(&shop, "open-payment", "open_payment.v1", charge.clone()).await;
+        for kind in ["stock_reserved.v1", "stock_committed.v1", "stock_rejected.v1"] {
+            send(&shop, "order-events", kind, json!({ "order_id": order, "version": 1 })).await;
+        }
+        for kind in ["payment_started.v1", "payment_declined.v1", "payment_unknown.v1"] {
+            send(&shop, "order-events", kind, json!({ "order_id": order, "version": 1, "captured_total": 0, "refunded_total": 0 })).await;
+        }
+        send(
+            &shop,
+            "order-events",
+            "payment_succeeded.v1",
+            json!({ "order_id": order, "version": 3, "captured_total": 1000, "refunded_total": 0 }),
+        )
+        .await;
+    }
+    // A last command whose effect can be seen: when it is answered, those before it have been taken from their queue.
+    let other = buyer.order(&product, 1, Some("tok_ok")).await;
+    buyer.order_with_status(&other, "confirmed").await;
+    for queue in ["reserve-stock", "commit-stock", "charge-payment", "open-payment", "order-events"] {
+        until(&format!("{queue} is empty"), || waiting(&shop, queue), |count| *count == 0).await;
+    }
+    until("the other order's stock is committed", || shop.stock(&product), |stock| *stock == (2, 2, 0)).await;
+    assert_eq!(shop.books(&order).await, Books { charges: 1, charged: 1000, refunded: 0 });
+    assert_eq!(shop.mails(&buyer.email, &order).await.len(), 1);
+    let after = shop.item("orders", &format!("ORDER#{order}")).await;
+    assert_eq!(status(&after), status(&settled));
+}
+
+fn status(item: &Option<std::collections::HashMap<String, AttributeValue>>) -> Option<AttributeValue> {
+    item.as_ref().and_then(|item| item.get("status").cloned())
+}
+
+/// How many messages wait in a queue or are being worked on.
+async fn waiting(shop: &Shop, queue: &str) -> i32 {
+    use aws_sdk_sqs::types::QueueAttributeName::{
+        ApproximateNumberOfMessages as Waiting, ApproximateNumberOfMessagesNotVisible as UnderWay,
+    };
+    let call = shop.sqs.get_queue_attributes().queue_url(shop.queue_url(queue).await).attribute_names(Waiting).attribute_names(UnderWay);
+    let answer = call.send().await.unwrap();
+    answer.attributes.unwrap_or_default().values().filter_map(|count| count.parse::<i32>().ok()).sum()
+}
+
+#[tokio::test]
+async fn stock_that_is_released_before_it_is_reserved_is_never_held() {
+    let shop = Shop::open().await;
+    let product = shop.product(500, 5).await;
+    let order = format!("ord_{}", "0199c2a8-0000-7000-8000-0000000a0001");
+    send(&shop, "release-stock", "release_stock.v1", json!({ "order_id": order, "drive": 0 })).await;
+    until("the tombstone stands", || reservation(&shop, &order), |state| state.as_deref() == Some("released")).await;
+    let reserve = json!({ "order_id": order, "drive": 1, "lines": [{ "product_id": product, "quantity": 2 }] });
+    send(&shop, "reserve-stock", "reserve_stock.v1", reserve).await;
+    until("the late command was taken", || waiting(&shop, "reserve-stock"), |count| *count == 0).await;
+    assert_eq!(reservation(&shop, &order).await.as_deref(), Some("released"));
+    assert_eq!(shop.stock(&product).await, (5, 5, 0));
+}
+
+#[tokio::test]
+async fn releasing_a_rejected_reservation_gives_nothing_back() {
+    let shop = Shop::open().await;
+    let product = shop.product(500, 1).await;
+    let order = format!("ord_{}", "0199c2a8-0000-7000-8000-0000000a0002");
+    let reserve = json!({ "order_id": order, "drive": 0, "lines": [{ "product_id": product, "quantity": 2 }] });
+    send(&shop, "reserve-stock", "reserve_stock.v1", reserve).await;
+    until("it is rejected", || reservation(&shop, &order), |state| state.as_deref() == Some("rejected")).await;
+    for _ in 0..2 {
+        send(&shop, "release-stock", "release_stock.v1", json!({ "order_id": order, "drive": 0 })).await;
+    }
+    until("it is released", || reservation(&shop, &order), |state| state.as_deref() == Some("released")).await;
+    assert_eq!(shop.stock(&product).await, (1, 1, 0));
+}
+
+#[tokio::test]
+async fn every_pair_of_stock_commands_in_both_orders_each_twice_adds_up() {
+    let shop = Shop::open().await;
+    let product = shop.product(500, 100).await;
+    let command = |order: &str, name: &str| {
+        let queue = format!("{name}-stock");
+        let kind = format!("{name}_stock.v1");
+        let mut data = json!({ "order_id": order, "drive": 0 });
+        if name == "reserve" {
+            data["lines"] = json!([{ "product_id": product, "quantity": 1 }]);
+        }
+        (queue, kind, data)
+    };
+    let names = ["reserve", "release", "commit"];
+    let mut held = 0;
+    for (number, (first, second)) in names.iter().flat_map(|a| names.iter().map(move |b| (a, b))).enumerate() {
+        let order = format!("ord_0199c2a8-0000-7000-8000-0000000b{number:04x}");
+        for name in [first, first, second, second] {
+            let (queue, kind, data) = command(&order, name);
+            send(&shop, &queue, &kind, data).await;
+            // A commit that is ahead of its reservation goes back and forth: it is not waited for.
+            if *name != "commit" || *first == "reserve" {
+                until("it was taken", || waiting(&shop, &queue), |count| *count == 0).await;
+            }
+        }
+        let expected = match (*first, *second) {
+            ("reserve", "reserve") => Some("held"),
+            ("reserve", "commit") | ("commit", "reserve") => Some("committed"),
+            ("commit", "commit") => None,
+            _ => Some("released"),
+        };
+        until(&format!("{first}, {second}"), || reservation(&shop, &order), |state| state.as_deref() == expected).await;
+        held += i64::from(expected == Some("held"));
+    }
+    let (on_hand, available, in_between) = shop.stock(&product).await;
+    assert_eq!((on_hand, available, in_between), (98, 97, held), "two committed, one held");
+}
+
+#[tokio::test]
+async fn a_stream_batch_that_is_delivered_again_has_no_second_effect() {
+    let shop = Shop::open().await;
+    let (buyer, product) = (shop.customer().await, shop.product(500, 5).await);
+    let order = buyer.order(&product, 1, Some("tok_ok")).await;
+    buyer.order_with_status(&order, "confirmed").await;
+    until("the stock is committed", || shop.stock(&product), |stock| *stock == (4, 4, 0)).await;
+    until("the mail is there", || shop.mails(&buyer.email, &order), |mails| mails.len() == 1).await;
+    let before = events_of(&buyer.read_order(&order).await);
+
+    // The order's whole life, as one change from nothing, and as the change to what it is now: twice each.
+    let image = shop.item("orders", &format!("ORDER#{order}")).await.unwrap();
+    let image: Value = serde_json::to_value(serde_dynamo::Item::from(image)).unwrap();
+    let mut old = image.clone();
+    old["status"] = json!({ "S": "pending" });
+    let record = |old: Option<&Value>| json!({ "eventName": if old.is_some() { "MODIFY" } else { "INSERT" }, "dynamodb": { "Keys": { "pk": image["pk"] }, "OldImage": old, "NewImage": image } });
+    for _ in 0..2 {
+        shop.invoke("publish-order-events", &json!({ "Records": [record(None), record(Some(&old))] })).await;
+    }
+    until("the mail command was taken", || waiting(&shop, "send-notification"), |count| *count == 0).await;
+    assert_eq!(shop.mails(&buyer.email, &order).await.len(), 1);
+    assert_eq!(events_of(&buyer.read_order(&order).await), before);
+    assert_eq!(shop.books(&order).await.charges, 1);
+    assert_eq!(shop.stock(&product).await, (4, 4, 0));
+}

@@ -1,0 +1,348 @@
+//! A deployed shop: what a buyer and an admin can do over HTTP, and what an operator can see behind it.
+
+use std::{
+    collections::HashMap,
+    fmt::Debug,
+    future::Future,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use reqwest::{Method, header::HeaderMap};
+use serde_json::{Value, json};
+use tokio::sync::{OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// How long a state may take to come about before a test gives up on it.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Tests that break something on purpose hold this for writing, all others for reading.
+static STACK: RwLock<()> = RwLock::const_new(());
+
+/// The whole stack.
+pub struct Shop {
+    pub url: String,
+    pub stack: String,
+    pub http: reqwest::Client,
+    pub dynamodb: aws_sdk_dynamodb::Client,
+    pub sqs: aws_sdk_sqs::Client,
+    pub lambda: aws_sdk_lambda::Client,
+    pub secrets: aws_sdk_secretsmanager::Client,
+    _held: Held,
+}
+
+#[allow(dead_code)]
+enum Held {
+    Together(RwLockReadGuard<'static, ()>),
+    Alone(RwLockWriteGuard<'static, ()>),
+}
+
+/// Somebody with a token; without one, a visitor.
+#[derive(Clone)]
+pub struct Person {
+    pub url: String,
+    http: reqwest::Client,
+    pub token: Option<String>,
+    pub email: String,
+    pub id: String,
+}
+
+/// An answer of the API.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub text: String,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    /// The document, if the status is this one.
+    #[track_caller]
+    pub fn expect(&self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{}", self.text);
+        if self.text.is_empty() { Value::Null } else { self.json() }
+    }
+
+    /// The code of a problem with this status.
+    #[track_caller]
+    pub fn problem(&self, status: u16) -> String {
+        let document = self.expect(status);
+        assert_eq!(self.header("content-type"), "application/problem+json", "{}", self.text);
+        for member in ["type", "title", "status", "code", "request_id"] {
+            assert!(!document[member].is_null(), "{member} is missing: {}", self.text);
+        }
+        document["code"].as_str().unwrap().to_owned()
+    }
+}
+
+/// A text that no other test and no earlier run uses.
+pub fn unique(what: &str) -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let run = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
+    format!("{what}-{run}-{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+pub const PASSWORD: &str = "a perfectly ordinary passphrase";
+
+impl Shop {
+    /// The stack, together with other tests.
+    pub async fn open() -> Self {
+        Self::new(Held::Together(STACK.read().await)).await
+    }
+
+    /// The stack, for one test that breaks something.
+    pub async fn alone() -> Self {
+        Self::new(Held::Alone(STACK.write().await)).await
+    }
+
+    async fn new(held: Held) -> Self {
+        let setting = |name: &str| {
+            std::env::var(name)
+                .unwrap_or_else(|_| panic!("{name} is not set: run the tests with `make test`, which brings up a stack for them"))
+        };
+        let config = shared::aws::sdk_config();
+        let patient = aws_config::timeout::TimeoutConfig::builder().operation_timeout(Duration::from_secs(70)).build();
+        let lambda = aws_sdk_lambda::config::Builder::from(&config).timeout_config(patient).build();
+        Self {
+            url: setting("FERROCART_URL"),
+            stack: setting("FERROCART_STACK"),
+            http: reqwest::Client::builder().timeout(Duration::from_secs(30)).build().unwrap(),
+            dynamodb: aws_sdk_dynamodb::Client::new(&config),
+            sqs: aws_sdk_sqs::Client::new(&config),
+            lambda: aws_sdk_lambda::Client::from_conf(lambda),
+            secrets: aws_sdk_secretsmanager::Client::new(&config),
+            _held: held,
+        }
+    }
+
+    /// Somebody without a token.
+    pub fn visitor(&self) -> Person {
+        Person { url: self.url.clone(), http: self.http.clone(), token: None, email: String::new(), id: String::new() }
+    }
+
+    /// A new customer, logged in.
+    pub async fn customer(&self) -> Person {
+        let email = format!("{}@example.com", unique("buyer"));
+        self.register(&email).await.expect(201);
+        self.log_in(&email).await
+    }
+
+    pub async fn register(&self, email: &str) -> Answer {
+        let body = json!({ "email": email, "username": unique("u").replace('-', "_"), "full_name": "Ada Lovelace", "password": PASSWORD });
+        self.visitor().post("/users", &body).await
+    }
+
+    pub async fn log_in(&self, email: &str) -> Person {
+        let tokens = self.visitor().post("/users/login", &json!({ "email": email, "password": PASSWORD })).await.expect(200);
+        let mut person =
+            Person { token: Some(tokens["access_token"].as_str().unwrap().to_owned()), email: email.to_owned(), ..self.visitor() };
+        person.id = person.get("/users/me").await.expect(200)["id"].as_str().unwrap().to_owned();
+        person
+    }
+
+    /// An admin, made once for all tests.
+    pub async fn admin(&self) -> Person {
+        static EMAIL: OnceCell<String> = OnceCell::const_new();
+        let email = EMAIL.get_or_init(|| async {
+            let email = format!("{}@example.com", unique("admin"));
+            self.register(&email).await.expect(201);
+            self.invoke("grant-role", &json!({ "email": email, "role": "admin" })).await;
+            email
+        });
+        self.log_in(email.await).await
+    }
+
+    /// A new product with so many pieces in stock, as soon as it can be ordered.
+    pub async fn product(&self, amount: i64, stock: u32) -> String {
+        let admin = self.admin().await;
+        let sku = unique("T").to_uppercase();
+        let body = json!({ "name": "Oak spoon", "category": "kitchen", "sku": sku, "price": { "amount": amount, "currency": "USD" } });
+        let product = admin.post_with_key("/products", &unique("key"), &body).await.expect(201)["id"].as_str().unwrap().to_owned();
+        if stock > 0 {
+            let path = format!("/inventory/{product}/adjustments");
+            admin.post_with_key(&path, &unique("key"), &json!({ "delta": stock, "reason": "delivery" })).await.expect(201);
+        }
+        let known = || async { self.item("order-products", &format!("PRODUCT#{product}")).await };
+        until("orders knows the product", known, |item| item.is_some()).await;
+        product
+    }
+
+    /// What is on the shelf: (on hand, available, held).
+    pub async fn stock(&self, product: &str) -> (i64, i64, i64) {
+        let stock = self.admin().await.get(&format!("/inventory/{product}")).await.expect(200);
+        let figure = |name: &str| stock[name].as_i64().unwrap_or_else(|| panic!("{name} is missing: {stock}"));
+        (figure("on_hand"), figure("available"), figure("held"))
+    }
+
+    /// Calls a function directly, as a schedule or an operator does.
+    pub async fn invoke(&self, operation: &str, event: &Value) -> Value {
+        let payload = aws_sdk_lambda::primitives::Blob::new(event.to_string());
+        let call = self.lambda.invoke().function_name(format!("{}-{operation}", self.stack)).payload(payload);
+        let answer = call.send().await.unwrap_or_else(|error| panic!("{operation}: {}", shared::telemetry::causes(&error)));
+        let text = answer.payload.map(|blob| String::from_utf8(blob.into_inner()).unwrap()).unwrap_or_default();
+        assert!(answer.function_error.is_none(), "{operation} failed: {text}");
+        serde_json::from_str(&text).unwrap_or(Value::Null)
+    }
+
+    /// What the schedules do every minute: looks at what is due.
+    pub async fn sweep(&self) {
+        self.invoke("resume-orders", &json!({})).await;
+        self.invoke("reconcile-payments", &json!({})).await;
+    }
+
+    /// A stored item, if it is there.
+    pub async fn item(&self, table: &str, pk: &str) -> Option<HashMap<String, AttributeValue>> {
+        let call = self.dynamodb.get_item().table_name(self.table(table)).key("pk", AttributeValue::S(pk.to_owned())).consistent_read(true);
+        call.send().await.unwrap().item
+    }
+
+    /// All items of a table: for counting what no route shows.
+    pub async fn scan(&self, table: &str) -> Vec<HashMap<String, AttributeValue>> {
+        let pages = self.dynamodb.scan().table_name(self.table(table)).consistent_read(true).into_paginator().items().send();
+        pages.collect::<Result<Vec<_>, _>>().await.unwrap()
+    }
+
+    pub fn table(&self, table: &str) -> String {
+        format!("{}-{table}", self.stack)
+    }
+
+    pub async fn queue_url(&self, queue: &str) -> String {
+        let name = format!("{}-{queue}", self.stack);
+        self.sqs.get_queue_url().queue_name(&name).send().await.unwrap().queue_url.unwrap()
+    }
+
+    /// How often the simulated provider has really charged for an order, and what it has given back.
+    pub async fn books(&self, order: &str) -> Books {
+        let mut books = Books::default();
+        for item in self.scan("payment-simulator").await {
+            let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default();
+            let amount =
+                || item.get("amount").and_then(|value| value.as_n().ok()).and_then(|number| number.parse::<i64>().ok()).unwrap_or(0);
+            if text("order_id") != order {
+                continue;
+            }
+            match text("pk").split('#').next() {
+                Some("CHARGE") => {
+                    books.charges += 1;
+                    books.charged += amount();
+                }
+                Some("REFUND") => books.refunded += amount(),
+                _ => {}
+            }
+        }
+        books
+    }
+
+    /// The subjects of the mails to this address that speak of this order.
+    pub async fn mails(&self, email: &str, order: &str) -> Vec<String> {
+        static CATCHER: OnceLock<String> = OnceLock::new();
+        let catcher = CATCHER.get_or_init(|| format!("{}/_ministack/ses/messages", std::env::var("AWS_ENDPOINT_URL").unwrap()));
+        let caught: Value = self.http.get(catcher).send().await.unwrap().json().await.unwrap();
+        let mails = caught["messages"].as_object().unwrap().values().flat_map(|mails| mails.as_array().unwrap());
+        let ours = mails.filter(|mail| mail["To"].to_string().contains(email) && mail.to_string().contains(order));
+        ours.map(|mail| mail["Subject"].as_str().unwrap_or_default().to_owned()).collect()
+    }
+}
+
+/// The simulated provider's own books for one order.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Books {
+    pub charges: u32,
+    pub charged: i64,
+    pub refunded: i64,
+}
+
+impl Person {
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, None, &[]).await
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send(Method::POST, path, Some(body.to_string()), &[]).await
+    }
+
+    pub async fn post_with_key(&self, path: &str, key: &str, body: &Value) -> Answer {
+        self.send(Method::POST, path, Some(body.to_string()), &[("idempotency-key", key)]).await
+    }
+
+    pub async fn send(&self, method: Method, path: &str, body: Option<String>, headers: &[(&str, &str)]) -> Answer {
+        let mut request = self.http.request(method, format!("{}{path}", self.url));
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = request.send().await.unwrap();
+        Answer { status: response.status().as_u16(), headers: response.headers().clone(), text: response.text().await.unwrap() }
+    }
+
+    /// Orders so many of a product, to be charged at once if a token is given. Answers the order's id.
+    pub async fn order(&self, product: &str, quantity: u32, token: Option<&str>) -> String {
+        let mut body = json!({ "items": [{ "product_id": product, "quantity": quantity }] });
+        if let Some(token) = token {
+            body["payment_method"] = card(token);
+        }
+        let order = self.post_with_key("/orders", &unique("key"), &body).await.expect(201);
+        assert_eq!(order["status"], "pending");
+        order["id"].as_str().unwrap().to_owned()
+    }
+
+    pub async fn pay(&self, order: &str, token: &str) -> Answer {
+        self.post_with_key("/payments", &unique("key"), &json!({ "order_id": order, "payment_method": card(token) })).await
+    }
+
+    pub async fn read_order(&self, order: &str) -> Value {
+        self.get(&format!("/orders/{order}")).await.expect(200)
+    }
+
+    /// The order, as soon as it has this status.
+    pub async fn order_with_status(&self, order: &str, status: &str) -> Value {
+        until(&format!("{order} is {status}"), || self.read_order(order), |order| order["status"] == status).await
+    }
+
+    /// The order, as soon as it waits for this.
+    pub async fn order_at_step(&self, order: &str, step: &str) -> Value {
+        until(&format!("{order} is {step}"), || self.read_order(order), |order| order["step"] == step).await
+    }
+}
+
+pub fn card(token: &str) -> Value {
+    json!({ "type": "card", "token": token })
+}
+
+pub fn events_of(order: &Value) -> Vec<String> {
+    order["history"].as_array().unwrap().iter().map(|entry| entry["event"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Looks until `done` holds; fails with what was seen last when patience is over.
+#[track_caller]
+pub fn until<T: Debug, F: Future<Output = T>>(what: &str, look: impl Fn() -> F, done: impl Fn(&T) -> bool) -> impl Future<Output = T> {
+    let begun = Instant::now();
+    let what = what.to_owned();
+    async move {
+        let mut ticks = tokio::time::interval(Duration::from_millis(50));
+        loop {
+            ticks.tick().await;
+            let seen = look().await;
+            if done(&seen) {
+                return seen;
+            }
+            assert!(begun.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}; last seen: {seen:#?}");
+        }
+    }
+}

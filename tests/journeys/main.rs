@@ -1,0 +1,170 @@
+//! Whole orders, from the request to the mail, through every service, in one process.
+#![allow(clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tests::{
+    events,
+    shop::{PAY_WITHIN, Shop},
+};
+
+/// A shop with 10 teapots at 29.99.
+async fn shop() -> (Shop, String) {
+    let shop = Shop::new();
+    let product = shop.product("teapot", 2999, 10).await;
+    shop.pump().settle().await;
+    (shop, product)
+}
+
+async fn placed(shop: &Shop, product: &str, quantity: u32, token: Option<&str>) -> String {
+    let called = shop.order("order", product, quantity, token).await;
+    assert_eq!((called.status(), called.json()["status"].as_str()), (201, Some("pending")), "{:?}", called.answer);
+    called.json()["id"].as_str().unwrap().to_owned()
+}
+
+/// On hand, available and held, as an admin sees them.
+async fn stock(shop: &Shop, product: &str) -> (i64, i64, i64) {
+    let request = events::get("/inventory").caller(events::ADMIN).path_parameter("product_id", product);
+    let view = shop.call("get-stock", request.event()).await.json();
+    let number = |name: &str| view[name].as_i64().unwrap_or_else(|| panic!("{name} in {view}"));
+    (number("on_hand"), number("available"), number("held"))
+}
+
+fn subjects(shop: &Shop) -> Vec<String> {
+    shop.aws.mails().mails().into_iter().map(|mail| mail.subject).collect()
+}
+
+async fn pay(shop: &Shop, order: &str, token: &str) -> Value {
+    let body = json!({ "order_id": order, "payment_method": { "type": "card", "token": token } });
+    let request = events::post("/payments", &body).caller(events::USER).header("idempotency-key", token);
+    let called = shop.call("create-payment", request.event()).await;
+    json!({ "http": called.status(), "body": called.json() })
+}
+
+/// Nothing is owed any more, and nothing lies among the dead letters.
+async fn at_rest(shop: &Shop) {
+    for order in shop.aws.items("orders") {
+        assert!(order.get("check_at").is_none(), "something is still owed: {order}");
+    }
+    for queue in ["order-events", "reserve-stock", "release-stock", "commit-stock", "charge-payment", "open-payment", "cancel-payment"] {
+        assert!(shop.aws.queues().waiting(&format!("{queue}-dead-letter")).is_empty(), "{queue} gave up on a message");
+    }
+    for publisher in ["product", "stock", "order", "payment"] {
+        let dead = shop.aws.queues().waiting(&format!("publish-{publisher}-dead-letter"));
+        assert!(dead.is_empty(), "the publisher of {publisher} could not read a change: {dead:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_order_with_a_good_card_is_confirmed_its_goods_are_gone_and_one_mail_is_sent() {
+    let (shop, product) = shop().await;
+    let order = placed(&shop, &product, 2, Some("tok_ok")).await;
+    let mut pump = shop.pump();
+    pump.settle().await;
+    let read = shop.read_order(&order).await;
+    assert_eq!(
+        (read["status"].as_str(), read["payment_status"].as_str()),
+        (Some("confirmed"), Some("paid")),
+        "{read}\n{:#?}",
+        pump.story()
+    );
+    assert_eq!(stock(&shop, &product).await, (8, 8, 0));
+    assert_eq!(subjects(&shop), ["Your order is confirmed"]);
+    at_rest(&shop).await;
+}
+
+#[tokio::test]
+async fn an_order_is_confirmed_by_a_payment_that_comes_later() {
+    let (shop, product) = shop().await;
+    let order = placed(&shop, &product, 2, None).await;
+    shop.pump().settle().await;
+    assert_eq!(stock(&shop, &product).await, (10, 8, 2));
+    let paid = pay(&shop, &order, "tok_ok").await;
+    assert_eq!((paid["http"].as_u64(), paid["body"]["status"].as_str()), (Some(201), Some("completed")), "{paid}");
+    shop.pump().settle().await;
+    assert_eq!(shop.read_order(&order).await["status"], "confirmed");
+    assert_eq!(stock(&shop, &product).await, (8, 8, 0));
+    assert_eq!(subjects(&shop), ["Your order is confirmed"]);
+    at_rest(&shop).await;
+}
+
+#[tokio::test]
+async fn an_order_of_more_than_there_is_fails_and_charges_nobody() {
+    let (shop, product) = shop().await;
+    let order = placed(&shop, &product, 11, Some("tok_ok")).await;
+    shop.pump().settle().await;
+    let read = shop.read_order(&order).await;
+    assert_eq!(read["status"], "failed", "{read}");
+    assert_eq!(stock(&shop, &product).await, (10, 10, 0));
+    assert!(shop.aws.items("payment-simulator").is_empty(), "the provider was never asked");
+    assert_eq!(subjects(&shop), ["Your order could not be completed"]);
+    at_rest(&shop).await;
+}
+
+#[tokio::test]
+async fn a_declined_card_leaves_time_for_another() {
+    let (shop, product) = shop().await;
+    let order = placed(&shop, &product, 1, Some("tok_declined")).await;
+    shop.pump().settle().await;
+    assert_eq!(shop.read_order(&order).await["status"], "pending");
+    assert_eq!(subjects(&shop), ["Your payment was declined"]);
+    let paid = pay(&shop, &order, "tok_ok").await;
+    assert_eq!(paid["http"], 201, "{paid}");
+    shop.pump().settle().await;
+    assert_eq!(shop.read_order(&order).await["status"], "confirmed");
+    assert_eq!(subjects(&shop), ["Your payment was declined", "Your order is confirmed"]);
+    at_rest(&shop).await;
+}
+
+#[tokio::test]
+async fn an_order_that_nobody_pays_is_given_up_and_its_goods_go_back() {
+    let (shop, product) = shop().await;
+    let order = placed(&shop, &product, 3, None).await;
+    shop.pump().settle().await;
+    assert_eq!(stock(&shop, &product).await, (10, 7, 3));
+    shop.clock.advance(PAY_WITHIN);
+    let mut pump = shop.pump();
+    for _ in 0..3 {
+        assert!(shop.call("resume-orders", json!({})).await.answer.is_ok());
+        pump.settle().await;
+        shop.clock.advance(Duration::from_secs(3600));
+    }
+    let read = shop.read_order(&order).await;
+    assert_eq!(read["status"], "cancelled", "{read}");
+    assert_eq!(stock(&shop, &product).await, (10, 10, 0));
+    assert_eq!(subjects(&shop), ["Your order is cancelled"]);
+    let late = pay(&shop, &order, "tok_ok").await;
+    assert_eq!((late["http"].as_u64(), late["body"]["code"].as_str()), (Some(409), Some("order_closed")), "{late}");
+    at_rest(&shop).await;
+}
+
+#[tokio::test]
+async fn a_charge_whose_answer_was_lost_is_found_and_confirms_the_order_once() {
+    let (shop, product) = shop().await;
+    let order = placed(&shop, &product, 1, Some("tok_timeout_after_charge")).await;
+    let mut pump = shop.pump();
+    pump.settle().await;
+    assert_eq!(shop.read_order(&order).await["payment_status"], "unknown");
+    for _ in 0..5 {
+        shop.clock.advance(Duration::from_secs(600));
+        assert!(shop.call("reconcile-payments", json!({})).await.answer.is_ok());
+        pump.settle().await;
+    }
+    assert_eq!(shop.read_order(&order).await["status"], "confirmed");
+    assert_eq!(subjects(&shop), ["Your order is confirmed"]);
+    at_rest(&shop).await;
+}
+
+#[tokio::test]
+async fn everything_told_twice_changes_nothing() {
+    let (shop, product) = shop().await;
+    placed(&shop, &product, 2, Some("tok_ok")).await;
+    shop.pump().settle().await;
+    let before: Vec<_> = ["orders", "stock", "payments", "payment-simulator"].map(|table| shop.aws.items(table)).into();
+    // A new pump begins at the start of every stream: each change is published again, and each message delivered again.
+    shop.pump().settle().await;
+    let after: Vec<_> = ["orders", "stock", "payments", "payment-simulator"].map(|table| shop.aws.items(table)).into();
+    assert_eq!(before, after);
+    assert_eq!(subjects(&shop), ["Your order is confirmed"]);
+}

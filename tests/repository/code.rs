@@ -1,0 +1,157 @@
+//! What the code must not do. Whatever the compiler and the lints cannot see.
+
+use std::collections::BTreeMap;
+
+use tests::template;
+
+use super::{all_files, none, services};
+
+/// The part of a file that is deployed.
+fn without_tests(text: &str) -> &str {
+    text.split("#[cfg(test)]").next().unwrap_or_default()
+}
+
+/// The lines of deployed code that contain one of these, comments left out.
+fn lines_with<'a>(folder: &str, words: &'a [(&'a str, &'a str)]) -> Vec<String> {
+    let mut found = Vec::new();
+    for (file, text) in all_files(folder, "rs") {
+        if file.ends_with("/tests.rs") {
+            continue;
+        }
+        for (number, line) in without_tests(&text).lines().enumerate() {
+            let line = line.split("//").next().unwrap_or_default();
+            for (word, instead) in words.iter().filter(|(word, _)| line.contains(word)) {
+                found.push(format!("{file}:{} uses {word}: {instead}", number + 1));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn only_shared_reads_the_environment_and_the_clock_and_makes_random_numbers() {
+    none(lines_with(
+        "functions",
+        &[
+            ("env::var", "read it in from_env with shared::config"),
+            ("SystemTime", "take the time from shared::clock"),
+            ("Instant::now", "take the time from shared::clock"),
+            ("Timestamp::now", "take the time from shared::clock"),
+            ("OsRng", "take random bytes from shared::ids"),
+            ("SystemRandom", "take random bytes from shared::ids"),
+            ("thread_rng", "take random bytes from shared::ids"),
+            ("getrandom", "take random bytes from shared::ids"),
+            ("rand::", "take random bytes from shared::ids"),
+            ("now_v7", "make ids with shared::ids"),
+            ("new_v4", "make ids with shared::ids"),
+        ],
+    ));
+}
+
+#[test]
+fn the_domain_knows_no_aws_no_http_no_json_and_no_clock() {
+    let words: Vec<(&str, &str)> = [
+        "async fn",
+        ".await",
+        "aws_sdk_",
+        "lambda_http",
+        "shared::http",
+        "shared::table",
+        "shared::queue",
+        "shared::problem",
+        "serde_json",
+        "Clock",
+    ]
+    .into_iter()
+    .map(|word| (word, "the domain is pure; do that in the operation or the store"))
+    .collect();
+    let in_domain = |line: &String| line.contains("/src/domain.rs:") || line.contains("/src/domain/");
+    none(lines_with("functions", &words).into_iter().filter(in_domain).collect());
+}
+
+#[test]
+fn no_service_depends_on_another() {
+    let services = services();
+    let mut odd = Vec::new();
+    for service in &services {
+        let manifest = std::fs::read_to_string(template::root().join(format!("functions/{service}/Cargo.toml"))).unwrap();
+        for other in &services {
+            let named = |line: &str| {
+                line.starts_with(&format!("{other}.")) || line.starts_with(&format!("{other} ")) || line.starts_with(&format!("{other}="))
+            };
+            if other != service && manifest.lines().any(named) {
+                odd.push(format!("{service} depends on {other}: services meet in queues and over HTTP only"));
+            }
+        }
+    }
+    let shared = std::fs::read_to_string(template::root().join("shared/Cargo.toml")).unwrap();
+    odd.extend(
+        services.iter().filter(|service| shared.contains(&format!("\n{service}."))).map(|service| format!("shared depends on {service}")),
+    );
+    none(odd);
+}
+
+#[test]
+fn every_service_has_the_same_rooms_and_none_is_a_drawer() {
+    let mut odd = Vec::new();
+    for (file, text) in all_files("functions", "rs").iter().chain(&all_files("shared", "rs")) {
+        let name = file.rsplit('/').next().unwrap_or_default().trim_end_matches(".rs");
+        let folder = file.rsplit('/').nth(1).unwrap_or_default();
+        if [name, folder].iter().any(|name| ["utils", "util", "common", "helpers", "helper", "types", "manager", "misc"].contains(name)) {
+            odd.push(format!("{file} is a drawer: name it after what is in it"));
+        }
+        if !text.starts_with("//!") {
+            odd.push(format!("{file} does not open with a sentence that says what it does"));
+        }
+    }
+    for service in services() {
+        for room in ["src/lib.rs", "src/operations/mod.rs"] {
+            if !template::root().join(format!("functions/{service}/{room}")).is_file() {
+                odd.push(format!("{service} has no {room}"));
+            }
+        }
+    }
+    none(odd);
+}
+
+#[test]
+fn the_old_tls_stack_and_slow_cryptography_stay_out() {
+    let lock = std::fs::read_to_string(template::root().join("Cargo.lock")).unwrap();
+    let mut versions: BTreeMap<&str, Vec<(u64, u64)>> = BTreeMap::new();
+    let mut name = "";
+    for line in lock.lines() {
+        if let Some(quoted) = line.strip_prefix("name = ") {
+            name = quoted.trim_matches('"');
+        } else if let Some(quoted) = line.strip_prefix("version = ") {
+            let mut parts = quoted.trim_matches('"').split('.').map(|part| part.parse().unwrap_or(0));
+            versions.entry(name).or_default().push((parts.next().unwrap_or(0), parts.next().unwrap_or(0)));
+        }
+    }
+    assert!(versions.len() > 100, "Cargo.lock is not written as it was");
+    let oldest = |name: &str| versions.get(name).and_then(|versions| versions.iter().min().copied());
+    let mut odd = Vec::new();
+    for slow in ["aws-lc-rs", "aws-lc-sys", "openssl", "openssl-sys", "native-tls"] {
+        if oldest(slow).is_some() {
+            odd.push(format!(
+                "{slow} is in Cargo.lock: find out with `cargo tree -i {slow}` who brings it, and turn its default features off"
+            ));
+        }
+    }
+    for (name, least) in [("hyper", (1, 0)), ("rustls", (0, 23))] {
+        if oldest(name).is_some_and(|version| version < least) {
+            odd.push(format!("an old {name} is in Cargo.lock: an AWS crate is used with its default features"));
+        }
+    }
+    none(odd);
+}
+
+#[test]
+fn no_test_is_ignored_or_sleeps() {
+    // In two parts, so that this file does not find itself.
+    let words = [concat!("#[ig", "nore"), concat!("thread::sl", "eep(")];
+    let files = ["functions", "shared", "tests"].iter().flat_map(|folder| all_files(folder, "rs"));
+    let hits = files.flat_map(|(file, text)| {
+        words.iter().filter(|word| text.contains(**word)).map(|word| format!("{file} contains {word}")).collect::<Vec<_>>()
+    });
+    none(hits.collect());
+}

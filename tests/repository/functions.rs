@@ -1,0 +1,204 @@
+//! What each function may do, who may call it, and for how long it runs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+use tests::template::{self, Template};
+
+use super::{functions, none, operations, timeout};
+
+/// Routes that anybody may call. To put one here is a decision about security.
+const PUBLIC: [&str; 6] =
+    ["POST /users", "POST /users/login", "GET /products", "GET /products/{product_id}", "GET /health", "GET /health/{service}"];
+
+/// Routes that anybody may call and that show an admin more.
+const PUBLIC_WITH_TOKEN: [&str; 1] = ["GET /inventory/{product_id}"];
+
+/// API Gateway gives up after this many seconds.
+const GATEWAY_SECONDS: u64 = 29;
+
+/// The routes of a function: method and path.
+pub fn routes(properties: &Value) -> Vec<(String, String)> {
+    api_events(properties).map(|event| (text(&event["Method"]).to_uppercase(), text(&event["Path"]))).collect()
+}
+
+fn api_events(properties: &Value) -> impl Iterator<Item = &Value> {
+    let events = properties["Events"].as_object().into_iter().flat_map(|events| events.values());
+    events.filter(|event| event["Type"] == "Api").map(|event| &event["Properties"])
+}
+
+#[test]
+fn every_route_has_an_authorizer_or_is_on_the_public_list() {
+    let template = template::template();
+    let (_, api) = template.resources("AWS::Serverless::Api").next().unwrap();
+    let authorizers = &api["Properties"]["Auth"]["Authorizers"];
+    let default = text(&api["Properties"]["Auth"]["DefaultAuthorizer"]);
+    assert!(authorizers.get(&default).is_some(), "the API has no default authorizer: a route that says nothing would be open");
+    let mut odd = Vec::new();
+    let mut seen = BTreeSet::new();
+    for (name, (_, properties)) in functions(template) {
+        for event in api_events(&properties) {
+            let route = format!("{} {}", text(&event["Method"]).to_uppercase(), text(&event["Path"]));
+            let authorizer = event["Auth"]["Authorizer"].as_str().unwrap_or(&default);
+            let expected = match route.as_str() {
+                open if PUBLIC.contains(&open) => "NONE",
+                optional if PUBLIC_WITH_TOKEN.contains(&optional) => "OptionalBearer",
+                _ => &default,
+            };
+            if authorizer != expected {
+                odd.push(format!(
+                    "{route} ({name}) has the authorizer {authorizer}, but the list of public routes in this test says {expected}"
+                ));
+            }
+            if event["RestApiId"] != "ferrocart" && event["RestApiId"] != "Api" {
+                odd.push(format!("{route} ({name}) does not name its API: SAM would make another one for it"));
+            }
+            if !seen.insert(route.clone()) {
+                odd.push(format!("{route} is served by two functions"));
+            }
+        }
+    }
+    for route in PUBLIC.iter().chain(&PUBLIC_WITH_TOKEN).filter(|route| !seen.contains(**route)) {
+        odd.push(format!("{route} is on the list of public routes, but there is no such route"));
+    }
+    none(odd);
+}
+
+/// The statements of a function's own policies.
+fn statements(properties: &Value) -> Vec<&Value> {
+    let policies = properties["Policies"].as_array().into_iter().flatten();
+    policies.flat_map(|policy| policy["Statement"].as_array().into_iter().flatten()).collect()
+}
+
+fn texts(value: &Value) -> Vec<String> {
+    match value {
+        Value::String(text) => vec![text.clone()],
+        Value::Array(values) => values.iter().flat_map(texts).collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn every_function_has_its_own_role_with_exact_actions_on_exact_resources() {
+    let mut odd = Vec::new();
+    for (name, (_, properties)) in functions(template::template()) {
+        if properties.get("Role").is_some() {
+            odd.push(format!("{name} borrows a role: every function has its own"));
+        }
+        for policy in properties["Policies"].as_array().into_iter().flatten().filter(|policy| policy.get("Statement").is_none()) {
+            odd.push(format!("{name} uses a ready-made policy, {policy}: write exact statements instead"));
+        }
+        for statement in statements(&properties) {
+            if statement["Effect"] != "Allow" {
+                odd.push(format!("{name} has a statement that is no Allow: {statement}"));
+            }
+            let (actions, resources) = (texts(&statement["Action"]), texts(&statement["Resource"]));
+            if actions.is_empty() || resources.is_empty() {
+                odd.push(format!("{name} has a statement without actions or resources: {statement}"));
+            }
+            for wide in actions.iter().chain(&resources).filter(|text| text.contains('*')) {
+                odd.push(format!("{name} may do more than it must: {wide}"));
+            }
+        }
+    }
+    none(odd);
+}
+
+#[test]
+fn a_table_is_written_by_exactly_one_service() {
+    const WRITES: [&str; 4] = ["dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem"];
+    let functions = functions(template::template());
+    let mut writers: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for operation in operations() {
+        let Some((_, properties)) = functions.get(&operation.name) else { continue };
+        for statement in statements(properties) {
+            if texts(&statement["Action"]).iter().any(|action| WRITES.contains(&action.as_str())) {
+                for table in texts(&statement["Resource"]) {
+                    writers.entry(table.trim_start_matches("arn:").to_owned()).or_default().insert(operation.service.clone());
+                }
+            }
+        }
+    }
+    none(
+        writers
+            .iter()
+            .filter(|(_, services)| services.len() > 1)
+            .map(|(table, services)| format!("{table} is written by {services:?}: it has one owner"))
+            .collect(),
+    );
+    for (id, _) in template::template().resources("AWS::DynamoDB::Table") {
+        assert!(writers.contains_key(id), "nobody may write {id}");
+    }
+}
+
+#[test]
+fn nobody_may_scan() {
+    let functions = functions(template::template());
+    let scans = functions.iter().filter(|(_, (_, properties))| {
+        statements(properties).iter().any(|statement| texts(&statement["Action"]).iter().any(|action| action == "dynamodb:Scan"))
+    });
+    none(scans.map(|(name, _)| format!("{name} may scan a table: its cost would grow with everything that is stored")).collect());
+}
+
+#[test]
+fn time_limits_fit_into_those_of_the_gateway() {
+    let template: &Template = template::template();
+    let mut odd = Vec::new();
+    for (name, (_, properties)) in functions(template) {
+        let seconds = timeout(template, &properties);
+        if !routes(&properties).is_empty() && seconds > GATEWAY_SECONDS {
+            odd.push(format!("{name} may run for {seconds} s, but the gateway gives up after {GATEWAY_SECONDS}"));
+        }
+        if seconds * 1000 < 3 * u64::try_from(shared::aws::timeouts().operation_timeout().unwrap().as_millis()).unwrap() / 2 {
+            odd.push(format!("{name} may run for {seconds} s: that is not enough for one call of AWS with all its tries and an answer"));
+        }
+    }
+    none(odd);
+}
+
+#[test]
+fn every_function_has_a_log_group_that_forgets() {
+    let template = template::template();
+    let mut odd = Vec::new();
+    for (name, (id, properties)) in functions(template) {
+        let group = properties["LoggingConfig"]["LogGroup"].as_str().unwrap_or_default().to_owned();
+        let group = template.resources("AWS::Logs::LogGroup").find(|(log, _)| *log == group);
+        let kept = group.map(|(_, group)| template.resolve(&group["Properties"]));
+        match kept {
+            Some(kept) if kept["LogGroupName"] == format!("/aws/lambda/ferrocart-{name}") && !kept["RetentionInDays"].is_null() => {}
+            _ => odd.push(format!(
+                "{id} has no log group /aws/lambda/<stack>-{name} with a retention: Lambda would make one that keeps everything"
+            )),
+        }
+    }
+    none(odd);
+}
+
+#[test]
+fn every_table_is_protected_and_restorable() {
+    let template = template::template();
+    let mut odd = Vec::new();
+    for (id, resource) in template.resources("AWS::DynamoDB::Table") {
+        let table = template.resolve(&resource["Properties"]);
+        let mut expect = |holds: bool, what: &str| {
+            if !holds {
+                odd.push(format!("{id} {what}"));
+            }
+        };
+        expect(table["BillingMode"] == "PAY_PER_REQUEST", "is not on demand");
+        expect(table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] == true, "cannot be restored to a point in time");
+        expect(table["SSESpecification"]["SSEEnabled"] == true, "is not encrypted with a KMS key");
+        expect(
+            resource["Properties"]["DeletionProtectionEnabled"]["Ref"] == "DeletionProtection",
+            "does not follow the parameter DeletionProtection",
+        );
+        expect(table["TableName"].as_str().is_some_and(|name| name.len() >= 11), "has a name of fewer than 11 letters");
+        let stream = &table["StreamSpecification"]["StreamViewType"];
+        expect(stream.is_null() || stream == "NEW_AND_OLD_IMAGES", "has a stream without both images");
+    }
+    none(odd);
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}

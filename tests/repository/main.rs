@@ -1,0 +1,121 @@
+//! The repository's own shape. Every failure is a sentence that says what to do and where.
+#![allow(clippy::unwrap_used)]
+
+mod code;
+mod functions;
+mod operations;
+mod queues;
+mod size;
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use serde_json::Value;
+use tests::template::{self, Template};
+
+/// An operation, as its source file tells.
+pub struct Operation {
+    /// `orders`
+    pub service: String,
+    /// `create-order`
+    pub name: String,
+}
+
+impl Operation {
+    /// `create_order`
+    fn module(&self) -> String {
+        self.name.replace('-', "_")
+    }
+
+    /// `CreateOrder`
+    fn pascal(&self) -> String {
+        let capital = |word: &str| word[..1].to_uppercase() + &word[1..];
+        self.name.split('-').map(capital).collect()
+    }
+
+    /// `CreateOrderFunction`
+    fn logical_id(&self) -> String {
+        format!("{}Function", self.pascal())
+    }
+}
+
+/// Every file of a service's `operations` that has a `main`.
+pub fn operations() -> Vec<Operation> {
+    let mut operations = Vec::new();
+    for service in services() {
+        for path in files(&format!("functions/{service}/src/operations"), "rs") {
+            if std::fs::read_to_string(&path).unwrap().contains("pub fn main()") {
+                operations.push(Operation { service: service.clone(), name: stem(&path).replace('_', "-") });
+            }
+        }
+    }
+    assert!(operations.len() >= 30, "the operations are not where they were: this test looks in functions/<service>/src/operations");
+    operations
+}
+
+/// The crates below `functions`.
+pub fn services() -> Vec<String> {
+    let mut services: Vec<String> = std::fs::read_dir(template::root().join("functions"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.join("Cargo.toml").is_file())
+        .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
+        .collect();
+    services.sort();
+    services
+}
+
+/// The files right below a folder that have this extension, sorted.
+pub fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(template::root().join(folder)) else { return Vec::new() };
+    let mut files: Vec<PathBuf> =
+        entries.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == extension)).collect();
+    files.sort();
+    files
+}
+
+/// The files anywhere below a folder that have this extension, sorted, with their path from the root.
+pub fn all_files(folder: &str, extension: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![template::root().join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == extension) {
+                let name = path.strip_prefix(template::root()).unwrap().to_string_lossy().into_owned();
+                found.push((name, std::fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn stem(path: &std::path::Path) -> String {
+    path.file_stem().unwrap().to_string_lossy().into_owned()
+}
+
+/// The functions of the template by operation: logical id and resolved properties.
+pub fn functions(template: &Template) -> BTreeMap<String, (String, Value)> {
+    let function = |(id, resource): (&str, &Value)| {
+        let properties = template.resolve(&resource["Properties"]);
+        let name = properties["FunctionName"].as_str().unwrap_or(id);
+        (name.strip_prefix("ferrocart-").unwrap_or(name).to_owned(), (id.to_owned(), properties))
+    };
+    template.resources("AWS::Serverless::Function").map(function).collect()
+}
+
+/// A function's time limit in seconds.
+pub fn timeout(template: &Template, properties: &Value) -> u64 {
+    properties["Timeout"]
+        .as_u64()
+        .or_else(|| template.document["Globals"]["Function"]["Timeout"].as_u64())
+        .expect("a function has a time limit")
+}
+
+/// Fails with all complaints at once: whoever adds an operation sees the whole list.
+#[track_caller]
+pub fn none(complaints: Vec<String>) {
+    assert!(complaints.is_empty(), "\n{}\n", complaints.join("\n"));
+}

@@ -1,0 +1,357 @@
+//! AWS as one HTTP client below the real SDK clients: it answers from memory, records every call, and spoils the ones it is told to.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig};
+use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
+use aws_smithy_runtime_api::{
+    client::{
+        http::{HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector},
+        orchestrator::{HttpRequest, HttpResponse},
+        result::ConnectorError,
+        runtime_components::RuntimeComponents,
+    },
+    http::StatusCode,
+};
+use aws_smithy_types::body::SdkBody;
+use serde_json::{Value, json};
+use shared::{
+    clock::Clock,
+    lambda::{Failure, Invocation, Lambda},
+    secret::Secrets,
+    stream::Sender,
+    table::Table,
+};
+
+use crate::{
+    dynamodb::DynamoDb,
+    secrets::SecretsManager,
+    ses::Ses,
+    sqs::{self, Sqs},
+    template::{self, REGION, STACK, Template},
+};
+
+/// Everything outside the functions. Clones are the same world.
+#[derive(Clone)]
+pub struct Aws(Arc<World>);
+
+struct World {
+    dynamodb: DynamoDb,
+    sqs: Sqs,
+    secrets: SecretsManager,
+    ses: Ses,
+    calls: Mutex<Vec<Call>>,
+    next_call: AtomicUsize,
+    faults: Mutex<BTreeMap<usize, Fault>>,
+}
+
+/// One call of AWS that a function made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// `dynamodb`, `sqs`, `secretsmanager` or `ses`.
+    pub service: &'static str,
+    /// `PutItem`, `SendMessageBatch`, ...
+    pub operation: String,
+    /// The tables it names, without the stack's name.
+    pub tables: BTreeSet<String>,
+}
+
+/// What can happen to a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It is refused because there are too many.
+    Throttle,
+    /// It never arrives: nothing is done, and the caller cannot know.
+    LoseRequest,
+    /// It is carried out, and the answer never arrives.
+    LoseResponse,
+    /// A write that meets another transaction on the same item. Other calls are carried out.
+    Conflict,
+}
+
+/// What a function answered, and the calls that it made for it.
+#[derive(Clone, Debug)]
+pub struct Called {
+    /// The answer; of an HTTP function see also [`Called::status`] and [`Called::json`].
+    pub answer: Result<Value, Failure>,
+    /// The calls, in their order.
+    pub calls: Vec<Call>,
+}
+
+impl Called {
+    /// The HTTP status.
+    ///
+    /// # Panics
+    /// When it is no answer of an HTTP function.
+    pub fn status(&self) -> u64 {
+        self.ok()["statusCode"].as_u64().expect("an HTTP answer has a status")
+    }
+
+    /// The body as JSON; null if it is empty.
+    pub fn json(&self) -> Value {
+        self.ok()["body"].as_str().and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default()
+    }
+
+    /// A header; its name in lower case.
+    pub fn header(&self, name: &str) -> Option<String> {
+        self.ok()["headers"][name].as_str().map(str::to_owned)
+    }
+
+    /// The answer of a function that did not fail.
+    ///
+    /// # Panics
+    /// When it failed.
+    pub fn ok(&self) -> &Value {
+        self.answer.as_ref().expect("the invocation succeeds")
+    }
+
+    /// The names of the calls of DynamoDB.
+    pub fn operations(&self) -> Vec<&str> {
+        self.calls.iter().filter(|call| call.service == "dynamodb").map(|call| call.operation.as_str()).collect()
+    }
+
+    /// The names of the calls of DynamoDB that name this table.
+    pub fn operations_on(&self, table: &str) -> Vec<&str> {
+        self.calls.iter().filter(|call| call.tables.contains(table)).map(|call| call.operation.as_str()).collect()
+    }
+}
+
+impl Default for Aws {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Aws {
+    /// A world with the tables and secrets of the repository's template.
+    pub fn new() -> Self {
+        Self::with_template(template::template())
+    }
+
+    /// A world with the tables and secrets of `template`.
+    pub fn with_template(template: &Template) -> Self {
+        Self(Arc::new(World {
+            dynamodb: DynamoDb::new(template),
+            sqs: Sqs::default(),
+            secrets: SecretsManager::new(template),
+            ses: Ses::default(),
+            calls: Mutex::default(),
+            next_call: AtomicUsize::new(0),
+            faults: Mutex::default(),
+        }))
+    }
+
+    /// Settings for the SDK's clients: `aws_sdk_sqs::Client::new(&aws.sdk_config())`. The SDK's own retries are off, so that every call
+    /// is one that our code decided to make.
+    pub fn sdk_config(&self) -> SdkConfig {
+        SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(REGION))
+            .credentials_provider(SharedCredentialsProvider::new(Credentials::new("test", "test", None, None, "tests")))
+            .retry_config(RetryConfig::disabled())
+            .endpoint_url("http://aws.test")
+            .http_client(self.clone())
+            .build()
+    }
+
+    /// A client of DynamoDB.
+    pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        aws_sdk_dynamodb::Client::new(&self.sdk_config())
+    }
+
+    /// One of the stack's tables: `table("orders")` is `ferrocart-orders`.
+    pub fn table(&self, name: &str) -> Table {
+        Table::new(self.dynamodb(), table_name(name))
+    }
+
+    /// The secrets, as a service reads them.
+    pub fn secrets(&self) -> Secrets {
+        self.secrets_at(Clock::System)
+    }
+
+    /// The secrets, as a service reads them whose clock is `clock`.
+    pub fn secrets_at(&self, clock: Clock) -> Secrets {
+        Secrets::new(aws_sdk_secretsmanager::Client::new(&self.sdk_config()), format!("{STACK}/"), clock)
+    }
+
+    /// What a publisher sends with: to these queues, and to `dead_letter` what it cannot translate.
+    pub fn sender(&self, queues: &[&'static str], dead_letter: &str) -> Arc<Sender> {
+        let urls = queues.iter().map(|queue| (*queue, sqs::url(queue))).collect();
+        Arc::new(Sender::new(aws_sdk_sqs::Client::new(&self.sdk_config()), urls, sqs::url(dead_letter)))
+    }
+
+    /// The embedded database.
+    pub fn database(&self) -> &DynamoDb {
+        &self.0.dynamodb
+    }
+
+    /// The queues.
+    pub fn queues(&self) -> &Sqs {
+        &self.0.sqs
+    }
+
+    /// What Secrets Manager holds.
+    pub fn secrets_manager(&self) -> &SecretsManager {
+        &self.0.secrets
+    }
+
+    /// The mails.
+    pub fn mails(&self) -> &Ses {
+        &self.0.ses
+    }
+
+    /// Every item of a table, as DynamoDB's JSON, without recording the call.
+    ///
+    /// # Panics
+    /// When there is no such table, or it is larger than a page.
+    pub fn items(&self, table: &str) -> Vec<Value> {
+        let (status, body) = self.0.dynamodb.call("Scan", &json!({ "TableName": table_name(table) }).to_string());
+        assert_eq!(status, 200, "{body}");
+        let answer: Value = serde_json::from_str(&body).expect("an answer is JSON");
+        assert!(answer.get("LastEvaluatedKey").is_none(), "the table {table} is larger than one page");
+        answer["Items"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// Puts an item, as DynamoDB's JSON, whatever stands in its place; without recording the call.
+    ///
+    /// # Panics
+    /// When DynamoDB refuses it.
+    pub fn put(&self, table: &str, item: &Value) {
+        let request = json!({ "TableName": table_name(table), "Item": item });
+        let (status, body) = self.0.dynamodb.call("PutItem", &request.to_string());
+        assert_eq!(status, 200, "{item} cannot be put: {body}");
+    }
+
+    /// Spoils the call number `call` from now: 0 is the next one, whatever it is.
+    pub fn fail(&self, call: usize, fault: Fault) {
+        lock(&self.0.faults).insert(self.0.next_call.load(Ordering::SeqCst) + call, fault);
+    }
+
+    /// Forgets the faults that are still to come.
+    pub fn heal(&self) {
+        lock(&self.0.faults).clear();
+    }
+
+    /// Calls a function with an event, and tells which calls of AWS it made. Calls of functions that run at the same time would be
+    /// mixed up: one at a time.
+    pub async fn call(&self, lambda: &Lambda, event: Value) -> Called {
+        self.invoke(lambda, Invocation::with_event(event)).await
+    }
+
+    /// As [`Aws::call`], with a deadline of the caller's choice.
+    pub async fn invoke(&self, lambda: &Lambda, invocation: Invocation) -> Called {
+        let before = lock(&self.0.calls).len();
+        let answer = lambda(invocation).await;
+        let calls = lock(&self.0.calls)[before..].to_vec();
+        Called { answer, calls }
+    }
+
+    /// Answers one request, or spoils it.
+    fn answer(&self, request: &HttpRequest) -> Result<HttpResponse, ConnectorError> {
+        let body = request.body().bytes().unwrap_or_default();
+        let json: Value = serde_json::from_slice(body).unwrap_or_default();
+        let target = request.headers().get("x-amz-target").unwrap_or_default();
+        let (api, operation) = target.split_once('.').unwrap_or(("SES", "SendEmail"));
+        let service = match api {
+            "DynamoDB_20120810" => "dynamodb",
+            "AmazonSQS" => "sqs",
+            "secretsmanager" => "secretsmanager",
+            _ => "ses",
+        };
+        let number = self.0.next_call.fetch_add(1, Ordering::SeqCst);
+        lock(&self.0.calls).push(Call { service, operation: operation.to_owned(), tables: tables_of(&json) });
+        let fault = lock(&self.0.faults).remove(&number);
+        let carry_out = || match service {
+            "dynamodb" => self.0.dynamodb.call(operation, &String::from_utf8_lossy(body)),
+            "sqs" => self.0.sqs.call(operation, &json),
+            "secretsmanager" => self.0.secrets.call(operation, &json),
+            _ => self.0.ses.call(&json),
+        };
+        match fault {
+            None => Ok(response(carry_out())),
+            Some(Fault::LoseRequest) => Err(ConnectorError::io("the request was lost".into())),
+            Some(Fault::LoseResponse) => {
+                carry_out();
+                Err(ConnectorError::io("the response was lost".into()))
+            }
+            Some(Fault::Throttle) => Ok(response(refused(service, operation, &json, "ThrottlingException", "ThrottlingError"))),
+            Some(Fault::Conflict) if matches!(operation, "PutItem" | "UpdateItem" | "DeleteItem" | "TransactWriteItems") => {
+                Ok(response(refused(service, operation, &json, "TransactionConflictException", "TransactionConflict")))
+            }
+            Some(Fault::Conflict) => Ok(response(carry_out())),
+        }
+    }
+}
+
+/// A refusal: of a transaction with a reason for each write, of anything else by its name.
+fn refused(service: &str, operation: &str, request: &Value, error: &str, reason: &str) -> (u16, String) {
+    if operation == "TransactWriteItems" {
+        let writes = request["TransactItems"].as_array().map_or(1, Vec::len);
+        let reasons = (0..writes).map(|write| json!({ "Code": if write == 0 { reason } else { "None" } }));
+        let body = json!({
+            "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+            "Message": "Transaction cancelled",
+            "CancellationReasons": reasons.collect::<Vec<_>>(),
+        });
+        return (400, body.to_string());
+    }
+    let error = if service == "ses" { "TooManyRequestsException" } else { error };
+    (400, json!({ "__type": error, "message": "spoiled by the test" }).to_string())
+}
+
+fn table_name(name: &str) -> String {
+    format!("{STACK}-{name}")
+}
+
+/// The tables that a request of DynamoDB names.
+fn tables_of(request: &Value) -> BTreeSet<String> {
+    let mut tables = BTreeSet::new();
+    let mut add = |name: &str| tables.insert(name.strip_prefix("ferrocart-").unwrap_or(name).to_owned());
+    if let Some(name) = request["TableName"].as_str() {
+        add(name);
+    }
+    for name in request["RequestItems"].as_object().into_iter().flat_map(|tables| tables.keys()) {
+        add(name);
+    }
+    let writes = request["TransactItems"].as_array().into_iter().flatten().filter_map(Value::as_object).flat_map(|write| write.values());
+    for name in writes.filter_map(|write| write["TableName"].as_str()) {
+        add(name);
+    }
+    tables
+}
+
+fn response((status, body): (u16, String)) -> HttpResponse {
+    let status = StatusCode::try_from(status).expect("a status is between 100 and 999");
+    let mut response = HttpResponse::new(status, SdkBody::from(body));
+    response.headers_mut().insert("content-type", "application/x-amz-json-1.0");
+    response
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl fmt::Debug for Aws {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Aws")
+    }
+}
+
+impl HttpClient for Aws {
+    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+impl HttpConnector for Aws {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        HttpConnectorFuture::ready(self.answer(&request))
+    }
+}

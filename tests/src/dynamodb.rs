@@ -1,0 +1,64 @@
+//! DynamoDB in memory: dynoxide, called as its HTTP server calls it.
+
+use dynoxide::{Database, DynoxideError, actions::get_shard_iterator::encode_shard_iterator, streams};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use crate::template::Template;
+
+/// The embedded database.
+pub struct DynamoDb(Database);
+
+impl DynamoDb {
+    /// A database with the tables of `template`.
+    ///
+    /// # Panics
+    /// When DynamoDB would refuse one of them.
+    pub fn new(template: &Template) -> Self {
+        let database = Self(Database::memory().expect("memory is enough"));
+        for (name, request) in template.tables() {
+            let (status, body) = database.call("CreateTable", &request.to_string());
+            assert_eq!(status, 200, "the table {name} cannot be created: {body}");
+        }
+        database
+    }
+
+    /// Answers one request: the status, and a JSON body.
+    pub fn call(&self, operation: &str, body: &str) -> (u16, String) {
+        let answer = match operation {
+            "CreateTable" => answered(body, |request| self.0.create_table(request)),
+            "DescribeTable" => answered(body, |request| self.0.describe_table(request)),
+            "GetItem" => answered(body, |request| self.0.get_item(request)),
+            "PutItem" => answered(body, |request| self.0.put_item(request)),
+            "UpdateItem" => answered(body, |request| self.0.update_item(request)),
+            "DeleteItem" => answered(body, |request| self.0.delete_item(request)),
+            "Query" => answered(body, |request| self.0.query(request)),
+            "Scan" => answered(body, |request| self.0.scan(request)),
+            "BatchGetItem" => answered(body, |request| self.0.batch_get_item(request)),
+            "BatchWriteItem" => answered(body, |request| self.0.batch_write_item(request)),
+            "TransactWriteItems" => answered(body, |request| self.0.transact_write_items(request)),
+            "TransactGetItems" => answered(body, |request| self.0.transact_get_items(request)),
+            other => Err(DynoxideError::ValidationException(format!("{other} is not among the calls that Ferrocart makes"))),
+        };
+        answer.map_or_else(|error| (error.status_code(), error.to_json()), |body| (200, body))
+    }
+
+    /// The changes of a table after `position` (none: from the beginning), as a stream's records, and the position behind them.
+    ///
+    /// # Panics
+    /// When there is no such table.
+    pub fn changes(&self, table: &str, position: Option<String>) -> (Vec<Value>, String) {
+        let start = || encode_shard_iterator(table, &streams::shard_id(table), 0);
+        let request = dynoxide::actions::get_records::GetRecordsRequest { shard_iterator: position.unwrap_or_else(start), limit: None };
+        let answer = self.0.get_records(request).expect("a table that has a stream");
+        let record = |record| serde_json::to_value(record).expect("a record is JSON");
+        let records = answer.records.iter().map(record).collect();
+        (records, answer.next_shard_iterator.expect("a stream does not end"))
+    }
+}
+
+fn answered<Q: DeserializeOwned, A: Serialize>(body: &str, action: impl Fn(Q) -> dynoxide::Result<A>) -> dynoxide::Result<String> {
+    let malformed = |error: serde_json::Error| DynoxideError::SerializationException(error.to_string());
+    let answer = action(serde_json::from_str(body).map_err(malformed)?)?;
+    serde_json::to_string(&answer).map_err(malformed)
+}

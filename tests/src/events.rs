@@ -1,0 +1,135 @@
+//! Events: what API Gateway, queues and streams send to a function; and the samples that stand in `events/`.
+
+use serde_json::{Value, json};
+
+use crate::{
+    sqs::{self, QueuedMessage},
+    template,
+};
+
+/// Ada, a customer.
+pub const USER: &str = "usr_0199c2a8-0000-7000-8000-000000000001";
+/// Who runs the shop.
+pub const ADMIN: &str = "usr_0199c2a8-0000-7000-8000-000000000002";
+
+/// A request that is being put together.
+#[derive(Clone, Debug)]
+pub struct Http(Value);
+
+/// `GET path`: with its query, if there is one.
+pub fn get(path: &str) -> Http {
+    http("GET", path)
+}
+
+/// `POST path` with a JSON body.
+pub fn post(path: &str, body: &Value) -> Http {
+    http("POST", path).header("content-type", "application/json").body(&body.to_string())
+}
+
+/// A request without a body.
+pub fn http(method: &str, path: &str) -> Http {
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let parameters: Vec<(&str, &str)> = query.split('&').filter_map(|pair| pair.split_once('=')).collect();
+    let single: serde_json::Map<_, _> = parameters.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+    let several: serde_json::Map<_, _> = parameters.iter().map(|(name, value)| ((*name).to_owned(), json!([value]))).collect();
+    Http(json!({
+        "httpMethod": method,
+        "path": path,
+        "headers": {},
+        "multiValueHeaders": {},
+        "queryStringParameters": single,
+        "multiValueQueryStringParameters": several,
+        "pathParameters": {},
+        "requestContext": { "requestId": "request-1", "stage": "v1", "identity": { "sourceIp": "203.0.113.7" } },
+        "body": null,
+        "isBase64Encoded": false,
+    }))
+}
+
+impl Http {
+    /// As [`USER`], [`ADMIN`] or somebody else, whose token the authorizer accepted. [`ADMIN`] is an admin, everybody else is not.
+    #[must_use]
+    pub fn caller(mut self, user_id: &str) -> Self {
+        let (role, name, email) = match user_id {
+            ADMIN => ("admin", "Grace Hopper", "grace@example.com"),
+            _ => ("user", "Ada Lovelace", "ada@example.com"),
+        };
+        self.0["requestContext"]["authorizer"] =
+            json!({ "sub": user_id, "role": role, "name": name, "email": email, "tv": "1", "exp": "4102444800" });
+        self
+    }
+
+    /// A header more.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.0["headers"][name] = value.into();
+        let several = &mut self.0["multiValueHeaders"][name];
+        match several.as_array_mut() {
+            Some(values) => values.push(value.into()),
+            None => *several = json!([value]),
+        }
+        self
+    }
+
+    /// Another body.
+    #[must_use]
+    pub fn body(mut self, body: &str) -> Self {
+        self.0["body"] = body.into();
+        self
+    }
+
+    /// A part of the path: what `{order_id}` stands for.
+    #[must_use]
+    pub fn path_parameter(mut self, name: &str, value: &str) -> Self {
+        self.0["pathParameters"][name] = value.into();
+        self
+    }
+
+    /// The event.
+    pub fn event(self) -> Value {
+        self.0
+    }
+}
+
+/// What a queue sends to its consumer. Records carry no receipt handle, so that nothing but the answer tells what comes back.
+pub fn sqs(queue: &str, messages: &[QueuedMessage]) -> Value {
+    let record = |message: &QueuedMessage| {
+        json!({
+            "messageId": message.id,
+            "body": message.body,
+            "eventSource": "aws:sqs",
+            "eventSourceARN": sqs::arn(queue),
+            "awsRegion": template::REGION,
+            "attributes": { "ApproximateReceiveCount": (message.receives + 1).to_string() },
+            "messageAttributes": {},
+        })
+    };
+    json!({ "Records": messages.iter().map(record).collect::<Vec<_>>() })
+}
+
+/// One message of type `kind`, as its sender would have sent it.
+pub fn message(queue: &str, kind: &str, data: &Value) -> Value {
+    let body = json!({
+        "specversion": "1.0",
+        "id": "0199c2a8-0000-8000-8000-00000000000a",
+        "source": "/ferrocart/tests",
+        "type": kind,
+        "time": "2026-11-21T09:48:49.123Z",
+        "subject": "test",
+        "datacontenttype": "application/json",
+        "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        "data": data,
+    });
+    sqs(queue, &[QueuedMessage { id: "message-1".to_owned(), body: body.to_string(), receives: 0 }])
+}
+
+/// The sample event of an operation.
+///
+/// # Panics
+/// When `events/<operation>.json` is missing or no JSON.
+pub fn sample(operation: &str) -> Value {
+    let path = template::root().join("events").join(format!("{operation}.json"));
+    let text =
+        std::fs::read_to_string(&path).unwrap_or_else(|_| panic!("events/{operation}.json is missing: every operation has a sample"));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("events/{operation}.json is no JSON: {error}"))
+}

@@ -1,0 +1,37 @@
+//! The stage on which everything that looks at more than one function is tested: AWS in the memory of one process.
+//!
+//! ```no_run
+//! # use {std::sync::Arc, serde_json::json, shared::{http, lambda::Lambda}, tests::{aws::Aws, events}};
+//! # async fn example(operation: Lambda) {
+//! let aws = Aws::new();                                    // every table of template.yaml, empty
+//! let table = aws.table("orders");                         // a shared::table::Table of the real SDK, over the embedded DynamoDB
+//! let secrets = aws.secrets();                             // a shared::secret::Secrets; every server key is there
+//!
+//! let request = events::post("/orders", &json!({ "items": [] })).caller(events::USER).header("idempotency-key", "k").event();
+//! let answer = aws.call(&operation, request).await;        // Lambda from http::lambda(Arc::new(Orders {..}), create_order)
+//! assert_eq!(answer.operations(), ["BatchGetItem", "PutItem"]);
+//!
+//! aws.fail(1, tests::aws::Fault::LoseResponse);            // the second call from now is carried out, and its answer is lost
+//! # }
+//! ```
+//!
+//! In reading order:
+//!
+//! - [`aws`]: the one HTTP client below every SDK client; it records each call and can spoil the k-th one. SDK retries are off.
+//! - [`dynamodb`]: dynoxide in memory. Its tables come from [`template`], so that a test never sees another schema than a deployment.
+//! - [`sqs`], [`secrets`], [`ses`]: small stand-ins for the other services.
+//! - [`events`]: what API Gateway, queues and streams send; the samples in `events/`.
+//! - [`pump`]: carries changes from the tables to the publishers, and messages from the queues to the consumers, until all is quiet.
+//! - [`shop`]: the services over that world, with a clock that a test holds.
+//!
+//! Two things exist in no emulator and are made here: throttling and transaction conflicts ([`aws::Fault`]).
+
+pub mod aws;
+pub mod dynamodb;
+pub mod events;
+pub mod pump;
+pub mod secrets;
+pub mod ses;
+pub mod shop;
+pub mod sqs;
+pub mod template;

@@ -1,0 +1,128 @@
+//! Secrets Manager in memory: fixed secrets, and as much of their versions as a rotation needs.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use serde_json::{Value, json};
+
+use crate::template::{STACK, Template};
+
+/// The secrets.
+pub struct SecretsManager {
+    secrets: Mutex<BTreeMap<String, Secret>>,
+}
+
+/// One secret: its versions, and which version each stage (`AWSCURRENT`, `AWSPENDING`, ...) marks.
+#[derive(Default)]
+struct Secret {
+    versions: BTreeMap<String, Option<String>>,
+    stages: BTreeMap<String, String>,
+}
+
+impl SecretsManager {
+    /// The secrets of `template`: what it spells out, and for what AWS would generate a fixed text of 64 characters.
+    pub fn new(template: &Template) -> Self {
+        let secrets = Self { secrets: Mutex::default() };
+        for (_, resource) in template.resources("AWS::SecretsManager::Secret") {
+            let properties = template.resolve(&resource["Properties"]);
+            let name = properties["Name"].as_str().unwrap_or_default().to_owned();
+            let text = properties["SecretString"].as_str().map_or_else(|| format!("{name:x<64}"), str::to_owned);
+            secrets.set(&name, &text);
+        }
+        secrets
+    }
+
+    /// Gives a secret (`ferrocart/signing-key`, or `signing-key`) another text.
+    pub fn set(&self, name: &str, text: &str) {
+        let mut secrets = self.lock();
+        let secret = secrets.entry(full_name(name)).or_default();
+        let version = format!("version-{:0>24}", secret.versions.len() + 1);
+        secret.versions.insert(version.clone(), Some(text.to_owned()));
+        secret.stages.insert("AWSCURRENT".to_owned(), version);
+    }
+
+    /// The present text of a secret.
+    pub fn text(&self, name: &str) -> Option<String> {
+        let secrets = self.lock();
+        let secret = secrets.get(&full_name(name))?;
+        secret.versions.get(secret.stages.get("AWSCURRENT")?)?.clone()
+    }
+
+    /// Begins a rotation as Secrets Manager does: a version without a text, marked `AWSPENDING`.
+    pub fn begin_rotation(&self, name: &str, token: &str) {
+        let mut secrets = self.lock();
+        let secret = secrets.entry(full_name(name)).or_default();
+        secret.versions.insert(token.to_owned(), None);
+        secret.stages.insert("AWSPENDING".to_owned(), token.to_owned());
+    }
+
+    /// Answers one request.
+    pub(crate) fn call(&self, operation: &str, request: &Value) -> (u16, String) {
+        let text = |name: &str| request[name].as_str().unwrap_or_default().to_owned();
+        let name = full_name(&text("SecretId"));
+        let mut secrets = self.lock();
+        let Some(secret) = secrets.get_mut(&name) else { return not_found() };
+        match operation {
+            "GetSecretValue" => {
+                let stage = request["VersionStage"].as_str().unwrap_or("AWSCURRENT");
+                let by_stage = || secret.stages.get(stage).cloned();
+                let version = request["VersionId"].as_str().map(str::to_owned).or_else(by_stage).unwrap_or_default();
+                match secret.versions.get(&version) {
+                    Some(Some(value)) => ok(&json!({ "ARN": name, "Name": name, "VersionId": version, "SecretString": value })),
+                    _ => not_found(),
+                }
+            }
+            "PutSecretValue" => {
+                let token = text("ClientRequestToken");
+                secret.versions.insert(token.clone(), Some(text("SecretString")));
+                for stage in request["VersionStages"].as_array().unwrap_or(&vec!["AWSCURRENT".into()]) {
+                    secret.stages.insert(stage.as_str().unwrap_or_default().to_owned(), token.clone());
+                }
+                ok(&json!({ "ARN": name, "Name": name, "VersionId": token }))
+            }
+            "DescribeSecret" => {
+                let mut versions: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+                for (stage, version) in &secret.stages {
+                    versions.entry(version).or_default().push(stage);
+                }
+                ok(&json!({ "ARN": name, "Name": name, "RotationEnabled": true, "VersionIdsToStages": versions }))
+            }
+            "UpdateSecretVersionStage" => {
+                let (stage, version) = (text("VersionStage"), text("MoveToVersionId"));
+                if stage == "AWSCURRENT"
+                    && let Some(previous) = secret.stages.get(&stage).cloned()
+                {
+                    secret.stages.insert("AWSPREVIOUS".to_owned(), previous);
+                    secret.stages.retain(|name, marked| name != "AWSPENDING" || *marked != version);
+                }
+                secret.stages.insert(stage, version);
+                ok(&json!({ "ARN": name, "Name": name }))
+            }
+            other => (400, json!({ "__type": "InvalidRequestException", "Message": format!("{other} is not known here") }).to_string()),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Secret>> {
+        self.secrets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A secret's name with the stack's, from a name or an ARN (which ends in six letters of AWS's own).
+fn full_name(name: &str) -> String {
+    let name = match name.split_once(":secret:") {
+        Some((_, name)) => name.rsplit_once('-').map_or(name, |(name, _)| name),
+        None => name,
+    };
+    let prefix = format!("{STACK}/");
+    if name.starts_with(&prefix) { name.to_owned() } else { format!("{prefix}{name}") }
+}
+
+fn ok(answer: &Value) -> (u16, String) {
+    (200, answer.to_string())
+}
+
+fn not_found() -> (u16, String) {
+    (400, json!({ "__type": "ResourceNotFoundException", "Message": "Secrets Manager can't find the specified secret." }).to_string())
+}

@@ -1,0 +1,108 @@
+//! The services over the world in memory, set up as `from_env` sets them up with the template's defaults; and the whole shop.
+
+#[cfg(feature = "shop")]
+mod whole;
+
+use std::{sync::Arc, time::Duration};
+
+use shared::{
+    clock::{Clock, Timestamp},
+    ids::Ids,
+};
+
+use crate::aws::Aws;
+
+#[cfg(feature = "shop")]
+pub use whole::{OPERATIONS, Shop};
+
+/// The shards of each index.
+pub const SHARDS: u32 = 8;
+/// How long an order waits for its payment.
+pub const PAY_WITHIN: Duration = Duration::from_secs(1800);
+/// When an unsettled record is looked at first.
+pub const NUDGE: Duration = Duration::from_secs(60);
+
+/// A clock that stands at the beginning of the story: 2026-11-21T10:00:00Z.
+pub fn clock() -> Clock {
+    Clock::manual(Timestamp::from_milliseconds(1_795_255_200_000))
+}
+
+/// Users.
+#[cfg(feature = "users")]
+pub fn users(aws: &Aws, clock: &Clock) -> users::Users {
+    let store = users::store::Store { users: aws.table("users"), sessions: aws.table("sessions"), shards: SHARDS };
+    let parties = users::access_token::Parties { issuer: "urn:ferrocart:tests".to_owned(), audience: "urn:ferrocart:tests:api".to_owned() };
+    users::Users::new(store, aws.secrets_at(clock.clone()), clock.clone(), Ids::seeded(100_000), parties)
+}
+
+/// The rotation of the signing key.
+#[cfg(feature = "users")]
+pub fn rotation(aws: &Aws, clock: &Clock) -> users::operations::rotate_signing_key::Rotation {
+    let client = aws_sdk_secretsmanager::Client::new(&aws.sdk_config());
+    users::operations::rotate_signing_key::Rotation { client, clock: clock.clone(), ids: Ids::seeded(200_000) }
+}
+
+/// Catalog.
+#[cfg(feature = "catalog")]
+pub fn catalog(aws: &Aws, clock: &Clock) -> catalog::Catalog {
+    catalog::Catalog {
+        store: catalog::store::Store { products: aws.table("products"), shards: SHARDS },
+        secrets: aws.secrets_at(clock.clone()),
+        clock: clock.clone(),
+        ids: Ids::seeded(300_000),
+    }
+}
+
+/// Inventory.
+#[cfg(feature = "inventory")]
+pub fn inventory(aws: &Aws, clock: &Clock) -> inventory::Inventory {
+    inventory::Inventory { store: inventory::store::Store { stock: aws.table("stock") }, clock: clock.clone() }
+}
+
+/// Orders.
+#[cfg(feature = "orders")]
+pub fn orders(aws: &Aws, clock: &Clock) -> orders::Orders {
+    orders::Orders {
+        store: orders::store::Store { orders: aws.table("orders"), products: aws.table("order-products"), shards: SHARDS },
+        secrets: aws.secrets_at(clock.clone()),
+        clock: clock.clone(),
+        ids: Ids::seeded(400_000),
+        timing: orders::domain::Timing { pay_within: PAY_WITHIN, first_nudge: NUDGE },
+    }
+}
+
+/// Payments, with the simulated provider.
+#[cfg(feature = "payments")]
+pub fn payments(aws: &Aws, clock: &Clock) -> payments::Payments {
+    let provider = Arc::new(payments::provider::Simulated::new(aws.table("payment-simulator")));
+    let settings = payments::Settings { shards: SHARDS, nudge: NUDGE };
+    payments::Payments::new(aws.table("payments"), provider, aws.secrets_at(clock.clone()), clock.clone(), Ids::seeded(500_000), settings)
+}
+
+/// Notifications.
+#[cfg(feature = "notifications")]
+pub fn notifications(aws: &Aws, clock: &Clock) -> notifications::Notifications {
+    notifications::Notifications {
+        store: notifications::store::Store { notifications: aws.table("notifications") },
+        secrets: aws.secrets_at(clock.clone()),
+        mailer: notifications::mailer::Mailer::new(aws_sdk_sesv2::Client::new(&aws.sdk_config()), "shop@example.com"),
+        store_url: "http://localhost:3000".to_owned(),
+        clock: clock.clone(),
+        ids: Ids::seeded(600_000),
+    }
+}
+
+/// Platform.
+#[cfg(feature = "platform")]
+pub fn platform(aws: &Aws, clock: &Clock) -> platform::Platform {
+    let service = |name, tables: &[&str]| platform::health::Service { name, tables: tables.iter().map(|table| aws.table(table)).collect() };
+    let services = vec![
+        service("users", &["users", "sessions"]),
+        service("catalog", &["products"]),
+        service("inventory", &["stock"]),
+        service("orders", &["orders", "order-products"]),
+        service("payments", &["payments", "payment-simulator"]),
+        service("notifications", &["notifications"]),
+    ];
+    platform::Platform { checks: platform::health::Checks::new(services, clock.clone()) }
+}

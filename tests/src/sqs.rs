@@ -1,0 +1,110 @@
+//! SQS in memory: queues by name, as far as Ferrocart uses them.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use serde_json::{Value, json};
+
+use crate::template::ACCOUNT;
+
+/// The queues.
+#[derive(Default)]
+pub struct Sqs {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    queues: BTreeMap<String, VecDeque<QueuedMessage>>,
+    sent: usize,
+}
+
+/// A message that waits.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QueuedMessage {
+    /// Its id, unique among all queues.
+    pub id: String,
+    /// The text that was sent.
+    pub body: String,
+    /// How often it was given to a consumer.
+    pub receives: u32,
+}
+
+impl QueuedMessage {
+    /// The envelope.
+    ///
+    /// # Panics
+    /// When the body is no JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).expect("a message is JSON")
+    }
+}
+
+/// The address of a queue.
+pub fn url(queue: &str) -> String {
+    format!("http://aws.test/{ACCOUNT}/{}", full_name(queue))
+}
+
+/// The ARN of a queue.
+pub fn arn(queue: &str) -> String {
+    format!("arn:aws:sqs:{}:{ACCOUNT}:{}", crate::template::REGION, full_name(queue))
+}
+
+fn full_name(queue: &str) -> String {
+    format!("{}-{queue}", crate::template::STACK)
+}
+
+impl Sqs {
+    /// Answers one request.
+    pub(crate) fn call(&self, operation: &str, request: &Value) -> (u16, String) {
+        match operation {
+            "SendMessageBatch" => {
+                let queue = request["QueueUrl"].as_str().and_then(|url| url.rsplit('/').next()).unwrap_or_default();
+                let queue = queue.strip_prefix("ferrocart-").unwrap_or(queue);
+                let entries = request["Entries"].as_array().cloned().unwrap_or_default();
+                let sent = entries.iter().map(|entry| {
+                    let id = self.send(queue, entry["MessageBody"].as_str().unwrap_or_default());
+                    json!({ "Id": entry["Id"], "MessageId": id, "MD5OfMessageBody": "" })
+                });
+                (200, json!({ "Successful": sent.collect::<Vec<_>>(), "Failed": [] }).to_string())
+            }
+            "ChangeMessageVisibility" => (200, "{}".to_owned()),
+            other => (400, json!({ "__type": "InvalidAction", "message": format!("{other} is not known here") }).to_string()),
+        }
+    }
+
+    /// Puts a message into a queue (its name without the stack's) and gives its id.
+    pub fn send(&self, queue: &str, body: &str) -> String {
+        let mut state = self.lock();
+        state.sent += 1;
+        let message = QueuedMessage { id: format!("message-{}", state.sent), body: body.to_owned(), receives: 0 };
+        let id = message.id.clone();
+        state.queues.entry(queue.to_owned()).or_default().push_back(message);
+        id
+    }
+
+    /// What waits in a queue.
+    pub fn waiting(&self, queue: &str) -> Vec<QueuedMessage> {
+        self.lock().queues.get(queue).map(|messages| messages.iter().cloned().collect()).unwrap_or_default()
+    }
+
+    /// Takes up to `most` messages out of a queue.
+    pub fn take(&self, queue: &str, most: usize) -> Vec<QueuedMessage> {
+        let mut state = self.lock();
+        let messages = state.queues.entry(queue.to_owned()).or_default();
+        let many = messages.len().min(most);
+        messages.drain(..many).collect()
+    }
+
+    /// Puts a message back at the end of its queue, counting the reception.
+    pub fn give_back(&self, queue: &str, mut message: QueuedMessage) {
+        message.receives += 1;
+        self.lock().queues.entry(queue.to_owned()).or_default().push_back(message);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,203 @@
+//! `template.yaml`, read as CloudFormation reads it: with short tags spelled out and references resolved for one stack.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::OnceLock};
+
+use serde_json::{Map, Value, json};
+use serde_yaml_ng::Value as Yaml;
+
+/// The stack that tests speak of.
+pub const STACK: &str = "ferrocart";
+/// The account, as emulators have it.
+pub const ACCOUNT: &str = "000000000000";
+/// The region.
+pub const REGION: &str = "us-east-1";
+
+/// The repository's root.
+pub fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The template of this repository.
+///
+/// # Panics
+/// When it is missing or no YAML.
+pub fn template() -> &'static Template {
+    static TEMPLATE: OnceLock<Template> = OnceLock::new();
+    TEMPLATE.get_or_init(|| {
+        let text = std::fs::read_to_string(root().join("template.yaml")).expect("template.yaml is there");
+        Template::parse(&text)
+    })
+}
+
+/// A template.
+#[derive(Debug)]
+pub struct Template {
+    /// The document, with `!Ref x` as `{"Ref": "x"}` and so on.
+    pub document: Value,
+}
+
+impl Template {
+    /// Reads a template's text.
+    ///
+    /// # Panics
+    /// When it is no YAML.
+    pub fn parse(text: &str) -> Self {
+        let yaml: Yaml = serde_yaml_ng::from_str(text).expect("a template is YAML");
+        Self { document: spelled_out(yaml) }
+    }
+
+    /// The resources of one type, by their logical id: each with its `Properties` and its other members.
+    pub fn resources<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = (&'a str, &'a Value)> {
+        self.all_resources().filter(move |(_, resource)| resource["Type"] == kind)
+    }
+
+    /// Every resource, by its logical id.
+    ///
+    /// # Panics
+    /// When the template has none.
+    pub fn all_resources(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.document["Resources"].as_object().expect("a template has resources").iter().map(|(id, resource)| (id.as_str(), resource))
+    }
+
+    /// The resource with this logical id; null if there is none.
+    pub fn resource(&self, id: &str) -> &Value {
+        &self.document["Resources"][id]
+    }
+
+    /// A value with its references resolved as far as they can be without a deployment: parameters (their defaults), pseudo parameters,
+    /// `Fn::Sub`. A reference to a resource gives its name where the template names it, else its logical id; an ARN is `arn:<logical id>`.
+    pub fn resolve(&self, value: &Value) -> Value {
+        match value {
+            Value::Object(members) => self.resolve_object(members),
+            Value::Array(items) => {
+                Value::Array(items.iter().map(|item| self.resolve(item)).filter(|item| *item != json!({ "Ref": "AWS::NoValue" })).collect())
+            }
+            other => other.clone(),
+        }
+    }
+
+    fn resolve_object(&self, members: &Map<String, Value>) -> Value {
+        match members.iter().next().filter(|_| members.len() == 1).map(|(name, value)| (name.as_str(), value)) {
+            Some(("Ref", Value::String(name))) if name != "AWS::NoValue" => self.reference(name).into(),
+            Some(("Fn::GetAtt", Value::Array(parts))) => {
+                let id = parts.first().and_then(Value::as_str).unwrap_or_default();
+                match parts.get(1).and_then(Value::as_str).unwrap_or_default() {
+                    "QueueName" => self.reference(id).into(),
+                    "Arn" | "Id" => format!("arn:{id}").into(),
+                    other => format!("arn:{id}:{other}").into(),
+                }
+            }
+            Some(("Fn::Sub", Value::String(text))) => self.substitute(text).into(),
+            // Both branches of a condition are of interest to a test: the first stands for what AWS gets.
+            Some(("Fn::If", Value::Array(branches))) => branches.get(1).map_or(Value::Null, |value| self.resolve(value)),
+            _ => Value::Object(members.iter().map(|(name, value)| (name.clone(), self.resolve(value))).collect()),
+        }
+    }
+
+    fn substitute(&self, text: &str) -> String {
+        let mut parts = text.split("${");
+        let mut result = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let (name, rest) = part.split_once('}').unwrap_or((part, ""));
+            match name.split_once('.') {
+                Some((id, "Arn")) => result.push_str(&format!("arn:{id}")),
+                Some((id, attribute)) => result.push_str(&format!("arn:{id}:{attribute}")),
+                None => result.push_str(&self.reference(name)),
+            }
+            result.push_str(rest);
+        }
+        result
+    }
+
+    fn reference(&self, name: &str) -> String {
+        let pseudo = match name {
+            "AWS::StackName" => STACK,
+            "AWS::AccountId" => ACCOUNT,
+            "AWS::Region" => REGION,
+            "AWS::Partition" => "aws",
+            "AWS::URLSuffix" => "amazonaws.com",
+            _ => "",
+        };
+        if !pseudo.is_empty() {
+            return pseudo.to_owned();
+        }
+        let default = &self.document["Parameters"][name]["Default"];
+        match default {
+            Value::String(text) => return text.clone(),
+            Value::Null => {}
+            other => return other.to_string(),
+        }
+        let properties = &self.document["Resources"][name]["Properties"];
+        let named = ["TableName", "QueueName", "FunctionName", "Name"].iter().find_map(|property| properties.get(*property));
+        named.map(|value| self.resolve(value)).and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_else(|| name.to_owned())
+    }
+
+    /// `CreateTable` requests for the tables of the template, by table name: what CloudFormation would send.
+    pub fn tables(&self) -> BTreeMap<String, Value> {
+        const KNOWN_TO_CREATE_TABLE: [&str; 6] =
+            ["TableName", "BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "StreamSpecification"];
+        let create = |(_, resource): (&str, &Value)| {
+            let mut request = self.resolve(&resource["Properties"]);
+            if let Some(members) = request.as_object_mut() {
+                members.retain(|name, _| KNOWN_TO_CREATE_TABLE.contains(&name.as_str()));
+                if let Some(stream) = members.get_mut("StreamSpecification").and_then(Value::as_object_mut) {
+                    stream.insert("StreamEnabled".to_owned(), true.into());
+                }
+            }
+            (request["TableName"].as_str().unwrap_or_default().to_owned(), request)
+        };
+        self.resources("AWS::DynamoDB::Table").map(create).collect()
+    }
+}
+
+/// YAML with CloudFormation's tags as JSON without them.
+fn spelled_out(yaml: Yaml) -> Value {
+    match yaml {
+        Yaml::Tagged(tagged) => {
+            let tag = tagged.tag.to_string();
+            let value = spelled_out(tagged.value);
+            match tag.trim_start_matches('!') {
+                "GetAtt" => {
+                    let parts = value.as_str().and_then(|text| text.split_once('.')).map(|(id, attribute)| json!([id, attribute]));
+                    json!({ "Fn::GetAtt": parts.unwrap_or(value) })
+                }
+                name @ ("Ref" | "Condition") => json!({ name: value }),
+                name => json!({ format!("Fn::{name}"): value }),
+            }
+        }
+        Yaml::Mapping(members) => {
+            let key = |key: Yaml| match key {
+                Yaml::String(text) => text,
+                other => serde_yaml_ng::to_string(&other).unwrap_or_default().trim().to_owned(),
+            };
+            Value::Object(members.into_iter().map(|(name, value)| (key(name), spelled_out(value))).collect())
+        }
+        Yaml::Sequence(items) => items.into_iter().map(spelled_out).collect(),
+        scalar => serde_json::to_value(scalar).unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_spelled_out_and_references_resolved() {
+        let template = Template::parse(
+            "Parameters: {Days: {Type: Number, Default: 30}}\n\
+             Resources:\n\
+             \x20 OrdersTable:\n\
+             \x20   Type: AWS::DynamoDB::Table\n\
+             \x20   Properties:\n\
+             \x20     TableName: !Sub ${AWS::StackName}-orders\n\
+             \x20     StreamSpecification: {StreamViewType: NEW_AND_OLD_IMAGES}\n\
+             \x20     DeletionProtectionEnabled: !Ref Days\n\
+             Outputs: {Table: !Ref OrdersTable, Arn: !GetAtt OrdersTable.Arn, Index: !Sub '${OrdersTable.Arn}/index/i'}\n",
+        );
+        let outputs = template.resolve(&template.document["Outputs"]);
+        assert_eq!(outputs, json!({ "Table": "ferrocart-orders", "Arn": "arn:OrdersTable", "Index": "arn:OrdersTable/index/i" }));
+        let tables = template.tables();
+        let stream = json!({ "StreamViewType": "NEW_AND_OLD_IMAGES", "StreamEnabled": true });
+        assert_eq!(tables["ferrocart-orders"], json!({ "TableName": "ferrocart-orders", "StreamSpecification": stream }));
+    }
+}

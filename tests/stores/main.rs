@@ -1,0 +1,19 @@
+//! What each service writes, on the embedded DynamoDB: conditions, races and lost answers, one file per service.
+#![allow(clippy::unwrap_used)]
+
+mod stage;
+
+#[cfg(feature = "catalog")]
+mod catalog;
+#[cfg(feature = "inventory")]
+mod inventory;
+#[cfg(feature = "notifications")]
+mod notifications;
+#[cfg(feature = "orders")]
+mod orders;
+#[cfg(feature = "payments")]
+mod payments;
+#[cfg(feature = "platform")]
+mod platform;
+#[cfg(feature = "users")]
+mod users;

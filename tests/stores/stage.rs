@@ -1,0 +1,85 @@
+//! The stage itself: what the other tests rely on.
+
+use serde_json::json;
+use shared::table::{Conflict, Expression, Key, Outcome, Query, TableError, Transacted, to_item};
+use tests::aws::{Aws, Fault};
+
+fn product(version: u64) -> shared::table::Item {
+    to_item(&json!({ "pk": "PRODUCT#a", "version": version }))
+}
+
+#[tokio::test]
+async fn a_refused_condition_brings_the_item_that_stands_there() {
+    let products = Aws::new().table("products");
+    assert_eq!(products.put(product(1), Expression::absent()).await.unwrap(), Outcome::Written);
+    assert_eq!(products.put(product(2), Expression::absent()).await.unwrap(), Outcome::Refused(Some(product(1))));
+    let change = Expression::new("SET #version = :next").value("next", 3);
+    let refused = products.update(Key::new("PRODUCT#a"), change.clone(), Expression::version(2)).await.unwrap();
+    assert_eq!(refused, Outcome::Refused(Some(product(1))));
+    assert_eq!(products.update(Key::new("PRODUCT#a"), change, Expression::version(1)).await.unwrap(), Outcome::Written);
+    assert_eq!(products.get(Key::new("PRODUCT#a")).await.unwrap(), Some(product(3)));
+}
+
+#[tokio::test]
+async fn a_refused_transaction_names_the_write_and_writes_nothing() {
+    let products = Aws::new().table("products");
+    products.put(product(1), Expression::absent()).await.unwrap();
+    let other = to_item(&json!({ "pk": "SKU#a" }));
+    let writes = vec![products.putting(other, Expression::absent()), products.putting(product(2), Expression::absent())];
+    let refused = products.transact(writes).await.unwrap();
+    assert_eq!(refused, Transacted::Refused(vec![None, Some(Conflict { item: Some(product(1)) })]));
+    assert_eq!(products.get(Key::new("SKU#a")).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn indexes_are_those_of_the_template() {
+    let products = Aws::new().table("products");
+    let item = to_item(&json!({ "pk": "PRODUCT#a", "active_shard": "active#0", "name_sort": "teapot" }));
+    products.put(item.clone(), Expression::absent()).await.unwrap();
+    let found = products.query(Query::new(Some("active-index"), "active_shard", "active#0", 10)).await.unwrap();
+    assert_eq!(found, [item]);
+}
+
+#[tokio::test]
+async fn faults_hit_the_call_they_are_meant_for() {
+    let aws = Aws::new();
+    let products = aws.table("products");
+    aws.fail(1, Fault::Throttle);
+    assert_eq!(products.get(Key::new("PRODUCT#a")).await.unwrap(), None);
+    assert!(products.get(Key::new("PRODUCT#a")).await.unwrap_err().is_transient());
+
+    aws.fail(0, Fault::LoseRequest);
+    assert!(matches!(products.put(product(1), Expression::absent()).await, Err(TableError::Busy { .. })));
+    assert!(aws.items("products").is_empty());
+    aws.fail(0, Fault::LoseResponse);
+    assert!(matches!(products.put(product(1), Expression::absent()).await, Err(TableError::Busy { .. })));
+    assert_eq!(aws.items("products").len(), 1);
+
+    // The shared table tries a transaction in conflict again by itself.
+    aws.fail(0, Fault::Conflict);
+    let written = products.transact(vec![products.putting(product(2), Expression::version(1))]).await.unwrap();
+    assert_eq!(written, Transacted::Written);
+}
+
+#[tokio::test]
+async fn a_change_comes_out_of_the_stream_with_both_images() {
+    let aws = Aws::new();
+    let products = aws.table("products");
+    products.put(product(1), Expression::absent()).await.unwrap();
+    let (records, position) = aws.database().changes("ferrocart-products", None);
+    assert_eq!(records.len(), 1);
+    products.put(product(2), Expression::version(1)).await.unwrap();
+    let (records, position) = aws.database().changes("ferrocart-products", Some(position));
+    assert_eq!(records[0]["eventName"], "MODIFY");
+    assert_eq!(records[0]["dynamodb"]["OldImage"]["version"], json!({ "N": "1" }));
+    assert_eq!(records[0]["dynamodb"]["NewImage"]["version"], json!({ "N": "2" }));
+    assert!(aws.database().changes("ferrocart-products", Some(position)).0.is_empty());
+}
+
+#[tokio::test]
+async fn secrets_are_those_of_the_template() {
+    let secrets = Aws::new().secrets();
+    assert_eq!(&*secrets.get("signing-key").await.unwrap(), r#"{"keys":[]}"#);
+    assert_eq!(secrets.get("orders-key").await.unwrap().len(), 64);
+    assert!(secrets.get("no-key").await.is_err());
+}
