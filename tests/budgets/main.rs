@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tests::{
     aws::Called,
     events::{self, Http, sample},
-    shop::{SHARDS, Shop},
+    shop::{OPERATIONS, SHARDS, Shop},
 };
 
 /// A shop with Ada, logged in, and a product that orders has heard of.
@@ -90,6 +90,8 @@ async fn users_cost_one_call_to_register_and_few_to_log_in() {
     // What it found out is what the functions see.
     let mut me = events::get("/users/me").event();
     me["requestContext"]["authorizer"] = authorized.ok()["context"].clone();
+    // The token is of the story's time; whether it has expired is judged by the machine's.
+    me["requestContext"]["authorizer"]["exp"] = "4102444800".into();
     costs(&shop.call("get-me", me).await, &["GetItem"]);
 }
 
@@ -152,4 +154,31 @@ async fn a_list_costs_the_same_however_much_is_stored() {
         costs.push((products.operations().len(), notifications.operations().len()));
     }
     assert_eq!(costs[0], costs[1], "with 10 and with 1,000 items");
+}
+
+/// A function that waits for ever is paid for, and its caller gets the gateway's 504, which says nothing.
+#[tokio::test(start_paused = true)]
+async fn when_aws_falls_silent_every_request_ends_in_503_within_ten_seconds() {
+    let one_call = shared::aws::timeouts().operation_timeout().expect("a call has a limit");
+    let one_try = shared::aws::timeouts().operation_attempt_timeout().expect("a try has a limit");
+    let (mut odd, mut measured) = (Vec::new(), 0);
+    for operation in OPERATIONS {
+        let event = sample(operation);
+        if event.get("httpMethod").is_none() || operation == "authorize-request" {
+            continue;
+        }
+        measured += 1;
+        let shop = Shop::new();
+        shop.aws.fall_silent();
+        let started = tokio::time::Instant::now();
+        let called = shop.call(operation, event).await;
+        // Without the SDK's retries a call takes one try; deployed it takes all of them.
+        let calls = started.elapsed().as_secs_f64() / one_try.as_secs_f64();
+        let deployed = one_call.mul_f64(calls.ceil());
+        if called.status() != 503 || deployed.as_secs() >= 10 {
+            odd.push(format!("{operation}: {} after {calls} unanswered calls one after the other", called.status()));
+        }
+    }
+    assert!(measured >= 16, "only {measured} operations answer requests");
+    assert!(odd.is_empty(), "\n{}\n", odd.join("\n"));
 }

@@ -44,7 +44,7 @@ enum Held {
 #[derive(Clone)]
 pub struct Person {
     pub url: String,
-    http: reqwest::Client,
+    pub http: reqwest::Client,
     pub token: Option<String>,
     pub email: String,
     pub id: String,

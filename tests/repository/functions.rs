@@ -189,8 +189,8 @@ fn every_table_is_protected_and_restorable() {
         expect(table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] == true, "cannot be restored to a point in time");
         expect(table["SSESpecification"]["SSEEnabled"] == true, "is not encrypted with a KMS key");
         expect(
-            resource["Properties"]["DeletionProtectionEnabled"]["Ref"] == "DeletionProtection",
-            "does not follow the parameter DeletionProtection",
+            table["DeletionProtectionEnabled"] == true,
+            "can be deleted by mistake: DeletionProtectionEnabled is not what ProtectTables says",
         );
         expect(table["TableName"].as_str().is_some_and(|name| name.len() >= 11), "has a name of fewer than 11 letters");
         let stream = &table["StreamSpecification"]["StreamViewType"];

@@ -5,7 +5,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
 
@@ -50,6 +50,7 @@ struct World {
     calls: Mutex<Vec<Call>>,
     next_call: AtomicUsize,
     faults: Mutex<BTreeMap<usize, Fault>>,
+    silent: AtomicBool,
 }
 
 /// One call of AWS that a function made.
@@ -145,6 +146,7 @@ impl Aws {
             calls: Mutex::default(),
             next_call: AtomicUsize::new(0),
             faults: Mutex::default(),
+            silent: AtomicBool::new(false),
         }))
     }
 
@@ -156,6 +158,7 @@ impl Aws {
             .region(Region::new(REGION))
             .credentials_provider(SharedCredentialsProvider::new(Credentials::new("test", "test", None, None, "tests")))
             .retry_config(RetryConfig::disabled())
+            .timeout_config(shared::aws::timeouts())
             .endpoint_url("http://aws.test")
             .http_client(self.clone())
             .build()
@@ -234,9 +237,15 @@ impl Aws {
         lock(&self.0.faults).insert(self.0.next_call.load(Ordering::SeqCst) + call, fault);
     }
 
+    /// From now on no call is answered, nor refused. Tests of this run with time paused.
+    pub fn fall_silent(&self) {
+        self.0.silent.store(true, Ordering::SeqCst);
+    }
+
     /// Forgets the faults that are still to come.
     pub fn heal(&self) {
         lock(&self.0.faults).clear();
+        self.0.silent.store(false, Ordering::SeqCst);
     }
 
     /// Calls a function with an event, and tells which calls of AWS it made. Calls of functions that run at the same time would be
@@ -352,6 +361,9 @@ impl HttpClient for Aws {
 
 impl HttpConnector for Aws {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        if self.0.silent.load(Ordering::SeqCst) {
+            return HttpConnectorFuture::new(std::future::pending());
+        }
         HttpConnectorFuture::ready(self.answer(&request))
     }
 }

@@ -1,10 +1,23 @@
 //! Payments: exactly one charge, whatever happens to a call, whoever asks how often, and however the provider behaves.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use aws_config::SdkConfig;
+use aws_smithy_runtime_api::client::{
+    http::{HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector},
+    orchestrator::HttpRequest,
+    runtime_components::RuntimeComponents,
+};
 
 use payments::{
     Payments, Settings,
-    domain::{AttemptState, Head, HeadState, PaymentId},
+    domain::{AttemptState, Change, Head, HeadState, PaymentId},
     operations::{
         cancel_payment::cancel_payment,
         charge_payment::charge_payment,
@@ -18,6 +31,7 @@ use payments::{
     },
     provider::Simulated,
     publish,
+    store::Stored,
 };
 use serde_json::{Value, json};
 use shared::{
@@ -28,7 +42,7 @@ use shared::{
     lambda::Lambda,
     queue::{self, Queue},
     stream,
-    table::{Expression, Key, Outcome},
+    table::{Expression, Key, Outcome, Table},
 };
 use tests::{
     aws::{Aws, Called, Fault},
@@ -48,6 +62,33 @@ const CALLS: usize = 9;
 /// As many as an operation makes when nothing goes wrong, and one more.
 const USUAL_CALLS: usize = 6;
 
+/// A client between ours and the world in memory: what runs at the same time takes turns between any two calls.
+#[derive(Clone, Debug)]
+struct Crowd {
+    aws: Aws,
+    next: Arc<AtomicU64>,
+}
+
+impl HttpClient for Crowd {
+    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+impl HttpConnector for Crowd {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let crowd = self.clone();
+        HttpConnectorFuture::new(async move {
+            // Knuth's linear congruential generator: any spread will do.
+            let random = crowd.next.fetch_add(1, Ordering::SeqCst).wrapping_add(1).wrapping_mul(6_364_136_223_846_793_005) >> 61;
+            for _ in 0..=random {
+                tokio::task::yield_now().await;
+            }
+            HttpConnector::call(&crowd.aws, request).await
+        })
+    }
+}
+
 /// Payments, its provider, and what they are asked.
 struct Till {
     aws: Aws,
@@ -58,11 +99,24 @@ struct Till {
 
 impl Till {
     fn new() -> Self {
-        let (aws, clock) = (Aws::new(), shop::clock());
-        let provider = Arc::new(Simulated::new(aws.table("payment-simulator")));
+        let aws = Aws::new();
+        let config = aws.sdk_config();
+        Self::over(aws, &config)
+    }
+
+    /// A till whose calls of AWS let others go first, now once, now several times, as `seed` has it.
+    fn crowded(seed: u64) -> Self {
+        let aws = Aws::new();
+        let config = aws.sdk_config().to_builder().http_client(Crowd { aws: aws.clone(), next: Arc::new(AtomicU64::new(seed)) }).build();
+        Self::over(aws, &config)
+    }
+
+    fn over(aws: Aws, config: &SdkConfig) -> Self {
+        let clock = shop::clock();
+        let table = |name| Table::new(aws_sdk_dynamodb::Client::new(config), format!("ferrocart-{name}"));
+        let provider = Arc::new(Simulated::new(table("payment-simulator")));
         let settings = Settings { shards: 8, nudge: Duration::from_secs(60) };
-        let payments =
-            Payments::new(aws.table("payments"), provider, aws.secrets_at(clock.clone()), clock.clone(), Ids::default(), settings);
+        let payments = Payments::new(table("payments"), provider, aws.secrets_at(clock.clone()), clock.clone(), Ids::default(), settings);
         Self { aws, clock, payments: Arc::new(payments), drive: 0 }
     }
 
@@ -267,10 +321,11 @@ async fn what_cannot_be_paid_is_refused_and_writes_nothing() {
     assert_eq!(till.books(), (0, 0));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[tokio::test]
 async fn fifty_at_once_charge_once() {
-    for same_key in [true, false] {
-        let till = Arc::new(Till::with_open_order().await);
+    for (seed, same_key) in (0..6).flat_map(|seed| [(seed, true), (seed, false)]) {
+        let till = Arc::new(Till::crowded(seed));
+        till.open(0).await;
         let mut asked = tokio::task::JoinSet::new();
         for number in 0..50 {
             let till = till.clone();
@@ -281,16 +336,83 @@ async fn fifty_at_once_charge_once() {
             });
         }
         let answers = asked.join_all().await;
-        let allowed = |(status, code): &(u64, String)| {
-            *status == 201 || *status == 409 && ["request_in_progress", "payment_in_progress", "already_paid"].contains(&code.as_str())
-        };
-        assert!(answers.iter().all(|answer| allowed(answer) || answer.0 == 503), "{answers:?}");
-        assert!(answers.iter().any(|(status, _)| *status == 201));
-        assert!(same_key || answers.iter().filter(|(status, _)| *status == 201).count() == 1);
-        assert_eq!(till.books(), (1, 0));
+        let refusals = if same_key { ["request_in_progress", "request_in_progress"] } else { ["payment_in_progress", "already_paid"] };
+        let allowed = |(status, code): &(u64, String)| *status == 201 || *status == 409 && refusals.contains(&code.as_str());
+        assert!(answers.iter().all(allowed), "{answers:?}");
+        let completed = answers.iter().filter(|(status, _)| *status == 201).count();
+        assert!(completed == 1 || same_key && completed > 1, "{answers:?}");
+        assert_eq!((till.books(), till.unsettled()), ((1, 0), 0));
         let attempts = till.payments.store().head_and_attempts(order()).await.unwrap().1;
         assert_eq!(attempts.len(), 1);
     }
+}
+
+#[tokio::test]
+async fn whoever_meets_whom_the_order_that_gave_up_keeps_no_money() {
+    let tokens = ["tok_ok", "tok_declined", "tok_timeout_after_charge", "tok_timeout_before_charge", "tok_5xx_then_ok"];
+    for seed in 0..60 {
+        let till = Arc::new(Till::crowded(seed * 1000));
+        let token = tokens[usize::try_from(seed).unwrap() % tokens.len()];
+        let mut crowd = tokio::task::JoinSet::new();
+        for round in 0..2_u64 {
+            for role in 0..9_u64 {
+                let till = till.clone();
+                crowd.spawn(async move {
+                    for _ in 0..(seed * 7 + role * 5 + round * 23) % 41 {
+                        tokio::task::yield_now().await;
+                    }
+                    match role {
+                        0 | 1 => drop(till.charge(token, round).await),
+                        2 => drop(till.cancel(round).await),
+                        3 => drop(till.refund(round).await),
+                        4 => drop(till.reconcile_after(7).await),
+                        5 => drop(till.reconcile_after(40).await),
+                        6 => drop(till.pay("a key", "tok_ok").await),
+                        7 => drop(till.pay(&format!("key {round}"), token).await),
+                        _ => drop(till.open(round).await),
+                    }
+                });
+            }
+        }
+        crowd.join_all().await;
+        for drive in 2..6 {
+            till.cancel(drive).await;
+            till.reconcile_after(300).await;
+            till.refund(drive).await;
+            till.reconcile_after(300).await;
+        }
+        let (charges, refunded) = till.books();
+        let head = till.head().await;
+        let charged = i64::try_from(charges).unwrap() * PRICE;
+        assert!(charges <= 1, "{token}, seed {seed}: {charges} charges");
+        assert_eq!(
+            (refunded, head.captured_total, head.refunded_total, till.unsettled()),
+            (charged, charged, charged, 0),
+            "{token}, seed {seed}"
+        );
+        assert_eq!(head.state, if charges == 1 { HeadState::Captured } else { HeadState::Closed }, "{token}, seed {seed}");
+    }
+}
+
+#[tokio::test]
+async fn what_follows_from_an_old_reading_is_refused_whole() {
+    let till = Till::with_open_order().await;
+    let store = till.payments.store();
+    let read = till.head().await;
+    assert!(till.open(1).await, "somebody else answers meanwhile");
+    let now = till.clock.now();
+    let stale = read.fence(None, 2, now, &read.traceparent);
+    let Stored::Refused(standing) = store.write(&stale, None).await.unwrap() else { panic!("a stale write is refused") };
+    assert_eq!(standing.head, Some(till.head().await), "what stands there comes back");
+    assert_eq!(till.head().await.state, HeadState::Open);
+
+    assert_eq!(till.pay("key", "tok_ok").await.status(), 201);
+    let (head, attempts) = store.head_and_attempts(order()).await.unwrap();
+    let (head, attempt) = (head.unwrap(), &attempts[0]);
+    let outdated =
+        Change { head: Some(Head { version: head.version + 1, ..head.clone() }), attempt: Some(attempt.clone()), ..Change::default() };
+    assert!(matches!(store.write(&outdated, None).await.unwrap(), Stored::Refused(_)), "an old attempt holds back its head");
+    assert_eq!(till.head().await, head);
 }
 
 /// Whatever became of the first delivery: messages that come again, nudges and the schedule bring the order to its end.
@@ -605,4 +727,21 @@ async fn the_samples_fit_together() {
     assert!(call(publisher, "publish-payment-events").await.answer.is_ok());
     let told = till.aws.queues().take("order-events", 10);
     assert_eq!(told.iter().map(|message| message.json()["type"].clone()).collect::<Vec<_>>(), ["payment_succeeded.v1"]);
+}
+
+#[tokio::test]
+async fn a_key_that_the_provider_may_have_forgotten_is_never_sent_again() {
+    let till = Till::new();
+    // Dies between marking the attempt as sent and asking the provider, and the books stay out of reach until the key is old.
+    till.die_after(3);
+    till.charge("tok_ok", 0).await;
+    till.aws.heal();
+    assert_eq!(till.attempt_state().await, AttemptState::Sent);
+    let hours = |hours: u64| hours * 3600;
+    till.reconcile_after(hours(23) + 60).await;
+    assert_eq!((till.attempt_state().await, till.books().0), (AttemptState::OutcomeUnknown, 0), "too old to repeat, too young to give up");
+    till.reconcile_after(hours(1)).await;
+    assert_eq!((till.attempt_state().await, till.head().await.state), (AttemptState::Abandoned, HeadState::Closed));
+    assert!(till.charge("tok_ok", 1).await);
+    assert_eq!((till.books(), till.unsettled()), ((0, 0), 0));
 }

@@ -76,10 +76,15 @@ fn mails(old: &Order, new: &Order) -> Vec<SendNotification> {
         Status::Delivered => Some("order_delivered"),
         _ => None,
     };
-    let of_status = template.filter(|_| old.status != new.status).map(|template| mail(template, 0, new.reason.clone(), new));
+    let of_status = template.filter(|_| old.status != new.status).map(|template| {
+        let became = new.history.iter().find(|entry| entry.status == new.status);
+        mail(template, 0, new.reason.clone(), became, new)
+    });
     let (declined_before, declined) = (declines(old).count(), declines(new).count());
-    let reason = declines(new).next_back().and_then(|entry| entry.detail.clone());
-    let of_decline = (declined > declined_before).then(|| mail("payment_declined", declined, reason, new));
+    let of_decline = (declined > declined_before).then(|| {
+        let last = declines(new).next_back();
+        mail("payment_declined", declined, last.and_then(|entry| entry.detail.clone()), last, new)
+    });
     of_status.into_iter().chain(of_decline).collect()
 }
 
@@ -87,7 +92,14 @@ fn declines(order: &Order) -> impl DoubleEndedIterator<Item = &HistoryEntry> {
     order.history.iter().filter(|entry| entry.event == "payment_declined")
 }
 
-fn mail(template: &'static str, occurrence: usize, reason: Option<String>, order: &Order) -> SendNotification {
+/// A mail about `moment`, which stays the same however the order goes on: so the same mail is always the same message.
+fn mail(
+    template: &'static str,
+    occurrence: usize,
+    reason: Option<String>,
+    moment: Option<&HistoryEntry>,
+    order: &Order,
+) -> SendNotification {
     let item = |line: &crate::domain::OrderLine| MailItem { name: line.name.clone(), quantity: line.quantity, line_total: line.line_total };
     SendNotification {
         notification_id: ids::derive(&[&order.order_id.to_string(), template, &occurrence.to_string()]),
@@ -95,7 +107,7 @@ fn mail(template: &'static str, occurrence: usize, reason: Option<String>, order
         email: order.buyer.email.clone(),
         name: order.buyer.name.clone(),
         template,
-        occurred_at: order.updated_at,
+        occurred_at: moment.map_or(order.updated_at, |entry| entry.at),
         data: MailData {
             order_id: order.order_id,
             total: order.totals.total,
