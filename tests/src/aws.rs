@@ -151,14 +151,13 @@ impl Aws {
     }
 
     /// Settings for the SDK's clients: `aws_sdk_sqs::Client::new(&aws.sdk_config())`. The SDK's own retries are off, so that every call
-    /// is one that our code decided to make.
+    /// is one that our code decided to make, and so are its time limits, so that a busy machine fails no test.
     pub fn sdk_config(&self) -> SdkConfig {
         SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(REGION))
             .credentials_provider(SharedCredentialsProvider::new(Credentials::new("test", "test", None, None, "tests")))
             .retry_config(RetryConfig::disabled())
-            .timeout_config(shared::aws::timeouts())
             .endpoint_url("http://aws.test")
             .http_client(self.clone())
             .build()
@@ -237,7 +236,7 @@ impl Aws {
         lock(&self.0.faults).insert(self.0.next_call.load(Ordering::SeqCst) + call, fault);
     }
 
-    /// From now on no call is answered, nor refused. Tests of this run with time paused.
+    /// From now on no call is answered, nor refused: each ends after the time that one try may take. Tests of this run with time paused.
     pub fn fall_silent(&self) {
         self.0.silent.store(true, Ordering::SeqCst);
     }
@@ -362,7 +361,10 @@ impl HttpClient for Aws {
 impl HttpConnector for Aws {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         if self.0.silent.load(Ordering::SeqCst) {
-            return HttpConnectorFuture::new(std::future::pending());
+            return HttpConnectorFuture::new(async {
+                tokio::time::sleep(shared::aws::timeouts().operation_attempt_timeout().unwrap_or_default()).await;
+                Err(ConnectorError::timeout("nobody answered".into()))
+            });
         }
         HttpConnectorFuture::ready(self.answer(&request))
     }

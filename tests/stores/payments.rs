@@ -745,3 +745,16 @@ async fn a_key_that_the_provider_may_have_forgotten_is_never_sent_again() {
     assert!(till.charge("tok_ok", 1).await);
     assert_eq!((till.books(), till.unsettled()), ((0, 0), 0));
 }
+
+#[tokio::test]
+async fn an_answer_that_is_lost_and_asked_for_again_by_the_sdk_changes_nothing() {
+    for call in 0..5 {
+        let aws = Aws::new();
+        let retry = aws_config::retry::RetryConfig::standard().with_max_attempts(2).with_initial_backoff(Duration::from_millis(1));
+        let till = Till::over(aws.clone(), &aws.sdk_config().to_builder().retry_config(retry).build());
+        till.open(0).await;
+        aws.fail(call, Fault::LoseResponse);
+        assert_eq!(till.pay("key", "tok_ok").await.status(), 201, "the answer to call {call} was lost");
+        assert_eq!((till.head().await.state, till.books(), till.unsettled()), (HeadState::Captured, (1, 0), 0));
+    }
+}
