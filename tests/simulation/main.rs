@@ -1,0 +1,38 @@
+//! The whole shop against chance: messages lost, repeated and out of order, calls of AWS throttled, lost or answered into the void,
+//! buyers who pay twice or never, and a clock that jumps.
+//!
+//! One seed is one schedule: a failure prints the seed and what happened, and comes again with it. `make test` runs [`SCHEDULES`] of them;
+//! `SIMULATION_SCHEDULES=100000 cargo test -p tests --test simulation` runs as many as there is time for, and `SIMULATION_SEED=17` one.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+mod schedule;
+
+use std::{collections::BTreeMap, io::Write};
+
+use schedule::Schedule;
+
+/// How many schedules a run of the tests takes.
+const SCHEDULES: u64 = 300;
+
+fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} must be a number")))
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_order_is_lost_stuck_oversold_or_charged_twice_whatever_happens() {
+    let seeds = match setting("SIMULATION_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..setting("SIMULATION_SCHEDULES").unwrap_or(SCHEDULES),
+    };
+    let mut ends: BTreeMap<String, u32> = BTreeMap::new();
+    for seed in seeds.clone() {
+        let mut schedule = Schedule::new(seed).await;
+        schedule.disturb().await;
+        schedule.calm_down().await;
+        for end in schedule.check() {
+            *ends.entry(end).or_default() += 1;
+        }
+    }
+    // Past the test runner's capture: the counts are part of what the test shows.
+    let _ = writeln!(std::io::stderr(), "simulation: {} schedules, every order settled: {ends:?}", seeds.end - seeds.start);
+}
