@@ -53,8 +53,8 @@ lint: setup ## Checks format, lints, template and dependencies.
 	@if grep -A1 -E '^name = "(hyper|rustls)"$$' Cargo.lock | grep -E '"0\.([0-9]|1[0-9]|2[0-2])\.'; then \
 		echo "error: the old TLS stack is in Cargo.lock: an AWS crate has its default features" >&2; exit 1; fi
 
-invoke: ## Invokes one function with its sample event: make invoke OP=create-order.
-	@$(STACK) invoke $(if $(OP),$(OP),$(error Say which operation: make invoke OP=create-order))
+invoke: ## Invokes one function with its sample event: make invoke OP=create-order. VIA=docker takes Lambda's own image.
+	@$(STACK) invoke $(if $(OP),$(OP),$(error Say which operation: make invoke OP=create-order)) $(if $(VIA),--via $(VIA))
 
 logs: ## Shows what the functions log, as it happens. OP=create-order shows one.
 	@$(STACK) logs --follow $(OP)

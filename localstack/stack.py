@@ -7,6 +7,7 @@
     stack.py seed       registers an admin and a customer, fills the shop
     stack.py run CMD    does all that on a free port, runs CMD, stops (for tests)
     stack.py stop | status | url | greet | token | logs | invoke
+    stack.py sam-local  writes what sam local needs to run functions in Docker against this stack
 
 Several stacks live side by side: --name keeps their state apart, in localstack/.state/<name>/.
 Only AWS_ENDPOINT_URL ties any of this to the emulator: the same template and functions run on AWS and on LocalStack.
@@ -38,6 +39,7 @@ EMULATOR = HERE / ".venv"
 TOOLS = HERE / ".venv-sam"
 REGION = "us-east-1"
 STACK = "ferrocart"
+ADA = "usr_0199c2a8-0000-7000-8000-000000000001"  # the customer in events/, who gets an id of her own from every stack
 PLATFORM = ("INIT_START ", "START RequestId", "END RequestId", "REPORT RequestId")  # lines of Lambda itself
 
 sys.path.insert(0, str(HERE))
@@ -251,7 +253,7 @@ def start(args):
             [EMULATOR / "bin/python", HERE / "emulator.py"], env=environment, cwd=stack.folder, stdin=subprocess.DEVNULL,
             stdout=log, stderr=log, start_new_session=True)
     stack.state = {}
-    stack.save(port=port, pid=process.pid, key=key, secret=secret, auth=bool(args.auth), stack=STACK)
+    stack.save(port=port, pid=process.pid, key=key, secret=secret, auth=bool(args.auth), stack=STACK, bind=environment["BIND_HOST"])
 
     def ready():
         if process.poll() is not None:
@@ -349,7 +351,7 @@ def deploy(args):
     outputs = {each["OutputKey"]: each["OutputValue"]
                for each in stack.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0].get("Outputs", [])}
     put_gateway_responses(stack, outputs["ApiId"], parameters)
-    stack.save(outputs=outputs, url=f"{stack.endpoint}/_aws/execute-api/{outputs['ApiId']}/v1")
+    stack.save(outputs=outputs, parameters=parameters, url=f"{stack.endpoint}/_aws/execute-api/{outputs['ApiId']}/v1")
     rotate_signing_key(stack)
     api = stack.api()
     health = []
@@ -468,7 +470,7 @@ def sample():
 
 
 def seed(args):
-    """Everything goes through the public API, but for the one step that IAM alone may do: the first admin.
+    """Everything goes through the public API, but for the one step that IAM alone may do, the first admin, and for the samples.
 
     Repeating it changes nothing: each request carries the key it carried the first time.
     """
@@ -487,7 +489,29 @@ def seed(args):
         if answer.status != 409 and each["stock"]:
             admin.call("POST", f"/inventory/{answer.body['id']}/adjustments", {"delta": each["stock"], "reason": "first delivery"},
                        key=f"sample-stock-{each['sku']}")
+    seed_for_events(stack, api)
     say(f"sample data: {len(data['users'])} users, {len(data['products'])} products with stock")
+
+
+def seed_for_events(stack, api):
+    """Brings in whom and what the events in events/ speak of: Ada, and a spoon that can be ordered.
+
+    A product's id is the catalogue's to choose, so the spoon comes as it comes to the other services, in events with its id:
+    orders and inventory know it, the shop's pages do not show it.
+    """
+    api.register(json.loads(event("register-user")["body"]))
+    for operation in ("replicate-product", "adjust-stock"):
+        answer = call(stack, f"{STACK}-{operation}", event(operation))
+        if answer.get("batchItemFailures") or answer.get("statusCode", 200) >= 400:
+            raise Trouble(f"events/{operation}.json was refused: {json.dumps(answer)}")
+
+
+def event(operation):
+    file = ROOT / "events" / f"{operation}.json"
+    if not file.exists():
+        known = sorted(path.stem for path in file.parent.glob("*.json"))
+        raise Trouble(f"There is no event {file}: OP is one of {', '.join(known)}.")
+    return json.loads(file.read_text())
 
 
 # --- looking and asking ------------------------------------------------------------------------------------------------
@@ -561,15 +585,95 @@ def logs(args):
 
 
 def invoke(args):
-    """Invokes one deployed function with its sample event."""
+    """Invokes one function with its sample event: the deployed one, or with --via docker the same in Lambda's own image."""
     in_the_venv()
     stack = Stack(args.name)
     stack.must_be_deployed()
-    event = Path(args.event) if args.event else ROOT / "events" / f"{args.operation}.json"
-    if not event.exists():
-        known = sorted(path.stem for path in (ROOT / "events").glob("*.json"))
-        raise Trouble(f"There is no event {event}: OP is one of {', '.join(known)}.")
-    print(json.dumps(call(stack, f"{STACK}-{args.operation}", json.loads(event.read_text())), indent=2))
+    sent = json.loads(Path(args.event).read_text()) if args.event else as_it_is_here(stack, event(args.operation))
+    answer = (call_in_docker if args.via == "docker" else call)(stack, f"{STACK}-{args.operation}", sent)
+    print(json.dumps(answer, indent=2, ensure_ascii=False))
+
+
+def as_it_is_here(stack, sent):
+    """Puts in what no file can know, and says so: Ada's id and token on this stack, and the name of this stack's secret."""
+    known = {}
+    caller = (sent.get("requestContext") or {}).get("authorizer") or {}
+    bearer = (sent.get("headers") or {}).get("Authorization")
+    if bearer or caller.get("sub") == ADA:
+        login = json.loads(event("login-user")["body"])
+        ada = stack.api().log_in(login["email"], login["password"])
+        known = {ADA: ada.call("GET", "/users/me").body["id"]} | ({bearer: f"Bearer {ada.token}"} if bearer else {})
+    if "SecretId" in sent:
+        known[sent["SecretId"]] = stack.state["outputs"]["SigningKeySecretArn"]
+    text = json.dumps(sent)
+    for there, here in known.items():
+        if there in text:
+            say(f"what the event calls {there:.80} is {here:.80} here")
+            text = text.replace(there, here)
+    return json.loads(text)
+
+
+# --- sam local ---------------------------------------------------------------------------------------------------------
+
+
+def sam_local(args):
+    """Writes what sam local needs to run functions in Docker against this stack, and prints how to use it."""
+    in_the_venv()
+    stack = Stack(args.name)
+    stack.must_be_deployed()
+    template = os.path.relpath(write_for_sam_local(stack))
+    print(f"sam local invoke CreateOrderFunction --template {template} --event events/create-order.json")
+
+
+def write_for_sam_local(stack):
+    """Writes a template, the values of its variables and sam's options into one folder: sam finds the last beside the first.
+
+    sam local deploys nothing, so it would call a table what the template calls it: the values are those of the deployed functions.
+    It hands on only variables that the template declares: so this copy also declares where the stack is, with a key for it that is
+    put in place of any real one in the shell. Without that the functions would talk to the real AWS.
+    """
+    if platform.system() != "Linux":
+        raise Trouble("Lambda's image runs Linux, but the functions are built for this machine: invoke them without Docker.")
+    if stack.state["bind"] == "127.0.0.1":
+        raise Trouble("The stack listens on 127.0.0.1, where containers do not reach it: run make down, then make up BIND_HOST=0.0.0.0."
+                      " Whoever reaches this machine then reaches the stack.")
+    place = stack.folder / "sam-local"
+    place.mkdir(exist_ok=True)
+    reach = {"AWS_ENDPOINT_URL": f"http://host.docker.internal:{stack.state['port']}", "AWS_REGION": REGION,
+             "AWS_ACCESS_KEY_ID": stack.state["key"], "AWS_SECRET_ACCESS_KEY": stack.state["secret"], "AWS_SESSION_TOKEN": ""}
+    lines = "".join(f'        {name}: "{value}"\n' for name, value in reach.items())
+    template = (ROOT / "template.yaml").read_text()
+    template = template.replace("      Variables:\n", "      Variables:\n" + lines, 1)  # the first are the Globals
+    template = template.replace("CodeUri: target/lambda/", f"CodeUri: {ROOT}/target/lambda/")
+    deployed = [each for page in stack.client("lambda").get_paginator("list_functions").paginate() for each in page["Functions"]]
+    values = {resource_of(each["FunctionName"]): each["Environment"]["Variables"] for each in deployed
+              if each["FunctionName"].startswith(f"{STACK}-")}
+    options = {"env_vars": str(place / "env-vars.json"), "add_host": "host.docker.internal:host-gateway", "skip_pull_image": True,
+               "parameter_overrides": " ".join(f"{name}={value}" for name, value in stack.state["parameters"].items())}
+    (place / "template.yaml").write_text(template)
+    (place / "env-vars.json").write_text(json.dumps(values, indent=2))
+    (place / "samconfig.toml").write_text("version = 0.1\n\n[default.global.parameters]\n" + "".join(
+        f"{name} = {json.dumps(value)}\n" for name, value in options.items()))
+    return place / "template.yaml"
+
+
+def resource_of(function):
+    """`CreateOrderFunction` for `ferrocart-create-order`."""
+    return function.removeprefix(f"{STACK}-").title().replace("-", "") + "Function"
+
+
+def call_in_docker(stack, function, event):
+    """Does what `call` does, in a container that sam starts. What sam and the function say goes to the terminal."""
+    command = [TOOLS / "bin/sam", "local", "invoke", resource_of(function), "--template", write_for_sam_local(stack), "--event", "-"]
+    result = subprocess.run(command, cwd=ROOT, input=json.dumps(event), stdout=subprocess.PIPE, text=True,
+                            env=stack.environment() | {"SAM_CLI_TELEMETRY": "0"})
+    if result.returncode != 0:
+        raise Trouble("sam local could not run the function: it says why above.")
+    lines = result.stdout.strip().splitlines()
+    answer = json.loads(lines[-1]) if lines else None
+    if isinstance(answer, dict) and "errorType" in answer:
+        raise Trouble(f"{function} failed: {lines[-1]}")
+    return answer
 
 
 # --- tests -------------------------------------------------------------------------------------------------------------
@@ -634,7 +738,9 @@ def main():
     command(token, (["user"], {"nargs": "?", "default": "customer"}))
     command(logs, (["operation"], {"nargs": "?"}), (["--follow", "-f"], {"action": "store_true"}), 
             (["--all"], {"action": "store_true", "help": "from the beginning, with the lines of Lambda itself"}))
-    command(invoke, (["operation"], {}), (["--event"], {"help": "a file other than events/<operation>.json"}))
+    command(invoke, (["operation"], {}), (["--event"], {"help": "a file other than events/<operation>.json, sent as it is"}),
+            (["--via"], {"choices": ["docker"], "help": "run it in Lambda's own image, with sam local"}))
+    command(sam_local, name="sam-local")
     command(run, auth, profile, parameter, (["command"], {"nargs": "+", "metavar": "CMD"}))
     args = parser.parse_args()
     try:

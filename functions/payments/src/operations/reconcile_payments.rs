@@ -25,6 +25,9 @@ const AT_MOST: u32 = 200;
 /// How many at the same time.
 const AT_ONCE: usize = 10;
 
+/// After so many looks without an end somebody should know.
+const CHECKS_BEFORE_ALARM: u32 = 5;
+
 /// What looking at one record may take: two calls of the provider, and the reads and writes around them.
 const ENOUGH_TIME: Duration = PROVIDER_BUDGET.saturating_mul(2).saturating_add(Duration::from_secs(5));
 
@@ -116,7 +119,15 @@ impl Payments {
             },
             _ => attempt,
         };
+        self.alarm_if_stuck(settled.is_alive(), settled.checks);
         Ok(!settled.is_alive())
+    }
+
+    /// Asking goes on; but somebody should know.
+    fn alarm_if_stuck(&self, is_alive: bool, checks: u32) {
+        if is_alive && checks >= CHECKS_BEFORE_ALARM {
+            self.count("NudgedWithoutProgress");
+        }
     }
 
     async fn look_after_refund(&self, order: OrderId, refund: RefundId) -> Result<bool, PaymentError> {
@@ -139,6 +150,7 @@ impl Payments {
             },
             _ => refund,
         };
+        self.alarm_if_stuck(settled.is_alive(), settled.checks);
         Ok(!settled.is_alive())
     }
 }
