@@ -138,6 +138,8 @@ pub fn read_as<M: DeserializeOwned>(expected: &str, kind: &str, data: Value) -> 
 struct Envelope {
     #[serde(rename = "type")]
     kind: String,
+    #[serde(default)]
+    subject: String,
     data: Value,
     traceparent: Option<String>,
 }
@@ -262,7 +264,7 @@ async fn work_off_one(name: &OperationName, queue: &Queue, consume: &Consume, re
     let trace = trace.unwrap_or_else(|| Trace::start(&Ids::System));
     let message_id = record.message_id.clone().unwrap_or_default();
     let span = name.span(&message_id, trace.id());
-    let kind = envelope.as_ref().map(|envelope| envelope.kind.clone()).unwrap_or_default();
+    let (kind, subject) = envelope.as_ref().map(|envelope| (envelope.kind.clone(), envelope.subject.clone())).unwrap_or_default();
     let outcome = match envelope {
         Err(_) => Err(Trouble::Unreadable(Unreadable("it is not an envelope".to_owned()))),
         // A task of its own, so that a panic ends this record and not the batch.
@@ -274,11 +276,11 @@ async fn work_off_one(name: &OperationName, queue: &Queue, consume: &Consume, re
     let duration_ms = u64::try_from(Clock::System.now().since(started).as_millis()).unwrap_or(u64::MAX);
     let logged = span.in_scope(|| match &outcome {
         Ok(()) => {
-            tracing::info!(r#type = "message", message_type = kind, duration_ms, "done");
+            tracing::info!(r#type = "message", message_type = kind, subject, duration_ms, "done");
             true
         }
         Err(Trouble::GivenBack(cause)) => {
-            tracing::warn!(r#type = "message", message_type = kind, duration_ms, error = cause, "given back");
+            tracing::warn!(r#type = "message", message_type = kind, subject, duration_ms, error = cause, "given back");
             false
         }
         Err(trouble @ (Trouble::Unreadable(_) | Trouble::Panicked)) => {
@@ -286,7 +288,7 @@ async fn work_off_one(name: &OperationName, queue: &Queue, consume: &Consume, re
                 Trouble::Unreadable(reason) => reason.to_string(),
                 _ => "the operation panicked".to_owned(),
             };
-            tracing::error!(r#type = "message", message_type = kind, duration_ms, error, "poison");
+            tracing::error!(r#type = "message", message_type = kind, subject, duration_ms, error, "poison");
             telemetry::count("PoisonMessage", name.service, &Clock::System);
             false
         }

@@ -168,3 +168,19 @@ async fn everything_told_twice_changes_nothing() {
     assert_eq!(before, after);
     assert_eq!(subjects(&shop), ["Your order is confirmed"]);
 }
+
+#[tokio::test]
+async fn one_trace_leads_from_the_request_through_every_queue_to_the_mail() {
+    let (shop, product) = shop().await;
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let body = json!({ "items": [{ "product_id": product, "quantity": 1 }], "payment_method": { "type": "card", "token": "tok_ok" } });
+    let request = events::post("/orders", &body).caller(events::USER).header("idempotency-key", "traced").header("traceparent", trace);
+    assert_eq!(shop.call("create-order", request.event()).await.status(), 201);
+    let mut pump = shop.pump();
+    pump.settle().await;
+    assert!(pump.story().contains(&"send-notification send_notification.v1".to_owned()), "{:#?}", pump.story());
+    // A new pump tells the product again, which another request created.
+    for (queue, message) in pump.delivered.iter().filter(|(queue, _)| *queue != "product-changes") {
+        assert_eq!(message["traceparent"], trace, "{queue}: {message}");
+    }
+}

@@ -1,0 +1,134 @@
+#!/usr/bin/env python3
+"""What a cold start of each function costs: CPU of start and first event, memory, size of the zip.
+
+    cold_start.py BINARIES_FOLDER [OPERATION ...]
+
+Plays the Lambda runtime's interface to one process after the other: hands it its event from events/, takes the answer, and reads what
+the kernel has counted by then. AWS is whatever AWS_ENDPOINT_URL names (a running local stack: plain HTTP, so TLS is not in the
+figures; over TLS the handshake comes on top). Several starts each; the median is shown.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import zipfile
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+STARTS = 7
+
+
+class Runtime(HTTPServer):
+    """The runtime interface for one process and one event."""
+
+    def __init__(self, event):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.event, self.answer, self.done, self.asked = event, None, threading.Event(), 0
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):  # /2018-06-01/runtime/invocation/next
+        self.server.asked += 1
+        if self.server.asked > 1:
+            # The first event is answered: the process is at rest, and is measured while it waits.
+            self.server.done.set()
+            threading.Event().wait(5)
+            return
+        body = self.server.event
+        self.send_response(200)
+        for name, value in {"Lambda-Runtime-Aws-Request-Id": "1", "Lambda-Runtime-Deadline-Ms": "4102444800000",
+                            "Lambda-Runtime-Invoked-Function-Arn": "arn:aws:lambda:us-east-1:000000000000:function:bench",
+                            "Content-Length": str(len(body)), "Content-Type": "application/json"}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_POST(self):
+        self.server.answer = (self.path.rsplit("/", 1)[1], self.rfile.read(int(self.headers["Content-Length"] or 0)))
+        self.send_response(202)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+
+def cpu_milliseconds(pid):
+    """All threads' time on a CPU: the kernel counts it in nanoseconds."""
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in Path(f"/proc/{pid}/task").iterdir()) / 1e6
+
+
+def resident_megabytes(pid):
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+
+
+def start(binary, event, environment):
+    runtime = Runtime(event)
+    threading.Thread(target=runtime.serve_forever, daemon=True).start()
+    process = subprocess.Popen([binary], env=environment | {"AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{runtime.server_port}"},
+                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        if not runtime.done.wait(20):
+            raise SystemExit(f"{binary.name} did not finish its event: {process.stderr.read1(2000) if process.poll() is not None else 'no answer'}")
+        return cpu_milliseconds(process.pid), resident_megabytes(process.pid), runtime.answer
+    finally:
+        process.kill()
+        process.wait()
+        threading.Thread(target=runtime.shutdown, daemon=True).start()
+
+
+def zipped_megabytes(binary):
+    with tempfile.TemporaryFile() as file:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+            archive.write(binary, "bootstrap")
+        return file.tell() / 1e6
+
+
+def environment_of(operation):
+    """What the template gives the function, with names as a stack called ferrocart has them."""
+    table = lambda name: f"ferrocart-{name}"  # noqa: E731
+    values = {
+        "STAGE": "dev", "LOG_LEVEL": "info", "CORS_ORIGIN": "http://localhost:3000", "STORE_URL": "http://localhost:3000",
+        "SENDER_ADDRESS": "shop@ferrocart.example", "PAYMENT_PROVIDER": "simulated", "ORDER_PAYMENT_SECONDS": "1800", "NUDGE_SECONDS": "60",
+        "INDEX_SHARDS": "8", "SERVER_KEYS_PREFIX": "ferrocart/", "TOKEN_ISSUER": "urn:ferrocart:bench", "TOKEN_AUDIENCE": "urn:ferrocart:bench:api",
+        "AWS_LAMBDA_FUNCTION_NAME": f"ferrocart-{operation}", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256", "AWS_LAMBDA_FUNCTION_VERSION": "1",
+    }
+    for name in ("users", "sessions", "products", "stock", "orders", "order-products", "payments", "payment-simulator", "notifications"):
+        values[f"{name.upper().replace('-', '_')}_TABLE"] = table(name)
+    endpoint = os.environ["AWS_ENDPOINT_URL"]
+    queues = ("reserve-stock", "release-stock", "commit-stock", "order-events", "product-changes", "open-payment", "charge-payment",
+              "cancel-payment", "refund-payment", "send-notification")
+    for queue in queues:
+        values[f"{queue.upper().replace('-', '_')}_QUEUE_URL"] = f"{endpoint}/000000000000/ferrocart-{queue}"
+    own = {"advance-order": "order-events", "replicate-product": "product-changes"}.get(operation, operation)
+    values["QUEUE_URL"] = f"{endpoint}/000000000000/ferrocart-{own}"
+    values["DEAD_LETTER_QUEUE_URL"] = f"{endpoint}/000000000000/ferrocart-publish-order-dead-letter"
+    kept = {name: value for name, value in os.environ.items() if name.startswith("AWS_") or name == "PATH"}
+    return kept | {"AWS_REGION": "us-east-1"} | values
+
+
+def main():
+    folder, wanted = Path(sys.argv[1]), sys.argv[2:]
+    operations = sorted(path.stem for path in (ROOT / "events").glob("*.json") if not wanted or path.stem in wanted)
+    print(f"{'function':24} {'CPU ms':>7} {'RSS MB':>7} {'zip MB':>7}  first answer")
+    for operation in operations:
+        binary = folder / operation
+        event = json.dumps(json.loads((ROOT / "events" / f"{operation}.json").read_text())).encode()
+        runs = [start(binary, event, environment_of(operation)) for _ in range(STARTS)]
+        kind, body = runs[-1][2]
+        said = json.loads(body) if body else None
+        said = said.get("statusCode", kind) if isinstance(said, dict) else kind
+        cpu, memory = (statistics.median(run[column] for run in runs) for column in (0, 1))
+        print(f"{operation:24} {cpu:7.2f} {memory:7.1f} {zipped_megabytes(binary):7.2f}  {said}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
