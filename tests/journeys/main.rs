@@ -1,7 +1,7 @@
 //! Whole orders, from the request to the mail, through every service, in one process.
 #![allow(clippy::unwrap_used)]
 
-use std::time::Duration;
+use std::{collections::BTreeMap, io::Write, time::Duration};
 
 use serde_json::{Value, json};
 use tests::{
@@ -183,4 +183,26 @@ async fn one_trace_leads_from_the_request_through_every_queue_to_the_mail() {
     for (queue, message) in pump.delivered.iter().filter(|(queue, _)| *queue != "product-changes") {
         assert_eq!(message["traceparent"], trace, "{queue}: {message}");
     }
+}
+
+#[tokio::test]
+async fn a_paid_order_costs_what_the_readme_says() {
+    let (shop, product) = shop().await;
+    let before = shop.aws.calls().len();
+    let order = placed(&shop, &product, 1, Some("tok_ok")).await;
+    let mut pump = shop.pump();
+    pump.settle().await;
+    assert_eq!(shop.read_order(&order).await["status"], "confirmed");
+    let mut calls: BTreeMap<String, u32> = BTreeMap::new();
+    // The simulated provider keeps its books in a table of its own: a real one is asked over the network.
+    for call in shop.aws.calls()[before..].iter().filter(|call| !call.tables.contains("payment-simulator")) {
+        *calls.entry(format!("{} {}", call.service, call.operation)).or_default() += 1;
+    }
+    let told = pump.delivered.iter().filter(|(queue, _)| *queue != "product-changes").count();
+    let count = |operation: &str| calls.get(&format!("dynamodb {operation}")).copied().unwrap_or_default();
+    let (reads, writes) = (count("GetItem") + count("BatchGetItem"), count("PutItem") + count("UpdateItem"));
+    let counted = (reads, writes, count("TransactWriteItems"), told);
+    // One read is this test's own.
+    assert_eq!(counted, (7 + 1, 9, 4, 8), "{calls:#?} {:#?}", pump.story());
+    let _ = writeln!(std::io::stderr(), "a paid order: {told} messages, {calls:?}");
 }

@@ -247,6 +247,11 @@ impl Aws {
         self.0.silent.store(false, Ordering::SeqCst);
     }
 
+    /// Every call since the world began.
+    pub fn calls(&self) -> Vec<Call> {
+        lock(&self.0.calls).clone()
+    }
+
     /// Calls a function with an event, and tells which calls of AWS it made. Calls of functions that run at the same time would be
     /// mixed up: one at a time.
     pub async fn call(&self, lambda: &Lambda, event: Value) -> Called {
