@@ -13,6 +13,8 @@ use super::{Goal, HistoryEntry, Order, PaymentLeg, Shipment, Status, StockLeg, T
 /// After so many nudges without progress somebody should look.
 pub const NUDGES_BEFORE_ALARM: u32 = 5;
 
+const REFUND_FAILED: &str = "refund_failed";
+
 /// Something that happens to an order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
@@ -283,9 +285,11 @@ impl Order {
     }
 
     fn on_refunded(&mut self) {
-        if self.refunded_total >= self.captured_total && matches!(self.payment, PaymentLeg::Refunding | PaymentLeg::Paid) {
+        // `Closing`: the news of the capture was lost, and that of its refund came first.
+        let held = matches!(self.payment, PaymentLeg::Refunding | PaymentLeg::Paid | PaymentLeg::Closing);
+        if held && self.refunded_total >= self.captured_total {
             self.payment = PaymentLeg::Refunded;
-            self.needs_attention = None;
+            self.needs_attention = self.needs_attention.take().filter(|what| what != REFUND_FAILED);
         }
     }
 
@@ -317,8 +321,8 @@ impl Order {
         if !self.take_version(fact) || self.payment != PaymentLeg::Refunding {
             return None;
         }
-        self.alarm("refund_failed");
-        Some(("refund_failed", fact.reason.clone()))
+        self.alarm(REFUND_FAILED);
+        Some((REFUND_FAILED, fact.reason.clone()))
     }
 
     /// Notes how new the fact is; `false` if it is older than what was heard last.

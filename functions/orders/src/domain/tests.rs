@@ -317,6 +317,15 @@ fn a_capture_after_cancellation_is_refunded_and_the_status_stays() {
 }
 
 #[test]
+fn a_refund_that_is_heard_of_before_its_capture_settles_a_cancelled_order() {
+    let mut order = after(&placed(), &Event::StockReserved(StockFact { version: 9 }));
+    for event in [Event::Cancel, Event::PaymentRefunded(money(TOTAL, TOTAL)), Event::StockReleased(StockFact { version: 9 })] {
+        order = after(&order, &event);
+    }
+    assert_eq!((order.status.clone(), order.payment.clone(), order.check_at), (Status::Cancelled, PaymentLeg::Refunded, None));
+}
+
+#[test]
 fn nudges_wait_longer_each_time_and_never_past_the_deadline() {
     let mut order = placed();
     let mut waits = Vec::new();
