@@ -595,21 +595,24 @@ def invoke(args):
 
 
 def as_it_is_here(stack, sent):
-    """Puts in what no file can know, and says so: Ada's id and token on this stack, and the name of this stack's secret."""
-    known = {}
-    caller = (sent.get("requestContext") or {}).get("authorizer") or {}
+    """Puts in what no file can know, and says so: a token, with the id of whom it is for, and the name of this stack's secret."""
+    known = []
     bearer = (sent.get("headers") or {}).get("Authorization")
-    if bearer or caller.get("sub") == ADA:
+    if bearer:
         login = json.loads(event("login-user")["body"])
         ada = stack.api().log_in(login["email"], login["password"])
-        known = {ADA: ada.call("GET", "/users/me").body["id"]} | ({bearer: f"Bearer {ada.token}"} if bearer else {})
+        here = ada.call("GET", "/users/me").body["id"]
+        known = [("a token of Ada's", bearer, f"Bearer {ada.token}"), (f"her id {here}", ADA, here)]
     if "SecretId" in sent:
-        known[sent["SecretId"]] = stack.state["outputs"]["SigningKeySecretArn"]
-    text = json.dumps(sent)
-    for there, here in known.items():
+        here = stack.state["outputs"]["SigningKeySecretArn"]
+        known = [(f"the secret {here}", sent["SecretId"], here)]
+    text, put = json.dumps(sent), []
+    for what, there, here in known:
         if there in text:
-            say(f"what the event calls {there:.80} is {here:.80} here")
             text = text.replace(there, here)
+            put.append(what)
+    if put:
+        say(f"sending {' and '.join(put)} in place of the sample's")
     return json.loads(text)
 
 
@@ -621,16 +624,16 @@ def sam_local(args):
     in_the_venv()
     stack = Stack(args.name)
     stack.must_be_deployed()
-    template = os.path.relpath(write_for_sam_local(stack))
-    print(f"sam local invoke CreateOrderFunction --template {template} --event events/create-order.json")
+    sam, template, sample = map(os.path.relpath, (TOOLS / "bin/sam", write_for_sam_local(stack), ROOT / "events/create-order.json"))
+    print(f"{sam} local invoke CreateOrderFunction --template {template} --event {sample}")
 
 
 def write_for_sam_local(stack):
     """Writes a template, the values of its variables and sam's options into one folder: sam finds the last beside the first.
 
     sam local deploys nothing, so it would call a table what the template calls it: the values are those of the deployed functions.
-    It hands on only variables that the template declares: so this copy also declares where the stack is, with a key for it that is
-    put in place of any real one in the shell. Without that the functions would talk to the real AWS.
+    It hands on only variables that the template declares: so this copy also declares where the stack is and a key for it, or the
+    functions would talk to the real AWS. The values file outranks the shell, so no real key in the shell gets in.
     """
     if platform.system() != "Linux":
         raise Trouble("Lambda's image runs Linux, but the functions are built for this machine: invoke them without Docker.")
@@ -641,12 +644,12 @@ def write_for_sam_local(stack):
     place.mkdir(exist_ok=True)
     reach = {"AWS_ENDPOINT_URL": f"http://host.docker.internal:{stack.state['port']}", "AWS_REGION": REGION,
              "AWS_ACCESS_KEY_ID": stack.state["key"], "AWS_SECRET_ACCESS_KEY": stack.state["secret"], "AWS_SESSION_TOKEN": ""}
-    lines = "".join(f'        {name}: "{value}"\n' for name, value in reach.items())
+    lines = "".join(f'        {name}: ""\n' for name in reach)
     template = (ROOT / "template.yaml").read_text()
     template = template.replace("      Variables:\n", "      Variables:\n" + lines, 1)  # the first are the Globals
     template = template.replace("CodeUri: target/lambda/", f"CodeUri: {ROOT}/target/lambda/")
     deployed = [each for page in stack.client("lambda").get_paginator("list_functions").paginate() for each in page["Functions"]]
-    values = {resource_of(each["FunctionName"]): each["Environment"]["Variables"] for each in deployed
+    values = {resource_of(each["FunctionName"]): each["Environment"]["Variables"] | reach for each in deployed
               if each["FunctionName"].startswith(f"{STACK}-")}
     options = {"env_vars": str(place / "env-vars.json"), "add_host": "host.docker.internal:host-gateway", "skip_pull_image": True,
                "parameter_overrides": " ".join(f"{name}={value}" for name, value in stack.state["parameters"].items())}

@@ -5,7 +5,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -62,6 +62,9 @@ pub struct Call {
     pub operation: String,
     /// The tables it names, without the stack's name.
     pub tables: BTreeSet<String>,
+    /// What IAM would ask for: each action (`dynamodb:PutItem`) with the resource (`orders`, `orders/index/check-index`, a queue, a secret)
+    /// that it touches. A transaction asks for the actions of its writes.
+    pub actions: BTreeSet<(String, String)>,
 }
 
 /// What can happen to a call.
@@ -161,6 +164,13 @@ impl Aws {
             .endpoint_url("http://aws.test")
             .http_client(self.clone())
             .build()
+    }
+
+    /// As [`Aws::sdk_config`], for operations that run at the same time: before each call the others get their turn, once or several
+    /// times, as `seed` has it. Otherwise a test's one thread would carry out each operation from its beginning to its end.
+    pub fn crowded_sdk_config(&self, seed: u64) -> SdkConfig {
+        let crowd = Crowd { aws: self.clone(), next: Arc::new(AtomicU64::new(seed)) };
+        self.sdk_config().to_builder().http_client(crowd).build()
     }
 
     /// A client of DynamoDB.
@@ -279,7 +289,8 @@ impl Aws {
             _ => "ses",
         };
         let number = self.0.next_call.fetch_add(1, Ordering::SeqCst);
-        lock(&self.0.calls).push(Call { service, operation: operation.to_owned(), tables: tables_of(&json) });
+        let actions = actions_of(service, operation, &json);
+        lock(&self.0.calls).push(Call { service, operation: operation.to_owned(), tables: tables_of(&json), actions });
         let fault = lock(&self.0.faults).remove(&number);
         let carry_out = || match service {
             "dynamodb" => self.0.dynamodb.call(operation, &String::from_utf8_lossy(body)),
@@ -326,7 +337,7 @@ fn table_name(name: &str) -> String {
 /// The tables that a request of DynamoDB names.
 fn tables_of(request: &Value) -> BTreeSet<String> {
     let mut tables = BTreeSet::new();
-    let mut add = |name: &str| tables.insert(name.strip_prefix("ferrocart-").unwrap_or(name).to_owned());
+    let mut add = |name: &str| tables.insert(without_stack(name));
     if let Some(name) = request["TableName"].as_str() {
         add(name);
     }
@@ -338,6 +349,33 @@ fn tables_of(request: &Value) -> BTreeSet<String> {
         add(name);
     }
     tables
+}
+
+/// What IAM would ask for before it lets a request through.
+fn actions_of(service: &str, operation: &str, request: &Value) -> BTreeSet<(String, String)> {
+    let name = |value: &Value| value.as_str().unwrap_or_default().rsplit('/').next().map(without_stack).unwrap_or_default();
+    let one = |action: &str, resource: String| BTreeSet::from([(action.to_owned(), resource)]);
+    match (service, operation) {
+        ("dynamodb", "TransactWriteItems") => {
+            let writes = request["TransactItems"].as_array().into_iter().flatten().filter_map(Value::as_object).flatten();
+            let action = |kind: &str| if kind == "ConditionCheck" { "ConditionCheckItem".to_owned() } else { format!("{kind}Item") };
+            writes.map(|(kind, write)| (format!("dynamodb:{}", action(kind)), name(&write["TableName"]))).collect()
+        }
+        ("dynamodb", _) => {
+            let index = request["IndexName"].as_str().map(|index| format!("/index/{index}")).unwrap_or_default();
+            let resource = |table: String| (format!("dynamodb:{operation}"), format!("{table}{index}"));
+            tables_of(request).into_iter().map(resource).collect()
+        }
+        // A batch asks for what one message asks for.
+        ("sqs", "SendMessageBatch") => one("sqs:SendMessage", name(&request["QueueUrl"])),
+        ("sqs", _) => one(&format!("sqs:{operation}"), name(&request["QueueUrl"])),
+        ("secretsmanager", _) => one(&format!("secretsmanager:{operation}"), name(&request["SecretId"])),
+        _ => one(&format!("ses:{operation}"), request["FromEmailAddress"].as_str().unwrap_or_default().to_owned()),
+    }
+}
+
+fn without_stack(name: &str) -> String {
+    name.strip_prefix("ferrocart-").unwrap_or(name).to_owned()
 }
 
 fn response((status, body): (u16, String)) -> HttpResponse {
@@ -372,5 +410,32 @@ impl HttpConnector for Aws {
             });
         }
         HttpConnectorFuture::ready(self.answer(&request))
+    }
+}
+
+/// The client of operations that run at the same time.
+#[derive(Clone, Debug)]
+struct Crowd {
+    aws: Aws,
+    next: Arc<AtomicU64>,
+}
+
+impl HttpClient for Crowd {
+    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+impl HttpConnector for Crowd {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let crowd = self.clone();
+        HttpConnectorFuture::new(async move {
+            // Knuth's linear congruential generator: any spread will do.
+            let random = crowd.next.fetch_add(1, Ordering::SeqCst).wrapping_add(1).wrapping_mul(6_364_136_223_846_793_005) >> 61;
+            for _ in 0..=random {
+                tokio::task::yield_now().await;
+            }
+            HttpConnector::call(&crowd.aws, request).await
+        })
     }
 }
