@@ -90,8 +90,7 @@ class Theatre:
             seen = self.customer.call("GET", f"/orders/{order['id']}").body
             history = seen.get("history", [])
             for line in history[self.told.get(order["id"], 0):]:
-                detail = line.get("detail") or ""
-                print(f"    {clock(line.get('at'))}  {line.get('event', '?'):18}{detail if isinstance(detail, str) else json.dumps(detail)}".rstrip())
+                print(f"    {clock(line.get('at'))}  {line.get('event', '?'):18} {line.get('status', ''):10} {line.get('detail') or ''}".rstrip())
             self.told[order["id"]] = len(history)
             if until(seen):
                 return seen
