@@ -12,7 +12,7 @@ TOKEN_OF := $(if $(filter command line,$(origin USER)),$(USER),customer)
 # The processor to build for is the one that the deployment remembers.
 ARCHITECTURE ?= $(if $(shell grep -s 'Architecture=.*x86_64' samconfig.toml),x86_64,arm64)
 
-.PHONY: help setup build up demo test lint invoke logs url token down deploy
+.PHONY: help setup build up demo test bench lint invoke logs url token down deploy
 
 help: ## Lists these targets.
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  \1\t\2/' | expand -t 12
@@ -42,6 +42,10 @@ test: setup build ## Runs all tests, against a stack of their own with IAM enfor
 	@echo "Building the tests; the first time takes a few minutes." >&2
 	@$(TESTS) --no-run
 	@$(STACK) run --auth --parameter NudgeSeconds=2 -- $(TESTS)
+
+bench: setup build ## Measures cold starts of the functions as they are released; builds for a quarter of an hour the first time.
+	cargo build --release $(SERVICES)
+	@$(STACK) run --name bench -- python3 tests/benchmarks/cold_start.py target/release
 
 lint: setup ## Checks format, lints, template and dependencies.
 	cargo fmt --all --check
