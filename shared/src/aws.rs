@@ -50,6 +50,12 @@ pub fn sdk_config() -> SdkConfig {
     builder.build()
 }
 
+/// The same settings for a service where asking twice does a thing twice: one try, which may take `patience`.
+pub fn asking_once(config: &SdkConfig, patience: Duration) -> SdkConfig {
+    let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT).operation_timeout(patience).build();
+    config.to_builder().retry_config(RetryConfig::disabled()).timeout_config(timeouts).build()
+}
+
 /// The time that calls to AWS may take.
 pub fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(ATTEMPT).operation_timeout(OPERATION).build()

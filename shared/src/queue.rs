@@ -220,15 +220,20 @@ impl Queue {
     async fn return_later(&self, record: &SqsMessage) {
         let Some(receipt) = &record.receipt_handle else { return };
         let receives: u32 = record.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok()).unwrap_or(1);
-        let wait = retry::full_jitter(receives, Duration::from_secs(1), Duration::from_secs(60));
+        let wait = retry::full_jitter(receives, FIRST_RETURN, LATEST_RETURN);
         let client = self.client.get_or_init(|| Client::new(&aws::sdk_config()));
-        let seconds = i32::try_from(wait.as_secs().max(1)).unwrap_or(60);
+        let seconds = i32::try_from(wait.as_secs().max(1)).unwrap_or(900);
         let call = client.change_message_visibility().queue_url(&self.url).receipt_handle(receipt).visibility_timeout(seconds);
         if let Err(error) = call.send().await {
             tracing::warn!(error = telemetry::causes(&error), "the message comes back only after its visibility timeout");
         }
     }
 }
+
+/// A record that is given back comes again after up to twice this, then up to twice as long each time: ten tries take about a quarter of
+/// an hour, so that a short trouble with a table or the mail does not end among the dead letters.
+const FIRST_RETURN: Duration = Duration::from_secs(2);
+const LATEST_RETURN: Duration = Duration::from_secs(900);
 
 /// What must be left of an invocation's time for another record to be begun.
 const ENOUGH_TIME: Duration = Duration::from_millis(1500);

@@ -6,16 +6,20 @@ use std::{
     time::Duration,
 };
 
-use aws_sdk_secretsmanager::{Client, error::DisplayErrorContext};
+use aws_sdk_secretsmanager::Client;
 use ring::hkdf;
 
 use crate::{
     BoxFuture,
     clock::{Clock, Timestamp},
+    telemetry,
 };
 
 /// How long a secret that was read is used without looking again: the longest time that a rotation goes unnoticed.
 const KEPT: Duration = Duration::from_secs(300);
+
+/// For how long a copy goes on being used while Secrets Manager does not answer: better an old key than a closed shop.
+const KEPT_IN_NEED: Duration = Duration::from_secs(3600);
 
 /// The secrets of one function.
 pub struct Secrets {
@@ -39,13 +43,20 @@ impl Secrets {
         Self { client, prefix: prefix.into(), clock, read: Mutex::default() }
     }
 
-    /// The present text of a secret, at most five minutes old.
+    /// The present text of a secret, at most five minutes old; an hour while Secrets Manager does not answer.
     pub fn get<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Arc<str>, SecretError>> {
         Box::pin(async move {
             let kept = self.read.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
             match kept {
                 Some((at, text)) if self.clock.now().since(at) < KEPT => Ok(text),
-                _ => self.reload(name).await,
+                Some((at, text)) => match self.reload(name).await {
+                    Err(error) if self.clock.now().since(at) < KEPT_IN_NEED => {
+                        tracing::warn!(error = telemetry::causes(&error), "the copy that was read before goes on being used");
+                        Ok(text)
+                    }
+                    read => read,
+                },
+                None => self.reload(name).await,
             }
         })
     }
@@ -55,7 +66,7 @@ impl Secrets {
         Box::pin(async move {
             let failed = |cause: String| SecretError { name: name.to_owned(), cause };
             let answer = self.client.get_secret_value().secret_id(format!("{}{name}", self.prefix)).send().await;
-            let answer = answer.map_err(|error| failed(DisplayErrorContext(&error).to_string()))?;
+            let answer = answer.map_err(|error| failed(telemetry::causes(&error)))?;
             let text: Arc<str> = answer.secret_string().ok_or_else(|| failed("it holds no text".to_owned()))?.into();
             let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
             read.insert(name.to_owned(), (self.clock.now(), text.clone()));

@@ -9,13 +9,13 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use aws_sdk_dynamodb::{
     Client,
-    error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
+    error::{ProvideErrorMetadata, SdkError},
     operation::transact_write_items::TransactWriteItemsError,
     types::{ConditionCheck, KeysAndAttributes, Put, ReturnValuesOnConditionCheckFailure as OnFailure, TransactWriteItem, Update},
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{BoxFuture, problem::Problem, retry};
+use crate::{BoxFuture, problem::Problem, retry, telemetry};
 
 pub use aws_sdk_dynamodb::types::AttributeValue;
 
@@ -46,10 +46,10 @@ pub enum TableError {
         cause: String,
     },
     /// An item is not of the shape that this release reads.
-    #[error("an item cannot be read: {cause}")]
+    #[error("an item is no {expected}")]
     Unreadable {
-        /// What serde said.
-        cause: String,
+        /// What it was to be read as. Serde's own words may repeat a value, and stay away.
+        expected: &'static str,
     },
 }
 
@@ -462,7 +462,8 @@ impl Table {
         R: std::fmt::Debug,
     {
         let table = self.name.to_string();
-        let cause = DisplayErrorContext(error).to_string();
+        // Not the error's debug form: that holds the whole answer, with everything in it.
+        let cause = telemetry::causes(error);
         let busy = match error {
             SdkError::ServiceError(service) => service.err().code().is_none_or(|code| BUSY.contains(&code)),
             SdkError::ConstructionFailure(_) => false,
@@ -545,5 +546,5 @@ pub fn to_item<T: Serialize>(value: &T) -> Item {
 /// # Errors
 /// [`TableError::Unreadable`] when the item is not of that shape.
 pub fn from_item<T: DeserializeOwned>(item: Item) -> Result<T, TableError> {
-    serde_dynamo::from_item(item).map_err(|error| TableError::Unreadable { cause: error.to_string() })
+    serde_dynamo::from_item(item).map_err(|_| TableError::Unreadable { expected: std::any::type_name::<T>() })
 }

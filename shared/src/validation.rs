@@ -60,9 +60,12 @@ pub fn readable_text(text: &str, graphemes: usize, multi_line: bool) -> Result<(
     Ok(())
 }
 
-/// Characters that change the direction of text or take no room: they make one text look like another.
+/// Characters that change the direction of text or take no room (they make one text look like another), and those that are none.
 pub fn is_direction_or_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{061c}' | '\u{2028}' | '\u{2029}')
+    // Noncharacters (Unicode 16.0, section 23.7) are not for interchange, and SQS refuses a message that holds one.
+    let is_noncharacter = matches!(c, '\u{fdd0}'..='\u{fdef}') || (c as u32) & 0xfffe == 0xfffe;
+    is_noncharacter
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{061c}' | '\u{2028}' | '\u{2029}')
 }
 
 fn is_combining(c: char) -> bool {
@@ -86,7 +89,7 @@ mod tests {
         assert!(readable_text("O'Hara <script> {{7*7}}", 100, false).is_ok());
         assert!(readable_text("two\nlines", 100, true).is_ok());
         let zalgo = format!("a{}", "\u{0301}".repeat(10_000));
-        for text in ["", "   ", "a\u{0}b", "a\u{202e}b", "two\nlines", &zalgo, &"x".repeat(101)] {
+        for text in ["", "   ", "a\u{0}b", "a\u{202e}b", "a\u{ffff}b", "a\u{fdd0}b", "two\nlines", &zalgo, &"x".repeat(101)] {
             assert!(readable_text(text, 100, false).is_err(), "{:?}", text.chars().take(8).collect::<String>());
         }
     }

@@ -1,6 +1,8 @@
 //! What a request may cost: calls of DynamoDB on its path. A call more is a decision, and it is made here.
 #![allow(clippy::unwrap_used)]
 
+mod permissions;
+
 use serde_json::{Value, json};
 use tests::{
     aws::Called,

@@ -15,6 +15,8 @@
 //! which a crash, or an answer that never arrives, leaves both possible. The mail is then sent again, at most once for each such event:
 //! a customer can live with the same mail twice, not with none.
 
+use std::time::Duration;
+
 use shared::{aws, clock::Clock, config, ids::Ids, secret::Secrets, table::Table};
 
 pub mod domain;
@@ -26,6 +28,9 @@ pub mod store;
 
 use mailer::Mailer;
 use store::Store;
+
+/// How long SES may take for a mail. It sends each time it is asked: a slow answer is waited for, and nothing is asked twice.
+const SES_PATIENCE: Duration = Duration::from_secs(6);
 
 /// What every operation of this service works with.
 pub struct Notifications {
@@ -55,7 +60,7 @@ impl Notifications {
         Self {
             store: Store { notifications: table },
             secrets: Secrets::new(secrets, config::required("SERVER_KEYS_PREFIX"), Clock::System),
-            mailer: Mailer::new(aws_sdk_sesv2::Client::new(&config), config::required("SENDER_ADDRESS")),
+            mailer: Mailer::new(aws_sdk_sesv2::Client::new(&aws::asking_once(&config, SES_PATIENCE)), config::required("SENDER_ADDRESS")),
             store_url: config::required("STORE_URL"),
             clock: Clock::System,
             ids: Ids::System,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use shared::{
     clock::Timestamp,
-    ids::{OrderId, ProductId, UserId, shard_of},
+    ids::{OrderId, PrefixedId, ProductId, UserId, shard_of},
     table::{AttributeValue, Expression, Item, Key, Outcome, Query, Table, TableError, from_item, to_item},
 };
 
@@ -61,6 +61,15 @@ pub enum Listed {
     By(UserId),
     /// Those with this status, of all buyers.
     With(Status),
+}
+
+/// An order that is due to be looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Due {
+    /// Which.
+    pub order_id: OrderId,
+    /// Since when.
+    pub since: Timestamp,
 }
 
 /// What an attempt to write a changed order came to.
@@ -135,19 +144,20 @@ impl Store {
         items.into_iter().map(from_item).collect()
     }
 
-    /// Orders that are due to be looked at, the longest overdue first. An index only finds candidates: whether one is really due is for
-    /// the order itself to say.
-    pub async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<OrderId>, TableError> {
+    /// Orders that have been due since `from` or later, the longest overdue first. An index only finds candidates: whether one is really
+    /// due is for the order itself to say.
+    pub async fn due(&self, from: Timestamp, now: Timestamp, limit: u32) -> Result<Vec<Due>, TableError> {
         #[derive(Deserialize)]
         struct Found {
             pk: String,
+            check_at: Timestamp,
         }
-        let due = Expression::new("#check_at <= :now").value("now", now);
+        let due = Expression::new("#check_at BETWEEN :from AND :now").value("from", from).value("now", now);
         let query = Query::new(Some("check-index"), "check_shard", "due", limit).sort(due);
         let items = self.orders.query_shards(query, self.shards, "check_at").await?;
-        let ids = items.into_iter().map(|item| from_item::<Found>(item).map(|found| found.pk));
-        let ids = ids.collect::<Result<Vec<_>, _>>()?;
-        Ok(ids.iter().filter_map(|pk| shared::ids::PrefixedId::parse(pk.strip_prefix("ORDER#")?)).collect())
+        let found = items.into_iter().map(from_item).collect::<Result<Vec<Found>, _>>()?;
+        let due = |found: &Found| Some(Due { order_id: OrderId::parse(found.pk.strip_prefix("ORDER#")?)?, since: found.check_at });
+        Ok(found.iter().filter_map(due).collect())
     }
 
     /// Keeps what the catalogue says of a product, unless something newer is kept.

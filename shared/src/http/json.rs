@@ -9,6 +9,7 @@ use serde::{
 };
 use serde_path_to_error::Segment;
 
+use super::strict::Strict;
 use crate::{problem::Problem, validation::Violation};
 
 /// The largest body that is read.
@@ -48,11 +49,13 @@ pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
             .detail("Give the card to the payment provider's form and send us the token that it answers."));
     }
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| refusal(text, &error))?;
+    serde_path_to_error::deserialize::<_, T>(&mut deserializer).map_err(|error| refusal(text, &error))?;
     deserializer
         .end()
         .map_err(|error| malformed(&format!("Something follows the document at line {} column {}.", error.line(), error.column())))?;
-    Ok(value)
+    // The first reading has refused what a `Value` would not show: fields that stand there twice.
+    let document = serde_json::from_str(text).map_err(|_| malformed("It cannot be read."))?;
+    serde_path_to_error::deserialize(Strict(document)).map_err(|error| refusal(text, &error))
 }
 
 fn malformed(detail: &str) -> Problem {
@@ -81,7 +84,7 @@ fn refusal(text: &str, error: &serde_path_to_error::Error<serde_json::Error>) ->
     } else if message.starts_with("missing field") {
         (quoted, Violation::new("required", "This field is needed."))
     } else if message.starts_with("unknown field") {
-        let known = message.split(", expected ").nth(1).map(|fields| fields.split(" at line").next().unwrap_or_default().replace('`', ""));
+        let known = expected(&message).map(|fields| fields.replace('`', ""));
         let known = known.map_or_else(String::new, |fields| format!(" Known: {}.", fields.trim_start_matches("one of ")));
         // The path leads to the field itself where serde has read its name, to its parent where not.
         let at_field = matches!(error.path().iter().next_back(), Some(Segment::Map { key }) if Some(key.as_str()) == quoted);
@@ -89,13 +92,18 @@ fn refusal(text: &str, error: &serde_path_to_error::Error<serde_json::Error>) ->
     } else if message.starts_with("invalid value: integer") {
         (None, Violation::out_of_range("The number is outside its limits."))
     } else if message.starts_with("unknown variant") {
-        let known = message.split(", expected ").nth(1).map(|names| names.split(" at line").next().unwrap_or_default().replace('`', ""));
+        let known = expected(&message).map(|names| names.replace('`', ""));
         (None, Violation::new("unknown_value", format!("Use {}.", known.unwrap_or_else(|| "a known value".to_owned()))))
     } else {
-        let expected = message.split(", expected ").nth(1).map(|what| what.split(" at line").next().unwrap_or_default());
-        (None, Violation::new("wrong_type", format!("Expected {}.", expected.unwrap_or("another type"))))
+        (None, Violation::new("wrong_type", format!("Expected {}.", expected(&message).unwrap_or("another type"))))
     };
     Problem::invalid_field(&pointer(error.path(), named), &violation)
+}
+
+/// What serde's message says it expected: the end of it, because what was sent stands before and may say the same.
+fn expected(message: &str) -> Option<&str> {
+    let (_, expected) = message.rsplit_once(", expected ")?;
+    Some(expected.rsplit_once(" at line ").map_or(expected, |(what, _)| what))
 }
 
 /// RFC 6901.

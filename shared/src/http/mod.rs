@@ -12,6 +12,7 @@ mod json;
 mod page;
 mod request;
 mod response;
+mod strict;
 
 use std::{future::Future, sync::Arc, time::Duration};
 

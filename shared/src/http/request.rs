@@ -147,7 +147,12 @@ impl Request {
     /// As [`Request::caller`], but for the missing token.
     pub fn visitor(&self) -> Result<Option<Caller>, Problem> {
         let text = |name: &str| {
-            self.event.request_context.authorizer.get(name).map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+            self.event
+                .request_context
+                .authorizer
+                .get(name)
+                .filter(|value| !value.is_null())
+                .map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
         };
         let Some(user_id) = text("sub").as_deref().and_then(UserId::parse) else { return Ok(None) };
         let expires_at = text("exp").and_then(|seconds| seconds.parse::<i64>().ok()).ok_or_else(Problem::unauthorized)?;

@@ -125,10 +125,16 @@ pub enum MethodType {
     Card,
 }
 
-/// A provider's token: 1 to 255 visible ASCII characters.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// A provider's token: 1 to 255 visible ASCII characters. It stands for a card, and keeps itself out of logs.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Token(String);
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Token(…)")
+    }
+}
 
 impl TryFrom<String> for Token {
     type Error = Violation;

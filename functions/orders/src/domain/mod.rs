@@ -73,6 +73,9 @@ pub struct Order {
     pub stock_version: u64,
     /// The latest version of the payment head that was heard of.
     pub payment_version: u64,
+    /// The payment whose decline was told last: told again, it is no news.
+    #[serde(default)]
+    pub last_declined: Option<String>,
     /// How the goods travel.
     pub shipment: Option<Shipment>,
     /// Why an operator should look at this order.
@@ -340,6 +343,7 @@ impl Order {
             refunded_total: 0,
             stock_version: 0,
             payment_version: 0,
+            last_declined: None,
             shipment: None,
             needs_attention: None,
             history: vec![placed],

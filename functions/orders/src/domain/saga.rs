@@ -231,8 +231,7 @@ impl Order {
 
     fn on_released(&mut self) -> bool {
         if self.goal == Goal::Fulfil {
-            self.alarm("stock_released_unasked");
-            return true;
+            return self.alarm("stock_released_unasked");
         }
         let awaited = self.stock == StockLeg::Releasing;
         if awaited {
@@ -247,7 +246,12 @@ impl Order {
             return None;
         }
         let alive = matches!(self.payment, PaymentLeg::Open | PaymentLeg::Processing | PaymentLeg::Unknown);
-        let changes = self.payment != leg || name == "payment_declined";
+        // Two declines may follow each other with nothing heard between them. The same one is told again after a nudge.
+        let another_decline = leg == PaymentLeg::Open && fact.payment_id != self.last_declined;
+        let changes = self.payment != leg || another_decline;
+        if another_decline {
+            self.last_declined = fact.payment_id.clone();
+        }
         if self.goal == Goal::Fulfil && alive {
             self.payment = leg;
         }
@@ -299,10 +303,7 @@ impl Order {
         }
         let alive = matches!(self.payment, PaymentLeg::Open | PaymentLeg::Processing | PaymentLeg::Unknown);
         let news = match (&self.goal, &self.payment) {
-            (Goal::Fulfil, PaymentLeg::Paid) => {
-                self.alarm("payment_closed_after_capture");
-                true
-            }
+            (Goal::Fulfil, PaymentLeg::Paid) => self.alarm("payment_closed_after_capture"),
             (Goal::Fulfil, _) if alive => {
                 self.abandon(Goal::Fail, "payment_failed");
                 self.payment = PaymentLeg::Closed;
@@ -321,8 +322,7 @@ impl Order {
         if !self.take_version(fact) || self.payment != PaymentLeg::Refunding {
             return None;
         }
-        self.alarm(REFUND_FAILED);
-        Some((REFUND_FAILED, fact.reason.clone()))
+        self.alarm(REFUND_FAILED).then(|| (REFUND_FAILED, fact.reason.clone()))
     }
 
     /// Notes how new the fact is; `false` if it is older than what was heard last.
@@ -417,8 +417,11 @@ impl Order {
         }
     }
 
-    fn alarm(&mut self, what: &str) {
+    /// Asks for an operator; whether that is news.
+    fn alarm(&mut self, what: &str) -> bool {
+        let news = self.needs_attention.as_deref() != Some(what);
         self.needs_attention = Some(what.to_owned());
+        news
     }
 
     fn plan_next_look(&mut self, moved: bool, nudged: bool, now: Timestamp, timing: Timing) {

@@ -24,7 +24,10 @@ pub async fn get_order(orders: Arc<Orders>, request: Request) -> Result<Response
     let order_id = request.path_id("order_id", "order")?;
 
     let order = orders.store.find(order_id).await?.filter(|order| caller.may_see(order.user_id)).ok_or(OrderError::NotFound)?;
-    let view = OrderView::new(&order, orders.clock.now());
+    let now = orders.clock.now();
+    let view = OrderView::new(&order, now);
 
-    Ok(http::ok(&view).etag(order.version).unless_matching(request.header("if-none-match")))
+    // Whether it can be paid changes with the time, and not with the version.
+    let tag = order.version * 2 + u64::from(order.is_payable(now));
+    Ok(http::ok(&view).etag(tag).unless_matching(request.header("if-none-match")))
 }

@@ -2,7 +2,7 @@
 //!
 //! The stream is the fast path; this is what makes it safe to lose a message.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use serde::Serialize;
 use shared::{
@@ -51,18 +51,26 @@ const ENOUGH_TIME: Duration = Duration::from_secs(10);
 
 /// Works through the due orders, until there are none or the time is up.
 pub async fn resume_orders(orders: Arc<Orders>, call: Call<Tick>) -> Result<Report, Failure> {
-    let mut report = Report::default();
+    let (mut report, mut seen) = (Report::default(), BTreeSet::new());
+    let (now, mut from, mut most) = (orders.clock.now(), Timestamp::from_milliseconds(0), FOUND_AT_ONCE);
     loop {
-        let now = orders.clock.now();
-        let due = orders.store.due(now, FOUND_AT_ONCE).await.map_err(|error| Failure::because("DueOrdersUnknown", &error))?;
-        let moved_before = report.resumed;
-        for group in due.chunks(WORKED_ON_AT_ONCE) {
+        let due = orders.store.due(from, now, most).await.map_err(|error| Failure::because("DueOrdersUnknown", &error))?;
+        let fresh: Vec<OrderId> = due.iter().map(|due| due.order_id).filter(|order_id| seen.insert(*order_id)).collect();
+        for group in fresh.chunks(WORKED_ON_AT_ONCE) {
             resume_group(&orders, group, now, &call.trace, &mut report).await;
         }
-        // What was moved is no longer due; the index may show it a moment longer.
-        let more = due.len() >= FOUND_AT_ONCE as usize && report.resumed > moved_before;
+        let more = due.len() >= usize::try_from(most).unwrap_or(usize::MAX);
         if !more || call.deadline.since(Clock::System.now()) < ENOUGH_TIME {
+            if report.failed > 0 {
+                telemetry::count("SweepFailed", "orders", &Clock::System);
+            }
             return Ok(report);
+        }
+        // On from the last one found: orders that cannot be moved stay due, and must not keep the others waiting. Where a whole page
+        // of them is due since the same moment, the next page has to be larger.
+        match due.last() {
+            Some(last) if last.since > from => from = last.since,
+            _ => most = most.saturating_mul(2),
         }
     }
 }

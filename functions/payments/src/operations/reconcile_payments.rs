@@ -88,6 +88,9 @@ pub async fn reconcile_payments(payments: Arc<Payments>, call: Call<Tick>) -> Re
             }
         }
     }
+    if report.failed > 0 {
+        payments.count("SweepFailed");
+    }
     Ok(report)
 }
 

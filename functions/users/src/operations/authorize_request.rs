@@ -6,7 +6,8 @@
 //! - A token that does not count fails the invocation with exactly `Unauthorized`, which the gateway turns into 401. A policy that denies
 //!   would be 403.
 //! - A request without any `Authorization` header reaches this function only from a route that is open to visitors, whose authorizer
-//!   `OptionalBearer` has no identity source. It is answered with a policy for exactly this method and path and an empty context: the
+//!   `OptionalBearer` has no identity source. It is answered with a policy for this method below the first part of the path (what follows
+//!   is the visitor's own text, and a policy is no place for it) and an empty context: the
 //!   function behind it then sees no caller. The authorizer of all other routes has the header for its identity source, so that the
 //!   gateway refuses by itself what lacks it; and even past it, `request.caller()` would answer 401.
 //! - Trouble with table or secret is another failure, and 500: nobody is logged out by it.
@@ -54,11 +55,14 @@ pub fn main() -> Result<(), lambda_http::Error> {
 pub async fn authorize_request(users: Arc<Users>, call: Call<AuthorizeRequest>) -> Result<Value, Failure> {
     let request = call.event;
     let token = match authorization(&request) {
-        Authorization::None => return Ok(policy("anonymous", &request.method_arn, Map::new())),
+        Authorization::None => {
+            let routes = routes_beside(&request.method_arn).ok_or_else(malformed)?;
+            return Ok(policy("anonymous", &routes, Map::new()));
+        }
         Authorization::Bearer(token) => token,
         Authorization::Unusable => return Err(unauthorized("no bearer token")),
     };
-    let routes = every_route(&request.method_arn).ok_or_else(|| Failure::new("MalformedEvent", "methodArn is no ARN of a method"))?;
+    let routes = every_route(&request.method_arn).ok_or_else(malformed)?;
 
     let claims = verified(&users, token).await?;
     let user = users.store.user(claims.sub).await.map_err(|error| Failure::because("Unavailable", &error))?;
@@ -124,6 +128,19 @@ fn every_route(method_arn: &str) -> Option<String> {
     let (api, stage, _method) = (parts.next()?, parts.next()?, parts.next()?);
     let is_method = api.starts_with("arn:") && api.split(':').nth(2) == Some("execute-api") && !stage.is_empty();
     is_method.then(|| format!("{api}/{stage}/*/*"))
+}
+
+/// `arn:…:abcdef/v1/GET/inventory/prd_…` becomes `arn:…:abcdef/v1/GET/inventory/*`.
+fn routes_beside(method_arn: &str) -> Option<String> {
+    let mut parts = method_arn.split('/');
+    let (api, stage, method, first) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let is_plain = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+    every_route(method_arn)?;
+    (is_plain(method) && is_plain(first)).then(|| format!("{api}/{stage}/{method}/{first}/*"))
+}
+
+fn malformed() -> Failure {
+    Failure::new("MalformedEvent", "methodArn is no ARN of a method")
 }
 
 /// Texts only: the gateway makes texts of numbers anyway.

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use aws_sdk_secretsmanager::{Client, error::DisplayErrorContext};
+use aws_sdk_secretsmanager::Client;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::{
@@ -197,5 +197,5 @@ fn read(text: Option<&str>) -> Result<SigningKeys, Failure> {
 }
 
 fn failed(call: &str, error: &(dyn std::error::Error + 'static)) -> Failure {
-    Failure::new("SecretsManagerFailed", format!("{call}: {}", DisplayErrorContext(error)))
+    Failure::new("SecretsManagerFailed", format!("{call}: {}", shared::telemetry::causes(error)))
 }

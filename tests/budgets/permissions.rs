@@ -1,0 +1,465 @@
+//! Least privilege: what each function asks of AWS, over everything that can happen to it, is exactly what its role grants.
+//!
+//! The stories below lead every function through its usual paths, refusals, repetitions, races and lost answers. What they show is compared
+//! with `template.yaml`, action by action and resource by resource. A transaction asks for the actions of its writes.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use shared::lambda::Lambda;
+use tests::{
+    aws::{Called, Fault},
+    events::{self, ADMIN, Http, USER, sample},
+    pump::Pump,
+    shop::{NUDGE, OPERATIONS, PAY_WITHIN, Shop},
+    template::{self, Template},
+};
+
+/// What Lambda itself does under a function's role: it polls the queue or the stream that feeds it. No call of ours shows these.
+const BY_THE_PLATFORM: [&str; 7] = [
+    "sqs:ReceiveMessage",
+    "sqs:DeleteMessage",
+    "sqs:GetQueueAttributes",
+    "dynamodb:DescribeStream",
+    "dynamodb:GetRecords",
+    "dynamodb:GetShardIterator",
+    "dynamodb:ListStreams",
+];
+
+/// What we do ourselves and no story shows: a consumer's queue has a client of its own, which knows nothing of the world in memory
+/// (`shared::queue::Queue::return_later`). The integration tests cover it.
+const NOT_SHOWN: &str = "sqs:ChangeMessageVisibility";
+
+/// Actions with the resources that they touch, by function.
+type Actions = BTreeMap<String, BTreeSet<(String, String)>>;
+
+/// A shop that is watched.
+#[derive(Clone)]
+struct Watched {
+    shop: Shop,
+    seen: Arc<Mutex<Actions>>,
+}
+
+impl Watched {
+    fn new(seen: &Arc<Mutex<Actions>>) -> Self {
+        Self { shop: Shop::new(), seen: seen.clone() }
+    }
+
+    /// With 10 teapots that orders has heard of.
+    async fn with_teapots(seen: &Arc<Mutex<Actions>>) -> (Self, String) {
+        let watched = Self::new(seen);
+        let product = watched.shop.product("teapot", 2999, 10).await;
+        watched.pump().settle().await;
+        (watched, product)
+    }
+
+    /// The function of an operation; what it calls is noted.
+    fn lambda(&self, operation: &'static str) -> Lambda {
+        let (lambda, aws, seen) = (self.shop.lambda(operation), self.shop.aws.clone(), self.seen.clone());
+        Arc::new(move |invocation| {
+            let (lambda, aws, seen) = (lambda.clone(), aws.clone(), seen.clone());
+            Box::pin(async move {
+                let called = aws.invoke(&lambda, invocation).await;
+                let actions = called.calls.into_iter().flat_map(|call| call.actions);
+                lock(&seen).entry(operation.to_owned()).or_default().extend(actions);
+                called.answer
+            })
+        })
+    }
+
+    async fn call(&self, operation: &'static str, event: Value) -> Called {
+        self.shop.aws.call(&self.lambda(operation), event).await
+    }
+
+    /// As [`Watched::call`], with the call number `call` spoiled.
+    async fn spoiled(&self, call: usize, fault: Fault, operation: &'static str, event: Value) -> Called {
+        self.shop.aws.fail(call, fault);
+        let called = self.call(operation, event).await;
+        self.shop.aws.heal();
+        called
+    }
+
+    /// As [`Shop::pump`], watched.
+    fn pump(&self) -> Pump {
+        const OF_THEIR_OWN_NAME: [&str; 8] = [
+            "reserve-stock",
+            "release-stock",
+            "commit-stock",
+            "open-payment",
+            "charge-payment",
+            "cancel-payment",
+            "refund-payment",
+            "send-notification",
+        ];
+        let pump = Pump::new(&self.shop.aws)
+            .publisher("products", self.lambda("publish-product-events"))
+            .publisher("stock", self.lambda("publish-stock-events"))
+            .publisher("orders", self.lambda("publish-order-events"))
+            .publisher("payments", self.lambda("publish-payment-events"))
+            .consumer("product-changes", self.lambda("replicate-product"))
+            .consumer("order-events", self.lambda("advance-order"));
+        OF_THEIR_OWN_NAME.into_iter().fold(pump, |pump, queue| pump.consumer(queue, self.lambda(queue)))
+    }
+
+    async fn order(&self, key: &str, product: &str, quantity: u32, token: Option<&str>) -> String {
+        let mut body = json!({ "items": [{ "product_id": product, "quantity": quantity }] });
+        if let Some(token) = token {
+            body["payment_method"] = json!({ "type": "card", "token": token });
+        }
+        let request = events::post("/orders", &body).caller(USER).header("idempotency-key", key);
+        self.call("create-order", request.event()).await.json()["id"].as_str().unwrap_or_default().to_owned()
+    }
+
+    async fn pay(&self, order: &str, key: &str, token: &str) -> Called {
+        self.call("create-payment", payment(order, key, token)).await
+    }
+
+    /// Lets time go by, asks after what is unsettled, and lets everything come to rest.
+    async fn sweep(&self, pump: &mut Pump, seconds: u64) {
+        self.shop.clock.advance(Duration::from_secs(seconds));
+        self.call("resume-orders", json!({})).await;
+        self.call("reconcile-payments", json!({})).await;
+        pump.settle().await;
+    }
+
+    /// Two pages of a list.
+    async fn pages(&self, operation: &'static str, query: &str, caller: Option<&str>) {
+        let page = async |query: &str| {
+            let request = events::get(&format!("/list?{query}"));
+            self.call(operation, caller.map_or(request.clone(), |caller| request.caller(caller)).event()).await
+        };
+        let first = page(query).await;
+        assert_eq!(first.status(), 200, "{operation}: {:?}", first.answer);
+        let cursor = first.json()["next_cursor"].as_str().unwrap_or_else(|| panic!("{operation}?{query} has one page")).to_owned();
+        assert_eq!(page(&format!("{query}&cursor={cursor}")).await.status(), 200);
+    }
+}
+
+fn lock(seen: &Mutex<Actions>) -> MutexGuard<'_, Actions> {
+    seen.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn payment(order: &str, key: &str, token: &str) -> Value {
+    let body = json!({ "order_id": order, "payment_method": { "type": "card", "token": token } });
+    events::post("/payments", &body).caller(USER).header("idempotency-key", key).event()
+}
+
+fn of_order(request: Http, order: &str) -> Value {
+    request.caller(USER).path_parameter("order_id", order).event()
+}
+
+async fn users(seen: &Arc<Mutex<Actions>>) {
+    let watched = Watched::new(seen);
+    watched.call("login-user", sample("login-user")).await;
+    for rotation in ["first", "second"] {
+        watched.shop.aws.secrets_manager().begin_rotation("signing-key", rotation);
+        for step in ["createSecret", "createSecret", "setSecret", "testSecret", "finishSecret", "finishSecret"] {
+            let event = json!({ "Step": step, "SecretId": "ferrocart/signing-key", "ClientRequestToken": rotation });
+            assert!(watched.call("rotate-signing-key", event).await.answer.is_ok(), "{step}");
+        }
+    }
+    for _ in 0..2 {
+        watched.call("register-user", sample("register-user")).await;
+    }
+    let login = watched.call("login-user", sample("login-user")).await;
+    // By now the authorizer does not know the keys from somebody else's reading them.
+    watched.shop.clock.advance(Duration::from_secs(300));
+    for token in [login.json()["access_token"].as_str().expect("somebody can log in"), "a.b.c"] {
+        let mut event = sample("authorize-request");
+        for headers in ["headers", "multiValueHeaders"] {
+            let value = format!("Bearer {token}");
+            event[headers]["Authorization"] = if headers == "headers" { json!(value) } else { json!([value]) };
+        }
+        watched.call("authorize-request", event).await;
+    }
+    watched.call("get-me", sample("get-me")).await;
+    for role in ["admin", "admin", "user"] {
+        assert!(watched.call("grant-role", json!({ "email": "ada@example.com", "role": role })).await.answer.is_ok());
+    }
+    watched.spoiled(1, Fault::Conflict, "grant-role", json!({ "email": "ada@example.com", "role": "admin" })).await;
+    watched.call("get-health", events::get("/health").event()).await;
+}
+
+async fn catalogue_and_stock(seen: &Arc<Mutex<Actions>>) {
+    let watched = Watched::new(seen);
+    // The same again, with the same key; another product with the same article number; a lost answer.
+    let create = |key: &str, sku: &str| {
+        let price = json!({ "amount": 2999, "currency": "USD" });
+        let body = json!({ "name": format!("Thing {sku}"), "category": "kitchen", "sku": sku, "price": price });
+        events::post("/products", &body).caller(ADMIN).header("idempotency-key", key).event()
+    };
+    let first = watched.call("create-product", create("one", "A")).await;
+    for (key, sku) in [("one", "A"), ("two", "A"), ("two", "B"), ("one", "C")] {
+        watched.call("create-product", create(key, sku)).await;
+    }
+    watched.spoiled(0, Fault::LoseResponse, "create-product", create("three", "D")).await;
+    watched.call("create-product", create("three", "D")).await;
+    // A SKU that is held for a product that is not there: only then a read says more than the refusal.
+    let half = Watched::new(seen);
+    let holder = watched.shop.aws.items("products").into_iter().find(|item| item["pk"]["S"] == "SKU#A").expect("the SKU is held");
+    half.shop.aws.put("products", &holder);
+    assert_eq!(half.call("create-product", create("one", "A")).await.json()["code"], "sku_taken");
+    watched.pages("list-products", "limit=1", None).await;
+    watched.pages("list-products", "limit=1&category=kitchen", None).await;
+    let product = first.json()["id"].as_str().expect("a product was created").to_owned();
+    watched.call("get-product", events::get("/products").path_parameter("product_id", &product).event()).await;
+
+    let adjust = |key: &str, delta: i64| {
+        let request = events::post("/inventory", &json!({ "delta": delta, "reason": "Delivery" }));
+        request.caller(ADMIN).path_parameter("product_id", &product).header("idempotency-key", key).event()
+    };
+    for (key, delta) in [("one", 5), ("one", 5), ("two", -3), ("three", -9), ("one", 4)] {
+        watched.call("adjust-stock", adjust(key, delta)).await;
+    }
+    watched.spoiled(0, Fault::LoseResponse, "adjust-stock", adjust("four", 1)).await;
+    watched.call("adjust-stock", adjust("four", 1)).await;
+    for caller in [USER, ADMIN] {
+        watched.call("get-stock", events::get("/inventory").caller(caller).path_parameter("product_id", &product).event()).await;
+    }
+
+    // Every sequence of three commands to inventory, for enough and for too much.
+    let commands = ["reserve-stock", "release-stock", "commit-stock"];
+    for number in 0..54_usize {
+        let order = format!("ord_0199c2a8-0000-7000-8000-0000000001{number:02}");
+        let quantity = if number < 27 { 1 } else { 900 };
+        for (drive, index) in [number % 3, number / 3 % 3, number / 9 % 3].into_iter().enumerate() {
+            let mut data = json!({ "order_id": order, "drive": drive });
+            if index == 0 {
+                data["lines"] = json!([{ "product_id": product, "quantity": quantity }]);
+            }
+            let kind = format!("{}.v1", commands[index].replace('-', "_"));
+            watched.call(commands[index], events::message(commands[index], &kind, &data)).await;
+        }
+    }
+    watched.pump().settle().await;
+}
+
+async fn orders_that_go_well_and_badly(seen: &Arc<Mutex<Actions>>) {
+    let (watched, product) = Watched::with_teapots(seen).await;
+    let mut pump = watched.pump();
+    let confirmed = watched.order("paid", &product, 1, Some("tok_ok")).await;
+    assert_eq!(watched.order("paid", &product, 1, Some("tok_ok")).await, confirmed);
+    watched.order("none", &product, 99, Some("tok_ok")).await;
+    let later = watched.order("later", &product, 1, None).await;
+    watched.order("declined", &product, 1, Some("tok_declined")).await;
+    watched.order("5xx", &product, 1, Some("tok_5xx_then_ok")).await;
+    watched.order("before", &product, 1, Some("tok_timeout_before_charge")).await;
+    pump.settle().await;
+
+    for (key, token) in [("a", "tok_declined"), ("a", "tok_declined"), ("b", "tok_ok"), ("b", "tok_ok"), ("c", "tok_ok")] {
+        watched.pay(&later, key, token).await;
+    }
+    pump.settle().await;
+    watched.call("get-order", of_order(events::get("/orders"), &confirmed)).await;
+    watched.pages("list-orders", "limit=1", Some(USER)).await;
+    watched.pages("list-orders", "limit=1&status=confirmed", Some(ADMIN)).await;
+    watched.pages("list-notifications", "limit=1", Some(USER)).await;
+    let payments = format!("order_id={later}");
+    watched.pages("list-payments", &format!("{payments}&limit=1"), Some(USER)).await;
+    let listed = watched.call("list-payments", events::get(&format!("/payments?{payments}")).caller(USER).event()).await;
+    let id = listed.json()["items"][0]["id"].as_str().expect("the order has payments").to_owned();
+    watched.call("get-payment", events::get("/payments").caller(USER).path_parameter("payment_id", &id).event()).await;
+    for _ in 0..4 {
+        watched.sweep(&mut pump, PAY_WITHIN.as_secs()).await;
+    }
+    // Everything is told a second time.
+    watched.pump().settle().await;
+}
+
+/// The order is given up while its charge is under way: what was captured is given back, even where answers are lost.
+async fn money_that_goes_back(seen: &Arc<Mutex<Actions>>) {
+    let refund =
+        |order: &str, drive: u64| events::message("refund-payment", "refund_payment.v1", &json!({ "order_id": order, "drive": drive }));
+    for call in 0..8 {
+        for fault in [Fault::LoseRequest, Fault::LoseResponse] {
+            let (watched, product) = Watched::with_teapots(seen).await;
+            let mut pump = watched.pump();
+            let order = watched.order("late", &product, 1, Some("tok_timeout_after_charge")).await;
+            pump.settle().await;
+            // The buyer's time is up before anybody has asked the provider.
+            watched.shop.clock.advance(PAY_WITHIN);
+            watched.call("resume-orders", json!({})).await;
+            pump.settle().await;
+            watched.shop.clock.advance(NUDGE);
+            watched.call("reconcile-payments", json!({})).await;
+            watched.spoiled(call, fault, "refund-payment", refund(&order, 0)).await;
+            watched.shop.clock.advance(NUDGE * 10);
+            watched.spoiled(8 + call, fault, "reconcile-payments", json!({})).await;
+            watched.call("refund-payment", refund(&order, 1)).await;
+            for _ in 0..3 {
+                watched.sweep(&mut pump, 3600).await;
+            }
+        }
+    }
+}
+
+/// Every call of every consumer and sweep is spoiled in turn, and what was given back is asked for again.
+async fn lost_answers(seen: &Arc<Mutex<Actions>>) {
+    for call in (0..24).step_by(2) {
+        for fault in [Fault::LoseRequest, Fault::LoseResponse] {
+            let (watched, product) = Watched::with_teapots(seen).await;
+            let mut pump = watched.pump();
+            watched.order("one", &product, 1, Some("tok_ok")).await;
+            let open = watched.order("two", &product, 1, None).await;
+            // A publisher that fails is asked again by its stream; that is not what is looked at here.
+            pump.publish().await;
+            watched.shop.aws.fail(call, fault);
+            pump.consume().await;
+            watched.shop.aws.heal();
+            pump.settle().await;
+            watched.spoiled(call % 8, fault, "create-payment", payment(&open, "k", "tok_ok")).await;
+            watched.pay(&open, "k", "tok_ok").await;
+            watched.shop.clock.advance(NUDGE);
+            watched.spoiled(call, fault, "resume-orders", json!({})).await;
+            watched.spoiled(call, fault, "reconcile-payments", json!({})).await;
+            watched.sweep(&mut pump, 3600).await;
+            watched.sweep(&mut pump, 3600).await;
+        }
+    }
+    // A mail that SES does not take, and one whose sender died.
+    for call in 0..4 {
+        for fault in [Fault::LoseRequest, Fault::LoseResponse, Fault::Throttle] {
+            let watched = Watched::new(seen);
+            let event = || {
+                let mut event = sample("send-notification");
+                // Without a receipt nothing is told to the queue.
+                event["Records"][0].as_object_mut().expect("a record").remove("receiptHandle");
+                event
+            };
+            watched.spoiled(call, fault, "send-notification", event()).await;
+            watched.shop.clock.advance(Duration::from_secs(3600));
+            watched.call("send-notification", event()).await;
+            watched.call("send-notification", event()).await;
+        }
+    }
+}
+
+/// Changes that no publisher of this release can tell of go to its dead letters.
+async fn changes_that_cannot_be_read(seen: &Arc<Mutex<Actions>>) {
+    for (operation, table) in [
+        ("publish-product-events", "products"),
+        ("publish-stock-events", "stock"),
+        ("publish-order-events", "orders"),
+        ("publish-payment-events", "payments"),
+    ] {
+        let watched = Watched::new(seen);
+        let mut event = sample(operation);
+        for record in event["Records"].as_array_mut().expect("a stream sends records") {
+            for image in ["NewImage", "OldImage"] {
+                if let Some(image) = record["dynamodb"][image].as_object_mut() {
+                    image.retain(|name, _| ["pk", "sk"].contains(&name.as_str()));
+                }
+            }
+        }
+        let called = watched.call(operation, event).await;
+        assert!(called.answer.is_ok(), "{table}: {:?}", called.answer);
+    }
+}
+
+/// What the template grants, with the names that requests use.
+fn granted(template: &Template) -> Actions {
+    let name = |arn: &str| {
+        if arn.starts_with("arn:aws:ses:") {
+            return "a sender".to_owned();
+        }
+        let (id, rest) = arn.trim_start_matches("arn:").split_once(['/', ':']).unwrap_or((arn.trim_start_matches("arn:"), ""));
+        let properties = template.resolve(&template.resource(id)["Properties"]);
+        let name = ["TableName", "QueueName", "Name"].into_iter().find_map(|name| properties[name].as_str()).unwrap_or(id);
+        let name = name.trim_start_matches(template::STACK).trim_start_matches(['-', '/']);
+        if rest.is_empty() { name.to_owned() } else { format!("{name}/{rest}") }
+    };
+    let texts = |value: &Value| match value {
+        Value::Array(values) => values.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        one => one.as_str().map(str::to_owned).into_iter().collect::<Vec<_>>(),
+    };
+    let of_function = |(id, resource): (&str, &Value)| {
+        let properties = template.resolve(&resource["Properties"]);
+        let function = properties["FunctionName"].as_str().unwrap_or(id).trim_start_matches("ferrocart-").to_owned();
+        let policies = properties["Policies"].as_array().into_iter().flatten();
+        let statements = policies.flat_map(|policy| policy["Statement"].as_array().into_iter().flatten());
+        let mut actions = BTreeSet::new();
+        for statement in statements {
+            for resource in texts(&statement["Resource"]) {
+                actions.extend(texts(&statement["Action"]).into_iter().map(|action| (action, name(&resource))));
+            }
+        }
+        (function, actions)
+    };
+    template.resources("AWS::Serverless::Function").map(of_function).collect()
+}
+
+/// What is granted and never asked for, and what is asked for and not granted: a sentence for each.
+fn complaints(granted: &Actions, seen: &Actions) -> Vec<String> {
+    let none = BTreeSet::new();
+    let mut complaints = Vec::new();
+    for function in granted.keys().chain(seen.keys()).collect::<BTreeSet<_>>() {
+        let (may, does) = (granted.get(function).unwrap_or(&none), seen.get(function).unwrap_or(&none));
+        for (action, resource) in may.difference(does) {
+            if !BY_THE_PLATFORM.contains(&action.as_str()) && action != NOT_SHOWN {
+                complaints.push(format!(
+                    "{function} may {action} on {resource}, but no story in tests/budgets/permissions.rs needs it: take it out of \
+                     template.yaml, or tell the story"
+                ));
+            }
+        }
+        for (action, resource) in does.difference(may) {
+            complaints.push(format!("{function} needs {action} on {resource}, but template.yaml does not grant it"));
+        }
+    }
+    complaints
+}
+
+// The jitter between two tries of a transaction takes no time.
+#[tokio::test(start_paused = true)]
+async fn every_function_may_do_what_it_does_and_nothing_else() {
+    let seen = Arc::new(Mutex::new(Actions::new()));
+    users(&seen).await;
+    catalogue_and_stock(&seen).await;
+    orders_that_go_well_and_badly(&seen).await;
+    money_that_goes_back(&seen).await;
+    lost_answers(&seen).await;
+    changes_that_cannot_be_read(&seen).await;
+
+    let seen: Actions = lock(&seen)
+        .iter()
+        .map(|(function, actions)| {
+            let sender = |(action, resource): &(String, String)| {
+                let resource = if action.starts_with("ses:") { "a sender" } else { resource };
+                (action.clone(), resource.to_owned())
+            };
+            (function.clone(), actions.iter().map(sender).collect())
+        })
+        .collect();
+    let unseen: Vec<_> = OPERATIONS.into_iter().filter(|operation| !seen.contains_key(*operation)).collect();
+    assert!(unseen.is_empty(), "no story calls {unseen:?}");
+    let complaints = complaints(&granted(template::template()), &seen);
+    assert!(complaints.is_empty(), "\n{}\n", complaints.join("\n"));
+}
+
+#[test]
+fn an_action_too_many_and_one_too_few_are_named() {
+    let template = Template::parse(
+        "Resources:\n\
+         \x20 OrdersTable: {Type: AWS::DynamoDB::Table, Properties: {TableName: !Sub '${AWS::StackName}-orders'}}\n\
+         \x20 F:\n\
+         \x20   Type: AWS::Serverless::Function\n\
+         \x20   Properties:\n\
+         \x20     FunctionName: !Sub ${AWS::StackName}-f\n\
+         \x20     Policies:\n\
+         \x20       - Statement:\n\
+         \x20           - {Effect: Allow, Action: [dynamodb:PutItem, dynamodb:GetRecords], Resource: !GetAtt OrdersTable.Arn}\n\
+         \x20           - {Effect: Allow, Action: dynamodb:Query, Resource: !Sub '${OrdersTable.Arn}/index/i'}\n",
+    );
+    let asked = |action: &str, resource: &str| (action.to_owned(), resource.to_owned());
+    let seen = |actions: &[(String, String)]| Actions::from([("f".to_owned(), actions.iter().cloned().collect())]);
+    let (put, query) = (asked("dynamodb:PutItem", "orders"), asked("dynamodb:Query", "orders/index/i"));
+    assert_eq!(complaints(&granted(&template), &seen(&[put.clone(), query])), [""; 0]);
+    let said = complaints(&granted(&template), &seen(&[put, asked("dynamodb:Query", "orders")]));
+    assert_eq!(said.len(), 2);
+    assert!(said[0].starts_with("f may dynamodb:Query on orders/index/i, but"), "{said:?}");
+    assert_eq!(said[1], "f needs dynamodb:Query on orders, but template.yaml does not grant it");
+}

@@ -1,0 +1,98 @@
+//! What errors say ends in logs: it must not hold what a response or an item held.
+
+use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig};
+use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
+use aws_smithy_runtime_api::{
+    client::{
+        http::{HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector},
+        orchestrator::{HttpRequest, HttpResponse},
+        runtime_components::RuntimeComponents,
+    },
+    http::StatusCode,
+};
+use aws_smithy_types::body::SdkBody;
+use serde_json::json;
+use shared::{
+    clock::Clock,
+    secret::Secrets,
+    table::{Item, Key, Table, from_item},
+    telemetry::causes,
+};
+use tests::events::sample;
+
+use crate::{bodies::places, stage::ECHO};
+
+/// Answers everything with the same text.
+#[derive(Clone, Debug)]
+struct Always(u16, String);
+
+impl HttpClient for Always {
+    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+impl HttpConnector for Always {
+    fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
+        let status = StatusCode::try_from(self.0).unwrap();
+        HttpConnectorFuture::ready(Ok(HttpResponse::new(status, SdkBody::from(self.1.as_str()))))
+    }
+}
+
+fn config(status: u16, body: &str) -> SdkConfig {
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(SharedCredentialsProvider::new(Credentials::new("test", "test", None, None, "tests")))
+        .retry_config(RetryConfig::disabled())
+        .endpoint_url("http://aws.test")
+        .http_client(Always(status, body.to_owned()))
+        .build()
+}
+
+/// The bytes that an error may show as a list of numbers.
+fn shows(text: &str, what: &str) -> bool {
+    let numbers = what.bytes().map(|byte| byte.to_string()).collect::<Vec<_>>().join(", ");
+    text.contains(what) || text.contains(&numbers)
+}
+
+#[tokio::test]
+async fn an_answer_of_aws_that_cannot_be_read_is_not_repeated() {
+    let mut odd = Vec::new();
+    let cut = format!("{{\"Item\":{{\"email\":{{\"S\":\"{ECHO}\"}}}},\"SecretString\":\"{ECHO}\",\"Name\":");
+    let refused = json!({ "__type": "ValidationException", "message": "a value is not valid", "Item": { "a": { "S": ECHO } } }).to_string();
+    for (status, body) in [(200, &cut), (500, &cut), (400, &refused)] {
+        let config = config(status, body);
+        let secrets = Secrets::new(aws_sdk_secretsmanager::Client::new(&config), "ferrocart/", Clock::System);
+        let said = secrets.get("users-key").await.map(drop).map_err(|error| causes(&error));
+        if said.as_ref().is_err_and(|text| shows(text, ECHO)) {
+            odd.push(format!("{status}: Secrets: {said:?}"));
+        }
+        let table = Table::new(aws_sdk_dynamodb::Client::new(&config), "ferrocart-users");
+        let said = table.get(Key::new("USER#x")).await.map(drop).map_err(|error| causes(&error));
+        if said.as_ref().is_err_and(|text| shows(text, ECHO)) {
+            odd.push(format!("{status}: Table: {said:?}"));
+        }
+    }
+    assert!(odd.is_empty(), "{odd:#?}");
+}
+
+#[test]
+fn an_item_that_cannot_be_read_is_not_repeated() {
+    let image = sample("publish-order-events")["Records"][0]["dynamodb"]["NewImage"].clone();
+    let mut odd = Vec::new();
+    for place in places(&image).into_iter().filter(|place| place.ends_with("/S") || place.ends_with("/N")) {
+        let parent = place.rsplit_once('/').unwrap().0;
+        for value in [json!({ "S": ECHO }), json!({ "L": [{ "S": ECHO }] }), json!({ "M": { ECHO: { "S": ECHO } } })] {
+            let mut broken = image.clone();
+            *broken.pointer_mut(parent).unwrap() = value;
+            let item: serde_dynamo::Item = serde_json::from_value::<serde_dynamo::Item>(broken).unwrap();
+            let item: Item = item.into();
+            let said = from_item::<orders::domain::Order>(item).map(drop).map_err(|error| causes(&error));
+            if said.as_ref().is_err_and(|text| shows(text, ECHO)) {
+                odd.push(format!("{parent}: {said:?}"));
+            }
+        }
+    }
+    assert!(odd.is_empty(), "{} odd: {:#?}", odd.len(), &odd[..odd.len().min(5)]);
+}

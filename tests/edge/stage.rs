@@ -1,0 +1,262 @@
+//! A shop in which every request of [`ROUTES`] would succeed, and the one way to look at what comes of a bad one.
+
+use serde_json::{Value, json};
+use shared::{lambda::Invocation, problem::TYPE_BASE};
+use tests::{
+    aws::{Aws, Called},
+    events::{self, sample},
+    shop::Shop,
+};
+
+/// Stands in inputs so that it can be looked for in answers.
+pub const ECHO: &str = "zqxEchoxqz";
+/// Somebody to whom nothing belongs.
+pub const STRANGER: &str = "usr_0199c2a8-0000-7000-8000-0000000000ff";
+const TABLES: [&str; 9] =
+    ["users", "sessions", "products", "stock", "orders", "order-products", "payments", "payment-simulator", "notifications"];
+
+/// Who may use a route.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Who {
+    Anybody,
+    /// Anybody, and more for those who log in.
+    Visitor,
+    User,
+    Admin,
+}
+
+/// A route: its operation, who may use it, and what its path names (the parameter and the code of its 404).
+pub struct Route {
+    pub operation: &'static str,
+    pub who: Who,
+    pub path: Option<(&'static str, &'static str)>,
+    /// Whether it takes a body, and whether that needs an `Idempotency-Key`.
+    pub body: bool,
+    pub key: bool,
+    /// Whether it is a list with pages.
+    pub list: bool,
+}
+
+const fn route(operation: &'static str, who: Who, path: Option<(&'static str, &'static str)>, kind: &str) -> Route {
+    let kind = kind.as_bytes();
+    let (body, key, list) = match kind {
+        b"body" => (true, false, false),
+        b"body and key" => (true, true, false),
+        b"list" => (false, false, true),
+        _ => (false, false, false),
+    };
+    Route { operation, who, path, body, key, list }
+}
+
+/// Every route.
+pub const ROUTES: [Route; 16] = [
+    route("register-user", Who::Anybody, None, "body"),
+    route("login-user", Who::Anybody, None, "body"),
+    route("get-me", Who::User, None, ""),
+    route("create-product", Who::Admin, None, "body and key"),
+    route("list-products", Who::Anybody, None, "list"),
+    route("get-product", Who::Anybody, Some(("product_id", "product_not_found")), ""),
+    route("adjust-stock", Who::Admin, Some(("product_id", "product_not_found")), "body and key"),
+    route("get-stock", Who::Visitor, Some(("product_id", "product_not_found")), ""),
+    route("create-order", Who::User, None, "body and key"),
+    route("get-order", Who::User, Some(("order_id", "order_not_found")), ""),
+    route("list-orders", Who::User, None, "list"),
+    route("create-payment", Who::User, None, "body and key"),
+    route("get-payment", Who::User, Some(("payment_id", "payment_not_found")), ""),
+    route("list-payments", Who::User, None, "list"),
+    route("list-notifications", Who::User, None, "list"),
+    route("get-health", Who::Anybody, Some(("service", "service_not_found")), ""),
+];
+
+/// What has to come of a bad input.
+#[derive(Clone, Copy, Debug)]
+pub enum Expect {
+    /// A problem of this status and code.
+    Problem(u64, &'static str),
+    /// A problem of one of these codes; its status is 400 or 422.
+    OneOf(&'static [&'static str]),
+    /// Nothing bad: the input is odd, and taken all the same.
+    Fine,
+}
+
+/// The shop, what stood in it at the beginning, and what was odd.
+pub struct Edge {
+    pub shop: Shop,
+    pub product: String,
+    pub paid_order: String,
+    pub open_order: String,
+    pub failed_order: String,
+    pub payment: String,
+    before: Vec<Value>,
+    checked: usize,
+    odd: Vec<String>,
+    about: &'static str,
+}
+
+impl Edge {
+    pub async fn new(about: &'static str) -> Self {
+        let shop = Shop::new();
+        shop.rotate_signing_key().await;
+        let registered = shop.call("register-user", sample("register-user")).await.json();
+        let id = registered["id"].as_str().expect("the sample registers somebody").to_owned();
+        for item in shop.aws.items("users") {
+            shop.aws.put("users", &serde_json::from_str(&item.to_string().replace(&id, events::USER)).unwrap());
+        }
+        let product = shop.product("Teapot", 2999, 50).await;
+        let mut pump = shop.pump();
+        pump.settle().await;
+        let mut orders = Vec::new();
+        for (key, quantity, token) in [("paid", 2, Some("tok_ok")), ("open", 1, None), ("failed", 900, None)] {
+            let placed = shop.order(key, &product, quantity, token).await;
+            orders.push(placed.json()["id"].as_str().expect("the order is placed").to_owned());
+            pump.settle().await;
+        }
+        let list = events::get(&format!("/payments?order_id={}", orders[0])).caller(events::USER).event();
+        let payment = shop.call("list-payments", list).await.json()["items"][0]["id"].as_str().expect("a payment").to_owned();
+        let before = world(&shop.aws);
+        let [paid_order, open_order, failed_order] = <[String; 3]>::try_from(orders).unwrap();
+        Self { shop, product, paid_order, open_order, failed_order, payment, before, checked: 0, odd: Vec::new(), about }
+    }
+
+    /// A request that succeeds.
+    pub fn valid(&self, operation: &str) -> Value {
+        let mut event = sample(operation);
+        let path = |event: &mut Value, parameter: &str, id: &str| {
+            event["pathParameters"] = json!({ parameter: id });
+            event["path"] = event["path"]
+                .as_str()
+                .unwrap()
+                .split('/')
+                .map(|part| if part.contains('_') { id } else { part })
+                .collect::<Vec<_>>()
+                .join("/")
+                .into();
+        };
+        match operation {
+            "get-product" | "get-stock" | "adjust-stock" => path(&mut event, "product_id", &self.product),
+            "get-order" => path(&mut event, "order_id", &self.paid_order),
+            "get-payment" => path(&mut event, "payment_id", &self.payment),
+            "get-health" => event["pathParameters"] = json!({ "service": "orders" }),
+            "list-payments" => {
+                event["queryStringParameters"] = json!({ "order_id": self.paid_order });
+                event["multiValueQueryStringParameters"] = json!({ "order_id": [self.paid_order] });
+            }
+            _ => {}
+        }
+        if let Some(body) = self.body(operation) {
+            event["body"] = body.to_string().into();
+        }
+        event
+    }
+
+    /// A body that succeeds, with every field that there is.
+    pub fn body(&self, operation: &str) -> Option<Value> {
+        let money = json!({ "amount": 2999, "currency": "USD" });
+        Some(match operation {
+            "register-user" => {
+                json!({ "email": "grace@example.org", "username": "grace", "full_name": "Grace Hopper", "password": "correct horse battery" })
+            }
+            "login-user" => json!({ "email": "ada@example.com", "password": "correct horse battery staple" }),
+            "create-product" => {
+                json!({ "name": "Oak spoon", "description": "Of oak.", "category": "kitchen", "sku": "SPOON-OAK", "price": money })
+            }
+            "adjust-stock" => json!({ "delta": 5, "reason": "delivery" }),
+            "create-order" => json!({
+                "items": [{ "product_id": self.product, "quantity": 1 }],
+                "expected_total": money,
+                "payment_method": { "type": "card", "token": "tok_ok" },
+                "shipping_address": {
+                    "name": "Ada", "line1": "1 Way", "line2": "Flat 2", "city": "Town", "region": "Shire", "postal_code": "SW1", "country": "GB",
+                },
+            }),
+            "create-payment" => {
+                json!({ "order_id": self.open_order, "amount": money, "payment_method": { "type": "card", "token": "tok_ok" } })
+            }
+            _ => return None,
+        })
+    }
+
+    /// A valid request with another body, as text.
+    pub fn with_body(&self, operation: &str, body: &str) -> Value {
+        let mut event = self.valid(operation);
+        event["body"] = body.into();
+        event
+    }
+
+    /// Sends an input and looks at everything that must hold of the answer.
+    pub async fn check(&mut self, what: &str, operation: &str, event: Value, expect: Expect) -> Option<Value> {
+        self.checked += 1;
+        let lambda = self.shop.lambda(operation);
+        let aws = self.shop.aws.clone();
+        let called = tokio::spawn(async move { aws.invoke(&lambda, Invocation::with_event(event)).await }).await;
+        let mut trouble = match &called {
+            Err(panic) => vec![format!("it panics: {panic}")],
+            Ok(called) => troubles(called, expect),
+        };
+        let after = world(&self.shop.aws);
+        if after != self.before {
+            if !matches!(expect, Expect::Fine) {
+                trouble.push("it writes".to_owned());
+            }
+            self.before = after;
+        }
+        let what: String = what.chars().take(160).collect();
+        self.odd.extend(trouble.iter().map(|trouble| format!("{operation}: {what}: {trouble}")));
+        called.ok().map(|called| called.json())
+    }
+
+    /// Notes something odd that [`Edge::check`] cannot see.
+    pub fn odd(&mut self, what: String) {
+        self.odd.push(what);
+    }
+
+    /// Tells how many inputs were checked, and fails if something was odd.
+    ///
+    /// # Panics
+    /// When something was odd.
+    #[track_caller]
+    pub fn done(self) {
+        eprintln!("edge: {}: {} inputs, {} odd", self.about, self.checked, self.odd.len());
+        let shown: Vec<&String> = self.odd.iter().take(40).collect();
+        assert!(shown.is_empty(), "{} odd answers, the first of them:\n{shown:#?}", self.odd.len());
+    }
+}
+
+/// Everything that stands in the tables and waits in the queues.
+pub fn world(aws: &Aws) -> Vec<Value> {
+    TABLES.iter().map(|table| aws.items(table).into()).chain([json!(aws.mails().mails().len())]).collect()
+}
+
+fn troubles(called: &Called, expect: Expect) -> Vec<String> {
+    let Ok(answer) = &called.answer else { return vec![format!("the invocation fails: {:?}", called.answer)] };
+    let (status, text) = (answer["statusCode"].as_u64().unwrap_or(0), answer["body"].as_str().unwrap_or_default());
+    let document: Value = serde_json::from_str(text).unwrap_or_default();
+    let code = document["code"].as_str().unwrap_or_default();
+    let mut troubles = Vec::new();
+    let met = match expect {
+        Expect::Problem(wanted, name) => status == wanted && code == name,
+        Expect::OneOf(names) => (status == 400 || status == 422) && names.contains(&code),
+        Expect::Fine => (200..300).contains(&status),
+    };
+    if !met {
+        troubles.push(format!("expected {expect:?}, not {status} {}", text.chars().take(300).collect::<String>()));
+    }
+    if !(200..500).contains(&status) {
+        troubles.push(format!("status {status}"));
+    }
+    if text.contains(ECHO) || answer["headers"].to_string().contains(ECHO) {
+        troubles.push(format!("it repeats the input: {}", text.chars().take(300).collect::<String>()));
+    }
+    let headers = answer["headers"].as_object().cloned().unwrap_or_default();
+    if headers.values().any(|value| value.as_str().is_none_or(|text| text.contains(['\r', '\n', '\0']))) {
+        troubles.push(format!("a header breaks its line: {headers:?}"));
+    }
+    if status >= 400 {
+        let has = |name: &str| document[name].as_str().is_some_and(|text| !text.is_empty());
+        let complete = has("title") && has("code") && has("request_id") && document["status"] == status;
+        if !complete || document["type"] != format!("{TYPE_BASE}{code}") || headers["content-type"] != "application/problem+json" {
+            troubles.push(format!("it is no whole problem document: {text}"));
+        }
+    }
+    troubles
+}
