@@ -5,6 +5,9 @@
 //!
 //! Expressions name attributes as `#state`; the `#` is needed throughout, because half of all good names are reserved words.
 
+mod expression;
+mod outcome;
+
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use aws_sdk_dynamodb::{
@@ -15,191 +18,18 @@ use aws_sdk_dynamodb::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{BoxFuture, problem::Problem, retry, telemetry};
+use crate::{BoxFuture, retry, telemetry};
 
 pub use aws_sdk_dynamodb::types::AttributeValue;
+pub use expression::{Expression, Key, Query};
+pub use outcome::{Conflict, Outcome, TableError, Transacted};
 
 /// An item, or the key of one.
 pub type Item = HashMap<String, AttributeValue>;
 
-/// A write that did not come to a decision, or a read that failed.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum TableError {
-    /// Throttled, in conflict with another transaction, or out of reach: the same call may succeed later.
-    #[error("{table} does not take {call} at the moment: {cause}")]
-    Busy {
-        /// The table's name.
-        table: String,
-        /// The call, such as `PutItem`.
-        call: &'static str,
-        /// What the SDK said.
-        cause: String,
-    },
-    /// DynamoDB refuses the call itself: a missing permission or table, or a mistake of ours.
-    #[error("{table} refuses {call}: {cause}")]
-    Refused {
-        /// The table's name.
-        table: String,
-        /// The call, such as `PutItem`.
-        call: &'static str,
-        /// What the SDK said.
-        cause: String,
-    },
-    /// An item is not of the shape that this release reads.
-    #[error("an item is no {expected}")]
-    Unreadable {
-        /// What it was to be read as. Serde's own words may repeat a value, and stay away.
-        expected: &'static str,
-    },
-}
-
-impl TableError {
-    /// Whether the same call may succeed later.
-    pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Busy { .. })
-    }
-}
-
-impl From<TableError> for Problem {
-    fn from(error: TableError) -> Self {
-        let problem = if error.is_transient() { Self::unavailable() } else { Self::internal() };
-        problem.because(&error)
-    }
-}
-
-/// What became of a write.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Outcome {
-    /// It is written.
-    Written,
-    /// Its condition did not hold; the item that stands there, if one does.
-    Refused(Option<Item>),
-}
-
-/// What became of a transaction.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Transacted {
-    /// All of it is written.
-    Written,
-    /// None of it is. One entry for each write: `Some` where that write's condition did not hold.
-    Refused(Vec<Option<Conflict>>),
-}
-
-/// A write of a transaction whose condition did not hold.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Conflict {
-    /// The item that stands there, if one does.
-    pub item: Option<Item>,
-}
-
-/// A condition or a change, with the values it speaks of.
-#[derive(Clone, Debug, Default)]
-pub struct Expression {
-    text: String,
-    values: HashMap<String, AttributeValue>,
-}
-
-impl Expression {
-    /// An expression such as `#state = :held AND #version < :version`.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into(), values: HashMap::new() }
-    }
-
-    /// Gives `:name` its value.
-    ///
-    /// # Panics
-    /// When the value cannot be stored: a mistake in the program.
-    #[must_use]
-    pub fn value(mut self, name: &str, value: impl Serialize) -> Self {
-        let value = serde_dynamo::to_attribute_value(value).expect("the value can be stored");
-        self.values.insert(format!(":{name}"), value);
-        self
-    }
-
-    /// That nothing stands under this key.
-    pub fn absent() -> Self {
-        Self::new("attribute_not_exists(#pk)")
-    }
-
-    /// That something stands under this key.
-    pub fn present() -> Self {
-        Self::new("attribute_exists(#pk)")
-    }
-
-    /// That the item stands there in exactly this version.
-    pub fn version(version: u64) -> Self {
-        Self::new("#version = :seen_version").value("seen_version", version)
-    }
-
-    /// `#name` for each attribute that the text speaks of.
-    fn names(&self, names: &mut HashMap<String, String>) {
-        for part in self.text.split('#').skip(1) {
-            let name: String = part.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-            names.insert(format!("#{name}"), name);
-        }
-    }
-}
-
-/// A table's key.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Key(Item);
-
-impl Key {
-    /// The key of a table without a sort key.
-    pub fn new(pk: impl Into<String>) -> Self {
-        Self(HashMap::from([("pk".to_owned(), AttributeValue::S(pk.into()))]))
-    }
-
-    /// The key of a table with a sort key.
-    pub fn sorted(pk: impl Into<String>, sk: impl Into<String>) -> Self {
-        let mut key = Self::new(pk);
-        key.0.insert("sk".to_owned(), AttributeValue::S(sk.into()));
-        key
-    }
-}
-
 /// One write of a transaction.
 #[derive(Clone, Debug)]
 pub struct Write(TransactWriteItem);
-
-/// A page of a query.
-#[derive(Clone, Debug)]
-pub struct Query {
-    index: Option<&'static str>,
-    partition: (&'static str, String),
-    sort: Option<Expression>,
-    descending: bool,
-    consistent: bool,
-    limit: u32,
-}
-
-impl Query {
-    /// The items of a table (`index` is none) or index whose partition attribute has this value; at most `limit`.
-    pub fn new(index: Option<&'static str>, attribute: &'static str, value: impl Into<String>, limit: u32) -> Self {
-        Self { index, partition: (attribute, value.into()), sort: None, descending: false, consistent: false, limit }
-    }
-
-    /// Only those whose sort attribute meets this, such as `begins_with(#sk, :prefix)`.
-    #[must_use]
-    pub fn sort(mut self, condition: Expression) -> Self {
-        self.sort = Some(condition);
-        self
-    }
-
-    /// The last first.
-    #[must_use]
-    pub fn descending(mut self) -> Self {
-        self.descending = true;
-        self
-    }
-
-    /// What was written before is seen (tables only).
-    #[must_use]
-    pub fn consistent(mut self) -> Self {
-        self.consistent = true;
-        self
-    }
-}
 
 /// One table.
 #[derive(Clone, Debug)]

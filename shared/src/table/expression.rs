@@ -1,0 +1,112 @@
+//! What a call speaks of: conditions, changes, keys and queries.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+
+use super::{AttributeValue, Item};
+
+/// A condition or a change, with the values it speaks of.
+#[derive(Clone, Debug, Default)]
+pub struct Expression {
+    pub(super) text: String,
+    pub(super) values: HashMap<String, AttributeValue>,
+}
+
+impl Expression {
+    /// An expression such as `#state = :held AND #version < :version`.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self { text: text.into(), values: HashMap::new() }
+    }
+
+    /// Gives `:name` its value.
+    ///
+    /// # Panics
+    /// When the value cannot be stored: a mistake in the program.
+    #[must_use]
+    pub fn value(mut self, name: &str, value: impl Serialize) -> Self {
+        let value = serde_dynamo::to_attribute_value(value).expect("the value can be stored");
+        self.values.insert(format!(":{name}"), value);
+        self
+    }
+
+    /// That nothing stands under this key.
+    pub fn absent() -> Self {
+        Self::new("attribute_not_exists(#pk)")
+    }
+
+    /// That something stands under this key.
+    pub fn present() -> Self {
+        Self::new("attribute_exists(#pk)")
+    }
+
+    /// That the item stands there in exactly this version.
+    pub fn version(version: u64) -> Self {
+        Self::new("#version = :seen_version").value("seen_version", version)
+    }
+
+    /// `#name` for each attribute that the text speaks of.
+    pub(super) fn names(&self, names: &mut HashMap<String, String>) {
+        for part in self.text.split('#').skip(1) {
+            let name: String = part.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            names.insert(format!("#{name}"), name);
+        }
+    }
+}
+
+/// A table's key.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Key(pub(super) Item);
+
+impl Key {
+    /// The key of a table without a sort key.
+    pub fn new(pk: impl Into<String>) -> Self {
+        Self(HashMap::from([("pk".to_owned(), AttributeValue::S(pk.into()))]))
+    }
+
+    /// The key of a table with a sort key.
+    pub fn sorted(pk: impl Into<String>, sk: impl Into<String>) -> Self {
+        let mut key = Self::new(pk);
+        key.0.insert("sk".to_owned(), AttributeValue::S(sk.into()));
+        key
+    }
+}
+
+/// A page of a query.
+#[derive(Clone, Debug)]
+pub struct Query {
+    pub(super) index: Option<&'static str>,
+    pub(super) partition: (&'static str, String),
+    pub(super) sort: Option<Expression>,
+    pub(super) descending: bool,
+    pub(super) consistent: bool,
+    pub(super) limit: u32,
+}
+
+impl Query {
+    /// The items of a table (`index` is none) or index whose partition attribute has this value; at most `limit`.
+    pub fn new(index: Option<&'static str>, attribute: &'static str, value: impl Into<String>, limit: u32) -> Self {
+        Self { index, partition: (attribute, value.into()), sort: None, descending: false, consistent: false, limit }
+    }
+
+    /// Only those whose sort attribute meets this, such as `begins_with(#sk, :prefix)`.
+    #[must_use]
+    pub fn sort(mut self, condition: Expression) -> Self {
+        self.sort = Some(condition);
+        self
+    }
+
+    /// The last first.
+    #[must_use]
+    pub fn descending(mut self) -> Self {
+        self.descending = true;
+        self
+    }
+
+    /// What was written before is seen (tables only).
+    #[must_use]
+    pub fn consistent(mut self) -> Self {
+        self.consistent = true;
+        self
+    }
+}

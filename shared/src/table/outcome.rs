@@ -1,0 +1,74 @@
+//! What became of a call: a decision, or the reason why there is none.
+
+use super::Item;
+use crate::problem::Problem;
+
+/// A write that did not come to a decision, or a read that failed.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum TableError {
+    /// Throttled, in conflict with another transaction, or out of reach: the same call may succeed later.
+    #[error("{table} does not take {call} at the moment: {cause}")]
+    Busy {
+        /// The table's name.
+        table: String,
+        /// The call, such as `PutItem`.
+        call: &'static str,
+        /// What the SDK said.
+        cause: String,
+    },
+    /// DynamoDB refuses the call itself: a missing permission or table, or a mistake of ours.
+    #[error("{table} refuses {call}: {cause}")]
+    Refused {
+        /// The table's name.
+        table: String,
+        /// The call, such as `PutItem`.
+        call: &'static str,
+        /// What the SDK said.
+        cause: String,
+    },
+    /// An item is not of the shape that this release reads.
+    #[error("an item is no {expected}")]
+    Unreadable {
+        /// What it was to be read as. Serde's own words may repeat a value, and stay away.
+        expected: &'static str,
+    },
+}
+
+impl TableError {
+    /// Whether the same call may succeed later.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Busy { .. })
+    }
+}
+
+impl From<TableError> for Problem {
+    fn from(error: TableError) -> Self {
+        let problem = if error.is_transient() { Self::unavailable() } else { Self::internal() };
+        problem.because(&error)
+    }
+}
+
+/// What became of a write.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// It is written.
+    Written,
+    /// Its condition did not hold; the item that stands there, if one does.
+    Refused(Option<Item>),
+}
+
+/// What became of a transaction.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Transacted {
+    /// All of it is written.
+    Written,
+    /// None of it is. One entry for each write: `Some` where that write's condition did not hold.
+    Refused(Vec<Option<Conflict>>),
+}
+
+/// A write of a transaction whose condition did not hold.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Conflict {
+    /// The item that stands there, if one does.
+    pub item: Option<Item>,
+}
