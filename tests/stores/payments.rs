@@ -1,19 +1,8 @@
 //! Payments: exactly one charge, whatever happens to a call, whoever asks how often, and however the provider behaves.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use aws_config::SdkConfig;
-use aws_smithy_runtime_api::client::{
-    http::{HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector},
-    orchestrator::HttpRequest,
-    runtime_components::RuntimeComponents,
-};
 
 use payments::{
     Payments, Settings,
@@ -62,33 +51,6 @@ const CALLS: usize = 9;
 /// As many as an operation makes when nothing goes wrong, and one more.
 const USUAL_CALLS: usize = 6;
 
-/// A client between ours and the world in memory: what runs at the same time takes turns between any two calls.
-#[derive(Clone, Debug)]
-struct Crowd {
-    aws: Aws,
-    next: Arc<AtomicU64>,
-}
-
-impl HttpClient for Crowd {
-    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
-        SharedHttpConnector::new(self.clone())
-    }
-}
-
-impl HttpConnector for Crowd {
-    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let crowd = self.clone();
-        HttpConnectorFuture::new(async move {
-            // Knuth's linear congruential generator: any spread will do.
-            let random = crowd.next.fetch_add(1, Ordering::SeqCst).wrapping_add(1).wrapping_mul(6_364_136_223_846_793_005) >> 61;
-            for _ in 0..=random {
-                tokio::task::yield_now().await;
-            }
-            HttpConnector::call(&crowd.aws, request).await
-        })
-    }
-}
-
 /// Payments, its provider, and what they are asked.
 struct Till {
     aws: Aws,
@@ -107,7 +69,7 @@ impl Till {
     /// A till whose calls of AWS let others go first, now once, now several times, as `seed` has it.
     fn crowded(seed: u64) -> Self {
         let aws = Aws::new();
-        let config = aws.sdk_config().to_builder().http_client(Crowd { aws: aws.clone(), next: Arc::new(AtomicU64::new(seed)) }).build();
+        let config = aws.crowded_sdk_config(seed);
         Self::over(aws, &config)
     }
 
