@@ -41,11 +41,12 @@ TESTS := cargo test --workspace --lib --test '*'
 test: setup build ## Runs all tests, against a stack of their own with IAM enforced.
 	@echo "Building the tests; the first time takes a few minutes." >&2
 	@$(TESTS) --no-run
-	@$(STACK) run --auth --parameter NudgeSeconds=2 -- $(TESTS)
+	@$(STACK) run --auth --parameter NudgeSeconds=2 -- sh -c "$(TESTS) && localstack/.venv/bin/python tests/leaks.py"
 
-bench: setup build ## Measures cold starts of the functions as they are released; builds for a quarter of an hour the first time.
+bench: setup build ## Measures cold starts of the functions as released, and what logins take; builds for a quarter of an hour the first time.
 	cargo build --release $(SERVICES)
 	@$(STACK) run --name bench -- python3 tests/benchmarks/cold_start.py target/release
+	cargo bench -p tests --bench login_timing
 
 lint: setup ## Checks format, lints, template and dependencies.
 	cargo fmt --all --check

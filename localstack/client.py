@@ -25,11 +25,11 @@ class Answer:
 class Api:
     """The API at one address, as one caller sees it."""
 
-    def __init__(self, url, token=None):
-        self.url, self.token = url.rstrip("/"), token
+    def __init__(self, url, token=None, refresh_token=None):
+        self.url, self.token, self.refresh_token = url.rstrip("/"), token, refresh_token
 
-    def as_caller(self, token):
-        return Api(self.url, token)
+    def as_caller(self, token, refresh_token=None):
+        return Api(self.url, token, refresh_token)
 
     def call(self, method, path, body=None, key=None, expect=(200, 201, 202, 204)):
         """Sends one request. Repeats it while the service asks for that: 429, 503 and a gateway that just started."""

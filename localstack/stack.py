@@ -14,6 +14,7 @@ Only AWS_ENDPOINT_URL ties any of this to the emulator: the same template and fu
 """
 
 import argparse
+import base64
 import hashlib
 import json
 import os
@@ -40,6 +41,7 @@ TOOLS = HERE / ".venv-sam"
 REGION = "us-east-1"
 STACK = "ferrocart"
 ADA = "usr_0199c2a8-0000-7000-8000-000000000001"  # the customer in events/, who gets an id of her own from every stack
+ADAS_SESSION = "fam_0199c2a8-0000-7000-8000-0000000000d1"  # hers, likewise
 PLATFORM = ("INIT_START ", "START RequestId", "END RequestId", "REPORT RequestId")  # lines of Lambda itself
 
 sys.path.insert(0, str(HERE))
@@ -327,6 +329,7 @@ def deploy(args):
         "PaymentProvider": "simulated",
         "SenderAddress": "shop@ferrocart.example",
         "DeletionProtection": "false",
+        "NetworkBurst": "1000000",  # everybody comes from one address here
         "LogLevel": os.environ.get("LOG_LEVEL", "info"),
     } | dict(each.split("=", 1) for each in args.parameter)
     say("deploying template.yaml with sam deploy")
@@ -595,25 +598,58 @@ def invoke(args):
 
 
 def as_it_is_here(stack, sent):
-    """Puts in what no file can know, and says so: a token, with the id of whom it is for, and the name of this stack's secret."""
+    """Puts in what no file can know, and says so: tokens, ids and the version of whom they are for, and the name of this stack's secret."""
+    headers, body = sent.get("headers") or {}, json.loads(sent.get("body") or "{}")
     known = []
-    bearer = (sent.get("headers") or {}).get("Authorization")
-    if bearer:
-        login = json.loads(event("login-user")["body"])
-        ada = stack.api().log_in(login["email"], login["password"])
-        here = ada.call("GET", "/users/me").body["id"]
-        known = [("a token of Ada's", bearer, f"Bearer {ada.token}"), (f"her id {here}", ADA, here)]
+    if "Authorization" in headers or "refresh_token" in body:
+        ada = log_in_ada(stack.api())
+        me = ada.call("GET", "/users/me")
+        known = [("a token of Ada's", headers.get("Authorization"), f"Bearer {ada.token}"),
+                 ("a refresh token of Ada's", body.get("refresh_token"), ada.refresh_token),
+                 (f"her id {me.body['id']}", ADA, me.body["id"]), ("her session", ADAS_SESSION, session_of(ada.token)),
+                 (f"her version {me.headers['ETag']}", headers.get("If-Match"), me.headers["ETag"])]
+    if "token" in body:
+        known = [("the token of the last link to Ada", body["token"], mailed_token(stack, sent["path"]))]
     if "SecretId" in sent:
         here = stack.state["outputs"]["SigningKeySecretArn"]
         known = [(f"the secret {here}", sent["SecretId"], here)]
     text, put = json.dumps(sent), []
     for what, there, here in known:
-        if there in text:
+        there, here = (json.dumps(each or "")[1:-1] for each in (there, here))  # as they stand in the text
+        if there and there in text:
             text = text.replace(there, here)
             put.append(what)
     if put:
         say(f"sending {' and '.join(put)} in place of the sample's")
     return json.loads(text)
+
+
+def log_in_ada(api):
+    """Ada of the events. Those that delete her, or give her another password, may have been here before."""
+    api.register(json.loads(event("register-user")["body"]))
+    login, later = (json.loads(event(operation)["body"]) for operation in ("login-user", "change-password"))
+    for password in (login["password"], later["new_password"]):
+        answer = api.call("POST", "/users/login", {"email": login["email"], "password": password}, expect=(200, 401))
+        if answer.status == 200:
+            return api.as_caller(answer.body["access_token"], answer.body["refresh_token"])
+    raise Trouble(f"{login['email']} has a password that no event knows: run make down, then make up.")
+
+
+def session_of(token):
+    return json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))["sid"]
+
+
+def mailed_token(stack, path):
+    """What the last mail to Ada holds that has a link for this: the emulator keeps all mails."""
+    page = "reset-password" if "password-reset" in path else "verify-email"
+    with urllib.request.urlopen(f"{stack.endpoint}/_ministack/ses/messages", timeout=10) as response:
+        mails = [mail for account in json.load(response)["messages"].values() for mail in account]
+    hers = {json.loads(event(operation)["body"])["email"] for operation in ("register-user", "update-me")}
+    found = [match[1] for mail in mails if hers & set(mail["To"])
+             if (match := re.search(rf"{page}#token=([\w.-]+)", json.dumps(mail)))]
+    if not found:
+        raise Trouble("No mail to Ada holds such a link yet: invoke the operation first that sends it.")
+    return found[-1]
 
 
 # --- sam local ---------------------------------------------------------------------------------------------------------

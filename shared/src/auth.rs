@@ -6,6 +6,7 @@ use crate::ids::UserId;
 
 /// What a user may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// A customer: may do what concerns themselves.
@@ -44,6 +45,8 @@ pub struct Caller {
     pub name: String,
     /// Their e-mail address at the time of login.
     pub email: String,
+    /// The session (the login) that the token belongs to, as the token names it.
+    pub session: Option<String>,
 }
 
 impl Caller {

@@ -82,6 +82,8 @@ macro_rules! prefixed_id {
                 })
             }
         }
+
+        $crate::describe!($name, id($prefix));
     };
 }
 

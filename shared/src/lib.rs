@@ -7,6 +7,8 @@
 //! - [`http`]: requests, answers, idempotency keys, pages. [`problem`]: errors as RFC 9457 documents.
 //! - [`queue`]: consumers of SQS. [`stream`]: publishers of DynamoDB streams. [`invoke`]: schedules and direct calls.
 //! - [`table`]: DynamoDB, where every write carries a condition. [`secret`]: Secrets Manager, read once and kept.
+//! - [`seal`]: texts that nobody else can read or make up.
+//! - [`api_document`]: how what goes in and out is described; only the tests compile it.
 //! - [`auth`], [`money`], [`ids`], [`clock`], [`retry`]: values. [`config`], [`aws`], [`telemetry`]: surroundings.
 //!
 //! # Invariants
@@ -20,6 +22,7 @@
 
 use std::{future::Future, pin::Pin};
 
+pub mod api_document;
 pub mod auth;
 pub mod aws;
 pub mod clock;
@@ -32,6 +35,7 @@ pub mod money;
 pub mod problem;
 pub mod queue;
 pub mod retry;
+pub mod seal;
 pub mod secret;
 pub mod stream;
 pub mod table;

@@ -45,11 +45,15 @@ impl<'de> Deserialize<'de> for Currency {
     }
 }
 
+crate::describe!(Currency, name_of("The upper-case code of ISO 4217.", &SUPPORTED).refused_as(&["unsupported_currency"]));
+
 /// An amount of money: `{"amount": 5998, "currency": "USD"}` is 59.98 US dollars.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Money {
     /// Minor units (cents), from 0 to [`MAX_AMOUNT`].
+    #[cfg_attr(feature = "api-document", schema(schema_with = amount))]
     #[serde(deserialize_with = "amount_in_range")]
     pub amount: i64,
     /// The currency.
@@ -94,6 +98,11 @@ fn amount_in_range<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D:
     }
     let violation = Violation::out_of_range(format!("An amount is a whole number of minor units from 0 to {MAX_AMOUNT}."));
     Err(serde::de::Error::custom(violation))
+}
+
+#[cfg(feature = "api-document")]
+fn amount() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+    crate::api_document::number("Minor units, such as cents.", 5998).within(0..=MAX_AMOUNT).read_as::<i64>()
 }
 
 #[cfg(test)]

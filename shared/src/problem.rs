@@ -25,6 +25,7 @@ pub struct Problem {
     detail: Option<String>,
     members: Map<String, Value>,
     retry_after_seconds: Option<u64>,
+    current_version: Option<u64>,
     /// For the log alone.
     cause: Option<String>,
 }
@@ -39,6 +40,7 @@ impl Problem {
             detail: None,
             members: Map::new(),
             retry_after_seconds: None,
+            current_version: None,
             cause: None,
         }
     }
@@ -67,6 +69,19 @@ impl Problem {
     /// 409: the state of things forbids it.
     pub fn conflict(code: &str, title: &str) -> Self {
         Self::new(StatusCode::CONFLICT, code, title)
+    }
+
+    /// 412: the change starts from another version than the one that stands. The answer carries the tag of the present one.
+    pub fn precondition_failed(current: u64) -> Self {
+        let problem = Self::new(StatusCode::PRECONDITION_FAILED, "precondition_failed", "The resource has changed since it was read");
+        Self { current_version: Some(current), ..problem }.detail("Read it again, and decide again.")
+    }
+
+    /// 429: too often. The same words whatever the limit was.
+    pub fn too_many_requests(retry_after_seconds: u64) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", "Too many requests")
+            .detail("Wait a moment and send the same request again.")
+            .retry_after(retry_after_seconds)
     }
 
     /// 422: parsed, but it breaks a rule that no single field can be blamed for.
@@ -131,6 +146,11 @@ impl Problem {
         self.retry_after_seconds
     }
 
+    /// The version whose tag goes out with a 412.
+    pub fn current_version(&self) -> Option<u64> {
+        self.current_version
+    }
+
     /// The document's body.
     pub fn document(&self, request_id: &str) -> Value {
         let mut document = self.members.clone();
@@ -145,3 +165,30 @@ impl Problem {
         Value::Object(document)
     }
 }
+
+#[cfg(feature = "api-document")]
+impl utoipa::PartialSchema for Problem {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, SchemaFormat, Type};
+
+        let text = |about: &str| ObjectBuilder::new().schema_type(Type::String).description(Some(about));
+        let error = ObjectBuilder::new()
+            .property("pointer", text("Where it stands in the body: a JSON pointer. For a parameter of the query, `?` and its name."))
+            .property("code", text("Which rule the field breaks."))
+            .property("detail", text("What helps to mend the field."));
+        let error = ["pointer", "code", "detail"].into_iter().fold(error, ObjectBuilder::required);
+        let document = ObjectBuilder::new()
+            .description(Some("What is wrong: a problem document of RFC 9457. Some codes have members of their own beside these."))
+            .property("type", text("Where the problem is documented.").format(Some(SchemaFormat::Custom("uri".to_owned()))))
+            .property("title", text("What it is called: the same each time."))
+            .property("status", ObjectBuilder::new().schema_type(Type::Integer).description(Some("The HTTP status.")))
+            .property("code", text("Its stable name, for programs to branch on: the last segment of `type`."))
+            .property("detail", text("What helps to mend this request."))
+            .property("request_id", text("What to quote to us. The same as `X-Request-Id`."))
+            .property("errors", ArrayBuilder::new().items(error).description(Some("Which fields of the request break a rule.")));
+        ["type", "title", "status", "code", "request_id"].into_iter().fold(document, ObjectBuilder::required).into()
+    }
+}
+
+#[cfg(feature = "api-document")]
+impl utoipa::ToSchema for Problem {}

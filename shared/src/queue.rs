@@ -37,6 +37,9 @@ pub struct Message {
     /// The queue: that of the operation that consumes it, or of an event stream.
     #[serde(skip)]
     pub queue: &'static str,
+    /// How long the queue keeps it back; at most 15 minutes.
+    #[serde(skip)]
+    pub delay: Duration,
     specversion: &'static str,
     /// The same for every copy of this message: it follows from what it says, about what, in which version.
     pub id: String,
@@ -77,6 +80,7 @@ impl Message {
         let id = ids::derive_uuid(&[subject.service, &subject.id, &subject.version.to_string(), kind, queue]);
         Self {
             queue,
+            delay: Duration::ZERO,
             specversion: "1.0",
             id: id.to_string(),
             source: format!("/ferrocart/{}", subject.service),
@@ -88,6 +92,15 @@ impl Message {
             traceparent: subject.trace.clone(),
             data: serde_json::to_value(data).expect("a message is JSON"),
         }
+    }
+}
+
+impl Message {
+    /// The same once more, kept back by the queue for `delay`: for what may not be complete yet when it is told the first time.
+    #[must_use]
+    pub fn after(&self, delay: Duration) -> Self {
+        let id = ids::derive_uuid(&[&self.id, &delay.as_secs().to_string()]).to_string();
+        Self { id, delay, ..self.clone() }
     }
 }
 

@@ -45,10 +45,15 @@ impl Secrets {
 
     /// The present text of a secret, at most five minutes old; an hour while Secrets Manager does not answer.
     pub fn get<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Arc<str>, SecretError>> {
+        self.get_within(name, KEPT)
+    }
+
+    /// The text of a secret, not older than `age`; an hour while Secrets Manager does not answer.
+    pub fn get_within<'a>(&'a self, name: &'a str, age: Duration) -> BoxFuture<'a, Result<Arc<str>, SecretError>> {
         Box::pin(async move {
             let kept = self.read.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
             match kept {
-                Some((at, text)) if self.clock.now().since(at) < KEPT => Ok(text),
+                Some((at, text)) if self.clock.now().since(at) < age => Ok(text),
                 Some((at, text)) => match self.reload(name).await {
                     Err(error) if self.clock.now().since(at) < KEPT_IN_NEED => {
                         tracing::warn!(error = telemetry::causes(&error), "the copy that was read before goes on being used");

@@ -187,36 +187,37 @@ impl Sender {
     }
 
     async fn send(&self, messages: Vec<Message>) -> Result<(), Failure> {
-        let mut by_queue: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
+        let mut by_queue: BTreeMap<&'static str, Vec<Outgoing>> = BTreeMap::new();
         for message in messages {
             let body = serde_json::to_string(&message).map_err(|error| Failure::because("UnwritableMessage", &error))?;
-            by_queue.entry(message.queue).or_default().push(body);
+            let delay_seconds = i32::try_from(message.delay.as_secs()).ok().filter(|seconds| *seconds > 0);
+            by_queue.entry(message.queue).or_default().push(Outgoing { body: acceptable(body), delay_seconds });
         }
-        for (queue, bodies) in by_queue {
+        for (queue, outgoing) in by_queue {
             let url =
                 self.urls.get(queue).ok_or_else(|| Failure::new("UnknownQueue", format!("no address is known for the queue {queue}")))?;
-            self.send_all(url, bodies).await?;
+            self.send_all(url, outgoing).await?;
         }
         Ok(())
     }
 
     async fn send_dead(&self, records: Vec<String>) -> Result<(), Failure> {
-        self.send_all(&self.dead_letter_url, records).await
+        let letters = records.into_iter().map(|record| Outgoing { body: acceptable(record), delay_seconds: None });
+        self.send_all(&self.dead_letter_url, letters.collect()).await
     }
 
-    async fn send_all(&self, url: &str, bodies: Vec<String>) -> Result<(), Failure> {
-        let mut bodies: Vec<String> = bodies.into_iter().map(acceptable).collect();
+    async fn send_all(&self, url: &str, mut outgoing: Vec<Outgoing>) -> Result<(), Failure> {
         let mut attempt = 0;
-        while !bodies.is_empty() {
+        while !outgoing.is_empty() {
             let mut left = Vec::new();
-            for batch in in_batches(bodies) {
+            for batch in in_batches(outgoing) {
                 left.extend(self.send_batch(url, batch).await?);
             }
-            bodies = left;
+            outgoing = left;
             attempt += 1;
-            if !bodies.is_empty() {
+            if !outgoing.is_empty() {
                 if attempt == TRIES {
-                    return Err(Failure::new("NotSent", format!("the queue did not take {} messages", bodies.len())));
+                    return Err(Failure::new("NotSent", format!("the queue did not take {} messages", outgoing.len())));
                 }
                 tokio::time::sleep(retry::full_jitter(attempt, Duration::from_millis(50), Duration::from_secs(1))).await;
             }
@@ -225,18 +226,26 @@ impl Sender {
     }
 
     /// Sends up to ten messages; those that the queue did not take come back.
-    async fn send_batch(&self, url: &str, bodies: Vec<String>) -> Result<Vec<String>, Failure> {
-        let entries = bodies
-            .iter()
-            .enumerate()
-            .map(|(number, body)| SendMessageBatchRequestEntry::builder().id(number.to_string()).message_body(body).build());
-        let entries = entries.collect::<Result<Vec<_>, _>>().map_err(|error| Failure::because("UnwritableMessage", &error))?;
+    async fn send_batch(&self, url: &str, batch: Vec<Outgoing>) -> Result<Vec<Outgoing>, Failure> {
+        let entry = |(number, message): (usize, &Outgoing)| {
+            let entry = SendMessageBatchRequestEntry::builder().id(number.to_string()).message_body(&message.body);
+            entry.set_delay_seconds(message.delay_seconds).build()
+        };
+        let entries = batch.iter().enumerate().map(entry).collect::<Result<Vec<_>, _>>();
+        let entries = entries.map_err(|error| Failure::because("UnwritableMessage", &error))?;
         let answer = self.client.send_message_batch().queue_url(url).set_entries(Some(entries)).send().await;
         let answer = answer.map_err(|error| Failure::because("NotSent", &error))?;
         let taken: BTreeSet<&str> = answer.successful().iter().map(|entry| entry.id()).collect();
-        let left = bodies.into_iter().enumerate().filter(|(number, _)| !taken.contains(number.to_string().as_str()));
-        Ok(left.map(|(_, body)| body).collect())
+        let left = batch.into_iter().enumerate().filter(|(number, _)| !taken.contains(number.to_string().as_str()));
+        Ok(left.map(|(_, message)| message).collect())
     }
+}
+
+/// A message on its way, as its queue gets it.
+struct Outgoing {
+    body: String,
+    /// None: at once.
+    delay_seconds: Option<i32>,
 }
 
 /// SQS refuses a message with U+FFFE or U+FFFF in it, for ever, and the stream would stand still behind it. In JSON they stand only
@@ -245,18 +254,18 @@ fn acceptable(body: String) -> String {
     if body.contains(['\u{fffe}', '\u{ffff}']) { body.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff") } else { body }
 }
 
-fn in_batches(bodies: Vec<String>) -> Vec<Vec<String>> {
-    let mut batches: Vec<Vec<String>> = Vec::new();
+fn in_batches(outgoing: Vec<Outgoing>) -> Vec<Vec<Outgoing>> {
+    let mut batches: Vec<Vec<Outgoing>> = Vec::new();
     let mut bytes = 0;
-    for body in bodies {
+    for message in outgoing {
         match batches.last_mut() {
-            Some(batch) if batch.len() < BATCH_ENTRIES && bytes + body.len() <= BATCH_BYTES => {
-                bytes += body.len();
-                batch.push(body);
+            Some(batch) if batch.len() < BATCH_ENTRIES && bytes + message.body.len() <= BATCH_BYTES => {
+                bytes += message.body.len();
+                batch.push(message);
             }
             _ => {
-                bytes = body.len();
-                batches.push(vec![body]);
+                bytes = message.body.len();
+                batches.push(vec![message]);
             }
         }
     }
@@ -269,7 +278,10 @@ mod tests {
 
     #[test]
     fn batches_keep_to_ten_entries_and_the_limit_of_bytes() {
-        let sizes = |bodies: Vec<String>| in_batches(bodies).iter().map(Vec::len).collect::<Vec<_>>();
+        let sizes = |bodies: Vec<String>| {
+            let outgoing = bodies.into_iter().map(|body| Outgoing { body, delay_seconds: None });
+            in_batches(outgoing.collect()).iter().map(Vec::len).collect::<Vec<_>>()
+        };
         assert_eq!(sizes(vec!["x".to_owned(); 23]), [10, 10, 3]);
         assert_eq!(sizes(vec!["x".repeat(100_000); 5]), [2, 2, 1]);
         assert!(sizes(vec![]).is_empty());

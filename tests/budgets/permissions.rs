@@ -34,6 +34,13 @@ const BY_THE_PLATFORM: [&str; 7] = [
 /// (`shared::queue::Queue::return_later`). The integration tests cover it.
 const NOT_SHOWN: &str = "sqs:ChangeMessageVisibility";
 
+/// How long a function may go on with a secret that it has read.
+const SECRETS_KEPT: Duration = Duration::from_secs(300);
+
+/// Ada's address, as `events/register-user.json` has it, and the one that she moves to.
+const ADA: &str = "ada@example.com";
+const KING: &str = "ada.king@example.com";
+
 /// Actions with the resources that they touch, by function.
 type Actions = BTreeMap<String, BTreeSet<(String, String)>>;
 
@@ -75,6 +82,28 @@ impl Watched {
         self.shop.aws.call(&self.lambda(operation), event).await
     }
 
+    /// As [`Watched::call`], by an instance that has read no secret of late: what another function has read is not seen here.
+    async fn cold(&self, operation: &'static str, event: Value) -> Called {
+        self.shop.clock.advance(SECRETS_KEPT);
+        self.call(operation, event).await
+    }
+
+    /// Logs Ada in: what she is answered, and what the authorizer says of her.
+    async fn log_in(&self, password: &str) -> (Called, Value) {
+        let login = self.cold("login-user", post("/users/login", &json!({ "email": ADA, "password": password }))).await;
+        assert_eq!(login.status(), 200, "{:?}", login.answer);
+        let token = login.json()["access_token"].as_str().expect("an access token").to_owned();
+        let authorized = self.cold("authorize-request", events::authorize(&token)).await;
+        (login, authorized.ok().clone())
+    }
+
+    /// Follows the link that was mailed to `address`.
+    async fn follow(&self, operation: &'static str, address: &str, mut body: Value, status: u64) {
+        body["token"] = self.shop.aws.mails().token_for(address).into();
+        let followed = self.cold(operation, post("/link", &body)).await;
+        assert_eq!(followed.status(), status, "{operation}: {:?}", followed.answer);
+    }
+
     /// As [`Watched::call`], with the call number `call` spoiled.
     async fn spoiled(&self, call: usize, fault: Fault, operation: &'static str, event: Value) -> Called {
         self.shop.aws.fail(call, fault);
@@ -85,7 +114,7 @@ impl Watched {
 
     /// As [`Shop::pump`], watched.
     fn pump(&self) -> Pump {
-        const OF_THEIR_OWN_NAME: [&str; 8] = [
+        const OF_THEIR_OWN_NAME: [&str; 10] = [
             "reserve-stock",
             "release-stock",
             "commit-stock",
@@ -94,8 +123,11 @@ impl Watched {
             "cancel-payment",
             "refund-payment",
             "send-notification",
+            "update-buyer",
+            "forget-recipient",
         ];
         let pump = Pump::new(&self.shop.aws)
+            .publisher("users", self.lambda("publish-user-events"))
             .publisher("products", self.lambda("publish-product-events"))
             .publisher("stock", self.lambda("publish-stock-events"))
             .publisher("orders", self.lambda("publish-order-events"))
@@ -148,10 +180,19 @@ fn payment(order: &str, key: &str, token: &str) -> Value {
     events::post("/payments", &body).caller(USER).header("idempotency-key", key).event()
 }
 
+fn post(path: &str, body: &Value) -> Value {
+    events::post(path, body).event()
+}
+
+fn refresh(tokens: &Called) -> Value {
+    post("/users/token/refresh", &json!({ "refresh_token": tokens.json()["refresh_token"] }))
+}
+
 fn of_order(request: Http, order: &str) -> Value {
     request.caller(USER).path_parameter("order_id", order).event()
 }
 
+/// Ada's way through her account, and what others try with it.
 async fn users(seen: &Arc<Mutex<Actions>>) {
     let watched = Watched::new(seen);
     watched.call("login-user", sample("login-user")).await;
@@ -162,26 +203,88 @@ async fn users(seen: &Arc<Mutex<Actions>>) {
             assert!(watched.call("rotate-signing-key", event).await.answer.is_ok(), "{step}");
         }
     }
-    for _ in 0..2 {
-        watched.call("register-user", sample("register-user")).await;
+    let mut pump = watched.pump();
+    for status in [201, 409] {
+        assert_eq!(watched.cold("register-user", sample("register-user")).await.status(), status);
     }
-    let login = watched.call("login-user", sample("login-user")).await;
-    // By now the authorizer does not know the keys from somebody else's reading them.
-    watched.shop.clock.advance(Duration::from_secs(300));
-    for token in [login.json()["access_token"].as_str().expect("somebody can log in"), "a.b.c"] {
-        let mut event = sample("authorize-request");
-        for headers in ["headers", "multiValueHeaders"] {
-            let value = format!("Bearer {token}");
-            event[headers]["Authorization"] = if headers == "headers" { json!(value) } else { json!([value]) };
-        }
-        watched.call("authorize-request", event).await;
-    }
-    watched.call("get-me", sample("get-me")).await;
+    pump.settle().await;
+    watched.follow("verify-email", ADA, json!({}), 204).await;
+
+    let (login, _) = watched.log_in("correct horse battery staple").await;
+    assert!(watched.cold("authorize-request", events::authorize("a.b.c")).await.answer.is_err());
+    watched.cold("get-jwks", sample("get-jwks")).await;
+    let first = watched.cold("refresh-token", refresh(&login)).await;
+    assert_eq!((first.status(), watched.call("refresh-token", refresh(&login)).await.status()), (200, 200));
     for role in ["admin", "admin", "user"] {
-        assert!(watched.call("grant-role", json!({ "email": "ada@example.com", "role": role })).await.answer.is_ok());
+        assert!(watched.call("grant-role", json!({ "email": ADA, "role": role })).await.answer.is_ok());
     }
-    watched.spoiled(1, Fault::Conflict, "grant-role", json!({ "email": "ada@example.com", "role": "admin" })).await;
+    watched.spoiled(2, Fault::Conflict, "grant-role", json!({ "email": ADA, "role": "admin" })).await;
+    let second = watched.cold("refresh-token", refresh(&first)).await;
+    assert_eq!(second.status(), 200, "her role is another one: {:?}", second.answer);
+    // By now the first successor was exchanged itself: whoever still has its predecessor ends the session.
+    assert_eq!(watched.cold("refresh-token", refresh(&first)).await.status(), 401);
+    assert_eq!(watched.cold("refresh-token", refresh(&second)).await.status(), 401, "the session is over");
+
+    let (_, ada) = watched.log_in("correct horse battery staple").await;
+    ada_changes(&watched, &mut pump, &ada).await;
+    for _ in 0..2 {
+        watched.cold("request-password-reset", post("/users/password-reset", &json!({ "email": KING }))).await;
+        pump.settle().await;
+    }
+    watched.call("request-password-reset", post("/users/password-reset", &json!({ "email": "nobody@example.com" }))).await;
+    watched.follow("confirm-password-reset", KING, json!({ "new_password": "correct horse battery staple" }), 204).await;
+
+    register(&watched, "charles").await;
+    watched.shop.clock.advance(SECRETS_KEPT);
+    watched.pages("list-users", "limit=1", Some(ADMIN)).await;
+    let id = ada["context"]["sub"].as_str().expect("she has an id");
+    let of_ada = |request: Http| request.caller(ADMIN).path_parameter("user_id", id);
+    let seen_by_admin = watched.call("get-user", of_ada(events::get("/users")).event()).await;
+    let tag = seen_by_admin.header("etag").expect("a profile has a version");
+    let update = of_ada(events::post("/users", &json!({ "is_active": true, "full_name": "Ada King" }))).header("if-match", &tag);
+    for status in [200, 412] {
+        assert_eq!(watched.call("update-user", update.clone().event()).await.status(), status);
+    }
+    assert_eq!(watched.call("logout-user", events::post("/users/logout", &json!({})).authorized(&ada).event()).await.status(), 204);
+    assert_eq!(watched.call("delete-me", events::http("DELETE", "/users/me").authorized(&ada).event()).await.status(), 204);
+    pump.settle().await;
     watched.call("get-health", events::get("/health").event()).await;
+}
+
+/// What Ada does herself: her profile, another address, another password.
+async fn ada_changes(watched: &Watched, pump: &mut Pump, ada: &Value) {
+    let me = |method: &str, path: &str| events::http(method, path).authorized(ada).header("content-type", "application/json");
+    let profile = watched.call("get-me", me("GET", "/users/me").event()).await;
+    let tag = profile.header("etag").expect("a profile has a version");
+    let update = me("PATCH", "/users/me").header("if-match", &tag).body(&json!({ "full_name": "Ada King", "email": KING }).to_string());
+    for status in [200, 412] {
+        assert_eq!(watched.cold("update-me", update.clone().event()).await.status(), status);
+    }
+    pump.settle().await;
+    watched.follow("verify-email", KING, json!({}), 204).await;
+    for (password, status) in [("wrong", 422), ("correct horse battery staple", 204)] {
+        let body = json!({ "current_password": password, "new_password": "four score and seven donkeys" });
+        let changed = watched.cold("change-password", me("POST", "/users/me/password").body(&body.to_string()).event()).await;
+        assert_eq!(changed.status(), status, "{:?}", changed.answer);
+    }
+}
+
+async fn register(watched: &Watched, name: &str) {
+    let body = json!({ "email": format!("{name}@example.com"), "username": name, "full_name": name, "password": "difference engine no 2" });
+    assert_eq!(watched.cold("register-user", post("/users", &body)).await.status(), 201);
+}
+
+/// An account that another system has brought along gets a newer hash at its first login.
+async fn accounts_of_another_system(seen: &Arc<Mutex<Actions>>) {
+    let watched = Watched::new(seen);
+    watched.shop.rotate_signing_key().await;
+    register(&watched, "ada").await;
+    for mut item in watched.shop.aws.items("users").into_iter().filter(|item| item.get("password_hash").is_some()) {
+        // The first test vector of crypt_blowfish.
+        item["password_hash"]["S"] = "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW".into();
+        watched.shop.aws.put("users", &item);
+    }
+    watched.log_in("U*U").await;
 }
 
 async fn catalogue_and_stock(seen: &Arc<Mutex<Actions>>) {
@@ -268,6 +371,12 @@ async fn orders_that_go_well_and_badly(seen: &Arc<Mutex<Actions>>) {
     }
     // Everything is told a second time.
     watched.pump().settle().await;
+    // The buyer is called otherwise, and then gone.
+    let changed = json!({ "user_id": USER, "version": 2, "name": "Ada King", "email": KING });
+    watched.call("update-buyer", events::message("update-buyer", "user_changed.v1", &changed)).await;
+    for queue in ["update-buyer", "forget-recipient"] {
+        watched.call(queue, events::message(queue, "user_deleted.v1", &json!({ "user_id": USER, "version": 3 }))).await;
+    }
 }
 
 /// The order is given up while its charge is under way: what was captured is given back, even where answers are lost.
@@ -341,6 +450,7 @@ async fn lost_answers(seen: &Arc<Mutex<Actions>>) {
 /// Changes that no publisher of this release can tell of go to its dead letters.
 async fn changes_that_cannot_be_read(seen: &Arc<Mutex<Actions>>) {
     for (operation, table) in [
+        ("publish-user-events", "users"),
         ("publish-product-events", "products"),
         ("publish-stock-events", "stock"),
         ("publish-order-events", "orders"),
@@ -418,6 +528,7 @@ fn complaints(granted: &Actions, seen: &Actions) -> Vec<String> {
 async fn every_function_may_do_what_it_does_and_nothing_else() {
     let seen = Arc::new(Mutex::new(Actions::new()));
     users(&seen).await;
+    accounts_of_another_system(&seen).await;
     catalogue_and_stock(&seen).await;
     orders_that_go_well_and_badly(&seen).await;
     money_that_goes_back(&seen).await;

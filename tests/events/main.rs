@@ -17,6 +17,10 @@ enum Before {
     SigningKey,
     /// Ada, registered as `events/register-user.json` has it, under the id that the samples speak of.
     Ada,
+    /// Ada is logged in, in the session that the samples speak of.
+    Session,
+    /// Ada was sent the link that the sample of this operation carries, which waits in this attribute of her profile.
+    Link(&'static str, &'static str),
     /// The rotation that the sample is a step of has begun.
     Rotation,
     /// The item that the sample of this publisher shows, in this table.
@@ -56,10 +60,23 @@ fn rows() -> Vec<(&'static str, Vec<Before>, Then)> {
     vec![
         ("register-user", vec![], Status(201)),
         ("login-user", vec![SigningKey, Ada], Status(200)),
-        ("get-me", vec![Ada], Status(200)),
+        ("refresh-token", vec![SigningKey], Status(401)),
+        ("logout-user", vec![SigningKey, Ada, Session], Status(204)),
         ("authorize-request", vec![SigningKey, Ada], Failure("Unauthorized")),
+        ("get-me", vec![Ada], Status(200)),
+        ("update-me", vec![Ada], Status(200)),
+        ("delete-me", vec![Ada], Status(204)),
+        ("change-password", vec![SigningKey, Ada, Session], Status(204)),
+        ("request-password-reset", vec![Ada], Status(202)),
+        ("confirm-password-reset", vec![Ada, Link("confirm-password-reset", "reset")], Status(204)),
+        ("verify-email", vec![Ada, Link("verify-email", "verification")], Status(204)),
+        ("list-users", vec![Ada], Status(200)),
+        ("get-user", vec![Ada], Status(200)),
+        ("update-user", vec![Ada], Status(200)),
+        ("get-jwks", vec![SigningKey], Status(200)),
         ("grant-role", vec![Ada], Answer(json!({ "role": "admin" }))),
         ("rotate-signing-key", vec![Rotation], Answer(json!({}))),
+        ("publish-user-events", vec![], Published(&["send-notification", "update-buyer", "forget-recipient"])),
         ("create-product", vec![], Status(201)),
         ("list-products", vec![PRODUCT], Status(200)),
         ("get-product", vec![PRODUCT], Status(200)),
@@ -75,6 +92,7 @@ fn rows() -> Vec<(&'static str, Vec<Before>, Then)> {
         ("list-orders", vec![ORDER], Status(200)),
         ("replicate-product", vec![], Acknowledged),
         ("advance-order", vec![ORDER], Acknowledged),
+        ("update-buyer", vec![ORDER], Acknowledged),
         ("resume-orders", vec![ORDER], Answer(json!({ "resumed": 1, "failed": 0 }))),
         ("publish-order-events", vec![], Published(&["reserve-stock"])),
         ("create-payment", vec![HEAD], Status(201)),
@@ -88,6 +106,7 @@ fn rows() -> Vec<(&'static str, Vec<Before>, Then)> {
         ("publish-payment-events", vec![], Published(&["order-events"])),
         ("send-notification", vec![], Acknowledged),
         ("list-notifications", vec![Done("send-notification")], Status(200)),
+        ("forget-recipient", vec![Done("send-notification")], Acknowledged),
         ("get-health", vec![], Status(200)),
     ]
 }
@@ -148,13 +167,16 @@ async fn prepare(shop: &Shop, before: Before) {
             let token = sample("rotate-signing-key")["ClientRequestToken"].as_str().unwrap().to_owned();
             shop.aws.secrets_manager().begin_rotation("signing-key", &token);
         }
-        Ada => {
-            let registered = shop.call("register-user", sample("register-user")).await.json();
-            let id = registered["id"].as_str().expect("the sample registers somebody");
-            for item in shop.aws.items("users") {
-                shop.aws.put("users", &serde_json::from_str(&item.to_string().replace(id, events::USER)).unwrap());
-            }
+        Ada => shop.ada().await,
+        Session => {
+            assert_eq!(shop.call("login-user", sample("login-user")).await.status(), 200);
+            let sessions = shop.aws.items("sessions");
+            let mut session = sessions.into_iter().find(|item| item["pk"]["S"].as_str().unwrap().starts_with("FAMILY#")).unwrap();
+            session["pk"]["S"] =
+                format!("FAMILY#{}", sample("logout-user")["requestContext"]["authorizer"]["sid"].as_str().unwrap()).into();
+            shop.aws.put("sessions", &session);
         }
+        Link(operation, attribute) => prepare_link(shop, operation, attribute),
         Shown(publisher, table) => shop.aws.put(table, &sample(publisher)["Records"][0]["dynamodb"]["NewImage"]),
         Done(operation) => {
             let called = shop.call(operation, sample(operation)).await;
@@ -169,6 +191,19 @@ async fn prepare(shop: &Shop, before: Before) {
             }
         }
     }
+}
+
+/// Puts the link of a sample into Ada's profile: by chance no link is ever the sample's.
+fn prepare_link(shop: &Shop, operation: &str, attribute: &str) {
+    let body: Value = serde_json::from_str(sample(operation)["body"].as_str().unwrap()).unwrap();
+    let hash = shared::ids::sha256_hex(body["token"].as_str().unwrap());
+    let link = json!({ "M": {
+        "hash": { "S": hash }, "sealed": { "S": "" }, "expires_at": { "S": "2026-11-21T12:00:00.000Z" }, "sent": { "N": "1" },
+    } });
+    let profiles = shop.aws.items("users");
+    let mut ada = profiles.into_iter().find(|item| item["pk"]["S"] == format!("USER#{}", events::USER)).unwrap();
+    ada[attribute] = if attribute == "reset" { link } else { json!({ "M": { "email": ada["email"], "link": link } }) };
+    shop.aws.put("users", &ada);
 }
 
 /// Charges as the sample says, and gives the attempt the id that the samples speak of: its own is derived.

@@ -8,9 +8,14 @@ use tests::template::template;
 use crate::shop::{Shop, card, unique, until};
 
 /// Routes that anybody may use. One that is not listed here answers 401 without a token.
-const PUBLIC: [&str; 7] = [
+const PUBLIC: [&str; 12] = [
     "POST /users",
     "POST /users/login",
+    "POST /users/token/refresh",
+    "POST /users/password-reset",
+    "POST /users/password-reset/confirm",
+    "POST /users/verify-email",
+    "GET /.well-known/jwks.json",
     "GET /products",
     "GET /products/{product_id}",
     "GET /inventory/{product_id}",
@@ -28,7 +33,8 @@ fn routes() -> Vec<(Method, String)> {
 }
 
 fn with_ids(path: &str) -> String {
-    path.replace("{order_id}", "ord_0199c2a8-0000-7000-8000-00000000dead")
+    path.replace("{user_id}", "usr_0199c2a8-0000-7000-8000-00000000dead")
+        .replace("{order_id}", "ord_0199c2a8-0000-7000-8000-00000000dead")
         .replace("{product_id}", "prd_0199c2a8-0000-7000-8000-00000000dead")
         .replace("{payment_id}", "pay_0199c2a8-0000-7000-8000-00000000dead_0199c2a8-0000-7000-8000-00000000dead")
         .replace("{service}", "orders")

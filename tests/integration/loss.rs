@@ -64,18 +64,6 @@ async fn lose_one(shop: &Shop, queue: &str, order: &str) -> String {
     until(&format!("a message for {order} is in {queue}"), look, Option::is_some).await.unwrap()
 }
 
-/// Makes the order's time run out: what the clock does in half an hour.
-async fn expire(shop: &Shop, order: &str) {
-    use aws_sdk_dynamodb::types::AttributeValue::S;
-    let past = S("2020-01-01T00:00:00.000Z".to_owned());
-    let change = shop.dynamodb.update_item().table_name(shop.table("orders")).key("pk", S(format!("ORDER#{order}")));
-    let change = change.update_expression("SET expires_at = :past, check_at = :past, version = version + :one");
-    let change = change
-        .expression_attribute_values(":past", past)
-        .expression_attribute_values(":one", aws_sdk_dynamodb::types::AttributeValue::N("1".to_owned()));
-    change.send().await.unwrap();
-}
-
 #[tokio::test]
 async fn each_kind_of_message_may_be_lost_once_and_the_order_still_settles() {
     let shop = Shop::alone().await;
@@ -88,7 +76,7 @@ async fn each_kind_of_message_may_be_lost_once_and_the_order_still_settles() {
             Story::Paid | Story::PaidLater => {}
             Story::OutOfTime => {
                 buyer.order_at_step(&order, "awaiting_payment").await;
-                expire(&shop, &order).await;
+                shop.expire(&order).await;
                 shop.sweep().await;
             }
             Story::OutOfTimeAfterCapture => {

@@ -8,6 +8,7 @@
 //! themselves ([`shop::Shop::alone`]).
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
+mod accounts;
 mod edge;
 mod health;
 mod identity;
@@ -17,3 +18,5 @@ mod messages;
 mod payments;
 mod shop;
 mod stories;
+#[expect(clippy::print_stdout, reason = "the numbers are part of what a test shows")]
+mod tokens;

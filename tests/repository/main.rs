@@ -1,6 +1,8 @@
 //! The repository's own shape. Every failure is a sentence that says what to do and where.
 #![allow(clippy::unwrap_used)]
 
+#[cfg(feature = "shop")]
+mod api_document;
 mod code;
 mod functions;
 mod operations;
@@ -71,6 +73,12 @@ pub fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
         entries.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == extension)).collect();
     files.sort();
     files
+}
+
+/// The text of a file, by its path from the root.
+#[track_caller]
+pub fn source(path: &str) -> String {
+    std::fs::read_to_string(template::root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 /// The files anywhere below a folder that have this extension, sorted, with their path from the root.

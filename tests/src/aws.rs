@@ -7,6 +7,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig};
@@ -51,6 +52,7 @@ struct World {
     next_call: AtomicUsize,
     faults: Mutex<BTreeMap<usize, Fault>>,
     silent: AtomicBool,
+    latency: Mutex<Duration>,
 }
 
 /// One call of AWS that a function made.
@@ -150,6 +152,7 @@ impl Aws {
             next_call: AtomicUsize::new(0),
             faults: Mutex::default(),
             silent: AtomicBool::new(false),
+            latency: Mutex::default(),
         }))
     }
 
@@ -241,6 +244,15 @@ impl Aws {
         assert_eq!(status, 200, "{item} cannot be put: {body}");
     }
 
+    /// Deletes an item by its key, without recording the call.
+    ///
+    /// # Panics
+    /// When DynamoDB refuses.
+    pub fn delete(&self, table: &str, key: &Value) {
+        let (status, body) = self.0.dynamodb.call("DeleteItem", &json!({ "TableName": table_name(table), "Key": key }).to_string());
+        assert_eq!(status, 200, "{key} cannot be deleted: {body}");
+    }
+
     /// Spoils the call number `call` from now: 0 is the next one, whatever it is.
     pub fn fail(&self, call: usize, fault: Fault) {
         lock(&self.0.faults).insert(self.0.next_call.load(Ordering::SeqCst) + call, fault);
@@ -249,6 +261,12 @@ impl Aws {
     /// From now on no call is answered, nor refused: each ends after the time that one try may take. Tests of this run with time paused.
     pub fn fall_silent(&self) {
         self.0.silent.store(true, Ordering::SeqCst);
+    }
+
+    /// From now on every call takes this long. Tests of this run with time paused: how often the time of one call has gone by is how many
+    /// were made one after the other.
+    pub fn take_time(&self, latency: Duration) {
+        *lock(&self.0.latency) = latency;
     }
 
     /// Forgets the faults that are still to come.
@@ -409,7 +427,15 @@ impl HttpConnector for Aws {
                 Err(ConnectorError::timeout("nobody answered".into()))
             });
         }
-        HttpConnectorFuture::ready(self.answer(&request))
+        let latency = *lock(&self.0.latency);
+        if latency.is_zero() {
+            return HttpConnectorFuture::ready(self.answer(&request));
+        }
+        let aws = self.clone();
+        HttpConnectorFuture::new(async move {
+            tokio::time::sleep(latency).await;
+            aws.answer(&request)
+        })
     }
 }
 

@@ -59,6 +59,16 @@ impl Http {
         self
     }
 
+    /// As somebody about whom the authorizer has answered this.
+    ///
+    /// The token is of the story's time, and whether it has expired is judged by the machine's: here it has not.
+    #[must_use]
+    pub fn authorized(mut self, answer: &Value) -> Self {
+        self.0["requestContext"]["authorizer"] = answer["context"].clone();
+        self.0["requestContext"]["authorizer"]["exp"] = "4102444800".into();
+        self
+    }
+
     /// A header more.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
@@ -120,7 +130,16 @@ pub fn message(queue: &str, kind: &str, data: &Value) -> Value {
         "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         "data": data,
     });
-    sqs(queue, &[QueuedMessage { id: "message-1".to_owned(), body: body.to_string(), receives: 0 }])
+    sqs(queue, &[QueuedMessage { id: "message-1".to_owned(), body: body.to_string(), receives: 0, delay_seconds: 0 }])
+}
+
+/// What the gateway asks the authorizer about a request with this access token.
+pub fn authorize(access_token: &str) -> Value {
+    let mut event = sample("authorize-request");
+    let bearer = format!("Bearer {access_token}");
+    event["headers"]["Authorization"] = json!(bearer);
+    event["multiValueHeaders"]["Authorization"] = json!([bearer]);
+    event
 }
 
 /// The sample event of an operation.

@@ -23,10 +23,13 @@
 //! - [`events`]: what API Gateway, queues and streams send; the samples in `events/`.
 //! - [`pump`]: carries changes from the tables to the publishers, and messages from the queues to the consumers, until all is quiet.
 //! - [`shop`]: the services over that world, with a clock that a test holds.
+//! - `door`: the service `users` alone, and people who go in and out.
 //!
 //! Two things exist in no emulator and are made here: throttling and transaction conflicts ([`aws::Fault`]).
 
 pub mod aws;
+#[cfg(feature = "users")]
+pub mod door;
 pub mod dynamodb;
 pub mod events;
 pub mod pump;

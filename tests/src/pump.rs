@@ -1,6 +1,7 @@
 //! The way of a change: from a table's stream through its publisher into queues, and from the queues into their consumers.
 //!
-//! In this order, over and over until nothing moves: a whole order can be driven in one process, step by step, without a clock.
+//! In this order, over and over until nothing moves: a whole order can be driven in one process, step by step, without a clock. What is
+//! to be kept back for a while comes when nothing else moves any more.
 
 use std::collections::BTreeMap;
 
@@ -57,7 +58,7 @@ impl Pump {
         for _ in 0..MOST_ROUNDS {
             let published = self.publish().await;
             let consumed = self.consume().await;
-            if !published && !consumed {
+            if !published && !consumed && !self.consume_within(u64::MAX).await {
                 return;
             }
         }
@@ -84,14 +85,19 @@ impl Pump {
         any
     }
 
-    /// Gives each consumer what waits in its queue; whether anything did. What fails comes back, and in the end goes to the dead letters.
+    /// Gives each consumer what waits in its queue and is not kept back; whether anything did. What fails comes back, and in the end goes
+    /// to the dead letters.
     ///
     /// # Panics
     /// When a consumer does not answer its batch.
     pub async fn consume(&mut self) -> bool {
+        self.consume_within(0).await
+    }
+
+    async fn consume_within(&mut self, delay_seconds: u64) -> bool {
         let mut any = false;
         for (queue, lambda) in &self.consumers {
-            let messages = self.aws.queues().take(queue, 10);
+            let messages = self.aws.queues().take_within(queue, 10, delay_seconds);
             if messages.is_empty() {
                 continue;
             }

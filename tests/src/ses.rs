@@ -1,4 +1,4 @@
-//! SES in memory: keeps the mails.
+//! SES in memory: keeps the mails, or refuses them.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 #[derive(Default)]
 pub struct Ses {
     mails: Mutex<Vec<Mail>>,
+    refusal: Mutex<Option<String>>,
 }
 
 /// A mail.
@@ -31,6 +32,28 @@ impl Ses {
         self.mails.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The one-time token of the last mail with a link that went to `address`.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn token_for(&self, address: &str) -> String {
+        let is_token = |letter: char| letter.is_ascii_alphanumeric() || "_-.".contains(letter);
+        let token = |mail: &Mail| Some(mail.text.split_once("#token=")?.1.split(|letter| !is_token(letter)).next()?.to_owned());
+        let mails = self.mails();
+        let to_them = mails.iter().rev().filter(|mail| mail.to.iter().any(|to| to == address));
+        to_them.filter_map(token).next().unwrap_or_else(|| panic!("no mail with a link went to {address}"))
+    }
+
+    /// Refuses every mail with this error from now on, such as `MessageRejected`. What SES says with it repeats the address.
+    pub fn refuse(&self, error: &str) {
+        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_owned());
+    }
+
+    /// Takes mails again.
+    pub fn heal(&self) {
+        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// Answers `SendEmail`.
     pub(crate) fn call(&self, request: &Value) -> (u16, String) {
         let text = |pointer: &str| request.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -42,6 +65,9 @@ impl Ses {
             html: text("/Content/Simple/Body/Html/Data"),
             text: text("/Content/Simple/Body/Text/Data"),
         };
+        if let Some(error) = &*self.refusal.lock().unwrap_or_else(PoisonError::into_inner) {
+            return (400, json!({ "__type": error, "message": format!("{:?} cannot be written to", mail.to) }).to_string());
+        }
         let mut mails = self.mails.lock().unwrap_or_else(PoisonError::into_inner);
         mails.push(mail);
         (200, json!({ "MessageId": format!("mail-{}", mails.len()) }).to_string())

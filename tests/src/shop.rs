@@ -21,6 +21,9 @@ pub const SHARDS: u32 = 8;
 pub const PAY_WITHIN: Duration = Duration::from_secs(1800);
 /// When an unsettled record is looked at first.
 pub const NUDGE: Duration = Duration::from_secs(60);
+/// How much one network may try at once: more than any story does, all of whose requests come from one. A test of the limit gives
+/// [`users::Users::network_burst`] another value.
+pub const NETWORK_BURST: u32 = 1_000_000;
 
 /// A clock that stands at the beginning of the story: 2026-11-21T10:00:00Z.
 pub fn clock() -> Clock {
@@ -32,7 +35,7 @@ pub fn clock() -> Clock {
 pub fn users(aws: &Aws, clock: &Clock) -> users::Users {
     let store = users::store::Store { users: aws.table("users"), sessions: aws.table("sessions"), shards: SHARDS };
     let parties = users::access_token::Parties { issuer: "urn:ferrocart:tests".to_owned(), audience: "urn:ferrocart:tests:api".to_owned() };
-    users::Users::new(store, aws.secrets_at(clock.clone()), clock.clone(), Ids::seeded(100_000), parties)
+    users::Users::new(store, aws.secrets_at(clock.clone()), clock.clone(), Ids::seeded(100_000), parties, NETWORK_BURST)
 }
 
 /// The rotation of the signing key.

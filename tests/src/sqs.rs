@@ -30,6 +30,8 @@ pub struct QueuedMessage {
     pub body: String,
     /// How often it was given to a consumer.
     pub receives: u32,
+    /// For how long its sender has the queue keep it back. Nothing waits for it here: it only comes after all that is not kept back.
+    pub delay_seconds: u64,
 }
 
 impl QueuedMessage {
@@ -65,7 +67,8 @@ impl Sqs {
                 let queue = queue.strip_prefix("ferrocart-").unwrap_or(queue);
                 let entries = request["Entries"].as_array().cloned().unwrap_or_default();
                 let sent = entries.iter().map(|entry| {
-                    let id = self.send(queue, entry["MessageBody"].as_str().unwrap_or_default());
+                    let delay_seconds = entry["DelaySeconds"].as_u64().unwrap_or_default();
+                    let id = self.send_later(queue, entry["MessageBody"].as_str().unwrap_or_default(), delay_seconds);
                     json!({ "Id": entry["Id"], "MessageId": id, "MD5OfMessageBody": "" })
                 });
                 (200, json!({ "Successful": sent.collect::<Vec<_>>(), "Failed": [] }).to_string())
@@ -77,9 +80,14 @@ impl Sqs {
 
     /// Puts a message into a queue (its name without the stack's) and gives its id.
     pub fn send(&self, queue: &str, body: &str) -> String {
+        self.send_later(queue, body, 0)
+    }
+
+    /// As [`Sqs::send`], for a message that is to be kept back.
+    pub fn send_later(&self, queue: &str, body: &str, delay_seconds: u64) -> String {
         let mut state = self.lock();
         state.sent += 1;
-        let message = QueuedMessage { id: format!("message-{}", state.sent), body: body.to_owned(), receives: 0 };
+        let message = QueuedMessage { id: format!("message-{}", state.sent), body: body.to_owned(), receives: 0, delay_seconds };
         let id = message.id.clone();
         state.queues.entry(queue.to_owned()).or_default().push_back(message);
         id
@@ -90,11 +98,17 @@ impl Sqs {
         self.lock().queues.get(queue).map(|messages| messages.iter().cloned().collect()).unwrap_or_default()
     }
 
-    /// Takes up to `most` messages out of a queue.
+    /// Takes up to `most` messages out of a queue; those that are kept back come last.
     pub fn take(&self, queue: &str, most: usize) -> Vec<QueuedMessage> {
+        self.take_within(queue, most, u64::MAX)
+    }
+
+    /// As [`Sqs::take`], but those that are kept back for longer than `delay_seconds` stay.
+    pub fn take_within(&self, queue: &str, most: usize, delay_seconds: u64) -> Vec<QueuedMessage> {
         let mut state = self.lock();
         let messages = state.queues.entry(queue.to_owned()).or_default();
-        let many = messages.len().min(most);
+        messages.make_contiguous().sort_by_key(|message| message.delay_seconds);
+        let many = messages.iter().take_while(|message| message.delay_seconds <= delay_seconds).count().min(most);
         messages.drain(..many).collect()
     }
 

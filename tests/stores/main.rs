@@ -5,6 +5,8 @@ mod stage;
 
 #[cfg(feature = "catalog")]
 mod catalog;
+#[cfg(feature = "notifications")]
+mod forget_recipient;
 #[cfg(feature = "inventory")]
 mod inventory;
 #[cfg(feature = "notifications")]
@@ -15,5 +17,7 @@ mod orders;
 mod payments;
 #[cfg(feature = "platform")]
 mod platform;
+#[cfg(feature = "users")]
+mod throttle;
 #[cfg(feature = "users")]
 mod users;

@@ -10,8 +10,11 @@ use serde_json::{Value, json};
 use shared::{
     clock::Clock,
     http,
+    ids::Ids,
     lambda::Lambda,
     queue::{self, Queue},
+    seal::SealingKey,
+    secret::derive_key,
 };
 use tests::{
     aws::{Aws, Fault},
@@ -25,8 +28,14 @@ struct Stage {
     list: Lambda,
 }
 
+/// What a one-time token looks like.
+const TOKEN: &str = "usr_0199c2a8-0000-7000-8000-000000000001.c2VjcmV0";
+/// The text of the secret under which links travel.
+const MAIL_TOKEN_KEY: &str = "a text of the test";
+
 fn stage() -> Stage {
     let aws = Aws::new();
+    aws.secrets_manager().set("mail-token-key", MAIL_TOKEN_KEY);
     let clock = shop::clock();
     let service: Arc<Notifications> = Arc::new(shop::notifications(&aws, &clock));
     let send = queue::lambda(service.clone(), send_notification, Queue::new(sqs::url("send-notification")));
@@ -45,6 +54,16 @@ impl Stage {
 }
 
 fn message(number: u32) -> Value {
+    let data = json!({
+        "order_id": "ord_0199c2a8-0000-7000-8000-0000000000f1",
+        "total": { "amount": 5998, "currency": "USD" },
+        "items": [{ "name": "Teapot", "quantity": 2, "line_total": { "amount": 5998, "currency": "USD" } }],
+        "a_field_of_a_later_release": true,
+    });
+    message_with(number, "order_confirmed", &data)
+}
+
+fn message_with(number: u32, template: &str, data: &Value) -> Value {
     events::message(
         "send-notification",
         "send_notification.v1",
@@ -53,16 +72,21 @@ fn message(number: u32) -> Value {
             "user_id": events::USER,
             "email": "ada@example.com",
             "name": "Ada Lovelace",
-            "template": "order_confirmed",
+            "template": template,
             "occurred_at": format!("2026-11-21T09:00:{:02}.000Z", number % 60),
-            "data": {
-                "order_id": "ord_0199c2a8-0000-7000-8000-0000000000f1",
-                "total": { "amount": 5998, "currency": "USD" },
-                "items": [{ "name": "Teapot", "quantity": 2, "line_total": { "amount": 5998, "currency": "USD" } }],
-                "a_field_of_a_later_release": true,
-            },
+            "data": data,
         }),
     )
+}
+
+/// The data of a mail with a link, sealed as users does. Its link works for half an hour.
+fn link(secret: &str, user: &str) -> Value {
+    let key = SealingKey::new(derive_key(secret.as_bytes(), "one-time-token"));
+    json!({ "sealed_token": key.seal(TOKEN, &["one-time-token", user], &Ids::seeded(1)), "expires_at": "2026-11-21T10:30:00.000Z" })
+}
+
+fn good_link() -> Value {
+    link(MAIL_TOKEN_KEY, events::USER)
 }
 
 #[tokio::test]
@@ -147,4 +171,178 @@ async fn a_notification_looks_like_this() {
     assert!(stage.deliver(&message(1)).await);
     let called = stage.aws.call(&stage.list, events::get("/notifications").caller(events::USER).event()).await;
     insta::assert_json_snapshot!(called.json());
+}
+
+#[tokio::test]
+async fn a_link_stands_in_its_mail_and_nowhere_else() {
+    for (template, page) in [("welcome", "verify-email"), ("verify_email", "verify-email"), ("password_reset", "reset-password")] {
+        let stage = stage();
+        let called = stage.aws.call(&stage.send, message_with(1, template, &good_link())).await;
+        assert_eq!(called.ok()["batchItemFailures"], json!([]));
+        let calls: Vec<&str> = called.calls.iter().map(|call| call.operation.as_str()).collect();
+        assert_eq!(calls, ["GetSecretValue", "PutItem", "SendEmail", "UpdateItem"]);
+
+        let mails = stage.aws.mails().mails();
+        let expected = format!("http://localhost:3000/{page}#token={TOKEN}");
+        assert_eq!(mails.len(), 1);
+        assert!(mails[0].text.contains(&expected) && mails[0].html.contains(&expected), "{}", mails[0].text);
+
+        let item = stage.aws.items("notifications")[0].to_string();
+        let sealed = good_link()["sealed_token"].as_str().unwrap().to_owned();
+        for secret in [TOKEN, "c2VjcmV0", sealed.as_str(), "token", "http", "order_id", "ada@example.com", "Ada"] {
+            assert!(!item.contains(secret), "{secret} stands in {item}");
+        }
+        let listed = stage.aws.call(&stage.list, events::get("/notifications").caller(events::USER).event()).await.json();
+        assert_eq!(listed["items"][0]["template"], template);
+        assert!(listed["items"][0].get("order_id").is_none());
+
+        assert!(stage.deliver(&message_with(1, template, &good_link())).await);
+        assert_eq!(stage.mails(), 1, "a second copy sends nothing");
+    }
+}
+
+#[tokio::test]
+async fn a_link_that_does_not_open_is_never_mailed() {
+    let whole = good_link()["sealed_token"].as_str().unwrap().to_owned();
+    let mut links = vec![link("another secret", events::USER), link(MAIL_TOKEN_KEY, events::ADMIN)];
+    for sealed in ["", "x", TOKEN, &whole[1..], &whole[..whole.len() - 1]] {
+        let mut link = good_link();
+        link["sealed_token"] = sealed.into();
+        links.push(link);
+    }
+    for link in links {
+        let stage = stage();
+        assert!(!stage.deliver(&message_with(1, "password_reset", &link)).await, "{link}");
+        assert_eq!((stage.mails(), stage.aws.items("notifications").len()), (0, 0), "{link}");
+    }
+}
+
+#[tokio::test]
+async fn a_link_that_works_no_longer_is_not_mailed_and_its_message_is_done() {
+    let stage = stage();
+    let message = message_with(1, "password_reset", &good_link());
+    stage.clock.advance(Duration::from_secs(30 * 60));
+    let called = stage.aws.call(&stage.send, message.clone()).await;
+    assert_eq!(called.ok()["batchItemFailures"], json!([]));
+    assert_eq!((called.calls.len(), stage.mails()), (0, 0));
+
+    // A moment earlier it does work.
+    let stage = self::stage();
+    stage.clock.advance(Duration::from_millis(30 * 60 * 1000 - 1));
+    assert!(stage.deliver(&message).await);
+    assert_eq!(stage.mails(), 1);
+}
+
+#[tokio::test]
+async fn a_mail_with_a_link_survives_every_single_fault() {
+    for fault in [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse, Fault::Conflict] {
+        for call in 0..5 {
+            let stage = stage();
+            stage.aws.fail(call, fault);
+            let mut deliveries = 0;
+            while !stage.deliver(&message_with(1, "welcome", &good_link())).await {
+                stage.clock.advance(Duration::from_secs(90));
+                deliveries += 1;
+                assert!(deliveries < 3, "{fault:?} at call {call} keeps the mail from going out");
+            }
+            let most = if fault == Fault::LoseResponse && call == 2 { 2 } else { 1 };
+            assert!((1..=most).contains(&stage.mails()), "{fault:?} at call {call}: {} mails", stage.mails());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_change_to_an_account_is_told_without_a_link_that_does_anything() {
+    for template in ["password_changed", "email_changed"] {
+        let stage = stage();
+        assert!(stage.deliver(&message_with(1, template, &json!({}))).await);
+        let mails = stage.aws.mails().mails();
+        assert_eq!(mails.len(), 1);
+        assert!(!mails[0].text.contains("token") && !mails[0].html.contains("token"));
+        let item = &stage.aws.items("notifications")[0];
+        assert_eq!((&item["state"]["S"], &item["template"]["S"]), (&json!("SENT"), &json!(template)));
+        assert!(item.get("order_id").is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_message_without_the_data_of_its_template_comes_back() {
+    let stage = stage();
+    for (template, data) in
+        [("order_confirmed", json!({})), ("order_shipped", good_link()), ("welcome", json!({})), ("birthday", json!({}))]
+    {
+        let called = stage.aws.call(&stage.send, message_with(1, template, &data)).await;
+        assert_eq!(called.ok()["batchItemFailures"], json!([{ "itemIdentifier": "message-1" }]), "{template}");
+        assert!(called.calls.is_empty(), "{template}");
+    }
+}
+
+#[tokio::test]
+async fn a_mail_that_ses_refuses_for_good_is_tried_once_and_shown_in_the_shop() {
+    for refusal in ["MessageRejected", "BadRequestException"] {
+        let stage = stage();
+        stage.aws.mails().refuse(refusal);
+        assert!(stage.deliver(&message(1)).await, "{refusal}");
+        let item = &stage.aws.items("notifications")[0];
+        assert_eq!((&item["state"]["S"], &item["refusal"]["S"]), (&json!("FAILED"), &json!(refusal)));
+        assert!(item.get("locked_by").is_none() && item.get("locked_until").is_none());
+        assert!(!item.to_string().contains("ada@example.com"));
+
+        stage.aws.mails().heal();
+        stage.clock.advance(Duration::from_secs(90));
+        let again = stage.aws.call(&stage.send, message(1)).await;
+        assert_eq!((again.ok()["batchItemFailures"].clone(), again.calls.len()), (json!([]), 1), "{refusal}");
+        assert_eq!(stage.mails(), 0);
+        let listed = stage.aws.call(&stage.list, events::get("/notifications").caller(events::USER).event()).await.json();
+        assert_eq!(listed["items"][0]["subject"], "Your order is confirmed");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_that_could_not_be_recorded_is_heard_again() {
+    for fault in [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse] {
+        let stage = stage();
+        stage.aws.mails().refuse("MessageRejected");
+        stage.aws.fail(2, fault);
+        assert!(!stage.deliver(&message(1)).await);
+        stage.clock.advance(Duration::from_secs(90));
+        assert!(stage.deliver(&message(1)).await);
+        assert_eq!(stage.aws.items("notifications")[0]["state"]["S"], "FAILED");
+    }
+}
+
+#[tokio::test]
+async fn a_mail_that_ses_may_take_later_comes_back_until_it_does() {
+    for refusal in [
+        "TooManyRequestsException",
+        "LimitExceededException",
+        "SendingPausedException",
+        "AccountSuspendedException",
+        "NotFoundException",
+        "AccessDeniedException",
+        "InternalServiceErrorException",
+    ] {
+        let stage = stage();
+        stage.aws.mails().refuse(refusal);
+        assert!(!stage.deliver(&message(1)).await, "{refusal}");
+        assert_eq!(stage.aws.items("notifications")[0]["state"]["S"], "PENDING");
+        stage.aws.mails().heal();
+        stage.clock.advance(Duration::from_secs(2));
+        assert!(stage.deliver(&message(1)).await, "{refusal}");
+        assert_eq!((stage.mails(), &stage.aws.items("notifications")[0]["state"]["S"]), (1, &json!("SENT")));
+    }
+}
+
+#[tokio::test]
+async fn a_record_of_a_later_release_is_shown_and_left_alone() {
+    let stage = stage();
+    assert!(stage.deliver(&message(1)).await);
+    let mut item = stage.aws.items("notifications")[0].clone();
+    item["state"] = json!({ "S": "BOUNCED" });
+    item["bounced_at"] = json!({ "S": "2026-11-21T10:00:00.000Z" });
+    stage.aws.put("notifications", &item);
+    let listed = stage.aws.call(&stage.list, events::get("/notifications").caller(events::USER).event()).await;
+    assert_eq!((listed.status(), listed.json()["items"].as_array().map(Vec::len)), (200, Some(1)));
+    assert!(!stage.deliver(&message(1)).await, "what it means is for the later release to say");
+    assert_eq!((stage.mails(), &stage.aws.items("notifications")[0]), (1, &item));
 }

@@ -1,5 +1,7 @@
 //! Orders: placed once, moved on by every event once, looked at until they are settled, and shown to those whom they concern.
 
+mod buyer;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -12,7 +14,7 @@ use orders::{
     domain::{Goal, Order, PaymentLeg, Status, StockLeg, saga::Event},
     operations::{
         advance_order::advance_order, create_order::create_order, get_order::get_order, list_orders::list_orders,
-        replicate_product::replicate_product, resume_orders::resume_orders,
+        replicate_product::replicate_product, resume_orders::resume_orders, update_buyer::update_buyer,
     },
     store::{Saved, Store},
 };
@@ -51,6 +53,7 @@ struct Desk {
     advance: Lambda,
     resume: Lambda,
     replicate: Lambda,
+    update_buyer: Lambda,
 }
 
 impl Desk {
@@ -89,6 +92,7 @@ impl Desk {
             advance: queue::lambda(orders.clone(), advance_order, queue("order-events")),
             resume: invoke::lambda(orders.clone(), resume_orders),
             replicate: queue::lambda(orders.clone(), replicate_product, queue("product-changes")),
+            update_buyer: queue::lambda(orders.clone(), update_buyer, queue("update-buyer")),
             aws,
             clock,
             orders,

@@ -62,6 +62,33 @@ checked_text!(
     Sku
 );
 
+shared::describe!(
+    ProductName,
+    text("What a product is called: one line of visible characters, without blanks around it.", "Desk lamp")
+        .length(1..=MAX_NAME)
+        .refused_as(&["blank", "too_long", "invalid_characters"])
+);
+shared::describe!(
+    Description,
+    text("What there is to say about a product, in one or more lines.", "Bends in three places.\nBulb included.")
+        .length(1..=MAX_DESCRIPTION)
+        .refused_as(&["blank", "too_long", "invalid_characters"])
+);
+shared::describe!(
+    Category,
+    text("The shelf that a product stands on: lower-case letters and digits, with single hyphens between words.", "desk-lamps")
+        .length(1..=MAX_CATEGORY)
+        .pattern("^[a-z0-9]+(-[a-z0-9]+)*$")
+        .refused_as(&["invalid_category"])
+);
+shared::describe!(
+    Sku,
+    text("The shop's own number of a product, which no other product has.", "LAMP-01")
+        .length(1..=MAX_SKU)
+        .pattern("^[A-Z0-9][A-Z0-9._-]*$")
+        .refused_as(&["invalid_sku"])
+);
+
 impl ProductName {
     /// The name that `text` is.
     ///
@@ -130,6 +157,29 @@ impl Price {
     /// The amount and its currency.
     pub fn money(self) -> Money {
         self.0
+    }
+}
+
+#[cfg(feature = "api-document")]
+impl utoipa::PartialSchema for Price {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        use utoipa::openapi::schema::{AllOfBuilder, ObjectBuilder, Ref, Type};
+
+        let amount = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1));
+        let above_zero = ObjectBuilder::new().property("amount", amount);
+        AllOfBuilder::new()
+            .item(Ref::from_schema_name("Money"))
+            .item(above_zero)
+            .description(Some("What one piece costs: never nothing."))
+            .into()
+    }
+}
+
+#[cfg(feature = "api-document")]
+impl utoipa::ToSchema for Price {
+    fn schemas(schemas: &mut Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::schema::Schema>)>) {
+        schemas.push(("Money".to_owned(), <Money as utoipa::PartialSchema>::schema()));
+        <Money as utoipa::ToSchema>::schemas(schemas);
     }
 }
 

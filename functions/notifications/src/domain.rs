@@ -54,12 +54,20 @@ pub enum Delivery {
     },
     /// SES has taken it.
     Sent,
+    /// SES will never take it. The notification is shown in the shop all the same.
+    Failed {
+        /// SES's name for the reason: `MessageRejected`.
+        refusal: String,
+    },
+    /// What a later release has written: it is left alone.
+    #[serde(other)]
+    Unknown,
 }
 
 /// What a try to send has to do about a notification that is already there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
-    /// It was sent: nothing.
+    /// It was sent, or is not to be sent any more: nothing.
     Done,
     /// It is this try's own.
     Mine,
@@ -73,7 +81,8 @@ impl Delivery {
     /// What the try called `me` has to do at `now`.
     pub fn turn(&self, me: &str, now: Timestamp) -> Turn {
         match self {
-            Self::Sent => Turn::Done,
+            Self::Sent | Self::Failed { .. } => Turn::Done,
+            Self::Unknown => Turn::Taken,
             Self::Pending { locked_by, .. } if locked_by == me => Turn::Mine,
             Self::Pending { locked_until, .. } if *locked_until > now => Turn::Taken,
             Self::Pending { .. } => Turn::Abandoned,
@@ -93,5 +102,14 @@ mod tests {
         assert_eq!(pending.turn("b", now), Turn::Taken);
         assert_eq!(pending.turn("b", now.plus(LOCK)), Turn::Abandoned);
         assert_eq!(Delivery::Sent.turn("a", now), Turn::Done);
+        assert_eq!(Delivery::Failed { refusal: "MessageRejected".to_owned() }.turn("a", now), Turn::Done);
+    }
+
+    #[test]
+    fn a_state_of_a_later_release_is_read_and_left_alone() {
+        let stored = serde_json::json!({ "state": "BOUNCED", "bounced_at": "2026-11-21T09:48:49.123Z" });
+        let delivery: Delivery = serde_json::from_value(stored).unwrap();
+        assert_eq!(delivery, Delivery::Unknown);
+        assert_eq!(delivery.turn("a", Timestamp::from_milliseconds(1_000_000)), Turn::Taken);
     }
 }

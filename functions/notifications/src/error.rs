@@ -1,21 +1,30 @@
 //! What can go wrong with a notification.
 
-use shared::{problem::Problem, table::TableError};
+use shared::{problem::Problem, secret::SecretError, table::TableError};
 
 use crate::mailer::MailError;
 
-/// Why a notification was not sent or shown.
+/// Why a notification was not sent, shown or forgotten.
 #[derive(Debug, thiserror::Error)]
 pub enum NotificationError {
     /// Another copy of the same message is being worked off.
     #[error("another try is sending this notification")]
     InProgress,
+    /// The link of a mail does not open under our key for this user: it was not sealed by us, or for somebody else.
+    #[error("the link of the mail cannot be opened")]
+    SealedOtherwise,
+    /// The user had more notifications than one run deletes.
+    #[error("the user has more notifications than are deleted at once")]
+    NotAllForgotten,
     /// A template failed.
     #[error("the mail cannot be written")]
     Unwritable(#[from] askama::Error),
     /// SES did not take the mail.
     #[error("the mail cannot be sent")]
     Mail(#[from] MailError),
+    /// Secrets Manager failed.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// The table failed.
     #[error("the table of notifications failed")]
     Table(#[from] TableError),
@@ -25,8 +34,11 @@ impl From<NotificationError> for Problem {
     fn from(error: NotificationError) -> Self {
         match error {
             NotificationError::Table(error) => error.into(),
-            NotificationError::InProgress | NotificationError::Mail(_) => Self::unavailable().because(&error),
-            NotificationError::Unwritable(_) => Self::internal().because(&error),
+            NotificationError::InProgress
+            | NotificationError::NotAllForgotten
+            | NotificationError::Mail(_)
+            | NotificationError::Secret(_) => Self::unavailable().because(&error),
+            NotificationError::SealedOtherwise | NotificationError::Unwritable(_) => Self::internal().because(&error),
         }
     }
 }

@@ -2,9 +2,11 @@
 //!
 //! - **Owns** the table `notifications`: `USER#<id>` / `<time of what happened>#<notification id>`, kept for 90 days.
 //! - **Answers** `GET /notifications`.
-//! - **Consumes** `send-notification`: whoever has something to say sends the address with it.
+//! - **Consumes** `send-notification`: whoever has something to say sends the address with it; and `forget-recipient`: when a user is
+//!   deleted, so is what was written to them.
 //! - **Emits** nothing.
-//! - **Never** looks up an address, keeps one, or writes one to a log; never decides what is worth a mail.
+//! - **Never** looks up an address, keeps one, or writes one to a log; never decides what is worth a mail; never keeps or logs a link
+//!   that lets whoever holds it act for somebody else: such a link arrives sealed, and is opened while its mail is written.
 //!
 //! In reading order: [`domain`] (a notification and its delivery), [`operations`] (one file for each function), [`letter`] (the texts, from
 //! `templates/`), [`mailer`] (SES), [`store`], [`error`].
@@ -14,6 +16,16 @@
 //! Once, as long as nothing breaks. SES has no idempotency key: between the mail and the record that it was sent there is a moment in
 //! which a crash, or an answer that never arrives, leaves both possible. The mail is then sent again, at most once for each such event:
 //! a customer can live with the same mail twice, not with none.
+//!
+//! A mail that SES refuses for good, because of its address, its text or its sender, is given up at once: its record says so, a metric
+//! counts it, and the shop shows the notification all the same. Whatever passes is tried again, and ends among the dead letters if it
+//! does not pass.
+//!
+//! # What a user who is deleted leaves behind
+//!
+//! Nothing, once both copies of `user_deleted` are worked off: the second comes two minutes after the first, for what was written in
+//! between. A mail that still waits for SES by then records itself again when it leaves, without name and address; that record lives no
+//! longer than any other.
 
 use std::time::Duration;
 
@@ -36,7 +48,7 @@ const SES_PATIENCE: Duration = Duration::from_secs(6);
 pub struct Notifications {
     /// The table.
     pub store: Store,
-    /// The server key of this service, for cursors.
+    /// The server key of this service, for cursors; and the one under which links travel.
     pub secrets: Secrets,
     /// Sends mails.
     pub mailer: Mailer,

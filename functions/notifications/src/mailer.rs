@@ -3,6 +3,7 @@
 use aws_sdk_sesv2::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
+    operation::send_email::SendEmailError,
     types::{Body, Content, Destination, EmailContent, Message},
 };
 use shared::BoxFuture;
@@ -20,10 +21,19 @@ pub struct Mailer {
 ///
 /// What SES says in words is left out: it repeats addresses, and errors are logged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the mail was not sent: {code}")]
-pub struct MailError {
-    /// SES's name for it, such as `MessageRejected`; `NoAnswer` where none came.
-    pub code: String,
+pub enum MailError {
+    /// SES does not take it, however often it is asked.
+    #[error("SES refuses the mail: {code}")]
+    Refused {
+        /// SES's name for the reason, such as `MessageRejected`.
+        code: String,
+    },
+    /// It was not taken this time, or no answer says that it was.
+    #[error("the mail was not sent: {code}")]
+    NotSent {
+        /// SES's name for the reason, such as `TooManyRequestsException`; `NoAnswer` where none came.
+        code: String,
+    },
 }
 
 impl Mailer {
@@ -35,7 +45,7 @@ impl Mailer {
     /// Sends `mail` to `address`.
     pub fn send<'a>(&'a self, address: &'a str, mail: &'a Rendered) -> BoxFuture<'a, Result<(), MailError>> {
         Box::pin(async move {
-            let unusable = |_| MailError { code: "UnusableText".to_owned() };
+            let unusable = |_| MailError::NotSent { code: "UnusableText".to_owned() };
             let content = |text: &str| Content::builder().data(text).charset("UTF-8").build().map_err(unusable);
             let body = Body::builder().html(content(&mail.html)?).text(content(&mail.text)?).build();
             let message = Message::builder().subject(content(mail.subject)?).body(body).build();
@@ -45,12 +55,18 @@ impl Mailer {
                 .from_email_address(&self.sender)
                 .destination(Destination::builder().to_addresses(address).build())
                 .content(EmailContent::builder().simple(message).build());
-            call.send().await.map(|_| ()).map_err(|error| MailError { code: code(&error) })
+            call.send().await.map(|_| ()).map_err(|error| not_taken(&error))
         })
     }
 }
 
-fn code<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> String {
-    let given = error.as_service_error().and_then(ProvideErrorMetadata::code);
-    given.unwrap_or("NoAnswer").to_owned()
+/// What it means that SES did not take a mail. For good is only what it says of this mail; what it says of the account
+/// (throttled, paused, a sender that is not verified) or of the call (a permission, a signature) passes or is mended, and then the same mail is taken.
+fn not_taken<R>(error: &SdkError<SendEmailError, R>) -> MailError {
+    let said = error.as_service_error();
+    let code = said.and_then(ProvideErrorMetadata::code).unwrap_or("NoAnswer").to_owned();
+    match said {
+        Some(SendEmailError::BadRequestException(_) | SendEmailError::MessageRejected(_)) => MailError::Refused { code },
+        _ => MailError::NotSent { code },
+    }
 }

@@ -1,6 +1,6 @@
 //! Notifications in their table: `USER#<user>` / `<occurred_at>#<notification>`.
 //!
-//! An address is in none of them: it comes with each message and is forgotten with it.
+//! An address is in none of them: it comes with each message and is forgotten with it. Nor is a link that does something once.
 
 use serde::{Deserialize, Serialize};
 use shared::{
@@ -31,8 +31,12 @@ impl Store {
     pub async fn claim(&self, notification: &Notification, me: &str, now: Timestamp) -> Result<Turn, NotificationError> {
         let mut outcome = self.notifications.put(to_item(&NotificationItem::from(notification)), Expression::absent()).await?;
         for _ in 0..TRIES {
-            let Outcome::Refused(Some(stored)) = outcome else { return Ok(Turn::Mine) };
-            let stored: NotificationItem = from_item(stored)?;
+            let stored: NotificationItem = match outcome {
+                Outcome::Written => return Ok(Turn::Mine),
+                Outcome::Refused(Some(stored)) => from_item(stored)?,
+                // It stood there a moment ago: its user has been forgotten since, and is not written to.
+                Outcome::Refused(None) => return Ok(Turn::Done),
+            };
             let turn = stored.delivery.turn(me, now);
             let Delivery::Pending { locked_by: seen, .. } = stored.delivery else { return Ok(turn) };
             if turn != Turn::Abandoned {
@@ -61,6 +65,19 @@ impl Store {
         Ok(())
     }
 
+    /// Records that SES refuses it for good: `refusal` is its name for the reason.
+    ///
+    /// # Errors
+    /// When the table fails.
+    pub async fn failed(&self, notification: &Notification, me: &str, refusal: &str, now: Timestamp) -> Result<(), NotificationError> {
+        let change = Expression::new("SET #state = :failed, #refusal = :refusal, #updated_at = :now REMOVE #locked_by, #locked_until")
+            .value("failed", FAILED)
+            .value("refusal", refusal)
+            .value("now", now);
+        self.notifications.update(key(notification), change, held_by(me)).await?;
+        Ok(())
+    }
+
     /// Gives the lock of the try called `me` back, so that the next one need not wait for its end.
     ///
     /// # Errors
@@ -84,10 +101,31 @@ impl Store {
         let read = |item| from_item::<NotificationItem>(item).map(|item| (item.sk.clone(), item.into()));
         Ok(items.into_iter().map(read).collect::<Result<_, _>>()?)
     }
+
+    /// The sort keys of a user's notifications, whatever else stands in them; at most `limit`. None of them was deleted before.
+    ///
+    /// # Errors
+    /// When the table fails.
+    pub async fn sort_keys(&self, user: UserId, limit: u32) -> Result<Vec<String>, NotificationError> {
+        let items = self.notifications.query(Query::new(None, "pk", partition(user), limit).consistent()).await?;
+        let read = |item| from_item::<SortKey>(item).map(|key| key.sk);
+        Ok(items.into_iter().map(read).collect::<Result<_, _>>()?)
+    }
+
+    /// Deletes a user's notification.
+    ///
+    /// # Errors
+    /// When the table fails.
+    pub async fn forget(&self, user: UserId, sort_key: String) -> Result<(), NotificationError> {
+        // Refused: somebody else has deleted it.
+        self.notifications.delete(Key::sorted(partition(user), sort_key), Expression::present()).await?;
+        Ok(())
+    }
 }
 
 const PENDING: &str = "PENDING";
 const SENT: &str = "SENT";
+const FAILED: &str = "FAILED";
 
 fn held_by(me: &str) -> Expression {
     Expression::new("#state = :pending AND #locked_by = :me").value("pending", PENDING).value("me", me)
@@ -103,6 +141,12 @@ fn sort(notification: &Notification) -> String {
 
 fn key(notification: &Notification) -> Key {
     Key::sorted(partition(notification.user_id), sort(notification))
+}
+
+/// As much of an item as it takes to delete it.
+#[derive(Debug, Deserialize)]
+struct SortKey {
+    sk: String,
 }
 
 /// A notification as it is stored.

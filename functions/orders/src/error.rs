@@ -41,6 +41,15 @@ pub enum OrderError {
     /// Others changed the order each time.
     #[error("the order kept changing")]
     Contended,
+    /// A user has more orders than could be brought up to date in one go.
+    #[error("the user has more orders than could be brought up to date in one go")]
+    OutOfTime,
+    /// Some orders of a user could not be brought up to date.
+    #[error("{failed} orders of the user could not be brought up to date")]
+    NotAllUpdated {
+        /// How many.
+        failed: usize,
+    },
     /// The table failed.
     #[error("the table of orders failed")]
     Table(#[from] TableError),
@@ -72,6 +81,7 @@ impl From<OrderError> for Problem {
             }
             OrderError::Rejected(rejection @ Rejection::UnknownState) => Self::unavailable().because(&rejection),
             OrderError::Contended => Self::unavailable(),
+            unfinished @ (OrderError::OutOfTime | OrderError::NotAllUpdated { .. }) => Self::unavailable().because(&unfinished),
             OrderError::Table(error) => error.into(),
         }
     }

@@ -2,10 +2,12 @@
 //!
 //! - **Owns** the tables `orders` and `order-products` (its own copy of the catalogue, so that placing an order asks nobody).
 //! - **Answers** `POST /orders`, `GET /orders`, `GET /orders/{order_id}`.
-//! - **Consumes** `order-events` (what inventory and payments say about an order) and `product-changes`.
+//! - **Consumes** `order-events` (what inventory and payments say about an order), `product-changes`, and `update-buyer` (what became of
+//!   the account of somebody who has ordered).
 //! - **Emits** commands to inventory and payments, and mails, through the stream of its table; [`publish`] is the whole list.
 //! - **Never** sends a message from a handler, believes a price that a client sent, or decides that money has not moved: only payments
-//!   can say that.
+//!   can say that. And never keeps the name, e-mail address or payment token of a deleted user in an order that owes nothing, nor their
+//!   address once nothing is to go there any more; their id stays.
 //!
 //! In reading order: [`domain`] (the order and its state machine), [`operations`] (one file for each function), [`publish`],
 //! [`messages`], [`store`], [`error`].

@@ -8,6 +8,7 @@ use shared::{
 use crate::{
     domain::{
         HistoryEntry, Order, PAYMENT_TRIES, PaymentLeg, Status,
+        buyer::{Buyer, Contact},
         saga::{Owed, owed},
     },
     messages::{CancelPayment, MailData, MailItem, OpenPayment, OrderCommand, ReserveStock, SendNotification, StockLine},
@@ -66,8 +67,10 @@ fn command(owed: Owed, order: &Order, subject: &Subject) -> Message {
     }
 }
 
-/// Mails follow from changes of the status, and from declines.
+/// Mails follow from changes of the status, and from declines. They go to whom the order knew before the change, because the one that
+/// settles it may forget them; nobody writes to those who were forgotten before.
 fn mails(old: &Order, new: &Order) -> Vec<SendNotification> {
+    let Buyer::Known(buyer) = &old.buyer else { return Vec::new() };
     let template = match new.status {
         Status::Confirmed => Some("order_confirmed"),
         Status::Failed => Some("order_failed"),
@@ -78,12 +81,12 @@ fn mails(old: &Order, new: &Order) -> Vec<SendNotification> {
     };
     let of_status = template.filter(|_| old.status != new.status).map(|template| {
         let became = new.history.iter().find(|entry| entry.status == new.status);
-        mail(template, 0, new.reason.clone(), became, new)
+        mail(buyer, template, 0, new.reason.clone(), became, new)
     });
     let (declined_before, declined) = (declines(old).count(), declines(new).count());
     let of_decline = (declined > declined_before).then(|| {
         let last = declines(new).next_back();
-        mail("payment_declined", declined, last.and_then(|entry| entry.detail.clone()), last, new)
+        mail(buyer, "payment_declined", declined, last.and_then(|entry| entry.detail.clone()), last, new)
     });
     of_status.into_iter().chain(of_decline).collect()
 }
@@ -92,8 +95,9 @@ fn declines(order: &Order) -> impl DoubleEndedIterator<Item = &HistoryEntry> {
     order.history.iter().filter(|entry| entry.event == "payment_declined")
 }
 
-/// A mail about `moment`, which stays the same however the order goes on: so the same mail is always the same message.
+/// A mail to `buyer` about `moment`, which stays the same however the order goes on: so the same mail is always the same message.
 fn mail(
+    buyer: &Contact,
     template: &'static str,
     occurrence: usize,
     reason: Option<String>,
@@ -104,8 +108,8 @@ fn mail(
     SendNotification {
         notification_id: ids::derive(&[&order.order_id.to_string(), template, &occurrence.to_string()]),
         user_id: order.user_id,
-        email: order.buyer.email.clone(),
-        name: order.buyer.name.clone(),
+        email: buyer.email.clone(),
+        name: buyer.name.clone(),
         template,
         occurred_at: moment.map_or(order.updated_at, |entry| entry.at),
         data: MailData {
@@ -116,5 +120,66 @@ fn mail(
             carrier: order.shipment.as_ref().map(|shipment| shipment.carrier.clone()),
             tracking: order.shipment.as_ref().map(|shipment| shipment.tracking.clone()),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        buyer::BuyerChange,
+        saga::Event,
+        tests::{after, events, reachable},
+    };
+
+    /// What is sent: where, and what is said.
+    fn sent(old: &Order, new: &Order) -> Vec<(&'static str, &'static str, serde_json::Value)> {
+        messages(Some(old), new).into_iter().map(|message| (message.queue, message.kind, message.data)).collect()
+    }
+
+    #[test]
+    fn to_note_to_replace_and_to_forget_a_buyer_sends_nothing() {
+        let mut changed = 0;
+        for order in reachable().values() {
+            for event in events().iter().filter(|event| matches!(event, Event::BuyerChanged(_))) {
+                let next = after(order, event);
+                changed += u32::from(next != *order);
+                assert_eq!(sent(order, &next), [], "{event:?}");
+            }
+        }
+        assert!(changed > 60, "only {changed} changes");
+    }
+
+    #[test]
+    fn whatever_becomes_of_the_buyer_the_others_are_told_the_same_and_mails_go_to_whom_the_order_knew() {
+        let contact = crate::domain::buyer::Contact { name: "New".to_owned(), email: "new@example.com".to_owned(), version: 7 };
+        let changes = [BuyerChange::Changed(contact), BuyerChange::Deleted].map(Event::BuyerChanged);
+        let (mut mails, mut withheld, mut by_settling) = (0, 0, 0);
+        for order in reachable().values() {
+            for change in &changes {
+                let told = after(order, change);
+                for event in events() {
+                    let plain = sent(order, &after(order, &event));
+                    let next = after(&told, &event);
+                    let messages = sent(&told, &next);
+                    let commands = |all: &[(&'static str, &'static str, serde_json::Value)]| {
+                        all.iter().filter(|message| message.0 != "send-notification").cloned().collect::<Vec<_>>()
+                    };
+                    assert_eq!(commands(&messages), commands(&plain), "{event:?}");
+                    let Buyer::Known(known) = &told.buyer else {
+                        assert_eq!(commands(&messages), messages, "{event:?}: nobody is there to be written to");
+                        withheld += plain.len() - messages.len();
+                        continue;
+                    };
+                    assert_eq!(messages.len(), plain.len(), "{event:?}");
+                    for mail in messages.iter().filter(|message| message.0 == "send-notification") {
+                        assert_eq!((&mail.2["email"], &mail.2["name"]), (&known.email.clone().into(), &known.name.clone().into()));
+                        mails += 1;
+                        by_settling += u32::from(next.buyer == Buyer::Redacted);
+                    }
+                }
+            }
+        }
+        assert!(mails > 40 && withheld > 2 && by_settling > 10, "{mails} mails, {withheld} withheld, {by_settling} by the last write");
     }
 }

@@ -72,6 +72,15 @@ pub struct Due {
     pub since: Timestamp,
 }
 
+/// A page of the orders that an index has of a buyer.
+#[derive(Clone, Debug)]
+pub struct Bought {
+    /// Which.
+    pub order_ids: Vec<OrderId>,
+    /// The sort key that the next page begins after; none if there is no next page.
+    pub next: Option<String>,
+}
+
 /// What an attempt to write a changed order came to.
 #[derive(Debug)]
 pub enum Saved {
@@ -144,6 +153,38 @@ impl Store {
         items.into_iter().map(from_item).collect()
     }
 
+    /// A page of the orders that the index has of a buyer, the oldest first: one that is placed during the search is still found. Whether
+    /// an order is really theirs is for the order itself to say.
+    pub async fn bought_by(&self, user_id: UserId, after: Option<String>, limit: u32) -> Result<Bought, TableError> {
+        #[derive(Deserialize)]
+        struct Found {
+            pk: String,
+            listed_at: String,
+        }
+        let mut query = Query::new(Some("user-index"), "user_id", user_id.to_string(), limit);
+        if let Some(after) = after {
+            query = query.sort(Expression::new("#listed_at > :after").value("after", after));
+        }
+        let items = self.orders.query(query).await?;
+        let found = items.into_iter().map(from_item).collect::<Result<Vec<Found>, _>>()?;
+        let is_full = found.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
+        Ok(Bought {
+            order_ids: found.iter().filter_map(|found| order_id_of(&found.pk)).collect(),
+            next: found.into_iter().next_back().filter(|_| is_full).map(|last| last.listed_at),
+        })
+    }
+
+    /// Up to 100 orders as they stand, in one call. One that cannot be read does not hide the others.
+    pub async fn find_many(&self, order_ids: &[OrderId]) -> Result<Vec<(OrderId, Result<Order, TableError>)>, TableError> {
+        let keys = order_ids.iter().map(|order_id| (&self.orders, order_key(*order_id)));
+        let items = self.orders.get_many(keys.collect()).await?;
+        let found = |item: Item| {
+            let pk = item.get("pk").and_then(|pk| pk.as_s().ok()).and_then(|pk| order_id_of(pk))?;
+            Some((pk, from_item(item)))
+        };
+        Ok(items.into_iter().filter_map(found).collect())
+    }
+
     /// Orders that have been due since `from` or later, the longest overdue first. An index only finds candidates: whether one is really
     /// due is for the order itself to say.
     pub async fn due(&self, from: Timestamp, now: Timestamp, limit: u32) -> Result<Vec<Due>, TableError> {
@@ -156,7 +197,7 @@ impl Store {
         let query = Query::new(Some("check-index"), "check_shard", "due", limit).sort(due);
         let items = self.orders.query_shards(query, self.shards, "check_at").await?;
         let found = items.into_iter().map(from_item).collect::<Result<Vec<Found>, _>>()?;
-        let due = |found: &Found| Some(Due { order_id: OrderId::parse(found.pk.strip_prefix("ORDER#")?)?, since: found.check_at });
+        let due = |found: &Found| Some(Due { order_id: order_id_of(&found.pk)?, since: found.check_at });
         Ok(found.iter().filter_map(due).collect())
     }
 
@@ -185,6 +226,10 @@ impl Store {
 
 fn order_key(order_id: OrderId) -> Key {
     Key::new(format!("ORDER#{order_id}"))
+}
+
+fn order_id_of(pk: &str) -> Option<OrderId> {
+    OrderId::parse(pk.strip_prefix("ORDER#")?)
 }
 
 fn product_key(product_id: ProductId) -> Key {

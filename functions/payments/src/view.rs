@@ -7,6 +7,7 @@ use crate::domain::{Attempt, MethodType, PaymentId, PaymentStatus};
 
 /// A payment.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct PaymentView {
     /// Its id.
     pub id: PaymentId,
@@ -34,6 +35,7 @@ pub struct PaymentView {
 
 /// A method of payment.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct MethodView {
     /// Its kind.
     pub r#type: MethodType,

@@ -22,6 +22,7 @@ pub const KEPT: Duration = Duration::from_secs(5);
 
 /// Whether a service can work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Health {
     /// All of its tables take calls.

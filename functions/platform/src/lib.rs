@@ -5,12 +5,15 @@
 //! - **Consumes** and **emits** nothing.
 //! - **Never** reads or writes an item of anybody's table: it only asks whether the table is there.
 //!
-//! In reading order: [`health`] (what is looked at, and for how long an answer holds), [`operations`] (one file for each function).
+//! In reading order: [`health`] (what is looked at, and for how long an answer holds), [`operations`] (one file for each function),
+//! `problems` (everything that can be wrong, for the API document alone).
 
 use shared::{aws, clock::Clock, config, table::Table};
 
 pub mod health;
 pub mod operations;
+#[cfg(feature = "api-document")]
+pub mod problems;
 
 use health::{Checks, Service};
 

@@ -14,7 +14,7 @@ use shared::{
 };
 
 use crate::{
-    domain::Credentials,
+    refresh_token::{Bearer, FamilyId},
     signing_keys::{CurrentKey, KeyId, SigningKeys},
 };
 
@@ -55,6 +55,9 @@ pub struct Claims {
     pub email: Option<String>,
     /// The token version of the user for which it counts.
     pub tv: u64,
+    /// The session that it belongs to (OpenID Connect Front-Channel Logout, section 3, has the name).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sid: Option<FamilyId>,
     iat: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     nbf: Option<i64>,
@@ -82,16 +85,17 @@ pub enum Refusal {
 }
 
 impl Claims {
-    /// What a token says about somebody who has just logged in.
-    pub fn new(user: &Credentials, parties: &Parties, ids: &Ids, now: Timestamp) -> Self {
+    /// What a token says about `bearer`, in one of their sessions.
+    pub fn new(bearer: &Bearer, session: FamilyId, parties: &Parties, ids: &Ids, now: Timestamp) -> Self {
         Self {
             iss: parties.issuer.clone(),
             aud: Audience::One(parties.audience.clone()),
-            sub: user.user_id,
-            role: Some(user.role.clone()),
-            name: Some(user.full_name.clone()),
-            email: Some(user.email.clone()),
-            tv: user.token_version,
+            sub: bearer.user_id,
+            role: Some(bearer.role.clone()),
+            name: Some(bearer.full_name.clone()),
+            email: Some(bearer.email.clone()),
+            tv: bearer.token_version,
+            sid: Some(session),
             iat: now.seconds(),
             nbf: None,
             exp: now.plus(LIFETIME).seconds(),
@@ -273,16 +277,16 @@ mod tests {
     #[test]
     fn what_is_signed_is_accepted_and_reads_back() {
         let forge = Forge::new();
-        let user = Credentials {
+        let bearer = Bearer {
             user_id: shared::ids::derive(&["ada"]),
-            email: "ada@example.com".to_owned(),
-            full_name: "Ada \u{1f600} \"Lovelace\"".to_owned(),
-            password_hash: String::new(),
-            role: "admin".to_owned(),
-            is_active: true,
+            version: 3,
+            session_epoch: 2,
             token_version: 7,
+            role: "admin".to_owned(),
+            full_name: "Ada \u{1f600} \"Lovelace\"".to_owned(),
+            email: "ada@example.com".to_owned(),
         };
-        let claims = Claims::new(&user, &forge.parties, &Ids::seeded(5), NOW);
+        let claims = Claims::new(&bearer, shared::ids::derive(&["session"]), &forge.parties, &Ids::seeded(5), NOW);
         let token = claims.sign(&forge.keys.current().unwrap()).unwrap();
         assert_eq!(forge.verify(&token), Ok(claims.clone()));
         assert_eq!((claims.tv, claims.role.as_deref(), claims.exp), (7, Some("admin"), NOW.seconds() + 900));

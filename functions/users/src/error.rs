@@ -14,9 +14,39 @@ pub enum UsersError {
     /// The password is the e-mail address.
     #[error("the password breaks a rule that depends on another field")]
     Password(Violation),
+    /// A new password breaks such a rule.
+    #[error("the new password breaks a rule that depends on another field")]
+    NewPassword(Violation),
+    /// The password that is to be changed is another one.
+    #[error("the present password is another one")]
+    WrongPassword,
     /// Unknown, wrong or disabled: which of them is not said.
     #[error("e-mail address and password do not belong together")]
     InvalidCredentials,
+    /// A refresh token that does not count. What is wrong with it is not said.
+    #[error("the refresh token does not count: {0}")]
+    InvalidRefreshToken(&'static str),
+    /// The one-time token does not count, or counts no more.
+    #[error("the link does not count")]
+    InvalidLink,
+    /// Too many tries.
+    #[error("too many tries")]
+    Throttled {
+        /// When the next one is looked at.
+        retry_after_seconds: u64,
+    },
+    /// There is no such user.
+    #[error("there is no such user")]
+    NotFound,
+    /// The change starts from another version.
+    #[error("the user has changed since they were read")]
+    Stale {
+        /// The version that stands.
+        current: u64,
+    },
+    /// An admin may not take the admin's rights away from themselves.
+    #[error("nobody changes their own role or disables themselves")]
+    OwnAccount,
     /// No key has been made yet.
     #[error("there is no key to sign tokens with yet")]
     NoSigningKey,
@@ -47,6 +77,18 @@ impl From<UsersError> for Problem {
                 Self::conflict("email_taken", "The e-mail address is taken").detail("Log in, or register with another address.")
             }
             UsersError::Password(violation) => Self::invalid_field("/password", &violation),
+            UsersError::NewPassword(violation) => Self::invalid_field("/new_password", &violation),
+            UsersError::WrongPassword => {
+                Self::invalid_field("/current_password", &Violation::new("wrong_password", "This is not the present password."))
+            }
+            UsersError::InvalidRefreshToken(_) => Self::unauthorized(),
+            UsersError::InvalidLink => Self::bad_request("invalid_one_time_token", "The link does not work")
+                .detail("It was used already, has expired, or was replaced by a newer one. Ask for a new link."),
+            UsersError::Throttled { retry_after_seconds } => Self::too_many_requests(retry_after_seconds),
+            UsersError::NotFound => Self::not_found("user"),
+            UsersError::Stale { current } => Self::precondition_failed(current),
+            UsersError::OwnAccount => Self::conflict("own_account", "Nobody changes their own role or disables themselves")
+                .detail("Ask another admin, or an operator."),
             UsersError::InvalidCredentials => Self::new(StatusCode::UNAUTHORIZED, "invalid_credentials", "The credentials are not valid")
                 .detail("Check the e-mail address and the password."),
             UsersError::NoSigningKey => Self::new(StatusCode::SERVICE_UNAVAILABLE, "no_signing_key", "Nobody can log in yet")

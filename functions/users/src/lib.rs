@@ -1,15 +1,17 @@
 //! Users: who may log in, and how the rest of the shop knows who is calling.
 //!
-//! - **Owns** the tables `users` (profiles and credentials) and `sessions` (families of refresh tokens), and the key that signs
-//!   access tokens.
-//! - **Answers** `POST /users`, `POST /users/login`, `GET /users/me`; API Gateway, which asks it about every token; Secrets Manager,
-//!   which asks it for new keys; and operators, who give roles.
-//! - **Consumes** no queue and **emits** nothing.
-//! - **Never** stores a password or a refresh token, only what they hash to; never says which of e-mail address and password was wrong;
-//!   never accepts a token for its own sake: a user who was disabled, or whose token version moved on, is out.
+//! - **Owns** the tables `users` (profiles and credentials) and `sessions` (families of refresh tokens, and how much was tried), and the
+//!   key that signs access tokens.
+//! - **Answers** everything below `/users`; whoever wants to check tokens by themselves (`/.well-known/jwks.json`); API Gateway, which
+//!   asks it about every token; Secrets Manager, which asks it for new keys; and operators, who give roles.
+//! - **Consumes** no queue. **Emits** mails about accounts, `user_changed` and `user_deleted`: see [`publish`].
+//! - **Never** stores a password or a token, only what they hash to; never says which of e-mail address and password was wrong, nor
+//!   whether somebody is registered (but to who registers); never accepts a token for its own sake: a user who was disabled, or whose
+//!   token version moved on, or whose session is over, is out.
 //!
-//! In reading order: [`domain`] (addresses, names, passwords, users), [`operations`] (one file for each function), [`access_token`],
-//! [`refresh_token`], [`signing_keys`], [`password_hash`], [`store`], [`error`].
+//! In reading order: [`domain`] (addresses, names, passwords, users, sessions), [`operations`] (one file for each function),
+//! [`access_token`], [`refresh_token`], [`one_time_token`], [`device_token`], [`throttle`], [`signing_keys`], [`password_hash`],
+//! [`store`], [`publish`], [`error`].
 
 use std::sync::{Mutex, PoisonError};
 
@@ -17,27 +19,37 @@ use shared::{
     aws,
     clock::{Clock, Timestamp},
     config,
-    ids::Ids,
+    ids::{Ids, UserId},
+    problem::Problem,
+    seal::SealingKey,
     secret::Secrets,
-    table::Table,
+    table::{Table, TableError},
 };
 
 pub mod access_token;
+pub mod device_token;
 pub mod domain;
 mod encoding;
 pub mod error;
+pub mod messages;
+pub mod one_time_token;
 pub mod operations;
 pub mod password_hash;
+pub mod publish;
 pub mod refresh_token;
 pub mod signing_keys;
 pub mod store;
+pub mod throttle;
 
 use access_token::Parties;
+use device_token::DeviceTokenKey;
+use domain::User;
 use error::UsersError;
 use password_hash::PasswordHasher;
-use refresh_token::RefreshTokenKey;
-use signing_keys::SigningKeys;
+use refresh_token::{FamilyId, RefreshTokenKey};
+use signing_keys::{CurrentKey, SigningKeys};
 use store::Store;
+use throttle::{Admission, Bucket, Buckets};
 
 /// What every operation of this service works with.
 pub struct Users {
@@ -51,14 +63,16 @@ pub struct Users {
     pub ids: Ids,
     /// Who issues access tokens, and for whom.
     pub parties: Parties,
+    /// How much one network may try at once; see [`throttle::Limit::network`].
+    pub network_burst: u32,
     hasher: PasswordHasher,
-    last_reload: Mutex<Option<Timestamp>>,
+    reloads: Mutex<Option<Timestamp>>,
 }
 
 impl Users {
     /// The service over these tables and secrets.
-    pub fn new(store: Store, secrets: Secrets, clock: Clock, ids: Ids, parties: Parties) -> Self {
-        Self { store, secrets, clock, ids, parties, hasher: PasswordHasher::default(), last_reload: Mutex::new(None) }
+    pub fn new(store: Store, secrets: Secrets, clock: Clock, ids: Ids, parties: Parties, network_burst: u32) -> Self {
+        Self { store, secrets, clock, ids, parties, network_burst, hasher: PasswordHasher::default(), reloads: Mutex::new(None) }
     }
 
     /// The service as it runs deployed.
@@ -76,7 +90,7 @@ impl Users {
         };
         let parties = Parties { issuer: config::required("TOKEN_ISSUER"), audience: config::required("TOKEN_AUDIENCE") };
         let secrets = Secrets::new(secrets, config::required("SERVER_KEYS_PREFIX"), Clock::System);
-        Self::new(store, secrets, Clock::System, Ids::System, parties)
+        Self::new(store, secrets, Clock::System, Ids::System, parties, config::parsed("NETWORK_BURST"))
     }
 
     /// The signing keys, at most five minutes old.
@@ -89,21 +103,77 @@ impl Users {
         Ok(SigningKeys::parse(&self.secrets.reload(signing_keys::SECRET).await?)?)
     }
 
-    /// Whether the keys may be read again for the sake of a token that names an unknown one: whoever makes up key ids must not make us
-    /// ask Secrets Manager each time.
-    pub(crate) fn may_reload(&self) -> bool {
-        let now = self.clock.now();
-        let mut last = self.last_reload.lock().unwrap_or_else(PoisonError::into_inner);
-        let may = last.is_none_or(|last| now.since(last) >= signing_keys::RELOAD_PAUSE);
-        if may {
-            *last = Some(now);
-        }
-        may
+    /// The signing keys, at most a few seconds old: whoever asks for them has seen a token of a key that they do not know.
+    pub(crate) async fn fresh_signing_keys(&self) -> Result<SigningKeys, UsersError> {
+        Ok(SigningKeys::parse(&self.secrets.get_within(signing_keys::SECRET, signing_keys::FRESH).await?)?)
     }
 
-    /// The key under which refresh tokens are made.
+    /// Whether the keys may be read again for the sake of a token that names an unknown one: whoever makes up key ids must not make us
+    /// ask Secrets Manager each time, nor keep us from seeing a new key.
+    pub(crate) fn may_reload(&self) -> bool {
+        let mut arrival = self.reloads.lock().unwrap_or_else(PoisonError::into_inner);
+        let judged = signing_keys::RELOADS.judge(*arrival, self.clock.now());
+        if let Ok(next) = judged {
+            *arrival = Some(next);
+        }
+        judged.is_ok()
+    }
+
+    /// Who shares which limits.
+    pub(crate) async fn buckets(&self) -> Result<Buckets, UsersError> {
+        Ok(Buckets::new(self.secrets.key("users-key", "throttle").await?, self.network_burst))
+    }
+
+    /// Goes on only if all of the buckets admit a try; asks them at the same time.
+    pub(crate) async fn admit(&self, buckets: &[Bucket]) -> Result<(), UsersError> {
+        let now = self.clock.now();
+        let admissions = match buckets {
+            [one] => vec![self.store.admit(one, now).await?],
+            [one, other] => {
+                let (one, other) = tokio::join!(self.store.admit(one, now), self.store.admit(other, now));
+                vec![one?, other?]
+            }
+            more => unreachable!("nothing is in {} buckets", more.len()),
+        };
+        let longest = admissions.into_iter().filter_map(Admission::retry_after_seconds).max();
+        longest.map_or(Ok(()), |retry_after_seconds| Err(UsersError::Throttled { retry_after_seconds }))
+    }
+
+    /// The key under which device tokens are made.
+    pub(crate) async fn device_token_key(&self) -> Result<DeviceTokenKey, UsersError> {
+        Ok(DeviceTokenKey::new(self.secrets.key("users-key", "device-token").await?))
+    }
+
+    /// Whether a session of this user is not over.
+    pub(crate) async fn is_alive(&self, session: FamilyId, user: &User) -> Result<bool, TableError> {
+        let family = self.store.family(session).await?;
+        Ok(family.is_some_and(|family| family.is_alive(user.id, user.session_epoch, self.clock.now())))
+    }
+
+    /// 412 for a change that came too late, with the version that stands now.
+    pub(crate) async fn stale(&self, id: UserId) -> Result<Problem, TableError> {
+        let current = self.store.user(id).await?.map(|user| user.version);
+        Ok(current.map_or(UsersError::NotFound, |current| UsersError::Stale { current }).into())
+    }
+
+    /// The key that signs. As long as there is none the secret is read each time: the first rotation is to be noticed at once.
+    pub(crate) async fn signing_key(&self) -> Result<CurrentKey, UsersError> {
+        if let Some(key) = self.signing_keys().await?.current() {
+            return Ok(key);
+        }
+        self.reloaded_signing_keys().await?.current().ok_or(UsersError::NoSigningKey)
+    }
+
+    /// The keys under which refresh tokens are made.
     pub(crate) async fn refresh_token_key(&self) -> Result<RefreshTokenKey, UsersError> {
-        Ok(RefreshTokenKey::new(self.secrets.key("users-key", "refresh-token").await?))
+        let mac = self.secrets.key("users-key", "refresh-token").await?;
+        let successor = self.secrets.key("users-key", "refresh-token-successor").await?;
+        Ok(RefreshTokenKey::new(mac, successor))
+    }
+
+    /// The key that seals one-time tokens until their mail is written.
+    pub(crate) async fn one_time_token_key(&self) -> Result<SealingKey, UsersError> {
+        Ok(SealingKey::new(self.secrets.key("mail-token-key", "one-time-token").await?))
     }
 
     /// What hashes passwords, with the memory that it keeps.

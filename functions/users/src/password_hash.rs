@@ -1,13 +1,25 @@
-//! Argon2id: what a password is stored as, and how a login is compared with it.
+//! Argon2id: what a password is stored as, and how a login is compared with it. And bcrypt, for accounts that another system has
+//! brought along: read, never written.
 //!
 //! The memory that Argon2 fills is kept between calls: taking and returning 19 MiB each time costs more than a third of a hash. A
-//! function handles one request at a time, so that nobody waits for it.
+//! function handles one request at a time, so that nobody waits for it. It never grows: a hash of other parameters that needs more gets
+//! memory of its own for as long as it takes.
+//!
+//! A hash is a text from a table. What it asks for is bounded before it is computed, so that one that somebody brought in costs no
+//! minute and no gigabyte. A password of nobody takes the work of one that is stored today. One whose hash
+//! [is to be replaced](PasswordHasher::needs_rehash) takes another time, so that such an account can be told from others until its owner
+//! has logged in once: that is the price of keeping their password, and it ends by itself.
 
 use std::sync::{Mutex, PoisonError};
 
 use argon2::{
     ARGON2ID_IDENT, Algorithm, Argon2, Block, Params, PasswordHash, Version,
     password_hash::phc::{Output, ParamsString, Salt},
+};
+use base64::{
+    Engine,
+    alphabet::BCRYPT,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 use subtle::ConstantTimeEq;
 
@@ -16,6 +28,29 @@ const MEMORY_KIB: u32 = 19_456;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
 const HASH_BYTES: usize = 32;
+const SALT_BYTES: usize = 16;
+/// The memory that is kept between calls.
+const KEPT_BLOCKS: usize = MEMORY_KIB as usize;
+
+/// The most memory that a stored hash may ask for: no framework's defaults ask for more than 100 MiB.
+const MAX_MEMORY_KIB: u32 = 131_072;
+/// The most that it may ask for in all, memory times passes: well below a second.
+const MAX_WORK_KIB: u64 = 1_048_576;
+/// The most lanes: each of them is more work at the seams, for which there is no second processor here.
+const MAX_LANES: u32 = 16;
+/// The highest cost of a bcrypt hash: a second. Each step doubles it, and 31 would take a day.
+const MAX_BCRYPT_COST: u32 = 14;
+const MIN_BCRYPT_COST: u32 = 4;
+/// What bcrypt looks at of a password, the NUL at its end included.
+const MAX_BCRYPT_BYTES: usize = 72;
+/// What is written down of bcrypt's 24 bytes.
+const BCRYPT_HASH_BYTES: usize = 23;
+
+/// bcrypt's own alphabet. The last character of a salt has four bits to spare, and some implementations left something in them.
+const BCRYPT_BASE64: GeneralPurpose = GeneralPurpose::new(
+    &BCRYPT,
+    GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true).with_decode_padding_mode(DecodePaddingMode::RequireNone),
+);
 
 /// What a password of nobody is compared with, so that an unknown address takes the time of a known one. It has the parameters of
 /// [`PasswordHasher::hash`]; nothing is known to hash to it, and if something did, it would still be refused.
@@ -45,9 +80,9 @@ impl PasswordHasher {
     ///
     /// # Errors
     /// When Argon2 refuses its input, which no password of ours makes it do.
-    pub fn hash(&self, password: &str, salt: [u8; 16]) -> Result<String, HashError> {
+    pub fn hash(&self, password: &str, salt: [u8; SALT_BYTES]) -> Result<String, HashError> {
         let params = Params::new(MEMORY_KIB, PASSES, LANES, Some(HASH_BYTES)).map_err(HashError::new)?;
-        let hash = self.compute(&params, password, &salt, HASH_BYTES)?;
+        let hash = self.compute(&params, Version::V0x13, password, &salt, HASH_BYTES)?;
         let stored = PasswordHash {
             algorithm: ARGON2ID_IDENT,
             version: Some(Version::V0x13.into()),
@@ -61,31 +96,115 @@ impl PasswordHasher {
     /// Whether `password` is the one that `stored` was made from. Nobody's (`None`) takes as long and is never the one.
     ///
     /// # Errors
-    /// When `stored` is no Argon2id hash.
+    /// When `stored` is no Argon2id hash and no bcrypt hash, or asks for more than any should.
     pub fn verify(&self, password: &str, stored: Option<&str>) -> Result<bool, HashError> {
-        let parsed = PasswordHash::new(stored.unwrap_or(DUMMY)).map_err(HashError::new)?;
+        let text = stored.unwrap_or(DUMMY);
+        if let Some(legacy) = Bcrypt::parse(text)? {
+            return Ok(legacy.verify(password));
+        }
+        let parsed = PasswordHash::new(text).map_err(HashError::new)?;
         let (ARGON2ID_IDENT, Some(salt), Some(expected)) = (parsed.algorithm, &parsed.salt, &parsed.hash) else {
             return Err(HashError::new("it is no complete Argon2id hash"));
         };
         let params = Params::try_from(&parsed).map_err(HashError::new)?;
-        let computed = self.compute(&params, password, salt, expected.len())?;
+        let work = u64::from(params.m_cost()) * u64::from(params.t_cost());
+        if params.m_cost() > MAX_MEMORY_KIB || params.p_cost() > MAX_LANES || work > MAX_WORK_KIB {
+            return Err(HashError::new("it asks for more memory or time than any password should"));
+        }
+        let computed = self.compute(&params, version(&parsed)?, password, salt, expected.len())?;
         Ok(bool::from(computed.ct_eq(expected.as_bytes())) && stored.is_some())
     }
 
-    fn compute(&self, params: &Params, password: &str, salt: &[u8], length: usize) -> Result<Vec<u8>, HashError> {
-        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        let blocks = params.block_count().max(memory.len());
-        memory.resize(blocks, Block::new());
+    /// Whether a hash that a password was just found right with is to be replaced by one of [`PasswordHasher::hash`]: it is bcrypt, or Argon2
+    /// of another version or with other parameters. What was typed is then the password, with all of its bytes.
+    pub fn needs_rehash(stored: &str) -> bool {
+        let (Ok(stored), Ok(present)) = (PasswordHash::new(stored), PasswordHash::new(DUMMY)) else { return true };
+        let shape = |hash: &PasswordHash| {
+            let lengths = (hash.salt.as_ref().map(|salt| salt.len()), hash.hash.as_ref().map(|hash| hash.len()));
+            (hash.algorithm, hash.version, hash.params.clone(), lengths)
+        };
+        shape(&stored) != shape(&present)
+    }
+
+    fn compute(&self, params: &Params, version: Version, password: &str, salt: &[u8], length: usize) -> Result<Vec<u8>, HashError> {
         let mut hash = vec![0; length];
-        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
+        let argon2 = Argon2::new(Algorithm::Argon2id, version, params.clone());
+        if params.block_count() > KEPT_BLOCKS {
+            argon2.hash_password_into(password.as_bytes(), salt, &mut hash).map_err(HashError::new)?;
+            return Ok(hash);
+        }
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.resize(KEPT_BLOCKS, Block::new());
         argon2.hash_password_into_with_memory(password.as_bytes(), salt, &mut hash, &mut memory[..]).map_err(HashError::new)?;
         Ok(hash)
     }
 }
 
+/// The version of a hash: the first, where it names none (the hashes of its time did not).
+fn version(hash: &PasswordHash) -> Result<Version, HashError> {
+    hash.version.map_or(Ok(Version::V0x10), |version| Version::try_from(version).map_err(HashError::new))
+}
+
+/// A bcrypt hash: `$2b$12$`, 22 characters of salt, 31 of hash.
+///
+/// `2a`, `2b` and `2y` are one algorithm for the passwords that there are (`2y` and `2b` say that a mistake of the one implementation
+/// that made it is mended); `2x` says that the mistake is in it, and is not read.
+struct Bcrypt {
+    cost: u32,
+    salt: [u8; SALT_BYTES],
+    hash: [u8; BCRYPT_HASH_BYTES],
+}
+
+impl Bcrypt {
+    /// The bcrypt hash that `text` spells; none, if it is of another kind.
+    fn parse(text: &str) -> Result<Option<Self>, HashError> {
+        let Some(rest) = ["$2a$", "$2b$", "$2y$"].iter().find_map(|prefix| text.strip_prefix(prefix)) else { return Ok(None) };
+        let broken = || HashError::new("it is no complete bcrypt hash");
+        let (cost, rest) = rest.split_once('$').ok_or_else(broken)?;
+        let is_cost = cost.len() == 2 && cost.bytes().all(|digit| digit.is_ascii_digit());
+        let cost = cost.parse().ok().filter(|_| is_cost).ok_or_else(broken)?;
+        let (salt, hash) = rest.split_at_checked(22).ok_or_else(broken)?;
+        if !(MIN_BCRYPT_COST..=MAX_BCRYPT_COST).contains(&cost) {
+            return Err(HashError::new("its cost is none that a password should have"));
+        }
+        Ok(Some(Self { cost, salt: decoded(salt).ok_or_else(broken)?, hash: decoded(hash).ok_or_else(broken)? }))
+    }
+
+    /// Whether `password` is the one that it was made from, as the systems judged that made it: a password ends at its first NUL, because
+    /// it was a C string, and what stands behind its seventy-second byte does not count.
+    fn verify(&self, password: &str) -> bool {
+        let bytes = password.bytes().take_while(|byte| *byte != 0).chain([0]).take(MAX_BCRYPT_BYTES);
+        let computed = bcrypt::bcrypt(self.cost, self.salt, &bytes.collect::<Vec<_>>());
+        bool::from(computed[..BCRYPT_HASH_BYTES].ct_eq(&self.hash))
+    }
+}
+
+fn decoded<const N: usize>(text: &str) -> Option<[u8; N]> {
+    BCRYPT_BASE64.decode(text).ok()?.try_into().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Made by the reference implementation, from `correct horse`.
+    const OTHER_ARGON2: [&str; 3] = [
+        "$argon2id$v=19$m=256,t=3,p=2$c2FsdHNhbHRzYWx0$7s7XYU9U3NZVQfVjsRUFb/U9fmKrmuSy",
+        "$argon2id$v=16$m=64,t=2,p=1$c2FsdHNhbHRzYWx0c2FsdA$mjeOBTstiC9XBIvUIQnlKklNv6HJw2Hs8O7qXdo8fcw",
+        "$argon2id$v=19$m=40000,t=1,p=4$c2FsdHNhbHRzYWx0c2FsdA$EJF1I4uE5Z37jbqAPhLtO7+VRO0/Jivnn9jYfjvdZaU",
+    ];
+    /// Made by the reference implementation, from `correct horse`.
+    const PRESENT: &str = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0c2FsdA$AdweBLwcflnNX2HVW8i1Mtu7frrn4Ki7h/rYSGuU7Is";
+    /// Made by crypt(3), from `correct horse`.
+    const OF_ANOTHER_SYSTEM: [&str; 3] = [
+        "$2a$04$abcdefghijklmnopqrstuujydOTSfIH/d5oUHpsygqV5X9xJLQc6e",
+        "$2b$04$abcdefghijklmnopqrstuujydOTSfIH/d5oUHpsygqV5X9xJLQc6e",
+        "$2y$04$abcdefghijklmnopqrstuujydOTSfIH/d5oUHpsygqV5X9xJLQc6e",
+    ];
+
+    fn verify(password: &str, stored: &str) -> bool {
+        PasswordHasher::default().verify(password, Some(stored)).unwrap()
+    }
 
     #[test]
     fn a_password_is_known_again_byte_for_byte() {
@@ -97,6 +216,7 @@ mod tests {
             assert!(!hasher.verify(other, Some(&stored)).unwrap(), "{other:?}");
         }
         assert_ne!(hasher.hash(" with\0spaces ", [8; 16]).unwrap(), stored, "another salt");
+        assert_eq!(hasher.hash("correct horse", *b"saltsaltsaltsalt").unwrap(), PRESENT);
     }
 
     #[test]
@@ -104,21 +224,55 @@ mod tests {
         let (used, fresh) = (PasswordHasher::default(), PasswordHasher::default());
         used.hash("something else", [1; 16]).unwrap();
         assert_eq!(used.hash("a password", [2; 16]).unwrap(), fresh.hash("a password", [2; 16]).unwrap());
+        for stored in OTHER_ARGON2 {
+            assert!(used.verify("correct horse", Some(stored)).unwrap(), "{stored}");
+        }
+    }
+
+    #[test]
+    fn the_memory_that_is_kept_never_grows() {
+        let hasher = PasswordHasher::default();
+        for stored in OTHER_ARGON2 {
+            assert!(hasher.verify("correct horse", Some(stored)).unwrap());
+            assert!(hasher.memory.lock().unwrap().capacity() <= KEPT_BLOCKS, "{stored}");
+        }
+        hasher.hash("a password", [1; 16]).unwrap();
+        let kept = hasher.memory.lock().unwrap().as_ptr();
+        assert!(hasher.verify("correct horse", Some(PRESENT)).unwrap());
+        assert_eq!(hasher.memory.lock().unwrap().as_ptr(), kept, "and it is kept");
     }
 
     #[test]
     fn a_hash_with_other_parameters_is_still_verified() {
-        let params = Params::new(64, 3, 2, Some(24)).unwrap();
-        let mut hash = [0; 24];
-        Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone()).hash_password_into(b"old", b"saltsalt", &mut hash).unwrap();
-        let stored = PasswordHash {
-            algorithm: ARGON2ID_IDENT,
-            version: Some(19),
-            params: ParamsString::try_from(&params).unwrap(),
-            salt: Some(Salt::new(b"saltsalt").unwrap()),
-            hash: Some(Output::new(&hash).unwrap()),
-        };
-        assert!(PasswordHasher::default().verify("old", Some(&stored.to_string())).unwrap());
+        for stored in OTHER_ARGON2 {
+            assert!(verify("correct horse", stored), "{stored}");
+            assert!(!verify("correct house", stored), "{stored}");
+        }
+        // Hashes of the first version's time name no version.
+        assert!(verify("correct horse", &OTHER_ARGON2[1].replace("$v=16", "")));
+        assert!(!verify("correct horse", &OTHER_ARGON2[1].replace("v=16", "v=19")));
+    }
+
+    #[test]
+    fn a_hash_that_asks_for_too_much_is_not_computed() {
+        let rest = "c2FsdHNhbHRzYWx0c2FsdA$mjeOBTstiC9XBIvUIQnlKklNv6HJw2Hs8O7qXdo8fcw";
+        for params in [
+            "m=131073,t=1,p=1",
+            "m=4294967295,t=1,p=1",
+            "m=4294967295,t=4294967295,p=16777215",
+            "m=64,t=4294967295,p=1",
+            "m=65536,t=17,p=1",
+            "m=1024,t=1,p=17",
+            "m=7,t=1,p=1",
+            "m=64,t=0,p=1",
+        ] {
+            let stored = format!("$argon2id$v=19${params}${rest}");
+            assert!(PasswordHasher::default().verify("x", Some(&stored)).is_err(), "{params}");
+        }
+        for cost in ["00", "03", "15", "31", "99"] {
+            let stored = OF_ANOTHER_SYSTEM[1].replace("$04$", &format!("${cost}$"));
+            assert!(PasswordHasher::default().verify("x", Some(&stored)).is_err(), "{cost}");
+        }
     }
 
     #[test]
@@ -129,6 +283,66 @@ mod tests {
         let dummy = PasswordHash::new(DUMMY).unwrap();
         let real = PasswordHash::new(&hasher.hash("anything", [3; 16]).unwrap()).unwrap();
         assert_eq!((dummy.params, dummy.version, dummy.algorithm), (real.params, real.version, real.algorithm));
+        let lengths = |hash: &PasswordHash| (hash.salt.as_ref().unwrap().len(), hash.hash.as_ref().unwrap().len());
+        assert_eq!(lengths(&PasswordHash::new(DUMMY).unwrap()), (SALT_BYTES, HASH_BYTES));
+    }
+
+    #[test]
+    fn passwords_of_another_system_are_known_again() {
+        for stored in OF_ANOTHER_SYSTEM {
+            assert!(verify("correct horse", stored), "{stored}");
+            for other in ["correct house", "Correct horse", "correct horse ", ""] {
+                assert!(!verify(other, stored), "{other:?} {stored}");
+            }
+        }
+        assert!(verify("correct horse battery staple", "$2b$10$OrpheanBeholderScryDouQ4xAbAjRsjz96hGKrW7Z6aAxU8pF32q"));
+        for version in ["2a", "2y"] {
+            let stored = format!("${version}$04$abcdefghijklmnopqrstuunMnrCFoE6AQsh7.lKZNylweoNA51Sqq");
+            assert!(verify("paßwort € 😀", &stored) && !verify("paswort € 😀", &stored));
+        }
+        // The bits that nobody needs differ.
+        assert!(verify("correct horse", "$2b$04$abcdefghijklmnopqrstuvjydOTSfIH/d5oUHpsygqV5X9xJLQc6e"));
+    }
+
+    #[test]
+    fn passwords_of_another_system_end_where_they_ended_there() {
+        let with = "$2b$04$abcdefghijklmnopqrstuu9TuCRtjgnx0nBD6HCbneFBvkPtNdBMa";
+        assert!(verify("with", with) && verify("with\0nul", with) && !verify("wit", with) && !verify("with nul", with));
+        let empty = "$2b$04$abcdefghijklmnopqrstuubyCG3zY1GIXMyxfivm.ClDiInHzxjiq";
+        assert!(verify("", empty) && verify("\0", empty) && !verify("x", empty));
+        let (seventy_one, longer) = (
+            "$2b$04$abcdefghijklmnopqrstuu.gc7UY/21CSNJGJg21jJzx9QiOpJ9bO",
+            "$2b$04$abcdefghijklmnopqrstuubzadhGtS2zEF.gu0yd0opP6cVzb.e0i",
+        );
+        for length in [70, 71, 72, 73, 255, 256, 1024] {
+            let password = "x".repeat(length);
+            assert_eq!((verify(&password, seventy_one), verify(&password, longer)), (length == 71, length >= 72), "{length}");
+        }
+        assert!(verify(&format!("{}é", "x".repeat(72)), longer));
+    }
+
+    #[test]
+    fn every_hash_but_a_present_one_is_to_be_replaced() {
+        assert!(!PasswordHasher::needs_rehash(PRESENT));
+        assert!(!PasswordHasher::needs_rehash(&PasswordHasher::default().hash("a password", [1; 16]).unwrap()));
+        for stored in OTHER_ARGON2.into_iter().chain(OF_ANOTHER_SYSTEM) {
+            assert!(PasswordHasher::needs_rehash(stored), "{stored}");
+        }
+        for (present, other) in [
+            ("v=19", "v=16"),
+            ("$v=19", ""),
+            ("t=2", "t=3"),
+            ("m=19456", "m=19455"),
+            ("p=1", "p=2"),
+            ("argon2id", "argon2i"),
+            // The first twelve bytes of the salt; one byte less of the hash.
+            ("c2FsdHNhbHRzYWx0c2FsdA", "c2FsdHNhbHRzYWx0"),
+            ("AdweBLwcflnNX2HVW8i1Mtu7frrn4Ki7h/rYSGuU7Is", "AdweBLwcflnNX2HVW8i1Mtu7frrn4Ki7h/rYSGuU7A"),
+        ] {
+            let stored = PRESENT.replace(present, other);
+            assert!(stored != PRESENT && PasswordHasher::needs_rehash(&stored), "{stored}");
+        }
+        assert!(PasswordHasher::needs_rehash("") && PasswordHasher::needs_rehash("secret"));
     }
 
     #[test]
@@ -136,9 +350,20 @@ mod tests {
         for odd in [
             "",
             "secret",
-            "$2b$12$abcdefghijklmnopqrstuv",
             "$argon2id$v=19$m=19456,t=2,p=1",
+            "$argon2id$v=18$m=64,t=2,p=1$c2FsdHNhbHRzYWx0c2FsdA$mjeOBTstiC9XBIvUIQnlKklNv6HJw2Hs8O7qXdo8fcw",
             "$argon2i$v=19$m=64,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA",
+            "$2$04$abcdefghijklmnopqrstuujydOTSfIH/d5oUHpsygqV5X9xJLQc6e",
+            "$2x$04$abcdefghijklmnopqrstuujydOTSfIH/d5oUHpsygqV5X9xJLQc6e",
+            "$2b$",
+            "$2b$12$",
+            "$2b$12$abcdefghijklmnopqrstuv",
+            "$2b$4$abcdefghijklmnopqrstuujydOTSfIH/d5oUHpsygqV5X9xJLQc6e",
+            "$2b$+4$abcdefghijklmnopqrstuujydOTSfIH/d5oUHpsygqV5X9xJLQc6e",
+            "$2b$04$abcdefghijklmnopqrstuujydOTSfIH/d5oUHpsygqV5X9xJLQc6",
+            "$2b$04$abcdefghijklmnopqrstuujydOTSfIH/d5oUHpsygqV5X9xJLQc6ee",
+            "$2b$04$abcdefghijklmnopqrstuujydOTSfIH+d5oUHpsygqV5X9xJLQc6e",
+            "$2b$04$abcdefghijklmnopqrstuéjydOTSfIH/d5oUHpsygqV5X9xJLQc6",
         ] {
             assert!(PasswordHasher::default().verify("x", Some(odd)).is_err(), "{odd}");
         }

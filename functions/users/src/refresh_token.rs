@@ -1,21 +1,31 @@
 //! Refresh tokens: `family.sequence.secret.mac`.
 //!
-//! A login begins a family; each refresh is to give out the next number of it with a new secret. The table holds the hash of the secret
-//! that counts, so that it gives no token away. The MAC, under the service's own key, lets a made-up token be told without a read, and
-//! without a change of state that a stranger could bring about.
+//! A login begins a family; each refresh gives out the next number of it with a new secret. The table holds the hash of the secret that
+//! counts, so that it gives no token away. The MAC, under the service's own key, lets a made-up token be told without a read, and without
+//! a change of state that a stranger could bring about.
+//!
+//! - The secret of a successor follows from the token before it: whoever repeats an exchange whose answer was lost gets the same one.
+//! - After the 32 bytes of the secret stands what the next access token is to say of its bearer, as it was when the token was made. With
+//!   it the exchange is one transaction and no read: the user's version is one of its conditions, and where it has moved on, the
+//!   refusal brings the user as they are now.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use ring::hmac;
+use serde::{Deserialize, Serialize};
 use shared::{
     clock::Timestamp,
-    ids::{self, Ids, PrefixedId},
+    ids::{self, Ids, PrefixedId, UserId},
     prefixed_id,
 };
 
-use crate::encoding::Bytes32;
+use crate::{
+    domain::{Credentials, User},
+    encoding::Bytes32,
+};
 
-/// The longest token has 149.
-const MAX_BYTES: usize = 160;
+/// The longest token that we make has less: name and address take up to 654 bytes before they are encoded.
+const MAX_BYTES: usize = 2048;
+const SECRET_BYTES: usize = 32;
 
 prefixed_id!(
     /// What grows out of one login: its refresh tokens.
@@ -23,14 +33,36 @@ prefixed_id!(
     "fam"
 );
 
-/// The key under which tokens are made.
-pub struct RefreshTokenKey(hmac::Key);
+/// The keys under which tokens are made.
+pub struct RefreshTokenKey {
+    mac: hmac::Key,
+    successor: hmac::Key,
+}
 
 impl RefreshTokenKey {
-    /// A key of 256 bits; see [`shared::secret::Secrets::key`].
-    pub fn new(key: [u8; 32]) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, &key))
+    /// Two keys of 256 bits; see [`shared::secret::Secrets::key`].
+    pub fn new(mac: [u8; 32], successor: [u8; 32]) -> Self {
+        Self { mac: hmac::Key::new(hmac::HMAC_SHA256, &mac), successor: hmac::Key::new(hmac::HMAC_SHA256, &successor) }
     }
+}
+
+/// Whose token it is, and what access tokens say of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bearer {
+    /// Who.
+    pub user_id: UserId,
+    /// The version of the user that the rest is taken from.
+    pub version: u64,
+    /// Which sessions count.
+    pub session_epoch: u64,
+    /// Which access tokens count.
+    pub token_version: u64,
+    /// The name of what they may do.
+    pub role: String,
+    /// What they are called.
+    pub full_name: String,
+    /// Their address.
+    pub email: String,
 }
 
 /// A refresh token that we made.
@@ -41,18 +73,34 @@ pub struct RefreshToken {
     /// Its place among the tokens of the family, from 1.
     pub sequence: u64,
     secret: Bytes32,
+    /// Whose it is.
+    pub bearer: Bearer,
 }
 
 impl RefreshToken {
     /// The first token of a new family.
-    pub fn first(ids: &Ids, now: Timestamp) -> Self {
-        Self { family: ids.create(now), sequence: 1, secret: Bytes32(ids.bytes()) }
+    pub fn first(bearer: Bearer, ids: &Ids, now: Timestamp) -> Self {
+        Self { family: ids.create(now), sequence: 1, secret: Bytes32(ids.bytes()), bearer }
+    }
+
+    /// The token that takes the place of this one: the same each time, but for what it says of its bearer.
+    #[must_use]
+    pub fn successor(&self, bearer: Bearer, key: &RefreshTokenKey) -> Self {
+        let mac = hmac::sign(&key.successor, format!("{}.{}.{}", self.family, self.sequence, self.secret.text()).as_bytes());
+        let mut secret = [0; SECRET_BYTES];
+        secret.copy_from_slice(mac.as_ref());
+        Self { family: self.family, sequence: self.sequence.saturating_add(1), secret: Bytes32(secret), bearer }
     }
 
     /// The token as the client gets it.
+    ///
+    /// # Panics
+    /// Never: a bearer is JSON.
     pub fn text(&self, key: &RefreshTokenKey) -> String {
-        let body = format!("{}.{}.{}", self.family, self.sequence, self.secret.text());
-        let mac = BASE64_URL_SAFE_NO_PAD.encode(hmac::sign(&key.0, body.as_bytes()));
+        let bearer = serde_json::to_vec(&self.bearer).expect("a bearer is JSON");
+        let secret = BASE64_URL_SAFE_NO_PAD.encode([&self.secret.0[..], &bearer].concat());
+        let body = format!("{}.{}.{secret}", self.family, self.sequence);
+        let mac = BASE64_URL_SAFE_NO_PAD.encode(hmac::sign(&key.mac, body.as_bytes()));
         format!("{body}.{mac}")
     }
 
@@ -63,10 +111,17 @@ impl RefreshToken {
         }
         let (body, mac) = text.rsplit_once('.')?;
         let mac = BASE64_URL_SAFE_NO_PAD.decode(mac).ok()?;
-        hmac::verify(&key.0, body.as_bytes(), &mac).ok()?;
+        hmac::verify(&key.mac, body.as_bytes(), &mac).ok()?;
         let mut parts = body.split('.');
         let (family, sequence, secret) = (parts.next()?, parts.next()?, parts.next()?);
-        Some(Self { family: FamilyId::parse(family)?, sequence: sequence.parse().ok()?, secret: Bytes32::parse(secret)? })
+        let secret = BASE64_URL_SAFE_NO_PAD.decode(secret).ok()?;
+        let (secret, bearer) = secret.split_first_chunk::<SECRET_BYTES>()?;
+        Some(Self {
+            family: FamilyId::parse(family)?,
+            sequence: sequence.parse().ok()?,
+            secret: Bytes32(*secret),
+            bearer: serde_json::from_slice(bearer).ok()?,
+        })
     }
 
     /// What the table holds of the secret.
@@ -75,57 +130,108 @@ impl RefreshToken {
     }
 }
 
+impl From<&User> for Bearer {
+    fn from(user: &User) -> Self {
+        Self {
+            user_id: user.id,
+            version: user.version,
+            session_epoch: user.session_epoch,
+            token_version: user.token_version,
+            role: user.role.clone(),
+            full_name: user.full_name.clone(),
+            email: user.email.clone(),
+        }
+    }
+}
+
+impl From<&Credentials> for Bearer {
+    fn from(user: &Credentials) -> Self {
+        Self {
+            user_id: user.user_id,
+            version: user.version,
+            session_epoch: user.session_epoch,
+            token_version: user.token_version,
+            role: user.role.clone(),
+            full_name: user.full_name.clone(),
+            email: user.email.clone(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn bearer() -> Bearer {
+        Bearer {
+            user_id: ids::derive(&["ada"]),
+            version: 3,
+            session_epoch: 1,
+            token_version: 2,
+            role: "user".to_owned(),
+            full_name: "Ada \u{1f600} Lovelace".to_owned(),
+            email: "ada@example.com".to_owned(),
+        }
+    }
+
     fn token() -> RefreshToken {
-        RefreshToken::first(&Ids::seeded(1), Timestamp::from_milliseconds(1_700_000_000_000))
+        RefreshToken::first(bearer(), &Ids::seeded(1), Timestamp::from_milliseconds(1_700_000_000_000))
+    }
+
+    fn key() -> RefreshTokenKey {
+        RefreshTokenKey::new([1; 32], [3; 32])
     }
 
     #[test]
     fn a_token_opens_under_its_own_key_only() {
-        let (key, other) = (RefreshTokenKey::new([1; 32]), RefreshTokenKey::new([2; 32]));
-        let text = token().text(&key);
+        let text = token().text(&key());
         assert_eq!(text.split('.').count(), 4);
-        assert_eq!(RefreshToken::open(&text, &key), Some(token()));
-        assert_eq!(RefreshToken::open(&text, &other), None);
+        assert_eq!(RefreshToken::open(&text, &key()), Some(token()));
+        assert_eq!(RefreshToken::open(&text, &RefreshTokenKey::new([2; 32], [3; 32])), None);
     }
 
     #[test]
     fn a_token_that_was_changed_anywhere_does_not_open() {
-        let key = RefreshTokenKey::new([1; 32]);
-        let text = token().text(&key);
+        let text = token().text(&key());
         for position in 0..text.len() {
             for replacement in [b'A', b'b', b'7', b'.', b'='] {
                 let mut forged = text.clone().into_bytes();
                 if forged[position] != replacement {
                     forged[position] = replacement;
-                    assert_eq!(RefreshToken::open(&String::from_utf8(forged).unwrap(), &key), None, "{position}");
+                    assert_eq!(RefreshToken::open(&String::from_utf8(forged).unwrap(), &key()), None, "{position}");
                 }
             }
         }
-        let other = RefreshToken::first(&Ids::seeded(100), Timestamp::from_milliseconds(1_700_000_000_000)).text(&key);
+        let other = RefreshToken::first(bearer(), &Ids::seeded(100), Timestamp::from_milliseconds(1_700_000_000_000)).text(&key());
         let (mine, theirs): (Vec<&str>, Vec<&str>) = (text.split('.').collect(), other.split('.').collect());
         let spliced = format!("{}.{}.{}.{}", mine[0], mine[1], theirs[2], mine[3]);
         for odd in ["", ".", "...", "....", &spliced, &format!("{text}."), &format!("{text}="), &"a".repeat(100_000)] {
-            assert_eq!(RefreshToken::open(odd, &key), None);
+            assert_eq!(RefreshToken::open(odd, &key()), None);
         }
+    }
+
+    #[test]
+    fn a_token_has_one_successor_whoever_asks_and_whatever_has_changed() {
+        let renamed = Bearer { full_name: "Ada King".to_owned(), version: 4, ..bearer() };
+        let (one, other) = (token().successor(bearer(), &key()), token().successor(renamed, &key()));
+        assert_eq!(one, token().successor(bearer(), &key()));
+        assert_eq!((one.secret_hash(), one.sequence), (other.secret_hash(), 2));
+        assert_ne!(one.secret_hash(), token().secret_hash());
+        assert_ne!(one.secret_hash(), token().successor(bearer(), &RefreshTokenKey::new([1; 32], [4; 32])).secret_hash());
     }
 
     #[test]
     fn the_longest_token_is_read() {
-        let key = RefreshTokenKey::new([1; 32]);
-        let last = RefreshToken { sequence: u64::MAX, ..token() };
-        assert!(RefreshToken::open(&last.text(&key), &key).is_some());
+        let longest = Bearer { full_name: "\u{1f600}".repeat(100), email: "e".repeat(254), version: u64::MAX, ..bearer() };
+        let last = RefreshToken { sequence: u64::MAX, bearer: longest, ..token() };
+        assert!(RefreshToken::open(&last.text(&key()), &key()).is_some());
     }
 
     #[test]
     fn what_is_stored_gives_nothing_away() {
-        let text = token().text(&RefreshTokenKey::new([1; 32]));
-        let secret = text.split('.').nth(2).unwrap();
-        assert_eq!(token().secret_hash(), ids::sha256_hex(secret));
-        assert!(!token().secret_hash().contains(secret));
-        assert!(!format!("{:?}", token()).contains(secret));
+        let secret = token().secret.text();
+        assert_eq!(token().secret_hash(), ids::sha256_hex(&secret));
+        assert!(!token().secret_hash().contains(&secret));
+        assert!(!format!("{:?}", token()).contains(&secret));
     }
 }

@@ -13,15 +13,19 @@ use jsonwebtoken::{
 use serde::{Deserialize, Serialize};
 use shared::{clock::Timestamp, ids::Ids, prefixed_id};
 
-use crate::encoding::Bytes32;
+use crate::{encoding::Bytes32, throttle::Limit};
 
 /// The name of the secret, without the stack's prefix.
 pub const SECRET: &str = "signing-key";
 /// How long a key that does not sign any more still vouches for tokens: 5 minutes that a login keeps it, 15 that its last token lives,
 /// and 5 for whatever took longer.
 pub const RETAINED: Duration = Duration::from_secs(25 * 60);
-/// How often the secret is read again, at most, because a token names a key that is not known.
-pub const RELOAD_PAUSE: Duration = Duration::from_secs(30);
+/// How often the secret is read again, at most, because a token names a key that is not known: every 30 seconds, and a few times at once
+/// after a rest, so that one made-up key id does not make a rotation at the same moment look like another.
+pub const RELOADS: Limit = Limit::new(4, Duration::from_secs(30));
+
+/// How old the keys may be that are shown to the public: everybody may ask, and Secrets Manager is not to be asked each time.
+pub const FRESH: Duration = Duration::from_secs(5);
 
 prefixed_id!(
     /// A signing key: the `kid` of a token.
@@ -75,6 +79,25 @@ pub struct CurrentKey {
     pub key: EncodingKey,
 }
 
+/// A JSON Web Key Set.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
+pub struct PublicKeys {
+    keys: Vec<PublicKey>,
+}
+
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
+struct PublicKey {
+    kty: &'static str,
+    crv: &'static str,
+    alg: &'static str,
+    #[serde(rename = "use")]
+    usage: &'static str,
+    kid: KeyId,
+    x: String,
+}
+
 impl SigningKeys {
     /// The keys that the secret's text spells.
     ///
@@ -106,6 +129,13 @@ impl SigningKeys {
     pub fn verifying(&self, kid: KeyId, now: Timestamp) -> Option<DecodingKey> {
         let key = self.keys.iter().find(|key| key.kid == kid && key.vouches(now))?;
         Some(DecodingKey::from_ed_der(&key.public.0))
+    }
+
+    /// The public halves of all keys that vouch for anything, as a JSON Web Key Set (RFC 7517; RFC 8037 for Ed25519).
+    pub fn public(&self, now: Timestamp) -> PublicKeys {
+        let public =
+            |key: &SigningKey| PublicKey { kty: "OKP", crv: "Ed25519", alg: "EdDSA", usage: "sig", kid: key.kid, x: key.public.text() };
+        PublicKeys { keys: self.keys.iter().filter(|key| key.vouches(now)).map(public).collect() }
     }
 
     /// Whether there is such a key, whether it still vouches or not.

@@ -6,6 +6,9 @@ use crate::{
     problem::Problem,
 };
 
+/// The longest key.
+const MAX_BYTES: usize = 255;
+
 /// A key that a client made up: 1 to 255 visible ASCII characters. Keys of two users, or of two operations, never meet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdempotencyKey(String);
@@ -20,7 +23,7 @@ impl IdempotencyKey {
             [] => Err(Problem::bad_request("idempotency_key_required", "An Idempotency-Key is needed").detail(
                 "Make up a key (a UUID, say) for what you want to happen once, and send the same key when you repeat the request.",
             )),
-            [key] if (1..=255).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic()) => Ok(Self((*key).to_owned())),
+            [key] if (1..=MAX_BYTES).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic()) => Ok(Self((*key).to_owned())),
             _ => Err(invalid()),
         }
     }
@@ -39,6 +42,19 @@ impl IdempotencyKey {
     pub fn reused() -> Problem {
         Problem::unprocessable("idempotency_key_reused", "The Idempotency-Key was used for another request")
             .detail("A key names one request. Use a new key for a new request; repeat a request with the same body.")
+    }
+}
+
+#[cfg(feature = "api-document")]
+impl utoipa::IntoParams for IdempotencyKey {
+    fn into_params(_: impl Fn() -> Option<utoipa::openapi::path::ParameterIn>) -> Vec<utoipa::openapi::path::Parameter> {
+        use utoipa::openapi::schema::{ObjectBuilder, Type};
+
+        let key = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(MAX_BYTES));
+        let key = key.pattern(Some("^[!-~]+$")).examples(["0199c2a8-4d1f-7b6e-9c35-1a2b3c4d5e6f"]);
+        let about =
+            "Names what is to happen once. The same key with the same body gets the first answer again; each caller has their own keys.";
+        vec![crate::api_document::header("Idempotency-Key", true, key, about)]
     }
 }
 

@@ -206,6 +206,14 @@ fn passes_luhn(digits: &[u32]) -> bool {
     sum.is_multiple_of(10)
 }
 
+/// For a field that may be left out but not be `null`: `#[serde(default, deserialize_with = "shared::http::present")]`.
+///
+/// # Errors
+/// When what stands there is no `T`.
+pub fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

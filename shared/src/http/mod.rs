@@ -16,11 +16,12 @@ mod strict;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use lambda_http::http::{StatusCode, header};
+use lambda_http::http::header;
 use serde_json::{Value, json};
 use tracing::Instrument;
 
 pub use idempotency::IdempotencyKey;
+pub use json::present;
 pub use page::{CursorKey, Page, PageRequest};
 pub use request::Request;
 pub use response::{Response, accepted, created, no_content, ok, replayed};
@@ -135,11 +136,11 @@ fn finish(mut response: Response, request_id: &str, duration_ms: u64, origin: Op
     }
     if let Some(origin) = origin {
         response.set("access-control-allow-origin", origin);
-        response.set("access-control-expose-headers", "ETag, Location, Retry-After, X-Request-Id, X-Process-Time, Idempotent-Replayed");
+        response.set(
+            "access-control-expose-headers",
+            "ETag, Location, Retry-After, X-Request-Id, X-Process-Time, X-Device-Token, Idempotent-Replayed",
+        );
         response.set("vary", "Origin");
-    }
-    if response.status() == StatusCode::UNAUTHORIZED {
-        response.set("www-authenticate", "Bearer error=\"invalid_token\"");
     }
     let (status, headers, body) = response.into_parts();
     json!({ "statusCode": status.as_u16(), "headers": headers, "body": body, "isBase64Encoded": false })

@@ -1,13 +1,11 @@
 //! Pages of a list, and the cursor that leads from one to the next.
 //!
-//! A cursor is sealed (AES-256-GCM): it can be neither read nor made up, and opens only for the caller, operation, filter and limit
-//! that it was given to, for a day.
+//! A cursor is sealed: it can be neither read nor made up, and opens only for the caller, operation, filter and limit that it was given
+//! to, for a day.
 
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use serde::Serialize;
 
-use crate::{clock::Timestamp, ids::Ids, problem::Problem, validation::Violation};
+use crate::{clock::Timestamp, ids::Ids, problem::Problem, seal::SealingKey, validation::Violation};
 
 const DEFAULT_LIMIT: u32 = 20;
 const MAX_LIMIT: u32 = 100;
@@ -16,6 +14,7 @@ const VALID_SECONDS: i64 = 24 * 3600;
 
 /// A page of a list.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct Page<T> {
     /// What the list holds.
     pub items: Vec<T>,
@@ -73,42 +72,52 @@ impl<'a> PageRequest<'a> {
     }
 
     /// What a cursor is bound to, unambiguously.
-    fn scope(&self, scope: &[&str]) -> Vec<u8> {
-        serde_json::to_vec(&(scope, self.limit)).expect("texts are JSON")
+    fn scope(&self, scope: &[&str]) -> String {
+        serde_json::to_string(&(scope, self.limit)).expect("texts are JSON")
+    }
+}
+
+#[cfg(feature = "api-document")]
+impl utoipa::IntoParams for PageRequest<'_> {
+    fn into_params(_: impl Fn() -> Option<utoipa::openapi::path::ParameterIn>) -> Vec<utoipa::openapi::path::Parameter> {
+        use utoipa::openapi::schema::{ObjectBuilder, Type};
+
+        let limit = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(MAX_LIMIT));
+        let limit = limit.default(Some(DEFAULT_LIMIT.into()));
+        let cursor = ObjectBuilder::new().schema_type(Type::String).max_length(Some(MAX_CURSOR_BYTES));
+        vec![
+            crate::api_document::query("limit", limit, "How many items a page has at most."),
+            crate::api_document::query(
+                "cursor",
+                cursor,
+                "`next_cursor` of the page before, for the same caller, filter and limit. Good for a day.",
+            ),
+        ]
     }
 }
 
 /// The key that seals the cursors of one service.
 #[derive(Clone)]
-pub struct CursorKey(LessSafeKey);
+pub struct CursorKey(SealingKey);
 
 impl CursorKey {
     /// A key of 256 bits; see [`crate::secret::Secrets::key`].
     pub fn new(key: [u8; 32]) -> Self {
-        Self(LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &key).expect("AES-256 takes 32 bytes")))
+        Self(SealingKey::new(key))
     }
 
-    fn seal(&self, last: &str, scope: &[u8], now: Timestamp, ids: &Ids) -> String {
-        let nonce: [u8; NONCE_LEN] = ids.bytes();
+    fn seal(&self, last: &str, scope: &str, now: Timestamp, ids: &Ids) -> String {
         let expires = now.seconds() + VALID_SECONDS;
-        let mut sealed = [&expires.to_be_bytes()[..], last.as_bytes()].concat();
-        self.0
-            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(scope), &mut sealed)
-            .expect("a sort key is short enough to seal");
-        BASE64_URL_SAFE_NO_PAD.encode([&nonce[..], &sealed].concat())
+        self.0.seal(&format!("{expires} {last}"), &[scope], ids)
     }
 
-    fn open(&self, cursor: &str, scope: &[u8], now: Timestamp) -> Option<String> {
+    fn open(&self, cursor: &str, scope: &str, now: Timestamp) -> Option<String> {
         if cursor.len() > MAX_CURSOR_BYTES {
             return None;
         }
-        let mut bytes = BASE64_URL_SAFE_NO_PAD.decode(cursor).ok()?;
-        let (nonce, sealed) = bytes.split_at_mut_checked(NONCE_LEN)?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-        let plain = self.0.open_in_place(nonce, Aad::from(scope), sealed).ok()?;
-        let (expires, last) = plain.split_at_checked(8)?;
-        let valid = now.seconds() < i64::from_be_bytes(expires.try_into().ok()?);
-        valid.then(|| String::from_utf8(last.to_vec()).ok())?
+        let plain = self.0.open(cursor, &[scope])?;
+        let (expires, last) = plain.split_once(' ')?;
+        (now.seconds() < expires.parse().ok()?).then(|| last.to_owned())
     }
 }
 

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
+use lambda_http::http::StatusCode;
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
-use super::{IdempotencyKey, PageRequest, json};
+use super::{IdempotencyKey, PageRequest, json, response};
 use crate::{
     auth::{Caller, Role},
     clock::Timestamp,
@@ -160,7 +161,8 @@ impl Request {
             return Err(Problem::unauthorized());
         }
         let role = text("role").as_deref().and_then(Role::parse).ok_or_else(Problem::forbidden)?;
-        Ok(Some(Caller { user_id, role, name: text("name").unwrap_or_default(), email: text("email").unwrap_or_default() }))
+        let (name, email) = (text("name").unwrap_or_default(), text("email").unwrap_or_default());
+        Ok(Some(Caller { user_id, role, name, email, session: text("sid") }))
     }
 
     /// The `Idempotency-Key` of a request that creates something.
@@ -169,6 +171,32 @@ impl Request {
     /// 400 when it is missing, repeated or not 1 to 255 visible ASCII characters.
     pub fn idempotency_key(&self) -> Result<IdempotencyKey, Problem> {
         IdempotencyKey::parse(&self.headers("idempotency-key"))
+    }
+
+    /// The version that a change starts from, out of `If-Match`: whoever changes something says what they have seen.
+    ///
+    /// # Errors
+    /// 428 without the header, 400 when it is anything but one strong entity tag of ours.
+    pub fn if_match(&self) -> Result<u64, Problem> {
+        self.if_match_optional()?.ok_or_else(|| {
+            let title = "The change must say which version it starts from";
+            Problem::new(StatusCode::PRECONDITION_REQUIRED, "precondition_required", title)
+                .detail("Read the resource and send its ETag as If-Match.")
+        })
+    }
+
+    /// As [`Request::if_match`], where the header may be left out.
+    ///
+    /// # Errors
+    /// 400 when it is anything but one strong entity tag of ours.
+    pub fn if_match_optional(&self) -> Result<Option<u64>, Problem> {
+        let invalid =
+            || Problem::bad_request("invalid_if_match", "If-Match cannot be used").detail("Send one ETag, exactly as it was answered.");
+        match self.headers("if-match")[..] {
+            [] => Ok(None),
+            [tag] => response::version_of(tag).map(Some).ok_or_else(invalid),
+            _ => Err(invalid()),
+        }
     }
 
     /// The body as a `T`.

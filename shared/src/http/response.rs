@@ -61,6 +61,14 @@ impl Response {
         if let Some(seconds) = problem.retry_after_seconds() {
             response.set(header::RETRY_AFTER.as_str(), &seconds.to_string());
         }
+        if let Some(version) = problem.current_version() {
+            response.set(header::ETAG.as_str(), &etag_text(version));
+        }
+        if problem.status == StatusCode::UNAUTHORIZED {
+            // RFC 9110, section 11.6.1, asks for it on every 401; RFC 6750, section 3.1, names the error where a token was at fault.
+            let challenge = if problem.code == "invalid_token" { "Bearer error=\"invalid_token\"" } else { "Bearer" };
+            response.set(header::WWW_AUTHENTICATE.as_str(), challenge);
+        }
         response
     }
 
@@ -68,6 +76,13 @@ impl Response {
     #[must_use]
     pub fn etag(mut self, version: u64) -> Self {
         self.set(header::ETAG.as_str(), &etag_text(version));
+        self
+    }
+
+    /// A header of this operation's own.
+    #[must_use]
+    pub fn with_header(mut self, name: &str, value: &str) -> Self {
+        self.set(name, value);
         self
     }
 
@@ -113,4 +128,11 @@ impl Response {
 /// The strong entity tag of a version.
 pub(super) fn etag_text(version: u64) -> String {
     format!("\"{version}\"")
+}
+
+/// The version that a strong entity tag of ours names.
+pub(super) fn version_of(tag: &str) -> Option<u64> {
+    let digits = tag.strip_prefix('"')?.strip_suffix('"')?;
+    let version: u64 = digits.parse().ok()?;
+    (etag_text(version) == tag).then_some(version)
 }

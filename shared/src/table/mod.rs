@@ -14,7 +14,7 @@ use aws_sdk_dynamodb::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
     operation::transact_write_items::TransactWriteItemsError,
-    types::{ConditionCheck, KeysAndAttributes, Put, ReturnValuesOnConditionCheckFailure as OnFailure, TransactWriteItem, Update},
+    types::{ConditionCheck, Delete, KeysAndAttributes, Put, ReturnValuesOnConditionCheckFailure as OnFailure, TransactWriteItem, Update},
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -206,6 +206,35 @@ impl Table {
         })
     }
 
+    /// Deletes the item under `key`, if `condition` holds for it.
+    pub fn delete(&self, key: Key, condition: Expression) -> BoxFuture<'_, Result<Outcome, TableError>> {
+        Box::pin(async move {
+            let mut names = HashMap::new();
+            condition.names(&mut names);
+            let call = self
+                .client
+                .delete_item()
+                .table_name(&*self.name)
+                .set_key(Some(key.0))
+                .condition_expression(condition.text)
+                .set_expression_attribute_names(Some(names))
+                .set_expression_attribute_values(not_empty(condition.values))
+                .return_values_on_condition_check_failure(OnFailure::AllOld);
+            match call.send().await {
+                Ok(_) => Ok(Outcome::Written),
+                Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => {
+                    let aws_sdk_dynamodb::operation::delete_item::DeleteItemError::ConditionalCheckFailedException(refused) =
+                        error.into_err()
+                    else {
+                        unreachable!("just looked");
+                    };
+                    Ok(Outcome::Refused(refused.item))
+                }
+                Err(error) => Err(self.failed("DeleteItem", &error)),
+            }
+        })
+    }
+
     /// For a transaction: puts an item, if `condition` holds for what stands in its place.
     pub fn putting(&self, item: Item, condition: Expression) -> Write {
         let mut names = HashMap::new();
@@ -239,6 +268,22 @@ impl Table {
             .build()
             .expect("table, key and change are given");
         Write(TransactWriteItem::builder().update(update).build())
+    }
+
+    /// For a transaction: deletes an item, if `condition` holds for it.
+    pub fn deleting(&self, key: Key, condition: Expression) -> Write {
+        let mut names = HashMap::new();
+        condition.names(&mut names);
+        let delete = Delete::builder()
+            .table_name(&*self.name)
+            .set_key(Some(key.0))
+            .condition_expression(condition.text)
+            .set_expression_attribute_names(Some(names))
+            .set_expression_attribute_values(not_empty(condition.values))
+            .return_values_on_condition_check_failure(OnFailure::AllOld)
+            .build()
+            .expect("table, key and condition are given");
+        Write(TransactWriteItem::builder().delete(delete).build())
     }
 
     /// For a transaction: goes on only if `condition` holds for the item under `key`.

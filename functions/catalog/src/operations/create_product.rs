@@ -18,6 +18,7 @@ use crate::{
 
 /// What the shop says about a product.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 struct CreateProduct {
     name: ProductName,
@@ -40,6 +41,15 @@ pub fn main() -> Result<(), lambda_http::Error> {
 ///
 /// # Errors
 /// 401 and 403 for everybody but admins, 400 and 422 for a request that is none, 409 `sku_taken`.
+#[cfg_attr(feature = "api-document", utoipa::path(
+    post,
+    path = "/products",
+    params(http::IdempotencyKey),
+    request_body = CreateProduct,
+    responses((status = 201, description = "The product.", body = ProductView, headers(("ETag")))),
+    security(("bearer" = [])),
+    extensions(("x-roles" = json!(["admin"])), ("x-problems" = json!(["sku_taken"]))),
+))]
 pub async fn create_product(catalog: Arc<Catalog>, request: Request) -> Result<Response, Problem> {
     let admin = request.admin()?;
     let key = request.idempotency_key()?;

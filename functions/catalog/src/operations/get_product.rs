@@ -22,6 +22,17 @@ pub fn main() -> Result<(), lambda_http::Error> {
 ///
 /// # Errors
 /// 404 for a product that is not in the catalogue, or no longer sold.
+#[cfg_attr(feature = "api-document", utoipa::path(
+    get,
+    path = "/products/{product_id}",
+    params(("product_id" = shared::ids::ProductId, Path, description = "The product."), shared::api_document::IfNoneMatch),
+    responses(
+        (status = 200, description = "The product.", body = ProductView, headers(("ETag"), ("Cache-Control"))),
+        (status = 304, description = "Nothing has changed since that version.", headers(("ETag"), ("Cache-Control"))),
+    ),
+    security(()),
+    extensions(("x-roles" = json!(["anonymous"])), ("x-problems" = json!(["product_not_found"]))),
+))]
 pub async fn get_product(catalog: Arc<Catalog>, request: Request) -> Result<Response, Problem> {
     let id = request.path_id("product_id", "product")?;
     let found = catalog.store.find(id).await?;

@@ -22,6 +22,14 @@ pub fn main() -> Result<(), lambda_http::Error> {
 ///
 /// # Errors
 /// 422 for a limit or category that is none, 400 for a cursor that was not given for this list.
+#[cfg_attr(feature = "api-document", utoipa::path(
+    get,
+    path = "/products",
+    params(("category" = Option<Category>, Query, description = "Only what stands on this shelf."), http::PageRequest),
+    responses((status = 200, description = "A page of products, by name.", body = Page<ProductView>, headers(("Cache-Control")))),
+    security(()),
+    extensions(("x-roles" = json!(["anonymous"])), ("x-problems" = json!(["invalid_category"]))),
+))]
 pub async fn list_products(catalog: Arc<Catalog>, request: Request) -> Result<Response, Problem> {
     let category = request.query("category")?.map(Category::parse).transpose();
     let category = category.map_err(|violation| Problem::invalid_field("?category", &violation))?;

@@ -7,13 +7,19 @@ use crate::domain::Product;
 
 /// A product as clients see it.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct ProductView {
     id: ProductId,
+    #[cfg_attr(feature = "api-document", schema(value_type = crate::domain::Sku))]
     sku: String,
+    #[cfg_attr(feature = "api-document", schema(value_type = crate::domain::ProductName))]
     name: String,
+    #[cfg_attr(feature = "api-document", schema(value_type = Option<crate::domain::Description>))]
     description: Option<String>,
+    #[cfg_attr(feature = "api-document", schema(value_type = crate::domain::Category))]
     category: String,
     price: Money,
+    /// Whether it is sold.
     active: bool,
     created_at: Timestamp,
     updated_at: Timestamp,

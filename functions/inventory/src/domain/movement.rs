@@ -34,6 +34,8 @@ impl Delta {
     }
 }
 
+shared::describe!(Delta, number("How many come in (above zero) or go (below zero): not 0.", 25).within(-MAX_DELTA..=MAX_DELTA));
+
 impl TryFrom<i64> for Delta {
     type Error = Violation;
 
@@ -62,6 +64,15 @@ impl Reason {
         &self.0
     }
 }
+
+shared::describe!(
+    Reason,
+    text("Why goods move, for whoever counts them later.", "Delivery of 12 March").length(1..=MAX_REASON).refused_as(&[
+        "blank",
+        "too_long",
+        "invalid_characters"
+    ])
+);
 
 impl TryFrom<String> for Reason {
     type Error = Violation;

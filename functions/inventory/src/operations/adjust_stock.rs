@@ -18,6 +18,7 @@ use crate::{
 
 /// How many come or go, and why.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 struct AdjustStock {
     delta: Delta,
@@ -26,6 +27,7 @@ struct AdjustStock {
 
 /// A movement as clients see it: only what never changes. The figures that it led to are at its `Location`.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct MovementView {
     id: MovementId,
     product_id: ProductId,
@@ -48,6 +50,15 @@ pub fn main() -> Result<(), lambda_http::Error> {
 /// # Errors
 /// 401 and 403 for everybody but admins, 400 and 422 for a request that is none, 409 `below_reserved` where more would go than is
 /// available.
+#[cfg_attr(feature = "api-document", utoipa::path(
+    post,
+    path = "/inventory/{product_id}/adjustments",
+    params(("product_id" = ProductId, Path, description = "The product."), http::IdempotencyKey),
+    request_body = AdjustStock,
+    responses((status = 201, description = "The movement.", body = MovementView)),
+    security(("bearer" = [])),
+    extensions(("x-roles" = json!(["admin"])), ("x-problems" = json!(["product_not_found", "below_reserved", "above_limit"]))),
+))]
 pub async fn adjust_stock(inventory: Arc<Inventory>, request: Request) -> Result<Response, Problem> {
     let admin = request.admin()?;
     let product_id: ProductId = request.path_id("product_id", "product")?;

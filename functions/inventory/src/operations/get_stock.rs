@@ -14,8 +14,10 @@ use crate::{Inventory, domain::Stock};
 
 /// How many there are of a product.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct StockView {
     product_id: ProductId,
+    /// Whether one can be ordered.
     in_stock: bool,
     /// For admins.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
@@ -23,9 +25,13 @@ pub struct StockView {
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 struct Figures {
+    /// So many are on the shelves.
     on_hand: i64,
+    /// So many of them can be ordered.
     available: i64,
+    /// So many of them are held for orders.
     held: i64,
 }
 
@@ -41,6 +47,14 @@ pub fn main() -> Result<(), lambda_http::Error> {
 ///
 /// # Errors
 /// 404 for what is no product's id, 401 for a token that has expired.
+#[cfg_attr(feature = "api-document", utoipa::path(
+    get,
+    path = "/inventory/{product_id}",
+    params(("product_id" = ProductId, Path, description = "The product.")),
+    responses((status = 200, description = "Whether there is one; for admins how many there are.", body = StockView)),
+    security((), ("bearer" = [])),
+    extensions(("x-roles" = json!(["anonymous", "admin"])), ("x-problems" = json!(["product_not_found"]))),
+))]
 pub async fn get_stock(inventory: Arc<Inventory>, request: Request) -> Result<Response, Problem> {
     let visitor = request.visitor()?;
     let product_id = request.path_id("product_id", "product")?;

@@ -21,6 +21,14 @@ pub fn main() -> Result<(), lambda_http::Error> {
 }
 
 /// Answers `200` with a page of the caller's own notifications: an admin has no others either.
+#[cfg_attr(feature = "api-document", utoipa::path(
+    get,
+    path = "/notifications",
+    params(http::PageRequest),
+    responses((status = 200, description = "A page of notifications, the newest first.", body = Page<NotificationView>)),
+    security(("bearer" = [])),
+    extensions(("x-roles" = json!(["user", "admin"]))),
+))]
 pub async fn list_notifications(notifications: Arc<Notifications>, request: Request) -> Result<Response, Problem> {
     let caller = request.caller()?;
     let page = request.page()?;
@@ -53,14 +61,20 @@ async fn cursor_key(notifications: &Notifications) -> Result<CursorKey, Problem>
 
 /// A notification as its user sees it.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct NotificationView {
     id: NotificationId,
+    /// What it tells of, for programs: `order_confirmed`.
     template: String,
     subject: String,
+    /// What it says, as plain text.
     body: String,
+    #[cfg_attr(feature = "api-document", schema(nullable = false))]
     #[serde(skip_serializing_if = "Option::is_none")]
     order_id: Option<OrderId>,
+    /// Whether it was read.
     read: bool,
+    /// When that happened which it tells of.
     occurred_at: Timestamp,
     created_at: Timestamp,
     updated_at: Timestamp,

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Value;
 use shared::{
-    clock::Timestamp,
-    ids::{NotificationId, UserId},
+    clock::{Clock, Timestamp},
+    ids::{NotificationId, OrderId, UserId},
     queue::{self, Consumed, Unreadable, read_as},
+    seal::SealingKey,
     telemetry,
 };
 
@@ -15,24 +16,91 @@ use crate::{
     Notifications,
     domain::{Delivery, LOCK, Notification, Turn},
     error::NotificationError,
-    letter::{self, About, Template},
+    letter::{Rendered, link, notice, order},
+    mailer::MailError,
 };
 
 /// What is to be written, and to whom.
-#[derive(Clone, Deserialize)]
+#[derive(Clone)]
 pub struct SendNotification {
+    notification_id: NotificationId,
+    user_id: UserId,
+    email: String,
+    name: String,
+    occurred_at: Timestamp,
+    content: Content,
+}
+
+/// What a mail says, with what it takes to say it.
+#[derive(Clone)]
+enum Content {
+    Order(order::Template, order::About),
+    Link(link::Template, SealedLink),
+    Notice(notice::Template),
+}
+
+/// A link that does something once, as it travels: only the mail itself shows it in the open.
+#[derive(Clone, Deserialize)]
+struct SealedLink {
+    sealed_token: String,
+    expires_at: Timestamp,
+}
+
+/// The message as it stands on the wire. What `data` holds depends on the template.
+#[derive(Deserialize)]
+struct Wire {
     notification_id: NotificationId,
     user_id: UserId,
     email: String,
     name: String,
     template: Template,
     occurred_at: Timestamp,
-    data: About,
+    #[serde(default)]
+    data: Value,
 }
+
+/// The name of a template: each belongs to one kind.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Template {
+    Order(order::Template),
+    Link(link::Template),
+    Notice(notice::Template),
+}
+
+const KIND: &str = "send_notification.v1";
 
 impl Consumed for SendNotification {
     fn read(kind: &str, data: Value) -> Result<Self, Unreadable> {
-        read_as("send_notification.v1", kind, data)
+        let wire: Wire = read_as(KIND, kind, data)?;
+        let content = match wire.template {
+            Template::Order(template) => Content::Order(template, read_as(KIND, kind, wire.data)?),
+            Template::Link(template) => Content::Link(template, read_as(KIND, kind, wire.data)?),
+            Template::Notice(template) => Content::Notice(template),
+        };
+        Ok(Self {
+            notification_id: wire.notification_id,
+            user_id: wire.user_id,
+            email: wire.email,
+            name: wire.name,
+            occurred_at: wire.occurred_at,
+            content,
+        })
+    }
+}
+
+impl Content {
+    /// The order that it is about.
+    fn order_id(&self) -> Option<OrderId> {
+        match self {
+            Self::Order(_, about) => Some(about.order_id),
+            Self::Link(..) | Self::Notice(_) => None,
+        }
+    }
+
+    /// Whether it holds a link that works no longer at `now`.
+    fn is_over(&self, now: Timestamp) -> bool {
+        matches!(self, Self::Link(_, link) if link.expires_at <= now)
     }
 }
 
@@ -44,7 +112,9 @@ pub fn main() -> Result<(), lambda_http::Error> {
     queue::run(Notifications::from_env, send_notification)
 }
 
-/// Records the notification before the mail leaves, sends it, and records that it was sent.
+/// Records the notification before the mail leaves, sends it, and records that it was sent, or that SES refuses it for good.
+///
+/// A mail whose link works no longer would help nobody: it is neither sent nor recorded.
 ///
 /// # Errors
 /// When the mail was not sent by this try: the message comes back.
@@ -54,15 +124,19 @@ pub async fn send_notification(
 ) -> Result<(), NotificationError> {
     let message = delivery.message;
     let now = notifications.clock.now();
+    if message.content.is_over(now) {
+        tracing::warn!(notification.id = %message.notification_id, "the link works no longer: its mail is not sent");
+        return Ok(());
+    }
     let me = try_name(&notifications);
-    let mail = letter::render(message.template, &message.name, &message.data, &notifications.store_url)?;
+    let mail = write(&notifications, &message).await?;
     let notification = Notification {
         id: message.notification_id,
         user_id: message.user_id,
-        template: message.template.name().to_owned(),
+        template: mail.template.to_owned(),
         subject: mail.subject.to_owned(),
         body: mail.body.clone(),
-        order_id: Some(message.data.order_id),
+        order_id: message.content.order_id(),
         occurred_at: message.occurred_at,
         created_at: now,
         updated_at: now,
@@ -75,20 +149,115 @@ pub async fn send_notification(
         Turn::Done => return Ok(()),
         Turn::Taken | Turn::Abandoned => return Err(NotificationError::InProgress),
     }
-    if let Err(error) = notifications.mailer.send(&message.email, &mail).await {
-        if let Err(kept) = notifications.store.release(&notification, &me, now).await {
-            tracing::warn!(error = telemetry::causes(&kept), "the next try waits until the lock is over");
+    match notifications.mailer.send(&message.email, &mail).await {
+        Ok(()) => {
+            // The mail is out. To give the message back because of the record would send it again.
+            if let Err(error) = notifications.store.sent(&notification, &me, notifications.clock.now()).await {
+                tracing::warn!(error = telemetry::causes(&error), "the mail was sent, but its record does not say so");
+            }
+            Ok(())
         }
-        return Err(error.into());
+        Err(MailError::Refused { code }) => {
+            notifications.store.failed(&notification, &me, &code, notifications.clock.now()).await?;
+            tracing::error!(notification.id = %notification.id, code, "SES refuses the mail: it is given up");
+            telemetry::count("MailRefused", "notifications", &Clock::System);
+            Ok(())
+        }
+        Err(error @ MailError::NotSent { .. }) => {
+            if let Err(kept) = notifications.store.release(&notification, &me, now).await {
+                tracing::warn!(error = telemetry::causes(&kept), "the next try waits until the lock is over");
+            }
+            Err(error.into())
+        }
     }
-    // The mail is out. To give the message back because of the record would send it again.
-    if let Err(error) = notifications.store.sent(&notification, &me, notifications.clock.now()).await {
-        tracing::warn!(error = telemetry::causes(&error), "the mail was sent, but its record does not say so");
-    }
-    Ok(())
+}
+
+/// The mail. A link is opened for it alone.
+async fn write(notifications: &Notifications, message: &SendNotification) -> Result<Rendered, NotificationError> {
+    let store_url = &notifications.store_url;
+    let mail = match &message.content {
+        Content::Order(template, about) => order::render(*template, &message.name, about, store_url),
+        Content::Link(template, link) => {
+            let key = SealingKey::new(notifications.secrets.key("mail-token-key", "one-time-token").await?);
+            let token = key.open(&link.sealed_token, &["one-time-token", &message.user_id.to_string()]);
+            link::render(*template, &token.ok_or(NotificationError::SealedOtherwise)?, link.expires_at, store_url)
+        }
+        Content::Notice(template) => notice::render(*template, store_url),
+    };
+    Ok(mail?)
 }
 
 /// A name that no other try has.
 fn try_name(notifications: &Notifications) -> String {
     u128::from_be_bytes(notifications.ids.bytes()).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(template: &str, data: Value) -> Result<Content, Unreadable> {
+        let message = json!({
+            "notification_id": "ntf_0199c2a8-0000-7000-8000-0000000000e1",
+            "user_id": "usr_0199c2a8-0000-7000-8000-000000000001",
+            "email": "ada@example.com",
+            "name": "Ada Lovelace",
+            "template": template,
+            "occurred_at": "2026-11-21T09:48:49.123Z",
+            "data": data,
+        });
+        SendNotification::read(KIND, message).map(|message| message.content)
+    }
+
+    fn about() -> Value {
+        json!({ "order_id": "ord_0199c2a8-0000-7000-8000-0000000000f1", "total": { "amount": 5998, "currency": "USD" }, "items": [] })
+    }
+
+    fn link() -> Value {
+        json!({ "sealed_token": "c2VhbGVk", "expires_at": "2026-11-21T10:48:49.123Z" })
+    }
+
+    #[test]
+    fn every_template_comes_with_its_own_data() {
+        for template in order::Template::ALL {
+            assert!(matches!(read(template.name(), about()), Ok(Content::Order(read, _)) if read == template));
+            for other in [link(), json!({}), json!([]), Value::Null] {
+                assert!(read(template.name(), other).is_err(), "{}", template.name());
+            }
+        }
+        for template in link::Template::ALL {
+            assert!(matches!(read(template.name(), link()), Ok(Content::Link(read, _)) if read == template));
+            for other in [about(), json!({}), json!([]), Value::Null, json!({ "sealed_token": "c2VhbGVk", "expires_at": "soon" })] {
+                assert!(read(template.name(), other).is_err(), "{}", template.name());
+            }
+        }
+        for template in notice::Template::ALL {
+            for anything in [json!({}), json!({ "a_field_of_a_later_release": true }), Value::Null] {
+                assert!(matches!(read(template.name(), anything), Ok(Content::Notice(read)) if read == template));
+            }
+        }
+        assert!(read("birthday", json!({})).is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_said_without_its_value() {
+        let error = read("welcome", json!({ "sealed_token": ["cmVzZXQuc2VjcmV0"], "expires_at": "2026-11-21T10:48:49.123Z" }))
+            .err()
+            .unwrap()
+            .to_string();
+        assert_eq!(error, "the message cannot be read: send_notification.v1 is malformed at sealed_token");
+        let error = read("birthday", json!({})).err().unwrap().to_string();
+        assert_eq!(error, "the message cannot be read: send_notification.v1 is malformed at template");
+    }
+
+    #[test]
+    fn a_link_is_over_at_the_moment_that_it_names_and_nothing_else_ever_is() {
+        let end: Timestamp = "2026-11-21T10:48:49.123Z".parse().unwrap();
+        let before = Timestamp::from_milliseconds(end.milliseconds() - 1);
+        let content = read("password_reset", link()).ok().unwrap();
+        assert!(!content.is_over(before) && content.is_over(end));
+        assert!(!read("order_confirmed", about()).ok().unwrap().is_over(end));
+    }
 }

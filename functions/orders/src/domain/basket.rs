@@ -14,8 +14,10 @@ pub const MAX_QUANTITY: u32 = 999;
 
 /// What a buyer wants. Prices are absent on purpose: the catalogue decides them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Basket {
+    #[cfg_attr(feature = "api-document", schema(schema_with = items))]
     items: Items,
     /// What the buyer thinks it costs. Only compared, never charged.
     #[serde(default)]
@@ -45,9 +47,11 @@ impl Basket {
 struct Items(Vec<RequestedItem>);
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 struct RequestedItem {
     product_id: ProductId,
+    #[cfg_attr(feature = "api-document", schema(inline))]
     quantity: Quantity,
 }
 
@@ -84,11 +88,20 @@ impl TryFrom<Vec<RequestedItem>> for Items {
     }
 }
 
+#[cfg(feature = "api-document")]
+fn items() -> utoipa::openapi::schema::Array {
+    let items = utoipa::openapi::schema::ArrayBuilder::new().items(<RequestedItem as utoipa::PartialSchema>::schema());
+    let about = "What is wanted. Several lines of one product are one line, and have its limit together.";
+    items.description(Some(about)).min_items(Some(1)).max_items(Some(MAX_LINES)).build()
+}
+
 impl From<Items> for Vec<RequestedItem> {
     fn from(items: Items) -> Self {
         items.0
     }
 }
+
+shared::describe!(Quantity, number("How many.", 2).within(1..=i64::from(MAX_QUANTITY)));
 
 impl TryFrom<u32> for Quantity {
     type Error = Violation;
@@ -109,6 +122,7 @@ impl From<Quantity> for u32 {
 
 /// What to charge: a token of the payment provider, never a card number.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PaymentMethod {
     /// The kind of method.
@@ -119,6 +133,7 @@ pub struct PaymentMethod {
 
 /// The kinds of payment method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum MethodType {
     /// A card.
@@ -130,6 +145,17 @@ pub enum MethodType {
 #[serde(try_from = "String", into = "String")]
 pub struct Token(String);
 
+/// The longest token.
+const MAX_TOKEN: usize = 255;
+
+shared::describe!(
+    Token,
+    text("The provider's token for a card: visible characters of ASCII. Never the card's number.", "tok_ok")
+        .length(1..=MAX_TOKEN)
+        .pattern("^[!-~]+$")
+        .refused_as(&["invalid_token"])
+);
+
 impl std::fmt::Debug for Token {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str("Token(…)")
@@ -140,7 +166,7 @@ impl TryFrom<String> for Token {
     type Error = Violation;
 
     fn try_from(text: String) -> Result<Self, Violation> {
-        let fits = (1..=255).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+        let fits = (1..=MAX_TOKEN).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
         fits.then_some(Self(text)).ok_or_else(|| Violation::new("invalid_token", "A token is 1 to 255 visible ASCII characters."))
     }
 }
@@ -153,6 +179,7 @@ impl From<Token> for String {
 
 /// Where an order goes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Address {
     /// Who takes it.
@@ -178,11 +205,23 @@ pub struct Address {
 #[serde(try_from = "String", into = "String")]
 pub struct AddressLine(String);
 
+/// The longest line of an address.
+const MAX_ADDRESS_LINE: usize = 100;
+
+shared::describe!(
+    AddressLine,
+    text("One line of an address, as it is written there.", "12 St James's Square").length(1..=MAX_ADDRESS_LINE).refused_as(&[
+        "blank",
+        "too_long",
+        "invalid_characters"
+    ])
+);
+
 impl TryFrom<String> for AddressLine {
     type Error = Violation;
 
     fn try_from(text: String) -> Result<Self, Violation> {
-        readable_text(&text, 100, false).map(|()| Self(text))
+        readable_text(&text, MAX_ADDRESS_LINE, false).map(|()| Self(text))
     }
 }
 
@@ -196,6 +235,11 @@ impl From<AddressLine> for String {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct CountryCode(String);
+
+shared::describe!(
+    CountryCode,
+    text("A country of ISO 3166-1 in two letters.", "GB").length(2..=2).pattern("^[A-Z]{2}$").refused_as(&["invalid_country"])
+);
 
 impl TryFrom<String> for CountryCode {
     type Error = Violation;

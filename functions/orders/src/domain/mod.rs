@@ -3,11 +3,13 @@
 //! - [`place`](Order::place): from a basket and the catalogue to an order.
 //! - [`saga`]: from an order and an event to the next order; what an order still owes to others.
 //! - [`basket`]: what a buyer may ask for.
+//! - [`buyer`]: who bought, and what becomes of that when their account changes or is deleted.
 
 pub mod basket;
+pub mod buyer;
 pub mod saga;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::time::Duration;
 
@@ -19,7 +21,10 @@ use shared::{
     telemetry::Trace,
 };
 
-use self::basket::{Address, Basket, PaymentMethod};
+use self::{
+    basket::{Address, Basket, PaymentMethod},
+    buyer::{Buyer, BuyerChange, Contact},
+};
 use crate::error::OrderError;
 
 /// How many payments may be tried for one order.
@@ -41,15 +46,18 @@ pub struct Order {
     pub order_id: OrderId,
     /// The buyer's id, on its own because an index is built on it.
     pub user_id: UserId,
-    /// Who bought, as they were called at the time: mails about the order go there.
+    /// Who bought, as far as orders may still know: mails about the order go there.
     pub buyer: Buyer,
+    /// What became of the buyer's account while something was still owed: the write that settles the order carries it out.
+    #[serde(default)]
+    pub buyer_change: Option<BuyerChange>,
     /// What was bought, at the price of the time; sorted by product, one line for each.
     pub lines: Vec<OrderLine>,
     /// The number of pieces in all lines.
     pub item_count: u32,
     /// What it costs.
     pub totals: Totals,
-    /// Where it goes.
+    /// Where it goes. Of a buyer who is redacted it is kept as long as something is still to go there.
     pub shipping_address: Option<Address>,
     /// What to charge as soon as the stock is held; none if the buyer pays by a request of its own.
     pub payment_method: Option<PaymentMethod>,
@@ -96,23 +104,15 @@ pub struct Order {
     pub expires_at: Timestamp,
     /// Grows with every write.
     pub version: u64,
-    /// What tells the request that placed it from another with the same key.
+    /// What tells the request that placed it from another with the same key; empty where the buyer is redacted.
     pub fingerprint: String,
     /// The trace that led to the latest change.
     pub traceparent: Trace,
 }
 
-/// Who bought.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Buyer {
-    /// Their full name.
-    pub name: String,
-    /// Their e-mail address.
-    pub email: String,
-}
-
 /// So many of one product.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct OrderLine {
     /// The product.
     pub product_id: ProductId,
@@ -130,6 +130,7 @@ pub struct OrderLine {
 
 /// What an order costs.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct Totals {
     /// All lines.
     pub items: Money,
@@ -143,6 +144,7 @@ pub struct Totals {
 
 /// How the goods travel.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct Shipment {
     /// Who carries them.
     pub carrier: String,
@@ -152,6 +154,7 @@ pub struct Shipment {
 
 /// Something that happened to an order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct HistoryEntry {
     /// When.
     pub at: Timestamp,
@@ -160,6 +163,7 @@ pub struct HistoryEntry {
     /// The status afterwards.
     pub status: Status,
     /// Why, where that is known.
+    #[cfg_attr(feature = "api-document", schema(nullable = false))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }
@@ -184,6 +188,14 @@ pub enum Status {
     #[serde(untagged)]
     Unknown(String),
 }
+
+shared::describe!(
+    Status,
+    name_of(
+        "How far the order has come. It only moves forward; `delivered`, `cancelled` and `failed` are final.",
+        &["pending", "confirmed", "shipped", "delivered", "cancelled", "failed"]
+    )
+);
 
 impl Status {
     /// The status with this name.
@@ -297,7 +309,7 @@ pub struct Placement {
     /// The buyer's id.
     pub user_id: UserId,
     /// The buyer as they are called now.
-    pub buyer: Buyer,
+    pub buyer: Contact,
     /// What tells this request from another with the same key.
     pub fingerprint: String,
     /// The request's trace.
@@ -327,7 +339,8 @@ impl Order {
         Ok(Self {
             order_id: placement.order_id,
             user_id: placement.user_id,
-            buyer: placement.buyer,
+            buyer: Buyer::Known(placement.buyer),
+            buyer_change: None,
             item_count: lines.iter().map(|line| line.quantity).sum(),
             lines,
             totals,
@@ -359,7 +372,8 @@ impl Order {
         })
     }
 
-    /// The order as it was when it was placed: what a repeated request is answered with, whatever has happened since.
+    /// The order as it was when it was placed: what a repeated request is answered with, whatever has happened since. Only the buyer
+    /// stands there as they are known now: what was put right or forgotten is not kept for this.
     pub fn as_placed(&self) -> Self {
         Self {
             status: Status::Pending,

@@ -8,7 +8,7 @@
 
 use shared::{clock::Timestamp, retry};
 
-use super::{Goal, HistoryEntry, Order, PaymentLeg, Shipment, Status, StockLeg, Timing};
+use super::{Goal, HistoryEntry, Order, PaymentLeg, Shipment, Status, StockLeg, Timing, buyer::BuyerChange};
 
 /// After so many nudges without progress somebody should look.
 pub const NUDGES_BEFORE_ALARM: u32 = 5;
@@ -50,6 +50,8 @@ pub enum Event {
     Ship(Shipment),
     /// The goods have arrived.
     Deliver,
+    /// The buyer's account was changed or deleted.
+    BuyerChanged(BuyerChange),
 }
 
 /// What inventory says.
@@ -134,12 +136,16 @@ impl Order {
         let mut next = self.clone();
         let seen = next.take(event, now)?;
         next.conclude();
+        next.settle_buyer();
         if next == *self {
             return Ok(None);
         }
         let moved = (&next.status, &next.goal, &next.stock, &next.payment) != (&self.status, &self.goal, &self.stock, &self.payment);
         if let Some((name, detail)) = seen {
             next.history.push(HistoryEntry { at: now, event: name.to_owned(), status: next.status.clone(), detail });
+            next.updated_at = now;
+        }
+        if (&next.buyer, &next.shipping_address) != (&self.buyer, &self.shipping_address) {
             next.updated_at = now;
         }
         next.plan_next_look(moved, event == &Event::Nudge, now, timing);
@@ -181,6 +187,11 @@ impl Order {
             Event::Nudge => self.nudge(),
             Event::Ship(shipment) => self.ship(shipment)?,
             Event::Deliver => self.deliver()?,
+            Event::BuyerChanged(change) => {
+                // The history is kept for ever: it says nothing of a person.
+                self.note_buyer(change);
+                None
+            }
         })
     }
 

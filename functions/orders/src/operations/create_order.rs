@@ -14,7 +14,7 @@ use shared::{
 use super::view::OrderView;
 use crate::{
     Orders,
-    domain::{Buyer, Order, Placement, basket::Basket},
+    domain::{Order, Placement, basket::Basket, buyer::Contact},
     error::OrderError,
 };
 
@@ -27,6 +27,18 @@ pub fn main() -> Result<(), lambda_http::Error> {
 }
 
 /// Answers `201` with the order; a repeated `Idempotency-Key` answers the first result again.
+#[cfg_attr(feature = "api-document", utoipa::path(
+    post,
+    path = "/orders",
+    params(http::IdempotencyKey),
+    request_body = Basket,
+    responses((status = 201, description = "The order.", body = OrderView)),
+    security(("bearer" = [])),
+    extensions(
+        ("x-roles" = json!(["user", "admin"])),
+        ("x-problems" = json!(["price_changed", "unknown_product", "currency_mismatch", "amount_too_large"])),
+    ),
+))]
 pub async fn create_order(orders: Arc<Orders>, request: Request) -> Result<Response, Problem> {
     let buyer = request.caller()?;
     let key = request.idempotency_key()?;
@@ -41,7 +53,7 @@ pub async fn create_order(orders: Arc<Orders>, request: Request) -> Result<Respo
     let placement = Placement {
         order_id,
         user_id: buyer.user_id,
-        buyer: Buyer { name: buyer.name, email: buyer.email },
+        buyer: Contact { name: buyer.name, email: buyer.email, version: 0 },
         fingerprint: fingerprint.clone(),
         trace: request.trace().clone(),
     };

@@ -19,6 +19,17 @@ pub fn main() -> Result<(), lambda_http::Error> {
 }
 
 /// Answers `200` with the order to its buyer and to the shop; to everybody else there is no such order.
+#[cfg_attr(feature = "api-document", utoipa::path(
+    get,
+    path = "/orders/{order_id}",
+    params(("order_id" = shared::ids::OrderId, Path, description = "The order."), shared::api_document::IfNoneMatch),
+    responses(
+        (status = 200, description = "The order.", body = OrderView, headers(("ETag"))),
+        (status = 304, description = "Nothing has changed since that version.", headers(("ETag"))),
+    ),
+    security(("bearer" = [])),
+    extensions(("x-roles" = json!(["owner", "admin"])), ("x-problems" = json!(["order_not_found"]))),
+))]
 pub async fn get_order(orders: Arc<Orders>, request: Request) -> Result<Response, Problem> {
     let caller = request.caller()?;
     let order_id = request.path_id("order_id", "order")?;

@@ -25,6 +25,21 @@ pub fn main() -> Result<(), lambda_http::Error> {
 }
 
 /// Answers `200` with a page of orders.
+#[cfg_attr(feature = "api-document", utoipa::path(
+    get,
+    path = "/orders",
+    params(
+        ("status" = Option<Status>, Query, description = "Only orders that have come this far."),
+        ("user_id" = Option<UserId>, Query, description = "Only this user's orders; for admins."),
+        http::PageRequest,
+    ),
+    responses((status = 200, description = "A page of orders, the newest first.", body = Page<OrderSummaryView>)),
+    security(("bearer" = [])),
+    extensions(
+        ("x-roles" = json!(["user", "admin"])),
+        ("x-problems" = json!(["unknown_value", "invalid_id", "filter_required"])),
+    ),
+))]
 pub async fn list_orders(orders: Arc<Orders>, request: Request) -> Result<Response, Problem> {
     let caller = request.caller()?;
     let status = request.query("status")?.map(parse_status).transpose()?;

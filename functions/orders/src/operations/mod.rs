@@ -7,4 +7,11 @@ pub mod list_orders;
 pub mod publish_order_events;
 pub mod replicate_product;
 pub mod resume_orders;
+pub mod update_buyer;
 mod view;
+
+/// What the API document says of this service.
+#[cfg(feature = "api-document")]
+#[derive(utoipa::OpenApi)]
+#[openapi(paths(create_order::create_order, get_order::get_order, list_orders::list_orders))]
+pub struct ApiDocument;

@@ -4,30 +4,45 @@ use serde::Serialize;
 use shared::{clock::Timestamp, ids::OrderId, ids::UserId};
 
 use crate::{
-    domain::{Buyer, Goal, HistoryEntry, Order, OrderLine, PaymentLeg, Shipment, StockLeg, Totals, basket::Address},
+    domain::{
+        Goal, HistoryEntry, Order, OrderLine, PaymentLeg, Shipment, StockLeg, Totals,
+        basket::Address,
+        buyer::{Buyer, Contact},
+    },
     store::OrderSummary,
 };
 
 /// The whole order.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct OrderView<'a> {
     id: OrderId,
     user_id: UserId,
+    #[cfg_attr(feature = "api-document", schema(value_type = crate::domain::Status))]
     status: &'a str,
+    #[cfg_attr(feature = "api-document", schema(value_type = Option<Step>))]
     step: Option<&'static str>,
+    #[cfg_attr(feature = "api-document", schema(value_type = OrderPaymentStatus))]
     payment_status: &'static str,
+    /// Whether a payment would be taken now.
     payable: bool,
+    /// Why it was given up.
     reason: Option<&'a str>,
+    /// Why somebody of the shop should look at it.
     needs_attention: Option<&'a str>,
+    /// What was bought, at the prices of the time.
     items: &'a [OrderLine],
     totals: Totals,
-    buyer: &'a Buyer,
+    buyer: Option<BuyerView<'a>>,
     shipping_address: Option<&'a Address>,
     shipment: Option<&'a Shipment>,
+    /// The payment that paid it.
     payment_id: Option<&'a str>,
+    /// What happened to it, the oldest first.
     history: &'a [HistoryEntry],
     created_at: Timestamp,
     updated_at: Timestamp,
+    /// Until when it must be paid.
     expires_at: Timestamp,
 }
 
@@ -45,7 +60,7 @@ impl<'a> OrderView<'a> {
             needs_attention: order.needs_attention.as_deref(),
             items: &order.lines,
             totals: order.totals,
-            buyer: &order.buyer,
+            buyer: BuyerView::of(&order.buyer),
             shipping_address: order.shipping_address.as_ref(),
             shipment: order.shipment.as_ref(),
             payment_id: order.payment_id.as_deref(),
@@ -57,14 +72,37 @@ impl<'a> OrderView<'a> {
     }
 }
 
+/// Who bought; null once their account was deleted.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
+struct BuyerView<'a> {
+    name: &'a str,
+    email: &'a str,
+}
+
+impl<'a> BuyerView<'a> {
+    fn of(buyer: &'a Buyer) -> Option<Self> {
+        match buyer {
+            Buyer::Known(Contact { name, email, .. }) => Some(Self { name, email }),
+            Buyer::Redacted => None,
+        }
+    }
+}
+
 /// An order in a list.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct OrderSummaryView {
     id: OrderId,
+    #[cfg_attr(feature = "api-document", schema(value_type = crate::domain::Status))]
     status: String,
+    #[cfg_attr(feature = "api-document", schema(value_type = Option<Step>))]
     step: Option<&'static str>,
+    #[cfg_attr(feature = "api-document", schema(value_type = OrderPaymentStatus))]
     payment_status: &'static str,
+    /// Why somebody of the shop should look at it.
     needs_attention: Option<String>,
+    /// The number of pieces in all lines.
     item_count: u32,
     totals: Totals,
     created_at: Timestamp,
@@ -110,4 +148,33 @@ fn payment_status(payment: &PaymentLeg, captured: i64, refunded: i64) -> &'stati
         PaymentLeg::Paid => "paid",
         _ => "unpaid",
     }
+}
+
+/// What an order is waiting for; see [`step`].
+#[cfg(feature = "api-document")]
+#[derive(utoipa::ToSchema)]
+#[schema(rename_all = "snake_case", description = "What the order is waiting for.")]
+#[expect(dead_code, reason = "views hold the names")]
+enum Step {
+    Reserving,
+    AwaitingPayment,
+    Paying,
+    Cancelling,
+    Refunding,
+    Releasing,
+}
+
+/// How the payment of an order stands; see [`payment_status`].
+#[cfg(feature = "api-document")]
+#[derive(utoipa::ToSchema)]
+#[schema(rename_all = "snake_case", description = "How the payment of the order stands.")]
+#[expect(dead_code, reason = "views hold the names")]
+enum OrderPaymentStatus {
+    Unpaid,
+    Processing,
+    Unknown,
+    Paid,
+    PartiallyRefunded,
+    Refunding,
+    Refunded,
 }

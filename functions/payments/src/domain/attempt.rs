@@ -119,6 +119,7 @@ pub struct NewAttempt<'a> {
 
 /// What the API calls the state of a payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum PaymentStatus {
     /// Recorded, not sent.

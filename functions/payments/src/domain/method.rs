@@ -16,6 +16,7 @@ pub struct PaymentMethod {
 
 /// The kinds of payment method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum MethodType {
     /// A card.
@@ -26,6 +27,17 @@ pub enum MethodType {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct CardToken(String);
+
+/// The longest token.
+const MAX_TOKEN: usize = 255;
+
+shared::describe!(
+    CardToken,
+    text("The provider's token for a card: visible characters of ASCII. Never the card's number.", "tok_ok")
+        .length(1..=MAX_TOKEN)
+        .pattern("^[!-~]+$")
+        .refused_as(&["invalid_token"])
+);
 
 impl CardToken {
     /// The token as the provider takes it.
@@ -44,7 +56,7 @@ impl TryFrom<String> for CardToken {
     type Error = Violation;
 
     fn try_from(text: String) -> Result<Self, Violation> {
-        let fits = (1..=255).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+        let fits = (1..=MAX_TOKEN).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
         fits.then_some(Self(text)).ok_or_else(|| Violation::new("invalid_token", "A token is 1 to 255 visible ASCII characters."))
     }
 }

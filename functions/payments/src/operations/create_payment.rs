@@ -20,6 +20,7 @@ use crate::{
 
 /// What the buyer sends. The amount is the order's; sent along, it is only compared.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 struct CreatePayment {
     order_id: OrderId,
@@ -29,6 +30,7 @@ struct CreatePayment {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 struct RequestedMethod {
     r#type: MethodType,
@@ -44,6 +46,25 @@ pub fn main() -> Result<(), lambda_http::Error> {
 /// `Idempotency-Key` answers what became of the first request, and charges nothing.
 ///
 /// Four round trips to the table: read, begin, mark as sent, record the outcome.
+#[cfg_attr(feature = "api-document", utoipa::path(
+    post,
+    path = "/payments",
+    description = "",
+    params(http::IdempotencyKey),
+    request_body = CreatePayment,
+    responses(
+        (status = 201, description = "The payment, which is completed.", body = PaymentView),
+        (status = 202, description = "The payment: read it again until its outcome is known.", body = PaymentView),
+    ),
+    security(("bearer" = [])),
+    extensions(
+        ("x-roles" = json!(["owner"])),
+        ("x-problems" = json!([
+            "payment_declined", "order_not_found", "request_in_progress", "payment_in_progress", "already_paid", "order_closed",
+            "amount_mismatch", "currency_mismatch",
+        ])),
+    ),
+))]
 pub async fn create_payment(payments: Arc<Payments>, request: Request) -> Result<Response, Problem> {
     let payer = request.caller()?;
     let key = request.idempotency_key()?;

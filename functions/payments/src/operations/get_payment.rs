@@ -15,6 +15,14 @@ pub fn main() -> Result<(), lambda_http::Error> {
 }
 
 /// Answers `200` with the payment, to its payer and to those who run the shop; `404` to everybody else.
+#[cfg_attr(feature = "api-document", utoipa::path(
+    get,
+    path = "/payments/{payment_id}",
+    params(("payment_id" = PaymentId, Path, description = "The payment.")),
+    responses((status = 200, description = "The payment.", body = PaymentView)),
+    security(("bearer" = [])),
+    extensions(("x-roles" = json!(["owner", "admin"])), ("x-problems" = json!(["payment_not_found"]))),
+))]
 pub async fn get_payment(payments: Arc<Payments>, request: Request) -> Result<Response, Problem> {
     let reader = request.caller()?;
     let id = request.path_parameter("payment_id").and_then(PaymentId::parse).ok_or(PaymentError::PaymentNotFound)?;

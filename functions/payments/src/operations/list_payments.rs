@@ -19,6 +19,15 @@ pub fn main() -> Result<(), lambda_http::Error> {
 /// Answers `200` with a page of payments, to the order's owner and to those who run the shop.
 ///
 /// An order has no more payments than it allowed tries: they are read at once and put in order here.
+#[cfg_attr(feature = "api-document", utoipa::path(
+    get,
+    path = "/payments",
+    description = "",
+    params(("order_id" = OrderId, Query, description = "The order whose payments are wanted."), http::PageRequest),
+    responses((status = 200, description = "A page of payments, the oldest first.", body = Page<PaymentView>)),
+    security(("bearer" = [])),
+    extensions(("x-roles" = json!(["owner", "admin"])), ("x-problems" = json!(["required", "order_not_found"]))),
+))]
 pub async fn list_payments(payments: Arc<Payments>, request: Request) -> Result<Response, Problem> {
     let reader = request.caller()?;
     let wanted = request

@@ -9,3 +9,9 @@ pub mod open_payment;
 pub mod publish_payment_events;
 pub mod reconcile_payments;
 pub mod refund_payment;
+
+/// What the API document says of this service.
+#[cfg(feature = "api-document")]
+#[derive(utoipa::OpenApi)]
+#[openapi(paths(create_payment::create_payment, get_payment::get_payment, list_payments::list_payments))]
+pub struct ApiDocument;

@@ -23,6 +23,16 @@ pub fn main() -> Result<(), lambda_http::Error> {
 }
 
 /// Answers `200` when all that was asked about is healthy, else `503` with the names of those that are not.
+#[cfg_attr(feature = "api-document", utoipa::path(
+    get,
+    path = "/health",
+    responses(
+        (status = 200, description = "All services are healthy.", body = ShopView),
+        (status = 503, description = "Some are not.", body = ShopView),
+    ),
+    security(()),
+    extensions(("x-roles" = json!(["anonymous"]))),
+))]
 pub async fn get_health(platform: Arc<Platform>, request: Request) -> Result<Response, Problem> {
     let healths = platform.checks.all().await;
     let Some(service) = request.path_parameter("service") else { return Ok(answer(&ShopView::from(&healths), healths.values())) };
@@ -37,11 +47,15 @@ fn answer<'a>(view: &impl Serialize, mut healths: impl Iterator<Item = &'a Healt
 
 /// The health of the shop.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema), schema(as = ShopHealth))]
 struct ShopView {
+    #[cfg_attr(feature = "api-document", schema(schema_with = shop_status))]
     status: &'static str,
     /// The services that are not healthy.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unhealthy: Vec<&'static str>,
+    /// The health of each service.
+    #[cfg_attr(feature = "api-document", schema(value_type = std::collections::BTreeMap<String, Health>))]
     services: Healths,
 }
 
@@ -54,7 +68,29 @@ impl From<&Healths> for ShopView {
 
 /// The health of one service.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema), schema(as = ServiceHealth))]
 struct ServiceView {
     service: &'static str,
     status: Health,
 }
+
+#[cfg(feature = "api-document")]
+fn shop_status() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+    shared::api_document::name_of("Whether all services are healthy.", &["healthy", "degraded"]).read_as::<String>()
+}
+
+/// Answers `200` when the service is healthy, else `503`.
+#[cfg(feature = "api-document")]
+#[expect(dead_code, reason = "an operation with two routes is described twice")]
+#[utoipa::path(
+    get,
+    path = "/health/{service}",
+    params(("service" = String, Path, description = "The service.", example = "orders")),
+    responses(
+        (status = 200, description = "The service is healthy.", body = ServiceView),
+        (status = 503, description = "It is not.", body = ServiceView),
+    ),
+    security(()),
+    extensions(("x-roles" = json!(["anonymous"])), ("x-problems" = json!(["service_not_found"]))),
+)]
+fn get_health_of_service() {}

@@ -74,6 +74,14 @@ fn normal_domain(domain: &str) -> Option<String> {
     (!is_number).then(|| ascii.into_owned())
 }
 
+shared::describe!(
+    Email,
+    text("An e-mail address. Case and spelling do not matter: it is kept, and answered, in one normal form.", "ada@example.com")
+        .length(3..=MAX_ADDRESS)
+        .format("idn-email")
+        .refused_as(&["invalid_email"])
+);
+
 impl TryFrom<String> for Email {
     type Error = Violation;
 

@@ -1,9 +1,12 @@
 //! Names that people give themselves.
 
+use std::ops::RangeInclusive;
+
 use serde::Deserialize;
 use shared::validation::{self, Violation};
 use unicode_normalization::UnicodeNormalization;
 
+const USERNAME_LENGTH: RangeInclusive<usize> = 3..=32;
 const MAX_FULL_NAME: usize = 100;
 
 /// A short name: 3 to 32 letters, digits, dots, dashes and underscores of ASCII, beginning with a letter or digit. It need not be unique:
@@ -19,11 +22,20 @@ impl Username {
     /// The rule that it breaks.
     pub fn parse(text: &str) -> Result<Self, Violation> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        let valid = (3..=32).contains(&text.len()) && text.chars().all(allowed) && text.starts_with(|c: char| c.is_ascii_alphanumeric());
+        let valid =
+            USERNAME_LENGTH.contains(&text.len()) && text.chars().all(allowed) && text.starts_with(|c: char| c.is_ascii_alphanumeric());
         let detail = "A username has 3 to 32 letters, digits, dots, dashes and underscores, and begins with a letter or digit.";
         if valid { Ok(Self(text.to_owned())) } else { Err(Violation::new("invalid_username", detail)) }
     }
 }
+
+shared::describe!(
+    Username,
+    text("A short name, which need not be unique: a user is known by the e-mail address.", "ada")
+        .length(USERNAME_LENGTH)
+        .pattern("^[A-Za-z0-9][A-Za-z0-9._-]*$")
+        .refused_as(&["invalid_username"])
+);
 
 impl TryFrom<String> for Username {
     type Error = Violation;
@@ -55,6 +67,15 @@ impl FullName {
         Ok(Self(name))
     }
 }
+
+shared::describe!(
+    FullName,
+    text("A person's name as they write it: visible characters of any script.", "Ada Lovelace").length(1..=MAX_FULL_NAME).refused_as(&[
+        "blank",
+        "too_long",
+        "invalid_characters"
+    ])
+);
 
 impl TryFrom<String> for FullName {
     type Error = Violation;

@@ -2,7 +2,7 @@
 //!
 //! - A token that counts is answered with a policy for *every* route of the stage, because the gateway keeps the answer for a minute by
 //!   the `Authorization` header alone: a policy for one route would refuse the next. What a user may do is judged in the functions,
-//!   from the context: `sub`, `role`, `name`, `email`, `tv`, `exp`.
+//!   from the context: `sub`, `role`, `name`, `email`, `tv`, `sid`, `exp`.
 //! - A token that does not count fails the invocation with exactly `Unauthorized`, which the gateway turns into 401. A policy that denies
 //!   would be 403.
 //! - A request without any `Authorization` header reaches this function only from a route that is open to visitors, whose authorizer
@@ -24,6 +24,7 @@ use shared::{
 use crate::{
     Users,
     access_token::{self, Claims, Refusal},
+    domain::Family,
     error::UsersError,
 };
 
@@ -65,9 +66,15 @@ pub async fn authorize_request(users: Arc<Users>, call: Call<AuthorizeRequest>) 
     let routes = every_route(&request.method_arn).ok_or_else(malformed)?;
 
     let claims = verified(&users, token).await?;
-    let user = users.store.user(claims.sub).await.map_err(|error| Failure::because("Unavailable", &error))?;
-    if !user.is_some_and(|user| user.is_active && user.token_version == claims.tv) {
+    let known = users.store.user_and_family(claims.sub, claims.sid).await;
+    let (user, family) = known.map_err(|error| Failure::because("Unavailable", &error))?;
+    let Some(user) = user.filter(|user| user.is_active && user.token_version == claims.tv) else {
         return Err(unauthorized("the user is gone, disabled, or has a newer token version"));
+    };
+    // A token of an earlier release names no session.
+    let is_over = |family: Family| !family.is_alive(user.id, user.session_epoch, users.clock.now());
+    if claims.sid.is_some() && family.is_none_or(is_over) {
+        return Err(unauthorized("its session is over"));
     }
 
     Ok(policy(&claims.sub.to_string(), &routes, context(&claims)))
@@ -149,6 +156,9 @@ fn context(claims: &Claims) -> Map<String, Value> {
     context.insert("sub".to_owned(), claims.sub.to_string().into());
     context.insert("tv".to_owned(), claims.tv.to_string().into());
     context.insert("exp".to_owned(), claims.exp.to_string().into());
+    if let Some(session) = claims.sid {
+        context.insert("sid".to_owned(), session.to_string().into());
+    }
     for (name, value) in [("role", &claims.role), ("name", &claims.name), ("email", &claims.email)] {
         if let Some(value) = value {
             context.insert(name.to_owned(), value.as_str().into());

@@ -23,6 +23,13 @@ pub fn main() -> Result<(), lambda_http::Error> {
 ///
 /// # Errors
 /// The problem that is answered.
+#[cfg_attr(feature = "api-document", utoipa::path(
+    get,
+    path = "/users/me",
+    responses((status = 200, description = "The profile.", body = UserView, headers(("ETag")))),
+    security(("bearer" = [])),
+    extensions(("x-roles" = json!(["user", "admin"]))),
+))]
 pub async fn get_me(users: Arc<Users>, request: Request) -> Result<Response, Problem> {
     let caller = request.caller()?;
 

@@ -8,9 +8,15 @@ use shared::{
     ids::UserId,
     invoke::{self, Call},
     lambda::Failure,
+    telemetry::Trace,
 };
 
-use crate::{Users, domain::Email, error::UsersError};
+use crate::{
+    Users,
+    domain::{Administration, Email},
+    error::UsersError,
+    store::{Change, Replaced},
+};
 
 /// How often a change is tried that others get in the way of.
 const TRIES: u32 = 3;
@@ -49,10 +55,15 @@ pub async fn grant_role(users: Arc<Users>, call: Call<GrantRole>) -> Result<Role
     let unavailable = |error: &dyn std::error::Error| Failure::because("Unavailable", error);
 
     for _ in 0..TRIES {
-        let user = users.store.credentials(email.as_str()).await.map_err(|error| unavailable(&error))?.ok_or_else(unknown)?;
-        let granted = RoleView { user_id: user.user_id, role: role.name() };
-        let Some(change) = user.grant(role) else { return Ok(granted) };
-        if users.store.change_role(&user, change, users.clock.now()).await.map_err(|error| unavailable(&error))? {
+        let credentials = users.store.credentials(email.as_str()).await.map_err(|error| unavailable(&error))?.ok_or_else(unknown)?;
+        let user = users.store.user(credentials.user_id).await.map_err(|error| unavailable(&error))?.ok_or_else(unknown)?;
+        let granted = RoleView { user_id: user.id, role: role.name() };
+        if user.role == role.name() {
+            return Ok(granted);
+        }
+        let change = Administration { role: Some(role), ..Administration::default() };
+        let after = user.administered(change, users.clock.now(), Trace::start(&users.ids));
+        if users.store.replace(Change::new(&user, &after)).await.map_err(|error| unavailable(&error))? == Replaced::Written {
             return Ok(granted);
         }
     }

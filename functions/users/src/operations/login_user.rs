@@ -2,36 +2,30 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use shared::{
     http::{self, Request, Response},
     problem::Problem,
 };
 
+use super::{DEVICE_TOKEN, TokensView};
 use crate::{
     Users,
-    access_token::{Claims, LIFETIME},
-    domain::Email,
+    device_token::DeviceToken,
+    domain::{Credentials, Email},
     error::UsersError,
-    refresh_token::RefreshToken,
-    signing_keys::CurrentKey,
+    password_hash::PasswordHasher,
+    refresh_token::{Bearer, RefreshToken},
 };
 
 /// What somebody tries. Any text goes: what cannot be right is answered like what is not.
 #[derive(Deserialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 struct LoginUser {
     email: String,
+    #[cfg_attr(feature = "api-document", schema(format = "password"))]
     password: String,
-}
-
-/// RFC 6749, section 5.1.
-#[derive(Serialize)]
-struct TokensView {
-    access_token: String,
-    token_type: &'static str,
-    expires_in: u64,
-    refresh_token: String,
 }
 
 /// Runs the function.
@@ -45,37 +39,71 @@ pub fn main() -> Result<(), lambda_http::Error> {
 /// Answers `200` with the tokens. An address that is malformed, unknown or disabled and a wrong password are one and the same `401`,
 /// after the same work: one read and one hash.
 ///
+/// Tries are counted, and too many are `429`, whoever's address it is: those of strangers by account and by network, those of a device
+/// that has logged in to this account before by the device token that it got then. So strangers who try passwords keep themselves out
+/// and not the owner.
+///
 /// # Errors
 /// The problem that is answered.
+#[cfg_attr(feature = "api-document", utoipa::path(
+    post,
+    path = "/users/login",
+    params(("X-Device-Token" = Option<String>, Header, description = "The device token of an earlier login to this account.")),
+    request_body = LoginUser,
+    responses((status = 200, description = "The tokens.", body = TokensView, headers(("X-Device-Token")))),
+    security(()),
+    extensions(
+        ("x-roles" = json!(["anonymous"])),
+        ("x-problems" = json!(["invalid_credentials", "too_many_requests", "no_signing_key"])),
+    ),
+))]
 pub async fn login_user(users: Arc<Users>, request: Request) -> Result<Response, Problem> {
     let LoginUser { email, password } = request.json()?;
     // First, so that "nobody can log in yet" says nothing about a password.
-    let signing_key = signing_key(&users).await?;
+    let signing_key = users.signing_key().await?;
 
+    let now = users.clock.now();
     let address = Email::parse(&email).map_or(email, String::from);
-    let credentials = users.store.credentials(&address).await?;
+    let device_key = users.device_token_key().await?;
+    let device = request.header(DEVICE_TOKEN).and_then(|text| DeviceToken::open(text, &address, &device_key, now));
+    let buckets = users.buckets().await?;
+    let tries = match &device {
+        Some(device) => vec![buckets.login_device(device)],
+        None => vec![buckets.login_strangers(&address), buckets.login_network(request.source_ip())],
+    };
+    let (admitted, credentials) = tokio::join!(users.admit(&tries), users.store.credentials(&address));
+    admitted?;
+
+    let credentials = credentials?;
     let stored_hash = credentials.as_ref().map(|credentials| credentials.password_hash.as_str());
     let is_right = users.hasher().verify(&password, stored_hash).map_err(UsersError::from)?;
     let user = credentials.filter(|user| is_right && user.is_active).ok_or(UsersError::InvalidCredentials)?;
 
-    let now = users.clock.now();
-    let access_token = Claims::new(&user, &users.parties, &users.ids, now).sign(&signing_key).map_err(UsersError::from)?;
-    let refresh_token = RefreshToken::first(&users.ids, now);
+    let refresh_token = RefreshToken::first(Bearer::from(&user), &users.ids, now);
     let refresh_token_key = users.refresh_token_key().await?;
-    users.store.begin_family(user.user_id, &refresh_token, now).await?;
+    // A try that was right does not count. The network's does: many would change it at the same moment.
+    let paid_back = tries.first().map(|bucket| users.store.giving_back(bucket, now)).into_iter().collect();
+    users.store.begin_family(&refresh_token, now, paid_back).await?;
+    keep_hash_up_to_date(&users, &user, &password).await;
 
-    Ok(http::ok(&TokensView {
-        access_token,
-        token_type: "Bearer",
-        expires_in: LIFETIME.as_secs(),
-        refresh_token: refresh_token.text(&refresh_token_key),
-    }))
+    let answer = http::ok(&TokensView::new(&refresh_token, &refresh_token_key, &signing_key, &users, now)?);
+    Ok(match device {
+        Some(_) => answer,
+        None => answer.with_header(DEVICE_TOKEN, &DeviceToken::issue(&address, &users.ids, now).text(&device_key)),
+    })
 }
 
-/// The key that signs. As long as there is none the secret is read each time: the first rotation is to be noticed at once.
-async fn signing_key(users: &Users) -> Result<CurrentKey, UsersError> {
-    if let Some(key) = users.signing_keys().await?.current() {
-        return Ok(key);
+/// A password that was found right by an old kind of hash is hashed again. If that fails, the next login tries.
+async fn keep_hash_up_to_date(users: &Users, user: &Credentials, password: &str) {
+    if !PasswordHasher::needs_rehash(&user.password_hash) {
+        return;
     }
-    users.reloaded_signing_keys().await?.current().ok_or(UsersError::NoSigningKey)
+    match users.hasher().hash(password, users.ids.bytes()) {
+        Ok(hash) => {
+            if let Err(error) = users.store.rehash(user, &hash).await {
+                http::warn(&error, "a password keeps its old hash");
+            }
+        }
+        Err(error) => http::warn(&error, "a password keeps its old hash"),
+    }
 }

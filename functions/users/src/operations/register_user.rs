@@ -11,12 +11,14 @@ use shared::{
 use super::UserView;
 use crate::{
     Users,
-    domain::{Email, FullName, Password, Registration, User, Username, check_password_differs},
+    domain::{Email, FullName, Password, Registration, User, Username, VERIFICATION_LIFETIME, check_password_differs},
     error::UsersError,
+    one_time_token::OneTimeToken,
 };
 
 /// What somebody fills in. A role is absent on purpose: everybody begins as a customer.
 #[derive(Deserialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 struct RegisterUser {
     email: Email,
@@ -33,16 +35,28 @@ pub fn main() -> Result<(), lambda_http::Error> {
     http::run(Users::from_env, register_user)
 }
 
-/// Answers `201` with the user; `409` where the address is taken, in whatever spelling.
+/// Answers `201` with the user, who is sent a link to show that the address is theirs; `409` where it is taken, in whatever spelling;
+/// `429` to a network that registers too many.
 ///
 /// # Errors
 /// The problem that is answered.
+#[cfg_attr(feature = "api-document", utoipa::path(
+    post,
+    path = "/users",
+    request_body = RegisterUser,
+    responses((status = 201, description = "The user.", body = UserView)),
+    security(()),
+    extensions(("x-roles" = json!(["anonymous"])), ("x-problems" = json!(["email_taken", "password_is_email", "too_many_requests"]))),
+))]
 pub async fn register_user(users: Arc<Users>, request: Request) -> Result<Response, Problem> {
     let RegisterUser { email, username, full_name, password } = request.json()?;
-    check_password_differs(&password, &email).map_err(UsersError::Password)?;
+    check_password_differs(&password, email.as_str()).map_err(UsersError::Password)?;
+    users.admit(&[users.buckets().await?.register_network(request.source_ip())]).await?;
 
     let now = users.clock.now();
-    let user = User::register(users.ids.create(now), Registration { email, username, full_name }, now);
+    let id = users.ids.create(now);
+    let link = OneTimeToken::create(id, &users.ids).link(&users.one_time_token_key().await?, now, VERIFICATION_LIFETIME, &users.ids);
+    let user = User::register(id, Registration { email, username, full_name }, link, now, request.trace().clone());
     let password_hash = users.hasher().hash(password.as_str(), users.ids.bytes()).map_err(UsersError::from)?;
     users.store.register(&user, password_hash).await?;
 

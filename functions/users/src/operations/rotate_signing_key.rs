@@ -20,7 +20,7 @@ use shared::{
 
 use crate::{
     access_token::{self, Claims, Parties},
-    domain::Credentials,
+    refresh_token::Bearer,
     signing_keys::SigningKeys,
 };
 
@@ -124,16 +124,16 @@ fn check(keys: &SigningKeys, rotation: &Rotation) -> Result<(), Failure> {
     let (ids, now) = (&rotation.ids, rotation.clock.now());
     let key = keys.current().ok_or_else(|| unusable("none of them signs"))?;
     let parties = Parties { issuer: "rotation".to_owned(), audience: "rotation".to_owned() };
-    let nobody = Credentials {
+    let nobody = Bearer {
         user_id: ids.create(now),
-        email: String::new(),
-        full_name: String::new(),
-        password_hash: String::new(),
-        role: Role::User.name().to_owned(),
-        is_active: false,
+        version: 0,
+        session_epoch: 0,
         token_version: 0,
+        role: Role::User.name().to_owned(),
+        full_name: String::new(),
+        email: String::new(),
     };
-    let claims = Claims::new(&nobody, &parties, ids, now);
+    let claims = Claims::new(&nobody, ids.create(now), &parties, ids, now);
     let token = claims.sign(&key).map_err(|error| unusable(&error.to_string()))?;
     let accepted = access_token::verify(&token, keys, &parties, now).is_ok_and(|read| read == claims);
     if accepted { Ok(()) } else { Err(unusable("what is signed is not accepted")) }

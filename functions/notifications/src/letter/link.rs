@@ -1,0 +1,88 @@
+//! Mails with a link that does something once: it proves who reads the mail.
+
+use serde::Deserialize;
+use shared::clock::Timestamp;
+
+use super::Rendered;
+
+/// What a mail with a link says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Template {
+    /// Somebody has registered: the link confirms the address.
+    Welcome,
+    /// An account gets another address: the link confirms it.
+    VerifyEmail,
+    /// Somebody does not know their password: the link lets them choose one.
+    PasswordReset,
+}
+
+impl Template {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Welcome, Self::VerifyEmail, Self::PasswordReset];
+
+    /// The name that messages and records use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Welcome => "welcome",
+            Self::VerifyEmail => "verify_email",
+            Self::PasswordReset => "password_reset",
+        }
+    }
+
+    /// The subject. Nothing from outside stands in it.
+    pub fn subject(self) -> &'static str {
+        match self {
+            Self::Welcome => "Welcome: please confirm your address",
+            Self::VerifyEmail => "Please confirm your address",
+            Self::PasswordReset => "Choose a new password",
+        }
+    }
+
+    /// The shop's page that the link leads to.
+    fn page(self) -> &'static str {
+        match self {
+            Self::Welcome | Self::VerifyEmail => "verify-email",
+            Self::PasswordReset => "reset-password",
+        }
+    }
+}
+
+/// The mail from `template` with the link that `token` makes, which works until `expires_at`.
+///
+/// The token is the address's fragment: browsers send that to nobody, so that it is in no server's log and no `Referer`.
+///
+/// # Errors
+/// When a template fails: none of ours can.
+pub fn render(template: Template, token: &str, expires_at: Timestamp, store_url: &str) -> Result<Rendered, askama::Error> {
+    let letter = Letter {
+        subject: template.subject(),
+        url: format!("{store_url}/{}#token={token}", template.page()),
+        until: to_the_minute(expires_at),
+    };
+    let (html, text, body) = match template {
+        Template::Welcome => welcome::render(&letter),
+        Template::VerifyEmail => verify_email::render(&letter),
+        Template::PasswordReset => password_reset::render(&letter),
+    }?;
+    Ok(Rendered { template: template.name(), subject: template.subject(), html, text, body })
+}
+
+/// What the templates see.
+struct Letter<'a> {
+    subject: &'a str,
+    url: String,
+    until: String,
+}
+
+/// A moment for people, `2026-11-21 09:48 UTC`: no later than it is.
+fn to_the_minute(moment: Timestamp) -> String {
+    let text = moment.to_string();
+    format!("{} UTC", text.get(..16).unwrap_or(&text).replacen('T', " ", 1))
+}
+
+templates! {
+    welcome: "welcome.html", "welcome.txt", body(path = "welcome.body.txt");
+    verify_email: "verify_email.html", "verify_email.txt", body(path = "verify_email.body.txt");
+    password_reset: "password_reset.html", "password_reset.txt", body(path = "password_reset.body.txt");
+}

@@ -1,0 +1,64 @@
+//! The texts of mails: one HTML and one text file for each template, in `templates/`. What the shop's pages show of a mail is a part of
+//! its text, or where that has a link that nobody else may have, a file of its own.
+//!
+//! Askama checks them when the crate is compiled, and escapes every value in the HTML ones. Links are made from the shop's own address
+//! and an id or a token of ours; nothing that a person typed is part of one.
+//!
+//! There are three kinds: about an [`order`], with a [`link`] that does something once, and a [`notice`] of a change. The latter two are
+//! about an account, and greet nobody by name: whoever registers with somebody else's address chooses the name, and must not be able to
+//! have the shop send a text of theirs to a stranger.
+
+/// One module for each template, with its two files; and where that stands which the shop's pages show.
+macro_rules! templates {
+    ($($name:ident: $html:literal, $text:literal, body($($body:tt)*);)*) => {$(
+        mod $name {
+            use super::Letter;
+            use askama::Template;
+
+            #[derive(Template)]
+            #[template(path = $html)]
+            struct Html<'a> {
+                letter: &'a Letter<'a>,
+            }
+
+            #[derive(Template)]
+            #[template(path = $text)]
+            struct Text<'a> {
+                letter: &'a Letter<'a>,
+            }
+
+            #[derive(Template)]
+            #[template($($body)*)]
+            struct Body<'a> {
+                #[allow(dead_code, reason = "most are fixed words, and see nothing of the letter")]
+                letter: &'a Letter<'a>,
+            }
+
+            pub(super) fn render(letter: &Letter<'_>) -> Result<(String, String, String), askama::Error> {
+                Ok((Html { letter }.render()?, Text { letter }.render()?, Body { letter }.render()?))
+            }
+        }
+    )*};
+}
+
+pub mod link;
+pub mod notice;
+pub mod order;
+
+/// A mail, ready to be sent. It cannot be printed for debugging: a link in it is a secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Rendered {
+    /// The name of its template, as messages and records use it.
+    pub template: &'static str,
+    /// Its subject.
+    pub subject: &'static str,
+    /// For mail programs that show HTML.
+    pub html: String,
+    /// For all others.
+    pub text: String,
+    /// What the shop's pages show: the text without salutation and footer; instead of a link, that there is one.
+    pub body: String,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,60 @@
+//! Mails that tell of a change to an account, so that its owner hears of one that somebody else made.
+
+use serde::Deserialize;
+
+use super::Rendered;
+
+/// What a notice says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Template {
+    /// The account has another password.
+    PasswordChanged,
+    /// The account has another address; this goes to the one before.
+    EmailChanged,
+}
+
+impl Template {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::PasswordChanged, Self::EmailChanged];
+
+    /// The name that messages and records use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PasswordChanged => "password_changed",
+            Self::EmailChanged => "email_changed",
+        }
+    }
+
+    /// The subject. Nothing from outside stands in it.
+    pub fn subject(self) -> &'static str {
+        match self {
+            Self::PasswordChanged => "Your password was changed",
+            Self::EmailChanged => "Your mail address was changed",
+        }
+    }
+}
+
+/// The mail from `template`.
+///
+/// # Errors
+/// When a template fails: none of ours can.
+pub fn render(template: Template, store_url: &str) -> Result<Rendered, askama::Error> {
+    let letter = Letter { subject: template.subject(), store_url };
+    let (html, text, body) = match template {
+        Template::PasswordChanged => password_changed::render(&letter),
+        Template::EmailChanged => email_changed::render(&letter),
+    }?;
+    Ok(Rendered { template: template.name(), subject: template.subject(), html, text, body })
+}
+
+/// What the templates see.
+struct Letter<'a> {
+    subject: &'a str,
+    store_url: &'a str,
+}
+
+templates! {
+    password_changed: "password_changed.html", "password_changed.txt", body(path = "password_changed.txt", block = "content");
+    email_changed: "email_changed.html", "email_changed.txt", body(path = "email_changed.txt", block = "content");
+}

@@ -1,0 +1,143 @@
+//! Mails about an order.
+
+use serde::Deserialize;
+use shared::{ids::OrderId, money::Money};
+
+use super::Rendered;
+
+/// What a mail about an order says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Template {
+    /// An order is paid and its goods are held.
+    OrderConfirmed,
+    /// An order came to nothing.
+    OrderFailed,
+    /// An order was given up.
+    OrderCancelled,
+    /// A payment was refused.
+    PaymentDeclined,
+    /// The goods have left.
+    OrderShipped,
+    /// The goods have arrived.
+    OrderDelivered,
+}
+
+impl Template {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::OrderConfirmed, Self::OrderFailed, Self::OrderCancelled, Self::PaymentDeclined, Self::OrderShipped, Self::OrderDelivered];
+
+    /// The name that messages and records use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OrderConfirmed => "order_confirmed",
+            Self::OrderFailed => "order_failed",
+            Self::OrderCancelled => "order_cancelled",
+            Self::PaymentDeclined => "payment_declined",
+            Self::OrderShipped => "order_shipped",
+            Self::OrderDelivered => "order_delivered",
+        }
+    }
+
+    /// The subject. Nothing from outside stands in it.
+    pub fn subject(self) -> &'static str {
+        match self {
+            Self::OrderConfirmed => "Your order is confirmed",
+            Self::OrderFailed => "Your order could not be completed",
+            Self::OrderCancelled => "Your order is cancelled",
+            Self::PaymentDeclined => "Your payment was declined",
+            Self::OrderShipped => "Your order is on its way",
+            Self::OrderDelivered => "Your order was delivered",
+        }
+    }
+}
+
+/// What a mail about an order speaks of.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct About {
+    /// The order.
+    pub order_id: OrderId,
+    /// What it costs.
+    pub total: Money,
+    /// What was bought.
+    pub items: Vec<Item>,
+    /// Why, as a stable name: `out_of_stock`.
+    pub reason: Option<String>,
+    /// Who carries the goods.
+    pub carrier: Option<String>,
+    /// The carrier's number.
+    pub tracking: Option<String>,
+}
+
+/// One line of an order.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Item {
+    /// The product's name.
+    pub name: String,
+    /// How many.
+    pub quantity: u32,
+    /// What they cost together.
+    pub line_total: Money,
+}
+
+/// The mail from `template` to somebody called `name`.
+///
+/// # Errors
+/// When a template fails: none of ours can.
+pub fn render(template: Template, name: &str, about: &About, store_url: &str) -> Result<Rendered, askama::Error> {
+    let letter = Letter {
+        subject: template.subject(),
+        name,
+        order_id: about.order_id,
+        order_url: format!("{store_url}/orders/{}", about.order_id),
+        items: &about.items,
+        total: about.total,
+        reason: about.reason.as_deref().map_or("", explanation),
+        carrier: about.carrier.as_deref(),
+        tracking: about.tracking.as_deref(),
+    };
+    let (html, text, body) = match template {
+        Template::OrderConfirmed => order_confirmed::render(&letter),
+        Template::OrderFailed => order_failed::render(&letter),
+        Template::OrderCancelled => order_cancelled::render(&letter),
+        Template::PaymentDeclined => payment_declined::render(&letter),
+        Template::OrderShipped => order_shipped::render(&letter),
+        Template::OrderDelivered => order_delivered::render(&letter),
+    }?;
+    Ok(Rendered { template: template.name(), subject: template.subject(), html, text, body })
+}
+
+/// What the templates see.
+struct Letter<'a> {
+    subject: &'a str,
+    name: &'a str,
+    order_id: OrderId,
+    order_url: String,
+    items: &'a [Item],
+    total: Money,
+    reason: &'a str,
+    carrier: Option<&'a str>,
+    tracking: Option<&'a str>,
+}
+
+/// A reason in words. One that we do not know says nothing: it was made for programs.
+fn explanation(reason: &str) -> &'static str {
+    match reason {
+        "out_of_stock" => "Something that you ordered is no longer in stock.",
+        "payment_failed" => "It was not paid for.",
+        "not_paid_in_time" => "It was not paid for in time.",
+        "insufficient_funds" => "The account does not cover the amount.",
+        "card_declined" => "The card's bank refused it.",
+        _ => "",
+    }
+}
+
+templates! {
+    order_confirmed: "order_confirmed.html", "order_confirmed.txt", body(path = "order_confirmed.txt", block = "content");
+    order_failed: "order_failed.html", "order_failed.txt", body(path = "order_failed.txt", block = "content");
+    order_cancelled: "order_cancelled.html", "order_cancelled.txt", body(path = "order_cancelled.txt", block = "content");
+    payment_declined: "payment_declined.html", "payment_declined.txt", body(path = "payment_declined.txt", block = "content");
+    order_shipped: "order_shipped.html", "order_shipped.txt", body(path = "order_shipped.txt", block = "content");
+    order_delivered: "order_delivered.html", "order_delivered.txt", body(path = "order_delivered.txt", block = "content");
+}

@@ -1,0 +1,155 @@
+//! What becomes of the buyer: whenever it is heard, in whatever order, and however the order goes on.
+
+use super::*;
+
+fn changed(version: u64) -> Event {
+    Event::BuyerChanged(BuyerChange::Changed(contact(version)))
+}
+
+fn deleted() -> Event {
+    Event::BuyerChanged(BuyerChange::Deleted)
+}
+
+fn after_all<'a>(order: &Order, events: impl IntoIterator<Item = &'a Event>) -> Order {
+    events.into_iter().fold(order.clone(), |order, event| after(&order, event))
+}
+
+/// An order that was paid and whose stock is out of the books; it waits to be shipped.
+fn confirmed() -> Order {
+    let stock = StockFact { version: 9 };
+    let order =
+        after_all(&placed(), &[Event::StockReserved(stock), Event::PaymentSucceeded(money(TOTAL, 0)), Event::StockCommitted(stock)]);
+    assert_eq!((&order.status, order.is_settled()), (&Status::Confirmed, true));
+    order
+}
+
+fn shipment() -> Event {
+    Event::Ship(Shipment { carrier: "Post".to_owned(), tracking: "1".to_owned() })
+}
+
+/// Fails if anything is left of the buyer but what the goods need.
+fn assert_forgotten(order: &Order) {
+    let context = core(order);
+    assert_eq!((&order.buyer, &order.buyer_change, &order.payment_method), (&Buyer::Redacted, &None, &None), "{context}");
+    let goods = matches!(order.status, Status::Confirmed | Status::Shipped);
+    assert_eq!(order.shipping_address.is_some(), goods || !order.is_settled(), "{context}");
+    let rest = Order { shipping_address: None, ..order.clone() };
+    for personal in ["Ada", "ada-", "tok_ada", "made-of-all-that"] {
+        assert!(!stored(&rest).contains(personal), "{personal} is left: {}", stored(&rest));
+    }
+}
+
+#[test]
+fn from_every_reachable_state_a_deletion_ends_in_an_order_without_its_buyer() {
+    let (reachable, mut noted, mut ways) = (reachable(), 0, 0);
+    for order in reachable.values() {
+        for first in [vec![deleted()], vec![changed(9), deleted()], vec![deleted(), changed(9)]] {
+            let told = after_all(order, &first);
+            if order.is_settled() {
+                assert_forgotten(&told);
+            } else {
+                noted += 1;
+                assert_eq!((&told.buyer, &told.buyer_change), (&order.buyer, &Some(BuyerChange::Deleted)), "{}", core(order));
+                assert_eq!(told.shipping_address, order.shipping_address);
+            }
+            settle(&told, 0, &mut |settled| {
+                ways += 1;
+                assert_forgotten(settled);
+                // Nor does anything come back, whatever happens then.
+                for event in events() {
+                    let next = after(settled, &event);
+                    check_step(settled, &event, &next);
+                    assert_eq!((&next.buyer, &next.buyer_change, &next.payment_method), (&Buyer::Redacted, &None, &None), "{event:?}");
+                    settle(&next, 0, &mut |end| assert_forgotten(end));
+                }
+            });
+        }
+    }
+    assert!(noted > 30 && ways > 100, "{noted} noted, {ways} ways to settlement");
+}
+
+#[test]
+fn from_every_reachable_state_the_latest_change_ends_in_the_order() {
+    for order in reachable().values() {
+        for heard in [[1, 2, 3], [3, 2, 1], [2, 3, 1]] {
+            let told = after_all(order, &heard.map(changed));
+            if !order.is_settled() {
+                assert_eq!((&told.buyer, &told.buyer_change), (&order.buyer, &Some(BuyerChange::Changed(contact(3)))));
+            }
+            settle(&told, 0, &mut |settled| {
+                assert_eq!((&settled.buyer, &settled.buyer_change), (&Buyer::Known(contact(3)), &None), "{}", core(settled));
+                assert_eq!((&settled.shipping_address, &settled.fingerprint), (&order.shipping_address, &order.fingerprint));
+                assert_eq!(settled.payment_method, order.payment_method);
+            });
+        }
+    }
+}
+
+#[test]
+fn what_is_known_already_or_older_is_no_news() {
+    let is_news = |order: &Order, event: &Event| order.apply(event, LATER, TIMING).unwrap().is_some();
+    for order in reachable().values() {
+        let told = after(order, &changed(3));
+        for (event, news) in [(changed(2), false), (changed(3), false), (changed(4), true), (deleted(), true)] {
+            assert_eq!(is_news(&told, &event), news, "{event:?}: {}", core(order));
+        }
+        let gone = after(order, &deleted());
+        for event in [changed(2), changed(4), deleted()] {
+            assert!(!is_news(&gone, &event), "{event:?}: {}", core(order));
+        }
+    }
+    // Of an order that owes something again, both the copy and the note count.
+    let refunded = after_all(&after(&confirmed(), &changed(3)), &[Event::Cancel, changed(5)]);
+    for (version, news) in [(3, false), (4, false), (5, false), (6, true)] {
+        assert_eq!(is_news(&refunded, &changed(version)), news, "{version}");
+    }
+    assert!(!is_news(&after(&confirmed(), &Event::Cancel), &changed(0)), "the token that placed it said so");
+}
+
+#[test]
+fn to_hear_of_the_buyer_moves_nothing_and_is_not_in_the_history() {
+    for order in reachable().values() {
+        for event in [changed(9), deleted()] {
+            let told = after(order, &event);
+            assert_eq!(core(&told), core(order));
+            let rest = |order: &Order| (order.history.clone(), order.drive, order.nudges, order.check_at, order.needs_attention.clone());
+            assert_eq!(rest(&told), rest(order), "{}", core(order));
+            assert_eq!(told.version, order.version + 1);
+            // A note is nothing that the buyer can see.
+            let seen = if order.is_settled() { LATER } else { order.updated_at };
+            assert_eq!(told.updated_at, seen, "{}", core(order));
+        }
+    }
+}
+
+#[test]
+fn the_address_is_kept_until_the_goods_are_there() {
+    let order = after(&confirmed(), &deleted());
+    assert!(order.shipping_address.is_some());
+    let shipped = after(&order, &shipment());
+    assert_eq!((&shipped.status, &shipped.shipping_address), (&Status::Shipped, &order.shipping_address));
+    let delivered = after(&shipped, &Event::Deliver);
+    assert_eq!((&delivered.status, &delivered.shipping_address), (&Status::Delivered, &None));
+
+    for heard_at in 0..3 {
+        let mut events = vec![shipment(), Event::Deliver];
+        events.insert(heard_at, deleted());
+        assert_forgotten(&after_all(&confirmed(), &events));
+    }
+}
+
+#[test]
+fn the_address_of_an_order_that_is_given_up_is_kept_until_it_is_settled() {
+    let given_up = after_all(&confirmed(), &[deleted(), Event::Cancel]);
+    assert!(given_up.shipping_address.is_some() && !given_up.is_settled());
+    let released = after(&given_up, &Event::StockReleased(StockFact { version: 99 }));
+    assert!(released.shipping_address.is_some());
+    let refunded = after(&released, &Event::PaymentRefunded(PaymentFact { version: 99, ..money(TOTAL, TOTAL) }));
+    assert_eq!((&refunded.status, &refunded.shipping_address), (&Status::Cancelled, &None));
+}
+
+#[test]
+fn an_order_of_a_later_release_is_not_touched_for_its_buyer() {
+    let odd = Order { payment: PaymentLeg::Unreadable("in_escrow".to_owned()), ..placed() };
+    assert_eq!(odd.apply(&deleted(), LATER, TIMING), Err(Rejection::UnknownState));
+}

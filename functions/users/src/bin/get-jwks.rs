@@ -1,0 +1,5 @@
+//! The function `get-jwks`; see [`users::operations::get_jwks`].
+
+fn main() -> Result<(), lambda_http::Error> {
+    users::operations::get_jwks::main()
+}

@@ -1,0 +1,5 @@
+//! The function `get-user`; see [`users::operations::get_user`].
+
+fn main() -> Result<(), lambda_http::Error> {
+    users::operations::get_user::main()
+}

@@ -1,0 +1,184 @@
+//! Device tokens: `device.issued.mac`, in the header `X-Device-Token`.
+//!
+//! A login that succeeds earns one, and brings it along the next time: then its tries are counted apart from those of strangers, who
+//! could otherwise keep the owner out by using theirs up. It proves that somebody knew the password once, and nothing else: it logs nobody
+//! in, and whoever steals it gets the few tries of that one device. So nothing of it is stored, and nothing needs to be revoked.
+//!
+//! The MAC, under the service's own key, is over the account's address too, which the token does not show: with another account it is
+//! worth nothing.
+
+use std::time::Duration;
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use ring::hmac;
+use shared::{
+    clock::Timestamp,
+    ids::{Ids, PrefixedId},
+    prefixed_id,
+};
+
+/// How long a token counts: for those who come back twice a year.
+pub const LIFETIME: Duration = Duration::from_secs(180 * 24 * 3600);
+
+/// The longest token has 105.
+const MAX_BYTES: usize = 112;
+
+prefixed_id!(
+    /// A device, or rather a login that succeeded on one.
+    DeviceId,
+    "dev"
+);
+
+/// The key under which tokens are made.
+pub struct DeviceTokenKey(hmac::Key);
+
+impl DeviceTokenKey {
+    /// A key of 256 bits; see [`shared::secret::Secrets::key`].
+    pub fn new(key: [u8; 32]) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, &key))
+    }
+}
+
+/// A device token that we made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceToken {
+    device: DeviceId,
+    account: String,
+    /// Since when, in seconds since 1970.
+    issued: i64,
+}
+
+impl DeviceToken {
+    /// A token of a new device, for the account with this address in its normal form.
+    pub fn issue(account: &str, ids: &Ids, now: Timestamp) -> Self {
+        Self { device: ids.create(now), account: account.to_owned(), issued: now.seconds() }
+    }
+
+    /// The token as the client gets it.
+    pub fn text(&self, key: &DeviceTokenKey) -> String {
+        let body = format!("{}.{}", self.device, self.issued);
+        let mac = BASE64_URL_SAFE_NO_PAD.encode(hmac::sign(&key.0, &signed(&body, &self.account)));
+        format!("{body}.{mac}")
+    }
+
+    /// The token that `text` spells, if it was made under `key` for this account and still counts. Anything else is no token, and not
+    /// told apart.
+    pub fn open(text: &str, account: &str, key: &DeviceTokenKey, now: Timestamp) -> Option<Self> {
+        if text.len() > MAX_BYTES {
+            return None;
+        }
+        let (body, mac) = text.rsplit_once('.')?;
+        let mac = BASE64_URL_SAFE_NO_PAD.decode(mac).ok()?;
+        hmac::verify(&key.0, &signed(body, account), &mac).ok()?;
+        let (device, issued) = body.split_once('.')?;
+        let token = Self { device: DeviceId::parse(device)?, account: account.to_owned(), issued: issued.parse().ok()? };
+        token.counts(now).then_some(token)
+    }
+
+    /// The account that it was earned with: its address in the normal form.
+    pub fn account(&self) -> &str {
+        &self.account
+    }
+
+    /// What tells the bucket of this device from others of the same account.
+    pub fn bucket_part(&self) -> String {
+        self.device.to_string()
+    }
+
+    fn counts(&self, now: Timestamp) -> bool {
+        let end = u64::try_from(self.issued).ok().and_then(|issued| issued.checked_add(LIFETIME.as_secs()));
+        end.is_some_and(|end| i64::try_from(end).is_ok_and(|end| now.seconds() < end))
+    }
+}
+
+/// What the MAC is over. The length in front keeps the two parts apart.
+fn signed(body: &str, account: &str) -> Vec<u8> {
+    [&(body.len() as u64).to_be_bytes(), body.as_bytes(), account.as_bytes()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ADA: &str = "ada@example.com";
+    const NOW: Timestamp = Timestamp::from_milliseconds(1_700_000_000_000);
+
+    fn key() -> DeviceTokenKey {
+        DeviceTokenKey::new([1; 32])
+    }
+
+    fn token() -> DeviceToken {
+        DeviceToken::issue(ADA, &Ids::seeded(1), NOW)
+    }
+
+    #[test]
+    fn a_token_opens_under_its_own_key_and_for_its_own_account_only() {
+        let text = token().text(&key());
+        assert_eq!(text.split('.').count(), 3);
+        assert_eq!(DeviceToken::open(&text, ADA, &key(), NOW), Some(token()));
+        assert_eq!(DeviceToken::open(&text, ADA, &DeviceTokenKey::new([2; 32]), NOW), None);
+        for other in ["bob@example.com", "ada@example.co", "ada@example.com ", "Ada@example.com", ""] {
+            assert_eq!(DeviceToken::open(&text, other, &key(), NOW), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_token_that_was_changed_anywhere_does_not_open() {
+        let text = token().text(&key());
+        for position in 0..text.len() {
+            for replacement in [b'A', b'b', b'7', b'.', b'='] {
+                let mut forged = text.clone().into_bytes();
+                if forged[position] != replacement {
+                    forged[position] = replacement;
+                    assert_eq!(DeviceToken::open(&String::from_utf8(forged).unwrap(), ADA, &key(), NOW), None, "{position}");
+                }
+            }
+        }
+        let other = DeviceToken::issue(ADA, &Ids::seeded(100), NOW.plus(Duration::from_secs(1))).text(&key());
+        let (mine, theirs): (Vec<&str>, Vec<&str>) = (text.split('.').collect(), other.split('.').collect());
+        let spliced = format!("{}.{}.{}", theirs[0], mine[1], mine[2]);
+        let younger = format!("{}.{}.{}", mine[0], theirs[1], mine[2]);
+        // Moves what stands at the end of one part to the beginning of the next.
+        let moved = format!("{}.{}", mine[0], mine[2]);
+        let with_space = format!("{text} ");
+        for odd in ["", ".", "..", "...", &spliced, &younger, &moved, &with_space, &format!("{text}."), &format!("{text}=")] {
+            assert_eq!(DeviceToken::open(odd, ADA, &key(), NOW), None, "{odd}");
+        }
+        let moved_account = format!("{}.{}", mine[1], ADA);
+        assert_eq!(DeviceToken::open(&format!("{}.{}", mine[0], mine[2]), &moved_account, &key(), NOW), None);
+    }
+
+    #[test]
+    fn a_token_counts_for_half_a_year() {
+        let text = token().text(&key());
+        let opens = |at: Timestamp| DeviceToken::open(&text, ADA, &key(), at).is_some();
+        assert!(opens(NOW.plus(LIFETIME - Duration::from_secs(1))));
+        assert!(!opens(NOW.plus(LIFETIME)));
+        assert!(!opens(NOW.plus(LIFETIME * 10)));
+        // Another instance's clock may be behind.
+        assert!(opens(Timestamp::from_milliseconds(NOW.milliseconds() - 60_000)));
+    }
+
+    #[test]
+    fn what_is_too_long_is_not_looked_at_and_the_longest_token_is() {
+        for issued in [i64::MAX, i64::MIN] {
+            let odd = DeviceToken { issued, ..token() };
+            assert!(odd.text(&key()).len() <= MAX_BYTES);
+            assert_eq!(DeviceToken::open(&odd.text(&key()), ADA, &key(), NOW), None);
+        }
+        let last = DeviceToken { issued: i64::MAX - i64::try_from(LIFETIME.as_secs()).unwrap(), ..token() };
+        assert!(DeviceToken::open(&last.text(&key()), ADA, &key(), NOW).is_some());
+        for odd in ["a".repeat(MAX_BYTES + 1), "a.".repeat(100_000), format!("{}.{}", ".".repeat(64), "A".repeat(43))] {
+            assert_eq!(DeviceToken::open(&odd, ADA, &key(), NOW), None);
+        }
+    }
+
+    #[test]
+    fn a_token_does_not_show_whose_it_is_and_each_has_a_bucket_of_its_own() {
+        let text = token().text(&key());
+        assert!(!text.contains("ada") && !text.contains("example"));
+        let other = DeviceToken::issue(ADA, &Ids::seeded(2), NOW);
+        assert_ne!(token().bucket_part(), other.bucket_part());
+        assert_eq!(DeviceToken::open(&text, ADA, &key(), NOW).unwrap().bucket_part(), token().bucket_part());
+    }
+}

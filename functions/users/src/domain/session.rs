@@ -1,0 +1,103 @@
+//! Sessions: a login, and the refresh tokens that grow out of it.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use shared::{clock::Timestamp, ids::UserId};
+use subtle::ConstantTimeEq;
+
+use crate::refresh_token::RefreshToken;
+
+/// How long somebody stays logged in who does not come back.
+pub const SESSION_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
+/// For how long the token before the one that counts is answered with its successor once more: the answer may have been lost on its
+/// way, or two pages of the shop may have asked at the same moment.
+pub const GRACE: Duration = Duration::from_secs(10);
+
+/// What grew out of one login: which of its tokens counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Family {
+    /// Whose it is.
+    pub user_id: UserId,
+    /// The epoch of the user's sessions in which it counts.
+    #[serde(default)]
+    pub session_epoch: u64,
+    /// The number of the token that counts, from 1.
+    pub sequence: u64,
+    /// The hash of its secret.
+    pub secret_hash: String,
+    /// When it was given out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotated_at: Option<Timestamp>,
+    /// When its owner logged in.
+    pub started_at: Timestamp,
+    /// Until when somebody must have come back.
+    pub expires_at: Timestamp,
+    /// Why it is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Ended>,
+}
+
+/// Why a session is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ended {
+    /// Its owner logged out.
+    LoggedOut,
+    /// A token of it was used by two.
+    Reused,
+    /// Written by a later release.
+    #[serde(untagged)]
+    Unknown(String),
+}
+
+/// What a token of ours is, now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// The one that counts.
+    Current,
+    /// The one before, and its successor was given out just now.
+    JustExchanged,
+    /// It was exchanged before: somebody has it who should not.
+    Reused,
+    /// Its session is over.
+    Over,
+}
+
+impl Family {
+    /// The family that a login begins.
+    pub fn begin(token: &RefreshToken, now: Timestamp) -> Self {
+        Self {
+            user_id: token.bearer.user_id,
+            session_epoch: token.bearer.session_epoch,
+            sequence: token.sequence,
+            secret_hash: token.secret_hash(),
+            rotated_at: None,
+            started_at: now,
+            expires_at: now.plus(SESSION_LIFETIME),
+            ended: None,
+        }
+    }
+
+    /// Whether it counts, for a user who is in this epoch.
+    pub fn is_alive(&self, user_id: UserId, session_epoch: u64, now: Timestamp) -> bool {
+        self.user_id == user_id && self.session_epoch == session_epoch && self.ended.is_none() && now < self.expires_at
+    }
+
+    /// What `presented`, whose successor would be `successor`, is to this family.
+    pub fn standing(&self, presented: &RefreshToken, successor: &RefreshToken, now: Timestamp) -> Standing {
+        let counts = |token: &RefreshToken| {
+            let same_secret = bool::from(self.secret_hash.as_bytes().ct_eq(token.secret_hash().as_bytes()));
+            token.sequence == self.sequence && same_secret
+        };
+        if self.ended.is_some() || now >= self.expires_at || presented.sequence > self.sequence {
+            Standing::Over
+        } else if counts(presented) {
+            Standing::Current
+        } else if counts(successor) && self.rotated_at.is_some_and(|at| now.since(at) <= GRACE) {
+            Standing::JustExchanged
+        } else {
+            Standing::Reused
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! What users tells the others: the data of its messages, as it stands on the wire.
+
+use serde::Serialize;
+use shared::{
+    clock::Timestamp,
+    ids::{NotificationId, UserId},
+};
+
+/// `send_notification.v1`: a mail about an account.
+#[derive(Debug, Serialize)]
+pub struct SendNotification {
+    /// Derived from the user, the template and the occurrence: the same mail has the same id.
+    pub notification_id: NotificationId,
+    /// To whom.
+    pub user_id: UserId,
+    /// Where.
+    pub email: String,
+    /// How they are called.
+    pub name: String,
+    /// Which mail.
+    pub template: &'static str,
+    /// When what it speaks of happened.
+    pub occurred_at: Timestamp,
+    /// What it speaks of.
+    pub data: MailData,
+}
+
+/// What a mail about an account speaks of.
+#[derive(Debug, Default, Serialize)]
+pub struct MailData {
+    /// The one-time token of the mail's link, sealed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sealed_token: Option<String>,
+    /// Until when the link works.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+}
+
+/// `user_changed.v1`: how somebody is called and reached from now on, for whoever keeps a copy.
+#[derive(Debug, Serialize)]
+pub struct UserChanged {
+    /// Who.
+    pub user_id: UserId,
+    /// Grows with every change: what is older than what is known already is of no interest.
+    pub version: u64,
+    /// Their full name.
+    pub name: String,
+    /// Their address.
+    pub email: String,
+}
+
+/// `user_deleted.v1`: somebody has gone; whoever keeps a copy of their data erases it.
+#[derive(Debug, Serialize)]
+pub struct UserDeleted {
+    /// Who.
+    pub user_id: UserId,
+    /// Above every version that a change carried.
+    pub version: u64,
+}

@@ -1,0 +1,84 @@
+//! One-time tokens: what the link in a mail carries, to show that somebody reads what is sent to an address.
+//!
+//! The token names its user, so that a made-up one costs one read by key, and has 256 random bits. The table holds its hash, and the token
+//! itself only sealed, until the mail is written.
+
+use std::time::Duration;
+
+use shared::{
+    clock::Timestamp,
+    ids::{self, Ids, PrefixedId, UserId},
+    seal::SealingKey,
+};
+
+use crate::{domain::Link, encoding::Bytes32};
+
+/// A token has 84.
+const MAX_BYTES: usize = 100;
+
+/// A one-time token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OneTimeToken {
+    /// Whose it is.
+    pub user_id: UserId,
+    secret: Bytes32,
+}
+
+impl OneTimeToken {
+    /// A new token.
+    pub fn create(user_id: UserId, ids: &Ids) -> Self {
+        Self { user_id, secret: Bytes32(ids.bytes()) }
+    }
+
+    /// The token that `text` spells. That it is well formed says nothing about whether it counts.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.len() > MAX_BYTES {
+            return None;
+        }
+        let (user_id, secret) = text.split_once('.')?;
+        Some(Self { user_id: UserId::parse(user_id)?, secret: Bytes32::parse(secret)? })
+    }
+
+    /// The token as its owner gets it.
+    fn text(&self) -> String {
+        format!("{}.{}", self.user_id, self.secret.text())
+    }
+
+    /// What the table knows it by.
+    pub fn hash(&self) -> String {
+        ids::sha256_hex(&self.text())
+    }
+
+    /// The token as the table keeps it until it is sent.
+    pub fn link(&self, key: &SealingKey, now: Timestamp, lifetime: Duration, ids: &Ids) -> Link {
+        let sealed = key.seal(&self.text(), &["one-time-token", &self.user_id.to_string()], ids);
+        Link { hash: self.hash(), sealed, expires_at: now.plus(lifetime), sent: 1 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_comes_back_out_of_its_link_and_out_of_no_other() {
+        let (ids, key, now) = (Ids::seeded(1), SealingKey::new([1; 32]), Timestamp::from_milliseconds(0));
+        let user_id: UserId = ids::derive(&["ada"]);
+        let token = OneTimeToken::create(user_id, &ids);
+        let link = token.link(&key, now, Duration::from_secs(60), &ids);
+        let text = key.open(&link.sealed, &["one-time-token", &user_id.to_string()]).unwrap();
+        assert_eq!(OneTimeToken::parse(&text).map(|read| (read.hash(), read.user_id)), Some((link.hash.clone(), user_id)));
+        assert!(!format!("{link:?}{token:?}").contains(&text));
+        let other = ids::derive::<UserId>(&["bob"]).to_string();
+        assert_eq!(key.open(&link.sealed, &["one-time-token", &other]), None);
+    }
+
+    #[test]
+    fn what_is_no_token_is_none() {
+        let token = OneTimeToken::create(ids::derive(&["ada"]), &Ids::seeded(1)).text();
+        assert!(OneTimeToken::parse(&token).is_some());
+        for odd in ["", ".", "usr_.x", &token[..80], &format!("{token}A"), &format!("{token}.x"), &"a".repeat(100_000), "\u{e9}.\u{e9}"] {
+            assert_eq!(OneTimeToken::parse(odd), None, "{odd}");
+        }
+    }
+}

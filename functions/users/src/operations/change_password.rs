@@ -1,0 +1,84 @@
+//! `POST /users/me/password`: a new password for somebody who knows the present one. All their other sessions end.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use shared::{
+    http::{self, Request, Response},
+    ids::PrefixedId,
+    problem::Problem,
+};
+
+use crate::{
+    Users,
+    domain::{Password, check_password_differs},
+    error::UsersError,
+    refresh_token::FamilyId,
+    store::{Change, Replaced},
+};
+
+/// The present password may be any text: it may be older than today's rules.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+struct ChangePassword {
+    #[cfg_attr(feature = "api-document", schema(format = "password"))]
+    current_password: String,
+    new_password: Password,
+}
+
+/// Runs the function.
+///
+/// # Errors
+/// When the Lambda runtime's own interface fails.
+pub fn main() -> Result<(), lambda_http::Error> {
+    http::run(Users::from_env, change_password)
+}
+
+/// Answers `204`. The session of this request goes on; refresh tokens of all others are worthless at once, their access tokens as soon as
+/// the gateway asks again. Whoever has got hold of an access token cannot try passwords with it for long: `429`.
+///
+/// # Errors
+/// The problem that is answered.
+#[cfg_attr(feature = "api-document", utoipa::path(
+    post,
+    path = "/users/me/password",
+    request_body = ChangePassword,
+    responses((status = 204, description = "The password is changed.")),
+    security(("bearer" = [])),
+    extensions(
+        ("x-roles" = json!(["user", "admin"])),
+        ("x-problems" = json!(["wrong_password", "password_is_email", "too_many_requests"])),
+    ),
+))]
+pub async fn change_password(users: Arc<Users>, request: Request) -> Result<Response, Problem> {
+    let caller = request.caller()?;
+    let ChangePassword { current_password, new_password } = request.json()?;
+
+    let user = users.store.user(caller.user_id).await?.filter(|user| user.is_active).ok_or_else(Problem::unauthorized)?;
+    check_password_differs(&new_password, &user.email).map_err(UsersError::NewPassword)?;
+    let tries = users.buckets().await?.password_change(user.id);
+    users.admit(std::slice::from_ref(&tries)).await?;
+    let credentials = users.store.credentials(&user.email).await?.filter(|credentials| credentials.user_id == user.id);
+    let credentials = credentials.ok_or(UsersError::Contended)?;
+    if !users.hasher().verify(&current_password, Some(&credentials.password_hash)).map_err(UsersError::from)? {
+        return Err(UsersError::WrongPassword.into());
+    }
+
+    let after = user.with_changed_password(users.clock.now(), request.trace().clone());
+    let mut change = Change::new(&user, &after);
+    change.password_hash = Some(users.hasher().hash(new_password.as_str(), users.ids.bytes()).map_err(UsersError::from)?);
+    change.credentials = Some(&credentials);
+    change.also = vec![users.store.giving_back(&tries, users.clock.now())];
+    let session = caller.session.as_deref().and_then(FamilyId::parse);
+    if let Some(session) = session {
+        change.also.push(users.store.keeping_family(session, user.id, after.session_epoch));
+    }
+    match users.store.replace(change).await? {
+        Replaced::Written => Ok(http::no_content()),
+        Replaced::Overtaken | Replaced::EmailTaken => match session {
+            Some(session) if !users.is_alive(session, &user).await? => Err(Problem::unauthorized()),
+            _ => Err(UsersError::Contended.into()),
+        },
+    }
+}

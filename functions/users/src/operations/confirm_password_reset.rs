@@ -1,0 +1,70 @@
+//! `POST /users/password-reset/confirm`: sets a new password, for who has followed the link.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use shared::{
+    http::{self, Request, Response},
+    problem::Problem,
+};
+
+use super::DEVICE_TOKEN;
+use crate::{
+    Users,
+    device_token::DeviceToken,
+    domain::{Password, check_password_differs},
+    error::UsersError,
+    one_time_token::OneTimeToken,
+    store::{Change, Replaced},
+};
+
+/// What the link carries, and what is to be the password.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+struct ConfirmPasswordReset {
+    token: String,
+    new_password: Password,
+}
+
+/// Runs the function.
+///
+/// # Errors
+/// When the Lambda runtime's own interface fails.
+pub fn main() -> Result<(), lambda_http::Error> {
+    http::run(Users::from_env, confirm_password_reset)
+}
+
+/// Answers `204` with a device token: who reads the mailbox is the owner, and gets in even while strangers use up the tries of the
+/// account. All sessions end.
+///
+/// # Errors
+/// The problem that is answered: `400` for a link that does not work, whatever is wrong with it.
+#[cfg_attr(feature = "api-document", utoipa::path(
+    post,
+    path = "/users/password-reset/confirm",
+    request_body = ConfirmPasswordReset,
+    responses((status = 204, description = "The password is set.", headers(("X-Device-Token")))),
+    security(()),
+    extensions(("x-roles" = json!(["anonymous"])), ("x-problems" = json!(["invalid_one_time_token", "password_is_email"]))),
+))]
+pub async fn confirm_password_reset(users: Arc<Users>, request: Request) -> Result<Response, Problem> {
+    let ConfirmPasswordReset { token, new_password } = request.json()?;
+    let token = OneTimeToken::parse(&token).ok_or(UsersError::InvalidLink)?;
+
+    let user = users.store.user(token.user_id).await?.ok_or(UsersError::InvalidLink)?;
+    let now = users.clock.now();
+    let after = user.with_reset_password(&token.hash(), now, request.trace().clone())?;
+    check_password_differs(&new_password, &user.email).map_err(UsersError::NewPassword)?;
+
+    let mut change = Change::new(&user, &after);
+    change.password_hash = Some(users.hasher().hash(new_password.as_str(), users.ids.bytes()).map_err(UsersError::from)?);
+    change.also = vec![users.store.clearing(&users.buckets().await?.login_strangers(&user.email))];
+    match users.store.replace(change).await? {
+        Replaced::Written => {
+            let device = DeviceToken::issue(&user.email, &users.ids, now).text(&users.device_token_key().await?);
+            Ok(http::no_content().with_header(DEVICE_TOKEN, &device))
+        }
+        Replaced::Overtaken | Replaced::EmailTaken => Err(UsersError::Contended.into()),
+    }
+}

@@ -1,0 +1,50 @@
+//! `DELETE /users/me`: the caller goes, and with them what is known about them.
+
+use std::sync::Arc;
+
+use shared::{
+    http::{self, Request, Response},
+    problem::Problem,
+};
+
+use crate::{Users, error::UsersError, store::Replaced};
+
+/// How often a change is tried that others get in the way of.
+const TRIES: u32 = 3;
+
+/// Runs the function.
+///
+/// # Errors
+/// When the Lambda runtime's own interface fails.
+pub fn main() -> Result<(), lambda_http::Error> {
+    http::run(Users::from_env, delete_me)
+}
+
+/// Answers `204`. Credentials and profile are erased at once, and every session is over; the address is free again. The other services
+/// hear of it and erase their copies: an order that is not settled yet runs on with its own, and is redacted when it is.
+///
+/// # Errors
+/// The problem that is answered: `412` when `If-Match` is given and the profile has changed since.
+#[cfg_attr(feature = "api-document", utoipa::path(
+    delete,
+    path = "/users/me",
+    params(shared::api_document::OptionalIfMatch),
+    responses((status = 204, description = "The account is gone.")),
+    security(("bearer" = [])),
+    extensions(("x-roles" = json!(["user", "admin"]))),
+))]
+pub async fn delete_me(users: Arc<Users>, request: Request) -> Result<Response, Problem> {
+    let caller = request.caller()?;
+    let seen = request.if_match_optional()?;
+
+    for _ in 0..TRIES {
+        let user = users.store.user(caller.user_id).await?.filter(|user| user.is_active).ok_or_else(Problem::unauthorized)?;
+        if seen.is_some_and(|seen| seen != user.version) {
+            return Err(UsersError::Stale { current: user.version }.into());
+        }
+        if users.store.erase(&user, users.clock.now(), request.trace()).await? == Replaced::Written {
+            return Ok(http::no_content());
+        }
+    }
+    Err(UsersError::Contended.into())
+}

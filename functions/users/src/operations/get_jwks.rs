@@ -1,0 +1,43 @@
+//! `GET /.well-known/jwks.json`: the public keys that access tokens are signed with, for whoever checks tokens by themselves (RFC 7517).
+
+use std::sync::Arc;
+
+use shared::{
+    http::{self, Request, Response},
+    problem::Problem,
+};
+
+use crate::{Users, error::UsersError};
+
+/// How long the answer may be kept: a new key signs nothing that anybody else sees for longer than that.
+const CACHED: &str = "public, max-age=60";
+
+/// Runs the function.
+///
+/// # Errors
+/// When the Lambda runtime's own interface fails.
+pub fn main() -> Result<(), lambda_http::Error> {
+    http::run(Users::from_env, get_jwks)
+}
+
+/// Answers `200` with the key that signs and those that signed before it, for as long as a token of theirs may be alive. Until the first
+/// rotation there is none: `503`.
+///
+/// # Errors
+/// The problem that is answered.
+#[cfg_attr(feature = "api-document", utoipa::path(
+    get,
+    path = "/.well-known/jwks.json",
+    responses((status = 200, description = "The keys.", body = crate::signing_keys::PublicKeys, headers(("Cache-Control")))),
+    security(()),
+    extensions(("x-roles" = json!(["anonymous"])), ("x-problems" = json!(["no_signing_key"]))),
+))]
+pub async fn get_jwks(users: Arc<Users>, _request: Request) -> Result<Response, Problem> {
+    let now = users.clock.now();
+    let keys = users.fresh_signing_keys().await?;
+    if keys.current().is_none() {
+        return Err(UsersError::NoSigningKey.into());
+    }
+
+    Ok(http::ok(&keys.public(now)).cached(CACHED))
+}

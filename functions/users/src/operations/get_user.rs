@@ -1,0 +1,44 @@
+//! `GET /users/{user_id}`: a profile, for admins and for its owner.
+
+use std::sync::Arc;
+
+use shared::{
+    http::{self, Request, Response},
+    ids::UserId,
+    problem::Problem,
+};
+
+use super::UserView;
+use crate::{Users, error::UsersError};
+
+/// Runs the function.
+///
+/// # Errors
+/// When the Lambda runtime's own interface fails.
+pub fn main() -> Result<(), lambda_http::Error> {
+    http::run(Users::from_env, get_user)
+}
+
+/// Answers `200` with the profile and its version; `404` for somebody else's to whoever is no admin.
+///
+/// # Errors
+/// The problem that is answered.
+#[cfg_attr(feature = "api-document", utoipa::path(
+    get,
+    path = "/users/{user_id}",
+    params(("user_id" = UserId, Path, description = "The user.")),
+    responses((status = 200, description = "The profile.", body = UserView, headers(("ETag")))),
+    security(("bearer" = [])),
+    extensions(("x-roles" = json!(["owner", "admin"])), ("x-problems" = json!(["user_not_found"]))),
+))]
+pub async fn get_user(users: Arc<Users>, request: Request) -> Result<Response, Problem> {
+    let caller = request.caller()?;
+    let id: UserId = request.path_id("user_id", "user")?;
+    if !caller.may_see(id) {
+        return Err(UsersError::NotFound.into());
+    }
+
+    let user = users.store.user(id).await?.ok_or(UsersError::NotFound)?;
+
+    Ok(http::ok(&UserView::from(&user)).etag(user.version))
+}

@@ -1,0 +1,57 @@
+//! `GET /users`: who is registered; the newest first.
+
+use std::sync::Arc;
+
+use shared::{
+    http::{self, CursorKey, Page, Request, Response},
+    problem::Problem,
+};
+
+use super::UserView;
+use crate::Users;
+
+/// Runs the function.
+///
+/// # Errors
+/// When the Lambda runtime's own interface fails.
+pub fn main() -> Result<(), lambda_http::Error> {
+    http::run(Users::from_env, list_users)
+}
+
+/// Answers `200` with a page of users, for admins alone.
+///
+/// # Errors
+/// The problem that is answered.
+#[cfg_attr(feature = "api-document", utoipa::path(
+    get,
+    path = "/users",
+    params(http::PageRequest),
+    responses((status = 200, description = "A page of users, the newest first.", body = Page<UserView>)),
+    security(("bearer" = [])),
+    extensions(("x-roles" = json!(["admin"]))),
+))]
+pub async fn list_users(users: Arc<Users>, request: Request) -> Result<Response, Problem> {
+    let admin = request.admin()?;
+    let page = request.page()?;
+
+    let now = users.clock.now();
+    let scope = ["list-users", &admin.user_id.to_string()];
+    let mut after = None;
+    if page.has_cursor() {
+        after = page.after(&cursor_key(&users).await?, &scope, now)?;
+    }
+    let mut found = users.store.list(after, page.limit_and_one()).await?;
+
+    let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
+    let mut next_cursor = None;
+    if found.len() > limit {
+        found.truncate(limit);
+        let last = found.last().map(|listed| listed.listed_at.clone()).unwrap_or_default();
+        next_cursor = Some(page.next(&cursor_key(&users).await?, &scope, &last, now, &users.ids));
+    }
+    Ok(http::ok(&Page { items: found.iter().map(|listed| UserView::from(&listed.user)).collect(), next_cursor }))
+}
+
+async fn cursor_key(users: &Users) -> Result<CursorKey, Problem> {
+    users.secrets.key("users-key", "cursor").await.map(CursorKey::new).map_err(|error| Problem::unavailable().because(&error))
+}

@@ -1,0 +1,41 @@
+//! `POST /users/logout`: ends the session that the access token belongs to.
+
+use std::sync::Arc;
+
+use shared::{
+    http::{self, Request, Response},
+    ids::PrefixedId,
+    problem::Problem,
+};
+
+use crate::{Users, domain::Ended, refresh_token::FamilyId};
+
+/// Runs the function.
+///
+/// # Errors
+/// When the Lambda runtime's own interface fails.
+pub fn main() -> Result<(), lambda_http::Error> {
+    http::run(Users::from_env, logout_user)
+}
+
+/// Answers `204`, also to who has logged out before. The refresh token is worthless at once, access tokens of the session as soon as the
+/// gateway asks again: within a minute.
+///
+/// # Errors
+/// The problem that is answered.
+#[cfg_attr(feature = "api-document", utoipa::path(
+    post,
+    path = "/users/logout",
+    responses((status = 204, description = "The session is over.")),
+    security(("bearer" = [])),
+    extensions(("x-roles" = json!(["user", "admin"]))),
+))]
+pub async fn logout_user(users: Arc<Users>, request: Request) -> Result<Response, Problem> {
+    let caller = request.caller()?;
+
+    if let Some(session) = caller.session.as_deref().and_then(FamilyId::parse) {
+        users.store.end_family(session, caller.user_id, Ended::LoggedOut).await?;
+    }
+
+    Ok(http::no_content())
+}

@@ -1,0 +1,134 @@
+//! `POST /users/token/refresh`: a new access token and a new refresh token for the refresh token that counts.
+//!
+//! Each token is good once. One that is used again shows that two have it, and nobody can tell which of them is the owner: the whole
+//! session ends, and the user's access tokens with it. The exception is the token before the one that counts, for ten seconds: it gets
+//! the same successor again, so that an answer that was lost on its way logs nobody out (RFC 9700, section 4.14.2).
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use shared::{
+    clock::Timestamp,
+    http::{self, Request, Response},
+    problem::Problem,
+    telemetry::{self, Trace},
+};
+
+use super::TokensView;
+use crate::{
+    Users,
+    domain::{Ended, Family, Standing, User},
+    error::UsersError,
+    refresh_token::{Bearer, RefreshToken, RefreshTokenKey},
+    store::{Change, Replaced, Rotated},
+};
+
+/// How often a change is tried that others get in the way of.
+const TRIES: u32 = 5;
+
+/// What the client has kept. Any text goes: what cannot be right is answered like what is not.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+struct ExchangedToken {
+    refresh_token: String,
+}
+
+/// Runs the function.
+///
+/// # Errors
+/// When the Lambda runtime's own interface fails.
+pub fn main() -> Result<(), lambda_http::Error> {
+    http::run(Users::from_env, refresh_token)
+}
+
+/// Answers `200` with the tokens; whatever does not count is one and the same `401`.
+///
+/// # Errors
+/// The problem that is answered.
+#[cfg_attr(feature = "api-document", utoipa::path(
+    post,
+    path = "/users/token/refresh",
+    request_body = ExchangedToken,
+    responses((status = 200, description = "The tokens that follow.", body = TokensView)),
+    security(()),
+    extensions(("x-roles" = json!(["anonymous"])), ("x-problems" = json!(["invalid_token", "no_signing_key"]))),
+))]
+pub async fn refresh_token(users: Arc<Users>, request: Request) -> Result<Response, Problem> {
+    let ExchangedToken { refresh_token } = request.json()?;
+    // First, so that a token is not exchanged for nothing.
+    let signing_key = users.signing_key().await?;
+    let key = users.refresh_token_key().await?;
+    let presented = RefreshToken::open(&refresh_token, &key).ok_or(UsersError::InvalidRefreshToken("it is none of ours"))?;
+
+    let now = users.clock.now();
+    let successor = exchange(&users, &presented, &key, now, request.trace()).await?;
+
+    Ok(http::ok(&TokensView::new(&successor, &key, &signing_key, &users, now)?))
+}
+
+/// The successor of a token that counts, or counted a moment ago.
+async fn exchange(
+    users: &Users,
+    presented: &RefreshToken,
+    key: &RefreshTokenKey,
+    now: Timestamp,
+    trace: &Trace,
+) -> Result<RefreshToken, UsersError> {
+    let mut successor = presented.successor(presented.bearer.clone(), key);
+    for _ in 0..TRIES {
+        let (family, user) = match users.store.rotate(presented, &successor, now).await? {
+            Rotated::Written => return Ok(successor),
+            Rotated::Refused { family, user } => (family, user),
+        };
+        let user_moved_on = user.is_some();
+        if let Some(user) = user {
+            let user = user.filter(|user| user.is_active).ok_or(UsersError::InvalidRefreshToken("its user is gone or disabled"))?;
+            successor = presented.successor(Bearer::from(&*user), key);
+        }
+        let Some(family) = family else {
+            // Without a family that refused it, a user who has moved on was the reason, or the session is none.
+            if user_moved_on {
+                continue;
+            }
+            return Err(UsersError::InvalidRefreshToken("there is no such session"));
+        };
+        match standing(&family, presented, &successor, now) {
+            Standing::JustExchanged => return Ok(successor),
+            Standing::Current if user_moved_on => {}
+            Standing::Current | Standing::Over => return Err(UsersError::InvalidRefreshToken("its session is over")),
+            Standing::Reused => {
+                revoke(users, presented, trace).await?;
+                return Err(UsersError::InvalidRefreshToken("it was used before"));
+            }
+        }
+    }
+    Err(UsersError::Contended)
+}
+
+/// What the token is to a family that refused it. Its user's epoch counts too: a new password ends a session without touching it.
+fn standing(family: &Family, presented: &RefreshToken, successor: &RefreshToken, now: Timestamp) -> Standing {
+    if family.is_alive(successor.bearer.user_id, successor.bearer.session_epoch, now) {
+        family.standing(presented, successor, now)
+    } else {
+        Standing::Over
+    }
+}
+
+/// Ends the session and makes the user's access tokens worthless, together: whoever has them.
+async fn revoke(users: &Users, presented: &RefreshToken, trace: &Trace) -> Result<(), UsersError> {
+    let user_id = presented.bearer.user_id;
+    for _ in 0..TRIES {
+        let (user, family) = users.store.user_and_family(user_id, Some(presented.family)).await?;
+        let (Some(user), Some(Family { ended: None, .. })) = (user, family) else { return Ok(()) };
+        let after: User = user.with_tokens_revoked(trace.clone());
+        let mut change = Change::new(&user, &after);
+        change.also = vec![users.store.ending_family(presented.family, user_id, Ended::Reused)];
+        if users.store.replace(change).await? == Replaced::Written {
+            tracing::warn!(session = %presented.family, "a refresh token was used twice: its session is over");
+            telemetry::count("RefreshTokenReused", "users", &users.clock);
+            return Ok(());
+        }
+    }
+    Err(UsersError::Contended)
+}

@@ -1,0 +1,74 @@
+//! `POST /users/password-reset`: a link that sets a new password, by mail.
+//!
+//! Whether somebody is registered shows neither in the answer nor in the work that is done for it: two reads and one write, which for
+//! nobody is refused.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::json;
+use shared::{
+    http::{self, Request, Response},
+    ids::{self, UserId},
+    problem::Problem,
+};
+
+use crate::{
+    Users,
+    domain::{Email, RESET_LIFETIME},
+    one_time_token::OneTimeToken,
+};
+
+/// Any text goes: what is no address is nobody's.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+struct RequestPasswordReset {
+    email: String,
+}
+
+/// Runs the function.
+///
+/// # Errors
+/// When the Lambda runtime's own interface fails.
+pub fn main() -> Result<(), lambda_http::Error> {
+    http::run(Users::from_env, request_password_reset)
+}
+
+/// Answers `202`, whoever it is; `429` to who asks too often, whoever it is.
+///
+/// # Errors
+/// The problem that is answered.
+#[cfg_attr(feature = "api-document", utoipa::path(
+    post,
+    path = "/users/password-reset",
+    request_body = RequestPasswordReset,
+    responses((
+        status = 202,
+        description = "If somebody has this address, a link is on its way to them.",
+        body = Object,
+        example = json!({ "status": "accepted" }),
+    )),
+    security(()),
+    extensions(("x-roles" = json!(["anonymous"])), ("x-problems" = json!(["too_many_requests"]))),
+))]
+pub async fn request_password_reset(users: Arc<Users>, request: Request) -> Result<Response, Problem> {
+    let RequestPasswordReset { email } = request.json()?;
+    let address = Email::parse(&email).map_or(email, String::from);
+    let buckets = users.buckets().await?;
+    users.admit(&[buckets.reset_account(&address), buckets.reset_network(request.source_ip())]).await?;
+
+    let known = users.store.credentials(&address).await?;
+    let user_id = known.map_or_else(|| ids::derive::<UserId>(&["nobody", &address]), |known| known.user_id);
+    let user = users.store.user(user_id).await?.filter(|user| user.is_active && user.email == address);
+    let now = users.clock.now();
+    let fresh = OneTimeToken::create(user_id, &users.ids).link(&users.one_time_token_key().await?, now, RESET_LIFETIME, &users.ids);
+    let (seen, link) = match user {
+        Some(user) => (user.version, user.reset_link(fresh, now)),
+        None => (0, fresh),
+    };
+    // Refused for nobody always, and for somebody who is changing at this very moment: they ask again.
+    let _ = users.store.offer_reset(user_id, seen, &link, request.trace()).await?;
+
+    Ok(http::accepted(&json!({ "status": "accepted" })))
+}

@@ -1,0 +1,91 @@
+//! `PUT /users/{user_id}`: what somebody may do, whether they may use the shop at all, and what they are called. For admins.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, de::Error};
+use shared::{
+    auth::Role,
+    http::{self, Request, Response},
+    ids::UserId,
+    problem::Problem,
+};
+
+use super::{UserView, update_me::nothing_to_change};
+use crate::{
+    Users,
+    domain::{Administration, FullName, Username},
+    error::UsersError,
+    store::{Change, Replaced},
+};
+
+/// What is absent stays as it is. Addresses and passwords are their owner's alone.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+struct UpdateUser {
+    #[cfg_attr(feature = "api-document", schema(nullable = false))]
+    #[serde(default, deserialize_with = "role_by_name")]
+    role: Option<Role>,
+    #[cfg_attr(feature = "api-document", schema(nullable = false))]
+    #[serde(default, deserialize_with = "shared::http::present")]
+    is_active: Option<bool>,
+    #[cfg_attr(feature = "api-document", schema(nullable = false))]
+    #[serde(default, deserialize_with = "shared::http::present")]
+    username: Option<Username>,
+    #[cfg_attr(feature = "api-document", schema(nullable = false))]
+    #[serde(default, deserialize_with = "shared::http::present")]
+    full_name: Option<FullName>,
+}
+
+/// A role is read as a text first: serde_json calls what is no text at all, where it expects an enum, malformed.
+fn role_by_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Role>, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    Role::parse(&name).map(Some).ok_or_else(|| D::Error::unknown_variant(&name, &["user", "admin"]))
+}
+
+/// Runs the function.
+///
+/// # Errors
+/// When the Lambda runtime's own interface fails.
+pub fn main() -> Result<(), lambda_http::Error> {
+    http::run(Users::from_env, update_user)
+}
+
+/// Answers `200` with the profile. Another role, or none any more, counts at the next exchange of a refresh token at once, and at the
+/// gateway within a minute. Nobody changes their own role or disables themselves: `409`, so that the last admin does not lock the shop.
+///
+/// # Errors
+/// The problem that is answered: `428` without `If-Match`, `412` when the profile has changed since.
+#[cfg_attr(feature = "api-document", utoipa::path(
+    put,
+    path = "/users/{user_id}",
+    params(("user_id" = UserId, Path, description = "The user."), shared::api_document::IfMatch),
+    request_body = UpdateUser,
+    responses((status = 200, description = "The profile as it is now.", body = UserView, headers(("ETag")))),
+    security(("bearer" = [])),
+    extensions(("x-roles" = json!(["admin"])), ("x-problems" = json!(["user_not_found", "own_account", "nothing_to_change"]))),
+))]
+pub async fn update_user(users: Arc<Users>, request: Request) -> Result<Response, Problem> {
+    let admin = request.admin()?;
+    let id: UserId = request.path_id("user_id", "user")?;
+    let seen = request.if_match()?;
+    let UpdateUser { role, is_active, username, full_name } = request.json()?;
+    if role.is_none() && is_active.is_none() && username.is_none() && full_name.is_none() {
+        return Err(nothing_to_change());
+    }
+
+    let user = users.store.user(id).await?.ok_or(UsersError::NotFound)?;
+    if user.version != seen {
+        return Err(UsersError::Stale { current: user.version }.into());
+    }
+    let loses_rights = role.is_some_and(|role| role.name() != user.role) || is_active == Some(false);
+    if admin.user_id == id && loses_rights {
+        return Err(UsersError::OwnAccount.into());
+    }
+    let change = Administration { role, is_active, username, full_name };
+    let after = user.administered(change, users.clock.now(), request.trace().clone());
+    match users.store.replace(Change::new(&user, &after)).await? {
+        Replaced::Written => Ok(http::ok(&UserView::from(&after)).etag(after.version)),
+        Replaced::Overtaken | Replaced::EmailTaken => Err(users.stale(id).await?),
+    }
+}

@@ -1,0 +1,63 @@
+//! `POST /users/verify-email`: an address is its owner's from now on, who has followed the link that was sent there.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use shared::{
+    http::{self, Request, Response},
+    problem::Problem,
+};
+
+use crate::{
+    Users,
+    error::UsersError,
+    one_time_token::OneTimeToken,
+    store::{Change, Replaced},
+};
+
+/// What the link carries.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+struct VerifyEmail {
+    token: String,
+}
+
+/// Runs the function.
+///
+/// # Errors
+/// When the Lambda runtime's own interface fails.
+pub fn main() -> Result<(), lambda_http::Error> {
+    http::run(Users::from_env, verify_email)
+}
+
+/// Answers `204`. If the link went to another address than the one before, that is the user's from now on: they log in with it, and mails
+/// go there; `409` if somebody else has registered with it meanwhile.
+///
+/// # Errors
+/// The problem that is answered: `400` for a link that does not work, whatever is wrong with it.
+#[cfg_attr(feature = "api-document", utoipa::path(
+    post,
+    path = "/users/verify-email",
+    request_body = VerifyEmail,
+    responses((status = 204, description = "The address is verified.")),
+    security(()),
+    extensions(("x-roles" = json!(["anonymous"])), ("x-problems" = json!(["invalid_one_time_token", "email_taken"]))),
+))]
+pub async fn verify_email(users: Arc<Users>, request: Request) -> Result<Response, Problem> {
+    let VerifyEmail { token } = request.json()?;
+    let token = OneTimeToken::parse(&token).ok_or(UsersError::InvalidLink)?;
+
+    let user = users.store.user(token.user_id).await?.ok_or(UsersError::InvalidLink)?;
+    let after = user.with_verified_email(&token.hash(), users.clock.now(), request.trace().clone())?;
+    let moves = user.email != after.email;
+    let credentials = if moves { Some(users.store.credentials(&user.email).await?.ok_or(UsersError::Contended)?) } else { None };
+
+    let mut change = Change::new(&user, &after);
+    change.credentials = credentials.as_ref();
+    match users.store.replace(change).await? {
+        Replaced::Written => Ok(http::no_content()),
+        Replaced::EmailTaken => Err(UsersError::EmailTaken.into()),
+        Replaced::Overtaken => Err(UsersError::Contended.into()),
+    }
+}

@@ -1,0 +1,194 @@
+//! Which committed change of a user sends what to whom. This file is the whole list.
+
+use std::time::Duration;
+
+use shared::{
+    clock::Timestamp,
+    ids::{self, Ids, UserId},
+    queue::{Message, Subject},
+    telemetry::Trace,
+};
+
+use crate::{
+    domain::{Link, User},
+    messages::{MailData, SendNotification, UserChanged, UserDeleted},
+    store::Image,
+};
+
+/// Who keeps copies of personal data, by the queue that they listen to.
+const KEEPERS: [&str; 2] = ["update-buyer", "forget-recipient"];
+
+/// When a deletion is told once more. The gateway goes on accepting an access token for up to a minute, a function may take half of one,
+/// and an index follows its table a moment later: what somebody did until then is found the second time.
+const LAST_TRACE: Duration = Duration::from_secs(120);
+
+/// The messages that a change from `old` (none: they have just registered) to `new` sends.
+pub fn messages(old: Option<&Image>, new: &Image) -> Vec<Message> {
+    match (old, new) {
+        (None, Image::Present(user)) => welcome(user),
+        (Some(Image::Present(old)), Image::Present(new)) => changes(old, new),
+        (Some(Image::Present(_)), Image::Deleted { user_id, deleted_at, version, trace }) => {
+            farewell(&subject(*user_id, *version, *deleted_at, trace.as_ref()), *user_id, *version)
+        }
+        (_, Image::Deleted { .. }) | (Some(Image::Deleted { .. }), Image::Present(_)) => Vec::new(),
+    }
+}
+
+fn welcome(user: &User) -> Vec<Message> {
+    let link = user.verification.as_ref().map(|verification| &verification.link);
+    link.map(|link| mail("welcome", "", user, &user.email, user.created_at, Some(link))).into_iter().collect()
+}
+
+fn changes(old: &User, new: &User) -> Vec<Message> {
+    let mut messages = Vec::new();
+    if let Some(verification) = new.verification.as_ref().filter(|_| old.verification != new.verification) {
+        let (email, link) = (&verification.email, &verification.link);
+        messages.push(mail("verify_email", &link.hash, new, email, new.updated_at, Some(link)));
+    }
+    if let Some(link) = new.reset.as_ref().filter(|_| old.reset != new.reset) {
+        // Each time that it is sent is a mail of its own. When it was asked for shows in the version alone.
+        let occurrence = format!("{}.{}", link.hash, link.sent);
+        messages.push(mail("password_reset", &occurrence, new, &new.email, link.expires_at, Some(link)));
+    }
+    if let Some(at) = new.password_changed_at.filter(|_| old.password_changed_at != new.password_changed_at) {
+        messages.push(mail("password_changed", &at.to_string(), new, &new.email, at, None));
+    }
+    if old.email != new.email {
+        messages.push(mail("email_changed", &new.version.to_string(), new, &old.email, new.updated_at, None));
+    }
+    if (&old.email, &old.full_name) != (&new.email, &new.full_name) {
+        let changed = UserChanged { user_id: new.id, version: new.version, name: new.full_name.clone(), email: new.email.clone() };
+        messages.push(Message::new("update-buyer", "user_changed.v1", &subject_of(new), &changed));
+    }
+    messages
+}
+
+fn farewell(subject: &Subject, user_id: UserId, version: u64) -> Vec<Message> {
+    let tell = |queue| {
+        let now = Message::new(queue, "user_deleted.v1", subject, &UserDeleted { user_id, version });
+        [now.after(LAST_TRACE), now]
+    };
+    KEEPERS.into_iter().flat_map(tell).collect()
+}
+
+/// A mail to `email`; `occurrence` tells it from others of its kind to the same user.
+fn mail(template: &'static str, occurrence: &str, user: &User, email: &str, at: Timestamp, link: Option<&Link>) -> Message {
+    let link = link.map(|link| (link.sealed.clone(), link.expires_at)).unzip();
+    let data = SendNotification {
+        notification_id: ids::derive(&[&user.id.to_string(), template, occurrence]),
+        user_id: user.id,
+        email: email.to_owned(),
+        name: user.full_name.clone(),
+        template,
+        occurred_at: at,
+        data: MailData { sealed_token: link.0, expires_at: link.1 },
+    };
+    // Two mails of one change must not look like one message.
+    let subject = Subject { id: format!("{}/{template}", user.id), ..subject_of(user) };
+    Message::new("send-notification", "send_notification.v1", &subject, &data)
+}
+
+fn subject_of(user: &User) -> Subject {
+    subject(user.id, user.version, user.updated_at, user.trace.as_ref())
+}
+
+fn subject(id: UserId, version: u64, time: Timestamp, trace: Option<&Trace>) -> Subject {
+    // Users of an earlier release carry no trace: one begins here, and not by chance, so that a repetition says the same.
+    let trace = trace.cloned().unwrap_or_else(|| Trace::start(&Ids::seeded(version)));
+    Subject { service: "users", id: id.to_string(), version, time, trace }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::domain::{Administration, Email, FullName, ProfileEdit, Registration, Username};
+
+    fn at(minutes: u64) -> Timestamp {
+        Timestamp::from_milliseconds(1_700_000_000_000).plus(Duration::from_secs(60 * minutes))
+    }
+
+    fn trace() -> Trace {
+        Trace::start(&Ids::seeded(1))
+    }
+
+    fn link(hash: &str) -> Link {
+        Link { hash: hash.to_owned(), sealed: format!("sealed {hash}"), expires_at: at(60), sent: 1 }
+    }
+
+    fn ada() -> User {
+        let registration = Registration {
+            email: Email::parse("ada@example.com").unwrap(),
+            username: Username::parse("ada").unwrap(),
+            full_name: FullName::parse("Ada Lovelace").unwrap(),
+        };
+        User::register(ids::derive(&["ada"]), registration, link("first"), at(0), trace())
+    }
+
+    fn told(old: Option<&User>, new: &User) -> Vec<(&'static str, serde_json::Value)> {
+        let image = |user: &User| Image::Present(Box::new(user.clone()));
+        let messages = messages(old.map(image).as_ref(), &image(new));
+        messages.into_iter().map(|message| (message.queue, message.data)).collect()
+    }
+
+    #[test]
+    fn a_registration_is_welcomed_with_a_link() {
+        let told = told(None, &ada());
+        assert_eq!(told.len(), 1);
+        let (queue, mail) = &told[0];
+        assert_eq!(
+            (*queue, mail["template"].as_str(), mail["email"].as_str()),
+            ("send-notification", Some("welcome"), Some("ada@example.com"))
+        );
+        assert_eq!(mail["data"], json!({ "sealed_token": "sealed first", "expires_at": at(60) }));
+    }
+
+    #[test]
+    fn the_link_to_a_new_address_goes_there_and_the_old_one_hears_of_the_change() {
+        let email = Some((Email::parse("new@example.com").unwrap(), link("second")));
+        let asked = ada().edited(ProfileEdit { email, ..Default::default() }, at(1), trace());
+        let mails = told(Some(&ada()), &asked);
+        assert_eq!(mails.len(), 1);
+        assert_eq!((mails[0].1["template"].as_str(), mails[0].1["email"].as_str()), (Some("verify_email"), Some("new@example.com")));
+
+        let moved = asked.with_verified_email("second", at(2), trace()).unwrap();
+        let messages = told(Some(&asked), &moved);
+        let kinds: Vec<_> = messages.iter().map(|(queue, data)| (*queue, data["template"].as_str(), data["email"].as_str())).collect();
+        let expected =
+            [("send-notification", Some("email_changed"), Some("ada@example.com")), ("update-buyer", None, Some("new@example.com"))];
+        assert_eq!(kinds, expected);
+    }
+
+    #[test]
+    fn a_reset_link_is_sent_each_time_that_it_is_asked_for() {
+        let asked = |user: &User, fresh, now| User { reset: Some(user.reset_link(fresh, now)), version: user.version + 1, ..user.clone() };
+        let once = asked(&ada(), link("reset"), at(1));
+        let twice = asked(&once, link("other"), at(2));
+        let (first, second) = (told(Some(&ada()), &once), told(Some(&once), &twice));
+        assert_eq!(first[0].1["data"], second[0].1["data"], "the same link");
+        assert_ne!(first[0].1["notification_id"], second[0].1["notification_id"]);
+        let reset = twice.with_reset_password("reset", at(3), trace()).unwrap();
+        let mails = told(Some(&twice), &reset);
+        assert_eq!(mails.iter().map(|(_, data)| data["template"].as_str()).collect::<Vec<_>>(), [Some("password_changed")]);
+    }
+
+    #[test]
+    fn a_deletion_reaches_everybody_who_keeps_a_copy_now_and_once_more() {
+        let gone = Image::Deleted { user_id: ada().id, deleted_at: at(1), version: 2, trace: None };
+        let messages = messages(Some(&Image::Present(Box::new(ada()))), &gone);
+        let told: Vec<_> = messages.iter().map(|message| (message.queue, message.delay.as_secs())).collect();
+        assert_eq!(told, [("update-buyer", 120), ("update-buyer", 0), ("forget-recipient", 120), ("forget-recipient", 0)]);
+        assert!(messages.iter().all(|message| message.data == json!({ "user_id": ada().id, "version": 2 })));
+        let ids: std::collections::BTreeSet<_> = messages.iter().map(|message| &message.id).collect();
+        assert_eq!(ids.len(), 4);
+    }
+
+    #[test]
+    fn what_concerns_nobody_else_is_told_to_nobody() {
+        let role = Administration { role: Some(shared::auth::Role::Admin), ..Default::default() };
+        assert!(told(Some(&ada()), &ada().administered(role, at(1), trace())).is_empty());
+        assert!(told(Some(&ada()), &ada().with_tokens_revoked(trace())).is_empty());
+        assert!(told(Some(&ada()), &ada()).is_empty(), "a backfill sends nothing");
+    }
+}

@@ -1,0 +1,122 @@
+//! Buckets: what somebody, or some network, has tried of late.
+//!
+//! Nothing is read before it is written: a try is one conditional update where nobody has tried for a while, and two where somebody has.
+//! Whether it is refused is decided from the item that a refused condition brings along.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use shared::{
+    clock::Timestamp,
+    table::{Expression, Key, Outcome, TableError, Write, from_item},
+};
+
+use super::Store;
+use crate::throttle::{Admission, Bucket};
+
+/// How long a bucket is kept that is empty again: the clocks of other instances may be behind.
+const KEPT: Duration = Duration::from_secs(3600);
+
+/// Two updates do, unless tries are given back in the very same moment.
+const TRIES: usize = 4;
+
+#[derive(Deserialize)]
+struct BucketItem {
+    /// The theoretical arrival time, in milliseconds since 1970.
+    tat: i64,
+}
+
+impl Store {
+    /// Judges a try, and pays for it if it is admitted.
+    ///
+    /// A try whose answer gets lost may be paid for without having been made; never is one made without having been paid for.
+    ///
+    /// # Errors
+    /// When the table fails: then nobody knows, and the try must not go on.
+    pub async fn admit(&self, bucket: &Bucket, now: Timestamp) -> Result<Admission, TableError> {
+        let mut arrival = None;
+        for _ in 0..TRIES {
+            let (change, condition) = if arrival.is_none_or(|arrival| arrival <= now) { first(bucket, now) } else { further(bucket, now) };
+            match self.sessions.update(key(bucket), change, condition).await? {
+                Outcome::Written => return Ok(Admission::Admitted),
+                Outcome::Refused(stored) => {
+                    let stored = stored.map(from_item::<BucketItem>).transpose()?;
+                    arrival = stored.map(|stored| Timestamp::from_milliseconds(stored.tat));
+                }
+            }
+            if let Err(retry_after) = bucket.limit().judge(arrival, now) {
+                return Ok(Admission::Refused { retry_after });
+            }
+        }
+        let table = self.sessions.name().to_owned();
+        Err(TableError::Busy { table, call: "UpdateItem", cause: "a bucket changed each time".to_owned() })
+    }
+
+    /// Gives a try back that was admitted just now.
+    ///
+    /// # Errors
+    /// When the table fails: then the try stays paid for, or not.
+    pub async fn give_back(&self, bucket: &Bucket, now: Timestamp) -> Result<(), TableError> {
+        let (change, condition) = back(bucket, now);
+        self.sessions.update(key(bucket), change, condition).await.map(drop)
+    }
+
+    /// For a transaction: gives a try back that was admitted just now. It never stands in the way of the others' writes: where the
+    /// bucket was emptied meanwhile it stays empty.
+    pub fn giving_back(&self, bucket: &Bucket, now: Timestamp) -> Write {
+        let (change, condition) = back(bucket, now);
+        self.sessions.updating(key(bucket), change, condition)
+    }
+
+    /// For a transaction: empties a bucket, whether anybody has tried or not. Nor does this ever stand in the others' way.
+    pub fn clearing(&self, bucket: &Bucket) -> Write {
+        self.sessions.deleting(key(bucket), nothing_else())
+    }
+}
+
+/// A try where everything before it is paid for.
+fn first(bucket: &Bucket, now: Timestamp) -> (Expression, Expression) {
+    let change = Expression::new("SET #tat = :next, #ttl = :ttl")
+        .value("next", now.plus(bucket.limit().interval()).milliseconds())
+        .value("ttl", ttl(bucket, now));
+    let condition = Expression::new("attribute_not_exists(#tat) OR #tat <= :now").value("now", now.milliseconds());
+    (change, condition)
+}
+
+/// A try on top of others. The condition asks for room, and not for the number that was seen: of many tries at the same time each finds
+/// the room that the ones before it have left, and none has to come again.
+fn further(bucket: &Bucket, now: Timestamp) -> (Expression, Expression) {
+    let change =
+        Expression::new("SET #tat = #tat + :interval, #ttl = :ttl").value("interval", interval(bucket)).value("ttl", ttl(bucket, now));
+    let condition = Expression::new("#tat > :now AND #tat <= :latest")
+        .value("now", now.milliseconds())
+        .value("latest", bucket.limit().latest(now).milliseconds());
+    (change, condition)
+}
+
+/// A bucket that stands before now is as empty as one that stands at now: nobody gets more back than they have paid.
+fn back(bucket: &Bucket, now: Timestamp) -> (Expression, Expression) {
+    let change = Expression::new("SET #tat = if_not_exists(#tat, :now) - :interval, #ttl = if_not_exists(#ttl, :ttl)")
+        .value("now", now.milliseconds())
+        .value("interval", interval(bucket))
+        .value("ttl", ttl(bucket, now));
+    (change, nothing_else())
+}
+
+/// That a bucket stands there or nothing: what is no bucket is not ours to change.
+fn nothing_else() -> Expression {
+    Expression::new("attribute_not_exists(#pk) OR attribute_exists(#tat)")
+}
+
+fn key(bucket: &Bucket) -> Key {
+    Key::new(format!("BUCKET#{}", bucket.name()))
+}
+
+fn interval(bucket: &Bucket) -> i64 {
+    i64::try_from(bucket.limit().interval().as_millis()).unwrap_or(i64::MAX)
+}
+
+/// No try at `now` leads to a later arrival time than that of a full bucket.
+fn ttl(bucket: &Bucket, now: Timestamp) -> i64 {
+    bucket.limit().full(now).plus(KEPT).seconds()
+}

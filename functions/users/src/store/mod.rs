@@ -1,0 +1,46 @@
+//! Users and sessions as items. The only folder that knows attribute names.
+//!
+//! | table | key | item |
+//! |---|---|---|
+//! | users | `USER#<id>` | the profile, with the links that wait for its owner; in the index `listed-index` by time of registration |
+//! | users | `USER#<id>`, deleted | what is left of it: that there was somebody, and nothing about them |
+//! | users | `EMAIL#<SHA-256 of the address>` | credentials: all that a login needs, found by one read |
+//! | sessions | `FAMILY#<id>` | a family of refresh tokens: the number and the hash of the one that counts |
+//! | sessions | `BUCKET#<HMAC>` | how much somebody, or some network, has tried |
+
+use shared::{
+    ids::{self, UserId},
+    table::Table,
+};
+
+use crate::refresh_token::FamilyId;
+
+mod buckets;
+mod sessions;
+mod users;
+
+pub use sessions::Rotated;
+pub use users::{Change, Image, Listed, Replaced};
+
+/// The tables of this service.
+#[derive(Clone, Debug)]
+pub struct Store {
+    /// Profiles and credentials.
+    pub users: Table,
+    /// Families of refresh tokens, and buckets.
+    pub sessions: Table,
+    /// How many parts the index of users has.
+    pub shards: u32,
+}
+
+fn profile_key(id: UserId) -> String {
+    format!("USER#{id}")
+}
+
+fn credentials_key(address: &str) -> String {
+    format!("EMAIL#{}", ids::sha256_hex(address))
+}
+
+fn family_key(id: FamilyId) -> String {
+    format!("FAMILY#{id}")
+}

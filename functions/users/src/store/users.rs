@@ -1,0 +1,434 @@
+//! Profiles and credentials.
+
+use serde::{Deserialize, Serialize};
+use shared::{
+    clock::Timestamp,
+    ids::{self, UserId},
+    table::{Expression, Item, Key, Outcome, Query, Table, TableError, Transacted, Write, from_item, to_item},
+    telemetry::Trace,
+};
+
+use super::{Store, credentials_key, family_key, profile_key};
+use crate::{
+    domain::{Credentials, Family, Link, User, Verification},
+    error::UsersError,
+    refresh_token::FamilyId,
+};
+
+#[derive(Serialize, Deserialize)]
+struct ProfileItem {
+    pk: String,
+    user_id: UserId,
+    email: String,
+    username: String,
+    full_name: String,
+    role: String,
+    is_active: bool,
+    tv: u64,
+    #[serde(default)]
+    session_epoch: u64,
+    #[serde(default)]
+    email_verified: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    verification: Option<Verification>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reset: Option<Link>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    password_changed_at: Option<Timestamp>,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+    version: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    traceparent: Option<Trace>,
+    listed_shard: String,
+    listed_at: String,
+}
+
+/// What is left of somebody who has gone.
+#[derive(Serialize, Deserialize)]
+struct DeletedItem {
+    pk: String,
+    user_id: UserId,
+    deleted_at: Timestamp,
+    version: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    traceparent: Option<Trace>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct CredentialsItem {
+    pk: String,
+    user_id: UserId,
+    email: String,
+    full_name: String,
+    password_hash: String,
+    role: String,
+    is_active: bool,
+    tv: u64,
+    #[serde(default)]
+    session_epoch: u64,
+    #[serde(default)]
+    version: u64,
+}
+
+/// What stands under a user's key, as the table's stream shows it.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(from = "StoredUser")]
+pub enum Image {
+    /// Somebody.
+    Present(Box<User>),
+    /// Somebody was here.
+    Deleted {
+        /// Who.
+        user_id: UserId,
+        /// Since when they are gone.
+        deleted_at: Timestamp,
+        /// One more than the last version of the profile.
+        version: u64,
+        /// The trace that deleted them.
+        trace: Option<Trace>,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum StoredUser {
+    Deleted(DeletedItem),
+    Present(Box<ProfileItem>),
+}
+
+/// A user's change from one version to the next, with everything that is written together with it.
+#[derive(Debug)]
+pub struct Change<'a> {
+    /// The user as they were read.
+    pub before: &'a User,
+    /// The user as they are to be.
+    pub after: &'a User,
+    /// The hash of a new password.
+    pub password_hash: Option<String>,
+    /// The credentials as they were read: needed where the address changes, or where the new password depends on the old one.
+    pub credentials: Option<&'a Credentials>,
+    /// What else is written, or nothing of it.
+    pub also: Vec<Write>,
+}
+
+/// What became of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replaced {
+    /// It is written.
+    Written,
+    /// Somebody else changed the user meanwhile.
+    Overtaken,
+    /// Somebody has credentials for the new address.
+    EmailTaken,
+}
+
+/// A user as a list finds them, with the sort key that the list goes on after.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// The user.
+    pub user: User,
+    /// Time of registration and id.
+    pub listed_at: String,
+}
+
+impl<'a> Change<'a> {
+    /// From `before` to `after`, and nothing else.
+    pub fn new(before: &'a User, after: &'a User) -> Self {
+        Self { before, after, password_hash: None, credentials: None, also: Vec::new() }
+    }
+}
+
+impl Store {
+    /// Writes a new user: profile and credentials, or neither.
+    ///
+    /// # Errors
+    /// [`UsersError::EmailTaken`] when there are credentials for the address.
+    pub async fn register(&self, user: &User, password_hash: String) -> Result<(), UsersError> {
+        let credentials = CredentialsItem::new(user, password_hash);
+        let writes = vec![
+            self.users.putting(to_item(&credentials), Expression::absent()),
+            self.users.putting(self.profile_item(user), Expression::absent()),
+        ];
+        match self.users.transact(writes).await? {
+            Transacted::Written => Ok(()),
+            Transacted::Refused(conflicts) => {
+                // The answer to our own write may have been lost on its way: then what stands there is ours.
+                let first = conflicts.into_iter().next().flatten();
+                let stored = first.and_then(|conflict| conflict.item).map(from_item::<CredentialsItem>).transpose()?;
+                if stored.is_some_and(|stored| stored.user_id == user.id) { Ok(()) } else { Err(UsersError::EmailTaken) }
+            }
+        }
+    }
+
+    /// The credentials for an address in its normal form. No other text has any.
+    ///
+    /// # Errors
+    /// When the table fails.
+    pub async fn credentials(&self, address: &str) -> Result<Option<Credentials>, TableError> {
+        let item = self.users.get(Key::new(credentials_key(address))).await?;
+        item.map(|item| from_item::<CredentialsItem>(item).map(Credentials::from)).transpose()
+    }
+
+    /// A user's profile; none for somebody who was never here, or is gone.
+    ///
+    /// # Errors
+    /// When the table fails.
+    pub async fn user(&self, id: UserId) -> Result<Option<User>, TableError> {
+        Ok(self.users.get(Key::new(profile_key(id))).await?.map(from_item::<Image>).transpose()?.and_then(Image::into_user))
+    }
+
+    /// A user's profile and one of their sessions, in one call.
+    ///
+    /// # Errors
+    /// When a table fails.
+    pub async fn user_and_family(&self, id: UserId, family: Option<FamilyId>) -> Result<(Option<User>, Option<Family>), TableError> {
+        let family = family.map(|family| (&self.sessions, Key::new(family_key(family))));
+        let keys = [(&self.users, Key::new(profile_key(id)))].into_iter().chain(family).collect();
+        let (mut user, mut found) = (None, None);
+        for item in self.users.get_many(keys).await? {
+            if item.contains_key("sequence") {
+                found = Some(super::sessions::family(item)?);
+            } else {
+                user = from_item::<Image>(item)?.into_user();
+            }
+        }
+        Ok((user, found))
+    }
+
+    /// A page of all users, the newest first.
+    ///
+    /// # Errors
+    /// When the table fails.
+    pub async fn list(&self, after: Option<String>, limit: u32) -> Result<Vec<Listed>, TableError> {
+        let mut query = Query::new(Some("listed-index"), "listed_shard", "listed", limit).descending();
+        if let Some(after) = after {
+            query = query.sort(Expression::new("#listed_at < :after").value("after", after));
+        }
+        let items = self.users.query_shards(query, self.shards, "listed_at").await?;
+        let listed = |item| from_item::<ProfileItem>(item).map(|item| Listed { listed_at: item.listed_at.clone(), user: item.into() });
+        items.into_iter().map(listed).collect()
+    }
+
+    /// Writes a change of a user: profile, credentials, and what belongs to it, or nothing.
+    ///
+    /// # Errors
+    /// When the table fails.
+    pub async fn replace(&self, change: Change<'_>) -> Result<Replaced, TableError> {
+        let Change { before, after, password_hash, credentials, also } = change;
+        let mut writes = vec![self.users.putting(self.profile_item(after), Expression::version(before.version))];
+        if after.email == before.email {
+            writes.push(self.credentials_update(after, password_hash.as_deref(), credentials));
+        } else {
+            writes.extend(self.credentials_move(before, after, password_hash, credentials));
+        }
+        let own = writes.len();
+        writes.extend(also);
+        match self.users.transact(writes).await? {
+            Transacted::Written => Ok(Replaced::Written),
+            Transacted::Refused(mut conflicts) => {
+                if let Some(stored) = conflicts.first_mut().and_then(Option::take).and_then(|conflict| conflict.item) {
+                    // Our own write, whose answer was lost on the way.
+                    let is_ours = stored == self.profile_item(after);
+                    return Ok(if is_ours { Replaced::Written } else { Replaced::Overtaken });
+                }
+                let is_taken = after.email != before.email && conflicts.get(own - 1).is_some_and(Option::is_some);
+                Ok(if is_taken { Replaced::EmailTaken } else { Replaced::Overtaken })
+            }
+        }
+    }
+
+    /// What the credentials repeat of the profile, so that neither a login nor the exchange of its first token needs a second read.
+    fn credentials_update(&self, after: &User, password_hash: Option<&str>, seen: Option<&Credentials>) -> Write {
+        let password = password_hash.map_or("", |_| ", #password_hash = :password_hash");
+        let text = format!(
+            "SET #full_name = :full_name, #role = :role, #is_active = :is_active, #tv = :tv, #session_epoch = :epoch, \
+             #version = :version{password}"
+        );
+        let mut change = Expression::new(text)
+            .value("full_name", &after.full_name)
+            .value("role", &after.role)
+            .value("is_active", after.is_active)
+            .value("tv", after.token_version)
+            .value("epoch", after.session_epoch)
+            .value("version", after.version);
+        if let Some(hash) = password_hash {
+            change = change.value("password_hash", hash);
+        }
+        self.users.updating(Key::new(credentials_key(&after.email)), change, as_seen(after, seen))
+    }
+
+    /// The credentials under another address. The last write is the one that another owner of that address refuses.
+    fn credentials_move(&self, before: &User, after: &User, password_hash: Option<String>, seen: Option<&Credentials>) -> Vec<Write> {
+        let hash = password_hash.or_else(|| seen.map(|seen| seen.password_hash.clone())).unwrap_or_default();
+        let moved = to_item(&CredentialsItem::new(after, hash));
+        vec![
+            self.users.deleting(Key::new(credentials_key(&before.email)), as_seen(before, seen)),
+            self.users.putting(moved, Expression::absent()),
+        ]
+    }
+
+    /// Puts the link that resets a password into the profile, if that still has the version that was seen. Nobody's profile refuses, by
+    /// the same call.
+    ///
+    /// # Errors
+    /// When the table fails.
+    pub async fn offer_reset(&self, id: UserId, seen: u64, link: &Link, trace: &Trace) -> Result<Outcome, TableError> {
+        let change = Expression::new("SET #reset = :link, #version = :next, #traceparent = :trace")
+            .value("link", link)
+            .value("next", seen + 1)
+            .value("trace", trace);
+        self.users.update(Key::new(profile_key(id)), change, Expression::version(seen)).await
+    }
+
+    /// Replaces the hash of a password that was found right by a newer kind of hash, unless it was changed meanwhile.
+    ///
+    /// # Errors
+    /// When the table fails.
+    pub async fn rehash(&self, user: &Credentials, password_hash: &str) -> Result<Outcome, TableError> {
+        let change = Expression::new("SET #password_hash = :password_hash").value("password_hash", password_hash);
+        let condition = Expression::new("#user_id = :user_id AND #password_hash = :seen_hash")
+            .value("user_id", user.user_id)
+            .value("seen_hash", &user.password_hash);
+        self.users.update(Key::new(credentials_key(&user.email)), change, condition).await
+    }
+
+    /// Erases a user: the credentials are gone, and of the profile stays that there was one. `Overtaken`: they were changed meanwhile.
+    ///
+    /// # Errors
+    /// When the table fails.
+    pub async fn erase(&self, user: &User, now: Timestamp, trace: &Trace) -> Result<Replaced, TableError> {
+        let deleted = to_item(&DeletedItem {
+            pk: profile_key(user.id),
+            user_id: user.id,
+            deleted_at: now,
+            version: user.version + 1,
+            traceparent: Some(trace.clone()),
+        });
+        let writes = vec![
+            self.users.putting(deleted.clone(), Expression::version(user.version)),
+            self.users.deleting(Key::new(credentials_key(&user.email)), as_seen(user, None)),
+        ];
+        match self.users.transact(writes).await? {
+            Transacted::Written => Ok(Replaced::Written),
+            Transacted::Refused(conflicts) => {
+                let stored = conflicts.into_iter().next().flatten().and_then(|conflict| conflict.item);
+                Ok(if stored == Some(deleted) { Replaced::Written } else { Replaced::Overtaken })
+            }
+        }
+    }
+
+    fn profile_item(&self, user: &User) -> Item {
+        to_item(&ProfileItem {
+            pk: profile_key(user.id),
+            user_id: user.id,
+            email: user.email.clone(),
+            username: user.username.clone(),
+            full_name: user.full_name.clone(),
+            role: user.role.clone(),
+            is_active: user.is_active,
+            tv: user.token_version,
+            session_epoch: user.session_epoch,
+            email_verified: user.email_verified,
+            verification: user.verification.clone(),
+            reset: user.reset.clone(),
+            password_changed_at: user.password_changed_at,
+            created_at: user.created_at,
+            updated_at: user.updated_at,
+            version: user.version,
+            traceparent: user.trace.clone(),
+            listed_shard: format!("listed#{}", ids::shard_of(&user.id.to_string(), self.shards)),
+            listed_at: format!("{}#{}", user.created_at, user.id),
+        })
+    }
+}
+
+/// For a transaction that changes something else: goes on only if the user is active and still has this version.
+pub(super) fn unchanged(users: &Table, id: UserId, version: u64) -> Write {
+    let condition = Expression::new("#version = :version AND #is_active = :active").value("version", version).value("active", true);
+    users.checking(Key::new(profile_key(id)), condition)
+}
+
+/// That the credentials are this user's, with the password that was read.
+fn as_seen(user: &User, seen: Option<&Credentials>) -> Expression {
+    let owner = Expression::new("#user_id = :user_id").value("user_id", user.id);
+    let Some(seen) = seen else { return owner };
+    Expression::new("#user_id = :user_id AND #password_hash = :seen_hash").value("user_id", user.id).value("seen_hash", &seen.password_hash)
+}
+
+impl Image {
+    /// The user, unless they are gone.
+    pub fn into_user(self) -> Option<User> {
+        match self {
+            Self::Present(user) => Some(*user),
+            Self::Deleted { .. } => None,
+        }
+    }
+}
+
+impl From<StoredUser> for Image {
+    fn from(stored: StoredUser) -> Self {
+        match stored {
+            StoredUser::Present(item) => Self::Present(Box::new((*item).into())),
+            StoredUser::Deleted(DeletedItem { user_id, deleted_at, version, traceparent, .. }) => {
+                Self::Deleted { user_id, deleted_at, version, trace: traceparent }
+            }
+        }
+    }
+}
+
+impl CredentialsItem {
+    fn new(user: &User, password_hash: String) -> Self {
+        Self {
+            pk: credentials_key(&user.email),
+            user_id: user.id,
+            email: user.email.clone(),
+            full_name: user.full_name.clone(),
+            password_hash,
+            role: user.role.clone(),
+            is_active: user.is_active,
+            tv: user.token_version,
+            session_epoch: user.session_epoch,
+            version: user.version,
+        }
+    }
+}
+
+impl From<ProfileItem> for User {
+    fn from(item: ProfileItem) -> Self {
+        Self {
+            id: item.user_id,
+            email: item.email,
+            username: item.username,
+            full_name: item.full_name,
+            role: item.role,
+            is_active: item.is_active,
+            token_version: item.tv,
+            session_epoch: item.session_epoch,
+            email_verified: item.email_verified,
+            verification: item.verification,
+            reset: item.reset,
+            password_changed_at: item.password_changed_at,
+            created_at: item.created_at,
+            updated_at: item.updated_at,
+            version: item.version,
+            trace: item.traceparent,
+        }
+    }
+}
+
+impl From<CredentialsItem> for Credentials {
+    fn from(item: CredentialsItem) -> Self {
+        Self {
+            user_id: item.user_id,
+            email: item.email,
+            full_name: item.full_name,
+            password_hash: item.password_hash,
+            role: item.role,
+            is_active: item.is_active,
+            token_version: item.tv,
+            session_epoch: item.session_epoch,
+            version: item.version,
+        }
+    }
+}

@@ -1,0 +1,397 @@
+//! Throttles: how often something may be tried, and by whom together.
+//!
+//! A bucket is one number, the *theoretical arrival time* (the generic cell rate algorithm, ITU-T I.371): the moment at which everything
+//! that was tried would have been paid for at one [`Limit::interval`] each. A try is admitted while that moment is near enough, and
+//! moves it on; one that is refused leaves it where it is, so that hammering keeps nobody out for longer. There is nothing to count,
+//! nothing to clean up, and the wait until the next try is known to the millisecond.
+//!
+//! Whose bucket it is stands nowhere in clear: its name is a MAC, so that the table is no list of who tried to log in from where.
+//! Addresses that nobody has registered have buckets like all others, or a refusal would tell which ones are.
+
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    time::Duration,
+};
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use ring::hmac;
+use shared::{clock::Timestamp, ids::UserId};
+
+use crate::device_token::DeviceToken;
+
+/// The time that those who break in must not get many tries in.
+const QUARTER: Duration = Duration::from_secs(15 * 60);
+
+/// Logins of one account from devices that have shown nothing: all strangers share them, wherever they come from, or whoever has many
+/// addresses would have many tries. Ten are enough for somebody who tries their old passwords, and no more than ten fall into any
+/// quarter of an hour; whoever guesses gets a hundred a day. A login that succeeds gives its try back. Strangers can use all of them
+/// up, and then the owner gets in with a [`DeviceToken`], or by a link to their mailbox.
+pub const LOGIN_STRANGERS: Limit = Limit::new(10, QUARTER);
+
+/// Logins of one account from one device that has logged in to it before. Faster to come back, because nobody else can use them up, and
+/// still slow enough for a device that was stolen: forty an hour.
+pub const LOGIN_DEVICE: Limit = Limit::new(10, Duration::from_secs(90));
+
+/// Mails that let somebody choose a new password for one account: a mailbox is not to be flooded in our name. Five, because mail is late
+/// at times and people ask again.
+pub const RESET_ACCOUNT: Limit = Limit::new(5, QUARTER);
+
+/// Passwords that somebody who is logged in gives for their present one: a session that was stolen is no place to guess it.
+pub const PASSWORD_CHANGE: Limit = Limit::new(10, QUARTER);
+
+/// How often something may be tried: so often at once, and once more after each interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    burst: u32,
+    interval: Duration,
+}
+
+impl Limit {
+    /// At least one at once. Intervals are whole milliseconds, the unit that the table counts in, and at least one.
+    pub const fn new(burst: u32, interval: Duration) -> Self {
+        let milliseconds = interval.as_nanos().div_ceil(1_000_000) as u64;
+        let interval = Duration::from_millis(if milliseconds == 0 { 1 } else { milliseconds });
+        Self { burst: if burst == 0 { 1 } else { burst }, interval }
+    }
+
+    /// What one network may try of one thing: `burst` at once, which are there again after a quarter of an hour.
+    ///
+    /// It stops one machine that goes through many accounts. A setting and not a constant, because a whole campus or a mobile carrier
+    /// may stand behind one address.
+    pub const fn network(burst: u32) -> Self {
+        let burst = if burst == 0 { 1 } else { burst };
+        // Rounded up: with less, more than a burst would come back in a quarter of an hour.
+        Self::new(burst, Duration::from_millis((QUARTER.as_secs() * 1000).div_ceil(burst as u64)))
+    }
+
+    /// How many at once.
+    pub const fn burst(self) -> u32 {
+        self.burst
+    }
+
+    /// What each costs: the time after which it may be tried once more.
+    pub const fn interval(self) -> Duration {
+        self.interval
+    }
+
+    /// Judges a try at `now` in a bucket that stands at `arrival` (none: nobody has tried, or not for long): where the bucket stands
+    /// after it, if it is admitted.
+    ///
+    /// # Errors
+    /// How long to wait: a try is admitted exactly then, if nobody else tries meanwhile.
+    pub fn judge(self, arrival: Option<Timestamp>, now: Timestamp) -> Result<Timestamp, Duration> {
+        let arrival = arrival.map_or(now, |arrival| arrival.max(now));
+        let latest = self.latest(now);
+        if arrival > latest { Err(arrival.since(latest)) } else { Ok(arrival.plus(self.interval)) }
+    }
+
+    /// The latest arrival time at which a try at `now` is admitted.
+    pub(crate) fn latest(self, now: Timestamp) -> Timestamp {
+        now.plus(self.interval.saturating_mul(self.burst - 1))
+    }
+
+    /// The latest arrival time that a try at `now` leads to.
+    pub(crate) fn full(self, now: Timestamp) -> Timestamp {
+        now.plus(self.interval.saturating_mul(self.burst))
+    }
+}
+
+/// What became of a try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a try that was refused must not go on"]
+pub enum Admission {
+    /// It goes on, and is paid for.
+    Admitted,
+    /// It does not, and has changed nothing.
+    Refused {
+        /// When the next one is admitted, if nobody else tries meanwhile.
+        retry_after: Duration,
+    },
+}
+
+impl Admission {
+    /// The wait in whole seconds, for `Retry-After`: whoever comes back then is not too early. None, if the try was admitted.
+    pub fn retry_after_seconds(self) -> Option<u64> {
+        match self {
+            Self::Admitted => None,
+            Self::Refused { retry_after } => Some(retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0)),
+        }
+    }
+}
+
+/// Those who share a limit, under a name that tells nobody who they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bucket {
+    name: String,
+    limit: Limit,
+}
+
+impl Bucket {
+    /// Its name in the table.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What they share.
+    pub fn limit(&self) -> Limit {
+        self.limit
+    }
+}
+
+/// The buckets of this service. `address` is an e-mail address in its normal form; where somebody sends what is none, that text.
+/// `source` is the address that the gateway saw the request come from, never one that the request names itself.
+pub struct Buckets {
+    key: hmac::Key,
+    network: Limit,
+}
+
+impl Buckets {
+    /// Names under a key of 256 bits (see [`shared::secret::Secrets::key`]); `network_burst`: see [`Limit::network`].
+    pub fn new(key: [u8; 32], network_burst: u32) -> Self {
+        Self { key: hmac::Key::new(hmac::HMAC_SHA256, &key), network: Limit::network(network_burst) }
+    }
+
+    /// Logins of an account by strangers; see [`LOGIN_STRANGERS`].
+    pub fn login_strangers(&self, address: &str) -> Bucket {
+        self.bucket("login-strangers", &[address], LOGIN_STRANGERS)
+    }
+
+    /// Logins of the account that `device` has logged in to, from that device; see [`LOGIN_DEVICE`].
+    pub fn login_device(&self, device: &DeviceToken) -> Bucket {
+        self.bucket("login-device", &[device.account(), &device.bucket_part()], LOGIN_DEVICE)
+    }
+
+    /// Logins of whatever account from one network.
+    pub fn login_network(&self, source: &str) -> Bucket {
+        self.bucket("login-network", &[&network_of(source)], self.network)
+    }
+
+    /// Registrations from one network.
+    pub fn register_network(&self, source: &str) -> Bucket {
+        self.bucket("register-network", &[&network_of(source)], self.network)
+    }
+
+    /// Mails that let somebody choose a new password for an account; see [`RESET_ACCOUNT`].
+    pub fn reset_account(&self, address: &str) -> Bucket {
+        self.bucket("reset-account", &[address], RESET_ACCOUNT)
+    }
+
+    /// Requests for such mails, for whatever account, from one network.
+    pub fn reset_network(&self, source: &str) -> Bucket {
+        self.bucket("reset-network", &[&network_of(source)], self.network)
+    }
+
+    /// A user's tries at their own password; see [`PASSWORD_CHANGE`].
+    pub fn password_change(&self, user_id: UserId) -> Bucket {
+        self.bucket("password-change", &[&user_id.to_string()], PASSWORD_CHANGE)
+    }
+
+    /// The MAC is over each part with its length in front, so that no two buckets spell the same.
+    fn bucket(&self, kind: &str, parts: &[&str], limit: Limit) -> Bucket {
+        let mut context = hmac::Context::with_key(&self.key);
+        for part in [kind].iter().chain(parts) {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part.as_bytes());
+        }
+        Bucket { name: BASE64_URL_SAFE_NO_PAD.encode(context.sign()), limit }
+    }
+}
+
+/// The network that an address belongs to: with IPv4 the address, with IPv6 the 64 bits that a provider gives to one customer, who may
+/// choose any address below them. What is no address stands for itself.
+fn network_of(source: &str) -> String {
+    match source.parse::<IpAddr>().map(|address| address.to_canonical()) {
+        Ok(IpAddr::V4(address)) => address.to_string(),
+        Ok(IpAddr::V6(address)) => format!("{}/64", Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
+        Err(_) => source.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+    use shared::ids::{Ids, derive};
+
+    use super::*;
+
+    const START: Timestamp = Timestamp::from_milliseconds(1_795_255_200_000);
+
+    fn after(milliseconds: u64) -> Timestamp {
+        START.plus(Duration::from_millis(milliseconds))
+    }
+
+    /// Where a bucket stands after tries at these moments, and which of them were admitted.
+    fn play(limit: Limit, tries: &[u64]) -> (Option<Timestamp>, Vec<u64>) {
+        let mut arrival = None;
+        let mut admitted = Vec::new();
+        for at in tries {
+            if let Ok(next) = limit.judge(arrival, after(*at)) {
+                arrival = Some(next);
+                admitted.push(*at);
+            }
+        }
+        (arrival, admitted)
+    }
+
+    /// Some limit, and moments that fill its bucket as well as empty it.
+    fn stories() -> impl Strategy<Value = (Limit, Vec<u64>)> {
+        (1_u32..12, 1_u64..2_000).prop_flat_map(|(burst, interval)| {
+            let gap = prop_oneof![4 => Just(0), 4 => 0..=interval, 2 => 0..=interval * u64::from(burst) * 2];
+            let moments = vec(gap, 1..80).prop_map(|gaps| {
+                let mut at = 0;
+                let step = |gap| {
+                    at += gap;
+                    at
+                };
+                gaps.into_iter().map(step).collect::<Vec<_>>()
+            });
+            (Just(Limit::new(burst, Duration::from_millis(interval))), moments)
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_window_admits_more_than_the_burst_and_one_for_each_interval((limit, tries) in stories()) {
+            let (_, admitted) = play(limit, &tries);
+            let interval = limit.interval().as_millis() as u64;
+            for (first, from) in admitted.iter().enumerate() {
+                for (last, to) in admitted.iter().enumerate().skip(first) {
+                    prop_assert!((last - first + 1) as u64 <= u64::from(limit.burst()) + (to - from) / interval);
+                }
+            }
+        }
+
+        #[test]
+        fn a_burst_is_admitted_after_any_rest((limit, tries) in stories()) {
+            let (arrival, _) = play(limit, &tries);
+            let rested = arrival.unwrap();
+            let at = rested.since(START).as_millis() as u64;
+            let burst = limit.burst() as usize;
+            let mut story = tries;
+            story.extend(vec![at; burst + 1]);
+            let (_, admitted) = play(limit, &story);
+            prop_assert_eq!(admitted.iter().rev().take_while(|moment| **moment == at).count(), burst);
+        }
+
+        #[test]
+        fn what_is_refused_changes_nothing((limit, tries) in stories()) {
+            let (arrival, admitted) = play(limit, &tries);
+            prop_assert_eq!(play(limit, &admitted), (arrival, admitted));
+        }
+
+        #[test]
+        fn the_wait_is_exact((limit, tries) in stories(), more in 0_u64..500) {
+            let (arrival, _) = play(limit, &tries);
+            let now = after(tries.last().unwrap() + more);
+            if let Err(wait) = limit.judge(arrival, now) {
+                prop_assert!(limit.judge(arrival, now.plus(wait)).is_ok());
+                let early = now.plus(wait - Duration::from_millis(1));
+                prop_assert_eq!(limit.judge(arrival, early), Err(Duration::from_millis(1)));
+            }
+        }
+
+        #[test]
+        fn a_try_that_is_given_back_was_never_made((limit, tries) in stories(), later in 0_u64..5_000) {
+            let (arrival, _) = play(limit, &tries);
+            let now = after(*tries.last().unwrap());
+            if let Ok(taken) = limit.judge(arrival, now) {
+                let given_back = Timestamp::from_milliseconds(taken.milliseconds() - limit.interval().as_millis() as i64);
+                let then = now.plus(Duration::from_millis(later));
+                prop_assert_eq!(limit.judge(Some(given_back), then), limit.judge(arrival, then));
+            }
+        }
+
+        #[test]
+        fn a_bucket_never_stands_later_than_it_is_kept_for((limit, tries) in stories()) {
+            let (arrival, admitted) = play(limit, &tries);
+            prop_assert!(arrival.unwrap() <= limit.full(after(*admitted.last().unwrap())));
+        }
+    }
+
+    #[test]
+    fn strangers_get_ten_in_any_quarter_of_an_hour() {
+        let every_second: Vec<u64> = (0..86_400).map(|second| second * 1000).collect();
+        let (_, admitted) = play(LOGIN_STRANGERS, &every_second);
+        assert_eq!(admitted.iter().filter(|at| **at < 900_000).count(), 10);
+        for from in &admitted {
+            assert!(admitted.iter().filter(|at| (*from..from + 900_000).contains(at)).count() <= 10);
+        }
+        assert_eq!(admitted.len(), 10 + 95, "in a day");
+    }
+
+    #[test]
+    fn limits_say_what_they_allow() {
+        assert_eq!(LOGIN_STRANGERS.judge(Some(LOGIN_STRANGERS.full(START)), START), Err(QUARTER));
+        assert_eq!(LOGIN_DEVICE.judge(Some(LOGIN_DEVICE.full(START)), START), Err(Duration::from_secs(90)));
+        assert_eq!((RESET_ACCOUNT.burst(), PASSWORD_CHANGE.burst()), (5, 10));
+        assert_eq!(Limit::network(300), Limit::new(300, Duration::from_secs(3)));
+        // However many: an interval is never nothing, and never less than its share.
+        assert_eq!(Limit::network(0), Limit::new(1, QUARTER));
+        assert_eq!(Limit::network(7).interval(), Duration::from_millis(128_572));
+        assert_eq!(Limit::network(u32::MAX).interval(), Duration::from_millis(1));
+        assert_eq!(Limit::new(0, Duration::ZERO), Limit::new(1, Duration::from_millis(1)));
+        assert_eq!(Limit::new(1, Duration::from_micros(1500)).interval(), Duration::from_millis(2));
+    }
+
+    #[test]
+    fn whoever_comes_back_after_the_seconds_is_not_too_early() {
+        let seconds = |milliseconds| Admission::Refused { retry_after: Duration::from_millis(milliseconds) }.retry_after_seconds();
+        assert_eq!([seconds(1), seconds(1000), seconds(1001), seconds(900_000)], [Some(1), Some(1), Some(2), Some(900)]);
+        assert_eq!(Admission::Admitted.retry_after_seconds(), None);
+    }
+
+    #[test]
+    fn a_network_is_an_ipv4_address_or_an_ipv6_customer() {
+        for (source, network) in [
+            ("203.0.113.7", "203.0.113.7"),
+            ("::ffff:203.0.113.7", "203.0.113.7"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+            ("2001:DB8:1:2:ffff::", "2001:db8:1:2::/64"),
+            ("2001:db8:1:3::1", "2001:db8:1:3::/64"),
+            ("::1", "::/64"),
+            ("", ""),
+            ("203.0.113.7:443", "203.0.113.7:443"),
+            ("fe80::1%eth0", "fe80::1%eth0"),
+            ("test-invoke-source-ip", "test-invoke-source-ip"),
+        ] {
+            assert_eq!(network_of(source), network, "{source}");
+        }
+    }
+
+    #[test]
+    fn every_kind_every_part_and_every_key_has_a_bucket_of_its_own() {
+        let device = |account: &str, seed| DeviceToken::issue(account, &Ids::seeded(seed), START);
+        let mut names = Vec::new();
+        for key in [[1; 32], [2; 32]] {
+            let buckets = Buckets::new(key, 300);
+            for text in ["ada@example.com", "bob@example.com", "203.0.113.7", ""] {
+                names.extend([
+                    buckets.login_strangers(text),
+                    buckets.login_network(text),
+                    buckets.register_network(text),
+                    buckets.reset_account(text),
+                    buckets.reset_network(text),
+                    buckets.login_device(&device(text, 1)),
+                    buckets.login_device(&device(text, 2)),
+                    buckets.password_change(derive(&[text])),
+                ]);
+            }
+            names.push(buckets.bucket("login", &["ab", "c"], LOGIN_DEVICE));
+            names.push(buckets.bucket("login", &["a", "bc"], LOGIN_DEVICE));
+            names.push(buckets.bucket("login", &["abc"], LOGIN_DEVICE));
+        }
+        let (all, mut names) = (names.len(), names.into_iter().map(|bucket| bucket.name).collect::<Vec<_>>());
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), all);
+        assert!(names.iter().all(|name| name.len() == 43 && !name.contains("ada") && !name.contains("203")));
+    }
+
+    #[test]
+    fn addresses_of_one_network_share_a_bucket() {
+        let buckets = Buckets::new([1; 32], 300);
+        assert_eq!(buckets.login_network("2001:db8::1"), buckets.login_network("2001:db8::ffff"));
+        assert_ne!(buckets.login_network("203.0.113.7"), buckets.login_network("203.0.113.8"));
+        assert_eq!(buckets.login_network("203.0.113.7").limit(), Limit::network(300));
+    }
+}

@@ -1,0 +1,92 @@
+//! Schemas of values that are more than a text or a number.
+
+use std::ops::RangeInclusive;
+
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use utoipa::openapi::{
+    RefOr,
+    extensions::Extensions,
+    schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type},
+};
+
+/// A schema with an example and with the codes of what is refused.
+#[must_use]
+pub struct Described {
+    object: ObjectBuilder,
+    example: Value,
+}
+
+/// A text such as `example`.
+pub fn text(about: &str, example: &str) -> Described {
+    let object = ObjectBuilder::new().schema_type(Type::String).description(Some(about));
+    Described { object, example: example.into() }
+}
+
+/// A whole number such as `example`.
+pub fn number(about: &str, example: i64) -> Described {
+    let format = SchemaFormat::KnownFormat(KnownFormat::Int64);
+    let object = ObjectBuilder::new().schema_type(Type::Integer).format(Some(format)).description(Some(about));
+    Described { object, example: example.into() }
+}
+
+/// One of these names.
+pub fn name_of(about: &str, names: &[&str]) -> Described {
+    let mut described = text(about, names.first().copied().unwrap_or_default());
+    described.object = described.object.enum_values(Some(names.iter().copied()));
+    described
+}
+
+/// An id with this prefix.
+pub fn id(prefix: &str) -> Described {
+    let example = format!("{prefix}_0199c2a8-0000-7000-8000-00000000000a");
+    text(&format!("Begins with `{prefix}_`. Take it as it is: nothing follows from its other characters."), &example)
+        .pattern(&format!("^{prefix}_[0-9a-f]{{8}}-[0-9a-f]{{4}}-[78][0-9a-f]{{3}}-[0-9a-f]{{4}}-[0-9a-f]{{12}}$"))
+        .refused_as(&["invalid_id"])
+}
+
+impl Described {
+    /// So many characters.
+    pub fn length(mut self, characters: RangeInclusive<usize>) -> Self {
+        self.object = self.object.min_length(Some(*characters.start())).max_length(Some(*characters.end()));
+        self
+    }
+
+    /// Only texts that match this expression of ECMA-262.
+    pub fn pattern(mut self, expression: &str) -> Self {
+        self.object = self.object.pattern(Some(expression));
+        self
+    }
+
+    /// What kind of text it is.
+    pub fn format(mut self, format: &str) -> Self {
+        self.object = self.object.format(Some(SchemaFormat::Custom(format.to_owned())));
+        self
+    }
+
+    /// Only numbers within these limits.
+    pub fn within(mut self, limits: RangeInclusive<i64>) -> Self {
+        // The document's numbers are of the machine's width, which is 64 bits wherever the document is made.
+        let number = |limit: i64| isize::try_from(limit).unwrap_or_default();
+        self.object = self.object.minimum(Some(number(*limits.start()))).maximum(Some(number(*limits.end())));
+        self.refused_as(&["out_of_range"])
+    }
+
+    /// The codes of the problems that a request with a bad one is answered with.
+    pub fn refused_as(mut self, codes: &[&str]) -> Self {
+        self.object = self.object.extensions(Some(Extensions::builder().add("x-problems", json!(codes)).build()));
+        self
+    }
+
+    /// The schema of a `T`, which takes the example.
+    ///
+    /// # Panics
+    /// When it does not: a document whose examples do not work is not made.
+    pub fn read_as<T: DeserializeOwned>(self) -> RefOr<Schema> {
+        let name = std::any::type_name::<T>();
+        if let Err(refused) = serde_json::from_value::<T>(self.example.clone()) {
+            panic!("the API document's example of {name}, {}, is refused: {refused}", self.example);
+        }
+        self.object.examples([self.example]).into()
+    }
+}

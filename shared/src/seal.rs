@@ -1,0 +1,71 @@
+//! Sealed texts (AES-256-GCM): they can be neither read nor made up, and open only in the context that they were sealed for.
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+
+use crate::ids::Ids;
+
+/// A key that seals texts for one purpose.
+#[derive(Clone)]
+pub struct SealingKey(LessSafeKey);
+
+impl SealingKey {
+    /// A key of 256 bits; see [`crate::secret::Secrets::key`].
+    ///
+    /// # Panics
+    /// Never: AES-256 takes 32 bytes.
+    pub fn new(key: [u8; 32]) -> Self {
+        Self(LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &key).expect("AES-256 takes 32 bytes")))
+    }
+
+    /// `plain`, sealed for `context`, as base64url. Twice the same text looks different each time.
+    ///
+    /// # Panics
+    /// For texts of 64 GiB and more.
+    pub fn seal(&self, plain: &str, context: &[&str], ids: &Ids) -> String {
+        let nonce: [u8; NONCE_LEN] = ids.bytes();
+        let mut sealed = plain.as_bytes().to_vec();
+        self.0
+            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(associated(context)), &mut sealed)
+            .expect("the text is short enough to seal");
+        BASE64_URL_SAFE_NO_PAD.encode([&nonce[..], &sealed].concat())
+    }
+
+    /// The text that was sealed, if it was sealed under this key and for this context.
+    pub fn open(&self, sealed: &str, context: &[&str]) -> Option<String> {
+        let mut bytes = BASE64_URL_SAFE_NO_PAD.decode(sealed).ok()?;
+        let (nonce, sealed) = bytes.split_at_mut_checked(NONCE_LEN)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+        let plain = self.0.open_in_place(nonce, Aad::from(associated(context)), sealed).ok()?;
+        String::from_utf8(plain.to_vec()).ok()
+    }
+}
+
+/// The parts of a context, so that no two contexts look the same.
+fn associated(context: &[&str]) -> Vec<u8> {
+    serde_json::to_vec(context).expect("texts are JSON")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sealed_text_opens_under_its_key_and_in_its_context_only() {
+        let (key, ids) = (SealingKey::new([1; 32]), Ids::seeded(1));
+        let sealed = key.seal("a secret", &["reset", "usr_1"], &ids);
+        assert_eq!(key.open(&sealed, &["reset", "usr_1"]).as_deref(), Some("a secret"));
+        assert_eq!(key.open(&sealed, &["reset", "usr_2"]), None);
+        assert_eq!(key.open(&sealed, &["resetusr_1"]), None);
+        assert_eq!(SealingKey::new([2; 32]).open(&sealed, &["reset", "usr_1"]), None);
+        assert_ne!(sealed, key.seal("a secret", &["reset", "usr_1"], &ids));
+        for position in 0..sealed.len() {
+            let mut forged = sealed.clone().into_bytes();
+            forged[position] = if forged[position] == b'A' { b'B' } else { b'A' };
+            assert_eq!(key.open(&String::from_utf8_lossy(&forged), &["reset", "usr_1"]), None, "{position}");
+        }
+        for odd in ["", "x", "AAAA", "\u{e9}"] {
+            assert_eq!(key.open(odd, &["reset", "usr_1"]), None);
+        }
+    }
+}

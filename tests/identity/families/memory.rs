@@ -1,0 +1,319 @@
+//! The tables as a few variables: fast enough for every story that comes to mind.
+//!
+//! What is judged is the service's own [`Family::standing`], [`User`] and [`RefreshToken`]; what is repeated here, line by line, are the
+//! conditions of `store/sessions.rs` and the order of calls of `operations/refresh_token.rs`. One step is one call of the database, and
+//! requests that run at the same time take turns between steps. The stories that are played on the real tables keep this honest.
+
+use std::time::Duration;
+
+use shared::{
+    clock::{Clock, Timestamp},
+    ids::Ids,
+    seal::SealingKey,
+    telemetry::Trace,
+};
+use users::{
+    domain::{
+        Administration, Email, Ended, Family, FullName, ProfileEdit, Registration, SESSION_LIFETIME, Standing, User, Username,
+        VERIFICATION_LIFETIME,
+    },
+    one_time_token::OneTimeToken,
+    refresh_token::{Bearer, RefreshToken, RefreshTokenKey},
+};
+
+use super::{
+    rules::{Act, End, State},
+    story::{Answer, Asked, Held, Request, Spoil, World},
+};
+use crate::dice::Dice;
+
+/// As in `operations/refresh_token.rs`.
+const TRIES: u32 = 5;
+
+/// A mistake that somebody might make in the conditions: each must be noticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// The exchange does not look which token counts.
+    NoSequence,
+    /// ... nor whether the session is over,
+    NoEnd,
+    /// ... nor whether its time is,
+    NoExpiry,
+    /// ... nor whether it is of the user's present epoch,
+    NoEpoch,
+    /// ... nor whether the user is as the token says.
+    NoVersion,
+    /// A reuse ends the session and leaves the access tokens alive.
+    NoTokenVersion,
+    /// A reuse makes access tokens worthless and leaves the session alive.
+    NoRevocation,
+    /// Two that find a reuse at the same moment both count it.
+    RevokedTwice,
+    /// A session that is over is revoked as if it were alive.
+    OverIsReuse,
+    /// The token before counts for ever.
+    EndlessGrace,
+    /// The token before does not count at all.
+    NoGrace,
+    /// An exchange is answered before it is written.
+    AnsweredTooSoon,
+    /// Logging out does nothing.
+    NoLogout,
+}
+
+pub struct Memory {
+    clock: Clock,
+    key: RefreshTokenKey,
+    trace: Trace,
+    first: RefreshToken,
+    family: Family,
+    user: User,
+    flaw: Option<Flaw>,
+}
+
+impl Memory {
+    pub fn new(flaw: Option<Flaw>) -> Self {
+        let (ids, clock) = (Ids::seeded(1), tests::shop::clock());
+        let now = clock.now();
+        let id = ids.create(now);
+        let link = OneTimeToken::create(id, &ids).link(&SealingKey::new([3; 32]), now, VERIFICATION_LIFETIME, &ids);
+        let registration = Registration {
+            email: Email::parse("ada@example.com").unwrap(),
+            username: Username::parse("ada").unwrap(),
+            full_name: FullName::parse("Ada Lovelace").unwrap(),
+        };
+        let trace = Trace::start(&ids);
+        let user = User::register(id, registration, link, now, trace.clone());
+        let first = RefreshToken::first(Bearer::from(&user), &ids, now);
+        Self { family: Family::begin(&first, now), key: RefreshTokenKey::new([1; 32], [2; 32]), clock, trace, first, user, flaw }
+    }
+
+    fn has(&self, flaw: Flaw) -> bool {
+        self.flaw == Some(flaw)
+    }
+
+    fn held(&self, token: &RefreshToken) -> Held {
+        Held { number: token.sequence, hash: token.secret_hash(), text: token.text(&self.key), user_version: token.bearer.version }
+    }
+
+    /// As `Store::rotate`: nothing, if it is written; else the family and the user, where they refused it.
+    fn rotate(&mut self, presented: &RefreshToken, successor: &RefreshToken, now: Timestamp) -> Option<(Option<Family>, Option<User>)> {
+        let family = &self.family;
+        let family_agrees = (self.has(Flaw::NoSequence)
+            || family.sequence == presented.sequence && family.secret_hash == presented.secret_hash())
+            && family.user_id == successor.bearer.user_id
+            && (self.has(Flaw::NoEpoch) || family.session_epoch == successor.bearer.session_epoch)
+            && (self.has(Flaw::NoExpiry) || family.expires_at > now)
+            && (self.has(Flaw::NoEnd) || family.ended.is_none());
+        let user_agrees = self.has(Flaw::NoVersion) || self.user.version == successor.bearer.version && self.user.is_active;
+        if !family_agrees || !user_agrees {
+            return Some(((!family_agrees).then(|| self.family.clone()), (!user_agrees).then(|| self.user.clone())));
+        }
+        self.family.sequence = successor.sequence;
+        self.family.secret_hash = successor.secret_hash();
+        self.family.rotated_at = Some(now);
+        self.family.expires_at = now.plus(SESSION_LIFETIME);
+        None
+    }
+
+    /// As `Store::replace`, together with the end of the family; whether it is written.
+    fn revoke(&mut self, seen: &User) -> bool {
+        let is_over = self.family.ended.is_some() && !self.has(Flaw::RevokedTwice);
+        if self.user.version != seen.version || is_over {
+            return false;
+        }
+        self.user = seen.with_tokens_revoked(self.trace.clone());
+        if self.has(Flaw::NoTokenVersion) {
+            self.user.token_version = seen.token_version;
+        }
+        if !self.has(Flaw::NoRevocation) {
+            self.family.ended = Some(Ended::Reused);
+        }
+        true
+    }
+
+    /// One call of the database. None: the request goes on.
+    fn step(&mut self, running: &mut Running, request: &Request) -> Option<Answer> {
+        let spoil = request.spoil.filter(|(call, _)| *call == running.calls).map(|(_, spoil)| spoil);
+        running.calls += 1;
+        if spoil == Some(Spoil::LoseRequest) {
+            return Some(Answer::Busy);
+        }
+        let answer = self.call(running);
+        if spoil == Some(Spoil::LoseResponse) {
+            return Some(Answer::Busy);
+        }
+        answer
+    }
+
+    fn call(&mut self, running: &mut Running) -> Option<Answer> {
+        let now = running.now;
+        match &mut running.next {
+            Next::Rotate { presented, successor, tries } => {
+                if self.has(Flaw::AnsweredTooSoon) && presented.sequence == self.family.sequence {
+                    return Some(Answer::Token(self.held(successor)));
+                }
+                let Some((family, user)) = self.rotate(presented, successor, now) else {
+                    return Some(Answer::Token(self.held(successor)));
+                };
+                *tries += 1;
+                let user_moved_on = user.is_some();
+                if let Some(user) = user {
+                    if !user.is_active {
+                        return Some(Answer::Refused);
+                    }
+                    **successor = presented.successor(Bearer::from(&user), &self.key);
+                }
+                let Some(family) = family else {
+                    let again = user_moved_on && *tries < TRIES;
+                    return (!again).then_some(if user_moved_on { Answer::Busy } else { Answer::Refused });
+                };
+                let is_alive = family.is_alive(successor.bearer.user_id, successor.bearer.session_epoch, now);
+                let standing = if is_alive || self.has(Flaw::OverIsReuse) && family.ended.is_none() {
+                    self.standing(&family, presented, successor, now)
+                } else {
+                    Standing::Over
+                };
+                match standing {
+                    Standing::JustExchanged => Some(Answer::Token(self.held(successor))),
+                    Standing::Current if user_moved_on && *tries < TRIES => None,
+                    Standing::Current if user_moved_on => Some(Answer::Busy),
+                    Standing::Current | Standing::Over => Some(Answer::Refused),
+                    Standing::Reused => {
+                        running.next = Next::LookBeforeRevoking { tries: 0 };
+                        None
+                    }
+                }
+            }
+            Next::LookBeforeRevoking { tries } => {
+                if self.family.ended.is_some() && !self.has(Flaw::RevokedTwice) {
+                    return Some(Answer::Refused);
+                }
+                running.next = Next::Revoke { seen: Box::new(self.user.clone()), tries: *tries };
+                None
+            }
+            Next::Revoke { seen, tries } => {
+                if self.revoke(seen) {
+                    return Some(Answer::Refused);
+                }
+                let tries = *tries + 1;
+                running.next = Next::LookBeforeRevoking { tries };
+                (tries == TRIES).then_some(Answer::Busy)
+            }
+            Next::Logout => {
+                if self.family.ended.is_none() && !self.has(Flaw::NoLogout) {
+                    self.family.ended = Some(Ended::LoggedOut);
+                }
+                Some(Answer::Done)
+            }
+            Next::LookBeforeChanging(act) => {
+                running.next = Next::Change(*act, Box::new(self.user.clone()));
+                None
+            }
+            Next::Change(act, seen) => {
+                let keeps = *act == Act::ChangePassword { here: true };
+                if self.user.version != seen.version || keeps && self.family.ended.is_some() {
+                    return Some(Answer::Overtaken);
+                }
+                let trace = self.trace.clone();
+                self.user = match act {
+                    Act::ChangePassword { .. } => seen.with_changed_password(now, trace),
+                    Act::SetActive(is_active) => {
+                        seen.administered(Administration { is_active: Some(*is_active), ..Default::default() }, now, trace)
+                    }
+                    _ => seen.edited(ProfileEdit::default(), now, trace),
+                };
+                if keeps {
+                    self.family.session_epoch = self.user.session_epoch;
+                }
+                Some(Answer::Done)
+            }
+        }
+    }
+
+    fn standing(&self, family: &Family, presented: &RefreshToken, successor: &RefreshToken, now: Timestamp) -> Standing {
+        match family.standing(presented, successor, now) {
+            Standing::Reused if self.has(Flaw::EndlessGrace) && successor.secret_hash() == family.secret_hash => Standing::JustExchanged,
+            Standing::JustExchanged if self.has(Flaw::NoGrace) => Standing::Reused,
+            Standing::Over if self.has(Flaw::OverIsReuse) => Standing::Reused,
+            standing => standing,
+        }
+    }
+}
+
+/// A request between two calls.
+struct Running {
+    next: Next,
+    now: Timestamp,
+    calls: usize,
+}
+
+enum Next {
+    Rotate { presented: Box<RefreshToken>, successor: Box<RefreshToken>, tries: u32 },
+    LookBeforeRevoking { tries: u32 },
+    Revoke { seen: Box<User>, tries: u32 },
+    Logout,
+    LookBeforeChanging(Act),
+    Change(Act, Box<User>),
+}
+
+impl World for Memory {
+    fn first(&self) -> Held {
+        self.held(&self.first)
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    fn wait(&mut self, time: Duration) {
+        self.clock.advance(time);
+    }
+
+    async fn state(&mut self) -> (State, String) {
+        (state(&self.family, &self.user), self.family.secret_hash.clone())
+    }
+
+    async fn carry_out(&mut self, requests: &[Request], dice: &mut Dice) -> Vec<Answer> {
+        let begin = |request: &Request| {
+            let next = match &request.asked {
+                Asked::Refresh(token) => {
+                    let presented = RefreshToken::open(&token.text, &self.key).expect("it is one of ours");
+                    let successor = Box::new(presented.successor(presented.bearer.clone(), &self.key));
+                    Next::Rotate { presented: Box::new(presented), successor, tries: 0 }
+                }
+                Asked::Other(Act::Logout) => Next::Logout,
+                Asked::Other(act) => Next::LookBeforeChanging(*act),
+            };
+            Running { next, now: self.clock.now().plus(request.skew), calls: 0 }
+        };
+        let mut running: Vec<Running> = requests.iter().map(begin).collect();
+        let mut answers: Vec<Option<Answer>> = requests.iter().map(|_| None).collect();
+        loop {
+            let waiting: Vec<usize> = (0..requests.len()).filter(|number| answers[*number].is_none()).collect();
+            if waiting.is_empty() {
+                return answers.into_iter().flatten().collect();
+            }
+            let next = *dice.one(&waiting);
+            answers[next] = self.step(&mut running[next], &requests[next]);
+        }
+    }
+}
+
+/// What counts of a family and its user.
+pub fn state(family: &Family, user: &User) -> State {
+    State {
+        sequence: family.sequence,
+        exchanged_at: family.rotated_at,
+        expires_at: family.expires_at,
+        end: match family.ended {
+            None => End::None,
+            Some(Ended::LoggedOut) => End::LoggedOut,
+            _ => End::Reused,
+        },
+        is_of_today: family.session_epoch == user.session_epoch,
+        is_active: user.is_active,
+        token_version: user.token_version,
+        version: user.version,
+    }
+}

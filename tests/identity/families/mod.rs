@@ -1,0 +1,89 @@
+//! Families of refresh tokens against owners, thieves and chance.
+
+mod memory;
+mod rules;
+mod story;
+mod table;
+
+use std::collections::BTreeMap;
+
+use memory::{Flaw, Memory};
+use story::{Counts, World, play, shortest, tell};
+use table::Tables;
+
+use crate::print;
+
+/// How many stories a run of the tests plays, in memory and on the tables.
+const IN_MEMORY: u64 = 24_000;
+const ON_TABLES: u64 = 300;
+/// Within how many stories a mistake has to be noticed.
+const NOTICED_WITHIN: u64 = 1_500;
+
+const FLAWS: [Flaw; 13] = [
+    Flaw::NoSequence,
+    Flaw::NoEnd,
+    Flaw::NoExpiry,
+    Flaw::NoEpoch,
+    Flaw::NoVersion,
+    Flaw::NoTokenVersion,
+    Flaw::NoRevocation,
+    Flaw::RevokedTwice,
+    Flaw::OverIsReuse,
+    Flaw::EndlessGrace,
+    Flaw::NoGrace,
+    Flaw::AnsweredTooSoon,
+    Flaw::NoLogout,
+];
+
+/// Plays the stories of `seeds`; a story that goes wrong is told again as short as possible.
+async fn play_all<W: World>(seeds: std::ops::Range<u64>, skews: bool, world: impl AsyncFn(u64) -> W) -> Counts {
+    let mut counts = Counts::default();
+    for seed in seeds {
+        let events = tell(seed, skews);
+        if play(&mut world(seed).await, &events, &mut counts).await.is_err() {
+            let (events, wrong) = shortest(async || world(seed).await, events).await;
+            panic!("seed {seed}: {wrong}\nthe shortest story: {events:#?}");
+        }
+    }
+    counts
+}
+
+fn check(counts: &Counts, stories: u64) {
+    assert_eq!(counts.0["stories"] as u64, stories);
+    for what in
+        ["exchanges", "lost answers", "lost answers that came again", "requests at the same time", "refusals", "reuses", "honest stories"]
+    {
+        let happened = counts.0.get(what).copied().unwrap_or_default();
+        assert!(happened as u64 > stories / 20, "{what}: {happened}, which shows nothing");
+    }
+}
+
+#[tokio::test]
+async fn whoever_steals_a_refresh_token_loses_it_and_whoever_loses_an_answer_gets_it_again() {
+    let counts = play_all(0..IN_MEMORY, true, async |_| Memory::new(None)).await;
+    print(&format!("refresh families in memory: {:?}", counts.0));
+    check(&counts, IN_MEMORY);
+}
+
+#[tokio::test]
+async fn the_operations_keep_the_same_promises_on_the_tables() {
+    let counts = play_all(1_000_000..1_000_000 + ON_TABLES, false, Tables::new).await;
+    print(&format!("refresh families on the tables: {:?}", counts.0));
+    check(&counts, ON_TABLES);
+}
+
+#[tokio::test]
+async fn no_condition_can_be_left_out_without_being_noticed() {
+    let mut noticed = BTreeMap::new();
+    for flaw in FLAWS {
+        for seed in 0..NOTICED_WITHIN {
+            if play(&mut Memory::new(Some(flaw)), &tell(seed, true), &mut Counts::default()).await.is_err() {
+                noticed.insert(format!("{flaw:?}"), seed);
+                break;
+            }
+        }
+    }
+    print(&format!("mistakes noticed by the story of seed: {noticed:?}"));
+    let missed: Vec<_> = FLAWS.iter().filter(|flaw| !noticed.contains_key(&format!("{flaw:?}"))).collect();
+    assert!(missed.is_empty(), "nobody notices {missed:?}");
+}

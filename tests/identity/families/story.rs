@@ -1,0 +1,379 @@
+//! Stories of one session: its owner, two thieves who take whatever token they get hold of, answers that are lost, and time that goes by.
+
+use std::{collections::BTreeMap, fmt::Write, time::Duration};
+
+use shared::clock::Timestamp;
+
+use super::rules::{self, Act, End, State, Told};
+use crate::dice::Dice;
+
+/// A refresh token that somebody holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    pub number: u64,
+    /// What the table would know it by.
+    pub hash: String,
+    pub text: String,
+    /// The version of the user that it was made from.
+    pub user_version: u64,
+}
+
+/// What goes wrong with one call of the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spoil {
+    LoseRequest,
+    LoseResponse,
+}
+
+/// A request on its way.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub asked: Asked,
+    /// How far the clock of the instance that carries it out is ahead.
+    pub skew: Duration,
+    /// Which of its calls is spoiled.
+    pub spoil: Option<(usize, Spoil)>,
+}
+
+#[derive(Clone, Debug)]
+pub enum Asked {
+    Refresh(Held),
+    Other(Act),
+}
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    Token(Held),
+    Refused,
+    Done,
+    Overtaken,
+    Busy,
+}
+
+/// Where a story takes place.
+pub trait World {
+    /// The first token of the session.
+    fn first(&self) -> Held;
+    fn now(&self) -> Timestamp;
+    fn wait(&mut self, time: Duration);
+    /// What stands in the tables, and the hash of the secret that counts.
+    async fn state(&mut self) -> (State, String);
+    /// Requests that run at the same time, mixed as `dice` has it.
+    async fn carry_out(&mut self, requests: &[Request], dice: &mut Dice) -> Vec<Answer>;
+}
+
+/// What happens.
+#[derive(Clone, Debug)]
+pub enum Event {
+    Wait(Duration),
+    /// A thief takes the token that the owner held so many exchanges ago.
+    Steal(usize, usize),
+    /// Requests at the same time.
+    Ask(Vec<Wish>, u64),
+}
+
+/// What somebody is going to ask for.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    who: Who,
+    what: What,
+    skew: Duration,
+    spoil: Option<(usize, Spoil)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Who {
+    Owner,
+    Thief(usize),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum What {
+    /// With the token that they got so many exchanges ago.
+    Refresh(usize),
+    Other(Act),
+}
+
+/// How often what happened: a test in which nothing happens shows nothing.
+#[derive(Debug, Default)]
+pub struct Counts(pub BTreeMap<&'static str, usize>);
+
+impl Counts {
+    fn count(&mut self, what: &'static str) {
+        *self.0.entry(what).or_default() += 1;
+    }
+}
+
+/// Times around which something changes: the ten seconds in which a lost answer comes again, and a session's thirty days.
+const WAITS: [u64; 12] =
+    [1, 1_000, 4_000, 5_000, 9_999, 10_000, 10_001, 60_000, 900_000, 30 * 86_400_000 - 1, 30 * 86_400_000, 15 * 86_400_000];
+
+/// How far clocks differ at most.
+const MOST_SKEW: Duration = Duration::from_millis(200);
+
+/// The story of a seed. In some there are no thieves, and the owner asks again in time.
+pub fn tell(seed: u64, skews: bool) -> Vec<Event> {
+    let mut dice = Dice::new(seed);
+    let (is_honest, is_quiet) = (dice.chance(35), dice.chance(40));
+    let length = dice.within(6..16);
+    let mut events = Vec::new();
+    for _ in 0..length {
+        let event = match dice.within(0..100) {
+            0..30 => Event::Wait(Duration::from_millis(*dice.one(if is_honest { &WAITS[..4] } else { &WAITS[..] }))),
+            30..45 if !is_honest => Event::Steal(dice.within(0..2), dice.within(0..4)),
+            _ => ask(&mut dice, is_honest, is_quiet, skews),
+        };
+        events.push(event);
+    }
+    events
+}
+
+fn ask(dice: &mut Dice, is_honest: bool, is_quiet: bool, skews: bool) -> Event {
+    let many = [1, 1, 1, 2, 2, 3][dice.within(0..6)];
+    let wish = |dice: &mut Dice| {
+        let who = if is_honest || dice.chance(50) { Who::Owner } else { Who::Thief(dice.within(0..2)) };
+        let other = who == Who::Owner && !is_quiet && dice.chance(14);
+        let act = match dice.within(0..10) {
+            0 => Act::Logout,
+            1..3 => Act::ChangePassword { here: true },
+            3 => Act::ChangePassword { here: false },
+            4 => Act::SetActive(false),
+            5 => Act::SetActive(true),
+            _ => Act::Rename,
+        };
+        let act = if is_honest { Act::Rename } else { act };
+        let back = if is_honest || dice.chance(75) { 0 } else { dice.within(0..4) };
+        let spoil = dice.chance(25).then(|| (dice.within(0..3), *dice.one(&[Spoil::LoseRequest, Spoil::LoseResponse])));
+        let skew = if skews && dice.chance(25) { dice.milliseconds(0..200) } else { Duration::ZERO };
+        Wish { who, what: if other { What::Other(act) } else { What::Refresh(back) }, skew, spoil }
+    };
+    Event::Ask((0..many).map(|_| wish(dice)).collect(), dice.next())
+}
+
+/// Who holds what.
+struct Cast {
+    /// What stands in the tables.
+    state: State,
+    /// Every token that the owner has ever held; the last one is used next.
+    owner: Vec<Held>,
+    thieves: [Vec<Held>; 2],
+    /// Since when the owner waits for an answer.
+    waiting: Option<Timestamp>,
+    /// Whether anybody but the owner has asked for anything, or the owner for an end.
+    is_honest: bool,
+}
+
+impl Cast {
+    fn hand(&mut self, who: Who) -> &mut Vec<Held> {
+        match who {
+            Who::Owner => &mut self.owner,
+            Who::Thief(number) => &mut self.thieves[number],
+        }
+    }
+
+    /// A wish as a request; none of somebody who has no token yet.
+    fn request(&mut self, wish: &Wish) -> Option<Request> {
+        let asked = match wish.what {
+            What::Other(act) => Asked::Other(act),
+            What::Refresh(back) => {
+                let hand = self.hand(wish.who);
+                Asked::Refresh(hand.get(hand.len().checked_sub(1)?.saturating_sub(back))?.clone())
+            }
+        };
+        Some(Request { asked, skew: wish.skew, spoil: wish.spoil })
+    }
+}
+
+/// Plays a story and judges it.
+///
+/// # Errors
+/// What is wrong, with all that happened before.
+pub async fn play(world: &mut impl World, events: &[Event], counts: &mut Counts) -> Result<(), String> {
+    let first = world.first();
+    let mut chain = Chain::default();
+    chain.add(&first)?;
+    let (state, _) = world.state().await;
+    let mut cast = Cast { state, owner: vec![first], thieves: Default::default(), waiting: None, is_honest: true };
+    let mut log = String::new();
+    for event in events {
+        let _ = writeln!(log, "{event:?}");
+        scene(world, event, &mut cast, &mut chain, counts).await.map_err(|wrong| format!("{wrong}\nafter\n{log}"))?;
+    }
+    finale(world, &cast, &chain, counts).await.map_err(|wrong| format!("{wrong}\nat the end of\n{log}"))
+}
+
+async fn scene(world: &mut impl World, event: &Event, cast: &mut Cast, chain: &mut Chain, counts: &mut Counts) -> Result<(), String> {
+    let (wishes, seed) = match event {
+        Event::Wait(time) => {
+            world.wait(*time);
+            return Ok(());
+        }
+        Event::Steal(thief, back) => {
+            let stolen = cast.owner[cast.owner.len().saturating_sub(1 + back)].clone();
+            cast.thieves[*thief].push(stolen);
+            return Ok(());
+        }
+        Event::Ask(wishes, seed) => (wishes, *seed),
+    };
+    let asked: Vec<(Who, Request)> = wishes.iter().filter_map(|wish| Some((wish.who, cast.request(wish)?))).collect();
+    let before = cast.state.clone();
+    let is_over = before.end != End::None || !before.is_of_today || !before.is_active;
+    // Nobody changes a password from a session that is over, nor anything while they are disabled.
+    let possible = |request: &Request| match request.asked {
+        Asked::Other(Act::ChangePassword { here: true }) => !is_over && asked.len() == 1,
+        Asked::Other(Act::Rename | Act::ChangePassword { .. }) => before.is_active,
+        // An admin sees that there is nothing to change.
+        Asked::Other(Act::SetActive(is_active)) => is_active != before.is_active && asked.len() == 1,
+        _ => true,
+    };
+    let asked: Vec<_> = asked.iter().filter(|(_, request)| possible(request)).cloned().collect();
+    if asked.is_empty() {
+        return Ok(());
+    }
+
+    let now = world.now();
+    let requests: Vec<Request> = asked.iter().map(|(_, request)| request.clone()).collect();
+    let answers = world.carry_out(&requests, &mut Dice::new(seed)).await;
+    let (after, hash) = world.state().await;
+
+    let acts: Vec<_> = requests.iter().map(|request| (act(request), now.plus(request.skew))).collect();
+    let told: Vec<Told> = answers.iter().map(told).collect();
+    if told.contains(&Told::Busy) && requests.iter().all(|request| request.spoil.is_none()) {
+        return Err(format!("nothing was spoiled, and somebody was told to come again: {acts:?} {told:?}"));
+    }
+    if !rules::explains(&before, &acts, &told, &after) {
+        return Err(format!("no order of {acts:?} explains {told:?}\nbefore {before:?}\nafter  {after:?}"));
+    }
+
+    let is_honest = |(who, request): &(Who, Request)| match &request.asked {
+        Asked::Refresh(shown) => *who == Who::Owner && cast.owner.last() == Some(shown),
+        Asked::Other(act) => *act == Act::Rename,
+    };
+    cast.is_honest &= asked.iter().all(is_honest);
+    for ((who, request), answer) in asked.iter().zip(&answers) {
+        let Asked::Refresh(shown) = &request.asked else { continue };
+        match answer {
+            Answer::Token(token) => {
+                chain.add(token)?;
+                counts.count(if before.sequence == token.number { "lost answers that came again" } else { "exchanges" });
+                if cast.hand(*who).last() != Some(token) {
+                    cast.hand(*who).push(token.clone());
+                }
+                if *who == Who::Owner {
+                    cast.waiting = None;
+                }
+            }
+            Answer::Busy if *who == Who::Owner => {
+                counts.count("lost answers");
+                cast.waiting.get_or_insert(now);
+            }
+            Answer::Refused if *who == Who::Owner && cast.is_honest => {
+                // Clocks may differ: whoever has ten seconds by all of them is in time.
+                let in_time = cast.waiting.is_none_or(|since| now.plus(MOST_SKEW).since(since) <= Duration::from_secs(10));
+                let is_last = cast.owner.last() == Some(shown);
+                if in_time && is_last && before.expires_at > now.plus(request.skew) {
+                    return Err(format!("an honest owner is logged out: {shown:?} at {now}, waiting since {:?}", cast.waiting));
+                }
+                counts.count("owners who came too late");
+            }
+            Answer::Refused => counts.count("refusals"),
+            _ => {}
+        }
+    }
+    if requests.len() > 1 {
+        counts.count("requests at the same time");
+    }
+    if before.end != End::Reused && after.end == End::Reused {
+        counts.count("reuses");
+        if after.token_version <= before.token_version {
+            return Err("a reuse left the access tokens alive".to_owned());
+        }
+    }
+    chain.check(&after, &hash, world.now())?;
+    cast.state = after;
+    Ok(())
+}
+
+/// At the end every token that was ever given out is shown once more, and the dead stay dead.
+async fn finale(world: &mut impl World, cast: &Cast, chain: &Chain, counts: &mut Counts) -> Result<(), String> {
+    let mut before = cast.state.clone();
+    for token in chain.tokens.values() {
+        let request = Request { asked: Asked::Refresh(token.clone()), skew: Duration::ZERO, spoil: None };
+        let answers = world.carry_out(&[request], &mut Dice::new(0)).await;
+        let (after, _) = world.state().await;
+        let acts = [(Act::Refresh(token.number), world.now())];
+        if !rules::explains(&before, &acts, &[told(&answers[0])], &after) {
+            return Err(format!("{acts:?} was told {:?}\nbefore {before:?}\nafter  {after:?}", answers[0]));
+        }
+        if before.end == End::Reused && !matches!(answers[0], Answer::Refused) {
+            return Err(format!("token {} works after a reuse", token.number));
+        }
+        before = after;
+    }
+    if cast.is_honest {
+        counts.count("honest stories");
+    }
+    counts.count("stories");
+    Ok(())
+}
+
+fn act(request: &Request) -> Act {
+    match &request.asked {
+        Asked::Refresh(token) => Act::Refresh(token.number),
+        Asked::Other(act) => *act,
+    }
+}
+
+fn told(answer: &Answer) -> Told {
+    match answer {
+        Answer::Token(token) => Told::Token(token.number),
+        Answer::Refused => Told::Refused,
+        Answer::Done => Told::Done,
+        Answer::Overtaken => Told::Overtaken,
+        Answer::Busy => Told::Busy,
+    }
+}
+
+/// Every token that was ever given out: one secret for each number, and one text for each version of the user.
+#[derive(Default)]
+struct Chain {
+    hashes: BTreeMap<u64, String>,
+    tokens: BTreeMap<(u64, u64), Held>,
+}
+
+impl Chain {
+    fn add(&mut self, token: &Held) -> Result<(), String> {
+        let hash = self.hashes.entry(token.number).or_insert_with(|| token.hash.clone());
+        let same = self.tokens.entry((token.number, token.user_version)).or_insert_with(|| token.clone());
+        if *hash != token.hash || same.text != token.text {
+            return Err(format!("two tokens have the number {}", token.number));
+        }
+        Ok(())
+    }
+
+    /// At most one secret counts: that of the token with the number that stands in the table.
+    fn check(&self, state: &State, stored: &str, now: Timestamp) -> Result<(), String> {
+        let live: Vec<_> = self.hashes.iter().filter(|(number, hash)| state.counts(**number, now) && *hash == stored).collect();
+        let known = self.hashes.get(&state.sequence);
+        if live.len() > 1 || known.is_some_and(|hash| hash != stored) {
+            return Err(format!("{} tokens count at the same time", live.len()));
+        }
+        Ok(())
+    }
+}
+
+/// The shortest part of a story that still goes wrong.
+pub async fn shortest<W: World>(world: impl AsyncFn() -> W, mut events: Vec<Event>) -> (Vec<Event>, String) {
+    let mut wrong = play(&mut world().await, &events, &mut Counts::default()).await.err().unwrap_or_default();
+    let mut position = 0;
+    while position < events.len() {
+        let mut fewer = events.clone();
+        fewer.remove(position);
+        match play(&mut world().await, &fewer, &mut Counts::default()).await {
+            Err(still) => (events, wrong) = (fewer, still),
+            Ok(()) => position += 1,
+        }
+    }
+    (events, wrong)
+}

@@ -1,0 +1,142 @@
+//! The same stories through the operations themselves, on the embedded DynamoDB.
+
+use std::time::Duration;
+
+use serde_json::json;
+use shared::{
+    clock::Timestamp,
+    lambda::{Invocation, Lambda},
+};
+use tests::{
+    aws::{Called, Fault},
+    door::{ADA, Door, PASSWORD, Session, refresh_request},
+};
+use users::{
+    operations::refresh_token::refresh_token,
+    refresh_token::{RefreshToken, RefreshTokenKey},
+};
+
+use super::{
+    memory,
+    rules::{Act, State},
+    story::{Answer, Asked, Held, Request, Spoil, World},
+};
+use crate::dice::Dice;
+
+pub struct Tables {
+    door: Door,
+    admin: Option<Session>,
+    session: Session,
+    key: RefreshTokenKey,
+    refresh: Lambda,
+    renamed: u32,
+}
+
+impl Tables {
+    pub async fn new(seed: u64) -> Self {
+        let door = Door::crowded(seed);
+        let user = door.enrol(ADA).await;
+        let session = door.enter(user.id).await;
+        let key = door.refresh_key().await;
+        let refresh = door.lambda(refresh_token);
+        // Secrets are read once, and not in the stories.
+        door.refresh("none of ours").await;
+        Self { door, admin: None, session, key, refresh, renamed: 0 }
+    }
+
+    fn held(&self, text: String) -> Held {
+        let token = RefreshToken::open(&text, &self.key).expect("it is one of ours");
+        Held { number: token.sequence, hash: token.secret_hash(), user_version: token.bearer.version, text }
+    }
+
+    async fn other(&mut self, act: Act) -> Called {
+        let id = self.session.user_id();
+        match act {
+            Act::Logout => self.door.logout(&self.session).await,
+            Act::ChangePassword { here } => {
+                let session = if here { self.session.clone() } else { self.door.enter(id).await };
+                self.door.change_password(&session, PASSWORD, PASSWORD).await
+            }
+            Act::SetActive(is_active) => {
+                if self.admin.is_none() {
+                    self.admin = Some(self.door.admin("grace@example.com").await);
+                }
+                let admin = self.admin.as_ref().expect("just made");
+                self.door.set_active(admin, id, is_active).await
+            }
+            Act::Rename | Act::Refresh(_) => {
+                self.renamed += 1;
+                self.door.edit(&self.session, &json!({ "username": format!("ada{}", self.renamed) })).await
+            }
+        }
+    }
+
+    fn answer(&self, called: &Called, is_spoiled: bool) -> Answer {
+        match called.status() {
+            200 | 204 => Session::of(called).map_or(Answer::Done, |session| Answer::Token(self.held(session.refresh_token))),
+            401 => Answer::Refused,
+            // Of a change, what was read for it may have been lost too.
+            _ if is_spoiled => Answer::Busy,
+            _ => Answer::Overtaken,
+        }
+    }
+}
+
+impl World for Tables {
+    fn first(&self) -> Held {
+        self.held(self.session.refresh_token.clone())
+    }
+
+    fn now(&self) -> Timestamp {
+        self.door.clock.now()
+    }
+
+    fn wait(&mut self, time: Duration) {
+        self.door.clock.advance(time);
+    }
+
+    async fn state(&mut self) -> (State, String) {
+        let found = self.door.users.store.user_and_family(self.session.user_id(), Some(self.session.family())).await.unwrap();
+        let (Some(user), Some(family)) = found else { panic!("the user and the session are there") };
+        (memory::state(&family, &user), family.secret_hash)
+    }
+
+    /// Requests that exchange tokens run at the same time. Which of them a spoiled call hits is left to chance.
+    async fn carry_out(&mut self, requests: &[Request], _: &mut Dice) -> Vec<Answer> {
+        // What prepares these is no request, and is not to be spoiled.
+        let is_prepared =
+            |request: &Request| matches!(request.asked, Asked::Other(Act::ChangePassword { here: false } | Act::SetActive(_)));
+        let spoiled = requests.iter().filter(|_| !requests.iter().any(is_prepared));
+        for (call, spoil) in spoiled.filter_map(|request| request.spoil) {
+            let fault = if spoil == Spoil::LoseRequest { Fault::LoseRequest } else { Fault::LoseResponse };
+            self.door.aws.fail(call * requests.len(), fault);
+        }
+        let is_spoiled = requests.iter().any(|request| request.spoil.is_some());
+        let mut running = Vec::new();
+        for request in requests {
+            if let Asked::Refresh(token) = &request.asked {
+                running.push(tokio::spawn((self.refresh)(Invocation::with_event(refresh_request(&token.text)))));
+            }
+        }
+        let mut others = Vec::new();
+        for request in requests {
+            if let Asked::Other(act) = request.asked {
+                others.push(self.other(act).await);
+            }
+        }
+        let (mut running, mut others) = (running.into_iter(), others.into_iter());
+        let mut answers = Vec::new();
+        for request in requests {
+            let called = match request.asked {
+                Asked::Refresh(_) => {
+                    let answer = running.next().expect("each has begun").await.expect("no operation panics");
+                    Called { answer, calls: Vec::new() }
+                }
+                Asked::Other(_) => others.next().expect("each has begun"),
+            };
+            answers.push(self.answer(&called, is_spoiled));
+        }
+        self.door.aws.heal();
+        answers
+    }
+}

@@ -1,0 +1,175 @@
+//! Strangers try passwords, thousands of them and from everywhere: a handful is looked at, and the owner gets in all the while.
+
+use std::time::Duration;
+
+use serde_json::json;
+use shared::clock::Timestamp;
+use tests::door::{ADA, Door, PASSWORD, Session, seen};
+
+use crate::{dice::Dice, print};
+
+const QUARTER: Duration = Duration::from_secs(15 * 60);
+const STEP: Duration = Duration::from_secs(5);
+const STEPS: usize = 180;
+/// In each step: ten thousand in all at the account that somebody has, and enough at the one that nobody has.
+const TRIES: usize = 56;
+const TRIES_AT_NOBODY: usize = 14;
+const NEW_PASSWORD: &str = "another horse, another battery";
+
+/// Tries of strangers at one account, and which of them were looked at.
+struct Strangers {
+    door: Door,
+    dice: Dice,
+    email: &'static str,
+    tried: usize,
+    looked_at: Vec<Timestamp>,
+}
+
+impl Strangers {
+    fn new(door: &Door, email: &'static str, seed: u64) -> Self {
+        Self { door: door.clone(), dice: Dice::new(seed), email, tried: 0, looked_at: Vec::new() }
+    }
+
+    /// One try from some network, sometimes with a device token that is made up or another account's.
+    async fn try_once(&mut self, foreign: Option<&str>) {
+        let source = match self.dice.chance(50) {
+            true => format!("198.{}.{}.{}", self.dice.within(0..256), self.dice.within(0..256), self.dice.within(0..256)),
+            false => {
+                format!("2001:db8:{:x}:{:x}::{:x}", self.dice.within(0..65536), self.dice.within(0..65536), self.dice.within(1..65536))
+            }
+        };
+        let spelling = if self.dice.chance(50) { self.email.to_owned() } else { self.email.to_uppercase() };
+        let called = self.door.login_from(&source, foreign, &spelling, "not the password").await;
+        self.tried += 1;
+        match called.status() {
+            429 => {
+                let wait: u64 = called.header("retry-after").unwrap().parse().unwrap();
+                assert!((1..=QUARTER.as_secs()).contains(&wait), "{wait}");
+            }
+            401 => self.looked_at.push(self.door.clock.now()),
+            other => panic!("{other}: {:?}", called.answer),
+        }
+    }
+
+    /// The most tries that were looked at in any quarter of an hour.
+    fn most(&self) -> usize {
+        let within = |from: &Timestamp| self.looked_at.iter().filter(|at| *at >= from && at.since(*from) < QUARTER).count();
+        self.looked_at.iter().map(within).max().unwrap_or_default()
+    }
+}
+
+#[tokio::test]
+async fn thousands_of_tries_in_a_quarter_of_an_hour_reach_ten_and_the_owner_gets_in_every_five_seconds() {
+    let door = Door::open();
+    door.enrol(ADA).await;
+    let device = door.login_from("192.0.2.1", None, ADA, PASSWORD).await.header("x-device-token").unwrap();
+    let mut strangers = Strangers::new(&door, ADA, 1);
+    let mut entered = 0;
+    for _ in 0..STEPS {
+        for _ in 0..TRIES {
+            strangers.try_once(None).await;
+        }
+        let owner = door.login_from("192.0.2.1", Some(&device), ADA, PASSWORD).await;
+        entered += usize::from(Session::of(&owner).is_some());
+        door.clock.advance(STEP);
+    }
+    let (tried, looked_at) = (strangers.tried, strangers.looked_at.len());
+    print(&format!("{tried} tries at a known account in 15 minutes: {looked_at} looked at; the owner got in {entered} times of {STEPS}"));
+    assert_eq!((strangers.most(), entered), (10, STEPS));
+    assert_eq!(looked_at, 10);
+}
+
+#[tokio::test]
+async fn thousands_of_tries_at_an_account_that_nobody_has_are_answered_like_those_at_one_that_somebody_has() {
+    let door = Door::open();
+    door.enrol(ADA).await;
+    let mut strangers = Strangers::new(&door, "eve@example.com", 2);
+    for step in 0..STEPS {
+        for _ in 0..TRIES_AT_NOBODY {
+            strangers.try_once(None).await;
+        }
+        if step % 30 == 0 {
+            let source = format!("203.0.113.{step}");
+            let unknown = door.login_from(&source, None, "eve@example.com", "x").await;
+            let known = door.login_from(&source.replace("203", "204"), None, ADA, "x").await;
+            if unknown.status() == known.status() {
+                let without_wait = |called| {
+                    let mut answer = seen(called);
+                    answer["headers"].as_object_mut().unwrap().remove("retry-after");
+                    answer
+                };
+                assert_eq!(without_wait(&unknown), without_wait(&known));
+            }
+        }
+        door.clock.advance(STEP);
+    }
+    print(&format!("{} tries at an unknown account in 15 minutes: {} looked at", strangers.tried, strangers.looked_at.len()));
+    assert_eq!((strangers.most(), strangers.looked_at.len()), (10, 10));
+}
+
+#[tokio::test]
+async fn three_hours_of_tries_reach_ten_in_any_quarter_and_the_owner_gets_in_with_a_device_or_by_a_link() {
+    let door = Door::open();
+    let user = door.enrol(ADA).await;
+    let bob = door.enrol("bob@example.com").await;
+    let mut device = door.login_from("192.0.2.1", None, ADA, PASSWORD).await.header("x-device-token").unwrap();
+    let foreign = door.login_from("192.0.2.2", None, "bob@example.com", PASSWORD).await.header("x-device-token").unwrap();
+    assert_ne!(user.id, bob.id);
+    let mut publisher = door.publisher();
+    publisher.publish().await;
+    door.aws.queues().take("send-notification", 100);
+
+    let (mut known, mut unknown) = (Strangers::new(&door, ADA, 3), Strangers::new(&door, "eve@example.com", 4));
+    let (mut password, mut entered) = (PASSWORD, 0);
+    let steps: usize = 3 * 3600 / 5;
+    let mut before_reset = 0;
+    for step in 0..steps {
+        let foreign = known.dice.chance(20).then_some(foreign.as_str());
+        known.try_once(foreign).await;
+        if step % 3 == 0 {
+            unknown.try_once(foreign).await;
+        }
+        if step % 60 == 0 {
+            let owner = door.login_from("192.0.2.1", Some(&device), ADA, password).await;
+            entered += usize::from(Session::of(&owner).is_some());
+            assert_eq!(owner.status(), 200, "step {step}");
+        }
+        // The owner on another device, while strangers use up what there is of links, too.
+        if step == steps / 2 {
+            for _ in 0..8 {
+                let asked = door.request_reset(ADA).await;
+                assert!([202, 429].contains(&asked.status()));
+            }
+            assert_eq!(door.request_reset(ADA).await.status(), 429);
+            assert_eq!(door.login_from("192.0.2.9", None, ADA, password).await.status(), 429);
+            publisher.publish().await;
+            let mails = door.aws.queues().take("send-notification", 100);
+            let last = mails.iter().map(|mail| mail.json()["data"].clone()).rfind(|mail| mail["template"] == "password_reset").unwrap();
+            let token = door.unseal(last["data"]["sealed_token"].as_str().unwrap(), user.id).await;
+            let confirmed = door.confirm_reset(&token, NEW_PASSWORD).await;
+            assert_eq!(confirmed.status(), 204, "{:?}", confirmed.answer);
+            device = confirmed.header("x-device-token").unwrap();
+            password = NEW_PASSWORD;
+            let first = door.login_from("192.0.2.9", Some(&device), ADA, NEW_PASSWORD).await;
+            assert_eq!(first.status(), 200);
+            assert_eq!(door.me(&Session::of(&first).unwrap()).await.json()["email"], json!(ADA));
+            // A new password has ten tries of its own: the ones before are worth nothing any more.
+            before_reset = known.looked_at.len();
+            assert!(known.most() <= 10, "{}", known.most());
+            known.looked_at.clear();
+        }
+        door.clock.advance(STEP);
+    }
+    let after_reset = known.looked_at.len();
+    print(&format!(
+        "{} tries at a known account in 3 hours: {before_reset} looked at before the owner's reset, {after_reset} after; \
+         {} at an unknown one: {}; the owner got in {entered} times of {}",
+        known.tried,
+        unknown.tried,
+        unknown.looked_at.len(),
+        steps.div_ceil(60)
+    ));
+    assert!(known.most() <= 10 && unknown.most() <= 10, "{} {}", known.most(), unknown.most());
+    assert!(unknown.looked_at.len() <= 10 + 12 && before_reset <= 10 + 6 && after_reset <= 10 + 6);
+    assert_eq!(entered, steps.div_ceil(60));
+}

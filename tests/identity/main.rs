@@ -1,0 +1,18 @@
+//! Identity against thieves, floods, forgers, crashes and everybody at once: what takes too many tries to stand beside the tests of the
+//! tables.
+#![allow(clippy::unwrap_used)]
+
+mod dice;
+mod families;
+mod faults;
+mod flood;
+mod forged;
+mod registrations;
+mod rotation;
+mod writers;
+
+/// What a test has counted: `cargo test -p tests --test identity -- --nocapture` shows it.
+#[expect(clippy::print_stdout, reason = "the numbers are part of what a test shows")]
+fn print(numbers: &str) {
+    println!("{numbers}");
+}

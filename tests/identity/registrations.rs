@@ -1,0 +1,122 @@
+//! Everybody registers the same address at once: one of them gets it, and nothing of the others is left.
+
+use serde_json::Value;
+use shared::lambda::Invocation;
+use tests::{
+    aws::Fault,
+    door::{Door, PASSWORD, registration},
+};
+use users::{domain::Email, operations::register_user::register_user};
+
+use crate::{dice::Dice, print};
+
+const AT_ONCE: usize = 200;
+/// With faults, so many each time.
+const SPOILED_AT_ONCE: usize = 24;
+const SPOILED: u64 = 8;
+
+const SPELLINGS: [&str; 12] = [
+    "jose\u{301}@m\u{fc}nchen.de",
+    "JOS\u{c9}@M\u{dc}NCHEN.DE",
+    "jos\u{e9}@xn--mnchen-3ya.de",
+    "Jos\u{e9}@mu\u{308}nchen.de",
+    "JOS\u{c9}@XN--MNCHEN-3YA.de",
+    "jos\u{e9}@M\u{dc}NCHEN.de",
+    "JOSE\u{301}@xn--mnchen-3ya.DE",
+    "jos\u{e9}@m\u{fc}nchen\u{3002}de",
+    "jos\u{e9}@\u{ff4d}\u{fc}nchen.de",
+    "Jose\u{301}@MU\u{308}NCHEN.DE",
+    "jos\u{e9}@Xn--Mnchen-3yA.de",
+    "jOsE\u{301}@m\u{fc}nchen.DE",
+];
+
+/// Registers all at once; the ids that were answered, and how often which status.
+async fn register(door: &Door, many: usize) -> (Vec<Value>, [usize; 3]) {
+    let lambda = door.lambda(register_user);
+    let begin = |number| tokio::spawn(lambda(Invocation::with_event(registration(SPELLINGS[number % SPELLINGS.len()]))));
+    let running: Vec<_> = (0..many).map(begin).collect();
+    let (mut created, mut statuses) = (Vec::new(), [0; 3]);
+    for answer in running {
+        let answer = answer.await.unwrap().unwrap();
+        let body: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
+        match answer["statusCode"].as_u64() {
+            Some(201) => {
+                created.push(body["id"].clone());
+                statuses[0] += 1;
+            }
+            Some(409) if body["code"] == "email_taken" => statuses[1] += 1,
+            Some(503) => statuses[2] += 1,
+            _ => panic!("{answer}"),
+        }
+    }
+    (created, statuses)
+}
+
+#[test]
+fn all_spellings_are_one_address() {
+    let normal: std::collections::BTreeSet<String> = SPELLINGS.iter().map(|text| Email::parse(text).unwrap().into()).collect();
+    assert_eq!(normal.len(), 1, "{normal:?}");
+    let different: std::collections::BTreeSet<&str> = SPELLINGS.into_iter().collect();
+    assert_eq!(different.len(), 12);
+}
+
+#[tokio::test]
+async fn two_hundred_registrations_of_one_address_at_once_make_one_account() {
+    let door = Door::crowded(1);
+    let (created, statuses) = register(&door, AT_ONCE).await;
+    print(&format!("{AT_ONCE} registrations at once: [201, 409, 503] {statuses:?}"));
+    assert_eq!(statuses, [1, AT_ONCE - 1, 0]);
+    door.check();
+    assert_eq!((door.profiles().len(), door.credentials().len()), (1, 1));
+    assert_eq!(door.profiles()[0]["user_id"]["S"], created[0]);
+    assert_eq!(door.login(SPELLINGS[11], PASSWORD).await.status(), 200);
+}
+
+#[tokio::test]
+async fn whatever_happens_to_the_calls_of_many_registrations_at_once_there_is_one_account_or_none() {
+    let mut all = [0; 3];
+    for seed in 0..SPOILED {
+        let door = Door::crowded(seed);
+        let mut dice = Dice::new(seed);
+        for _ in 0..SPOILED_AT_ONCE {
+            let fault = *dice.one(&[Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse, Fault::LoseResponse, Fault::Conflict]);
+            door.aws.fail(dice.within(0..3 * SPOILED_AT_ONCE), fault);
+        }
+        let (created, statuses) = register(&door, SPOILED_AT_ONCE).await;
+        door.aws.heal();
+        door.check();
+        let accounts = door.profiles().len();
+        assert!(created.len() <= 1 && created.len() <= accounts && accounts <= 1, "seed {seed}: {statuses:?}, {accounts} accounts");
+        if let Some(id) = created.first() {
+            assert_eq!(door.profiles()[0]["user_id"]["S"], *id, "seed {seed}");
+        }
+        let again = door.register(SPELLINGS[0]).await;
+        assert_eq!(again.status(), if accounts == 1 { 409 } else { 201 }, "seed {seed}");
+        door.check();
+        assert_eq!(door.login(SPELLINGS[11], PASSWORD).await.status(), 200, "seed {seed}");
+        all = std::array::from_fn(|status| all[status] + statuses[status]);
+    }
+    print(&format!("{SPOILED} times {SPOILED_AT_ONCE} registrations at once with faults: [201, 409, 503] {all:?}"));
+    assert!(all.iter().all(|times| *times > 0), "{all:?}: this test shows nothing");
+}
+
+#[tokio::test]
+async fn a_registration_that_crashes_leaves_no_half_of_an_account() {
+    for crash in 0..4 {
+        for fault in [Fault::LoseRequest, Fault::LoseResponse] {
+            let door = Door::open();
+            // Nothing that it asks for from then on arrives.
+            door.aws.fail(crash, fault);
+            for later in 1..20 {
+                door.aws.fail(crash + later, Fault::LoseRequest);
+            }
+            assert_eq!(door.register(SPELLINGS[0]).await.status(), 503);
+            door.aws.heal();
+            door.check();
+            let stands = door.profiles().len();
+            assert_eq!(door.register(SPELLINGS[0]).await.status(), if stands == 1 { 409 } else { 201 });
+            door.check();
+            assert_eq!(door.login(SPELLINGS[1], PASSWORD).await.status(), 200);
+        }
+    }
+}

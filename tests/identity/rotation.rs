@@ -1,0 +1,165 @@
+//! Keys rotate while people log in, come back and are let in: nobody notices.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    time::Duration,
+};
+
+use tests::door::{ADA, Door, PASSWORD, Session, kind};
+use users::signing_keys::RELOADS;
+
+use crate::{dice::Dice, print};
+
+/// Instances of the functions, each with its own copy of the keys.
+const INSTANCES: usize = 3;
+const STEP: Duration = Duration::from_secs(2);
+
+struct Crowd {
+    door: Door,
+    instances: Vec<Door>,
+    dice: Dice,
+    session: Session,
+    /// Access tokens that are still good, with the time at which each was given out.
+    tokens: VecDeque<(shared::clock::Timestamp, String)>,
+    signers: BTreeSet<String>,
+    asked: u32,
+    refused: Vec<&'static str>,
+}
+
+impl Crowd {
+    async fn gather(seed: u64) -> Self {
+        let door = Door::open();
+        let user = door.enrol(ADA).await;
+        let session = door.enter(user.id).await;
+        let instances = (0..INSTANCES).map(|_| door.cold()).collect();
+        let (tokens, signers) = (VecDeque::new(), BTreeSet::new());
+        Self { door, instances, dice: Dice::new(seed), session, tokens, signers, asked: 0, refused: Vec::new() }
+    }
+
+    /// Two seconds in the life of a shop: somebody comes back, some are let in, now and then somebody logs in, and an instance is new.
+    async fn step(&mut self, number: usize) {
+        self.door.clock.advance(STEP);
+        if self.dice.chance(3) {
+            let instance = self.dice.within(0..INSTANCES);
+            self.instances[instance] = self.door.cold();
+        }
+        let instance = self.dice.within(0..INSTANCES);
+        let called = if number.is_multiple_of(60) {
+            self.instances[instance].login(ADA, PASSWORD).await
+        } else {
+            self.instances[instance].refresh(&self.session.refresh_token).await
+        };
+        self.asked += 1;
+        match Session::of(&called) {
+            Some(session) => self.session = session,
+            None => self.refused.push("a login or a refresh"),
+        }
+        let now = self.door.clock.now();
+        self.signers.insert(self.session.access_token.split('.').next().unwrap().to_owned());
+        self.tokens.push_back((now, self.session.access_token.clone()));
+        self.tokens.retain(|(from, _)| now.since(*from) < Duration::from_secs(899));
+        // The newest token, and one of those that are still good, maybe of a login before: sessions go on side by side.
+        for position in [self.tokens.len() - 1, self.dice.within(0..self.tokens.len())] {
+            self.asked += 1;
+            let instance = self.dice.within(0..INSTANCES);
+            let called = self.instances[instance].authorize(&self.tokens[position].1).await;
+            match kind(&called) {
+                "" => {}
+                other => self.refused.push(other),
+            }
+        }
+    }
+
+    async fn steps(&mut self, many: usize) {
+        for number in 1..=many {
+            self.step(number).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_rotation_in_the_midst_of_logins_refreshes_and_authorizations_fails_nobody() {
+    let mut crowd = Crowd::gather(1).await;
+    for rotation in 0..4 {
+        crowd.steps(if rotation == 0 { 30 } else { 200 }).await;
+        crowd.door.rotate(&format!("rotation {rotation}")).await;
+    }
+    crowd.steps(200).await;
+    print(&format!("four rotations: {} requests, {} failures, {} keys", crowd.asked, crowd.refused.len(), crowd.signers.len()));
+    assert!(crowd.refused.is_empty(), "{:?}", crowd.refused);
+    assert_eq!(crowd.signers.len(), 5, "each key has signed");
+}
+
+#[tokio::test]
+async fn nor_do_two_rotations_in_a_hurry_with_made_up_keys_before_them() {
+    let foreign = Door::closed();
+    foreign.rotate("another shop").await;
+    let stranger = foreign.enrol(ADA).await;
+    let made_up = foreign.enter(stranger.id).await.access_token;
+
+    let (mut asked, mut signers) = (0, 0);
+    for seed in 0..6 {
+        let mut crowd = Crowd::gather(seed).await;
+        crowd.steps(20).await;
+        // As many as leave room for the two new keys.
+        for instance in &crowd.instances {
+            for _ in 0..RELOADS.burst() - 2 {
+                assert_eq!(kind(&instance.authorize(&made_up).await), "Unauthorized");
+            }
+        }
+        crowd.door.rotate("one").await;
+        crowd.instances[0] = crowd.door.cold();
+        crowd.steps(10).await;
+        crowd.door.rotate("another").await;
+        crowd.instances[1] = crowd.door.cold();
+        crowd.steps(60).await;
+        assert!(crowd.refused.is_empty(), "seed {seed}: {:?}", crowd.refused);
+        asked += crowd.asked;
+        signers += crowd.signers.len();
+    }
+    print(&format!("two rotations within twenty seconds, after made-up keys: {asked} requests, 0 failures, {signers} keys in 6 runs"));
+    assert!(signers > 12, "{signers}: the new keys have signed nothing");
+}
+
+#[tokio::test]
+async fn a_flood_of_made_up_keys_keeps_a_new_key_out_for_half_a_minute_at_most() {
+    let foreign = Door::closed();
+    foreign.rotate("another shop").await;
+    let stranger = foreign.enrol(ADA).await;
+    let made_up = foreign.enter(stranger.id).await.access_token;
+
+    let (mut longest, mut reads) = (0, 0);
+    // Wherever in the half minute between two reads the rotation falls.
+    for pause in [0, 1, 2, 15, 29] {
+        let (kept_out, read) = flooded(&made_up, 60 + pause).await;
+        longest = longest.max(kept_out);
+        reads = reads.max(read);
+    }
+    print(&format!("a made-up key each second: a new key is kept out for {longest} s at most, {reads} reads of the secret in 90 s"));
+    assert!(longest <= RELOADS.interval().as_secs() && longest > 20, "{longest}");
+    assert!(reads <= 4, "{reads}");
+}
+
+/// For how many seconds a new key is kept out at an instance that sees a made-up one each second, and how often the secret is read then.
+async fn flooded(made_up: &str, before: usize) -> (u64, usize) {
+    let door = Door::open();
+    let user = door.enrol(ADA).await;
+    let old = door.enter(user.id).await.access_token;
+    let gate = door.cold();
+    let second = Duration::from_secs(1);
+    for _ in 0..before {
+        door.clock.advance(second);
+        assert_eq!(kind(&gate.authorize(made_up).await), "Unauthorized");
+    }
+    door.rotate("in the flood").await;
+    let new = door.enter(user.id).await.access_token;
+    let (mut kept_out, mut reads) = (0, 0);
+    for _ in 0..90 {
+        door.clock.advance(second);
+        assert!(gate.authorize(&old).await.answer.is_ok(), "nobody who is in is logged out");
+        let flooded = gate.authorize(made_up).await;
+        reads += flooded.calls.iter().filter(|call| call.service == "secretsmanager").count();
+        kept_out += u64::from(gate.authorize(&new).await.answer.is_err());
+    }
+    (kept_out, reads)
+}

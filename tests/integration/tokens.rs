@@ -1,0 +1,154 @@
+//! Tokens that count for nothing, on every route that needs one; and the key that signs, exchanged under load.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use reqwest::Method;
+use serde_json::{Value, json};
+use shared::ids::Ids;
+use tests::template::template;
+
+use crate::shop::{Answer, PASSWORD, Person, Shop, unique};
+
+#[tokio::test]
+async fn a_token_that_does_not_count_is_the_same_401_on_every_route_that_needs_one() {
+    let shop = Shop::open().await;
+    let person = shop.customer().await;
+    let routes = protected_routes();
+    assert!(routes.len() >= 15, "{routes:?}");
+    let headers = bad_authorizations(person.token.as_deref().unwrap());
+    let mut answers = 0;
+    for (method, path) in &routes {
+        for header in &headers {
+            let answer = without_token(&shop, method, path, header.as_deref()).await;
+            assert_eq!(answer.problem(401), "invalid_token", "{method} {path} {header:?}");
+            assert!(answer.header("www-authenticate").is_empty() || answer.header("www-authenticate").contains("invalid_token"));
+            assert_eq!(said(&answer), said(&without_token(&shop, "GET", "/users/me", None).await), "{method} {path} {header:?}");
+            answers += 1;
+        }
+    }
+    println!("{answers} answers on {} routes", routes.len());
+}
+
+/// Methods and paths of the template's functions that leave the authorizer at its default, which asks for a token.
+fn protected_routes() -> Vec<(String, String)> {
+    let made_up = |part: &str| if part.starts_with('{') { "prd_0199c2a8-0000-7000-8000-00000000000a".to_owned() } else { part.to_owned() };
+    let functions = template().resources("AWS::Serverless::Function");
+    let events =
+        functions.flat_map(|(_, function)| function["Properties"]["Events"].as_object().into_iter().flat_map(|events| events.values()));
+    let protected = events.filter(|event| event["Type"] == "Api").map(|event| &event["Properties"]).filter(|event| event["Auth"].is_null());
+    let route = |event: &Value| {
+        let path = event["Path"].as_str().unwrap().split('/').map(made_up).collect::<Vec<_>>().join("/");
+        (event["Method"].as_str().unwrap().to_uppercase(), path)
+    };
+    protected.map(route).collect()
+}
+
+/// What somebody might send instead of the token that they have.
+fn bad_authorizations(token: &str) -> Vec<Option<String>> {
+    let parts: Vec<&str> = token.split('.').collect();
+    let [head, claims, signature] = parts[..] else { panic!("a token has three parts") };
+    let encode = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
+    let header: Value = serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(head).unwrap()).unwrap();
+    let with_header = |name: &str, value: Value| {
+        let mut header = header.clone();
+        header[name] = value;
+        format!("{}.{claims}.{signature}", encode(&header))
+    };
+    let mut other_claims: Value = serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
+    other_claims["role"] = "admin".into();
+    let mut bad = vec![None, Some("Bearer".to_owned()), Some("Bearer ".to_owned()), Some("Basic YTpi".to_owned()), Some(token.to_owned())];
+    let tokens = [
+        String::new(),
+        "x".to_owned(),
+        format!("{head}.{claims}"),
+        format!("{head}.{claims}."),
+        format!("{token}."),
+        format!("{token}="),
+        format!("{token}.{signature}"),
+        format!("{claims}.{head}.{signature}"),
+        format!("{head}.{}.{signature}", encode(&other_claims)),
+        format!("{head}.{claims}.{}", "A".repeat(86)),
+        with_header("alg", "none".into()),
+        with_header("alg", "HS256".into()),
+        with_header("alg", "ES384".into()),
+        with_header("kid", "../../dev/null".into()),
+        with_header("kid", "key_0199c2a8-0000-7000-8000-00000000dead".into()),
+        format!("{}.{claims}.", encode(&json!({ "alg": "none" }))),
+        "a".repeat(5_000),
+    ];
+    bad.extend(tokens.into_iter().map(|token| Some(format!("Bearer {token}"))));
+    bad
+}
+
+async fn without_token(shop: &Shop, method: &str, path: &str, authorization: Option<&str>) -> Answer {
+    let headers: Vec<_> = authorization.map(|value| ("authorization", value)).into_iter().collect();
+    let body = (method != "GET").then(|| "{}".to_owned());
+    shop.visitor().send(Method::from_bytes(method.as_bytes()).unwrap(), path, body, &headers).await
+}
+
+/// The body, but for what names the request.
+fn said(answer: &Answer) -> Value {
+    let mut document = answer.json();
+    document.as_object_mut().unwrap().remove("request_id");
+    document
+}
+
+#[tokio::test]
+async fn no_request_fails_while_the_signing_key_is_exchanged() {
+    let shop = Arc::new(Shop::alone().await);
+    let email = format!("{}@example.com", unique("rotating"));
+    shop.register(&email).await.expect(201);
+    let (over, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let clients: Vec<_> = (0..4)
+        .map(|_| {
+            let (shop, over, done, email) = (shop.clone(), over.clone(), done.clone(), email.clone());
+            tokio::spawn(async move {
+                while !over.load(Ordering::Relaxed) {
+                    let tokens = shop.visitor().post("/users/login", &json!({ "email": email, "password": PASSWORD })).await.expect(200);
+                    let refreshed = shop.visitor().post("/users/token/refresh", &json!({ "refresh_token": tokens["refresh_token"] })).await;
+                    let refreshed = refreshed.expect(200);
+                    for token in [&tokens, &refreshed] {
+                        let token = token["access_token"].as_str().unwrap().to_owned();
+                        Person { token: Some(token), ..shop.visitor() }.get("/users/me").await.expect(200);
+                    }
+                    done.fetch_add(4, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    let enough = |more: u64| {
+        let (done, from) = (done.clone(), done.load(Ordering::Relaxed));
+        async move { crate::shop::until("requests go on", || async { done.load(Ordering::Relaxed) }, |count| *count >= from + more).await }
+    };
+    enough(40).await;
+    let before = published(&shop).await;
+    for _ in 0..2 {
+        rotate(&shop).await;
+        enough(40).await;
+    }
+    over.store(true, Ordering::Relaxed);
+    for client in clients {
+        client.await.expect("no request failed");
+    }
+    let after = crate::shop::until("new keys are published", || published(&shop), |keys| keys.len() >= 3).await;
+    assert!(before.iter().all(|kid| after.contains(kid)), "tokens of the earlier keys may be alive");
+    println!("{} requests during two rotations", done.load(Ordering::Relaxed));
+}
+
+async fn published(shop: &Shop) -> Vec<String> {
+    let keys = shop.visitor().get("/.well-known/jwks.json").await.expect(200);
+    keys["keys"].as_array().unwrap().iter().map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
+}
+
+/// What Secrets Manager does once a month.
+async fn rotate(shop: &Shop) {
+    let token = shared::ids::Uuid::from_bytes(Ids::System.bytes()).to_string();
+    let secret = format!("{}/signing-key", shop.stack);
+    for step in ["createSecret", "setSecret", "testSecret", "finishSecret"] {
+        shop.invoke("rotate-signing-key", &json!({ "Step": step, "SecretId": secret, "ClientRequestToken": token })).await;
+    }
+}

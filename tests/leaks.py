@@ -1,0 +1,75 @@
+#!/usr/bin/env python3
+"""Looks for secrets where none may be: in the logs, tables, messages and mails that a run of the tests has left on its stack.
+
+    leaks.py        run by `make test` after the tests, with the variables that `stack.py run` sets
+
+Looked for is what the tests use and what the shop makes: passwords, access tokens, refresh tokens, device tokens, one-time tokens and
+card numbers. The one place where a one-time token may stand is the mail that brings its link.
+"""
+
+import json
+import os
+import re
+import sys
+import urllib.request
+
+UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[78][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+ONE_TIME_TOKEN = re.compile(rf"usr_{UUID}\.[\w-]{{43}}")
+SECRETS = {
+    "a password": re.compile(r"passphrase|correct horse|a ship in port"),
+    "an access token": re.compile(r"eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8,}"),
+    "a refresh token": re.compile(rf"fam_{UUID}\.\d+\.[\w-]{{43,}}"),
+    "a device token": re.compile(rf"dev_{UUID}\.\d+\.[\w-]{{43}}"),
+    "a one-time token": ONE_TIME_TOKEN,
+    "a password's hash": re.compile(r"\$argon2id\$|\$2[aby]\$\d\d\$"),
+    "a card number": re.compile(r"\b4242[ -]?4242[ -]?4242[ -]?4242\b"),
+}
+
+
+def places():
+    """Everything that the stack holds, each text with the place where it stands and the secrets that may stand there."""
+    import boto3
+
+    client = lambda name: boto3.client(name, endpoint_url=os.environ["AWS_ENDPOINT_URL"])  # noqa: E731
+    prefix = os.environ["FERROCART_STACK"] + "-"
+    logs = client("logs")
+    for page in logs.get_paginator("describe_log_groups").paginate():
+        for group in page["logGroups"]:
+            for events in logs.get_paginator("filter_log_events").paginate(logGroupName=group["logGroupName"]):
+                for event in events["events"]:
+                    yield group["logGroupName"], event["message"], ()
+    tables = client("dynamodb")
+    for page in tables.get_paginator("list_tables").paginate():
+        for table in page["TableNames"]:
+            for items in tables.get_paginator("scan").paginate(TableName=table):
+                for item in items["Items"]:
+                    yield table, json.dumps(item), ("a password's hash",) if table == prefix + "users" else ()
+    queues = client("sqs")
+    for url in queues.list_queues(MaxResults=1000).get("QueueUrls", []):
+        while messages := queues.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=600).get("Messages"):
+            for message in messages:
+                yield url.rsplit("/", 1)[1], message["Body"], ()
+    with urllib.request.urlopen(os.environ["AWS_ENDPOINT_URL"] + "/_ministack/ses/messages") as answer:
+        for mails in json.load(answer)["messages"].values():
+            for mail in mails:
+                yield "mails", json.dumps(mail), ("a one-time token",)
+
+
+def main():
+    looked, found = {}, []
+    for place, text, allowed in places():
+        looked[place] = looked.get(place, 0) + 1
+        found += [(place, name) for name, pattern in SECRETS.items() if name not in allowed and pattern.search(text)]
+    groups = sum(place.startswith("/aws/") for place in looked)
+    lines = sum(count for place, count in looked.items() if place.startswith("/aws/"))
+    print(f"looked for {len(SECRETS)} kinds of secrets in {lines} lines of {groups} logs, and {sum(looked.values()) - lines} items, "
+          f"messages and mails: {len(found)} found")
+    for place, name in sorted(set(found)):
+        print(f"  {name} in {place}", file=sys.stderr)
+    if not lines or not looked.get("mails"):
+        sys.exit("There was nothing to look at: the tests left neither logs nor mails.")
+    sys.exit(bool(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,292 @@
+//! What an operation answers besides what its service says of it: problems, and the headers of all answers.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use platform::problems::{Member, PROBLEMS, ProblemType, RULE_TITLE, RULES, Rule};
+use serde_json::{Map, Value, json};
+use shared::problem::TYPE_BASE;
+
+use super::read::{reachable, text};
+
+/// What is answered by everything: by the gateway, or by the edge that all functions stand on.
+const ALWAYS: [&str; 5] = ["malformed_request", "too_many_requests", "internal_error", "temporarily_unavailable", "gateway_timeout"];
+/// What is answered where a token is read, even where none is needed.
+const WITH_TOKEN: [&str; 2] = ["invalid_token", "insufficient_permissions"];
+/// What is answered where a body is read.
+const WITH_BODY: [&str; 7] = [
+    "body_required",
+    "duplicate_field",
+    "malformed_body",
+    "malformed_json",
+    "payload_too_large",
+    "unsupported_media_type",
+    "card_number_refused",
+];
+/// Rules that a field of any body can break.
+const RULES_OF_BODIES: [&str; 4] = ["out_of_range", "required", "unknown_field", "wrong_type"];
+
+/// A code that an operation answers.
+#[derive(Clone, Copy)]
+enum Code {
+    Problem(&'static ProblemType),
+    Rule(&'static Rule),
+}
+
+impl Code {
+    fn status(self) -> u16 {
+        match self {
+            Self::Problem(problem) => problem.status,
+            Self::Rule(_) => 422,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Problem(problem) => problem.code,
+            Self::Rule(rule) => rule.code,
+        }
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::Problem(problem) => problem.title,
+            Self::Rule(_) => RULE_TITLE,
+        }
+    }
+
+    fn explanation(self) -> &'static str {
+        match self {
+            Self::Problem(problem) => problem.explanation,
+            Self::Rule(rule) => rule.explanation,
+        }
+    }
+
+    fn headers(self) -> &'static [&'static str] {
+        match self {
+            Self::Problem(problem) => problem.headers,
+            Self::Rule(_) => &[],
+        }
+    }
+
+    fn members(self) -> &'static [Member] {
+        match self {
+            Self::Problem(problem) => problem.members,
+            Self::Rule(_) => &[],
+        }
+    }
+
+    /// Where its example stands among the components. All broken rules look alike.
+    fn key(self) -> &'static str {
+        match self {
+            Self::Problem(problem) => problem.code,
+            Self::Rule(_) => "broken_rule",
+        }
+    }
+
+    /// Any broken rule may stand for all of them.
+    fn example(self) -> Value {
+        let one = match self {
+            Self::Problem(_) => self,
+            Self::Rule(_) => rule("out_of_range").unwrap(),
+        };
+        let mut document = json!({
+            "type": format!("{TYPE_BASE}{}", one.name()),
+            "title": one.title(),
+            "status": one.status(),
+            "code": one.name(),
+            "detail": one.explanation(),
+            "request_id": "0f6b8f0e-7a4e-4a55-9d0c-2f3a5b1c7d9e",
+        });
+        match one {
+            Self::Problem(problem) => {
+                for member in problem.members {
+                    document[member.name] = serde_json::from_str(member.example).unwrap();
+                }
+            }
+            Self::Rule(rule) => {
+                document["errors"] = json!([{ "pointer": "/items/0/quantity", "code": rule.code, "detail": rule.explanation }]);
+            }
+        }
+        document
+    }
+}
+
+/// The problem of this code.
+fn problem(code: &str) -> Code {
+    let known = PROBLEMS.iter().find(|problem| problem.code == code).map(Code::Problem);
+    known.or_else(|| rule(code)).unwrap_or_else(|| panic!("{code} is answered, but functions/platform/src/problems.rs does not explain it"))
+}
+
+fn rule(code: &str) -> Option<Code> {
+    RULES.iter().find(|rule| rule.code == code).map(Code::Rule)
+}
+
+/// Adds to every operation the problems that it can answer, and to every answer its headers.
+pub fn add(document: &mut Value) {
+    let mut examples = BTreeMap::new();
+    let mut responses = BTreeMap::new();
+    let before = document.clone();
+    for item in document["paths"].as_object_mut().unwrap().values_mut() {
+        for operation in item.as_object_mut().unwrap().values_mut() {
+            let codes = codes_of(&before, operation);
+            examples.extend(codes.iter().map(|code| (code.key(), json!({ "summary": code.title(), "value": code.example() }))));
+            let has_key = has_parameter(operation, "Idempotency-Key");
+            complete_successes(operation, has_key);
+            let answers = operation["responses"].as_object_mut().unwrap();
+            let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
+            codes.iter().for_each(|code| by_status.entry(code.status()).or_default().push(*code));
+            for (status, codes) in by_status {
+                // An operation whose 503 is an answer of its own has no other.
+                if answers.contains_key(&status.to_string()) {
+                    continue;
+                }
+                let replayed = has_key && status == 402;
+                let response = response(&codes, replayed);
+                let response = match codes[..] {
+                    [Code::Problem(one)] if !replayed => {
+                        responses.insert(one.code, response);
+                        json!({ "$ref": format!("#/components/responses/{}", one.code) })
+                    }
+                    _ => response,
+                };
+                answers.insert(status.to_string(), response);
+            }
+            operation.as_object_mut().unwrap().remove("x-problems");
+        }
+    }
+    document["components"]["examples"] = json!(examples);
+    document["components"]["responses"] = json!(responses);
+}
+
+fn has_parameter(operation: &Value, name: &str) -> bool {
+    parameters(operation).any(|parameter| parameter["name"] == name)
+}
+
+fn parameters(operation: &Value) -> impl Iterator<Item = &Value> {
+    operation["parameters"].as_array().into_iter().flatten()
+}
+
+/// Every code that an operation can answer, each once; sorted.
+fn codes_of(document: &Value, operation: &Value) -> Vec<Code> {
+    let mut problems: BTreeSet<&str> = ALWAYS.into();
+    let mut rules: BTreeSet<&str> = BTreeSet::new();
+    problems.extend(operation["x-problems"].as_array().into_iter().flatten().map(text));
+    if operation["security"].as_array().is_some_and(|security| !security.is_empty()) {
+        problems.extend(WITH_TOKEN);
+    }
+    if let Some(body) = operation.get("requestBody") {
+        problems.extend(WITH_BODY);
+        rules.extend(RULES_OF_BODIES);
+        for name in reachable(document, body) {
+            rules.extend(refusals(&document["components"]["schemas"][name.as_str()]));
+        }
+    }
+    for parameter in parameters(operation) {
+        match (text(&parameter["in"]), text(&parameter["name"])) {
+            ("header", "Idempotency-Key") => {
+                problems.extend(["idempotency_key_required", "idempotency_key_invalid", "idempotency_key_reused"]);
+            }
+            ("header", "If-Match") => {
+                problems.extend(["invalid_if_match", "precondition_failed"]);
+                problems.extend((parameter["required"] == true).then_some("precondition_required"));
+            }
+            ("query", name) => {
+                rules.extend(["repeated_parameter"]);
+                rules.extend((name == "limit").then_some("out_of_range"));
+                problems.extend((name == "cursor").then_some("invalid_cursor"));
+            }
+            _ => {}
+        }
+    }
+    let problems = problems.into_iter().map(problem);
+    let rules = rules.into_iter().map(|code| rule(code).unwrap_or_else(|| panic!("a schema is refused as {code}, which is no rule")));
+    let mut all: Vec<Code> = problems.chain(rules).collect();
+    all.sort_by_key(|code| (code.status(), code.name(), code.key()));
+    all.dedup_by_key(|code| (code.status(), code.name()));
+    all
+}
+
+/// The rules that a schema says a value can break: its own, and those of what it holds.
+fn refusals(schema: &Value) -> Vec<&str> {
+    match schema {
+        Value::Object(members) => {
+            let named = members.get("x-problems").and_then(Value::as_array);
+            let one_of_names = (named.is_none() && members.contains_key("enum")).then_some("unknown_value");
+            let own = named.into_iter().flatten().map(text).chain(one_of_names);
+            own.chain(members.values().flat_map(refusals)).collect()
+        }
+        Value::Array(items) => items.iter().flat_map(refusals).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// A problem answer with these codes.
+fn response(codes: &[Code], replayed: bool) -> Value {
+    let description = match codes {
+        [one] => format!("`{}`: {}. {}", one.name(), one.title(), one.explanation()),
+        several => several.iter().map(|code| format!("- `{}`: {}", code.name(), code.explanation())).collect::<Vec<_>>().join("\n"),
+    };
+    let names: BTreeSet<&str> = codes.iter().map(|code| code.name()).collect();
+    let examples: Map<String, Value> =
+        codes.iter().map(|code| (code.key().to_owned(), json!({ "$ref": format!("#/components/examples/{}", code.key()) }))).collect();
+    let mut own = Map::from_iter([("code".to_owned(), json!({ "enum": names }))]);
+    for member in codes.iter().flat_map(|code| code.members()) {
+        own.insert(member.name.to_owned(), json!({ "description": member.about }));
+    }
+    let mut headers = BTreeSet::from(["X-Request-Id"]);
+    headers.extend(codes.iter().flat_map(|code| code.headers()));
+    headers.extend(replayed.then_some("Idempotent-Replayed"));
+    json!({
+        "description": description,
+        "headers": header_references(headers),
+        "content": { "application/problem+json": {
+            "schema": { "allOf": [{ "$ref": "#/components/schemas/Problem" }, { "properties": own }] },
+            "examples": examples,
+        } },
+    })
+}
+
+/// The headers that follow from what an operation does: all of its answers have an id, what was created is somewhere, and what takes a key
+/// says when it was done before.
+fn complete_successes(operation: &mut Value, has_key: bool) {
+    for (status, answer) in operation["responses"].as_object_mut().unwrap() {
+        let own: Vec<String> = answer["headers"].as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect();
+        let mut names: BTreeSet<&str> = own.iter().map(String::as_str).collect();
+        names.extend(["X-Request-Id", "X-Process-Time"]);
+        names.extend((status == "201").then_some("Location"));
+        names.extend(has_key.then_some("Idempotent-Replayed"));
+        answer["headers"] = header_references(names);
+    }
+}
+
+fn header_references<'a>(names: impl IntoIterator<Item = &'a str>) -> Value {
+    let known = headers();
+    let reference = |name: &str| {
+        assert!(
+            known.get(name).is_some(),
+            "an answer has the header {name}, which tests/repository/api_document/answers.rs does not explain"
+        );
+        (name.to_owned(), json!({ "$ref": format!("#/components/headers/{name}") }))
+    };
+    names.into_iter().map(reference).collect::<Map<_, _>>().into()
+}
+
+/// Every header that an answer can have and that is worth a client's attention.
+pub fn headers() -> Value {
+    let header = |required: bool, about: &str, example: &str| json!({ "description": about, "required": required, "schema": { "type": "string", "examples": [example] } });
+    json!({
+        "Cache-Control": header(true, "For how long the answer may be kept. Where it is not mentioned it is `no-store`.", "public, max-age=30"),
+        "ETag": header(true, "The version of what is answered.", "\"3\""),
+        "Idempotent-Replayed": header(false, "`true` where this is the answer to an earlier request with the same key.", "true"),
+        "Location": header(true, "Where what was created can be read.", "/v1/orders/ord_0199c2a8-0000-7000-8000-0000000000f1"),
+        "Retry-After": header(false, "After so many seconds the same request may succeed.", "1"),
+        "WWW-Authenticate": header(true, "Which kind of token is needed (RFC 6750).", "Bearer error=\"invalid_token\""),
+        "X-Device-Token": header(
+            false,
+            "Shows at the next login that this device has logged in before, so that others who guess the password keep only themselves out.",
+            "dev_0199c2a8-0000-7000-8000-00000000000d.1763715600.MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY",
+        ),
+        "X-Process-Time": header(true, "How long the function took, in milliseconds.", "12"),
+        "X-Request-Id": header(true, "The id of the request.", "0f6b8f0e-7a4e-4a55-9d0c-2f3a5b1c7d9e"),
+    })
+}

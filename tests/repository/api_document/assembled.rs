@@ -1,0 +1,294 @@
+//! The API document, put together from what each service says of its operations.
+//!
+//! The services say what is theirs alone: paths, bodies, successful answers, who may call, and the problems of the trade. Here is added
+//! what follows from that for every operation alike, so that nobody has to repeat it and nobody can forget it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value, json};
+use shared::api_document::utoipa::{OpenApi, openapi};
+
+use super::{
+    answers,
+    read::{at, each_operation, for_every_object, kebab, reachable, references, text},
+};
+use crate::{Operation, operations, source};
+
+/// Whoever may call, as far as `x-roles` says it.
+pub const ROLES: [&str; 4] = ["anonymous", "user", "admin", "owner"];
+
+const PREFIX: &str = "#/components/schemas/";
+
+/// What stands before everything else.
+const ABOUT: &str = "\
+A shop: accounts, a catalogue, stock, orders, payments and notifications.
+
+**Errors** are [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) documents: branch on `code`, show `detail`, quote `request_id`. \
+Each operation lists the codes that it answers.
+
+**Money** is an amount in minor units and a currency: `{\"amount\": 5998, \"currency\": \"USD\"}` is 59.98 US dollars.
+
+**Repeating.** What creates something takes an `Idempotency-Key`: make one up for what is to happen once, and send it again whenever you are \
+not sure. The answer is then the first one, with `Idempotent-Replayed: true`.
+
+**Changing.** What changes something takes the `ETag` of what was read as `If-Match`, so that nobody's change is overwritten unseen.
+
+**Lists** answer `{\"items\": […], \"next_cursor\": …}`. Send `next_cursor` as `cursor` for the next page; it is null on the last one.
+
+**Fields.** Unknown fields of a request are refused. Answers may get new fields, and names that a field can have may get more: ignore what \
+you do not know. In answers, a field that has nothing to say is null.
+
+`x-roles` says who may call an operation: `anonymous` is anybody, `user` anybody who has logged in, `admin` who runs the shop, and `owner` \
+the one to whom the thing belongs; to everybody else it does not exist.";
+
+/// What each service says of itself.
+fn services() -> [(&'static str, openapi::OpenApi); 7] {
+    [
+        ("users", users::operations::ApiDocument::openapi()),
+        ("catalog", catalog::operations::ApiDocument::openapi()),
+        ("inventory", inventory::operations::ApiDocument::openapi()),
+        ("orders", orders::operations::ApiDocument::openapi()),
+        ("payments", payments::operations::ApiDocument::openapi()),
+        ("notifications", notifications::operations::ApiDocument::openapi()),
+        ("platform", platform::operations::ApiDocument::openapi()),
+    ]
+}
+
+/// The whole document.
+pub fn document() -> Value {
+    let mut paths = Map::new();
+    let mut schemas = Map::new();
+    let mut tags = Vec::new();
+    for (service, described) in services() {
+        let described = serde_json::to_value(described).unwrap();
+        tags.push(json!({ "name": service, "description": first_sentence(&source(&format!("functions/{service}/src/lib.rs"))) }));
+        for (path, item) in described["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                let entry = paths.entry(path).or_insert_with(|| json!({}));
+                assert!(entry.get(method).is_none(), "{method} {path} is described twice");
+                entry[method] = of_service(service, operation.clone());
+            }
+        }
+        for (name, schema) in described["components"]["schemas"].as_object().into_iter().flatten() {
+            let before = schemas.insert(name.clone(), schema.clone());
+            assert!(
+                before.is_none_or(|before| before == *schema),
+                "two types are called {name} and are not alike: give one of them another name with #[schema(as = …)]"
+            );
+        }
+    }
+    schemas.insert("Problem".to_owned(), schema_of::<shared::problem::Problem>());
+    let mut document = json!({
+        "openapi": "3.1.0",
+        "info": { "title": "Ferrocart", "version": env!("CARGO_PKG_VERSION"), "description": ABOUT, "license": { "name": "MIT", "identifier": "MIT" } },
+        "servers": [{
+            "url": "https://{api}.execute-api.{region}.amazonaws.com/v1",
+            "description": "A deployment.",
+            "variables": { "api": { "default": "api-id" }, "region": { "default": "us-east-1" } }
+        }],
+        "tags": tags,
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "headers": answers::headers(),
+            "securitySchemes": { "bearer": {
+                "type": "http",
+                "scheme": "bearer",
+                "bearerFormat": "JWT",
+                "description": "The access token that `login-user` and `refresh-token` answer. It is good for 15 minutes.",
+            } },
+        },
+    });
+    refer_to_what_pages_hold(&mut document);
+    name_as_readers_do(&mut document);
+    let_flattened_fields_be_absent(&mut document);
+    say_that_nullable_fields_are_there(&mut document);
+    answers::add(&mut document);
+    share_parameters(&mut document);
+    document
+}
+
+fn schema_of<T: shared::api_document::utoipa::PartialSchema>() -> Value {
+    serde_json::to_value(T::schema()).unwrap()
+}
+
+/// An operation as its service describes it, with what its source file says about it.
+fn of_service(service: &str, mut operation: Value) -> Value {
+    let id = kebab(text(&operation["operationId"]));
+    let Operation { name, .. } = function_of(&id);
+    let file = source(&format!("functions/{service}/src/operations/{}.rs", name.replace('-', "_")));
+    operation["description"] = description(&operation).into();
+    operation["summary"] = first_sentence(&file).into();
+    operation["operationId"] = id.into();
+    operation["tags"] = json!([service]);
+    // An empty requirement alone means that none is needed, which is said by an empty list.
+    if operation["security"] == json!([{}]) {
+        operation["security"] = json!([]);
+    }
+    if operation.get("requestBody").is_some() {
+        operation["requestBody"]["content"]["application/json"]["example"] = sample_body(&name);
+    }
+    operation
+}
+
+/// The function that serves an operation of the document: of the same name, or of a name that the operation's begins with where a function
+/// serves several routes.
+pub fn function_of(id: &str) -> Operation {
+    let serves = |operation: &Operation| id == operation.name || id.starts_with(&format!("{}-", operation.name));
+    let found = operations().into_iter().filter(serves).max_by_key(|operation| operation.name.len());
+    found.unwrap_or_else(|| panic!("{id} is described, but there is no such operation"))
+}
+
+/// What a file opens with, without the route before it: `//! The catalogue: what is sold.` gives `What is sold.`
+fn first_sentence(file: &str) -> String {
+    let lines = file.lines().map_while(|line| line.strip_prefix("//!")).map(str::trim).take_while(|line| !line.is_empty());
+    let opening = lines.collect::<Vec<_>>().join(" ");
+    let (_, said) = opening.split_once(": ").unwrap_or_else(|| panic!("a file opens with what it is about and a colon: {opening}"));
+    let end = said.find(". ").map_or(said.len(), |end| end + 1);
+    capital(&said[..end])
+}
+
+fn capital(sentence: &str) -> String {
+    let mut letters = sentence.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().collect::<String>() + letters.as_str())
+}
+
+/// The comment of the operation's function, as running text: utoipa takes its first paragraph for a summary.
+fn description(operation: &Value) -> String {
+    let comment = format!("{}\n\n{}", text(&operation["summary"]), text(&operation["description"]));
+    let before_errors = comment.split("# Errors").next().unwrap_or_default();
+    let paragraphs = before_errors.split("\n\n").map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" "));
+    paragraphs.filter(|paragraph| !paragraph.is_empty()).collect::<Vec<_>>().join("\n\n")
+}
+
+/// The body of the operation's sample event, which another test feeds to the operation itself.
+fn sample_body(operation: &str) -> Value {
+    let sample = tests::events::sample(operation);
+    serde_json::from_str(text(&sample["body"])).unwrap_or_else(|_| panic!("events/{operation}.json has no body, which its operation needs"))
+}
+
+/// A page spells out what it holds, which has a place of its own.
+fn refer_to_what_pages_hold(document: &mut Value) {
+    for (name, schema) in document["components"]["schemas"].as_object_mut().unwrap() {
+        if let Some(item) = name.strip_prefix("Page_") {
+            schema["properties"]["items"]["items"] = json!({ "$ref": format!("{PREFIX}{item}") });
+        }
+    }
+}
+
+/// Fields that serde flattens out of an option are all there or all absent, and not null.
+fn let_flattened_fields_be_absent(document: &mut Value) {
+    for_every_object(document, &mut |members| {
+        for part in members.get_mut("allOf").and_then(Value::as_array_mut).into_iter().flatten() {
+            if is_nullable(part) {
+                let fields = part["oneOf"][0].take();
+                *part = json!({ "anyOf": [fields, { "type": "object" }] });
+            }
+        }
+    });
+}
+
+/// `ProductView` is our word for what its readers call a product.
+fn name_as_readers_do(document: &mut Value) {
+    let names: BTreeMap<String, String> =
+        at(document, "/components/schemas").keys().map(|name| (name.clone(), public_name(name))).collect();
+    let schemas = document["components"]["schemas"].as_object_mut().unwrap();
+    for (ours, public) in &names {
+        let schema = schemas.remove(ours).unwrap();
+        let before = schemas.insert(public.clone(), schema);
+        assert!(before.is_none(), "{ours} would be called {public} in the API document, and something else is called so already");
+    }
+    for_every_object(document, &mut |members| {
+        if let Some(Value::String(reference)) = members.get_mut("$ref")
+            && let Some(name) = reference.strip_prefix(PREFIX)
+        {
+            *reference = format!("{PREFIX}{}", names.get(name).map_or(name, String::as_str));
+        }
+    });
+}
+
+fn public_name(name: &str) -> String {
+    let bare = name.strip_suffix("View").unwrap_or(name);
+    bare.strip_prefix("Page_").map_or_else(|| bare.to_owned(), |item| format!("{item}Page"))
+}
+
+/// Serde writes an absent value as null: a field of an answer that may be null is always there. One that may be missing is not nullable.
+fn say_that_nullable_fields_are_there(document: &mut Value) {
+    let mut sent = BTreeSet::new();
+    each_operation(document, |_, _, operation| sent.extend(reachable(document, &operation["requestBody"])));
+    let answered = document["components"]["schemas"].as_object_mut().unwrap().iter_mut().filter(|(name, _)| !sent.contains(*name));
+    for (_, schema) in answered {
+        for_every_object(schema, &mut |members| {
+            let Some(properties) = members.get("properties").and_then(Value::as_object) else { return };
+            let nullable = properties.iter().filter(|(_, property)| is_nullable(property)).map(|(name, _)| name.clone());
+            let listed = members.get("required").and_then(Value::as_array).into_iter().flatten().map(|name| text(name).to_owned());
+            let required: BTreeSet<String> = nullable.chain(listed).collect();
+            if !required.is_empty() {
+                members.insert("required".to_owned(), json!(required));
+            }
+        });
+    }
+}
+
+fn is_nullable(property: &Value) -> bool {
+    let null = |kind: &Value| kind == "null";
+    let of_type = property["type"].as_array().is_some_and(|kinds| kinds.iter().any(null));
+    of_type || property["oneOf"].as_array().is_some_and(|kinds| kinds.iter().any(|kind| null(&kind["type"])))
+}
+
+/// Parameters that several operations have stand in one place. The two headers that every request may have are added to every path.
+fn share_parameters(document: &mut Value) {
+    let mut shared = Map::new();
+    shared.insert(
+        "X-Request-Id".to_owned(),
+        json!({
+            "name": "X-Request-Id", "in": "header", "required": false,
+            "description": "An id for the request; without one it gets its own. The answer has it too, and so have our logs.",
+            "schema": { "type": "string", "pattern": "^[A-Za-z0-9._-]{1,128}$" },
+        }),
+    );
+    shared.insert(
+        "traceparent".to_owned(),
+        json!({
+            "name": "traceparent", "in": "header", "required": false,
+            "description": "The trace that the request belongs to (W3C Trace Context).",
+            "schema": { "type": "string", "examples": ["00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"] },
+        }),
+    );
+    let of_every_path: Vec<Value> = shared.keys().map(|name| json!({ "$ref": format!("#/components/parameters/{name}") })).collect();
+    let mut seen: Vec<(Value, usize)> = Vec::new();
+    each_operation(document, |_, _, operation| {
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            match seen.iter_mut().find(|(known, _)| known == parameter) {
+                Some((_, times)) => *times += 1,
+                None => seen.push((parameter.clone(), 1)),
+            }
+        }
+    });
+    let several = seen.into_iter().filter(|(_, times)| *times > 1).map(|(parameter, _)| parameter).collect::<Vec<_>>();
+    let name_of = |parameter: &Value| {
+        let optional =
+            several.iter().any(|other| other["name"] == parameter["name"] && other != parameter) && parameter["required"] == false;
+        format!("{}{}", if optional { "Optional-" } else { "" }, text(&parameter["name"]))
+    };
+    for parameter in &several {
+        shared.insert(name_of(parameter), parameter.clone());
+    }
+    for item in document["paths"].as_object_mut().unwrap().values_mut() {
+        for operation in item.as_object_mut().unwrap().values_mut() {
+            for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
+                if several.contains(parameter) {
+                    *parameter = json!({ "$ref": format!("#/components/parameters/{}", name_of(parameter)) });
+                }
+            }
+        }
+        item["parameters"] = json!(of_every_path);
+    }
+    document["components"]["parameters"] = shared.into();
+}
+
+/// Every `$ref` of a document, and what it leads to.
+pub fn dangling(document: &Value) -> Vec<String> {
+    let lost = |reference: &String| document.pointer(reference.trim_start_matches('#')).is_none();
+    references(document).into_iter().filter(lost).collect()
+}

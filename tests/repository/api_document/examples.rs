@@ -1,0 +1,144 @@
+//! Whoever reads the document can rely on it: schemas say what they mean, examples are good ones, and nothing is left unsaid.
+
+use jsonschema::Validator;
+use serde_json::{Value, json};
+
+use super::{
+    assembled::{dangling, document},
+    read::{at, each_operation, references, text},
+};
+use crate::none;
+
+/// A validator of a schema that may refer to others of the document.
+fn validator(document: &Value, schema: &Value) -> Validator {
+    let mut whole = schema.clone();
+    whole["components"] = document["components"].clone();
+    jsonschema::draft202012::new(&whole).unwrap_or_else(|error| panic!("{schema} is no schema: {error}"))
+}
+
+/// What is wrong with a value, in one line.
+fn wrong(document: &Value, schema: &Value, value: &Value) -> Option<String> {
+    let errors: Vec<String> =
+        validator(document, schema).iter_errors(value).map(|error| format!("{error} at {}", error.instance_path())).collect();
+    (!errors.is_empty()).then(|| errors.join("; "))
+}
+
+#[test]
+fn every_example_of_a_schema_is_one_of_its_values() {
+    let document = document();
+    let mut odd = Vec::new();
+    let mut seen = 0;
+    for (name, schema) in at(&document, "/components/schemas") {
+        for (place, schema) in with_examples(schema, name) {
+            for example in schema["examples"].as_array().into_iter().flatten() {
+                seen += 1;
+                odd.extend(wrong(&document, schema, example).map(|why| format!("an example of {place} is none: {why}")));
+            }
+        }
+    }
+    assert!(seen >= 25, "the schemas have lost their examples");
+    none(odd);
+}
+
+/// Every schema within a schema that has examples, with where it stands.
+fn with_examples<'a>(schema: &'a Value, place: &str) -> Vec<(String, &'a Value)> {
+    let mut found = Vec::new();
+    if schema.get("examples").is_some_and(Value::is_array) {
+        found.push((place.to_owned(), schema));
+    }
+    match schema {
+        Value::Object(members) => {
+            let inner = members.iter().filter(|(name, _)| *name != "examples");
+            found.extend(inner.flat_map(|(name, member)| with_examples(member, &format!("{place}/{name}"))));
+        }
+        Value::Array(items) => found.extend(items.iter().flat_map(|item| with_examples(item, place))),
+        _ => {}
+    }
+    found
+}
+
+#[test]
+fn the_samples_of_requests_are_what_is_asked_for() {
+    let document = document();
+    let mut odd = Vec::new();
+    each_operation(&document, |_, _, operation| {
+        let id = text(&operation["operationId"]);
+        let Some(body) = operation["requestBody"]["content"].get("application/json") else { return };
+        odd.extend(
+            wrong(&document, &body["schema"], &body["example"]).map(|why| format!("events/{id}.json has a body that is none: {why}")),
+        );
+        let mut more = body["example"].clone();
+        more["a_field_that_there_is_not"] = json!(1);
+        if wrong(&document, &body["schema"], &more).is_none() {
+            odd.push(format!("{id} is described as if it took any field"));
+        }
+    });
+    none(odd);
+}
+
+#[test]
+fn the_examples_of_problems_are_problems() {
+    let document = document();
+    let problem = json!({ "$ref": "#/components/schemas/Problem" });
+    let examples = at(&document, "/components/examples").iter();
+    none(
+        examples.filter_map(|(name, example)| wrong(&document, &problem, &example["value"]).map(|why| format!("{name}: {why}"))).collect(),
+    );
+}
+
+#[test]
+fn every_reference_leads_somewhere_and_everything_shared_is_used() {
+    let document = document();
+    let mut odd: Vec<String> = dangling(&document).into_iter().map(|lost| format!("{lost} leads nowhere")).collect();
+    let used = references(&document);
+    for (kind, members) in at(&document, "/components").iter().filter(|(kind, _)| *kind != "securitySchemes") {
+        for name in members.as_object().into_iter().flatten().map(|(name, _)| name) {
+            let reference = format!("#/components/{kind}/{name}");
+            if !used.contains(&reference) {
+                odd.push(format!("nothing refers to {reference}"));
+            }
+        }
+    }
+    none(odd);
+}
+
+#[test]
+fn nothing_is_left_unsaid_or_said_in_rust() {
+    let document = document();
+    let mut odd = Vec::new();
+    each_operation(&document, |_, _, operation| {
+        let id = text(&operation["operationId"]);
+        for member in ["summary", "description"] {
+            if text(&operation[member]).is_empty() {
+                odd.push(format!("{id} has no {member}: it is taken from the comments of its file and its function"));
+            }
+        }
+        for (status, answer) in operation["responses"].as_object().into_iter().flatten() {
+            if answer.get("$ref").is_none() && text(&answer["description"]).is_empty() {
+                odd.push(format!("the {status} of {id} has no description"));
+            }
+        }
+    });
+    for description in descriptions(&document) {
+        for rust in ["[`", "crate::", "::", "Option<", "&str"] {
+            if description.contains(rust) {
+                odd.push(format!("readers of the document do not know Rust: {description}"));
+            }
+        }
+    }
+    none(odd);
+}
+
+fn descriptions(value: &Value) -> Vec<&str> {
+    match value {
+        Value::Object(members) => members
+            .iter()
+            .flat_map(|(name, member)| match member {
+                Value::String(text) if name == "description" || name == "summary" => vec![text.as_str()],
+                member => descriptions(member),
+            })
+            .collect(),
+        Value::Array(items) => items.iter().flat_map(descriptions).collect(),
+        _ => Vec::new(),
+    }
+}

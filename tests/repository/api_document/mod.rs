@@ -1,0 +1,58 @@
+//! The API document: `functions/platform/openapi.json` is what the services say of themselves, and what they say is so.
+//!
+//! [`assembled`] puts it together, [`answers`] adds what all operations answer. [`routes`], [`requests`], [`problems`] and [`examples`] hold it
+//! against the template, the source files, the list of problems, and itself.
+//!
+//! `UPDATE_API_DOCUMENT=1 cargo test -p tests --test repository api_document` writes it anew.
+
+mod answers;
+mod assembled;
+mod examples;
+mod problems;
+mod read;
+mod requests;
+mod routes;
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+use tests::template;
+
+/// Where the document stands.
+fn committed() -> PathBuf {
+    template::root().join("functions/platform/openapi.json")
+}
+
+#[test]
+fn the_committed_document_is_what_the_services_say() {
+    let document = assembled::document();
+    let text = format!("{}\n", serde_json::to_string_pretty(&sorted(&document)).unwrap());
+    if asked_to_update() {
+        std::fs::write(committed(), &text).unwrap();
+    }
+    let before = std::fs::read_to_string(committed()).unwrap_or_default();
+    let line = text.lines().zip(before.lines()).position(|(new, old)| new != old).map_or(0, |line| line + 1);
+    assert!(
+        text == before,
+        "functions/platform/openapi.json is not what the operations say (first at line {line}): write it anew with UPDATE_API_DOCUMENT=1 \
+         cargo test -p tests --test repository api_document, and read what has changed"
+    );
+}
+
+#[expect(clippy::disallowed_methods, reason = "whoever runs the test asks for it")]
+fn asked_to_update() -> bool {
+    std::env::var("UPDATE_API_DOCUMENT").is_ok_and(|asked| asked == "1")
+}
+
+/// With the members of every object in the order of their names, whatever else in the workspace makes of objects.
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let mut members: Vec<(String, Value)> = members.iter().map(|(name, member)| (name.clone(), sorted(member))).collect();
+            members.sort_by(|one, other| one.0.cmp(&other.0));
+            Value::Object(members.into_iter().collect())
+        }
+        Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
+        leaf => leaf.clone(),
+    }
+}

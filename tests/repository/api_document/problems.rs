@@ -1,0 +1,194 @@
+//! The list of problems explains what the code and the gateway answer, all of it and nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use platform::problems::{PROBLEMS, RULE_TITLE, RULES};
+use serde_json::{Value, json};
+use shared::problem::TYPE_BASE;
+use tests::template;
+
+use super::{
+    assembled::document,
+    read::{codes, each_operation, text},
+};
+use crate::{all_files, none};
+
+/// A problem that is made somewhere: its status, its code, and its title where that stands beside it.
+type Made = (u16, String, Option<String>);
+
+const CONSTRUCTORS: [(&str, u16); 3] = [("bad_request(", 400), ("conflict(", 409), ("unprocessable(", 422)];
+const STATUSES: [(&str, u16); 12] = [
+    ("BAD_REQUEST", 400),
+    ("UNAUTHORIZED", 401),
+    ("PAYMENT_REQUIRED", 402),
+    ("FORBIDDEN", 403),
+    ("NOT_FOUND", 404),
+    ("CONFLICT", 409),
+    ("PRECONDITION_FAILED", 412),
+    ("PAYLOAD_TOO_LARGE", 413),
+    ("UNSUPPORTED_MEDIA_TYPE", 415),
+    ("PRECONDITION_REQUIRED", 428),
+    ("TOO_MANY_REQUESTS", 429),
+    ("SERVICE_UNAVAILABLE", 503),
+];
+
+/// The code that is deployed, each file on one line.
+fn deployed() -> Vec<(String, String)> {
+    let files = ["shared/src", "functions"].iter().flat_map(|folder| all_files(folder, "rs"));
+    let files = files.filter(|(file, _)| !file.ends_with("tests.rs") && !file.contains("/tests/") && !file.ends_with("/problems.rs"));
+    let on_one_line = |text: &str| {
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+        lines.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ").replace("( ", "(")
+    };
+    files.map(|(file, text)| (file, on_one_line(&text))).collect()
+}
+
+/// Up to two quoted texts at the beginning of `rest`, as the arguments of a call.
+fn arguments(rest: &str) -> (Option<&str>, Option<&str>) {
+    let Some(rest) = rest.strip_prefix('"') else { return (None, None) };
+    let Some((first, rest)) = rest.split_once('"') else { return (None, None) };
+    let second = rest.strip_prefix(", \"").and_then(|rest| rest.split_once('"')).map(|(second, _)| second);
+    (Some(first), second)
+}
+
+/// Every problem that the code makes, by where.
+fn made() -> Vec<(String, Made)> {
+    let mut made = Vec::new();
+    for (file, code) in deployed() {
+        let mut note = |status: u16, name: &str, title: Option<&str>| {
+            made.push((file.clone(), (status, name.to_owned(), title.map(str::to_owned))));
+        };
+        for (constructor, status) in CONSTRUCTORS {
+            for rest in code.split(constructor).skip(1) {
+                if let (Some(name), title) = arguments(rest) {
+                    note(status, name, title);
+                }
+            }
+        }
+        for rest in code.split("not_found(").skip(1) {
+            if let (Some(thing), _) = arguments(rest) {
+                note(404, &format!("{thing}_not_found"), Some(&format!("There is no such {thing}")));
+            }
+        }
+        for rest in code.split("StatusCode::").skip(1) {
+            let Some((constant, rest)) = rest.split_once(", ") else { continue };
+            if let (Some((_, status)), (Some(name), title)) = (STATUSES.iter().find(|(known, _)| *known == constant), arguments(rest)) {
+                note(*status, name, title);
+            }
+        }
+        if code.contains("StatusCode::INTERNAL_SERVER_ERROR, \"internal_error\"") {
+            note(500, "internal_error", Some("Something went wrong on our side"));
+        }
+    }
+    assert!(made.len() > 40, "problems are not made as they were: this test looks for Problem::conflict(\"code\", \"Title\") and the like");
+    made
+}
+
+/// Every rule that the code says is broken, by where.
+fn broken() -> BTreeMap<String, String> {
+    let mut broken = BTreeMap::new();
+    for (file, code) in deployed() {
+        for rest in code.split("Violation::new(").chain(code.split("Self::new(").filter(|_| file.ends_with("validation.rs"))).skip(1) {
+            if let (Some(name), _) = arguments(rest) {
+                broken.insert(name.to_owned(), file.clone());
+            }
+        }
+        // A parameter of the query, whose name stands first.
+        for rest in code.split(" parameter(").skip(1) {
+            if let (Some(_), Some(name)) = arguments(rest) {
+                broken.insert(name.to_owned(), file.clone());
+            }
+        }
+    }
+    broken
+}
+
+/// What the gateway answers by itself.
+fn of_the_gateway() -> Vec<Value> {
+    let template = template::template();
+    let (_, api) = template.resources("AWS::Serverless::Api").next().unwrap();
+    let answers = api["Properties"]["GatewayResponses"].as_object().unwrap().values();
+    answers.map(|answer| serde_json::from_str(text(&answer["ResponseTemplates"]["application/json"])).unwrap()).collect()
+}
+
+#[test]
+fn every_problem_is_explained_and_has_one_title() {
+    let mut odd = Vec::new();
+    let mut seen: BTreeSet<(u16, &str)> = BTreeSet::new();
+    for (file, (status, code, title)) in made() {
+        match PROBLEMS.iter().find(|known| known.code == code && known.status == status) {
+            None => odd.push(format!("{file} makes the problem {status} {code}: explain it in functions/platform/src/problems.rs")),
+            Some(known) if title.as_ref().is_some_and(|title| title != known.title) => odd.push(format!(
+                "{file} calls {code} {title:?}, but functions/platform/src/problems.rs calls it {:?}: a code has one title",
+                known.title
+            )),
+            Some(known) => {
+                seen.insert((known.status, known.code));
+            }
+        }
+    }
+    for answer in of_the_gateway() {
+        let (status, code) = (answer["status"].as_u64().unwrap(), text(&answer["code"]));
+        match PROBLEMS.iter().find(|known| known.code == code && u64::from(known.status) == status) {
+            Some(known) if answer["title"] == known.title && answer["type"] == json!(format!("{TYPE_BASE}{code}")) => {
+                seen.insert((known.status, known.code));
+            }
+            _ => odd.push(format!(
+                "the gateway answers {answer}, which functions/platform/src/problems.rs does not explain, or calls otherwise"
+            )),
+        }
+    }
+    for left in PROBLEMS.iter().filter(|known| !seen.contains(&(known.status, known.code))) {
+        odd.push(format!("functions/platform/src/problems.rs explains {} {}, which nothing answers", left.status, left.code));
+    }
+    none(odd);
+}
+
+#[test]
+fn every_rule_is_explained() {
+    let broken = broken();
+    let known: BTreeSet<&str> = RULES.iter().map(|rule| rule.code).collect();
+    let unexplained = broken.iter().filter(|(code, _)| !known.contains(code.as_str()));
+    let mut odd: Vec<String> = unexplained
+        .map(|(code, file)| format!("{file} refuses something as {code}: explain it in functions/platform/src/problems.rs"))
+        .collect();
+    odd.extend(
+        known
+            .iter()
+            .filter(|code| !broken.contains_key(**code))
+            .map(|code| format!("functions/platform/src/problems.rs explains the rule {code}, which nothing asks for")),
+    );
+    none(odd);
+    let code = shared::problem::Problem::invalid_field("/x", &shared::validation::Violation::out_of_range("…")).document("r");
+    assert_eq!(code["title"], RULE_TITLE, "the title of broken rules is another one now");
+}
+
+#[test]
+fn the_lists_are_sorted_and_name_nothing_twice() {
+    let problems: Vec<(u16, &str)> = PROBLEMS.iter().map(|known| (known.status, known.code)).collect();
+    let rules: Vec<&str> = RULES.iter().map(|rule| rule.code).collect();
+    assert!(problems.is_sorted_by(|one, next| one < next), "sort PROBLEMS by status and code");
+    assert!(rules.is_sorted_by(|one, next| one < next), "sort RULES by code");
+    let codes: BTreeSet<&str> = PROBLEMS.iter().map(|known| known.code).collect();
+    assert_eq!(codes.len(), PROBLEMS.len(), "a code has one status");
+}
+
+#[test]
+fn every_problem_and_rule_is_answered_by_some_operation() {
+    // Nothing that is described can answer these: no route asks an order for a step, and where there is no route there is no operation.
+    const OF_NO_OPERATION: [&str; 2] = ["invalid_transition", "route_not_found"];
+    let document = document();
+    let mut answered = BTreeSet::new();
+    each_operation(&document, |_, _, operation| {
+        let statuses = operation["responses"].as_object().into_iter().flatten().filter_map(|(status, _)| status.parse().ok());
+        answered.extend(statuses.flat_map(|status| codes(&document, operation, status)).map(str::to_owned));
+    });
+    let all = PROBLEMS.iter().map(|known| known.code).chain(RULES.iter().map(|rule| rule.code));
+    let never = all.filter(|code| !answered.contains(*code) && !OF_NO_OPERATION.contains(code));
+    let mut odd: Vec<String> =
+        never.map(|code| format!("{code} is made somewhere, but no operation says that it answers it: add it to x-problems")).collect();
+    let after_all = OF_NO_OPERATION.into_iter().filter(|code| answered.contains(*code));
+    odd.extend(after_all.map(|code| format!("an operation answers {code} after all: take it out of this test")));
+    none(odd);
+}

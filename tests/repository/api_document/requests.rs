@@ -1,0 +1,218 @@
+//! What the document says of an operation is what its source file does: each call that reads something from the request, or decides what
+//! is answered, has its place in the document, and nothing stands there without such a call.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::{
+    assembled::{document, function_of},
+    read::{codes, each_operation, parameters, text},
+};
+use crate::{Operation, none, source};
+
+/// A call, and what the document shows of it.
+struct Sign {
+    /// Any of these calls.
+    calls: &'static [&'static str],
+    /// What the document has then, in words.
+    what: &'static str,
+    shown: fn(&Value, &Value) -> bool,
+}
+
+const SIGNS: [Sign; 16] = [
+    Sign {
+        calls: &[".admin()"],
+        what: "x-roles [admin], the security bearer and 403",
+        shown: |document, operation| {
+            operation["x-roles"] == json!(["admin"])
+                && operation["security"] == json!([{ "bearer": [] }])
+                && answers(document, operation, 403, &["insufficient_permissions"])
+        },
+    },
+    Sign {
+        calls: &[".admin()", ".caller()"],
+        what: "the security bearer and 401",
+        shown: |document, operation| {
+            operation["security"] == json!([{ "bearer": [] }]) && answers(document, operation, 401, &["invalid_token"])
+        },
+    },
+    Sign {
+        calls: &[".visitor()"],
+        what: "the security bearer or none",
+        shown: |document, operation| {
+            operation["security"] == json!([{}, { "bearer": [] }]) && answers(document, operation, 401, &["invalid_token"])
+        },
+    },
+    Sign {
+        calls: &[".idempotency_key()"],
+        what: "a needed Idempotency-Key with its 400 and 422, and Idempotent-Replayed",
+        shown: |document, operation| {
+            has_parameter(document, operation, "header", "Idempotency-Key", Some(true))
+                && answers(document, operation, 400, &["idempotency_key_required", "idempotency_key_invalid"])
+                && answers(document, operation, 422, &["idempotency_key_reused"])
+                && has_header(operation, "Idempotent-Replayed")
+        },
+    },
+    Sign {
+        calls: &[".if_match()"],
+        what: "a needed If-Match with its 400, 412 and 428",
+        shown: |document, operation| {
+            has_parameter(document, operation, "header", "If-Match", Some(true))
+                && answers(document, operation, 400, &["invalid_if_match"])
+                && answers(document, operation, 412, &["precondition_failed"])
+                && answers(document, operation, 428, &["precondition_required"])
+        },
+    },
+    Sign {
+        calls: &[".if_match_optional()"],
+        what: "an If-Match that can be left out, with its 400 and 412",
+        shown: |document, operation| {
+            has_parameter(document, operation, "header", "If-Match", Some(false))
+                && answers(document, operation, 400, &["invalid_if_match"])
+                && answers(document, operation, 412, &["precondition_failed"])
+        },
+    },
+    Sign {
+        calls: &["header(\"if-none-match\")"],
+        what: "If-None-Match and 304",
+        shown: |document, operation| {
+            has_parameter(document, operation, "header", "If-None-Match", Some(false)) && has_status(operation, "304")
+        },
+    },
+    Sign {
+        calls: &["request.json()", "request.json::<"],
+        what: "a body with its 400, 413, 415 and 422",
+        shown: |document, operation| {
+            operation.get("requestBody").is_some()
+                && answers(document, operation, 400, &["body_required", "malformed_json", "duplicate_field"])
+                && answers(document, operation, 413, &["payload_too_large"])
+                && answers(document, operation, 415, &["unsupported_media_type"])
+                && answers(document, operation, 422, &["required", "unknown_field", "wrong_type", "card_number_refused"])
+        },
+    },
+    Sign {
+        calls: &[".page()"],
+        what: "limit and cursor with their 400 and 422",
+        shown: |document, operation| {
+            has_parameter(document, operation, "query", "limit", Some(false))
+                && has_parameter(document, operation, "query", "cursor", Some(false))
+                && answers(document, operation, 400, &["invalid_cursor"])
+                && answers(document, operation, 422, &["out_of_range", "repeated_parameter"])
+        },
+    },
+    Sign { calls: &["http::ok("], what: "200", shown: |_, operation| has_status(operation, "200") },
+    Sign {
+        calls: &["http::created("],
+        what: "201",
+        shown: |_, operation| has_status(operation, "201") && has_header(operation, "Location"),
+    },
+    Sign { calls: &["http::accepted("], what: "202", shown: |_, operation| has_status(operation, "202") },
+    Sign { calls: &["http::no_content()"], what: "204", shown: |_, operation| has_status(operation, "204") },
+    Sign { calls: &[".etag("], what: "an answer with an ETag", shown: |_, operation| has_header(operation, "ETag") },
+    Sign { calls: &[".cached("], what: "an answer with Cache-Control", shown: |_, operation| has_header(operation, "Cache-Control") },
+    Sign {
+        calls: &[".with_header(DEVICE_TOKEN"],
+        what: "an answer with X-Device-Token",
+        shown: |_, operation| has_header(operation, "X-Device-Token"),
+    },
+];
+
+fn answers(document: &Value, operation: &Value, status: u16, expected: &[&str]) -> bool {
+    let codes = codes(document, operation, status);
+    expected.iter().all(|code| codes.contains(code))
+}
+
+fn has_status(operation: &Value, status: &str) -> bool {
+    operation["responses"].get(status).is_some()
+}
+
+/// Whether an answer that is no problem has this header.
+fn has_header(operation: &Value, name: &str) -> bool {
+    let answers = operation["responses"].as_object().into_iter().flatten();
+    answers.filter(|(status, _)| status.starts_with(['2', '3'])).any(|(_, answer)| answer["headers"].get(name).is_some())
+}
+
+fn has_parameter(document: &Value, operation: &Value, place: &str, name: &str, required: Option<bool>) -> bool {
+    parameters(document, operation)
+        .iter()
+        .any(|parameter| parameter["in"] == place && parameter["name"] == name && required.is_none_or(|it| parameter["required"] == it))
+}
+
+/// The part of an operation's file that is deployed, without white space: calls may be laid out over several lines.
+fn deployed(operation: &Operation) -> String {
+    let file = source(&format!("functions/{}/src/operations/{}.rs", operation.service, operation.module()));
+    let code = file.split("#[cfg(test)]").next().unwrap_or_default();
+    code.lines().filter(|line| !line.trim_start().starts_with("//")).flat_map(str::split_whitespace).collect()
+}
+
+/// The texts that stand in a file between `before` and the next quote.
+fn quoted_after<'a>(code: &'a str, before: &str) -> BTreeSet<&'a str> {
+    code.split(before).skip(1).filter_map(|rest| rest.split('"').next()).collect()
+}
+
+#[test]
+fn what_an_operation_reads_and_answers_is_what_is_said_of_it() {
+    let document = document();
+    let mut odd = Vec::new();
+    each_operation(&document, |_, path, operation| {
+        let id = text(&operation["operationId"]);
+        let function = function_of(id);
+        let code = deployed(&function);
+        for Sign { calls, what, shown } in &SIGNS {
+            let called = calls.iter().find(|call| code.contains(**call));
+            match (called, shown(&document, operation)) {
+                (Some(call), false) => odd.push(format!("{id} calls {call}, but the document does not show {what}")),
+                // An answer that is put together by hand is like one of those that are not.
+                (None, true) if !(calls[0].starts_with("http::") && code.contains("Response::json(")) => {
+                    odd.push(format!("{id} is described with {what}, but calls none of {calls:?}"));
+                }
+                _ => {}
+            }
+        }
+
+        let said = |place: &str| -> BTreeSet<String> {
+            let of_place = parameters(&document, operation).into_iter().filter(|parameter| parameter["in"] == place);
+            of_place.map(|parameter| text(&parameter["name"]).to_owned()).filter(|name| name != "limit" && name != "cursor").collect()
+        };
+        let read = |names: BTreeSet<&str>| -> BTreeSet<String> { names.into_iter().map(str::to_owned).collect() };
+        let in_query = read(quoted_after(&code, "request.query(\""));
+        if in_query != said("query") {
+            odd.push(format!("{id} reads {in_query:?} from the query, but is described with {:?}", said("query")));
+        }
+        let in_path: BTreeSet<String> = path.split('{').skip(1).filter_map(|rest| rest.split('}').next()).map(str::to_owned).collect();
+        if in_path != said("path") {
+            odd.push(format!("the path of {id} has {in_path:?}, but it is described with {:?}", said("path")));
+        }
+        let ids = quoted_after(&code, "request.path_id(\"");
+        let parameters = ids.iter().copied().chain(quoted_after(&code, "request.path_parameter(\"")).collect::<BTreeSet<_>>();
+        if !in_path.iter().all(|name| parameters.contains(name.as_str())) {
+            odd.push(format!("the path of {id} has {in_path:?}, but it reads {parameters:?}"));
+        }
+        for name in &ids {
+            let things = quoted_after(&code, &format!("request.path_id(\"{name}\",\""));
+            for thing in things.iter().filter(|thing| !answers(&document, operation, 404, &[&format!("{thing}_not_found")])) {
+                odd.push(format!("{id} answers {thing}_not_found, which its x-problems do not name"));
+            }
+        }
+    });
+    none(odd);
+}
+
+#[test]
+fn a_request_has_no_fields_but_those_that_are_described() {
+    let document = document();
+    let mut odd = Vec::new();
+    each_operation(&document, |_, _, operation| {
+        for name in super::read::reachable(&document, &operation["requestBody"]) {
+            let schema = &document["components"]["schemas"][name.as_str()];
+            if schema.get("properties").is_some() && schema["additionalProperties"] != false {
+                odd.push(format!(
+                    "{name}, which is sent to {}, takes unknown fields: #[serde(deny_unknown_fields)]",
+                    operation["operationId"]
+                ));
+            }
+        }
+    });
+    none(odd);
+}

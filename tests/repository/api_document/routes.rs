@@ -1,0 +1,102 @@
+//! The document and the template speak of the same routes, and say the same of who may call them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::json;
+use tests::template;
+
+use super::{
+    assembled::{ROLES, document, function_of},
+    read::{each_operation, text},
+};
+use crate::{functions, none};
+
+/// Each route of the template, with its function and the name of its authorizer.
+fn routes_of_the_template() -> BTreeMap<String, (String, String)> {
+    let template = template::template();
+    let (_, api) = template.resources("AWS::Serverless::Api").next().unwrap();
+    let default = text(&api["Properties"]["Auth"]["DefaultAuthorizer"]);
+    let mut routes = BTreeMap::new();
+    for (name, (_, properties)) in functions(template) {
+        let events = properties["Events"].as_object().into_iter().flatten().filter(|(_, event)| event["Type"] == "Api");
+        for (_, event) in events {
+            let event = &event["Properties"];
+            let route = format!("{} {}", text(&event["Method"]).to_uppercase(), text(&event["Path"]));
+            let authorizer = event["Auth"]["Authorizer"].as_str().unwrap_or(default);
+            routes.insert(route, (name.clone(), authorizer.to_owned()));
+        }
+    }
+    routes
+}
+
+#[test]
+fn every_route_of_the_template_is_described_and_nothing_else() {
+    let (routes, document) = (routes_of_the_template(), document());
+    let mut described = BTreeSet::new();
+    let mut odd = Vec::new();
+    each_operation(&document, |method, path, operation| {
+        let route = format!("{method} {path}");
+        let id = text(&operation["operationId"]);
+        match routes.get(&route) {
+            None => odd.push(format!("{id} is described as {route}, which is no route of template.yaml")),
+            Some((function, _)) if *function != function_of(id).name => {
+                odd.push(format!("{route} is described by {id}, but template.yaml sends it to {function}"));
+            }
+            Some(_) => {}
+        }
+        described.insert(route);
+    });
+    for (route, (function, _)) in routes.iter().filter(|(route, _)| !described.contains(*route)) {
+        odd.push(format!(
+            "{route} is not in the API document: write #[utoipa::path(…)] on {function}, and add it to ApiDocument in its operations/mod.rs"
+        ));
+    }
+    none(odd);
+}
+
+#[test]
+fn operations_are_named_after_their_functions() {
+    let document = document();
+    let mut ids = BTreeSet::new();
+    let mut odd = Vec::new();
+    each_operation(&document, |_, path, operation| {
+        let id = text(&operation["operationId"]).to_owned();
+        let service = text(&operation["tags"][0]);
+        let function = function_of(&id);
+        if function.service != service {
+            odd.push(format!("{id} is described by {service}, but its function {} is in {}", function.name, function.service));
+        }
+        if !ids.insert(id.clone()) {
+            odd.push(format!("{id} is described twice, the second time as {path}"));
+        }
+    });
+    let without: BTreeSet<String> = ids.iter().map(|id| function_of(id).name).filter(|name| !ids.contains(name)).collect();
+    odd.extend(without.into_iter().map(|name| format!("none of the operations of {name} is called so")));
+    none(odd);
+}
+
+#[test]
+fn who_may_call_is_what_the_gateway_asks_for() {
+    let (routes, document) = (routes_of_the_template(), document());
+    let mut odd = Vec::new();
+    each_operation(&document, |method, path, operation| {
+        let id = text(&operation["operationId"]);
+        let Some((_, authorizer)) = routes.get(&format!("{method} {path}")) else { return };
+        let expected = match authorizer.as_str() {
+            "NONE" => json!([]),
+            "OptionalBearer" => json!([{}, { "bearer": [] }]),
+            _ => json!([{ "bearer": [] }]),
+        };
+        if operation["security"] != expected {
+            odd.push(format!("{id} is described with the security {}, but the gateway asks for {expected}", operation["security"]));
+        }
+        let roles: Vec<&str> = operation["x-roles"].as_array().into_iter().flatten().map(text).collect();
+        if roles.is_empty() || roles.iter().any(|role| !ROLES.contains(role)) {
+            odd.push(format!("{id} has the x-roles {roles:?}: name some of {ROLES:?}"));
+        }
+        if roles.contains(&"anonymous") == (expected == json!([{ "bearer": [] }])) {
+            odd.push(format!("{id} has the x-roles {roles:?}, but the gateway asks for {expected}"));
+        }
+    });
+    none(odd);
+}

@@ -1,0 +1,204 @@
+//! Of a user who is gone nothing stays, whatever happens while it is deleted, and nobody else loses anything.
+
+use std::{sync::Arc, time::Duration};
+
+use notifications::{
+    Notifications,
+    operations::{forget_recipient::forget_recipient, send_notification::send_notification},
+    store::Store,
+};
+use serde_json::{Value, json};
+use shared::{
+    clock::Clock,
+    lambda::{Invocation, Lambda},
+    queue::{self, Queue},
+    table::Table,
+};
+use tests::{
+    aws::{Aws, Called, Fault},
+    events, shop, sqs,
+};
+
+const STRANGER: &str = "usr_0199c2a8-0000-7000-8000-0000000000ff";
+
+struct Stage {
+    aws: Aws,
+    clock: Clock,
+    forget: Lambda,
+    send: Lambda,
+}
+
+fn stage() -> Stage {
+    let aws = Aws::new();
+    let table = aws.table("notifications");
+    over(aws, table)
+}
+
+/// Whose operations, when they run at the same time, take turns between any two calls of AWS.
+fn crowded(seed: u64) -> Stage {
+    let aws = Aws::new();
+    let table = Table::new(aws_sdk_dynamodb::Client::new(&aws.crowded_sdk_config(seed)), "ferrocart-notifications");
+    over(aws, table)
+}
+
+fn over(aws: Aws, table: Table) -> Stage {
+    let clock = shop::clock();
+    let service = Arc::new(Notifications { store: Store { notifications: table }, ..shop::notifications(&aws, &clock) });
+    let forget = queue::lambda(service.clone(), forget_recipient, Queue::new(sqs::url("forget-recipient")));
+    let send = queue::lambda(service, send_notification, Queue::new(sqs::url("send-notification")));
+    Stage { aws, clock, forget, send }
+}
+
+impl Stage {
+    /// Puts so many notifications of a user, as an earlier release or any other may have written them.
+    fn put(&self, user: &str, many: u32) {
+        for number in 0..many {
+            self.aws.put(
+                "notifications",
+                &json!({ "pk": { "S": format!("USER#{user}") }, "sk": { "S": format!("2026-11-21T09:00:00.000Z#{number:06}") } }),
+            );
+        }
+    }
+
+    fn left_of(&self, user: &str) -> usize {
+        self.aws.items("notifications").iter().filter(|item| item["pk"]["S"] == format!("USER#{user}")).count()
+    }
+
+    async fn forget(&self) -> Called {
+        self.aws.call(&self.forget, message()).await
+    }
+}
+
+fn message() -> Value {
+    events::message("forget-recipient", "user_deleted.v1", &json!({ "user_id": events::USER, "version": 4 }))
+}
+
+fn mail() -> Value {
+    let data = json!({
+        "notification_id": "ntf_0199c2a8-0000-7000-8000-000000000001",
+        "user_id": events::USER,
+        "email": "ada@example.com",
+        "name": "Ada Lovelace",
+        "template": "password_changed",
+        "occurred_at": "2026-11-21T09:00:01.000Z",
+        "data": {},
+    });
+    events::message("send-notification", "send_notification.v1", &data)
+}
+
+/// Whether the message was acknowledged.
+fn is_done(answer: &Value) -> bool {
+    answer["batchItemFailures"] == json!([])
+}
+
+fn count(called: &Called, operation: &str) -> usize {
+    called.calls.iter().filter(|call| call.operation == operation).count()
+}
+
+#[tokio::test]
+async fn all_pages_of_a_user_go_and_nothing_of_others() {
+    for (many, pages) in [(0, 1), (1, 1), (99, 1), (100, 2), (250, 3)] {
+        let stage = stage();
+        stage.put(events::USER, many);
+        stage.put(STRANGER, 3);
+        let called = stage.forget().await;
+        assert!(is_done(called.ok()));
+        assert_eq!((stage.left_of(events::USER), stage.left_of(STRANGER)), (0, 3));
+        let deletes = usize::try_from(many).unwrap();
+        assert_eq!((count(&called, "Query"), count(&called, "DeleteItem"), called.calls.len()), (pages, deletes, pages + deletes));
+
+        let again = stage.forget().await;
+        assert!(is_done(again.ok()));
+        assert_eq!((again.operations(), stage.left_of(STRANGER)), (vec!["Query"], 3));
+    }
+}
+
+#[tokio::test]
+async fn a_user_with_too_many_for_one_run_is_forgotten_in_several() {
+    let stage = stage();
+    stage.put(events::USER, 2_005);
+    stage.put(STRANGER, 1);
+    assert!(!is_done(stage.forget().await.ok()), "the message comes back");
+    assert_eq!(stage.left_of(events::USER), 5);
+    assert!(is_done(stage.forget().await.ok()));
+    assert_eq!((stage.left_of(events::USER), stage.left_of(STRANGER)), (0, 1));
+}
+
+#[tokio::test]
+async fn a_run_that_breaks_off_is_taken_up_again() {
+    for fault in [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse, Fault::Conflict] {
+        for call in 0..22 {
+            let stage = stage();
+            stage.put(events::USER, 20);
+            stage.put(STRANGER, 1);
+            stage.aws.fail(call, fault);
+            let first = stage.forget().await;
+            let is_hit = call <= 20 && !(fault == Fault::Conflict && call == 0);
+            assert_eq!(is_done(first.ok()), !is_hit, "{fault:?} at call {call}");
+            stage.aws.heal();
+            assert!(is_done(stage.forget().await.ok()));
+            assert_eq!((stage.left_of(events::USER), stage.left_of(STRANGER)), (0, 1), "{fault:?} at call {call}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn copies_that_come_at_once_do_the_work_once_between_them() {
+    for seed in 0..5 {
+        let stage = crowded(seed);
+        stage.put(events::USER, 150);
+        let copies: Vec<_> = (0..3).map(|_| tokio::spawn((stage.forget)(Invocation::with_event(message())))).collect();
+        for copy in copies {
+            assert!(is_done(&copy.await.unwrap().unwrap()));
+        }
+        assert_eq!(stage.left_of(events::USER), 0, "seed {seed}");
+    }
+}
+
+/// A mail under way is not stopped; but its record does not come back to life, and a try that finds its record gone goes no further.
+#[tokio::test]
+async fn what_is_forgotten_while_its_mail_goes_out_stays_forgotten() {
+    let mut outcomes = [0, 0];
+    for seed in 0..60 {
+        let stage = crowded(seed);
+        // A try that broke off has left its record, and its lock is over.
+        stage.aws.fail(1, Fault::LoseRequest);
+        stage.aws.fail(2, Fault::LoseRequest);
+        assert!(!is_done(stage.aws.call(&stage.send, mail()).await.ok()));
+        stage.clock.advance(Duration::from_secs(90));
+        let send = tokio::spawn((stage.send)(Invocation::with_event(mail())));
+        let forget = tokio::spawn((stage.forget)(Invocation::with_event(message())));
+        let (send, forget) = (send.await.unwrap().unwrap(), forget.await.unwrap().unwrap());
+        assert!(is_done(&send) && is_done(&forget), "seed {seed}");
+        let mails = stage.aws.mails().mails().len();
+        outcomes[mails] += 1;
+        // One that stands there is whole: it was recorded anew, and its mail is out.
+        for item in stage.aws.items("notifications") {
+            assert_eq!((mails, &item["state"]["S"], &item["subject"]["S"]), (1, &json!("SENT"), &json!("Your password was changed")));
+        }
+    }
+    assert!(outcomes.iter().all(|many| *many > 0), "the seeds do not meet both cases: {outcomes:?}");
+}
+
+#[tokio::test]
+async fn a_message_that_names_no_user_comes_back_and_deletes_nothing() {
+    let stage = stage();
+    stage.put(events::USER, 1);
+    for data in [json!({}), json!({ "user_id": null }), json!({ "user_id": "usr_" }), json!({ "user_id": "*" })] {
+        let called = stage.aws.call(&stage.forget, events::message("forget-recipient", "user_deleted.v1", &data)).await;
+        assert!(!is_done(called.ok()) && called.calls.is_empty(), "{data}");
+    }
+    let other = events::message("forget-recipient", "user_changed.v1", &json!({ "user_id": events::USER, "version": 4 }));
+    assert!(!is_done(stage.aws.call(&stage.forget, other).await.ok()));
+    assert_eq!(stage.left_of(events::USER), 1);
+}
+
+#[tokio::test]
+async fn the_sample_is_read() {
+    let stage = stage();
+    stage.put(events::USER, 2);
+    let mut sample = events::sample("forget-recipient");
+    sample["Records"][0].as_object_mut().unwrap().remove("receiptHandle");
+    assert!(is_done(stage.aws.call(&stage.forget, sample).await.ok()));
+    assert_eq!(stage.left_of(events::USER), 0);
+}

@@ -1,0 +1,454 @@
+//! What orders keep of a buyer whose account was changed or deleted: at once where nothing is owed, otherwise with the write that
+//! settles the order.
+
+use orders::{
+    domain::{
+        Shipment,
+        buyer::{Buyer, BuyerChange, Contact},
+    },
+    operations::publish_order_events as publisher,
+    publish,
+};
+use shared::stream;
+use tests::pump::Pump;
+
+use super::*;
+
+/// What Ada's orders hold of her, and nothing else in them does.
+const PLANTED: [&str; 6] = ["Ada Lovelace", "ada@example.com", "12 St James's Square", "SW1Y 4JH", "tok_insufficient_funds", "Augusta"];
+
+fn changed(version: u64) -> Value {
+    let data = json!({
+        "user_id": USER,
+        "version": version,
+        "name": format!("Augusta King {version}"),
+        "email": format!("augusta-{version}@example.com"),
+    });
+    events::message("update-buyer", "user_changed.v1", &data)
+}
+
+fn deleted() -> Value {
+    events::message("update-buyer", "user_deleted.v1", &json!({ "user_id": USER, "version": 9 }))
+}
+
+fn contact(version: u64) -> Contact {
+    Contact { name: format!("Augusta King {version}"), email: format!("augusta-{version}@example.com"), version }
+}
+
+fn ada() -> Buyer {
+    Buyer::Known(Contact { name: "Ada Lovelace".to_owned(), email: "ada@example.com".to_owned(), version: 0 })
+}
+
+fn writes(called: &Called) -> usize {
+    called.operations().iter().filter(|operation| **operation == "PutItem").count()
+}
+
+impl Desk {
+    async fn hear(&self, event: Value) -> Called {
+        self.aws.call(&self.update_buyer, event).await
+    }
+
+    /// An order that has all of Ada that an order can have.
+    async fn placed_in_full(&self, key: &str) -> String {
+        let mut wish = two_spoons();
+        wish["payment_method"] = json!({ "type": "card", "token": "tok_insufficient_funds" });
+        wish["shipping_address"] = json!({
+            "name": "Ada Lovelace",
+            "line1": "12 St James's Square",
+            "city": "London",
+            "postal_code": "SW1Y 4JH",
+            "country": "GB",
+        });
+        let called = self.post(key, &wish).await;
+        assert_eq!(called.status(), 201, "{:?}", called.answer);
+        called.json()["id"].as_str().unwrap().to_owned()
+    }
+
+    /// As [`Desk::placed_in_full`], paid, and its stock out of the books.
+    async fn settled_in_full(&self, key: &str) -> String {
+        let order = self.placed_in_full(key).await;
+        self.confirm(&order).await;
+        assert!(is_done(&self.tell(&order, "stock_committed.v1", &json!({ "version": 2 })).await));
+        order
+    }
+
+    /// What is stored of [`PLANTED`].
+    fn left(&self) -> Vec<&'static str> {
+        let stored: String = self.aws.items("orders").iter().map(Value::to_string).collect();
+        PLANTED.into_iter().filter(|planted| stored.contains(planted)).collect()
+    }
+
+    /// As the shop does, for which there is no queue.
+    async fn step(&self, order: &str, event: &Event) {
+        let next = self.order(order).await.apply(event, self.clock.now(), self.orders.timing).unwrap().unwrap();
+        assert!(matches!(self.orders.store.replace(&next).await.unwrap(), Saved::Written));
+    }
+
+    /// The stream of orders, from its beginning.
+    fn stream(&self) -> Pump {
+        let sender = self.aws.sender(publisher::QUEUES, "publish-order-dead-letter");
+        let lambda = stream::lambda("publish-order-events", publisher::PUBLISHED, publish::messages, sender);
+        Pump::new(&self.aws).publisher("orders", lambda)
+    }
+
+    fn sent(&self) -> usize {
+        publisher::QUEUES.iter().chain(&["publish-order-dead-letter"]).map(|queue| self.aws.queues().waiting(queue).len()).sum()
+    }
+}
+
+#[tokio::test]
+async fn every_order_on_every_page_hears_of_it_once() {
+    let desk = Desk::new().await;
+    let (mut settled, mut open) = (Vec::new(), Vec::new());
+    for number in 0..200 {
+        let key = format!("k-{number}");
+        // Some come in the same millisecond.
+        desk.clock.advance(Duration::from_millis(number % 2));
+        match number % 3 {
+            0 => settled.push(desk.settled_in_full(&key).await),
+            _ => open.push(desk.placed_in_full(&key).await),
+        }
+    }
+    let theirs = events::post("/orders", &two_spoons()).caller(STRANGER).header("idempotency-key", "k").event();
+    let theirs = desk.aws.call(&desk.create, theirs).await.json()["id"].as_str().unwrap().to_owned();
+    let theirs_before = desk.item(&theirs);
+
+    let first = desk.hear(changed(3)).await;
+    assert!(is_done(&first));
+    let reads = |called: &Called, operation: &str| called.operations().iter().filter(|made| **made == operation).count();
+    assert_eq!((reads(&first, "Query"), reads(&first, "BatchGetItem"), writes(&first)), (3, 2, 200));
+    assert_eq!(first.operations().len(), 205);
+    for order in &settled {
+        let order = desk.order(order).await;
+        assert_eq!((&order.buyer, &order.buyer_change), (&Buyer::Known(contact(3)), &None));
+        assert!(order.shipping_address.is_some() && order.payment_method.is_some());
+    }
+    for order in &open {
+        let order = desk.order(order).await;
+        assert_eq!((&order.buyer, &order.buyer_change), (&ada(), &Some(BuyerChange::Changed(contact(3)))));
+    }
+    let stored = desk.aws.items("orders");
+    for old in [changed(3), changed(2)] {
+        let again = desk.hear(old).await;
+        assert_eq!((is_done(&again), again.operations().len()), (true, 5));
+    }
+    assert_eq!(desk.aws.items("orders"), stored);
+
+    let gone = desk.hear(deleted()).await;
+    assert_eq!((is_done(&gone), writes(&gone)), (true, 200));
+    for late in [deleted(), changed(11)] {
+        let again = desk.hear(late).await;
+        assert_eq!((is_done(&again), writes(&again)), (true, 0));
+    }
+    for order in &settled {
+        let order = desk.order(order).await;
+        assert_eq!((&order.buyer, &order.payment_method, order.version), (&Buyer::Redacted, &None, 6));
+        assert!(order.shipping_address.is_some(), "the goods have not come yet");
+    }
+    for order in &open {
+        desk.confirm(order).await;
+        assert_eq!(desk.order(order).await.buyer, ada(), "not yet");
+        assert!(is_done(&desk.tell(order, "stock_committed.v1", &json!({ "version": 2 })).await));
+        assert_eq!(desk.order(order).await.buyer, Buyer::Redacted);
+    }
+    assert_eq!(desk.item(&theirs), theirs_before);
+    // The stranger of these tests goes by Ada's name; of hers only the address is left, where the goods go.
+    desk.hear(events::message("update-buyer", "user_deleted.v1", &json!({ "user_id": STRANGER, "version": 2 }))).await;
+    desk.tell(&theirs, "stock_rejected.v1", &json!({ "version": 1 })).await;
+    assert_eq!(desk.left(), ["Ada Lovelace", "12 St James's Square", "SW1Y 4JH"]);
+    for order in settled.iter().chain(&open) {
+        desk.step(order, &Event::Ship(Shipment { carrier: "Post".to_owned(), tracking: "1".to_owned() })).await;
+        assert!(desk.order(order).await.shipping_address.is_some());
+        desk.step(order, &Event::Deliver).await;
+    }
+    assert_eq!(desk.left(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_buyer_who_is_deleted_while_they_pay_is_forgotten_by_the_event_that_settles_the_order() {
+    type Facts = &'static [(&'static str, i64, i64)];
+    let ends: [(Facts, Status); 3] = [
+        (&[("payment_closed.v1", 0, 0), ("stock_released.v1", 0, 0)], Status::Failed),
+        (&[("payment_succeeded.v1", 5998, 0), ("stock_committed.v1", 0, 0)], Status::Confirmed),
+        (&[("payment_declined.v1", 0, 0), ("payment_closed.v1", 0, 0), ("stock_released.v1", 0, 0)], Status::Failed),
+    ];
+    for (facts, end) in ends {
+        let desk = Desk::new().await;
+        let order = desk.placed_in_full("k").await;
+        for kind in ["stock_reserved.v1", "payment_started.v1"] {
+            assert!(is_done(&desk.tell(&order, kind, &json!({ "version": 1, "payment_id": "pay_1" })).await));
+        }
+        let noted = desk.hear(deleted()).await;
+        assert_eq!((is_done(&noted), noted.operations()), (true, vec!["Query", "BatchGetItem", "PutItem"]));
+        assert_eq!(desk.left().len(), 5);
+        for (number, (kind, captured, refunded)) in facts.iter().enumerate() {
+            assert_eq!(desk.order(&order).await.buyer, ada(), "{kind} is still to come");
+            let more = json!({
+                "version": number + 2,
+                "payment_id": "pay_1",
+                "captured_total": captured,
+                "refunded_total": refunded,
+                "failure_reason": "card_declined",
+            });
+            let told = desk.tell(&order, kind, &more).await;
+            assert_eq!((is_done(&told), told.operations()), (true, vec!["GetItem", "PutItem"]), "in one write");
+        }
+        let settled = desk.order(&order).await;
+        assert_eq!((&settled.status, &settled.buyer, settled.check_at), (&end, &Buyer::Redacted, None));
+        let address = if end == Status::Confirmed { vec!["Ada Lovelace", "12 St James's Square", "SW1Y 4JH"] } else { vec![] };
+        assert_eq!(desk.left(), address);
+
+        let read = desk.read(&order, ADMIN, None).await;
+        assert_eq!((read.status(), &read.json()["buyer"], &read.json()["user_id"]), (200, &Value::Null, &json!(USER)));
+        assert_eq!(read.json()["shipping_address"].is_null(), end != Status::Confirmed);
+        assert_eq!(ids(&desk.page(&format!("user_id={USER}"), ADMIN).await), [order]);
+    }
+}
+
+#[tokio::test]
+async fn an_order_that_expires_is_forgotten_by_the_sweep_and_the_answer_that_settle_it() {
+    let desk = Desk::new().await;
+    let order = desk.placed_in_full("k").await;
+    desk.tell(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
+    desk.hear(changed(4)).await;
+    desk.hear(deleted()).await;
+    desk.clock.advance(PAY_WITHIN);
+    assert_eq!(desk.resume().await, (1, 0, 0));
+    assert_eq!(desk.order(&order).await.buyer, ada());
+    desk.tell(&order, "payment_closed.v1", &json!({ "version": 2 })).await;
+    desk.tell(&order, "stock_released.v1", &json!({ "version": 2 })).await;
+    assert_eq!((desk.order(&order).await.status, desk.left()), (Status::Cancelled, vec![]));
+}
+
+#[tokio::test]
+async fn news_of_the_buyer_and_of_the_order_that_race_both_land() {
+    let mut overtaken = 0;
+    for seed in 0..20 {
+        let desk = Desk::crowded(seed).await;
+        let order = desk.placed_in_full("k").await;
+        desk.confirm(&order).await;
+        let committed = fact(&order, "stock_committed.v1", &json!({ "version": 2 }));
+        let both = together((desk.update_buyer.clone(), deleted()), (desk.advance.clone(), committed));
+        let called = desk.aws.call(&both, Value::Null).await;
+        assert_eq!(*called.ok(), json!([{ "batchItemFailures": [] }, { "batchItemFailures": [] }]), "seed {seed}");
+        overtaken += writes(&called) - 2;
+        let landed = desk.order(&order).await;
+        assert_eq!((&landed.stock, &landed.buyer, landed.version), (&StockLeg::Committed, &Buyer::Redacted, 5), "seed {seed}");
+        assert_eq!((landed.payment_method, landed.buyer_change), (None, None));
+    }
+    assert!(overtaken > 0, "no seed lets both read before one of them writes: this test shows nothing");
+}
+
+#[tokio::test]
+async fn the_same_news_twice_at_the_same_time_is_written_once() {
+    let mut overtaken = 0;
+    for seed in 0..10 {
+        let desk = Desk::crowded(seed).await;
+        let order = desk.settled_in_full("k").await;
+        let both = together((desk.update_buyer.clone(), deleted()), (desk.update_buyer.clone(), changed(3)));
+        let called = desk.aws.call(&both, Value::Null).await;
+        assert_eq!(*called.ok(), json!([{ "batchItemFailures": [] }, { "batchItemFailures": [] }]), "seed {seed}");
+        assert_eq!(desk.order(&order).await.buyer, Buyer::Redacted);
+
+        let other = desk.settled_in_full("other").await;
+        let both = together((desk.update_buyer.clone(), deleted()), (desk.update_buyer.clone(), deleted()));
+        let called = desk.aws.call(&both, Value::Null).await;
+        assert_eq!(*called.ok(), json!([{ "batchItemFailures": [] }, { "batchItemFailures": [] }]), "seed {seed}");
+        overtaken += writes(&called) - 1;
+        assert_eq!((desk.order(&other).await.version, desk.order(&other).await.buyer), (5, Buyer::Redacted));
+    }
+    assert!(overtaken > 0, "no seed lets both read before one of them writes: this test shows nothing");
+}
+
+#[tokio::test]
+async fn an_order_that_only_the_index_takes_for_theirs_is_left_alone() {
+    let mut too_late_for_the_index = 0;
+    for seed in 0..20 {
+        let desk = Desk::crowded(seed).await;
+        let order = desk.settled_in_full("k").await;
+        let config = desk.aws.crowded_sdk_config(seed + 7);
+        let table = Table::new(aws_sdk_dynamodb::Client::new(&config), "ferrocart-orders");
+        let key = format!("ORDER#{order}");
+        let give_away: Lambda = Arc::new(move |_| {
+            let (table, key) = (table.clone(), key.clone());
+            Box::pin(async move {
+                let change = Expression::new("SET #user_id = :stranger, #version = :next").value("stranger", STRANGER).value("next", 40);
+                table.update(Key::new(key), change, Expression::version(4)).await.unwrap();
+                Ok(Value::Null)
+            })
+        });
+        let called = desk.aws.call(&together((desk.update_buyer.clone(), deleted()), (give_away, Value::Null)), Value::Null).await;
+        assert_eq!(called.ok()[0], json!({ "batchItemFailures": [] }), "seed {seed}");
+        let standing = desk.order(&order).await;
+        if standing.user_id.to_string() == STRANGER {
+            assert_eq!((standing.buyer, standing.version), (ada(), 40), "seed {seed}");
+            too_late_for_the_index += called.operations().iter().filter(|operation| **operation == "BatchGetItem").count();
+        }
+    }
+    assert!(too_late_for_the_index > 0, "in no seed does the order change hands after the index has named it: this test shows nothing");
+}
+
+#[tokio::test]
+async fn whatever_happens_to_a_call_the_message_comes_back_until_all_is_done_once() {
+    // The page, the orders on it, and a write for each.
+    for fault in FAULTS {
+        for call in 0..5 {
+            for retries in [false, true] {
+                let desk = if retries { Desk::with_retries().await } else { Desk::new().await };
+                let (settled, open) = (desk.settled_in_full("settled").await, desk.placed_in_full("open").await);
+                desk.aws.fail(call, fault);
+                let first = desk.hear(deleted()).await;
+                let spoiled = call < 4 && (fault != Fault::Conflict || call > 1);
+                let is_retried = retries && fault != Fault::Conflict;
+                assert_eq!(is_done(&first), !spoiled || is_retried, "{fault:?} at {call}");
+                desk.aws.heal();
+                assert!(is_done(&desk.hear(deleted()).await));
+                assert_eq!(writes(&desk.hear(deleted()).await), 0);
+                let (settled, open) = (desk.order(&settled).await, desk.order(&open).await);
+                assert_eq!((settled.buyer, settled.version), (Buyer::Redacted, 5), "{fault:?} at {call}");
+                assert_eq!((open.buyer_change, open.version), (Some(BuyerChange::Deleted), 2), "{fault:?} at {call}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_in_time_is_done_when_the_message_comes_again() {
+    let mut cut_short = 0;
+    for yields in [20, 40, 80, 160] {
+        let desk = Desk::crowded(yields).await;
+        let mut all = Vec::new();
+        for number in 0..150 {
+            all.push(desk.placed(&format!("k-{number}")).await);
+        }
+        let clock = desk.clock.clone();
+        let time_flies: Lambda = Arc::new(move |_| {
+            let clock = clock.clone();
+            Box::pin(async move {
+                for _ in 0..yields {
+                    tokio::task::yield_now().await;
+                }
+                clock.advance(Duration::from_secs(60));
+                Ok(Value::Null)
+            })
+        });
+        let called = desk.aws.call(&together((desk.update_buyer.clone(), deleted()), (time_flies, Value::Null)), Value::Null).await;
+        let done = writes(&called);
+        assert_eq!(called.ok()[0]["batchItemFailures"].as_array().map(Vec::len), Some(usize::from(done < 150)), "{done} were done");
+        cut_short += usize::from(done > 0 && done < 150);
+        let again = desk.hear(deleted()).await;
+        assert_eq!((is_done(&again), writes(&again)), (true, 150 - done), "what was done stays done");
+        for order in all {
+            let order = desk.order(&order).await;
+            assert_eq!((order.buyer_change, order.version), (Some(BuyerChange::Deleted), 2));
+        }
+    }
+    assert!(cut_short > 0, "no message was cut short in the middle: this test shows nothing");
+}
+
+#[tokio::test]
+async fn an_order_that_fails_keeps_the_message_but_not_the_other_orders() {
+    let desk = Desk::new().await;
+    let mut all = Vec::new();
+    for number in 0..120 {
+        all.push(desk.placed(&format!("k-{number}")).await);
+    }
+    // Of a later release, or not readable at all.
+    desk.set(&all[3], "stock", "parcelled").await;
+    desk.set(&all[110], "buyer", "a person").await;
+    let first = desk.hear(deleted()).await;
+    assert_eq!((is_done(&first), writes(&first)), (false, 118));
+    let again = desk.hear(deleted()).await;
+    assert_eq!((is_done(&again), writes(&again)), (false, 0));
+    desk.set(&all[3], "stock", "asked").await;
+    desk.aws.table("orders").update(Key::new(format!("ORDER#{}", all[110])), named(), Expression::present()).await.unwrap();
+    let mended = desk.hear(deleted()).await;
+    assert_eq!((is_done(&mended), writes(&mended)), (true, 2));
+}
+
+/// The buyer as orders of an earlier release have them.
+fn named() -> Expression {
+    Expression::new("SET #buyer = :buyer").value("buyer", json!({ "name": "Ada Lovelace", "email": "ada@example.com" }))
+}
+
+#[tokio::test]
+async fn orders_of_an_earlier_release_are_read_and_brought_up_to_date() {
+    let desk = Desk::new().await;
+    let order = desk.settled_in_full("k").await;
+    let mut item = desk.item(&order);
+    assert!(item.get("buyer_change").is_none(), "{item}");
+    item["buyer"]["M"].as_object_mut().unwrap().remove("version").unwrap();
+    desk.aws.put("orders", &item);
+    let view = desk.read(&order, USER, None).await.json();
+    assert_eq!(view["buyer"], json!({ "name": "Ada Lovelace", "email": "ada@example.com" }));
+    assert!(is_done(&desk.hear(changed(1)).await));
+    assert_eq!(desk.order(&order).await.buyer, Buyer::Known(contact(1)));
+    let view = desk.read(&order, USER, None).await.json();
+    assert_eq!(view["buyer"], json!({ "name": "Augusta King 1", "email": "augusta-1@example.com" }));
+}
+
+#[tokio::test]
+async fn a_repeated_request_shows_the_buyer_as_they_are_called_now_and_everything_else_as_it_was() {
+    let desk = Desk::new().await;
+    let first = desk.post("k", &two_spoons()).await.json();
+    let order = first["id"].as_str().unwrap();
+    desk.confirm(order).await;
+    desk.tell(order, "stock_committed.v1", &json!({ "version": 2 })).await;
+    desk.hear(changed(2)).await;
+    let mut again = desk.post("k", &two_spoons()).await.json();
+    assert_eq!(again["buyer"]["name"], "Augusta King 2");
+    again["buyer"] = first["buyer"].clone();
+    assert_eq!(again, first);
+}
+
+#[tokio::test]
+async fn news_that_cannot_be_read_comes_back_untouched() {
+    let desk = Desk::new().await;
+    desk.placed("k").await;
+    let user = json!({ "user_id": USER });
+    for (kind, data) in [
+        ("user_deleted.v2", user.clone()),
+        ("user_vanished.v1", user.clone()),
+        ("user_changed.v1", user),
+        ("user_changed.v1", json!({ "user_id": USER, "version": "1", "name": "Ada", "email": "ada@example.com" })),
+        ("user_deleted.v1", json!({ "user_id": "ada", "version": 1 })),
+        ("user_deleted.v1", json!({})),
+    ] {
+        let told = desk.hear(events::message("update-buyer", kind, &data)).await;
+        assert_eq!((is_done(&told), told.calls.len()), (false, 0), "{kind} {data}");
+    }
+}
+
+#[tokio::test]
+async fn somebody_who_never_ordered_costs_one_query() {
+    let desk = Desk::new().await;
+    let nobody = desk.hear(deleted()).await;
+    assert_eq!((is_done(&nobody), nobody.operations()), (true, vec!["Query"]));
+}
+
+#[tokio::test]
+async fn mails_go_to_whom_the_order_knew_and_nobody_hears_that_a_buyer_was_forgotten() {
+    let desk = Desk::new().await;
+    let mut stream = desk.stream();
+    let (open, settled) = (desk.placed_in_full("open").await, desk.settled_in_full("settled").await);
+    desk.tell(&open, "stock_reserved.v1", &json!({ "version": 1 })).await;
+    stream.publish().await;
+    let before = desk.sent();
+    for event in [changed(3), changed(4), deleted(), deleted()] {
+        desk.hear(event).await;
+        stream.publish().await;
+        assert_eq!(desk.sent(), before);
+    }
+    let mails =
+        || desk.aws.queues().take("send-notification", 100).iter().map(|message| message.json()["data"].clone()).collect::<Vec<_>>();
+    mails();
+    desk.tell(&open, "payment_closed.v1", &json!({ "version": 2 })).await;
+    desk.tell(&open, "stock_released.v1", &json!({ "version": 2 })).await;
+    desk.step(&settled, &Event::Ship(Shipment { carrier: "Post".to_owned(), tracking: "1".to_owned() })).await;
+    desk.step(&settled, &Event::Deliver).await;
+    stream.publish().await;
+    let told: Vec<_> =
+        mails().iter().map(|mail| [mail["template"].clone(), mail["email"].clone(), mail["data"]["order_id"].clone()]).collect();
+    assert_eq!(told, [[json!("order_failed"), json!("ada@example.com"), json!(open)]]);
+    assert_eq!((desk.left(), desk.aws.queues().waiting("publish-order-dead-letter").len()), (vec![], 0));
+}

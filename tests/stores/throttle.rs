@@ -1,0 +1,331 @@
+//! Throttles: exactly as many tries as a limit allows, whoever tries at the same time and whatever happens to a call.
+
+use std::{sync::Arc, time::Duration};
+
+use aws_config::{SdkConfig, retry::RetryConfig};
+use serde_json::{Value, json};
+use shared::{
+    clock::Timestamp,
+    ids::{Ids, derive},
+    table::{Expression, Key, Table, Transacted, to_item},
+};
+use tests::{
+    aws::{Aws, Fault},
+    shop::SHARDS,
+};
+use tokio::task::JoinSet;
+use users::{
+    device_token::DeviceToken,
+    store::Store,
+    throttle::{Admission, Bucket, Buckets, LOGIN_STRANGERS, Limit},
+};
+
+const START: Timestamp = Timestamp::from_milliseconds(1_795_255_200_000);
+const MILLISECOND: Duration = Duration::from_millis(1);
+const BURST: u32 = 10;
+
+fn store(config: &SdkConfig) -> Store {
+    let table = |name: &str| Table::new(aws_sdk_dynamodb::Client::new(config), format!("ferrocart-{name}"));
+    Store { users: table("users"), sessions: table("sessions"), shards: SHARDS }
+}
+
+fn buckets() -> Buckets {
+    Buckets::new([7; 32], 300)
+}
+
+/// Ten at once, then one every quarter of an hour.
+fn strangers() -> Bucket {
+    buckets().login_strangers("ada@example.com")
+}
+
+/// Uses a bucket up.
+async fn fill(store: &Store, bucket: &Bucket, now: Timestamp) {
+    for _ in 0..bucket.limit().burst() {
+        assert_eq!(store.admit(bucket, now).await.unwrap(), Admission::Admitted);
+    }
+}
+
+/// How many of so many tries at one moment are admitted. A try that comes to no decision is none.
+async fn admitted(store: &Store, bucket: &Bucket, now: Timestamp, tries: u32) -> u32 {
+    let mut count = 0;
+    for _ in 0..tries {
+        count += u32::from(matches!(store.admit(bucket, now).await, Ok(Admission::Admitted)));
+    }
+    count
+}
+
+/// Where the only bucket stands.
+fn arrival(aws: &Aws) -> Option<Timestamp> {
+    let items = aws.items("sessions");
+    assert!(items.len() <= 1);
+    items.first().map(|item| Timestamp::from_milliseconds(item["tat"]["N"].as_str().unwrap().parse().unwrap()))
+}
+
+fn refused(milliseconds: u64) -> Admission {
+    Admission::Refused { retry_after: Duration::from_millis(milliseconds) }
+}
+
+fn calls(aws: &Aws) -> usize {
+    aws.calls().len()
+}
+
+#[tokio::test]
+async fn a_try_after_a_rest_is_one_call_one_on_top_of_others_two_and_a_refused_one_one() {
+    let aws = Aws::new();
+    let (store, bucket) = (store(&aws.sdk_config()), strangers());
+    for cost in [1].into_iter().chain([2; 9]) {
+        let before = calls(&aws);
+        assert_eq!(store.admit(&bucket, START).await.unwrap(), Admission::Admitted);
+        assert_eq!(calls(&aws) - before, cost);
+    }
+    let (before, items) = (calls(&aws), aws.items("sessions"));
+    for _ in 0..5 {
+        assert_eq!(store.admit(&bucket, START).await.unwrap(), refused(900_000));
+    }
+    assert_eq!((calls(&aws) - before, aws.items("sessions")), (5, items), "nothing is changed");
+    let rested = arrival(&aws).unwrap();
+    assert_eq!(store.admit(&bucket, rested).await.unwrap(), Admission::Admitted);
+    assert_eq!(calls(&aws) - before, 6);
+    assert!(aws.calls().iter().all(|call| call.operation == "UpdateItem"));
+}
+
+#[tokio::test]
+async fn the_wait_that_is_told_is_exact() {
+    let aws = Aws::new();
+    let (store, bucket) = (store(&aws.sdk_config()), strangers());
+    fill(&store, &bucket, START).await;
+    let later = START.plus(Duration::from_millis(123_456));
+    assert_eq!(store.admit(&bucket, later).await.unwrap(), refused(900_000 - 123_456));
+    let due = START.plus(LOGIN_STRANGERS.interval());
+    assert_eq!(store.admit(&bucket, START.plus(LOGIN_STRANGERS.interval() - MILLISECOND)).await.unwrap(), refused(1));
+    assert_eq!(store.admit(&bucket, due).await.unwrap(), Admission::Admitted);
+    assert_eq!(store.admit(&bucket, due).await.unwrap(), refused(900_000));
+}
+
+#[tokio::test]
+async fn the_table_judges_as_the_rule_does() {
+    for seed in 0..12_u64 {
+        let chance = Ids::seeded(seed * 1_000);
+        let below = |limit: u64| u64::from_be_bytes(chance.bytes::<8>()) % limit;
+        let aws = Aws::new();
+        let store = store(&aws.sdk_config());
+        let bucket = Buckets::new([7; 32], u32::try_from(1 + below(6)).unwrap()).login_network("203.0.113.7");
+        let limit = bucket.limit();
+        let interval = u64::try_from(limit.interval().as_millis()).unwrap();
+        let (mut now, mut expected) = (START, None::<Timestamp>);
+        for step in 0..60 {
+            now = now.plus(Duration::from_millis([0, 0, below(interval), below(interval * 4)][usize::try_from(below(4)).unwrap()]));
+            let judged = limit.judge(expected, now);
+            let admission = store.admit(&bucket, now).await.unwrap();
+            match judged {
+                Ok(next) => {
+                    assert_eq!(admission, Admission::Admitted, "seed {seed}, step {step}");
+                    expected = Some(next);
+                    if below(3) == 0 {
+                        store.give_back(&bucket, now).await.unwrap();
+                        expected = Some(Timestamp::from_milliseconds(next.milliseconds() - i64::try_from(interval).unwrap()));
+                    }
+                }
+                Err(retry_after) => assert_eq!(admission, Admission::Refused { retry_after }, "seed {seed}, step {step}"),
+            }
+            assert_eq!(arrival(&aws), expected, "seed {seed}, step {step}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn tries_at_the_same_moment_share_the_burst() {
+    for seed in 0..20 {
+        let aws = Aws::new();
+        let (store, bucket) = (Arc::new(store(&aws.crowded_sdk_config(seed))), Arc::new(strangers()));
+        let mut tries = JoinSet::new();
+        for _ in 0..4 * BURST {
+            let (store, bucket) = (store.clone(), bucket.clone());
+            tries.spawn(async move { store.admit(&bucket, START).await.unwrap() });
+        }
+        let outcomes = tries.join_all().await;
+        assert_eq!(outcomes.iter().filter(|outcome| **outcome == Admission::Admitted).count(), 10, "seed {seed}");
+        assert_eq!(arrival(&aws), Some(START.plus(LOGIN_STRANGERS.interval() * BURST)), "seed {seed}");
+        assert!(calls(&aws) <= 80, "seed {seed}: at most two calls each");
+    }
+}
+
+#[tokio::test]
+async fn a_lost_answer_admits_nobody_else() {
+    for fault in [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse, Fault::Conflict] {
+        // Ten tries make nineteen calls.
+        for call in (0..19).step_by(3) {
+            let aws = Aws::new();
+            let (store, bucket) = (store(&aws.sdk_config()), strangers());
+            aws.fail(call, fault);
+            let count = admitted(&store, &bucket, START, BURST + 2).await;
+            // What was lost may be paid for; then one less is admitted, and never one more.
+            let is_paid = fault == Fault::LoseResponse && (call == 0 || call % 2 == 0);
+            assert_eq!(count, BURST - u32::from(is_paid), "{fault:?} at {call}");
+        }
+    }
+    // The SDK asks again: the same holds.
+    let retry = RetryConfig::standard().with_max_attempts(2).with_initial_backoff(MILLISECOND);
+    for call in (0..19).step_by(3) {
+        let aws = Aws::new();
+        let config = aws.sdk_config().to_builder().retry_config(retry.clone()).build();
+        aws.fail(call, Fault::LoseResponse);
+        let count = admitted(&store(&config), &strangers(), START, BURST + 2).await;
+        assert!((BURST - 1..=BURST).contains(&count), "{count} at {call}");
+    }
+}
+
+#[tokio::test]
+async fn a_try_that_is_given_back_is_there_again_and_one_more_at_most_if_the_answer_is_lost() {
+    let retry = RetryConfig::standard().with_max_attempts(2).with_initial_backoff(MILLISECOND);
+    for (fault, extra) in [(None, 0), (Some(Fault::LoseRequest), 0), (Some(Fault::LoseResponse), 1)] {
+        let aws = Aws::new();
+        let config = aws.sdk_config().to_builder().retry_config(retry.clone()).build();
+        let (store, bucket) = (store(&config), strangers());
+        fill(&store, &bucket, START).await;
+        if let Some(fault) = fault {
+            aws.fail(0, fault);
+        }
+        store.give_back(&bucket, START).await.unwrap();
+        assert_eq!(admitted(&store, &bucket, START, BURST).await, 1 + extra, "{fault:?}");
+    }
+    // However many logins succeed, each pays for itself: no bucket holds more than its burst.
+    let aws = Aws::new();
+    let (store, bucket) = (store(&aws.sdk_config()), strangers());
+    for _ in 0..3 * BURST {
+        assert_eq!(store.admit(&bucket, START).await.unwrap(), Admission::Admitted);
+        store.give_back(&bucket, START).await.unwrap();
+    }
+    assert_eq!(admitted(&store, &bucket, START, 3 * BURST).await, BURST);
+}
+
+#[tokio::test]
+async fn what_is_given_back_too_often_or_too_late_fills_no_bucket_beyond_its_burst() {
+    let aws = Aws::new();
+    let (store, bucket) = (store(&aws.sdk_config()), strangers());
+    for _ in 0..3 {
+        store.give_back(&bucket, START).await.unwrap();
+    }
+    assert_eq!(admitted(&store, &bucket, START, 3 * BURST).await, BURST);
+    let rested = arrival(&aws).unwrap();
+    store.give_back(&bucket, rested).await.unwrap();
+    assert_eq!(admitted(&store, &bucket, rested, 3 * BURST).await, BURST);
+}
+
+#[tokio::test]
+async fn giving_back_and_clearing_go_along_with_other_writes_and_never_stand_in_their_way() {
+    let aws = Aws::new();
+    let (store, bucket) = (store(&aws.sdk_config()), strangers());
+    let other = |name: &str| store.sessions.putting(to_item(&json!({ "pk": name })), Expression::absent());
+    let remove = async |name: &str| store.sessions.delete(Key::new(name), Expression::present()).await.unwrap();
+
+    // Nobody has tried: both are done all the same.
+    let written = store.sessions.transact(vec![other("one"), store.clearing(&bucket)]).await.unwrap();
+    assert_eq!((written, aws.items("sessions").len()), (Transacted::Written, 1));
+    let written = store.sessions.transact(vec![other("two"), store.giving_back(&bucket, START)]).await.unwrap();
+    assert_eq!((written, aws.items("sessions").len()), (Transacted::Written, 3));
+    assert!(aws.items("sessions").iter().all(|item| item.get("tat").is_some() == item.get("ttl").is_some()), "it does not stay for ever");
+
+    fill(&store, &bucket, START).await;
+    let written = store.sessions.transact(vec![other("three"), store.giving_back(&bucket, START)]).await.unwrap();
+    assert_eq!(written, Transacted::Written);
+    assert_eq!(admitted(&store, &bucket, START, BURST).await, 1);
+    // All or nothing.
+    let refused = store.sessions.transact(vec![other("three"), store.giving_back(&bucket, START)]).await.unwrap();
+    assert!(matches!(refused, Transacted::Refused(conflicts) if conflicts[0].is_some() && conflicts[1].is_none()));
+    assert_eq!(admitted(&store, &bucket, START, BURST).await, 0);
+
+    let written = store.sessions.transact(vec![other("four"), store.clearing(&bucket)]).await.unwrap();
+    assert_eq!(written, Transacted::Written);
+    for name in ["one", "two", "three", "four"] {
+        remove(name).await;
+    }
+    assert_eq!(aws.items("sessions"), Vec::<Value>::new());
+    assert_eq!(admitted(&store, &bucket, START, 3 * BURST).await, BURST);
+}
+
+#[tokio::test]
+async fn what_is_no_bucket_is_left_alone() {
+    let aws = Aws::new();
+    let (store, bucket) = (store(&aws.sdk_config()), strangers());
+    assert_eq!(store.admit(&bucket, START).await.unwrap(), Admission::Admitted);
+    let odd = json!({ "pk": aws.items("sessions")[0]["pk"], "something": { "S": "else" } });
+    aws.put("sessions", &odd);
+    store.give_back(&bucket, START).await.unwrap();
+    for write in [store.clearing(&bucket), store.giving_back(&bucket, START)] {
+        assert!(matches!(store.sessions.transact(vec![write]).await.unwrap(), Transacted::Refused(_)));
+    }
+    assert_eq!(aws.items("sessions"), [odd]);
+}
+
+#[tokio::test]
+async fn a_try_that_meets_one_given_back_pays_its_full_price() {
+    let mut met = 0;
+    for seed in 0..40 {
+        let aws = Aws::new();
+        let bucket = strangers();
+        assert_eq!(store(&aws.sdk_config()).admit(&bucket, START).await.unwrap(), Admission::Admitted);
+        let before = calls(&aws);
+        let crowded = store(&aws.crowded_sdk_config(seed));
+        let now = START.plus(LOGIN_STRANGERS.interval() - MILLISECOND);
+        let (admission, given_back) = tokio::join!(crowded.admit(&bucket, now), crowded.give_back(&bucket, START));
+        given_back.unwrap();
+        assert_eq!(admission.unwrap(), Admission::Admitted);
+        // Between its first update and its second the bucket became one that stands before now.
+        if calls(&aws) - before == 4 {
+            met += 1;
+            assert_eq!(arrival(&aws), Some(now.plus(LOGIN_STRANGERS.interval())), "seed {seed}");
+        }
+    }
+    assert!(met > 0, "no seed lets them meet: this test shows nothing");
+}
+
+#[tokio::test]
+async fn the_table_says_of_nobody_that_they_tried_and_forgets_it() {
+    let aws = Aws::new();
+    let (store, buckets) = (store(&aws.sdk_config()), buckets());
+    let device = DeviceToken::issue("ada@example.com", &Ids::seeded(1), START);
+    let all = [
+        buckets.login_strangers("ada@example.com"),
+        buckets.login_device(&device),
+        buckets.login_network("203.0.113.7"),
+        buckets.register_network("203.0.113.7"),
+        buckets.reset_account("ada@example.com"),
+        buckets.reset_network("203.0.113.7"),
+        buckets.password_change(derive(&["ada"])),
+    ];
+    for bucket in &all {
+        fill(&store, bucket, START).await;
+        assert!(matches!(store.admit(bucket, START).await.unwrap(), Admission::Refused { .. }));
+    }
+    let items = aws.items("sessions");
+    assert_eq!(items.len(), all.len(), "one each");
+    for item in &items {
+        let names: Vec<&String> = item.as_object().unwrap().keys().collect();
+        assert_eq!(names, ["pk", "tat", "ttl"]);
+        let number = |name: &str| item[name]["N"].as_str().unwrap().parse::<i64>().unwrap();
+        let empty = number("tat") / 1000;
+        assert!((empty + 1..=empty + 2 * 3600).contains(&number("ttl")), "{item}");
+        let pk = item["pk"]["S"].as_str().unwrap();
+        assert!(pk.strip_prefix("BUCKET#").is_some_and(|mac| mac.len() == 43), "{pk}");
+        for clear in ["ada", "203.0", &device.bucket_part()] {
+            assert!(!item.to_string().contains(clear));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_network_may_try_as_often_as_the_setting_says() {
+    let aws = Aws::new();
+    let store = store(&aws.sdk_config());
+    for burst in [1, 3, 50] {
+        let bucket = Buckets::new([8; 32], burst).login_network(&format!("2001:db8::{burst}:0:0:0:1"));
+        assert_eq!(bucket.limit(), Limit::network(burst));
+        assert_eq!(admitted(&store, &bucket, START, burst + 5).await, burst);
+        // The same customer, with another of their addresses.
+        let same = Buckets::new([8; 32], burst).login_network(&format!("2001:db8::{burst}:ffff:1:2:3"));
+        assert_eq!(admitted(&store, &same, START, 5).await, 0);
+        let rested = START.plus(Duration::from_secs(15 * 60) + MILLISECOND * burst);
+        assert_eq!(admitted(&store, &bucket, rested, burst + 5).await, burst);
+    }
+}

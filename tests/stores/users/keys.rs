@@ -1,0 +1,235 @@
+//! The keys that sign: a rotation makes one, repeated or not, and tokens of the one before count until they expire.
+
+use std::time::Duration;
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use ring::signature::{ED25519, UnparsedPublicKey};
+use serde_json::{Value, json};
+use tests::{
+    aws::{Called, Fault},
+    door::{ADA, Door, STEPS, Session, code, kind},
+    events,
+};
+use users::{
+    access_token::LIFETIME,
+    operations::get_jwks::get_jwks,
+    signing_keys::{FRESH, RELOADS, RETAINED},
+};
+
+/// How long a function may go on with a secret that it has read.
+const KEPT: Duration = Duration::from_secs(300);
+
+fn secrets_read(called: &Called) -> usize {
+    called.calls.iter().filter(|call| call.service == "secretsmanager").count()
+}
+
+/// The header of a token, which names its key.
+fn head(session: &Session) -> &str {
+    session.access_token.split('.').next().unwrap()
+}
+
+async fn published(door: &Door) -> Vec<Value> {
+    let called = door.http(get_jwks, events::get("/.well-known/jwks.json").event()).await;
+    assert_eq!((called.status(), called.header("cache-control").as_deref()), (200, Some("public, max-age=60")));
+    called.json()["keys"].as_array().unwrap().clone()
+}
+
+#[tokio::test]
+async fn every_step_of_a_rotation_may_be_repeated() {
+    let door = Door::open();
+    let first: Vec<_> = door.keys().into_iter().collect();
+    assert_eq!(first.len(), 1);
+    door.aws.secrets_manager().begin_rotation("signing-key", "second");
+    let mut after_step = Vec::new();
+    for (step, calls_of_the_repetition) in STEPS.into_iter().zip([&["GetSecretValue"][..], &[], &["GetSecretValue"], &["DescribeSecret"]]) {
+        for repeated in [false, true] {
+            let called = door.step(step, "second").await;
+            assert!(called.answer.is_ok(), "{step}");
+            let calls: Vec<_> = called.calls.iter().map(|call| call.operation.as_str()).collect();
+            assert!(!repeated || calls == calls_of_the_repetition, "{step} again: {calls:?}");
+            after_step.push(door.keys());
+        }
+    }
+    // Nothing counts before the last step, and its repetition changes nothing.
+    assert!(after_step[..6].iter().all(|keys| *keys == after_step[0] && keys.len() == 1));
+    assert_eq!(after_step[6], after_step[7]);
+    let keys = door.keys();
+    assert_eq!((keys.len(), keys[&first[0].0].as_str()), (2, "retired"));
+    assert_eq!(keys.values().filter(|status| *status == "current").count(), 1);
+    // All of it once more, late.
+    for step in STEPS {
+        assert!(door.step(step, "second").await.answer.is_ok(), "{step}");
+    }
+    assert_eq!(door.keys(), keys);
+}
+
+#[tokio::test]
+async fn whatever_happens_to_a_call_a_rotation_makes_one_key() {
+    for fault in [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse] {
+        for step in STEPS {
+            for call in 0..4 {
+                let door = Door::open();
+                let before = door.keys();
+                door.aws.secrets_manager().begin_rotation("signing-key", "second");
+                for now in STEPS {
+                    if now == step {
+                        door.aws.fail(call, fault);
+                        let spoiled = door.step(now, "second").await;
+                        assert!(["", "SecretsManagerFailed"].contains(&kind(&spoiled)), "{:?}", spoiled.answer);
+                        // Steps make three calls, one and four.
+                        let calls = match now {
+                            "createSecret" => 3,
+                            "setSecret" => 0,
+                            "testSecret" => 1,
+                            _ => 4,
+                        };
+                        assert_eq!(kind(&spoiled).is_empty(), call >= calls, "{fault:?} at {call} of {now}");
+                        door.aws.heal();
+                        let is_moved = now == "finishSecret" && (call, fault) == (3, Fault::LoseResponse);
+                        assert_eq!(door.keys() == before, !is_moved, "{fault:?} at {call} of {now}");
+                    }
+                    let done = door.step(now, "second").await;
+                    assert!(done.answer.is_ok(), "{fault:?} at {call} of {step}: {now}: {:?}", done.answer);
+                }
+                let (old, keys) = (before.keys().next().unwrap(), door.keys());
+                assert_eq!((keys.len(), keys[old].as_str()), (2, "retired"), "{fault:?} at {call} of {step}");
+                assert_eq!(keys.values().filter(|status| *status == "current").count(), 1);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_rotation_that_another_one_has_overtaken_does_not_throw_its_key_away() {
+    let door = Door::open();
+    door.aws.secrets_manager().begin_rotation("signing-key", "slow");
+    assert!(door.step("createSecret", "slow").await.answer.is_ok());
+    door.rotate("quick").await;
+    let keys = door.keys();
+    assert_eq!(kind(&door.step("finishSecret", "slow").await), "Superseded");
+    assert_eq!(door.keys(), keys);
+    assert_eq!(kind(&door.step("testSecret", "never begun").await), "UnreadableKeys");
+    assert_eq!(kind(&door.step("finishSecret", "never begun").await), "UnreadableKeys");
+    assert_eq!(door.keys(), keys);
+}
+
+#[tokio::test]
+async fn tokens_that_were_signed_before_a_rotation_count_until_they_expire() {
+    let door = Door::open();
+    let user = door.enrol(ADA).await;
+    let session = door.enter(user.id).await;
+    let renewed = async || Session::of(&door.refresh(&session.refresh_token).await);
+    let first = renewed().await.unwrap();
+    door.rotate("second").await;
+    // This instance goes on with the key that it knows, as long as it may.
+    door.clock.advance(KEPT - Duration::from_millis(1));
+    let late = Session::of(&door.refresh(&first.refresh_token).await).unwrap();
+    door.clock.advance(Duration::from_millis(1));
+    let new = Session::of(&door.refresh(&late.refresh_token).await).unwrap();
+    assert_eq!(head(&first), head(&late));
+    assert_ne!(head(&first), head(&new), "the header names the key");
+    let counts = async || {
+        let mut all = Vec::new();
+        for session in [&first, &late, &new] {
+            let (warm, cold) = (door.authorize(&session.access_token).await, door.cold().authorize(&session.access_token).await);
+            assert_eq!(kind(&warm), kind(&cold));
+            all.push(cold.answer.is_ok());
+        }
+        all
+    };
+    assert_eq!(counts().await, [true, true, true]);
+    door.clock.advance(LIFETIME - KEPT - Duration::from_millis(1));
+    assert_eq!(counts().await, [true, true, true]);
+    door.clock.advance(Duration::from_millis(1));
+    assert_eq!(counts().await, [false, true, true]);
+    // A second rotation in a hurry makes the first key no younger.
+    door.rotate("third").await;
+    door.clock.advance(KEPT - Duration::from_secs(2));
+    assert_eq!(counts().await, [false, true, true]);
+    // A token's time has whole seconds: that of the late one began one second before the copy of the keys was too old.
+    door.clock.advance(Duration::from_secs(1));
+    assert_eq!(counts().await, [false, false, true]);
+    door.clock.advance(Duration::from_secs(1));
+    assert_eq!(counts().await, [false, false, false]);
+    assert!(RETAINED > KEPT + LIFETIME);
+}
+
+#[tokio::test]
+async fn keys_that_nobody_knows_are_looked_for_a_few_times_and_then_every_thirty_seconds() {
+    let foreign = Door::closed();
+    foreign.rotate("a key of another shop").await;
+    let user = foreign.enrol(ADA).await;
+    let made_up = foreign.enter(user.id).await.access_token;
+
+    let door = Door::open();
+    let user = door.enrol(ADA).await;
+    let token = door.enter(user.id).await.access_token;
+    assert!(door.authorize(&token).await.answer.is_ok());
+    let asks = async |token: &str| secrets_read(&door.authorize(token).await);
+    for _ in 0..RELOADS.burst() {
+        assert_eq!(asks(&made_up).await, 1);
+    }
+    assert_eq!((asks(&made_up).await, kind(&door.authorize(&made_up).await)), (0, "Unauthorized"));
+    door.clock.advance(RELOADS.interval() - Duration::from_millis(1));
+    assert_eq!((asks(&made_up).await, asks(&token).await), (0, 0));
+    door.clock.advance(Duration::from_millis(1));
+    assert_eq!((asks(&made_up).await, asks(&made_up).await, asks(&token).await), (1, 0, 0));
+
+    // A key that is new is noticed at once, if something may be looked for.
+    door.clock.advance(RELOADS.interval());
+    door.rotate("third").await;
+    let new = door.enter(user.id).await.access_token;
+    let noticed = door.authorize(&new).await;
+    assert_eq!((noticed.answer.is_ok(), secrets_read(&noticed)), (true, 1));
+    let again = door.authorize(&new).await;
+    assert_eq!((again.answer.is_ok(), secrets_read(&again)), (true, 0));
+}
+
+#[tokio::test]
+async fn the_keys_that_vouch_are_published_and_verify_our_tokens() {
+    let door = Door::closed();
+    let early = door.http(get_jwks, events::get("/.well-known/jwks.json").event()).await;
+    assert_eq!((early.status(), code(&early).as_str(), early.header("retry-after").as_deref()), (503, "no_signing_key", Some("5")));
+    door.rotate("first").await;
+    door.clock.advance(FRESH);
+    let one = published(&door).await;
+    assert_eq!(one.len(), 1);
+    let user = door.enrol(ADA).await;
+    let before = door.enter(user.id).await;
+    door.rotate("second").await;
+    assert_eq!(published(&door).await, one, "for a few seconds, so that whoever asks does not ask Secrets Manager");
+    door.clock.advance(FRESH);
+    let two = published(&door).await;
+    let after = door.enter(user.id).await;
+    assert_eq!((two.len(), two.contains(&one[0])), (2, true));
+    for session in [&before, &after] {
+        let (message, signature) = session.access_token.rsplit_once('.').unwrap();
+        let decoded = |text: &str| BASE64_URL_SAFE_NO_PAD.decode(text).unwrap();
+        let header: Value = serde_json::from_slice(&decoded(head(session))).unwrap();
+        let key = two.iter().find(|key| key["kid"] == header["kid"]).unwrap();
+        let members = [("kty", "OKP"), ("crv", "Ed25519"), ("alg", "EdDSA"), ("use", "sig")];
+        assert!(members.iter().all(|(name, value)| key[name] == *value) && key.as_object().unwrap().len() == 6, "{key}");
+        let public = UnparsedPublicKey::new(&ED25519, decoded(key["x"].as_str().unwrap()));
+        assert!(public.verify(message.as_bytes(), &decoded(signature)).is_ok());
+        let other = two.iter().find(|key| key["kid"] != header["kid"]).unwrap();
+        let other = UnparsedPublicKey::new(&ED25519, decoded(other["x"].as_str().unwrap()));
+        assert!(other.verify(message.as_bytes(), &decoded(signature)).is_err());
+    }
+    door.clock.advance(RETAINED - FRESH - Duration::from_millis(1));
+    assert_eq!(published(&door).await.len(), 2);
+    door.clock.advance(Duration::from_millis(1));
+    assert_eq!(published(&door).await, two.into_iter().filter(|key| *key != one[0]).collect::<Vec<_>>());
+    assert_eq!(door.keys().len(), 2, "in the secret it stays until the next rotation");
+}
+
+#[tokio::test]
+async fn nothing_private_is_published() {
+    let door = Door::open();
+    door.rotate("second").await;
+    let secret: Value = serde_json::from_str(&door.aws.secrets_manager().text("signing-key").unwrap()).unwrap();
+    let private: Vec<_> = secret["keys"].as_array().unwrap().iter().filter_map(|key| key["private"].as_str()).collect();
+    assert_eq!(private.len(), 1);
+    let called = door.http(get_jwks, events::get("/.well-known/jwks.json").event()).await;
+    assert!(!called.ok().to_string().contains(private[0]) && !called.ok().to_string().contains("private"));
+    assert_eq!(json!(called.status()), json!(200));
+}

@@ -1,0 +1,248 @@
+//! Who logs in gets tokens that count; who does not is told the same whatever was wrong.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+use shared::{ids::sha256_hex, table::Outcome};
+use tests::{
+    aws::{Called, Fault},
+    door::{ADA, Door, PASSWORD, Session, code, hash, kind, seen},
+};
+use users::domain::SESSION_LIFETIME;
+
+use super::FAULTS;
+
+const WRONG: &str = "wrong horse battery staple";
+/// Made by other programs, from `correct horse`.
+const OLD_HASHES: [&str; 3] = [
+    "$2b$04$abcdefghijklmnopqrstuujydOTSfIH/d5oUHpsygqV5X9xJLQc6e",
+    "$argon2id$v=16$m=64,t=2,p=1$c2FsdHNhbHRzYWx0c2FsdA$mjeOBTstiC9XBIvUIQnlKklNv6HJw2Hs8O7qXdo8fcw",
+    "$argon2id$v=19$m=256,t=3,p=2$c2FsdHNhbHRzYWx0$7s7XYU9U3NZVQfVjsRUFb/U9fmKrmuSy",
+];
+
+/// Everything that a function asks of AWS, whatever the order.
+fn asked(called: &Called) -> Vec<String> {
+    let mut asked: Vec<_> = called.calls.iter().map(|call| format!("{} {:?} {:?}", call.operation, call.tables, call.actions)).collect();
+    asked.sort();
+    asked
+}
+
+#[tokio::test]
+async fn a_login_gives_tokens_that_count() {
+    let door = Door::open();
+    door.enrol(ADA).await;
+    let login = door.login("ADA@example.com", PASSWORD).await;
+    assert_eq!(login.status(), 200);
+    let calls: BTreeSet<_> = login.operations().into_iter().collect();
+    assert_eq!((login.operations().len(), calls), (4, BTreeSet::from(["GetItem", "TransactWriteItems", "UpdateItem"])));
+    assert_eq!((&login.json()["token_type"], &login.json()["expires_in"]), (&json!("Bearer"), &json!(900)));
+    let session = Session::of(&login).unwrap();
+    let authorized = door.authorize(&session.access_token).await;
+    let context = &authorized.ok()["context"];
+    let profile = door.profiles().remove(0);
+    assert_eq!((&context["sub"], &context["role"], &context["tv"]), (&profile["user_id"]["S"], &json!("user"), &json!("1")));
+    assert_eq!((&context["sid"], &context["email"]), (&json!(session.family().to_string()), &json!(ADA)));
+    assert_eq!(authorized.operations(), ["BatchGetItem"]);
+
+    let sessions = door.aws.items("sessions");
+    let family = sessions.iter().find(|item| item["pk"]["S"] == format!("FAMILY#{}", session.family())).unwrap();
+    let expires = door.clock.now().plus(SESSION_LIFETIME).seconds().to_string();
+    assert_eq!((&family["user_id"], &family["ttl"]["N"]), (&profile["user_id"], &json!(expires)));
+    let everything = format!("{sessions:?}{:?}", door.aws.items("users"));
+    for secret in session.refresh_token.split('.').skip(2) {
+        assert!(!everything.contains(secret) && !everything.contains(&secret[..40]), "the table gives no token away");
+    }
+    assert_eq!(family["secret_hash"]["S"].as_str().map(str::len), Some(sha256_hex("").len()));
+    assert!(!everything.contains("203.0.113.7"), "nor where somebody logged in from");
+}
+
+#[tokio::test]
+async fn an_unknown_address_a_wrong_password_and_a_disabled_user_are_one_and_the_same() {
+    let door = Door::open();
+    door.enrol(ADA).await;
+    let admin = door.admin("grace@example.com").await;
+    for email in ["dora@example.com", "dina@example.com"] {
+        let user = door.enrol(email).await;
+        let disabled = door.set_active(&admin, user.id, false).await;
+        assert_eq!(disabled.status(), 200);
+    }
+    // The first use of an instance reads the secrets: that happens once, whoever it is.
+    assert_eq!(door.login_from("198.51.100.9", None, "grace@example.com", PASSWORD).await.status(), 200);
+
+    let wrong = door.login_from("198.51.100.1", None, ADA, WRONG).await;
+    assert_eq!((wrong.status(), code(&wrong).as_str()), (401, "invalid_credentials"));
+    let mut others = Vec::new();
+    for (number, (email, password)) in [
+        ("eve@example.com", PASSWORD),
+        ("eve@example.net", WRONG),
+        ("no address at all", PASSWORD),
+        ("", ""),
+        ("dora@example.com", WRONG),
+        ("dina@example.com", PASSWORD),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        others.push(door.login_from(&format!("198.51.100.{}", 20 + number), None, email, password).await);
+    }
+    for other in &others {
+        assert_eq!((seen(other).to_string(), asked(other)), (seen(&wrong).to_string(), asked(&wrong)));
+    }
+    assert_eq!(asked(&wrong).len(), 3, "two buckets and one read: {:?}", asked(&wrong));
+    // The second try of each, too.
+    let again = door.login_from("198.51.100.1", None, ADA, WRONG).await;
+    for (number, email) in [(20, "eve@example.com"), (24, "dora@example.com")] {
+        let other = door.login_from(&format!("198.51.100.{number}"), None, email, WRONG).await;
+        assert_eq!((seen(&other).to_string(), asked(&other)), (seen(&again).to_string(), asked(&again)));
+    }
+    let families = door.aws.items("sessions").into_iter().filter(|item| item["pk"]["S"].as_str().unwrap().starts_with("FAMILY#"));
+    assert_eq!(families.count(), 2, "the admin's two");
+}
+
+#[tokio::test]
+async fn the_eleventh_try_waits_whoever_it_is_for_and_the_owner_does_not() {
+    let door = Door::open();
+    // Cheap to check, and that a wrong password is compared with it is all that matters here.
+    door.enrol_with(ADA, OLD_HASHES[1]).await;
+    let owner = door.login_from("192.0.2.1", None, ADA, "correct horse").await;
+    let device = owner.header("x-device-token").unwrap();
+    let mut refused = Vec::new();
+    for (block, email) in [ADA, "eve@example.com", "no address at all"].into_iter().enumerate() {
+        for number in 0..11 {
+            let tried = door.login_from(&format!("2001:db8:{}:{number}::1", block), None, email, WRONG).await;
+            assert_eq!(tried.status(), if number < 10 { 401 } else { 429 }, "{email} {number}");
+            if number == 10 {
+                refused.push(tried);
+            }
+        }
+    }
+    for other in &refused {
+        assert_eq!((seen(other).to_string(), asked(other)), (seen(&refused[0]).to_string(), asked(&refused[0])));
+        assert_eq!(other.header("retry-after").as_deref(), Some("900"));
+    }
+    assert_eq!(door.login_from("192.0.2.1", None, ADA, "correct horse").await.status(), 429, "without the token the owner is a stranger");
+    let entered = door.login_from("192.0.2.1", Some(&device), ADA, "correct horse").await;
+    assert_eq!((entered.status(), entered.header("x-device-token")), (200, None));
+    for made_up in ["", "x", &device[1..], &format!("{device}A"), "dev_0199c2a8-0000-7000-8000-000000000001.1700000000.AAAA"] {
+        assert_eq!(door.login_from("192.0.2.1", Some(made_up), ADA, "correct horse").await.status(), 429, "{made_up}");
+    }
+    assert_eq!(door.login_from("192.0.2.1", Some(&device), "eve@example.com", WRONG).await.status(), 429, "it is Ada's device");
+}
+
+#[tokio::test]
+async fn whoever_knows_the_password_is_never_counted() {
+    let door = Door::open();
+    door.enrol(ADA).await;
+    let mut device = None;
+    for number in 0..24 {
+        let login = door.login_from("192.0.2.1", device.as_deref().filter(|_| number > 11), ADA, PASSWORD).await;
+        assert_eq!(login.status(), 200, "{number}");
+        device = login.header("x-device-token").or(device);
+    }
+}
+
+#[tokio::test]
+async fn whatever_happens_to_a_call_a_login_succeeds_or_may_be_repeated() {
+    let mut spoiled = 0;
+    for fault in FAULTS {
+        for call in 0.. {
+            let door = Door::open();
+            door.enrol(ADA).await;
+            let before = door.cold();
+            before.aws.fail(call, fault);
+            let first = before.login(ADA, PASSWORD).await;
+            if call >= first.calls.len() {
+                break;
+            }
+            spoiled += u32::from(first.status() == 503);
+            assert!([200, 503].contains(&first.status()), "{fault:?} at {call}");
+            door.aws.heal();
+            let session = before.log_in(ADA).await;
+            assert!(door.authorize(&session.access_token).await.answer.is_ok(), "{fault:?} at {call}");
+            assert_eq!(door.refresh(&session.refresh_token).await.status(), 200, "{fault:?} at {call}");
+        }
+    }
+    assert!(spoiled > 12, "{spoiled}: this test shows nothing");
+}
+
+#[tokio::test]
+async fn a_login_whose_answer_is_lost_on_its_way_to_the_function_begins_one_session() {
+    let door = Door::with_retries().unlocked();
+    door.enrol(ADA).await;
+    let usual = door.login_from("192.0.2.1", None, ADA, PASSWORD).await;
+    let usual = door.login_from("192.0.2.2", None, ADA, PASSWORD).await.calls.len().min(usual.calls.len());
+    let families = || door.aws.items("sessions").iter().filter(|item| item["pk"]["S"].as_str().unwrap().starts_with("FAMILY#")).count();
+    assert_eq!(families(), 2);
+    // The last call writes the session.
+    door.aws.fail(usual - 1, Fault::LoseResponse);
+    let login = door.login_from("192.0.2.3", None, ADA, PASSWORD).await;
+    assert_eq!(login.status(), 200);
+    assert_eq!(login.operations().iter().filter(|operation| **operation == "TransactWriteItems").count(), 2);
+    assert_eq!(families(), 3);
+}
+
+#[tokio::test]
+async fn before_the_first_rotation_nobody_can_log_in_and_right_after_it_everybody_can() {
+    let door = Door::closed();
+    door.enrol(ADA).await;
+    for password in [PASSWORD, WRONG] {
+        let early = door.login(ADA, password).await;
+        assert_eq!((early.status(), code(&early).as_str()), (503, "no_signing_key"));
+        assert_eq!((early.header("retry-after").as_deref(), early.operations().len()), (Some("5"), 0));
+    }
+    assert_eq!(kind(&door.authorize("a.b.c").await), "Unauthorized");
+    door.rotate("first").await;
+    assert_eq!(door.login(ADA, PASSWORD).await.status(), 200, "the same instance, which has seen that there is no key");
+}
+
+#[tokio::test]
+async fn an_old_hash_is_verified_and_replaced_by_one_of_today() {
+    for old in OLD_HASHES {
+        let door = Door::open();
+        door.enrol_with(ADA, old).await;
+        assert_eq!(door.login(ADA, "correct house").await.status(), 401);
+        assert_eq!(door.credentials()[0]["password_hash"]["S"], old, "a wrong password replaces nothing");
+        let login = door.login(ADA, "correct horse").await;
+        assert_eq!((login.status(), login.operations_on("users")), (200, vec!["GetItem", "UpdateItem"]), "{old}");
+        let new = door.credentials()[0]["password_hash"]["S"].as_str().unwrap().to_owned();
+        assert!(new.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{new}");
+        let again = door.login(ADA, "correct horse").await;
+        assert_eq!((again.status(), again.operations_on("users")), (200, vec!["GetItem"]));
+        assert_eq!(
+            (door.login(ADA, "correct house").await.status(), door.users.store.credentials(ADA).await.unwrap().unwrap().version),
+            (401, 1)
+        );
+        door.check();
+    }
+}
+
+#[tokio::test]
+async fn an_old_hash_does_not_come_back_over_a_password_that_was_changed_meanwhile() {
+    let door = Door::open();
+    door.enrol_with(ADA, OLD_HASHES[0]).await;
+    let seen = door.users.store.credentials(ADA).await.unwrap().unwrap();
+    let session = door.enter(seen.user_id).await;
+    assert_eq!(door.change_password(&session, "correct horse", PASSWORD).await.status(), 204);
+    let changed = door.credentials();
+    assert!(matches!(door.users.store.rehash(&seen, hash()).await.unwrap(), Outcome::Refused(Some(_))));
+    assert_eq!(door.credentials(), changed);
+}
+
+#[tokio::test]
+async fn a_hash_that_cannot_be_replaced_keeps_nobody_out() {
+    for fault in FAULTS {
+        let door = Door::open();
+        door.enrol_with(ADA, OLD_HASHES[0]).await;
+        let calls = door.cold().login(ADA, "correct horse").await.calls.len();
+        let other = Door::open();
+        other.enrol_with(ADA, OLD_HASHES[0]).await;
+        let instance = other.cold();
+        other.aws.fail(calls - 1, fault);
+        let login = instance.login(ADA, "correct horse").await;
+        assert_eq!((login.status(), login.calls.len()), (200, calls), "{fault:?}");
+        other.aws.heal();
+        assert_eq!(instance.login(ADA, "correct horse").await.status(), 200);
+        let new = other.credentials()[0]["password_hash"]["S"].as_str().unwrap().to_owned();
+        assert!(new.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "the next login has replaced it");
+    }
+}

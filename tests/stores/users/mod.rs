@@ -1,0 +1,13 @@
+//! Users: one account for each address, tokens that count exactly as long as they should, changes that are made as a whole, and keys that
+//! rotate without logging anybody out.
+
+mod keys;
+mod login;
+mod profile;
+mod recovery;
+mod registration;
+mod sessions;
+
+use tests::aws::Fault;
+
+const FAULTS: [Fault; 4] = [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse, Fault::Conflict];
