@@ -515,7 +515,7 @@ async fn of_a_hundred_thousand_changed_tokens_none_is_let_in() {
     }
     let mut dice = Dice::new(11);
     let (mut same, mut refused) = (0, 0);
-    for number in 0..MUTATIONS {
+    while refused < MUTATIONS {
         let token = mutated(&mut dice, &tokens);
         let mut event = asked("");
         let header = format!("Bearer {token}");
@@ -524,13 +524,12 @@ async fn of_a_hundred_thousand_changed_tokens_none_is_let_in() {
         let answer = (forge.gate)(Invocation::with_event(event)).await;
         // White space around a token is no part of it.
         if tokens.iter().any(|genuine| genuine == token.trim()) {
-            assert!(answer.is_ok(), "mutation {number}: {token:?}");
+            assert!(answer.is_ok(), "mutation {refused}: {token:?}");
             same += 1;
         } else {
-            assert_eq!(answer, Err(Failure::refusal("Unauthorized")), "mutation {number}: {token:?}");
+            assert_eq!(answer, Err(Failure::refusal("Unauthorized")), "mutation {refused}: {token:?}");
             refused += 1;
         }
     }
-    print(&format!("{MUTATIONS} changed tokens: {refused} refused, {same} were not changed after all"));
-    assert!(refused > MUTATIONS * 9 / 10);
+    print(&format!("{refused} changed tokens refused, none let in; {same} were not changed after all"));
 }
