@@ -3,7 +3,7 @@
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 
-use crate::stage::{ECHO, Edge, Expect, ROUTES};
+use crate::stage::{ECHO, Edge, Expect, ROUTES, header};
 
 /// The operations that take a body.
 fn takers() -> impl Iterator<Item = &'static str> {
@@ -19,6 +19,17 @@ const OPTIONAL: [(&str, &str); 7] = [
     ("create-order", "/shipping_address/line2"),
     ("create-order", "/shipping_address/region"),
     ("create-payment", "/amount"),
+];
+
+/// Fields that may be left out and are never null.
+const ABSENT: [(&str, &str); 7] = [
+    ("update-me", "/email"),
+    ("update-me", "/username"),
+    ("update-me", "/full_name"),
+    ("update-user", "/role"),
+    ("update-user", "/is_active"),
+    ("update-user", "/username"),
+    ("update-user", "/full_name"),
 ];
 
 /// JSON pointers of a document and of everything in it.
@@ -103,8 +114,8 @@ async fn what_is_no_json_is_400() {
             edge.check("blank", operation, edge.with_body(operation, body), Expect::Problem(400, "body_required")).await;
         }
         for body in ["[]", "\"x\"", "1", "null", "true", "{}", "[null]", "-0", "1e3", "\"{}\""] {
-            edge.check(body, operation, edge.with_body(operation, body), Expect::OneOf(&["malformed_json", "wrong_type", "required"]))
-                .await;
+            let codes = &["malformed_json", "wrong_type", "required", "nothing_to_change"];
+            edge.check(body, operation, edge.with_body(operation, body), Expect::OneOf(codes)).await;
         }
         let padded = format!("{valid}{}", " ".repeat(256 * 1024));
         let long = format!("{inner},\"x\":\"{}\"}}", ECHO.repeat(30_000));
@@ -191,6 +202,7 @@ async fn a_field_of_another_type_is_422_with_its_place() {
     ];
     let for_texts = ["null", "true", "1", "1.5", "[]", "{}", "[\"x\"]", "{\"$ne\":null}", "[\"card\",null]", "1E400"];
     let for_objects = ["\"x\"", "1", "true", "[]", "[[]]", "[[1],[2]]", "1.5"];
+    let for_booleans = ["null", "\"true\"", "\"\"", "1", "0", "0.0", "[]", "[true]", "{}", "{\"true\":null}", "1E400"];
     let for_lists = ["\"x\"", "1", "true", "{}", "{\"0\":1}", "[null]", "[[]]", "[1]", "null"];
     let mut edge = Edge::new("wrong types").await;
     for operation in takers() {
@@ -201,7 +213,8 @@ async fn a_field_of_another_type_is_422_with_its_place() {
                 Value::String(_) => &for_texts,
                 Value::Object(_) => &for_objects,
                 Value::Array(_) => &for_lists,
-                _ => &[],
+                Value::Bool(_) => &for_booleans,
+                Value::Null => &[],
             };
             let optional = OPTIONAL.contains(&(operation, place.as_str()));
             for text in wrong.iter().filter(|text| !(optional && **text == "null")) {
@@ -223,9 +236,17 @@ async fn a_field_of_another_type_is_422_with_its_place() {
 #[tokio::test]
 async fn a_list_is_no_object_and_an_object_is_no_name() {
     let mut edge = Edge::new("lists for objects").await;
-    let lists: [(&str, &str, Value); 12] = [
+    let lists: [(&str, &str, Value); 20] = [
         ("register-user", "", json!(["grace@example.org", "grace", "Grace Hopper", "correct horse battery"])),
         ("login-user", "", json!(["ada@example.com", "correct horse battery staple"])),
+        ("refresh-token", "", json!([edge.refresh_token])),
+        ("change-password", "", json!(["correct horse battery staple", "four score and seven donkeys"])),
+        ("request-password-reset", "", json!(["ada@example.com"])),
+        ("confirm-password-reset", "", json!([edge.reset_token, "four score and seven donkeys"])),
+        ("verify-email", "", json!([edge.verification_token])),
+        ("update-me", "", json!(["countess@example.com", "countess", "Ada King"])),
+        ("update-user", "", json!(["admin", true, "countess", "Ada King"])),
+        ("update-user", "/role", json!({ "admin": null })),
         ("create-product", "", json!(["Oak spoon", "Of oak.", "kitchen", "SPOON-OAK", { "amount": 2999, "currency": "USD" }])),
         ("create-product", "/price", json!([2999, "USD"])),
         ("adjust-stock", "", json!([5, "delivery"])),
@@ -258,11 +279,10 @@ async fn a_field_that_is_missing_is_422_unless_it_may_be() {
                 Value::Object(members) => drop(members.remove(name)),
                 _ => continue,
             }
-            let optional = OPTIONAL.contains(&(operation, place.as_str()));
-            let event = edge.with_body(operation, &less.to_string());
-            if optional {
+            if OPTIONAL.iter().chain(&ABSENT).any(|field| *field == (operation, place.as_str())) {
                 continue;
             }
+            let event = edge.with_body(operation, &less.to_string());
             let document =
                 edge.check(&format!("without {place}"), operation, event, Expect::Problem(422, "required")).await.unwrap_or_default();
             if document["errors"][0]["pointer"] != place.as_str() {
@@ -299,10 +319,8 @@ async fn a_field_that_there_is_not_is_422_at_every_level() {
     for operation in takers() {
         let body = edge.body(operation).unwrap();
         for place in places(&body) {
-            if !body.pointer(&place).unwrap().is_object() {
-                continue;
-            }
-            for (i, name) in STRANGE.iter().enumerate() {
+            let Some(members) = body.pointer(&place).unwrap().as_object() else { continue };
+            for (i, name) in STRANGE.iter().enumerate().filter(|(_, name)| !members.contains_key(**name)) {
                 let value = [json!("admin"), json!(1), json!(null), json!({ "a": [ECHO] })][i % 4].clone();
                 let mut more = body.clone();
                 more.pointer_mut(&place).unwrap()[*name] = value;
@@ -420,6 +438,8 @@ fn broken_rules() -> Vec<(&'static str, &'static str, Value, &'static str)> {
     for (text, code) in texts {
         for (operation, place) in [
             ("register-user", "/full_name"),
+            ("update-me", "/full_name"),
+            ("update-user", "/full_name"),
             ("create-product", "/name"),
             ("adjust-stock", "/reason"),
             ("create-order", "/shipping_address/name"),
@@ -431,6 +451,8 @@ fn broken_rules() -> Vec<(&'static str, &'static str, Value, &'static str)> {
     }
     for (operation, place, most) in [
         ("register-user", "/full_name", 100),
+        ("update-me", "/full_name", 100),
+        ("update-user", "/full_name", 100),
         ("create-product", "/name", 120),
         ("create-product", "/description", 2000),
         ("adjust-stock", "/reason", 200),
@@ -452,27 +474,46 @@ fn broken_rules() -> Vec<(&'static str, &'static str, Value, &'static str)> {
         "Name <a@b.c>",
         "a@b.cd\r\nBcc: x@y.zz",
         "a@b.cd\u{0}",
+        "a\u{ffff}@b.cd",
+        "a\u{202e}@b.cd",
         &format!("{}@b.cd", long(65)),
         &format!("a@{}.cd", long(255)),
         &long(100_000),
         &"@".repeat(50_000),
     ] {
-        rows.push(("register-user", "/email", json!(email), "invalid_email"));
+        for operation in ["register-user", "update-me"] {
+            rows.push((operation, "/email", json!(email), "invalid_email"));
+        }
     }
     for username in ["", "ab", "_ada", "a da", "adä", "<script>", "ada\u{0}", &long(33)] {
-        rows.push(("register-user", "/username", json!(username), "invalid_username"));
+        for operation in ["register-user", "update-me", "update-user"] {
+            rows.push((operation, "/username", json!(username), "invalid_username"));
+        }
     }
+    for role in ["", "root", "Admin", "ADMIN", " admin", "admin admin", "admin,user", "user\u{0}", "anonymous", "owner", &long(200_000)] {
+        rows.push(("update-user", "/role", json!(role), "unknown_value"));
+    }
+    let long_password = long(1025);
+    let huge_password = long(200_000);
     for (password, code) in [
         ("seven77", "password_too_short"),
         ("", "password_too_short"),
         ("password", "password_compromised"),
         ("12345678", "password_compromised"),
-        ("GRACE@example.org", "password_is_email"),
+        ("\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}\u{1f600}", "password_too_short"),
+        (&long_password, "password_too_long"),
+        (&huge_password, "password_too_long"),
     ] {
         rows.push(("register-user", "/password", json!(password), code));
+        rows.push(("change-password", "/new_password", json!(password), code));
+        rows.push(("confirm-password-reset", "/new_password", json!(password), code));
     }
-    rows.push(("register-user", "/password", json!(long(1025)), "password_too_long"));
-    rows.push(("register-user", "/password", json!(long(200_000)), "password_too_long"));
+    rows.push(("register-user", "/password", json!("GRACE@example.org"), "password_is_email"));
+    rows.push(("change-password", "/new_password", json!("ADA@example.com"), "password_is_email"));
+    rows.push(("confirm-password-reset", "/new_password", json!("ADA@example.com"), "password_is_email"));
+    for password in ["", "x", "correct horse battery staple ", "\0", "\u{ffff}", "Correct Horse Battery Staple"] {
+        rows.push(("change-password", "/current_password", json!(password), "wrong_password"));
+    }
     for sku in ["", "lower", "-X", "A B", "Ä", "A\u{0}", &long(65)] {
         rows.push(("create-product", "/sku", json!(sku), "invalid_sku"));
     }
@@ -484,6 +525,14 @@ fn broken_rules() -> Vec<(&'static str, &'static str, Value, &'static str)> {
         for (operation, place) in [
             ("register-user", "/full_name"),
             ("login-user", "/password"),
+            ("refresh-token", "/refresh_token"),
+            ("change-password", "/current_password"),
+            ("change-password", "/new_password"),
+            ("request-password-reset", "/email"),
+            ("confirm-password-reset", "/new_password"),
+            ("verify-email", "/token"),
+            ("update-me", "/full_name"),
+            ("update-user", "/is_active"),
             ("create-product", "/description"),
             ("adjust-stock", "/reason"),
             ("create-order", "/payment_method/token"),
@@ -532,6 +581,8 @@ async fn characters_that_no_queue_takes_are_refused_at_the_door() {
     for text in ["Ada\u{fffe}Lovelace", "Ada\u{ffff}Lovelace"] {
         for (operation, place) in [
             ("register-user", "/full_name"),
+            ("update-me", "/full_name"),
+            ("update-user", "/full_name"),
             ("create-product", "/name"),
             ("create-product", "/description"),
             ("adjust-stock", "/reason"),
@@ -570,13 +621,16 @@ async fn text_is_text() {
         let mut body = edge.body("create-order").unwrap();
         body["shipping_address"]["name"] = json!(text);
         let mut event = edge.with_body("create-order", &body.to_string());
-        for headers in ["headers", "multiValueHeaders"] {
-            let key = json!(format!("text-{i}"));
-            event[headers]["idempotency-key"] = if headers == "headers" { key } else { json!([key]) };
-        }
+        header(&mut event, "idempotency-key", &[&format!("text-{i}")]);
         let document = edge.check(text, "create-order", event, Expect::Fine).await.unwrap_or_default();
         if document["shipping_address"]["name"] != *text {
             edge.odd(format!("{text} became {}", document["shipping_address"]["name"]));
+        }
+        let document =
+            edge.check(text, "update-me", edge.with_body("update-me", &json!({ "full_name": text }).to_string()), Expect::Fine).await;
+        edge.next_version();
+        if document.unwrap_or_default()["full_name"] != *text {
+            edge.odd(format!("{text} is another name afterwards"));
         }
     }
     edge.done();

@@ -5,6 +5,7 @@
 //!
 //! - [`bodies`]: JSON, types, unknown and repeated fields, numbers, texts.
 //! - [`requests`]: headers, paths, queries, callers.
+//! - [`identity`]: tokens and links that do not count, versions that are not the present one, and too many tries.
 //! - [`trade`]: requests that are well formed and come at the wrong time, or ask for what is another's.
 //! - [`queues`]: consumers and publishers.
 //! - [`leaks`]: what errors say in logs.
@@ -13,6 +14,7 @@
 #![allow(clippy::unwrap_used, clippy::type_complexity, clippy::disallowed_methods)]
 
 mod bodies;
+mod identity;
 mod leaks;
 mod mutations;
 mod queues;

@@ -11,7 +11,7 @@ use crate::{bodies::places, stage::world};
 
 /// Every consumer: its operation, its queue, what has to be done before its sample is acknowledged, and whether it ever gives back what it
 /// can read but cannot do yet.
-const CONSUMERS: [(&str, &str, &[&str]); 10] = [
+const CONSUMERS: [(&str, &str, &[&str]); 12] = [
     ("reserve-stock", "reserve-stock", &[]),
     ("release-stock", "release-stock", &["reserve-stock"]),
     ("commit-stock", "commit-stock", &["reserve-stock"]),
@@ -22,9 +22,12 @@ const CONSUMERS: [(&str, &str, &[&str]); 10] = [
     ("cancel-payment", "cancel-payment", &["open-payment"]),
     ("refund-payment", "refund-payment", &["charge-payment"]),
     ("send-notification", "send-notification", &[]),
+    ("update-buyer", "update-buyer", &[]),
+    ("forget-recipient", "forget-recipient", &["send-notification"]),
 ];
 
-const PUBLISHERS: [(&str, &str); 4] = [
+const PUBLISHERS: [(&str, &str); 5] = [
+    ("publish-user-events", "publish-user-dead-letter"),
     ("publish-product-events", "publish-product-dead-letter"),
     ("publish-stock-events", "publish-stock-dead-letter"),
     ("publish-order-events", "publish-order-dead-letter"),
@@ -49,7 +52,7 @@ async fn shop_for(operation: &str, before: &[&str]) -> Shop {
             assert_eq!(shop.call("adjust-stock", request.event()).await.status(), 201);
         }
     }
-    if operation == "advance-order" {
+    if matches!(operation, "advance-order" | "update-buyer") {
         shop.aws.put("orders", &sample("publish-order-events")["Records"][0]["dynamodb"]["NewImage"]);
     }
     for step in before {
@@ -102,8 +105,13 @@ fn unreadable(operation: &str) -> Vec<(String, String)> {
     .map(|body| (body.chars().take(80).collect(), body))
     .collect();
     // What names the subject must be read by every consumer.
-    for name in ["order_id", "product_id", "notification_id"] {
-        if good["data"][name].is_string() && !(name == "product_id" && good["data"]["order_id"].is_string()) {
+    let is_subject = |name: &str| match name {
+        "product_id" => !good["data"]["order_id"].is_string(),
+        "user_id" => kind.starts_with("user_"),
+        _ => true,
+    };
+    for name in ["order_id", "product_id", "notification_id", "user_id"] {
+        if good["data"][name].is_string() && is_subject(name) {
             for odd in [
                 json!(null),
                 json!(1),
@@ -260,7 +268,7 @@ fn is_taken_by_sqs(body: &str) -> bool {
         && !body.is_empty()
 }
 
-const QUEUES: [&str; 10] = [
+const QUEUES: [&str; 12] = [
     "product-changes",
     "order-events",
     "reserve-stock",
@@ -271,7 +279,34 @@ const QUEUES: [&str; 10] = [
     "cancel-payment",
     "refund-payment",
     "send-notification",
+    "update-buyer",
+    "forget-recipient",
 ];
+
+/// A user who is sent both links, and has changed the password.
+fn change_with_links() -> Value {
+    let mut record = sample("publish-user-events")["Records"][0].clone();
+    let link = json!({ "M": {
+        "hash": { "S": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08" },
+        "sealed": { "S": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8" },
+        "expires_at": { "S": "2026-11-21T10:32:30.789Z" },
+        "sent": { "N": "1" },
+    } });
+    let image = &mut record["dynamodb"]["NewImage"];
+    image["verification"] = json!({ "M": { "email": { "S": "countess@example.com" }, "link": link } });
+    image["reset"] = link;
+    image["password_changed_at"] = json!({ "S": "2026-11-21T10:02:30.789Z" });
+    record
+}
+
+/// The changes that publishers' samples hold, and [`change_with_links`].
+fn sample_changes() -> impl Iterator<Item = (&'static str, &'static str, Value)> {
+    PUBLISHERS.into_iter().flat_map(|(operation, dead_letter)| {
+        let records = sample(operation)["Records"].as_array().unwrap().clone();
+        let links = (operation == "publish-user-events").then(change_with_links);
+        records.into_iter().chain(links).map(move |record| (operation, dead_letter, record))
+    })
+}
 
 #[tokio::test]
 async fn a_publisher_never_stops_and_loses_no_change_that_it_cannot_read() {
@@ -295,8 +330,7 @@ async fn a_publisher_never_stops_and_loses_no_change_that_it_cannot_read() {
         json!({ "S": "+010000-01-01T00:00:00Z" }),
     ];
     let (mut checked, mut dead, mut odd) = (0, 0, Vec::new());
-    for (operation, dead_letter) in PUBLISHERS {
-        let good = sample(operation)["Records"][0].clone();
+    for (operation, dead_letter, good) in sample_changes() {
         let image = |name: &str| good["dynamodb"][name].as_object().cloned().unwrap_or_default();
         let mut bad: Vec<(String, Value)> = Vec::new();
         for name in image("NewImage").keys() {
@@ -357,8 +391,7 @@ async fn a_publisher_never_stops_and_loses_no_change_that_it_cannot_read() {
 async fn whatever_stands_in_an_image_its_messages_can_be_sent() {
     let mut odd = Vec::new();
     let mut checked = 0;
-    for (operation, dead_letter) in PUBLISHERS {
-        let good = sample(operation)["Records"][0].clone();
+    for (operation, dead_letter, good) in sample_changes() {
         let image = good["dynamodb"]["NewImage"].clone();
         for place in places(&image).into_iter().filter(|place| place.ends_with("/S")) {
             for c in ['\u{ffff}', '\u{fffe}', '\u{0}', '\u{1b}', '\u{7f}', '\u{85}', '\u{fdd0}', '\u{1ffff}', '\u{2028}'] {

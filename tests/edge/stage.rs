@@ -1,7 +1,7 @@
 //! A shop in which every request of [`ROUTES`] would succeed, and the one way to look at what comes of a bad one.
 
 use serde_json::{Value, json};
-use shared::{lambda::Invocation, problem::TYPE_BASE};
+use shared::{lambda::Invocation, problem::TYPE_BASE, seal::SealingKey};
 use tests::{
     aws::{Aws, Called},
     events::{self, sample},
@@ -25,6 +25,14 @@ pub enum Who {
     Admin,
 }
 
+/// Whether a change says which version it starts from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum IfMatch {
+    Ignored,
+    Optional,
+    Needed,
+}
+
 /// A route: its operation, who may use it, and what its path names (the parameter and the code of its 404).
 pub struct Route {
     pub operation: &'static str,
@@ -35,6 +43,7 @@ pub struct Route {
     pub key: bool,
     /// Whether it is a list with pages.
     pub list: bool,
+    pub if_match: IfMatch,
 }
 
 const fn route(operation: &'static str, who: Who, path: Option<(&'static str, &'static str)>, kind: &str) -> Route {
@@ -45,14 +54,30 @@ const fn route(operation: &'static str, who: Who, path: Option<(&'static str, &'
         b"list" => (false, false, true),
         _ => (false, false, false),
     };
-    Route { operation, who, path, body, key, list }
+    Route { operation, who, path, body, key, list, if_match: IfMatch::Ignored }
+}
+
+const fn versioned(route: Route, if_match: IfMatch) -> Route {
+    Route { if_match, ..route }
 }
 
 /// Every route.
-pub const ROUTES: [Route; 16] = [
+pub const ROUTES: [Route; 28] = [
     route("register-user", Who::Anybody, None, "body"),
     route("login-user", Who::Anybody, None, "body"),
+    route("refresh-token", Who::Anybody, None, "body"),
+    route("logout-user", Who::User, None, ""),
     route("get-me", Who::User, None, ""),
+    versioned(route("update-me", Who::User, None, "body"), IfMatch::Needed),
+    versioned(route("delete-me", Who::User, None, ""), IfMatch::Optional),
+    route("change-password", Who::User, None, "body"),
+    route("request-password-reset", Who::Anybody, None, "body"),
+    route("confirm-password-reset", Who::Anybody, None, "body"),
+    route("verify-email", Who::Anybody, None, "body"),
+    route("list-users", Who::Admin, None, "list"),
+    route("get-user", Who::User, Some(("user_id", "user_not_found")), ""),
+    versioned(route("update-user", Who::Admin, Some(("user_id", "user_not_found")), "body"), IfMatch::Needed),
+    route("get-jwks", Who::Anybody, None, ""),
     route("create-product", Who::Admin, None, "body and key"),
     route("list-products", Who::Anybody, None, "list"),
     route("get-product", Who::Anybody, Some(("product_id", "product_not_found")), ""),
@@ -87,6 +112,12 @@ pub struct Edge {
     pub open_order: String,
     pub failed_order: String,
     pub payment: String,
+    /// The version of [`events::USER`], as `If-Match` says it.
+    pub etag: String,
+    pub refresh_token: String,
+    /// What the links in mails to [`events::USER`] say: the one that sets a new password, and the one that verifies another address.
+    pub reset_token: String,
+    pub verification_token: String,
     before: Vec<Value>,
     checked: usize,
     odd: Vec<String>,
@@ -97,11 +128,13 @@ impl Edge {
     pub async fn new(about: &'static str) -> Self {
         let shop = Shop::new();
         shop.rotate_signing_key().await;
-        let registered = shop.call("register-user", sample("register-user")).await.json();
-        let id = registered["id"].as_str().expect("the sample registers somebody").to_owned();
-        for item in shop.aws.items("users") {
-            shop.aws.put("users", &serde_json::from_str(&item.to_string().replace(&id, events::USER)).unwrap());
-        }
+        shop.ada().await;
+        let tokens = shop.call("login-user", sample("login-user")).await.json();
+        let refresh_token = tokens["refresh_token"].as_str().expect("the sample logs Ada in").to_owned();
+        assert_eq!(shop.call("update-me", sample("update-me")).await.status(), 200, "the sample changes Ada's address");
+        assert_eq!(shop.call("request-password-reset", sample("request-password-reset")).await.status(), 202);
+        let etag = shop.call("get-me", sample("get-me")).await.header("etag").expect("a profile has a version");
+        let (reset_token, verification_token) = links(&shop).await;
         let product = shop.product("Teapot", 2999, 50).await;
         let mut pump = shop.pump();
         pump.settle().await;
@@ -115,7 +148,27 @@ impl Edge {
         let payment = shop.call("list-payments", list).await.json()["items"][0]["id"].as_str().expect("a payment").to_owned();
         let before = world(&shop.aws);
         let [paid_order, open_order, failed_order] = <[String; 3]>::try_from(orders).unwrap();
-        Self { shop, product, paid_order, open_order, failed_order, payment, before, checked: 0, odd: Vec::new(), about }
+        Self {
+            shop,
+            product,
+            paid_order,
+            open_order,
+            failed_order,
+            payment,
+            etag,
+            refresh_token,
+            reset_token,
+            verification_token,
+            before,
+            checked: 0,
+            odd: Vec::new(),
+            about,
+        }
+    }
+
+    /// The id of the session that [`Edge::refresh_token`] belongs to.
+    pub fn session(&self) -> &str {
+        self.refresh_token.split('.').next().unwrap()
     }
 
     /// A request that succeeds.
@@ -141,6 +194,8 @@ impl Edge {
                 event["queryStringParameters"] = json!({ "order_id": self.paid_order });
                 event["multiValueQueryStringParameters"] = json!({ "order_id": [self.paid_order] });
             }
+            "logout-user" | "change-password" => event["requestContext"]["authorizer"]["sid"] = self.session().into(),
+            "update-me" | "update-user" => header(&mut event, "if-match", &[&self.etag]),
             _ => {}
         }
         if let Some(body) = self.body(operation) {
@@ -157,6 +212,15 @@ impl Edge {
                 json!({ "email": "grace@example.org", "username": "grace", "full_name": "Grace Hopper", "password": "correct horse battery" })
             }
             "login-user" => json!({ "email": "ada@example.com", "password": "correct horse battery staple" }),
+            "refresh-token" => json!({ "refresh_token": self.refresh_token }),
+            "change-password" => {
+                json!({ "current_password": "correct horse battery staple", "new_password": "four score and seven donkeys" })
+            }
+            "request-password-reset" => json!({ "email": "ada@example.com" }),
+            "confirm-password-reset" => json!({ "token": self.reset_token, "new_password": "four score and seven donkeys" }),
+            "verify-email" => json!({ "token": self.verification_token }),
+            "update-me" => json!({ "email": "countess@example.com", "username": "countess", "full_name": "Ada King" }),
+            "update-user" => json!({ "role": "admin", "is_active": true, "username": "countess", "full_name": "Ada King" }),
             "create-product" => {
                 json!({ "name": "Oak spoon", "description": "Of oak.", "category": "kitchen", "sku": "SPOON-OAK", "price": money })
             }
@@ -183,6 +247,20 @@ impl Edge {
         event
     }
 
+    /// A valid request of this route that is refused last, or that changes nothing: whoever gets that far was let in.
+    pub fn harmless(&self, route: &Route) -> (Value, Expect) {
+        let mut event = self.valid(route.operation);
+        if route.body {
+            event["body"] = "{".into();
+            return (event, Expect::Problem(400, "malformed_json"));
+        }
+        if route.if_match == IfMatch::Optional {
+            header(&mut event, "if-match", &["\"999\""]);
+            return (event, Expect::Problem(412, "precondition_failed"));
+        }
+        (event, Expect::Fine)
+    }
+
     /// Sends an input and looks at everything that must hold of the answer.
     pub async fn check(&mut self, what: &str, operation: &str, event: Value, expect: Expect) -> Option<Value> {
         self.checked += 1;
@@ -205,6 +283,12 @@ impl Edge {
         called.ok().map(|called| called.json())
     }
 
+    /// [`events::USER`] was changed once.
+    pub fn next_version(&mut self) {
+        let version: u64 = self.etag.trim_matches('"').parse().unwrap();
+        self.etag = format!("\"{}\"", version + 1);
+    }
+
     /// Notes something odd that [`Edge::check`] cannot see.
     pub fn odd(&mut self, what: String) {
         self.odd.push(what);
@@ -222,9 +306,31 @@ impl Edge {
     }
 }
 
-/// Everything that stands in the tables and waits in the queues.
+/// What the two links say that wait for [`events::USER`]; only the mails show it in the open.
+async fn links(shop: &Shop) -> (String, String) {
+    let key = SealingKey::new(shop.aws.secrets_at(shop.clock.clone()).key("mail-token-key", "one-time-token").await.unwrap());
+    let profile = format!("USER#{}", events::USER);
+    let profile = shop.aws.items("users").into_iter().find(|item| item["pk"]["S"] == *profile).expect("Ada is registered");
+    let open = |link: &Value| key.open(link["sealed"]["S"].as_str().unwrap(), &["one-time-token", events::USER]).unwrap();
+    (open(&profile["reset"]["M"]), open(&profile["verification"]["M"]["link"]["M"]))
+}
+
+/// Gives a request exactly these values of a header.
+pub fn header(event: &mut Value, name: &str, values: &[&str]) {
+    for headers in ["headers", "multiValueHeaders"] {
+        let members = event[headers].as_object_mut().unwrap();
+        members.retain(|member, _| !member.eq_ignore_ascii_case(name));
+        if let Some(last) = values.last() {
+            members.insert(name.to_owned(), if headers == "headers" { json!(last) } else { json!(values) });
+        }
+    }
+}
+
+/// Everything that stands in the tables, and how many mails were sent. How much was tried is no part of it: a try that is refused counts.
 pub fn world(aws: &Aws) -> Vec<Value> {
-    TABLES.iter().map(|table| aws.items(table).into()).chain([json!(aws.mails().mails().len())]).collect()
+    let counts_tries = |item: &Value| item["pk"]["S"].as_str().is_some_and(|key| key.starts_with("BUCKET#"));
+    let table = |name: &&str| aws.items(name).into_iter().filter(|item| !counts_tries(item)).collect();
+    TABLES.iter().map(table).chain([json!(aws.mails().mails().len())]).collect()
 }
 
 fn troubles(called: &Called, expect: Expect) -> Vec<String> {

@@ -31,6 +31,12 @@ async fn what_is_anothers_is_what_is_not_there() {
             events::get("/payments/x").path_parameter("payment_id", no_payment),
         ),
         (
+            "get-user",
+            "user_not_found",
+            events::get("/users/x").path_parameter("user_id", events::USER),
+            events::get("/users/x").path_parameter("user_id", "usr_0199c2a8-0000-7000-8000-00000000dead"),
+        ),
+        (
             "list-payments",
             "order_not_found",
             events::get(&format!("/payments?order_id={paid}")),

@@ -10,7 +10,10 @@ use std::{
     time::Duration,
 };
 
-use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig};
+use aws_config::{
+    BehaviorVersion, Region, SdkConfig, identity::IdentityCache, retry::RetryConfig,
+    stalled_stream_protection::StalledStreamProtectionConfig,
+};
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_smithy_runtime_api::{
     client::{
@@ -157,13 +160,15 @@ impl Aws {
     }
 
     /// Settings for the SDK's clients: `aws_sdk_sqs::Client::new(&aws.sdk_config())`. The SDK's own retries are off, so that every call
-    /// is one that our code decided to make, and so are its time limits, so that a busy machine fails no test.
+    /// is one that our code decided to make, and so are its time limits, for calls, streams and credentials, so that a busy machine fails no test.
     pub fn sdk_config(&self) -> SdkConfig {
         SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(REGION))
             .credentials_provider(SharedCredentialsProvider::new(Credentials::new("test", "test", None, None, "tests")))
             .retry_config(RetryConfig::disabled())
+            .identity_cache(IdentityCache::no_cache())
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .endpoint_url("http://aws.test")
             .http_client(self.clone())
             .build()

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use aws_config::{SdkConfig, identity::IdentityCache, retry::RetryConfig, stalled_stream_protection::StalledStreamProtectionConfig};
+use aws_config::{SdkConfig, retry::RetryConfig};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use shared::{
@@ -154,14 +154,9 @@ impl Door {
     }
 
     /// As [`Door::open`], for operations that run at the same time; see [`Aws::crowded_sdk_config`].
-    ///
-    /// While one of them hashes a password all others wait, and to hash two hundred on one thread takes many seconds: neither the calls
-    /// that are on their way nor the ones that are about to get their credentials may mind.
     pub fn crowded(seed: u64) -> Self {
         let aws = Aws::new();
-        let config = aws.crowded_sdk_config(seed).to_builder();
-        let config = config.identity_cache(IdentityCache::no_cache());
-        let config = config.stalled_stream_protection(StalledStreamProtectionConfig::disabled()).build();
+        let config = aws.crowded_sdk_config(seed);
         Self::over(aws, &config).unlocked()
     }
 
