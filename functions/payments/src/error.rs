@@ -99,8 +99,9 @@ fn not_payable(reason: StartRefused, state: &HeadState) -> Problem {
         StartRefused::Closed => Problem::conflict("order_closed", "The order takes no payment any more"),
         StartRefused::AmountMismatch => Problem::unprocessable("amount_mismatch", "The amount is not what the order costs")
             .detail("Leave the amount out, or send the order's total."),
-        StartRefused::CurrencyMismatch => Problem::unprocessable("currency_mismatch", "The currencies differ")
-            .detail("Leave the amount out, or send the order's total."),
+        StartRefused::CurrencyMismatch => {
+            Problem::unprocessable("currency_mismatch", "The currencies differ").detail("Leave the amount out, or send the order's total.")
+        }
         StartRefused::NotReadable => return Problem::internal().because(&PaymentError::NotReadable),
     };
     problem.with("payment_state", state.name())
