@@ -4,7 +4,12 @@
 //! is in the way of a difference. Printed is, for each pair, the chance that a try of one kind takes longer than one of the other (0.5: the
 //! time tells nothing) with its 95 % interval, beside the medians.
 
-#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark prints, and stops where something is wrong")]
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a benchmark reads the real clock, prints, and stops where something is wrong"
+)]
 
 use std::{
     sync::Arc,
