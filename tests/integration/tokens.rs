@@ -19,9 +19,14 @@ async fn a_token_that_does_not_count_is_the_same_401_on_every_route_that_needs_o
     let person = shop.customer().await;
     let routes = protected_routes();
     assert!(routes.len() >= 15, "{routes:?}");
-    let headers = bad_authorizations(person.token.as_deref().unwrap());
+    let token = person.token.as_deref().unwrap();
     let mut answers = 0;
-    for (method, path) in &routes {
+    for (number, (method, path)) in routes.iter().enumerate() {
+        let mut headers = bad_authorizations(token);
+        if number == 0 {
+            // Not on every route: an authorizer looks for keys that it does not know a few times only, and an exchange of keys needs these.
+            headers.push(Some(format!("Bearer {}", with_header(token, "kid", "key_0199c2a8-0000-7000-8000-00000000dead"))));
+        }
         for header in &headers {
             let answer = without_token(&shop, method, path, header.as_deref()).await;
             assert_eq!(answer.problem(401), "invalid_token", "{method} {path} {header:?}");
@@ -52,12 +57,6 @@ fn bad_authorizations(token: &str) -> Vec<Option<String>> {
     let parts: Vec<&str> = token.split('.').collect();
     let [head, claims, signature] = parts[..] else { panic!("a token has three parts") };
     let encode = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
-    let header: Value = serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(head).unwrap()).unwrap();
-    let with_header = |name: &str, value: Value| {
-        let mut header = header.clone();
-        header[name] = value;
-        format!("{}.{claims}.{signature}", encode(&header))
-    };
     let mut other_claims: Value = serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
     other_claims["role"] = "admin".into();
     let mut bad = vec![None, Some("Bearer".to_owned()), Some("Bearer ".to_owned()), Some("Basic YTpi".to_owned()), Some(token.to_owned())];
@@ -72,16 +71,23 @@ fn bad_authorizations(token: &str) -> Vec<Option<String>> {
         format!("{claims}.{head}.{signature}"),
         format!("{head}.{}.{signature}", encode(&other_claims)),
         format!("{head}.{claims}.{}", "A".repeat(86)),
-        with_header("alg", "none".into()),
-        with_header("alg", "HS256".into()),
-        with_header("alg", "ES384".into()),
-        with_header("kid", "../../dev/null".into()),
-        with_header("kid", "key_0199c2a8-0000-7000-8000-00000000dead".into()),
+        with_header(token, "alg", "none"),
+        with_header(token, "alg", "HS256"),
+        with_header(token, "alg", "ES384"),
+        with_header(token, "kid", "../../dev/null"),
         format!("{}.{claims}.", encode(&json!({ "alg": "none" }))),
         "a".repeat(5_000),
     ];
     bad.extend(tokens.into_iter().map(|token| Some(format!("Bearer {token}"))));
     bad
+}
+
+/// The token with another value in its header.
+fn with_header(token: &str, name: &str, value: &str) -> String {
+    let (head, rest) = token.split_once('.').unwrap();
+    let mut header: Value = serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(head).unwrap()).unwrap();
+    header[name] = value.into();
+    format!("{}.{rest}", BASE64_URL_SAFE_NO_PAD.encode(header.to_string()))
 }
 
 async fn without_token(shop: &Shop, method: &str, path: &str, authorization: Option<&str>) -> Answer {
