@@ -12,7 +12,7 @@ TOKEN_OF := $(if $(filter command line,$(origin USER)),$(USER),customer)
 # The processor to build for is the one that the deployment remembers.
 ARCHITECTURE ?= $(if $(shell grep -s 'Architecture=.*x86_64' samconfig.toml),x86_64,arm64)
 
-.PHONY: help setup build up demo test bench lint invoke logs url token down deploy
+.PHONY: help setup build up demo test bench lint preview invoke logs url token reconcile redrive down deploy
 
 help: ## Lists these targets.
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  \1\t\2/' | expand -t 12
@@ -31,7 +31,7 @@ up: setup build ## Starts the local stack with sample data and plays the demo. P
 	@$(MAKE) demo URL=
 	@$(STACK) greet
 
-demo: ## Plays three orders: paid, declined then paid, out of stock. URL= plays against any deployment.
+demo: ## Plays orders to all their ends: delivered, declined, given up, refunded. URL= plays against any deployment.
 	@url="$(URL)"; url="$${url:-$$($(STACK) url)}" && \
 		python3 localstack/demo.py "$$url" $(if $(ADMIN_EMAIL),--admin "$(ADMIN_EMAIL)" "$(ADMIN_PASSWORD)")
 
@@ -41,7 +41,8 @@ TESTS := cargo test --workspace --lib --test '*'
 test: setup build ## Runs all tests, against a stack of their own with IAM enforced.
 	@echo "Building the tests; the first time takes a few minutes." >&2
 	@$(TESTS) --no-run
-	@$(STACK) run --auth --parameter NudgeSeconds=2 -- sh -c "$(TESTS) && localstack/.venv/bin/python tests/leaks.py"
+	@python3 localstack/localstripe.py \
+		$(STACK) run --auth --parameter NudgeSeconds=2 -- sh -c "$(TESTS) && localstack/.venv/bin/python tests/leaks.py"
 
 bench: setup build ## Measures cold starts of the functions as released, and what logins take; builds for a quarter of an hour the first time.
 	cargo build --release $(SERVICES)
@@ -69,6 +70,15 @@ url: ## Prints the local API's address: make -s url.
 
 token: ## Prints an access token: make -s token USER=admin (or customer).
 	@$(STACK) token $(TOKEN_OF)
+
+preview: ## Writes every mail with sample data to target/preview, to look at in a browser.
+	@cargo run --quiet -p notifications --example preview -- target/preview
+
+reconcile: ## Compares all books and names what does not balance. ARGS="--order ord_..." or "--stack NAME" on AWS.
+	@python3 localstack/reconcile.py $(ARGS)
+
+redrive: ## Puts the dead letters of a queue back: make redrive QUEUE=reserve-stock. DRY_RUN=1 only shows them; ARGS="--stack NAME" on AWS.
+	@python3 localstack/redrive.py $(QUEUE) $(if $(DRY_RUN),--dry-run) $(ARGS)
 
 down: ## Stops the local stack and forgets what was in it.
 	@$(STACK) stop

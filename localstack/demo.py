@@ -1,24 +1,30 @@
 #!/usr/bin/env python3
-"""Three stories of an order, told through the public API alone: paid, declined then paid, and out of stock.
+"""Stories of orders, told through the public API: paid and delivered, declined, given up, charged without an answer, given back.
 
     demo.py URL [--admin EMAIL PASSWORD]
 
-It runs against any deployment. The mails are read from the emulator's catcher where there is one, and from GET /notifications
-elsewhere. A story that ends otherwise makes the exit code 1.
+It runs against any deployment. Where that is a local stack, mails are read from the emulator's catcher (elsewhere from GET
+/notifications), nobody waits for the minute in which the shop looks after payments without an end, and at the end all books are compared.
+A story that ends otherwise makes the exit code 1.
 """
 
 import argparse
 import json
 import re
+import subprocess
 import sys
 import time
 import urllib.request
 import uuid
+from datetime import datetime, timezone
 from pathlib import Path
 
 from client import Api, ApiError, money
 
+HERE = Path(__file__).parent
 PATIENCE_SECONDS = 60
+SWEEP_SECONDS = 240  # a payment without an answer is asked about after a minute, by what runs every minute
+ADDRESS = {"name": "Dana Demo", "line1": "12 Harbour Street", "city": "Portsmouth", "postal_code": "PO1 2AB", "country": "GB"}
 
 
 class OtherEnd(Exception):
@@ -28,25 +34,29 @@ class OtherEnd(Exception):
 class Theatre:
     def __init__(self, url, admin_login):
         self.public = Api(url)
-        sample = json.loads((Path(__file__).parent / "sample-data.json").read_text())
-        known = sample["users"]["admin"]
+        known = json.loads((HERE / "sample-data.json").read_text())["users"]["admin"]
         self.admin = self.public.log_in(*(admin_login or (known["email"], known["password"])))
+        self.local = local_stack(url)
+        self.began = datetime.now(timezone.utc)
         self.run = uuid.uuid4().hex[:8]
         self.told = {}  # how many lines of an order's history were printed
+        self.touched = set()  # products that were ordered
         self.email = f"demo-{self.run}@ferrocart.example"
         password = f"demo-password-{self.run}"
         self.public.register({"email": self.email, "username": f"demo-{self.run}", "full_name": "Dana Demo", "password": password})
         self.customer = self.public.log_in(self.email, password)
-        self.products = {each["sku"]: each for each in self.public.items("/products?limit=100")}
+        self.products = {each["sku"]: each for each in self.public.items("/products?limit=100") if each["category"] != "demo"}
 
     def product(self, number):
-        """A product with goods on the shelf. The shelf is filled when a visitor before us emptied it."""
+        """A product with goods on the shelf, and what the shelf holds. It is filled when a visitor before us emptied it."""
         if not self.products:
             raise OtherEnd("the catalogue is empty: run make up, or python3 localstack/stack.py seed")
         each = sorted(self.products.values(), key=lambda product: product["sku"])[number % len(self.products)]
         if self.stock(each).get("available", 0) < 5:
             self.admin.call("POST", f"/inventory/{each['id']}/adjustments", {"delta": 10, "reason": "demo"}, key=str(uuid.uuid4()))
-        return each
+        shelf_before = self.stock(each)
+        print(f"  on the shelf before: {shelf(shelf_before)}")
+        return each, shelf_before
 
     def sold_out(self):
         """A product that nobody has on the shelf."""
@@ -58,15 +68,16 @@ class Theatre:
         answer = self.admin.call("GET", f"/inventory/{product['id']}", expect=(200, 404))
         return answer.body if answer.status == 200 else {}
 
-    def sold(self, product, before, quantity):
-        """The stock once the goods of a confirmed order have left it."""
+    def shelf_after(self, product, before, left):
+        """Prints the shelf once so many goods have left it for good, and nothing is held for this order any more."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             stock = self.stock(product)
-            if stock.get("on_hand", 0) <= before["on_hand"] - quantity:
-                return stock
+            if stock.get("on_hand", 0) <= before["on_hand"] - left and stock.get("available", 0) >= before["available"] - left:
+                print(f"  on the shelf after:  {shelf(stock)}")
+                return
             if time.monotonic() > deadline:
-                raise OtherEnd(f"{quantity} should have left the shelf ({shelf(before)}), but it holds {shelf(stock)}")
+                raise OtherEnd(f"{left} should have left the shelf ({shelf(before)}), but it holds {shelf(stock)}")
             time.sleep(0.2)
 
     def order(self, product, quantity, **more):
@@ -80,12 +91,13 @@ class Theatre:
             if answer.code != "unknown_product" or time.monotonic() > deadline:
                 raise ApiError(f"POST /orders answered {answer}")
             time.sleep(0.2)
+        self.touched.add(product["id"])
         print(f"  ordered {quantity} x {product['name']} for {money(answer.body.get('totals', {}).get('total'))}: {answer.body['id']}")
         return answer.body
 
-    def follow(self, order, until):
+    def follow(self, order, until, meanwhile=lambda: time.sleep(0.1), patience=PATIENCE_SECONDS):
         """Prints each line of the order's history as it is written, until the order is as wanted."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + patience
         while True:
             seen = self.customer.call("GET", f"/orders/{order['id']}").body
             history = seen.get("history", [])
@@ -96,7 +108,51 @@ class Theatre:
                 return seen
             if seen["status"] in ("failed", "cancelled") or time.monotonic() > deadline:
                 raise OtherEnd(f"order {order['id']} stands at {state(seen)}")
-            time.sleep(0.1)
+            meanwhile()
+
+    def cancel(self, order, reason):
+        """Gives the order up, and follows it until stock and money are back."""
+        answer = self.customer.call("POST", f"/orders/{order['id']}/cancel", {"reason": reason})
+        print(f"  POST /orders/{{id}}/cancel: {answer.status}")
+        return self.follow(order, lambda seen: seen["status"] == "cancelled")
+
+    def step(self, order, name, body=None):
+        """What the shop does with an order: `ship`, then `deliver`."""
+        answer = self.admin.call("POST", f"/orders/{order['id']}/{name}", body)
+        print(f"  POST /orders/{{id}}/{name}: {answer.status} {answer.body['status']}")
+        return self.follow(order, lambda seen: seen["status"] == answer.body["status"])
+
+    def payment(self, order):
+        """The one payment that has paid the order."""
+        paid = [each for each in self.customer.items(f"/payments?order_id={order['id']}") if each["status"] == "completed"]
+        if len(paid) != 1:
+            raise OtherEnd(f"order {order['id']} should have one completed payment, but it has {len(paid)}")
+        return paid[0]
+
+    def refund(self, payment, amount, reason):
+        """Gives back an amount, or with None all that is left."""
+        body = {"reason": reason} | ({"amount": {"amount": amount, "currency": payment["amount"]["currency"]}} if amount else {})
+        path, key = f"/payments/{payment['id']}/refunds", str(uuid.uuid4())
+        answer = self.admin.call("POST", path, body, key=key, expect=(201, 202, 409, 422))
+        while answer.status == 202 or answer.code == "request_in_progress":
+            time.sleep(0.5)
+            answer = self.admin.call("POST", path, body, key=key, expect=(201, 202, 409, 422))
+        print(f"  POST /payments/{{id}}/refunds: {answer.status} {money(answer.body.get('amount')) if answer.status == 201 else answer.code}")
+        return answer
+
+    def sweep(self):
+        """What the shop does every minute, now, where that is in our hands."""
+        if self.local:
+            self.inside("stack.py", "invoke", "reconcile-payments")
+        time.sleep(0.5)
+
+    def inside(self, tool, *arguments, expect=(0,)):
+        """What a tool of the local stack says."""
+        command = [sys.executable, HERE / tool, *arguments, "--name", self.local]
+        result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        if result.returncode not in expect:
+            raise OtherEnd(f"{tool} {' '.join(arguments)} failed: {(result.stderr or result.stdout).strip()}")
+        return result.stdout
 
     def pay(self, order, token):
         """Pays through POST /payments. 404 and 409 say that the order is not payable at this moment: ask again."""
@@ -140,6 +196,14 @@ class Theatre:
         return [each.get("subject") or each.get("title") or each.get("template", "?") for each in reversed(found)]
 
 
+def local_stack(url):
+    """The name of the local stack at this address, if it is one."""
+    for file in sorted(HERE.glob(".state/*/stack.json")):
+        if json.loads(file.read_text()).get("url") == url.rstrip("/"):
+            return file.parent.name
+    return None
+
+
 def card(token):
     return {"type": "card", "token": token}
 
@@ -161,28 +225,29 @@ def confirmed(order):
     return order["status"] == "confirmed"
 
 
-def paid(theatre):
-    product = theatre.product(0)
-    before = theatre.stock(product)
-    print(f"  on the shelf before: {shelf(before)}")
-    order = theatre.order(product, 2, payment_method=card("tok_ok"))
-    theatre.follow(order, confirmed)
-    after = theatre.sold(product, before, 2)
-    print(f"  on the shelf after:  {shelf(after)}")
-    theatre.mails(order, 1)
+def committed(order):
+    """Confirmed, and the goods are out of the books: it can be shipped."""
+    return confirmed(order) and any(line.get("event") == "stock_committed" for line in order.get("history", []))
+
+
+def paid_and_delivered(theatre):
+    product, before = theatre.product(0)
+    order = theatre.order(product, 2, payment_method=card("tok_ok"), shipping_address=ADDRESS)
+    theatre.follow(order, committed)
+    theatre.shelf_after(product, before, left=2)
+    theatre.step(order, "ship", {"carrier": "Harbour Post", "tracking": f"HP-{theatre.run}"})
+    theatre.step(order, "deliver")
+    theatre.mails(order, 3)
 
 
 def declined_then_paid(theatre):
-    product = theatre.product(1)
-    before = theatre.stock(product)
-    print(f"  on the shelf before: {shelf(before)}")
+    product, before = theatre.product(1)
     order = theatre.order(product, 1, payment_method=card("tok_declined"))
     theatre.follow(order, lambda seen: seen.get("payable") and any("declined" in json.dumps(line) for line in seen.get("history", [])))
     print("  the card was declined; the order waits for another one")
     theatre.pay(order, "tok_ok")
     theatre.follow(order, confirmed)
-    after = theatre.sold(product, before, 1)
-    print(f"  on the shelf after:  {shelf(after)}")
+    theatre.shelf_after(product, before, left=1)
     theatre.mails(order, 2)
 
 
@@ -191,10 +256,90 @@ def out_of_stock(theatre):
     print(f"  on the shelf before: {shelf(theatre.stock(product))}")
     order = theatre.order(product, 1, payment_method=card("tok_ok"))
     seen = theatre.follow(order, lambda seen: seen["status"] == "failed")
-    if seen.get("payment_status") not in (None, "unpaid"):
-        raise OtherEnd(f"nothing should be charged, but order {order['id']} stands at {state(seen)}")
-    print("  nothing was charged")
+    nothing_charged(seen)
     theatre.mails(order, 1)
+
+
+def given_up_before_paying(theatre):
+    product, before = theatre.product(2)
+    order = theatre.order(product, 1)
+    theatre.follow(order, lambda seen: seen.get("payable"))
+    seen = theatre.cancel(order, "I have one already.")
+    nothing_charged(seen)
+    theatre.shelf_after(product, before, left=0)
+    theatre.mails(order, 1)
+
+
+def given_up_after_paying(theatre):
+    product, before = theatre.product(3)
+    order = theatre.order(product, 3, payment_method=card("tok_ok"))
+    theatre.follow(order, confirmed)
+    seen = theatre.cancel(order, "It is the wrong roast.")
+    if seen["payment_status"] != "refunded":
+        raise OtherEnd(f"the money should be back, but order {order['id']} stands at {state(seen)}")
+    print(f"  all {money(seen['totals']['total'])} are back with the buyer")
+    theatre.shelf_after(product, before, left=0)
+    theatre.mails(order, 3)
+
+
+def charged_without_an_answer(theatre):
+    product, before = theatre.product(4)
+    order = theatre.order(product, 1, payment_method=card("tok_timeout_after_charge"))
+    theatre.follow(order, lambda seen: any(line.get("event") == "payment_unknown" for line in seen.get("history", [])) or confirmed(seen))
+    print("  the provider charged, and its answer was lost: the shop asks what became of the charge, and does not repeat it")
+    theatre.follow(order, confirmed, meanwhile=theatre.sweep, patience=SWEEP_SECONDS)
+    print(f"  charged once: {theatre.payment(order)['transaction_id']}")
+    theatre.shelf_after(product, before, left=1)
+    theatre.mails(order, 1)
+
+
+def given_back(theatre):
+    product, before = theatre.product(5)
+    order = theatre.order(product, 2, payment_method=card("tok_ok"))
+    theatre.follow(order, confirmed)
+    payment = theatre.payment(order)
+    theatre.refund(payment, 1000, "The lid was broken.")
+    theatre.follow(order, lambda seen: seen["payment_status"] == "partially_refunded")
+    if theatre.refund(payment, payment["amount"]["amount"], "All of it once more?").code != "exceeds_refundable":
+        raise OtherEnd("more was given back than is left")
+    theatre.refund(payment, None, "The rest was broken too.")
+    theatre.follow(order, lambda seen: seen["payment_status"] == "refunded")
+    theatre.shelf_after(product, before, left=2)
+    theatre.mails(order, 3)
+
+
+def nothing_charged(order):
+    if order.get("payment_status") != "unpaid":
+        raise OtherEnd(f"nothing should be charged, but order {order['id']} stands at {state(order)}")
+    print("  nothing was charged")
+
+
+def books_balance(theatre):
+    """Orders, payments, stock, the provider and the ledger say the same of every order, once the last entry has come."""
+    since = ("--since", theatre.began.isoformat())
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        reports = [json.loads(line) for line in theatre.inside("reconcile.py", "--json", *since, expect=(0, 1, 2)).splitlines()]
+        moving = {row["order_id"] for report in reports for row in report["unsettled"] + report["broken"]}
+        moving |= {row["product_id"] for report in reports for row in report["products"]}
+        restless = (set(theatre.told) | theatre.touched) & moving
+        if not restless or time.monotonic() > deadline:
+            break
+        time.sleep(0.5)
+    print("".join(f"  {line}\n" for line in theatre.inside("reconcile.py", *since, expect=(0, 1, 2)).splitlines()), end="")
+    if restless:
+        raise OtherEnd(f"the books of {', '.join(sorted(restless))} do not balance")
+
+
+STORIES = (
+    ("an order is paid, shipped and delivered", paid_and_delivered),
+    ("a card is declined, another one pays", declined_then_paid),
+    ("the shelf is empty", out_of_stock),
+    ("the buyer thinks better of it before paying", given_up_before_paying),
+    ("and after paying", given_up_after_paying),
+    ("the provider charges, and its answer is lost", charged_without_an_answer),
+    ("money is given back, a part and then the rest", given_back),
+)
 
 
 def main():
@@ -205,16 +350,14 @@ def main():
     started = time.monotonic()
     try:
         theatre = Theatre(args.url, args.admin)
-        for number, (title, story) in enumerate((
-                ("an order is paid", paid),
-                ("a card is declined, another one pays", declined_then_paid),
-                ("the shelf is empty", out_of_stock)), 1):
+        stories = STORIES + ((("all books balance", books_balance),) if theatre.local else ())
+        for number, (title, story) in enumerate(stories, 1):
             print(f"\n{number}. {title}", flush=True)
             story(theatre)
     except (ApiError, OtherEnd) as error:
         print(f"\nerror: {error}", file=sys.stderr)
         return 1
-    print(f"\nAll three stories ended as they should, in {time.monotonic() - started:.1f} s.")
+    print(f"\nAll {len(stories)} stories ended as they should, in {time.monotonic() - started:.1f} s.")
     return 0
 
 

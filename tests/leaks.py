@@ -3,8 +3,9 @@
 
     leaks.py        run by `make test` after the tests, with the variables that `stack.py run` sets
 
-Looked for is what the tests use and what the shop makes: passwords, access tokens, refresh tokens, device tokens, one-time tokens and
-card numbers. The one place where a one-time token may stand is the mail that brings its link.
+Looked for is what the tests use, what the shop makes and what it keeps in Secrets Manager: passwords, access tokens, refresh tokens,
+device tokens, one-time tokens, card numbers, and the keys of servers and webhooks. The one place where a one-time token may stand is the
+mail that brings its link.
 """
 
 import json
@@ -24,6 +25,20 @@ SECRETS = {
     "a password's hash": re.compile(r"\$argon2id\$|\$2[aby]\$\d\d\$"),
     "a card number": re.compile(r"\b4242[ -]?4242[ -]?4242[ -]?4242\b"),
 }
+
+
+def kept():
+    """What stands in Secrets Manager for this stack, as it would look in a text; ids of keys are no secret."""
+    import boto3
+
+    client = boto3.client("secretsmanager", endpoint_url=os.environ["AWS_ENDPOINT_URL"])
+    for page in client.get_paginator("list_secrets").paginate():
+        for secret in page["SecretList"]:
+            if secret["Name"].startswith(os.environ["FERROCART_STACK"] + "/"):
+                text = client.get_secret_value(SecretId=secret["Name"])["SecretString"]
+                for value in re.findall(r'"((?:[^"\\]|\\.)*)"', text) if text.startswith("{") else [json.dumps(text)[1:-1], text]:
+                    if len(value) >= 40 and not re.fullmatch(f"key_{UUID}", value):
+                        yield value
 
 
 def places():
@@ -57,15 +72,19 @@ def places():
 
 def main():
     looked, found = {}, []
+    secrets = set(kept())
+    patterns = SECRETS | {"a key of the shop": re.compile("|".join(map(re.escape, sorted(secrets))))} if secrets else SECRETS
     for place, text, allowed in places():
         looked[place] = looked.get(place, 0) + 1
-        found += [(place, name) for name, pattern in SECRETS.items() if name not in allowed and pattern.search(text)]
+        found += [(place, name) for name, pattern in patterns.items() if name not in allowed and pattern.search(text)]
     groups = sum(place.startswith("/aws/") for place in looked)
     lines = sum(count for place, count in looked.items() if place.startswith("/aws/"))
-    print(f"looked for {len(SECRETS)} kinds of secrets in {lines} lines of {groups} logs, and {sum(looked.values()) - lines} items, "
+    print(f"looked for {len(patterns)} kinds of secrets in {lines} lines of {groups} logs, and {sum(looked.values()) - lines} items, "
           f"messages and mails: {len(found)} found")
     for place, name in sorted(set(found)):
         print(f"  {name} in {place}", file=sys.stderr)
+    if not secrets:
+        sys.exit("There are no keys in Secrets Manager: is the stack deployed?")
     if not lines or not looked.get("mails"):
         sys.exit("There was nothing to look at: the tests left neither logs nor mails.")
     sys.exit(bool(found))

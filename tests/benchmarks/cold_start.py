@@ -119,15 +119,17 @@ def environment_of(operation):
     table = lambda name: f"ferrocart-{name}"  # noqa: E731
     values = {
         "STAGE": "dev", "LOG_LEVEL": "info", "CORS_ORIGIN": "http://localhost:3000", "STORE_URL": "http://localhost:3000",
-        "SENDER_ADDRESS": "shop@ferrocart.example", "PAYMENT_PROVIDER": "simulated", "ORDER_PAYMENT_SECONDS": "1800", "NUDGE_SECONDS": "60", "NETWORK_BURST": "1000000",
+        "SENDER_ADDRESS": "shop@ferrocart.example", "PAYMENT_PROVIDER": "simulated", "ORDER_PAYMENT_SECONDS": "1800", "NUDGE_SECONDS": "60",
+        "NETWORK_BURST": "1000000", "LOW_STOCK_THRESHOLD": "10", "OPERATOR_ADDRESS": "",
         "INDEX_SHARDS": "8", "SERVER_KEYS_PREFIX": "ferrocart/", "TOKEN_ISSUER": "urn:ferrocart:bench", "TOKEN_AUDIENCE": "urn:ferrocart:bench:api",
         "AWS_LAMBDA_FUNCTION_NAME": f"ferrocart-{operation}", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256", "AWS_LAMBDA_FUNCTION_VERSION": "1",
     }
-    for name in ("users", "sessions", "products", "stock", "orders", "order-products", "payments", "payment-simulator", "notifications"):
+    for name in ("users", "sessions", "products", "stock", "orders", "order-products", "payments", "payment-simulator", "notifications",
+                 "ledger"):
         values[f"{name.upper().replace('-', '_')}_TABLE"] = table(name)
     endpoint = os.environ["AWS_ENDPOINT_URL"]
     queues = ("reserve-stock", "release-stock", "commit-stock", "order-events", "product-changes", "open-payment", "charge-payment",
-              "cancel-payment", "refund-payment", "send-notification", "update-buyer", "forget-recipient")
+              "cancel-payment", "refund-payment", "send-notification", "update-buyer", "forget-recipient", "record-entry", "record-mail-feedback")
     for queue in queues:
         values[f"{queue.upper().replace('-', '_')}_QUEUE_URL"] = f"{endpoint}/000000000000/ferrocart-{queue}"
     own = {"advance-order": "order-events", "replicate-product": "product-changes"}.get(operation, operation)

@@ -26,19 +26,64 @@ fn id(called: &Called) -> String {
     called.json()["id"].as_str().unwrap().to_owned()
 }
 
+async fn payment_of(shop: &Shop, order: &str) -> String {
+    let list = shop.call("list-payments", events::get(&format!("/payments?order_id={order}")).caller(events::USER).event()).await;
+    list.json()["items"][0]["id"].as_str().expect("the order has a payment").to_owned()
+}
+
 #[track_caller]
 fn costs(called: &Called, operations: &[&str]) {
     assert!(called.status() < 300, "a refusal costs less, and is not what is measured: {:?}", called.answer);
     assert_eq!(called.operations(), operations);
 }
 
-#[tokio::test]
-async fn to_place_an_order_costs_one_read_of_everything_and_one_write() {
+/// Calls a function where each call of AWS takes as long as any other: what it answers, with its calls in the order of `calls`, as those of
+/// one round trip come in any order; and how many round trips it made. Only where time is paused.
+async fn round_trips(shop: &Shop, operation: &str, event: &Value, calls: &[&str]) -> (Called, u128) {
+    let latency = Duration::from_millis(10);
+    shop.aws.take_time(latency);
+    let started = tokio::time::Instant::now();
+    let mut called = shop.call(operation, event.clone()).await;
+    let elapsed = started.elapsed();
+    shop.aws.take_time(Duration::ZERO);
+    called.calls.sort_by_key(|call| calls.iter().position(|name| *name == call.operation));
+    (called, elapsed.as_millis() / latency.as_millis())
+}
+
+/// How many orders the buyer has to pay is asked beside the read of everything else: that takes no longer.
+#[tokio::test(start_paused = true)]
+async fn to_place_an_order_costs_one_read_of_everything_a_look_at_the_buyers_others_beside_it_and_one_write() {
     let (shop, product) = shop().await;
-    costs(&shop.order("first", &product, 1, None).await, &["BatchGetItem", "PutItem"]);
-    let again = shop.order("first", &product, 1, None).await;
-    assert_eq!(again.header("idempotent-replayed").as_deref(), Some("true"));
-    costs(&again, &["BatchGetItem"]);
+    let request =
+        events::post("/orders", &events::basket(&product, 1, None)).caller(events::USER).header("idempotency-key", "first").event();
+    for (is_repeated, calls, expected) in [(false, &["BatchGetItem", "Query", "PutItem"][..], 2), (true, &["BatchGetItem", "Query"], 1)] {
+        let (called, one_after_the_other) = round_trips(&shop, "create-order", &request, calls).await;
+        assert_eq!(called.header("idempotent-replayed").is_some(), is_repeated);
+        costs(&called, calls);
+        assert_eq!(one_after_the_other, expected, "{calls:?}");
+    }
+}
+
+#[tokio::test]
+async fn every_step_of_an_order_that_somebody_takes_costs_a_read_and_a_write_and_a_repetition_the_read_alone() {
+    let (shop, product) = shop().await;
+    let mut orders = Vec::new();
+    for key in ["shipped", "given-up"] {
+        let request = events::post("/orders", &events::basket(&product, 1, Some("tok_ok"))).caller(events::USER);
+        orders.push(id(&shop.call("create-order", request.header("idempotency-key", key).event()).await));
+    }
+    shop.pump().settle().await;
+    let step = async |operation: &str, order: &str| {
+        let request = events::post("/orders", &json!({ "carrier": "Royal Mail", "tracking": "RM1" })).path_parameter("order_id", order);
+        let request = if operation == "ship-order" { request } else { request.body("") };
+        shop.call(operation, request.caller(events::ADMIN).event()).await
+    };
+    for (operation, order) in [("ship-order", &orders[0]), ("deliver-order", &orders[0]), ("cancel-order", &orders[1])] {
+        costs(&step(operation, order).await, &["GetItem", "PutItem"]);
+        if operation != "ship-order" {
+            costs(&step(operation, order).await, &["GetItem"]);
+        }
+    }
 }
 
 #[tokio::test]
@@ -107,19 +152,13 @@ async fn to_log_in_costs_two_round_trips_of_four_calls_or_three_from_a_known_dev
     // Nobody has tried for a while, and the secrets have been read.
     shop.clock.advance(Duration::from_secs(3600));
     assert_eq!(shop.call("login-user", from_known.clone().event()).await.status(), 200);
-    let latency = Duration::from_millis(10);
-    shop.aws.take_time(latency);
     let stranger = &["UpdateItem", "UpdateItem", "GetItem", "TransactWriteItems"][..];
     let after_another = &["UpdateItem", "UpdateItem", "UpdateItem", "GetItem", "TransactWriteItems"][..];
     let known = &["UpdateItem", "GetItem", "TransactWriteItems"][..];
     for (request, calls, expected) in [(&login, stranger, 2), (&login, after_another, 3), (&from_known, known, 2)] {
-        let started = tokio::time::Instant::now();
-        let mut called = shop.call("login-user", request.clone().event()).await;
-        let round_trips = started.elapsed().as_millis() / latency.as_millis();
-        // Those of one round trip come in any order.
-        called.calls.sort_by_key(|call| calls.iter().position(|name| *name == call.operation));
+        let (called, one_after_the_other) = round_trips(&shop, "login-user", &request.clone().event(), calls).await;
         costs(&called, calls);
-        assert_eq!(round_trips, expected, "{calls:?}");
+        assert_eq!(one_after_the_other, expected, "{calls:?}");
     }
 }
 
@@ -219,6 +258,70 @@ fn payment(order: &str, token: &str) -> Http {
     events::post("/payments", &body).caller(events::USER).header("idempotency-key", "pay")
 }
 
+/// What is captured is read with what is asked back, with the key of the request and with the state of the provider.
+#[tokio::test]
+async fn to_give_money_back_costs_one_read_and_three_writes_and_a_repetition_the_read_alone() {
+    let (shop, product) = shop().await;
+    let order = id(&shop.order("first", &product, 1, Some("tok_ok")).await);
+    shop.pump().settle().await;
+    let payment = payment_of(&shop, &order).await;
+    let body = json!({ "amount": { "amount": 1000, "currency": "USD" }, "reason": "The lid was broken" });
+    let refund = events::post("/refunds", &body).caller(events::ADMIN).header("idempotency-key", "one");
+    let refund = refund.path_parameter("payment_id", &payment).event();
+    let refunded = shop.call("create-refund", refund.clone()).await;
+    assert_eq!(refunded.status(), 201, "{:?}", refunded.answer);
+    // The refund with what it takes, that it is sent, and what became of it.
+    let own = ["BatchGetItem", "TransactWriteItems", "PutItem", "TransactWriteItems"];
+    assert_eq!(refunded.operations_on("payments"), own);
+    assert_eq!(refunded.operations_on("payment-simulator").len(), 1);
+    costs(&shop.call("create-refund", refund).await, &["BatchGetItem"]);
+}
+
+/// The event says only what to ask about: what there is of the payment is read with the state of the provider.
+#[tokio::test]
+async fn to_hear_the_provider_costs_two_reads_and_what_has_changed_and_what_was_heard_before_one_read() {
+    let (shop, product) = shop().await;
+    let order = id(&shop.order("first", &product, 1, Some("tok_3ds")).await);
+    shop.pump().settle().await;
+    let told = events::webhook(shop.aws.secrets_manager(), shop.clock.now(), "evt_1", &payment_of(&shop, &order).await);
+    // The key of the signatures is read at most once in a few minutes.
+    let first = shop.call("receive-payment-webhook", told.clone()).await;
+    assert_eq!(first.status(), 200, "{:?}", first.answer);
+    assert_eq!(first.operations_on("payments"), ["GetItem", "BatchGetItem", "TransactWriteItems", "PutItem"]);
+    let again = shop.call("receive-payment-webhook", told).await;
+    assert_eq!((again.operations(), again.calls.len()), (vec!["GetItem"], 1));
+}
+
+#[tokio::test]
+async fn to_change_or_archive_a_product_costs_a_read_and_a_write_and_a_repetition_the_read_alone() {
+    let shop = Shop::new();
+    assert_eq!(shop.call("create-product", sample("create-product")).await.status(), 201);
+    let product = shop.aws.items("products").into_iter().find_map(|item| item.get("product_id")?["S"].as_str().map(str::to_owned)).unwrap();
+    let to_it = |request: Http, version: u64| {
+        let request = request.caller(events::ADMIN).path_parameter("product_id", &product);
+        request.header("content-type", "application/json").header("if-match", &format!("\"{version}\""))
+    };
+    let text = sample("update-product")["body"].as_str().unwrap().to_owned();
+    let update = |version: u64, text: &str| to_it(events::http("PUT", "/products"), version).body(text).event();
+    // It has another SKU from now on: the one is taken and the other let go.
+    costs(&shop.call("update-product", update(1, &text)).await, &["GetItem", "TransactWriteItems"]);
+    costs(&shop.call("update-product", update(1, &text)).await, &["GetItem"]);
+    costs(&shop.call("update-product", update(2, &text.replace("oiled by hand", "waxed"))).await, &["GetItem", "UpdateItem"]);
+    let archive = |version: u64| to_it(events::http("DELETE", "/products"), version).event();
+    costs(&shop.call("archive-product", archive(3)).await, &["GetItem", "TransactWriteItems"]);
+    costs(&shop.call("archive-product", archive(3)).await, &["GetItem"]);
+}
+
+/// The index finds it, and the write says whether it is still there.
+#[tokio::test]
+async fn to_read_a_notification_costs_a_query_and_a_write() {
+    let shop = Shop::new();
+    assert_eq!(shop.call("send-notification", sample("send-notification")).await.ok()["batchItemFailures"], json!([]));
+    for _ in 0..2 {
+        costs(&shop.call("read-notification", sample("read-notification")).await, &["Query", "UpdateItem"]);
+    }
+}
+
 #[tokio::test]
 async fn to_write_for_the_shop_costs_little() {
     let shop = Shop::new();
@@ -291,6 +394,6 @@ async fn when_aws_falls_silent_every_request_ends_in_503_within_ten_seconds() {
             odd.push(format!("{operation}: {} after {calls} unanswered calls one after the other", called.status()));
         }
     }
-    assert!(measured >= 28, "only {measured} operations answer requests");
+    assert!(measured >= 36, "only {measured} operations answer requests");
     assert!(odd.is_empty(), "\n{}\n", odd.join("\n"));
 }

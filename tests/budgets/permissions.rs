@@ -9,12 +9,17 @@ use std::{
     time::Duration,
 };
 
+use inventory::{
+    operations::publish_stock_events::{PUBLISHED, QUEUES},
+    publish::{Operator, messages_to},
+};
 use serde_json::{Value, json};
-use shared::lambda::Lambda;
+use shared::{lambda::Lambda, stream};
 use tests::{
     aws::{Called, Fault},
     events::{self, ADMIN, Http, USER, sample},
     pump::Pump,
+    ses,
     shop::{NUDGE, OPERATIONS, PAY_WITHIN, Shop},
     template::{self, Template},
 };
@@ -66,7 +71,8 @@ impl Watched {
 
     /// The function of an operation; what it calls is noted.
     fn lambda(&self, operation: &'static str) -> Lambda {
-        let (lambda, aws, seen) = (self.shop.lambda(operation), self.shop.aws.clone(), self.seen.clone());
+        let (aws, seen) = (self.shop.aws.clone(), self.seen.clone());
+        let lambda = if operation == "publish-stock-events" { self.with_an_operator() } else { self.shop.lambda(operation) };
         Arc::new(move |invocation| {
             let (lambda, aws, seen) = (lambda.clone(), aws.clone(), seen.clone());
             Box::pin(async move {
@@ -76,6 +82,16 @@ impl Watched {
                 called.answer
             })
         })
+    }
+
+    /// The publisher of stock where somebody is told what is running out: whom, its environment says where it is deployed.
+    fn with_an_operator(&self) -> Lambda {
+        let sender = self.shop.aws.sender(QUEUES, "publish-stock-dead-letter");
+        let messages = |old: Option<&_>, new: &_| {
+            let operator = Operator { email: "shop@example.com".to_owned(), low_stock_threshold: 10 };
+            messages_to(Some(&operator), old, new)
+        };
+        stream::lambda("publish-stock-events", PUBLISHED, messages, sender)
     }
 
     async fn call(&self, operation: &'static str, event: Value) -> Called {
@@ -114,7 +130,7 @@ impl Watched {
 
     /// As [`Shop::pump`], watched.
     fn pump(&self) -> Pump {
-        const OF_THEIR_OWN_NAME: [&str; 10] = [
+        const OF_THEIR_OWN_NAME: [&str; 12] = [
             "reserve-stock",
             "release-stock",
             "commit-stock",
@@ -125,6 +141,8 @@ impl Watched {
             "send-notification",
             "update-buyer",
             "forget-recipient",
+            "record-mail-feedback",
+            "record-entry",
         ];
         let pump = Pump::new(&self.shop.aws)
             .publisher("users", self.lambda("publish-user-events"))
@@ -138,16 +156,36 @@ impl Watched {
     }
 
     async fn order(&self, key: &str, product: &str, quantity: u32, token: Option<&str>) -> String {
-        let mut body = json!({ "items": [{ "product_id": product, "quantity": quantity }] });
-        if let Some(token) = token {
-            body["payment_method"] = json!({ "type": "card", "token": token });
-        }
-        let request = events::post("/orders", &body).caller(USER).header("idempotency-key", key);
-        self.call("create-order", request.event()).await.json()["id"].as_str().unwrap_or_default().to_owned()
+        let request = events::post("/orders", &events::basket(product, quantity, token)).caller(USER).header("idempotency-key", key);
+        let placed = self.call("create-order", request.event()).await;
+        placed.json()["id"].as_str().unwrap_or_else(|| panic!("{:?}", placed.answer)).to_owned()
     }
 
     async fn pay(&self, order: &str, key: &str, token: &str) -> Called {
         self.call("create-payment", payment(order, key, token)).await
+    }
+
+    /// What somebody of the shop does with an order: the status of the answer.
+    async fn step(&self, operation: &'static str, order: &str) -> u64 {
+        let parcel = json!({ "carrier": "Royal Mail", "tracking": "RM1" });
+        let request = events::post("/orders", &parcel).caller(ADMIN).path_parameter("order_id", order);
+        let request = if operation == "ship-order" { request } else { request.body("") };
+        self.call(operation, request.event()).await.status()
+    }
+
+    /// The payment of an order that was tried first.
+    fn payment_of(&self, order: &str) -> String {
+        let items = self.shop.aws.items("payments");
+        let of_order = items.iter().filter(|item| item["order_id"]["S"] == order);
+        let payments = of_order.filter(|item| item["sk"]["S"].as_str().is_some_and(|key| key.starts_with("ATTEMPT#")));
+        payments.filter_map(|item| item["payment_id"]["S"].as_str()).next().expect("the order has a payment").to_owned()
+    }
+
+    /// The provider tells of a payment; the secrets are not at hand.
+    async fn told(&self, event_id: &str, payment: &str) -> Called {
+        self.shop.clock.advance(SECRETS_KEPT);
+        let event = events::webhook(self.shop.aws.secrets_manager(), self.shop.clock.now(), event_id, payment);
+        self.call("receive-payment-webhook", event).await
     }
 
     /// Lets time go by, asks after what is unsettled, and lets everything come to rest.
@@ -186,6 +224,15 @@ fn post(path: &str, body: &Value) -> Value {
 
 fn refresh(tokens: &Called) -> Value {
     post("/users/token/refresh", &json!({ "refresh_token": tokens.json()["refresh_token"] }))
+}
+
+fn refund(payment: &str, key: &str, cents: Option<i64>) -> Value {
+    let mut body = json!({ "reason": "The lid was broken" });
+    if let Some(cents) = cents {
+        body["amount"] = json!({ "amount": cents, "currency": "USD" });
+    }
+    let request = events::post("/refunds", &body).caller(ADMIN).header("idempotency-key", key);
+    request.path_parameter("payment_id", payment).event()
 }
 
 fn of_order(request: Http, order: &str) -> Value {
@@ -315,19 +362,69 @@ async fn catalogue_and_stock(seen: &Arc<Mutex<Actions>>) {
         let request = events::post("/inventory", &json!({ "delta": delta, "reason": "Delivery" }));
         request.caller(ADMIN).path_parameter("product_id", &product).header("idempotency-key", key).event()
     };
-    for (key, delta) in [("one", 5), ("one", 5), ("two", -3), ("three", -9), ("one", 4)] {
+    // The last but one leaves less than there should be.
+    for (key, delta) in [("one", 15), ("one", 15), ("two", -3), ("three", -19), ("few", -9), ("one", 4)] {
         watched.call("adjust-stock", adjust(key, delta)).await;
     }
     watched.spoiled(0, Fault::LoseResponse, "adjust-stock", adjust("four", 1)).await;
     watched.call("adjust-stock", adjust("four", 1)).await;
-    for caller in [USER, ADMIN] {
-        watched.call("get-stock", events::get("/inventory").caller(caller).path_parameter("product_id", &product).event()).await;
+    let divide = |key: &str, shards: u32| {
+        let request = events::post("/inventory", &json!({ "shards": shards, "reason": "It sells fast" })).caller(ADMIN);
+        request.path_parameter("product_id", &product).header("idempotency-key", key).event()
+    };
+    let mut pump = watched.pump();
+    // First in one place, then in several.
+    for (turn, shards) in [1, 4].into_iter().enumerate() {
+        let divided = watched.call("adjust-stock", divide(&format!("divided-{turn}"), shards)).await;
+        assert_eq!(divided.status(), 201, "{:?}", divided.answer);
+        for caller in [USER, ADMIN] {
+            watched.call("get-stock", events::get("/inventory").caller(caller).path_parameter("product_id", &product).event()).await;
+        }
+        reservations(&watched, &product, turn).await;
+        watched.call("adjust-stock", adjust(&format!("more-{turn}"), 1)).await;
+        pump.settle().await;
     }
+    watched.shop.clock.advance(Duration::from_secs(49 * 3600));
+    let held = watched.call("check-reservations", json!({})).await;
+    assert!(held.ok()["held_too_long"].as_u64() > Some(0), "{:?}", held.answer);
+    product_that_changes(&watched, &product).await;
+    pump.settle().await;
+}
 
+/// A product is said otherwise, under another SKU and under its own, with lost answers; then it is sold no more, and told once more.
+async fn product_that_changes(watched: &Watched, product: &str) {
+    let to_it = |method: &str, version: usize| {
+        let request = events::http(method, "/products").caller(ADMIN).path_parameter("product_id", product);
+        request.header("content-type", "application/json").header("if-match", &format!("\"{version}\""))
+    };
+    let update = |version: usize, sku: &str| {
+        let price = json!({ "amount": 2999 + version, "currency": "USD" });
+        to_it("PUT", version).body(&json!({ "name": "Thing", "category": "kitchen", "sku": sku, "price": price }).to_string()).event()
+    };
+    // The second SKU is another product's.
+    for (version, sku, status) in [(1, "Z", 200), (2, "B", 409), (2, "Z", 200), (2, "A", 412)] {
+        let updated = watched.call("update-product", update(version, sku)).await;
+        assert_eq!(updated.status(), status, "{version} {sku}: {:?}", updated.answer);
+    }
+    for (version, sku) in [(3, "Z"), (4, "Y")] {
+        watched.spoiled(1, Fault::LoseResponse, "update-product", update(version, sku)).await;
+        assert_eq!(watched.call("update-product", update(version, sku)).await.status(), 200);
+    }
+    for call in [0, 2, 4] {
+        watched.spoiled(call, Fault::LoseResponse, "republish-products", json!({})).await;
+        assert!(watched.call("republish-products", json!({})).await.answer.is_ok());
+    }
+    let archive = |version: usize| to_it("DELETE", version).event();
+    assert_eq!(watched.call("archive-product", archive(1)).await.status(), 412);
+    watched.spoiled(1, Fault::LoseResponse, "archive-product", archive(5)).await;
+    assert_eq!(watched.call("archive-product", archive(5)).await.status(), 204);
+}
+
+async fn reservations(watched: &Watched, product: &str, turn: usize) {
     // Every sequence of three commands to inventory, for enough and for too much.
     let commands = ["reserve-stock", "release-stock", "commit-stock"];
     for number in 0..54_usize {
-        let order = format!("ord_0199c2a8-0000-7000-8000-0000000001{number:02}");
+        let order = format!("ord_0199c2a8-0000-7000-8000-000000000{turn}{number:02}");
         let quantity = if number < 27 { 1 } else { 900 };
         for (drive, index) in [number % 3, number / 3 % 3, number / 9 % 3].into_iter().enumerate() {
             let mut data = json!({ "order_id": order, "drive": drive });
@@ -338,7 +435,6 @@ async fn catalogue_and_stock(seen: &Arc<Mutex<Actions>>) {
             watched.call(commands[index], events::message(commands[index], &kind, &data)).await;
         }
     }
-    watched.pump().settle().await;
 }
 
 async fn orders_that_go_well_and_badly(seen: &Arc<Mutex<Actions>>) {
@@ -349,10 +445,14 @@ async fn orders_that_go_well_and_badly(seen: &Arc<Mutex<Actions>>) {
     watched.order("none", &product, 99, Some("tok_ok")).await;
     let later = watched.order("later", &product, 1, None).await;
     watched.order("declined", &product, 1, Some("tok_declined")).await;
+    // Who has too many orders to pay gets no more.
+    pump.settle().await;
     watched.order("5xx", &product, 1, Some("tok_5xx_then_ok")).await;
     watched.order("before", &product, 1, Some("tok_timeout_before_charge")).await;
     pump.settle().await;
 
+    // What is held for orders that wait for their money is part of the books.
+    assert_eq!(watched.call("reconcile-books", json!({})).await.ok()["broken"], json!([]));
     for (key, token) in [("a", "tok_declined"), ("a", "tok_declined"), ("b", "tok_ok"), ("b", "tok_ok"), ("c", "tok_ok")] {
         watched.pay(&later, key, token).await;
     }
@@ -360,7 +460,15 @@ async fn orders_that_go_well_and_badly(seen: &Arc<Mutex<Actions>>) {
     watched.call("get-order", of_order(events::get("/orders"), &confirmed)).await;
     watched.pages("list-orders", "limit=1", Some(USER)).await;
     watched.pages("list-orders", "limit=1&status=confirmed", Some(ADMIN)).await;
+    watched.call("list-orders", events::get("/orders?attention=true").caller(ADMIN).event()).await;
+    watched.shop.clock.advance(SECRETS_KEPT);
     watched.pages("list-notifications", "limit=1", Some(USER)).await;
+    let notification = watched.shop.aws.items("notifications").into_iter().find_map(|item| Some(item.get("notification_id")?["S"].clone()));
+    let notification = notification.and_then(|id| id.as_str().map(str::to_owned)).expect("the buyer was written to");
+    for _ in 0..2 {
+        let read = events::post("/notifications", &Value::Null).caller(USER).path_parameter("notification_id", &notification);
+        assert_eq!(watched.call("read-notification", read.body("").event()).await.status(), 204);
+    }
     let payments = format!("order_id={later}");
     watched.pages("list-payments", &format!("{payments}&limit=1"), Some(USER)).await;
     let listed = watched.call("list-payments", events::get(&format!("/payments?{payments}")).caller(USER).event()).await;
@@ -368,6 +476,19 @@ async fn orders_that_go_well_and_badly(seen: &Arc<Mutex<Actions>>) {
     watched.call("get-payment", events::get("/payments").caller(USER).path_parameter("payment_id", &id).event()).await;
     for _ in 0..4 {
         watched.sweep(&mut pump, PAY_WITHIN.as_secs()).await;
+    }
+    for (operation, status) in [("deliver-order", 409), ("ship-order", 200), ("cancel-order", 409), ("deliver-order", 200)] {
+        assert_eq!(watched.step(operation, &confirmed).await, status, "{operation}");
+    }
+    let paid = watched.payment_of(&confirmed);
+    for (key, cents, status) in [("one", Some(1000), 201), ("one", Some(1000), 201), ("two", Some(9999), 422), ("three", None, 201)] {
+        let refunded = watched.call("create-refund", refund(&paid, key, cents)).await;
+        assert_eq!(refunded.status(), status, "{key}: {:?}", refunded.answer);
+    }
+    pump.settle().await;
+    for event in [json!({}), json!({ "source": "aws.events" }), json!({ "order_id": confirmed })] {
+        let report = watched.call("reconcile-books", event).await;
+        assert_eq!((&report.ok()["broken"], &report.ok()["not_checked"]), (&json!([]), &json!([])));
     }
     // Everything is told a second time.
     watched.pump().settle().await;
@@ -377,6 +498,55 @@ async fn orders_that_go_well_and_badly(seen: &Arc<Mutex<Actions>>) {
     for queue in ["update-buyer", "forget-recipient"] {
         watched.call(queue, events::message(queue, "user_deleted.v1", &json!({ "user_id": USER, "version": 3 }))).await;
     }
+}
+
+/// The buyer's bank asks for something before it pays: the buyer does it, or gives the order up meanwhile; and in the end the bank wants it
+/// all back.
+async fn banks_that_ask(seen: &Arc<Mutex<Actions>>) {
+    let (watched, product) = Watched::with_teapots(seen).await;
+    // In several parts: an order that is given up lets them go again.
+    let divide = events::post("/inventory", &json!({ "shards": 2, "reason": "It sells fast" })).caller(ADMIN);
+    let divide = divide.path_parameter("product_id", &product).header("idempotency-key", "divide").event();
+    assert_eq!(watched.call("adjust-stock", divide).await.status(), 201);
+    let mut pump = watched.pump();
+    let (paid, given_up) = (
+        watched.order("paid", &product, 1, Some("tok_3ds")).await,
+        watched.order("given-up", &product, 7, Some("tok_3ds_abandoned")).await,
+    );
+    pump.settle().await;
+    assert_eq!(watched.step("cancel-order", &given_up).await, 202);
+    pump.settle().await;
+    let payment = watched.payment_of(&paid);
+    for event_id in ["evt_1", "evt_1", "evt_2"] {
+        assert_eq!(watched.told(event_id, &payment).await.status(), 200);
+    }
+    pump.settle().await;
+    assert_eq!(watched.step("cancel-order", &paid).await, 202);
+    pump.settle().await;
+    for _ in 0..2 {
+        watched.sweep(&mut pump, 3600).await;
+    }
+    for order in [paid, given_up] {
+        let read = watched.call("get-order", of_order(events::get("/orders"), &order)).await;
+        assert_eq!(read.json()["status"], "cancelled", "{:?}", read.answer);
+    }
+}
+
+/// Mails that come back, and one whose reader complains; each is told twice.
+async fn mails_that_come_back(seen: &Arc<Mutex<Actions>>) {
+    let watched = Watched::new(seen);
+    for (kind, data) in [
+        ("mail_bounced.v1", ses::bounced(ADA, "Transient")),
+        ("mail_bounced.v1", ses::bounced(ADA, "Permanent")),
+        ("mail_complained.v1", ses::complained(ADA, Some("abuse"))),
+    ] {
+        for _ in 0..2 {
+            let told = watched.cold("record-mail-feedback", events::message("record-mail-feedback", kind, &data)).await;
+            assert_eq!(told.ok()["batchItemFailures"], json!([]));
+        }
+    }
+    assert_eq!(watched.cold("send-notification", sample("send-notification")).await.ok()["batchItemFailures"], json!([]));
+    assert!(watched.shop.aws.mails().mails().is_empty(), "it is not written to any more");
 }
 
 /// The order is given up while its charge is under way: what was captured is given back, even where answers are lost.
@@ -430,7 +600,7 @@ async fn lost_answers(seen: &Arc<Mutex<Actions>>) {
         }
     }
     // A mail that SES does not take, and one whose sender died.
-    for call in 0..4 {
+    for call in 0..6 {
         for fault in [Fault::LoseRequest, Fault::LoseResponse, Fault::Throttle] {
             let watched = Watched::new(seen);
             let event = || {
@@ -531,6 +701,8 @@ async fn every_function_may_do_what_it_does_and_nothing_else() {
     accounts_of_another_system(&seen).await;
     catalogue_and_stock(&seen).await;
     orders_that_go_well_and_badly(&seen).await;
+    banks_that_ask(&seen).await;
+    mails_that_come_back(&seen).await;
     money_that_goes_back(&seen).await;
     lost_answers(&seen).await;
     changes_that_cannot_be_read(&seen).await;

@@ -138,9 +138,9 @@ async fn an_address_that_somebody_took_first_is_409() {
 #[tokio::test]
 async fn a_change_says_which_version_it_starts_from() {
     let mut edge = Edge::new("versions").await;
-    let etag = edge.etag.clone();
-    let digits = etag.trim_matches('"').to_owned();
     for route in ROUTES.iter().filter(|route| route.if_match != IfMatch::Ignored) {
+        let etag = edge.etag_of(route.operation).to_owned();
+        let digits = etag.trim_matches('"').to_owned();
         let with = |edge: &Edge, values: &[&str]| {
             let mut event = edge.valid(route.operation);
             header(&mut event, "If-Match", values);
@@ -149,8 +149,7 @@ async fn a_change_says_which_version_it_starts_from() {
         if route.if_match == IfMatch::Needed {
             edge.check("no version", route.operation, with(&edge, &[]), Expect::Problem(428, "precondition_required")).await;
         }
-        for stale in ["\"0\"", "\"1\"", "\"4\"", "\"999\"", "\"18446744073709551615\""] {
-            assert_ne!(stale, etag);
+        for stale in ["\"0\"", "\"1\"", "\"4\"", "\"999\"", "\"18446744073709551615\""].into_iter().filter(|stale| *stale != etag) {
             edge.check(stale, route.operation, with(&edge, &[stale]), Expect::Problem(412, "precondition_failed")).await;
             let current = edge.shop.call(route.operation, with(&edge, &[stale])).await.header("etag");
             if current.as_ref() != Some(&etag) {

@@ -7,6 +7,7 @@
 //! - [`requests`]: headers, paths, queries, callers.
 //! - [`identity`]: tokens and links that do not count, versions that are not the present one, and too many tries.
 //! - [`trade`]: requests that are well formed and come at the wrong time, or ask for what is another's.
+//! - [`webhooks`]: what claims to come from the payment provider.
 //! - [`queues`]: consumers and publishers.
 //! - [`leaks`]: what errors say in logs.
 //! - [`mutations`]: every sample of `events/` with random damage; the seed is printed.
@@ -21,3 +22,4 @@ mod queues;
 mod requests;
 mod stage;
 mod trade;
+mod webhooks;

@@ -282,7 +282,7 @@ async fn a_page_is_asked_for_by_one_limit_and_one_cursor() {
         query(&mut event, &[named, vec![("unknown", ECHO), ("limit", "100"), ("__proto__", "x")]].concat());
         edge.check("unknown parameters", route.operation, event, Expect::Fine).await;
     }
-    let own: [(&str, &[(&str, &str)], u64, &str); 16] = [
+    let own: [(&str, &[(&str, &str)], u64, &str); 22] = [
         ("list-products", &[("category", "Upper")], 422, "invalid_category"),
         ("list-products", &[("category", "")], 422, "invalid_category"),
         ("list-products", &[("category", "a#0")], 422, "invalid_category"),
@@ -295,6 +295,12 @@ async fn a_page_is_asked_for_by_one_limit_and_one_cursor() {
         ("list-orders", &[("user_id", "")], 422, "invalid_id"),
         ("list-orders", &[("user_id", STRANGER)], 403, "insufficient_permissions"),
         ("list-orders", &[("user_id", events::USER), ("user_id", STRANGER)], 422, "repeated_parameter"),
+        ("list-orders", &[("attention", "")], 422, "unknown_value"),
+        ("list-orders", &[("attention", "TRUE")], 422, "unknown_value"),
+        ("list-orders", &[("stuck", "1")], 422, "unknown_value"),
+        ("list-orders", &[("stuck", "true"), ("stuck", "false")], 422, "repeated_parameter"),
+        ("list-orders", &[("stuck", "true")], 403, "insufficient_permissions"),
+        ("list-orders", &[("attention", "true"), ("user_id", events::USER)], 403, "insufficient_permissions"),
         ("list-payments", &[], 422, "required"),
         ("list-payments", &[("order_id", "")], 404, "order_not_found"),
         ("list-payments", &[("order_id", "ord_x")], 404, "order_not_found"),

@@ -1,5 +1,6 @@
 //! A shop in which every request of [`ROUTES`] would succeed, and the one way to look at what comes of a bad one.
 
+use ring::hmac;
 use serde_json::{Value, json};
 use shared::{lambda::Invocation, problem::TYPE_BASE, seal::SealingKey};
 use tests::{
@@ -12,8 +13,11 @@ use tests::{
 pub const ECHO: &str = "zqxEchoxqz";
 /// Somebody to whom nothing belongs.
 pub const STRANGER: &str = "usr_0199c2a8-0000-7000-8000-0000000000ff";
-const TABLES: [&str; 9] =
-    ["users", "sessions", "products", "stock", "orders", "order-products", "payments", "payment-simulator", "notifications"];
+const TABLES: [&str; 10] =
+    ["users", "sessions", "products", "stock", "orders", "order-products", "payments", "payment-simulator", "notifications", "ledger"];
+/// What the provider signs with, and what it signed with before.
+pub const WEBHOOK_SECRET: &str = "whsec_zqxEchoxqz_0123456789";
+pub const WEBHOOK_SECRET_BEFORE: &str = "whsec_zqxEchoxqz_of_yesterday";
 
 /// Who may use a route.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -38,8 +42,9 @@ pub struct Route {
     pub operation: &'static str,
     pub who: Who,
     pub path: Option<(&'static str, &'static str)>,
-    /// Whether it takes a body, and whether that needs an `Idempotency-Key`.
+    /// Whether it takes a body of our own form, whether it can do without, and whether it needs an `Idempotency-Key`.
     pub body: bool,
+    pub bare: bool,
     pub key: bool,
     /// Whether it is a list with pages.
     pub list: bool,
@@ -48,13 +53,14 @@ pub struct Route {
 
 const fn route(operation: &'static str, who: Who, path: Option<(&'static str, &'static str)>, kind: &str) -> Route {
     let kind = kind.as_bytes();
-    let (body, key, list) = match kind {
-        b"body" => (true, false, false),
-        b"body and key" => (true, true, false),
-        b"list" => (false, false, true),
-        _ => (false, false, false),
+    let (body, bare, key, list) = match kind {
+        b"body" => (true, false, false, false),
+        b"body or none" => (true, true, false, false),
+        b"body and key" => (true, false, true, false),
+        b"list" => (false, false, false, true),
+        _ => (false, false, false, false),
     };
-    Route { operation, who, path, body, key, list, if_match: IfMatch::Ignored }
+    Route { operation, who, path, body, bare, key, list, if_match: IfMatch::Ignored }
 }
 
 const fn versioned(route: Route, if_match: IfMatch) -> Route {
@@ -62,7 +68,7 @@ const fn versioned(route: Route, if_match: IfMatch) -> Route {
 }
 
 /// Every route.
-pub const ROUTES: [Route; 28] = [
+pub const ROUTES: [Route; 36] = [
     route("register-user", Who::Anybody, None, "body"),
     route("login-user", Who::Anybody, None, "body"),
     route("refresh-token", Who::Anybody, None, "body"),
@@ -81,15 +87,24 @@ pub const ROUTES: [Route; 28] = [
     route("create-product", Who::Admin, None, "body and key"),
     route("list-products", Who::Anybody, None, "list"),
     route("get-product", Who::Anybody, Some(("product_id", "product_not_found")), ""),
+    versioned(route("update-product", Who::Admin, Some(("product_id", "product_not_found")), "body"), IfMatch::Needed),
+    versioned(route("archive-product", Who::Admin, Some(("product_id", "product_not_found")), ""), IfMatch::Needed),
     route("adjust-stock", Who::Admin, Some(("product_id", "product_not_found")), "body and key"),
     route("get-stock", Who::Visitor, Some(("product_id", "product_not_found")), ""),
     route("create-order", Who::User, None, "body and key"),
     route("get-order", Who::User, Some(("order_id", "order_not_found")), ""),
     route("list-orders", Who::User, None, "list"),
+    route("cancel-order", Who::User, Some(("order_id", "order_not_found")), "body or none"),
+    route("ship-order", Who::Admin, Some(("order_id", "order_not_found")), "body"),
+    route("deliver-order", Who::Admin, Some(("order_id", "order_not_found")), ""),
     route("create-payment", Who::User, None, "body and key"),
     route("get-payment", Who::User, Some(("payment_id", "payment_not_found")), ""),
     route("list-payments", Who::User, None, "list"),
+    route("create-refund", Who::Admin, Some(("payment_id", "payment_not_found")), "body and key"),
+    // Its body is the provider's: `webhooks` damages it.
+    route("receive-payment-webhook", Who::Anybody, Some(("provider", "provider_not_found")), ""),
     route("list-notifications", Who::User, None, "list"),
+    route("read-notification", Who::User, Some(("notification_id", "notification_not_found")), ""),
     route("get-health", Who::Anybody, Some(("service", "service_not_found")), ""),
 ];
 
@@ -111,7 +126,12 @@ pub struct Edge {
     pub paid_order: String,
     pub open_order: String,
     pub failed_order: String,
+    /// Paid and with an address; one is on its way already, and one is for nothing but to be given up.
+    pub ready_order: String,
+    pub shipped_order: String,
+    pub unwanted_order: String,
     pub payment: String,
+    pub notification: String,
     /// The version of [`events::USER`], as `If-Match` says it.
     pub etag: String,
     pub refresh_token: String,
@@ -128,6 +148,8 @@ impl Edge {
     pub async fn new(about: &'static str) -> Self {
         let shop = Shop::new();
         shop.rotate_signing_key().await;
+        let secrets = json!({ "current": WEBHOOK_SECRET, "previous": WEBHOOK_SECRET_BEFORE });
+        shop.aws.secrets_manager().set("payment-webhook-secrets", &secrets.to_string());
         shop.ada().await;
         let tokens = shop.call("login-user", sample("login-user")).await.json();
         let refresh_token = tokens["refresh_token"].as_str().expect("the sample logs Ada in").to_owned();
@@ -144,17 +166,32 @@ impl Edge {
             orders.push(placed.json()["id"].as_str().expect("the order is placed").to_owned());
             pump.settle().await;
         }
+        for key in ["ready", "shipped", "unwanted"] {
+            let request = events::post("/orders", &basket(&product)).caller(events::USER).header("idempotency-key", key);
+            orders.push(shop.call("create-order", request.event()).await.json()["id"].as_str().expect("the order is placed").to_owned());
+        }
+        pump.settle().await;
+        let mut shipped = sample("ship-order");
+        shipped["pathParameters"] = json!({ "order_id": orders[4] });
+        assert_eq!(shop.call("ship-order", shipped).await.status(), 200, "the sample ships an order that is paid");
+        pump.settle().await;
+        let mails = shop.call("list-notifications", events::get("/notifications").caller(events::USER).event()).await.json();
+        let notification = mails["items"][0]["id"].as_str().expect("a mail").to_owned();
         let list = events::get(&format!("/payments?order_id={}", orders[0])).caller(events::USER).event();
         let payment = shop.call("list-payments", list).await.json()["items"][0]["id"].as_str().expect("a payment").to_owned();
         let before = world(&shop.aws);
-        let [paid_order, open_order, failed_order] = <[String; 3]>::try_from(orders).unwrap();
+        let [paid_order, open_order, failed_order, ready_order, shipped_order, unwanted_order] = <[String; 6]>::try_from(orders).unwrap();
         Self {
             shop,
             product,
             paid_order,
             open_order,
             failed_order,
+            ready_order,
+            shipped_order,
+            unwanted_order,
             payment,
+            notification,
             etag,
             refresh_token,
             reset_token,
@@ -186,9 +223,16 @@ impl Edge {
                 .into();
         };
         match operation {
-            "get-product" | "get-stock" | "adjust-stock" => path(&mut event, "product_id", &self.product),
+            "get-product" | "get-stock" | "adjust-stock" | "update-product" | "archive-product" => {
+                path(&mut event, "product_id", &self.product);
+            }
             "get-order" => path(&mut event, "order_id", &self.paid_order),
-            "get-payment" => path(&mut event, "payment_id", &self.payment),
+            "cancel-order" => path(&mut event, "order_id", &self.unwanted_order),
+            "ship-order" => path(&mut event, "order_id", &self.ready_order),
+            "deliver-order" => path(&mut event, "order_id", &self.shipped_order),
+            "get-payment" | "create-refund" => path(&mut event, "payment_id", &self.payment),
+            "read-notification" => path(&mut event, "notification_id", &self.notification),
+            "receive-payment-webhook" => return self.webhook(&self.told("evt_valid")),
             "get-health" => event["pathParameters"] = json!({ "service": "orders" }),
             "list-payments" => {
                 event["queryStringParameters"] = json!({ "order_id": self.paid_order });
@@ -198,9 +242,32 @@ impl Edge {
             "update-me" | "update-user" => header(&mut event, "if-match", &[&self.etag]),
             _ => {}
         }
+        if matches!(operation, "update-product" | "archive-product") {
+            header(&mut event, "if-match", &[self.etag_of(operation)]);
+        }
         if let Some(body) = self.body(operation) {
             event["body"] = body.to_string().into();
         }
+        event
+    }
+
+    /// The version that a change starts from: of the product, or of the user. Nobody has changed the product since it was created.
+    pub fn etag_of(&self, operation: &str) -> &str {
+        if operation.ends_with("-product") { "\"1\"" } else { &self.etag }
+    }
+
+    /// What the provider tells when [`Edge::payment`] has succeeded.
+    pub fn told(&self, event: &str) -> String {
+        let object = json!({ "object": "payment_intent", "id": "ch_1", "metadata": { "payment_id": self.payment } });
+        json!({ "id": event, "type": "payment_intent.succeeded", "data": { "object": object } }).to_string()
+    }
+
+    /// A call of the provider with this body, signed now.
+    pub fn webhook(&self, body: &str) -> Value {
+        let mut event = sample("receive-payment-webhook");
+        event["body"] = body.into();
+        let signature = signature(WEBHOOK_SECRET, self.shop.clock.now().seconds(), body.as_bytes());
+        header(&mut event, "stripe-signature", &[&signature]);
         event
     }
 
@@ -222,17 +289,18 @@ impl Edge {
             "update-me" => json!({ "email": "countess@example.com", "username": "countess", "full_name": "Ada King" }),
             "update-user" => json!({ "role": "admin", "is_active": true, "username": "countess", "full_name": "Ada King" }),
             "create-product" => {
-                json!({ "name": "Oak spoon", "description": "Of oak.", "category": "kitchen", "sku": "SPOON-OAK", "price": money })
+                json!({
+                    "name": "Oak spoon", "description": "Of oak.", "category": "kitchen", "sku": "SPOON-OAK", "price": money, "max_per_order": 9,
+                })
             }
-            "adjust-stock" => json!({ "delta": 5, "reason": "delivery" }),
-            "create-order" => json!({
-                "items": [{ "product_id": self.product, "quantity": 1 }],
-                "expected_total": money,
-                "payment_method": { "type": "card", "token": "tok_ok" },
-                "shipping_address": {
-                    "name": "Ada", "line1": "1 Way", "line2": "Flat 2", "city": "Town", "region": "Shire", "postal_code": "SW1", "country": "GB",
-                },
+            "update-product" => json!({
+                "name": "Tea pot", "description": "Of clay.", "category": "table", "sku": "TEA-POT", "price": money, "max_per_order": 900,
             }),
+            "adjust-stock" => json!({ "delta": 5, "reason": "delivery", "shards": 2, "low_stock_threshold": 3 }),
+            "create-order" => basket(&self.product),
+            "cancel-order" => json!({ "reason": "It is the wrong colour." }),
+            "ship-order" => json!({ "carrier": "Royal Mail", "tracking": "RM 1234 5678 9GB" }),
+            "create-refund" => json!({ "amount": { "amount": 1000, "currency": "USD" }, "reason": "The lid was broken" }),
             "create-payment" => {
                 json!({ "order_id": self.open_order, "amount": money, "payment_method": { "type": "card", "token": "tok_ok" } })
             }
@@ -254,7 +322,7 @@ impl Edge {
             event["body"] = "{".into();
             return (event, Expect::Problem(400, "malformed_json"));
         }
-        if route.if_match == IfMatch::Optional {
+        if route.if_match != IfMatch::Ignored {
             header(&mut event, "if-match", &["\"999\""]);
             return (event, Expect::Problem(412, "precondition_failed"));
         }
@@ -289,6 +357,12 @@ impl Edge {
         self.etag = format!("\"{}\"", version + 1);
     }
 
+    /// Lets everything that is under way arrive. What that writes, and what was written past [`Edge::check`], is no input's doing.
+    pub async fn settle(&mut self) {
+        self.shop.pump().settle().await;
+        self.before = world(&self.shop.aws);
+    }
+
     /// Notes something odd that [`Edge::check`] cannot see.
     pub fn odd(&mut self, what: String) {
         self.odd.push(what);
@@ -313,6 +387,26 @@ async fn links(shop: &Shop) -> (String, String) {
     let profile = shop.aws.items("users").into_iter().find(|item| item["pk"]["S"] == *profile).expect("Ada is registered");
     let open = |link: &Value| key.open(link["sealed"]["S"].as_str().unwrap(), &["one-time-token", events::USER]).unwrap();
     (open(&profile["reset"]["M"]), open(&profile["verification"]["M"]["link"]["M"]))
+}
+
+/// An order of one piece, paid at once and sent to Ada: every field that there is.
+fn basket(product: &str) -> Value {
+    json!({
+        "items": [{ "product_id": product, "quantity": 1 }],
+        "expected_total": { "amount": 2999, "currency": "USD" },
+        "payment_method": { "type": "card", "token": "tok_ok" },
+        "shipping_address": {
+            "name": "Ada", "line1": "1 Way", "line2": "Flat 2", "city": "Town", "region": "Shire", "postal_code": "SW1", "country": "GB",
+        },
+    })
+}
+
+/// What somebody who has this secret writes above a body.
+pub fn signature(secret: &str, seconds: i64, body: &[u8]) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+    let tag = hmac::sign(&key, &[format!("{seconds}.").as_bytes(), body].concat());
+    let hex: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("t={seconds},v1={hex}")
 }
 
 /// Gives a request exactly these values of a header.

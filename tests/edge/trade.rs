@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tests::events;
 
-use crate::stage::{Edge, Expect, STRANGER};
+use crate::stage::{Edge, Expect, STRANGER, header};
 
 fn payment(order: &str, key: &str, more: &Value) -> events::Http {
     let mut body = json!({ "order_id": order, "payment_method": { "type": "card", "token": "tok_ok" } });
@@ -42,6 +42,18 @@ async fn what_is_anothers_is_what_is_not_there() {
             events::get(&format!("/payments?order_id={paid}")),
             events::get(&format!("/payments?order_id={nobody}")),
         ),
+        (
+            "cancel-order",
+            "order_not_found",
+            events::post("/orders/x/cancel", &json!({})).path_parameter("order_id", &open),
+            events::post("/orders/x/cancel", &json!({})).path_parameter("order_id", nobody),
+        ),
+        (
+            "read-notification",
+            "notification_not_found",
+            events::http("POST", "/notifications/x/read").path_parameter("notification_id", &edge.notification),
+            events::http("POST", "/notifications/x/read").path_parameter("notification_id", "ntf_0199c2a8-0000-7000-8000-00000000dead"),
+        ),
         ("create-payment", "order_not_found", payment(&open, "k", &json!({})), payment(nobody, "k", &json!({}))),
         ("create-payment", "order_not_found", payment(&paid, "k", &json!({})), payment(nobody, "k", &json!({}))),
     ];
@@ -55,6 +67,28 @@ async fn what_is_anothers_is_what_is_not_there() {
     // The shop sees an order, and does not pay for its buyer.
     let by_shop = payment(&open, "k", &json!({})).caller(events::ADMIN).event();
     edge.check("paid by the shop", "create-payment", by_shop, Expect::Problem(404, "order_not_found")).await;
+    // Nobody reads another's mails, whoever they are.
+    let mut by_shop = edge.valid("read-notification");
+    by_shop["requestContext"]["authorizer"] = events::get("/").caller(events::ADMIN).event()["requestContext"]["authorizer"].clone();
+    edge.check("read by the shop", "read-notification", by_shop, Expect::Problem(404, "notification_not_found")).await;
+    // What the shop alone does, its customers do not do to their own either.
+    for operation in ["update-product", "archive-product", "ship-order", "deliver-order", "create-refund"] {
+        let mut event = edge.valid(operation);
+        event["requestContext"]["authorizer"] = events::get("/").caller(events::USER).event()["requestContext"]["authorizer"].clone();
+        edge.check("by the buyer", operation, event, Expect::Problem(403, "insufficient_permissions")).await;
+    }
+    for (operation, parameter, id, code) in [
+        ("update-product", "product_id", "prd_0199c2a8-0000-7000-8000-00000000dead", "product_not_found"),
+        ("archive-product", "product_id", "prd_0199c2a8-0000-7000-8000-00000000dead", "product_not_found"),
+        ("cancel-order", "order_id", nobody, "order_not_found"),
+        ("ship-order", "order_id", nobody, "order_not_found"),
+        ("deliver-order", "order_id", nobody, "order_not_found"),
+        ("create-refund", "payment_id", no_payment, "payment_not_found"),
+    ] {
+        let mut event = edge.valid(operation);
+        event["pathParameters"][parameter] = id.into();
+        edge.check("of nobody", operation, event, Expect::Problem(404, code)).await;
+    }
     let lists = edge.check("a stranger's orders", "list-orders", events::get("/orders").caller(STRANGER).event(), Expect::Fine).await;
     let mails =
         edge.check("a stranger's mails", "list-notifications", events::get("/notifications").caller(STRANGER).event(), Expect::Fine).await;
@@ -173,6 +207,184 @@ async fn a_login_that_fails_says_nothing_about_why() {
     if answers.iter().any(|answer| *answer != answers[0]) {
         edge.odd(format!("the answers differ: {answers:?}"));
     }
+    edge.done();
+}
+
+/// Steps of an order that do not follow from where it is: refused with where it is and what it takes, and nothing is changed.
+#[tokio::test]
+async fn a_step_out_of_turn_is_409_and_says_what_can_be_done() {
+    let mut edge = Edge::new("steps out of turn").await;
+    let (open, paid, failed, ready, shipped) =
+        (edge.open_order.clone(), edge.paid_order.clone(), edge.failed_order.clone(), edge.ready_order.clone(), edge.shipped_order.clone());
+    let step = |edge: &Edge, operation: &str, order: &str| {
+        let mut event = edge.valid(operation);
+        event["pathParameters"]["order_id"] = order.into();
+        event
+    };
+    let (illegal, late) = (Expect::Problem(409, "invalid_transition"), Expect::Problem(409, "not_cancellable"));
+    let rows: Vec<(&str, &str, Expect, &str, Value)> = vec![
+        ("ship-order", &open, illegal, "pending", json!(["cancel"])),
+        ("deliver-order", &open, illegal, "pending", json!(["cancel"])),
+        ("ship-order", &failed, illegal, "failed", json!([])),
+        ("deliver-order", &failed, illegal, "failed", json!([])),
+        ("cancel-order", &failed, late, "failed", json!([])),
+        ("deliver-order", &ready, illegal, "confirmed", json!(["cancel", "ship"])),
+        ("ship-order", &paid, Expect::Problem(409, "no_shipping_address"), "confirmed", json!(["cancel"])),
+        ("cancel-order", &shipped, late, "shipped", json!(["deliver"])),
+        // On its way already, with another carrier.
+        ("ship-order", &shipped, illegal, "shipped", json!(["deliver"])),
+    ];
+    for (operation, order, expect, current, allowed) in &rows {
+        let mut event = step(&edge, operation, order);
+        if *order == shipped && *operation == "ship-order" {
+            event["body"] = json!({ "carrier": "Royal Mail", "tracking": "another" }).to_string().into();
+        }
+        let document = edge.check(current, operation, event, *expect).await.unwrap_or_default();
+        if document["current"] != *current || document["allowed"] != *allowed {
+            edge.odd(format!("{operation} of an order that is {current}: {document}"));
+        }
+    }
+    // The same step again is the same answer, and no second step.
+    for operation in ["ship-order", "deliver-order"] {
+        let first = edge.check("once", operation, step(&edge, operation, &shipped), Expect::Fine).await;
+        let again = edge.check("again", operation, step(&edge, operation, &shipped), Expect::Fine).await;
+        if first != again {
+            edge.odd(format!("{operation} again: {first:?} {again:?}"));
+        }
+    }
+    let document = edge.check("the end", "cancel-order", step(&edge, "cancel-order", &shipped), late).await.unwrap_or_default();
+    if document["current"] != "delivered" || document["allowed"] != json!([]) {
+        edge.odd(format!("a delivered order: {document}"));
+    }
+    // Given up: what was asked for first stays, and nothing is sent any more.
+    let unwanted = edge.unwanted_order.clone();
+    let first = edge.check("once", "cancel-order", edge.valid("cancel-order"), Expect::Fine).await.unwrap_or_default();
+    let other = edge.with_body("cancel-order", &json!({ "reason": "another" }).to_string());
+    let again = edge.check("again", "cancel-order", other, Expect::Fine).await.unwrap_or_default();
+    if first["cancellation"] != again["cancellation"] || first["version"] != again["version"] {
+        edge.odd(format!("given up twice: {first} {again}"));
+    }
+    edge.check("given up", "ship-order", step(&edge, "ship-order", &unwanted), illegal).await;
+    edge.settle().await;
+    let order = edge.shop.read_order(&unwanted).await;
+    if order["status"] != "cancelled" || order["payment_status"] != "refunded" {
+        edge.odd(format!("it is not undone: {order}"));
+    }
+    edge.done();
+}
+
+/// More than was paid, of what was not paid, under a key that stands for something else: and of two that are too much together, one.
+#[tokio::test]
+async fn no_more_goes_back_than_came() {
+    let mut edge = Edge::new("refunds").await;
+    let refund = |edge: &Edge, key: &str, amount: Value| {
+        let mut event = edge.with_body("create-refund", &json!({ "amount": amount, "reason": "why" }).to_string());
+        header(&mut event, "idempotency-key", &[key]);
+        event
+    };
+    let usd = |amount: i64| json!({ "amount": amount, "currency": "USD" });
+    let exceeds = Expect::Problem(422, "exceeds_refundable");
+    for amount in [5999, 99_999_999] {
+        edge.check("too much", "create-refund", refund(&edge, "much", usd(amount)), exceeds).await;
+    }
+    let euros = refund(&edge, "euros", json!({ "amount": 1, "currency": "EUR" }));
+    edge.check("another currency", "create-refund", euros, Expect::Problem(422, "currency_mismatch")).await;
+    let list = events::get(&format!("/payments?order_id={}", edge.failed_order)).caller(events::USER).event();
+    let none = edge.check("payments of a failed order", "list-payments", list, Expect::Fine).await.unwrap_or_default();
+    assert_eq!(none["items"], json!([]));
+
+    // Two at the same time, of which each may be and both may not.
+    let (shop, first, second) = (edge.shop.clone(), refund(&edge, "first", usd(3500)), refund(&edge, "second", usd(3500)));
+    let (first, second) = tokio::join!(shop.call("create-refund", first), shop.call("create-refund", second));
+    let mut statuses = [first.status(), second.status()];
+    statuses.sort_unstable();
+    if statuses[0] != 201 || !matches!(statuses[1], 409 | 422) {
+        edge.odd(format!("two at the same time: {statuses:?}"));
+    }
+    let done = if first.status() == 201 { "first" } else { "second" };
+    edge.check("again", "create-refund", refund(&edge, done, usd(3500)), Expect::Fine).await;
+    let reused = Expect::Problem(422, "idempotency_key_reused");
+    for amount in [usd(1), usd(3501), Value::Null] {
+        edge.check("a used key", "create-refund", refund(&edge, done, amount), reused).await;
+    }
+    let mut elsewhere = refund(&edge, done, usd(3500));
+    elsewhere["pathParameters"]["payment_id"] = edge.payment.replacen("pay_0", "pay_1", 1).replacen("pay_f", "pay_e", 1).into();
+    if elsewhere["pathParameters"]["payment_id"] != edge.payment.as_str() {
+        edge.check("a used key, another payment", "create-refund", elsewhere, Expect::Problem(404, "payment_not_found")).await;
+    }
+    edge.check("more than is left", "create-refund", refund(&edge, "more", usd(2499)), exceeds).await;
+    edge.check("all that is left", "create-refund", refund(&edge, "rest", Value::Null), Expect::Fine).await;
+    for amount in [usd(1), Value::Null] {
+        edge.check("nothing is left", "create-refund", refund(&edge, "none", amount), Expect::Problem(409, "not_refundable")).await;
+    }
+    let refunded: i64 = shop
+        .aws
+        .items("payment-simulator")
+        .iter()
+        .filter(|item| item["pk"]["S"].as_str().is_some_and(|key| key.starts_with("REFUND#")))
+        .map(|item| item["amount"]["N"].as_str().unwrap().parse::<i64>().unwrap())
+        .sum();
+    assert_eq!(refunded, 5998, "what the provider gave back");
+    edge.done();
+}
+
+/// A product that is changed by two, that takes another's SKU, and that is sold no more.
+#[tokio::test]
+async fn a_product_is_changed_by_who_saw_it_last_and_not_after_its_end() {
+    let mut edge = Edge::new("changed products").await;
+    edge.shop.product("Kettle", 4999, 5).await;
+    edge.settle().await;
+    let mut taken = edge.body("update-product").unwrap();
+    taken["sku"] = "KETTLE".into();
+    let event = edge.with_body("update-product", &taken.to_string());
+    edge.check("another's SKU", "update-product", event, Expect::Problem(409, "sku_taken")).await;
+    let (stale, gone) = (Expect::Problem(412, "precondition_failed"), Expect::Problem(404, "product_not_found"));
+    edge.check("changed", "update-product", edge.valid("update-product"), Expect::Fine).await;
+    edge.check("changed again", "update-product", edge.valid("update-product"), Expect::Fine).await;
+    taken["sku"] = "POT".into();
+    edge.check("seen too early", "update-product", edge.with_body("update-product", &taken.to_string()), stale).await;
+    edge.check("seen too early", "archive-product", edge.valid("archive-product"), stale).await;
+    let mut archive = edge.valid("archive-product");
+    header(&mut archive, "if-match", &["\"2\""]);
+    edge.check("archived", "archive-product", archive.clone(), Expect::Fine).await;
+    edge.check("archived again", "archive-product", archive, Expect::Fine).await;
+    for version in ["\"1\"", "\"2\"", "\"3\""] {
+        let mut event = edge.valid("update-product");
+        header(&mut event, "if-match", &[version]);
+        edge.check("it is sold no more", "update-product", event, gone).await;
+    }
+    edge.settle().await;
+    edge.check("it is sold no more", "create-order", edge.valid("create-order"), Expect::Problem(422, "unknown_product")).await;
+    edge.done();
+}
+
+/// What one buyer may have at once: so many orders that are not paid, and so many of a product.
+#[tokio::test]
+async fn nobody_holds_more_than_their_share() {
+    let mut edge = Edge::new("limits of a buyer").await;
+    let mut limited = edge.body("create-product").unwrap();
+    limited["max_per_order"] = 3.into();
+    let created = edge.check("limited", "create-product", edge.with_body("create-product", &limited.to_string()), Expect::Fine).await;
+    edge.settle().await;
+    let limited = created.unwrap_or_default()["id"].clone();
+    let place = |key: &str, items: Value| {
+        events::post("/orders", &json!({ "items": items })).caller(events::USER).header("idempotency-key", key).event()
+    };
+    let line = |product: &Value, quantity: u32| json!({ "product_id": product, "quantity": quantity });
+    let too_many = Expect::Problem(422, "too_many_of_product");
+    edge.check("too many", "create-order", place("l1", json!([line(&limited, 4)])), too_many).await;
+    edge.check("too many in two lines", "create-order", place("l2", json!([line(&limited, 2), line(&limited, 2)])), too_many).await;
+    // One is open already, on the stage.
+    for number in 2..=5 {
+        edge.check("open", "create-order", place(&format!("open-{number}"), json!([line(&limited, 1)])), Expect::Fine).await;
+    }
+    let full = Expect::Problem(409, "too_many_open_orders");
+    for key in ["open-6", "open-7"] {
+        edge.check("one more", "create-order", place(key, json!([line(&limited, 1)])), full).await;
+    }
+    edge.check("an earlier one again", "create-order", place("open-5", json!([line(&limited, 1)])), Expect::Fine).await;
+    let stranger = events::post("/orders", &json!({ "items": [line(&limited, 1)] })).caller(STRANGER).header("idempotency-key", "open-6");
+    edge.check("somebody else", "create-order", stranger.event(), Expect::Fine).await;
     edge.done();
 }
 

@@ -25,6 +25,10 @@ enum Before {
     Rotation,
     /// The item that the sample of this publisher shows, in this table.
     Shown(&'static str, &'static str),
+    /// The order of the samples with this status: paid, its goods out of the books, and an address to send them to.
+    Order(&'static str),
+    /// The secret that the sample of the provider's event is signed with.
+    WebhookSecret,
     /// What this sample does, done.
     Done(&'static str),
     /// A payment of the order of the samples, under the id that they speak of.
@@ -51,7 +55,7 @@ enum Then {
 use Before::*;
 use Then::*;
 
-const ORDER: Before = Shown("publish-order-events", "orders");
+const PENDING: Before = Shown("publish-order-events", "orders");
 const PRODUCT: Before = Shown("publish-product-events", "products");
 const HEAD: Before = Done("open-payment");
 
@@ -80,33 +84,46 @@ fn rows() -> Vec<(&'static str, Vec<Before>, Then)> {
         ("create-product", vec![], Status(201)),
         ("list-products", vec![PRODUCT], Status(200)),
         ("get-product", vec![PRODUCT], Status(200)),
+        ("update-product", vec![PRODUCT], Status(200)),
+        ("archive-product", vec![PRODUCT], Status(204)),
+        ("republish-products", vec![PRODUCT], Answer(json!({ "republished": 1, "finished": true }))),
         ("publish-product-events", vec![], Published(&["product-changes"])),
         ("adjust-stock", vec![], Status(201)),
         ("get-stock", vec![Stock], Status(200)),
         ("reserve-stock", vec![Stock], Acknowledged),
         ("release-stock", vec![Stock, Done("reserve-stock")], Acknowledged),
         ("commit-stock", vec![Stock, Done("reserve-stock")], Acknowledged),
-        ("publish-stock-events", vec![], Published(&["order-events"])),
+        ("check-reservations", vec![Stock, Done("reserve-stock")], Answer(json!({ "held_too_long": 0, "more": false }))),
+        ("publish-stock-events", vec![], Published(&["order-events", "record-entry"])),
         ("create-order", vec![Done("replicate-product")], Status(201)),
-        ("get-order", vec![ORDER], Status(200)),
-        ("list-orders", vec![ORDER], Status(200)),
+        ("get-order", vec![PENDING], Status(200)),
+        ("list-orders", vec![PENDING], Status(200)),
+        ("cancel-order", vec![PENDING], Status(202)),
+        ("ship-order", vec![Order("confirmed")], Status(200)),
+        ("deliver-order", vec![Order("shipped")], Status(200)),
         ("replicate-product", vec![], Acknowledged),
-        ("advance-order", vec![ORDER], Acknowledged),
-        ("update-buyer", vec![ORDER], Acknowledged),
-        ("resume-orders", vec![ORDER], Answer(json!({ "resumed": 1, "failed": 0 }))),
+        ("advance-order", vec![PENDING], Acknowledged),
+        ("update-buyer", vec![PENDING], Acknowledged),
+        ("resume-orders", vec![PENDING], Answer(json!({ "resumed": 1, "failed": 0 }))),
         ("publish-order-events", vec![], Published(&["reserve-stock"])),
         ("create-payment", vec![HEAD], Status(201)),
         ("get-payment", vec![Paid], Status(200)),
         ("list-payments", vec![Paid], Status(200)),
+        ("create-refund", vec![Paid], Status(201)),
+        ("receive-payment-webhook", vec![WebhookSecret, Paid], Status(200)),
         ("open-payment", vec![], Acknowledged),
         ("charge-payment", vec![], Acknowledged),
         ("cancel-payment", vec![HEAD], Acknowledged),
         ("refund-payment", vec![Done("charge-payment")], Acknowledged),
         ("reconcile-payments", vec![HEAD], Answer(json!({ "failed": 0, "left": 0 }))),
-        ("publish-payment-events", vec![], Published(&["order-events"])),
+        ("publish-payment-events", vec![], Published(&["order-events", "record-entry"])),
         ("send-notification", vec![], Acknowledged),
         ("list-notifications", vec![Done("send-notification")], Status(200)),
+        ("read-notification", vec![Done("send-notification")], Status(204)),
+        ("record-mail-feedback", vec![], Acknowledged),
         ("forget-recipient", vec![Done("send-notification")], Acknowledged),
+        ("record-entry", vec![], Acknowledged),
+        ("reconcile-books", vec![Done("record-entry")], Answer(json!({ "checked": 1, "balanced": 0, "not_checked": [] }))),
         ("get-health", vec![], Status(200)),
     ]
 }
@@ -177,7 +194,22 @@ async fn prepare(shop: &Shop, before: Before) {
             shop.aws.put("sessions", &session);
         }
         Link(operation, attribute) => prepare_link(shop, operation, attribute),
-        Shown(publisher, table) => shop.aws.put(table, &sample(publisher)["Records"][0]["dynamodb"]["NewImage"]),
+        Shown(publisher, table) => shop.aws.put(table, &shown(publisher)),
+        Order(status) => {
+            let mut order = shown("publish-order-events");
+            for (leg, state) in [("status", status), ("stock", "committed"), ("payment", "paid")] {
+                order[leg] = json!({ "S": state });
+            }
+            order["captured_total"] = order["totals"]["M"]["total"]["M"]["amount"].clone();
+            let lines = [("name", "Ada Lovelace"), ("line1", "12 St James's Square"), ("city", "London"), ("postal_code", "SW1Y 4JH")];
+            let lines = lines.into_iter().chain([("country", "GB")]);
+            order["shipping_address"]["M"] = lines.map(|(name, text)| (name.to_owned(), json!({ "S": text }))).collect();
+            shop.aws.put("orders", &order);
+        }
+        WebhookSecret => {
+            let secrets = json!({ "current": "whsec_sample_0123456789abcdef", "previous": "" });
+            shop.aws.secrets_manager().set("payment-webhook-secrets", &secrets.to_string());
+        }
         Done(operation) => {
             let called = shop.call(operation, sample(operation)).await;
             assert_eq!(called.ok()["batchItemFailures"], json!([]), "events/{operation}.json is not acknowledged");
@@ -191,6 +223,11 @@ async fn prepare(shop: &Shop, before: Before) {
             }
         }
     }
+}
+
+/// What the sample of a publisher shows first.
+fn shown(publisher: &str) -> Value {
+    sample(publisher)["Records"][0]["dynamodb"]["NewImage"].clone()
 }
 
 /// Puts the link of a sample into Ada's profile: by chance no link is ever the sample's.

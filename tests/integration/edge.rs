@@ -8,7 +8,7 @@ use tests::template::template;
 use crate::shop::{Shop, card, unique, until};
 
 /// Routes that anybody may use. One that is not listed here answers 401 without a token.
-const PUBLIC: [&str; 12] = [
+const PUBLIC: [&str; 13] = [
     "POST /users",
     "POST /users/login",
     "POST /users/token/refresh",
@@ -19,6 +19,8 @@ const PUBLIC: [&str; 12] = [
     "GET /products",
     "GET /products/{product_id}",
     "GET /inventory/{product_id}",
+    // It asks for the provider's signature instead.
+    "POST /webhooks/payments/{provider}",
     "GET /health",
     "GET /health/{service}",
 ];
@@ -37,6 +39,8 @@ fn with_ids(path: &str) -> String {
         .replace("{order_id}", "ord_0199c2a8-0000-7000-8000-00000000dead")
         .replace("{product_id}", "prd_0199c2a8-0000-7000-8000-00000000dead")
         .replace("{payment_id}", "pay_0199c2a8-0000-7000-8000-00000000dead_0199c2a8-0000-7000-8000-00000000dead")
+        .replace("{notification_id}", "ntf_0199c2a8-0000-7000-8000-00000000dead")
+        .replace("{provider}", "simulated")
         .replace("{service}", "orders")
 }
 

@@ -1,5 +1,7 @@
 //! Whether the shop says so when a part of it is gone.
 
+use aws_sdk_dynamodb::types::{GlobalSecondaryIndex, GlobalSecondaryIndexDescription};
+
 use crate::shop::{Shop, until};
 
 #[tokio::test]
@@ -19,6 +21,12 @@ async fn health_names_the_service_whose_table_is_gone() {
     assert_eq!(visitor.get("/health/notifications").await.status, 503);
 
     let create = shop.dynamodb.create_table().table_name(&name).billing_mode(aws_sdk_dynamodb::types::BillingMode::PayPerRequest);
-    create.set_key_schema(table.key_schema).set_attribute_definitions(table.attribute_definitions).send().await.unwrap();
+    let index = |known: GlobalSecondaryIndexDescription| {
+        let index = GlobalSecondaryIndex::builder().set_index_name(known.index_name).set_key_schema(known.key_schema);
+        index.set_projection(known.projection).build().unwrap()
+    };
+    let indexes = table.global_secondary_indexes.map(|indexes| indexes.into_iter().map(index).collect());
+    let create = create.set_key_schema(table.key_schema).set_attribute_definitions(table.attribute_definitions);
+    create.set_global_secondary_indexes(indexes).send().await.unwrap();
     until("it is whole again", || visitor.get("/health"), |answer| answer.status == 200).await;
 }

@@ -3,10 +3,6 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use serde_json::Value;
-use shared::clock::Clock;
-use users::{access_token::Claims, signing_keys::SigningKeys};
 
 use crate::shop::{PASSWORD, Person, Shop, unique, until};
 
@@ -66,11 +62,11 @@ async fn an_allow_for_one_route_is_good_for_another_and_a_forged_token_for_none(
 async fn an_expired_token_is_refused_even_while_the_gateway_still_has_it_cached() {
     let shop = Shop::open().await;
     let person = shop.customer().await;
-    let short = Person { token: Some(signed_for(&shop, &person, 4).await), ..person.clone() };
+    let short = Person { token: Some(shop.signed_for(&person, 4).await), ..person.clone() };
     short.get("/users/me").await.expect(200);
     let refused = until("the token expires", || short.get("/users/me"), |answer| answer.status != 200).await;
     assert_eq!(refused.problem(401), "invalid_token");
-    let long_gone = Person { token: Some(signed_for(&shop, &person, -60).await), ..person };
+    let long_gone = Person { token: Some(shop.signed_for(&person, -60).await), ..person };
     assert_eq!(long_gone.get("/users/me").await.problem(401), "invalid_token");
 }
 
@@ -92,16 +88,4 @@ async fn a_disabled_user_is_out_within_a_minute() {
         }
         assert!(begun.elapsed() < Duration::from_secs(75), "still in: {answer:?}");
     }
-}
-
-/// A token as login would have signed it, but good for so many seconds.
-async fn signed_for(shop: &Shop, person: &Person, seconds: i64) -> String {
-    let secret = shop.secrets.get_secret_value().secret_id(format!("{}/signing-key", shop.stack)).send().await.unwrap();
-    let key = SigningKeys::parse(secret.secret_string().unwrap()).unwrap().current().unwrap();
-    let claims = person.token.as_deref().unwrap().split('.').nth(1).unwrap();
-    let mut claims: Value = serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
-    let now = Clock::System.now().seconds();
-    claims["exp"] = (now + seconds).into();
-    claims["iat"] = (now.min(now + seconds) - 10).into();
-    serde_json::from_value::<Claims>(claims).unwrap().sign(&key).unwrap()
 }

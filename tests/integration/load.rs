@@ -67,3 +67,30 @@ async fn two_hundred_orders_by_eight_clients_all_end_and_add_up() {
     }
     eprintln!("{ORDERS} orders by {CLIENTS} clients: all ended within {elapsed:?}");
 }
+
+/// So many pieces, and four times as many who want one: at the same time, each with an account of their own.
+async fn sells_what_there_is_and_no_more(shards: u32) {
+    let shop = Shop::alone().await;
+    let (product, buyers) = (shop.product_in_parts(500, 50, shards).await, shop.crowd(200).await);
+    let orders = shop.sell_to_all(&buyers, &product, "tok_ok").await;
+    let ends = shop.all_with_status(&orders, &["confirmed", "failed"], || async {}).await;
+    let sold = ends.iter().filter(|end| *end == "confirmed").count();
+    assert_eq!((sold, ends.len() - sold), (50, 150));
+    until("all stock is committed", || shop.stock(&product), |stock| *stock == (0, 0, 0)).await;
+    let expected: Vec<usize> = ends.iter().map(|end| usize::from(end == "confirmed")).collect();
+    assert_eq!(shop.charges(&orders).await, expected);
+    for ((buyer, order), _) in buyers.iter().zip(&orders).zip(&ends).filter(|(_, end)| *end == "failed") {
+        let failed = buyer.read_order(order).await;
+        assert_eq!((&failed["reason"], &failed["payment_status"]), (&"out_of_stock".into(), &"unpaid".into()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_buyers_get_the_fifty_pieces_that_there_are() {
+    sells_what_there_is_and_no_more(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_buyers_get_the_fifty_pieces_of_a_divided_stock() {
+    sells_what_there_is_and_no_more(8).await;
+}

@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod accounts;
+mod books;
 mod edge;
 mod health;
 mod identity;
@@ -16,7 +17,10 @@ mod load;
 mod loss;
 mod messages;
 mod payments;
+mod redrive;
 mod shop;
 mod stories;
 #[expect(clippy::print_stdout, reason = "the numbers are part of what a test shows")]
 mod tokens;
+mod trade;
+mod webhooks;

@@ -111,3 +111,18 @@ async fn only_the_owner_can_pay_and_only_the_whole_amount() {
     let body = json!({ "order_id": order, "payment_method": card("4242 4242 4242 4242") });
     assert_eq!(pay(body).await.problem(422), "card_number_refused");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_charges_without_an_answer_are_a_hundred_charges() {
+    let shop = Shop::alone().await;
+    let (product, buyers) = (shop.product(700, 100).await, shop.crowd(100).await);
+    let orders = shop.sell_to_all(&buyers, &product, "tok_timeout_after_charge").await;
+    let nudge = || async {
+        shop.ask_provider_again().await;
+        shop.sweep().await;
+    };
+    shop.all_with_status(&orders, &["confirmed"], nudge).await;
+    assert_eq!(shop.charges(&orders).await, [1; 100]);
+    until("all stock is committed", || shop.stock(&product), |stock| *stock == (0, 0, 0)).await;
+    shop.ask_provider_again().await;
+}

@@ -12,12 +12,15 @@ use std::{
 };
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use reqwest::{Method, header::HeaderMap};
 use serde_json::{Value, json};
+use shared::clock::Clock;
 use tokio::sync::{OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use users::{access_token::Claims, signing_keys::SigningKeys};
 
 /// How long a state may take to come about before a test gives up on it.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Tests that break something on purpose hold this for writing, all others for reading.
 static STACK: RwLock<()> = RwLock::const_new(());
@@ -112,12 +115,21 @@ impl Shop {
                 .unwrap_or_else(|_| panic!("{name} is not set: run the tests with `make test`, which brings up a stack for them"))
         };
         let config = shared::aws::sdk_config();
-        let patient = aws_config::timeout::TimeoutConfig::builder().operation_timeout(Duration::from_secs(70)).build();
+        let long = Duration::from_secs(600);
+        let patient = aws_config::timeout::TimeoutConfig::builder().operation_timeout(long).operation_attempt_timeout(long);
+        let patient = patient.read_timeout(long).build();
         let lambda = aws_sdk_lambda::config::Builder::from(&config).timeout_config(patient).build();
         Self {
             url: setting("FERROCART_URL"),
             stack: setting("FERROCART_STACK"),
-            http: reqwest::Client::builder().timeout(Duration::from_secs(30)).build().unwrap(),
+            http: {
+                // Whichever test is first: the payment provider's TLS is linked in without a library of its own.
+                let _ = rustls::crypto::ring::default_provider().install_default();
+                reqwest::Client::builder()
+            }
+            .timeout(Duration::from_secs(30))
+            .build()
+            .unwrap(),
             dynamodb: aws_sdk_dynamodb::Client::new(&config),
             sqs: aws_sdk_sqs::Client::new(&config),
             lambda: aws_sdk_lambda::Client::from_conf(lambda),
@@ -151,6 +163,49 @@ impl Shop {
         person
     }
 
+    /// So many new customers, with tokens: written as copies of one who has registered and logged in, because hashing a password takes
+    /// longer than all that they do here.
+    pub async fn crowd(&self, count: usize) -> Vec<Person> {
+        let model = self.customer().await;
+        let profile = self.item("users", &format!("USER#{}", model.id)).await.unwrap();
+        let mut crowd = Vec::with_capacity(count);
+        for _ in 0..count {
+            let id = shared::ids::derive::<shared::ids::UserId>(&[&unique("crowd")]).to_string();
+            let email = format!("{}@example.com", unique("one-of-many"));
+            let own =
+                [("pk", format!("USER#{id}")), ("user_id", id.clone()), ("email", email.clone()), ("listed_at", format!("2026#{id}"))];
+            let mut item = profile.clone();
+            item.extend(own.map(|(name, value)| (name.to_owned(), AttributeValue::S(value))));
+            // The link that verifies an address is mailed to whoever has one.
+            item.remove("verification");
+            self.dynamodb.put_item().table_name(self.table("users")).set_item(Some(item)).send().await.unwrap();
+            let person = Person { id, email, ..model.clone() };
+            let person = Person { token: Some(self.signed_for(&person, 900).await), ..person };
+            // The key may be so new that the gateway has not heard of it.
+            until("the token counts", || person.get("/users/me"), |answer| answer.status == 200).await;
+            crowd.push(person);
+        }
+        crowd
+    }
+
+    /// A token as login would have signed it for this person, but good for so many seconds. It belongs to the session that the person has;
+    /// somebody else's session does not count, so that one is left out.
+    pub async fn signed_for(&self, person: &Person, seconds: i64) -> String {
+        let secret = self.secrets.get_secret_value().secret_id(format!("{}/signing-key", self.stack)).send().await.unwrap();
+        let key = SigningKeys::parse(secret.secret_string().unwrap()).unwrap().current().unwrap();
+        let claims = person.token.as_deref().unwrap().split('.').nth(1).unwrap();
+        let mut claims: Value = serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
+        if claims["sub"] != person.id.as_str() {
+            claims["sub"] = person.id.as_str().into();
+            claims["email"] = person.email.as_str().into();
+            claims.as_object_mut().unwrap().remove("sid");
+        }
+        let now = Clock::System.now().seconds();
+        claims["exp"] = (now + seconds).into();
+        claims["iat"] = (now.min(now + seconds) - 10).into();
+        serde_json::from_value::<Claims>(claims).unwrap().sign(&key).unwrap()
+    }
+
     /// An admin, made once for all tests.
     pub async fn admin(&self) -> Person {
         static EMAIL: OnceCell<String> = OnceCell::const_new();
@@ -165,17 +220,78 @@ impl Shop {
 
     /// A new product with so many pieces in stock, as soon as it can be ordered.
     pub async fn product(&self, amount: i64, stock: u32) -> String {
+        self.product_in_parts(amount, stock, 1).await
+    }
+
+    /// The same, with its stock divided into so many parts.
+    pub async fn product_in_parts(&self, amount: i64, stock: u32, shards: u32) -> String {
         let admin = self.admin().await;
         let sku = unique("T").to_uppercase();
         let body = json!({ "name": "Oak spoon", "category": "kitchen", "sku": sku, "price": { "amount": amount, "currency": "USD" } });
         let product = admin.post_with_key("/products", &unique("key"), &body).await.expect(201)["id"].as_str().unwrap().to_owned();
         if stock > 0 {
             let path = format!("/inventory/{product}/adjustments");
-            admin.post_with_key(&path, &unique("key"), &json!({ "delta": stock, "reason": "delivery" })).await.expect(201);
+            let mut delivery = json!({ "delta": stock, "reason": "delivery" });
+            if shards > 1 {
+                delivery["shards"] = shards.into();
+            }
+            admin.post_with_key(&path, &unique("key"), &delivery).await.expect(201);
         }
         let known = || async { self.item("order-products", &format!("PRODUCT#{product}")).await };
         until("orders knows the product", known, |item| item.is_some()).await;
         product
+    }
+
+    /// Lets all of them order one piece of a product, eight at the same time. Answers the orders' ids, in the order of the buyers.
+    pub async fn sell_to_all(&self, buyers: &[Person], product: &str, token: &str) -> Vec<String> {
+        const CLIENTS: usize = 8;
+        let each = buyers.len().div_ceil(CLIENTS).max(1);
+        let clients: Vec<_> = buyers
+            .chunks(each)
+            .map(|buyers| {
+                let (buyers, product, token) = (buyers.to_vec(), product.to_owned(), token.to_owned());
+                tokio::spawn(async move {
+                    let mut orders = Vec::new();
+                    for buyer in buyers {
+                        orders.push(buyer.order(&product, 1, Some(&token)).await);
+                    }
+                    orders
+                })
+            })
+            .collect();
+        let mut orders = Vec::new();
+        for client in clients {
+            orders.extend(client.await.unwrap());
+        }
+        orders
+    }
+
+    /// How all these orders stand, as soon as that is so for each of them; meanwhile `nudge` is what the schedules would do.
+    pub async fn all_with_status<F: Future<Output = ()>>(
+        &self,
+        orders: &[String],
+        statuses: &[&str],
+        nudge: impl Fn() -> F,
+    ) -> Vec<String> {
+        let look = || async {
+            nudge().await;
+            let stored: HashMap<String, String> = self
+                .scan("orders")
+                .await
+                .iter()
+                .map(|item| (item["pk"].as_s().unwrap().clone(), item["status"].as_s().unwrap().clone()))
+                .collect();
+            orders.iter().map(|order| stored[&format!("ORDER#{order}")].clone()).collect::<Vec<_>>()
+        };
+        until(&format!("all are one of {statuses:?}"), look, |seen| seen.iter().all(|status| statuses.contains(&status.as_str()))).await
+    }
+
+    /// How often the simulated provider has really charged for each of these orders.
+    pub async fn charges(&self, orders: &[String]) -> Vec<usize> {
+        let charges = self.scan("payment-simulator").await;
+        let charges = charges.iter().filter(|item| item["pk"].as_s().is_ok_and(|pk| pk.starts_with("CHARGE#")));
+        let charged: Vec<&String> = charges.map(|item| item["order_id"].as_s().unwrap()).collect();
+        orders.iter().map(|order| charged.iter().filter(|charged| **charged == order).count()).collect()
     }
 
     /// What is on the shelf: (on hand, available, held).
@@ -199,6 +315,23 @@ impl Shop {
     pub async fn sweep(&self) {
         self.invoke("resume-orders", &json!({})).await;
         self.invoke("reconcile-payments", &json!({})).await;
+    }
+
+    /// The breaker forgets that the provider gave no answers: what the clock does in half a minute.
+    pub async fn ask_provider_again(&self) {
+        let key = |text: &str| AttributeValue::S(text.to_owned());
+        let call = self.dynamodb.delete_item().table_name(self.table("payments"));
+        call.key("pk", key("BREAKER#simulated")).key("sk", key("BREAKER")).send().await.unwrap();
+    }
+
+    /// Runs a tool of an operator's against this stack. Answers its exit status and what it said.
+    pub async fn operate(&self, tool: &str, arguments: &[&str]) -> (i32, String) {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let mut command = std::process::Command::new("python3");
+        command.arg(root.join("localstack").join(tool)).args(arguments).args(["--stack", &self.stack]);
+        let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+        (output.status.code().unwrap_or(-1), said)
     }
 
     /// A stored item, if it is there.
@@ -308,17 +441,45 @@ impl Person {
 
     /// Orders so many of a product, to be charged at once if a token is given. Answers the order's id.
     pub async fn order(&self, product: &str, quantity: u32, token: Option<&str>) -> String {
+        self.order_to(None, product, quantity, token).await
+    }
+
+    /// The same, to be sent somewhere. Who has too many orders that wait for their money waits until there is room for another one.
+    pub async fn order_to(&self, address: Option<Value>, product: &str, quantity: u32, token: Option<&str>) -> String {
         let mut body = json!({ "items": [{ "product_id": product, "quantity": quantity }] });
         if let Some(token) = token {
             body["payment_method"] = card(token);
         }
-        let order = self.post_with_key("/orders", &unique("key"), &body).await.expect(201);
+        if let Some(address) = address {
+            body["shipping_address"] = address;
+        }
+        let (key, is_full) = (unique("key"), |answer: &Answer| answer.status == 409 && answer.json()["code"] == "too_many_open_orders");
+        let place = || self.post_with_key("/orders", &key, &body);
+        let order = until("there is room for another order", place, |answer| !is_full(answer)).await.expect(201);
         assert_eq!(order["status"], "pending");
         order["id"].as_str().unwrap().to_owned()
     }
 
     pub async fn pay(&self, order: &str, token: &str) -> Answer {
         self.post_with_key("/payments", &unique("key"), &json!({ "order_id": order, "payment_method": card(token) })).await
+    }
+
+    /// The one payment that was completed for an order.
+    pub async fn payment_of(&self, order: &str) -> String {
+        let payments = self.get(&format!("/payments?order_id={order}")).await.expect(200);
+        let completed = payments["items"].as_array().unwrap().iter().filter(|payment| payment["status"] == "completed");
+        let ids: Vec<&str> = completed.map(|payment| payment["id"].as_str().unwrap()).collect();
+        assert_eq!(ids.len(), 1, "{payments}");
+        ids[0].to_owned()
+    }
+
+    /// Gives back so much of a payment; repeats the request while somebody is at it.
+    pub async fn refund(&self, payment: &str, amount: i64) -> Answer {
+        let body = json!({ "amount": { "amount": amount, "currency": "USD" }, "reason": "The lid was broken" });
+        let (path, key) = (format!("/payments/{payment}/refunds"), unique("refund"));
+        let ask = || self.post_with_key(&path, &key, &body);
+        let is_answer = |answer: &Answer| ![202, 503].contains(&answer.status) && !answer.text.contains("request_in_progress");
+        until("the refund has an end", ask, is_answer).await
     }
 
     pub async fn read_order(&self, order: &str) -> Value {

@@ -1,11 +1,14 @@
 //! Whole orders, from the request to the mail, through every service, in one process.
 #![allow(clippy::unwrap_used)]
 
+mod afterwards;
+
 use std::{collections::BTreeMap, io::Write, time::Duration};
 
 use serde_json::{Value, json};
 use tests::{
     events,
+    pump::Pump,
     shop::{PAY_WITHIN, Shop},
 };
 
@@ -18,7 +21,8 @@ async fn shop() -> (Shop, String) {
 }
 
 async fn placed(shop: &Shop, product: &str, quantity: u32, token: Option<&str>) -> String {
-    let called = shop.order("order", product, quantity, token).await;
+    let request = events::post("/orders", &events::basket(product, quantity, token)).caller(events::USER);
+    let called = shop.call("create-order", request.header("idempotency-key", "order").event()).await;
     assert_eq!((called.status(), called.json()["status"].as_str()), (201, Some("pending")), "{:?}", called.answer);
     called.json()["id"].as_str().unwrap().to_owned()
 }
@@ -42,18 +46,51 @@ async fn pay(shop: &Shop, order: &str, token: &str) -> Value {
     json!({ "http": called.status(), "body": called.json() })
 }
 
-/// Nothing is owed any more, and nothing lies among the dead letters.
+/// Time goes by, those who ask after what is unsettled do so, and what follows from that happens.
+async fn time_passes(shop: &Shop, pump: &mut Pump, seconds: u64) {
+    shop.clock.advance(Duration::from_secs(seconds));
+    for operation in ["resume-orders", "reconcile-payments"] {
+        let called = shop.call(operation, json!({})).await;
+        assert!(called.answer.is_ok(), "{operation}: {:?}", called.answer);
+    }
+    pump.settle().await;
+}
+
+/// Provider, payments, orders, stock and ledger say the same of every order and product.
+async fn books_balance(shop: &Shop) {
+    // What moved a moment ago is not judged.
+    shop.clock.advance(ledger::GRACE);
+    let report = shop.call("reconcile-books", json!({})).await;
+    let report = report.ok();
+    for named in ["unsettled", "broken", "products", "not_checked"] {
+        assert_eq!(report[named], json!([]), "{report:#}");
+    }
+    let (orders, products) = (shop.aws.items("orders").len(), shop.aws.items("products").iter().filter(|item| is_product(item)).count());
+    assert_eq!(
+        (report["checked"].as_u64(), report["products_checked"].as_u64()),
+        (Some(orders as u64), Some(products as u64)),
+        "{report:#}"
+    );
+}
+
+fn is_product(item: &Value) -> bool {
+    item["pk"]["S"].as_str().is_some_and(|key| key.starts_with("PRODUCT#"))
+}
+
+/// Nothing is owed any more, nothing lies among the dead letters, and the books balance.
 async fn at_rest(shop: &Shop) {
     for order in shop.aws.items("orders") {
         assert!(order.get("check_at").is_none(), "something is still owed: {order}");
     }
-    for queue in ["order-events", "reserve-stock", "release-stock", "commit-stock", "charge-payment", "open-payment", "cancel-payment"] {
+    const OF_PAYMENTS: [&str; 4] = ["open-payment", "charge-payment", "cancel-payment", "refund-payment"];
+    for queue in ["order-events", "reserve-stock", "release-stock", "commit-stock", "record-entry"].into_iter().chain(OF_PAYMENTS) {
         assert!(shop.aws.queues().waiting(&format!("{queue}-dead-letter")).is_empty(), "{queue} gave up on a message");
     }
     for publisher in ["product", "stock", "order", "payment"] {
         let dead = shop.aws.queues().waiting(&format!("publish-{publisher}-dead-letter"));
         assert!(dead.is_empty(), "the publisher of {publisher} could not read a change: {dead:?}");
     }
+    books_balance(shop).await;
 }
 
 #[tokio::test]
@@ -123,12 +160,9 @@ async fn an_order_that_nobody_pays_is_given_up_and_its_goods_go_back() {
     let order = placed(&shop, &product, 3, None).await;
     shop.pump().settle().await;
     assert_eq!(stock(&shop, &product).await, (10, 7, 3));
-    shop.clock.advance(PAY_WITHIN);
     let mut pump = shop.pump();
-    for _ in 0..3 {
-        assert!(shop.call("resume-orders", json!({})).await.answer.is_ok());
-        pump.settle().await;
-        shop.clock.advance(Duration::from_secs(3600));
+    for seconds in [PAY_WITHIN.as_secs(), 3600, 3600] {
+        time_passes(&shop, &mut pump, seconds).await;
     }
     let read = shop.read_order(&order).await;
     assert_eq!(read["status"], "cancelled", "{read}");
@@ -147,9 +181,7 @@ async fn a_charge_whose_answer_was_lost_is_found_and_confirms_the_order_once() {
     pump.settle().await;
     assert_eq!(shop.read_order(&order).await["payment_status"], "unknown");
     for _ in 0..5 {
-        shop.clock.advance(Duration::from_secs(600));
-        assert!(shop.call("reconcile-payments", json!({})).await.answer.is_ok());
-        pump.settle().await;
+        time_passes(&shop, &mut pump, 600).await;
     }
     assert_eq!(shop.read_order(&order).await["status"], "confirmed");
     assert_eq!(subjects(&shop), ["Your order is confirmed"]);
@@ -175,12 +207,16 @@ async fn one_trace_leads_from_the_request_through_every_queue_to_the_mail() {
     let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let body = json!({ "items": [{ "product_id": product, "quantity": 1 }], "payment_method": { "type": "card", "token": "tok_ok" } });
     let request = events::post("/orders", &body).caller(events::USER).header("idempotency-key", "traced").header("traceparent", trace);
-    assert_eq!(shop.call("create-order", request.event()).await.status(), 201);
+    // What came before the order was begun by other requests.
     let mut pump = shop.pump();
     pump.settle().await;
-    assert!(pump.story().contains(&"send-notification send_notification.v1".to_owned()), "{:#?}", pump.story());
-    // A new pump tells the product again, which another request created.
-    for (queue, message) in pump.delivered.iter().filter(|(queue, _)| *queue != "product-changes") {
+    pump.delivered.clear();
+    assert_eq!(shop.call("create-order", request.event()).await.status(), 201);
+    pump.settle().await;
+    for told in ["send-notification send_notification.v1", "record-entry record_entry.v1"] {
+        assert!(pump.story().contains(&told.to_owned()), "{:#?}", pump.story());
+    }
+    for (queue, message) in &pump.delivered {
         assert_eq!(message["traceparent"], trace, "{queue}: {message}");
     }
 }
@@ -188,9 +224,11 @@ async fn one_trace_leads_from_the_request_through_every_queue_to_the_mail() {
 #[tokio::test]
 async fn a_paid_order_costs_what_the_readme_says() {
     let (shop, product) = shop().await;
+    let mut pump = shop.pump();
+    pump.settle().await;
+    pump.delivered.clear();
     let before = shop.aws.calls().len();
     let order = placed(&shop, &product, 1, Some("tok_ok")).await;
-    let mut pump = shop.pump();
     pump.settle().await;
     assert_eq!(shop.read_order(&order).await["status"], "confirmed");
     let mut calls: BTreeMap<String, u32> = BTreeMap::new();
@@ -198,11 +236,11 @@ async fn a_paid_order_costs_what_the_readme_says() {
     for call in shop.aws.calls()[before..].iter().filter(|call| !call.tables.contains("payment-simulator")) {
         *calls.entry(format!("{} {}", call.service, call.operation)).or_default() += 1;
     }
-    let told = pump.delivered.iter().filter(|(queue, _)| *queue != "product-changes").count();
+    let told = pump.delivered.len();
     let count = |operation: &str| calls.get(&format!("dynamodb {operation}")).copied().unwrap_or_default();
     let (reads, writes) = (count("GetItem") + count("BatchGetItem"), count("PutItem") + count("UpdateItem"));
-    let counted = (reads, writes, count("TransactWriteItems"), told);
-    // One read is this test's own.
-    assert_eq!(counted, (7 + 1, 9, 4, 8), "{calls:#?} {:#?}", pump.story());
+    let counted = (reads, count("Query"), writes, count("TransactWriteItems"), told);
+    // One read is this test's own. Three of the transactions and of the messages are the ledger's.
+    assert_eq!(counted, (8 + 1, 1, 8, 7, 11), "{calls:#?} {:#?}", pump.story());
     let _ = writeln!(std::io::stderr(), "a paid order: {told} messages, {calls:?}");
 }

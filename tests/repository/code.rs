@@ -11,16 +11,33 @@ fn without_tests(text: &str) -> &str {
     text.split("#[cfg(test)]").next().unwrap_or_default()
 }
 
+/// Whether a file is a module that only tests have: the file that declares it says so.
+fn is_of_tests(file: &str, files: &BTreeMap<String, String>) -> bool {
+    let Some((folder, name)) = file.trim_end_matches(".rs").rsplit_once('/') else { return false };
+    let parents = [format!("{folder}/mod.rs"), format!("{folder}/lib.rs"), format!("{folder}.rs")];
+    let one_line = |text: &str| text.replace(")]\n", ")] ").replace("pub(crate) ", "");
+    let declared = format!("#[cfg(test)] mod {name};");
+    parents.iter().filter_map(|parent| files.get(parent)).any(|parent| one_line(parent).contains(&declared))
+        || files.keys().any(|parent| parent.ends_with("/tests.rs") && file.starts_with(&format!("{}/", parent.trim_end_matches(".rs"))))
+}
+
+/// Whether a line has this word; `.awaits()` does not have the word `.await`.
+fn has_word(line: &str, word: &str) -> bool {
+    let goes_on = |rest: &str| word.starts_with('.') && rest.starts_with(|next: char| next.is_alphanumeric() || next == '_');
+    line.split(word).skip(1).any(|rest| !goes_on(rest))
+}
+
 /// The lines of deployed code that contain one of these, comments left out.
 fn lines_with<'a>(folder: &str, words: &'a [(&'a str, &'a str)]) -> Vec<String> {
     let mut found = Vec::new();
-    for (file, text) in all_files(folder, "rs") {
-        if file.ends_with("/tests.rs") {
+    let files: BTreeMap<String, String> = all_files(folder, "rs").into_iter().collect();
+    for (file, text) in &files {
+        if is_of_tests(file, &files) {
             continue;
         }
-        for (number, line) in without_tests(&text).lines().enumerate() {
+        for (number, line) in without_tests(text).lines().enumerate() {
             let line = line.split("//").next().unwrap_or_default();
-            for (word, instead) in words.iter().filter(|(word, _)| line.contains(word)) {
+            for (word, instead) in words.iter().filter(|(word, _)| has_word(line, word)) {
                 found.push(format!("{file}:{} uses {word}: {instead}", number + 1));
             }
         }

@@ -8,7 +8,7 @@ use tests::template::{self, Template};
 use super::{functions, none, operations, timeout};
 
 /// Routes that anybody may call. To put one here is a decision about security.
-const PUBLIC: [&str; 11] = [
+const PUBLIC: [&str; 12] = [
     "POST /users",
     "POST /users/login",
     // The token in the body says who it is.
@@ -21,6 +21,8 @@ const PUBLIC: [&str; 11] = [
     "GET /products/{product_id}",
     "GET /health",
     "GET /health/{service}",
+    // The provider's signature says who it is.
+    "POST /webhooks/payments/{provider}",
 ];
 
 /// Routes that anybody may call and that show an admin more.
@@ -141,6 +143,24 @@ fn a_table_is_written_by_exactly_one_service() {
     for (id, _) in template::template().resources("AWS::DynamoDB::Table") {
         assert!(writers.contains_key(id), "nobody may write {id}");
     }
+}
+
+/// What runs here is the simulated provider: nobody would notice that somebody cannot ask the real one.
+#[test]
+fn whoever_asks_the_simulated_provider_may_ask_the_real_one() {
+    let template = template::template();
+    let mut odd = Vec::new();
+    for (name, (id, _)) in functions(template) {
+        let policies = template.resource(&id)["Properties"]["Policies"].to_string();
+        let asks = policies.contains("PaymentSimulatorTable") && !policies.contains("dynamodb:DescribeTable");
+        if asks && !policies.contains("StripeKeySecret") {
+            odd.push(format!("{name} may use the books of the simulated provider, but not the key of Stripe"));
+        }
+        if !asks && policies.contains("StripeKeySecret") {
+            odd.push(format!("{name} may use the key of Stripe, but not the books of the simulated provider"));
+        }
+    }
+    none(odd);
 }
 
 #[test]

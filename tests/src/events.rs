@@ -1,8 +1,11 @@
 //! Events: what API Gateway, queues and streams send to a function; and the samples that stand in `events/`.
 
+use ring::hmac;
 use serde_json::{Value, json};
+use shared::clock::Timestamp;
 
 use crate::{
+    secrets::SecretsManager,
     sqs::{self, QueuedMessage},
     template,
 };
@@ -99,6 +102,37 @@ impl Http {
     pub fn event(self) -> Value {
         self.0
     }
+}
+
+/// A basket with so many of a product, to be sent to Ada; paid with `token`, if there is one.
+pub fn basket(product: &str, quantity: u32, token: Option<&str>) -> Value {
+    let mut basket = json!({
+        "items": [{ "product_id": product, "quantity": quantity }],
+        "shipping_address": {
+            "name": "Ada Lovelace", "line1": "12 St James's Square", "city": "London", "postal_code": "SW1Y 4JH", "country": "GB",
+        },
+    });
+    if let Some(token) = token {
+        basket["payment_method"] = json!({ "type": "card", "token": token });
+    }
+    basket
+}
+
+/// What the payment provider tells of its own accord about one of our payments, at `now`: signed with the present secret. The event says
+/// no more of it than what to ask about.
+///
+/// # Panics
+/// When the world has no such secret, or `payment` is no payment's id.
+pub fn webhook(secrets: &SecretsManager, now: Timestamp, event_id: &str, payment: &str) -> Value {
+    let transaction = payment.rsplit('_').next().expect("an attempt").replace('-', "");
+    let object = json!({ "object": "payment_intent", "id": format!("ch_{transaction}"), "metadata": { "payment_id": payment } });
+    let body = json!({ "id": event_id, "type": "payment_intent.succeeded", "data": { "object": object } }).to_string();
+    let secret = secrets.text("payment-webhook-secrets").and_then(|text| serde_json::from_str::<Value>(&text).ok());
+    let secret = secret.and_then(|secrets| secrets["current"].as_str().map(str::to_owned)).expect("the provider signs with a secret");
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()), format!("{}.{body}", now.seconds()).as_bytes());
+    let signature: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let request = http("POST", "/webhooks/payments/simulated").path_parameter("provider", "simulated").body(&body);
+    request.header("stripe-signature", &format!("t={},v1={signature}", now.seconds())).event()
 }
 
 /// What a queue sends to its consumer. Records carry no receipt handle, so that nothing but the answer tells what comes back.

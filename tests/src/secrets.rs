@@ -28,7 +28,7 @@ impl SecretsManager {
         for (_, resource) in template.resources("AWS::SecretsManager::Secret") {
             let properties = template.resolve(&resource["Properties"]);
             let name = properties["Name"].as_str().unwrap_or_default().to_owned();
-            let text = properties["SecretString"].as_str().map_or_else(|| format!("{name:x<64}"), str::to_owned);
+            let text = properties["SecretString"].as_str().map_or_else(|| generated(&name, &properties), str::to_owned);
             secrets.set(&name, &text);
         }
         secrets
@@ -106,6 +106,20 @@ impl SecretsManager {
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Secret>> {
         self.secrets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A text of 64 characters; or the template that it is to be a member of, with it.
+fn generated(name: &str, properties: &Value) -> String {
+    let text = format!("{name:x<64}");
+    let generation = &properties["GenerateSecretString"];
+    let around = generation["SecretStringTemplate"].as_str().and_then(|template| serde_json::from_str::<Value>(template).ok());
+    match (around, generation["GenerateStringKey"].as_str()) {
+        (Some(mut around), Some(member)) => {
+            around[member] = text.into();
+            around.to_string()
+        }
+        _ => text,
     }
 }
 

@@ -1,4 +1,4 @@
-//! SES in memory: keeps the mails, or refuses them.
+//! SES in memory: keeps the mails, or refuses them; and what it says later of one that it has taken.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -72,4 +72,35 @@ impl Ses {
         mails.push(mail);
         (200, json!({ "MessageId": format!("mail-{}", mails.len()) }).to_string())
     }
+}
+
+/// What the consumer of bounces is sent when a mail to `address` came back, by the form that SES publishes: `kind` is `Permanent`,
+/// `Transient` or `Undetermined`. The report names another address: the mail was forwarded there.
+pub fn bounced(address: &str, kind: &str) -> Value {
+    let recipient = json!({ "emailAddress": "forwarded@example.org", "action": "failed", "status": "5.1.1" });
+    json!({
+        "destination": [address],
+        "bounce": {
+            "bounceType": kind,
+            "bounceSubType": "General",
+            "bouncedRecipients": [recipient],
+            "timestamp": "2026-11-21T09:58:49.669Z",
+            "feedbackId": "feedback-1",
+            "reportingMTA": "dsn; mta.example.com",
+        },
+    })
+}
+
+/// What it is sent when whoever got a mail at `address` complains: `kind` is their provider's word, where it has one.
+pub fn complained(address: &str, kind: Option<&str>) -> Value {
+    let mut complaint = json!({
+        "complainedRecipients": [{ "emailAddress": address }],
+        "timestamp": "2026-11-21T09:58:49.669Z",
+        "feedbackId": "feedback-1",
+        "complaintSubType": null,
+    });
+    if let Some(kind) = kind {
+        complaint["complaintFeedbackType"] = kind.into();
+    }
+    json!({ "destination": [address], "complaint": complaint })
 }

@@ -3,7 +3,7 @@
 #[cfg(feature = "shop")]
 mod whole;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use shared::{
     clock::{Clock, Timestamp},
@@ -17,6 +17,9 @@ pub use whole::{OPERATIONS, Shop};
 
 /// The shards of each index.
 pub const SHARDS: u32 = 8;
+/// How many there should be of each product.
+#[cfg(feature = "inventory")]
+pub const LOW_STOCK_THRESHOLD: i64 = 10;
 /// How long an order waits for its payment.
 pub const PAY_WITHIN: Duration = Duration::from_secs(1800);
 /// When an unsettled record is looked at first.
@@ -59,7 +62,8 @@ pub fn catalog(aws: &Aws, clock: &Clock) -> catalog::Catalog {
 /// Inventory.
 #[cfg(feature = "inventory")]
 pub fn inventory(aws: &Aws, clock: &Clock) -> inventory::Inventory {
-    inventory::Inventory { store: inventory::store::Store { stock: aws.table("stock") }, clock: clock.clone() }
+    let store = inventory::store::Store { stock: aws.table("stock"), shards: SHARDS };
+    inventory::Inventory::new(store, clock.clone(), LOW_STOCK_THRESHOLD)
 }
 
 /// Orders.
@@ -77,7 +81,7 @@ pub fn orders(aws: &Aws, clock: &Clock) -> orders::Orders {
 /// Payments, with the simulated provider.
 #[cfg(feature = "payments")]
 pub fn payments(aws: &Aws, clock: &Clock) -> payments::Payments {
-    let provider = Arc::new(payments::provider::Simulated::new(aws.table("payment-simulator")));
+    let provider = std::sync::Arc::new(payments::provider::Simulated::new(aws.table("payment-simulator")));
     let settings = payments::Settings { shards: SHARDS, nudge: NUDGE };
     payments::Payments::new(aws.table("payments"), provider, aws.secrets_at(clock.clone()), clock.clone(), Ids::seeded(500_000), settings)
 }
@@ -95,6 +99,22 @@ pub fn notifications(aws: &Aws, clock: &Clock) -> notifications::Notifications {
     }
 }
 
+/// Ledger, where the provider is the simulated one.
+#[cfg(feature = "ledger")]
+pub fn ledger(aws: &Aws, clock: &Clock) -> ledger::Ledger {
+    ledger::Ledger {
+        store: ledger::store::Store::new(aws.table("ledger"), SHARDS),
+        sources: ledger::sources::Sources {
+            orders: aws.table("orders"),
+            payments: aws.table("payments"),
+            stock: aws.table("stock"),
+            provider: ledger::sources::ProviderBooks::Simulated(aws.table("payment-simulator")),
+            shards: SHARDS,
+        },
+        clock: clock.clone(),
+    }
+}
+
 /// Platform.
 #[cfg(feature = "platform")]
 pub fn platform(aws: &Aws, clock: &Clock) -> platform::Platform {
@@ -106,6 +126,7 @@ pub fn platform(aws: &Aws, clock: &Clock) -> platform::Platform {
         service("orders", &["orders", "order-products"]),
         service("payments", &["payments", "payment-simulator"]),
         service("notifications", &["notifications"]),
+        service("ledger", &["ledger"]),
     ];
     platform::Platform { checks: platform::health::Checks::new(services, clock.clone()) }
 }

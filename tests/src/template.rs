@@ -64,8 +64,9 @@ impl Template {
         &self.document["Resources"][id]
     }
 
-    /// A value with its references resolved as far as they can be without a deployment: parameters (their defaults), pseudo parameters,
-    /// `Fn::Sub`. A reference to a resource gives its name where the template names it, else its logical id; an ARN is `arn:<logical id>`.
+    /// A value with its references resolved as far as they can be without a deployment: parameters (their defaults, else the first value
+    /// that they may have), pseudo parameters, conditions, `Fn::Sub`. A reference to a resource gives its name where the template names
+    /// it, else its logical id; an ARN is `arn:<logical id>`.
     pub fn resolve(&self, value: &Value) -> Value {
         match value {
             Value::Object(members) => self.resolve_object(members),
@@ -88,9 +89,21 @@ impl Template {
                 }
             }
             Some(("Fn::Sub", Value::String(text))) => self.substitute(text).into(),
-            // Both branches of a condition are of interest to a test: the first stands for what AWS gets.
-            Some(("Fn::If", Value::Array(branches))) => branches.get(1).map_or(Value::Null, |value| self.resolve(value)),
+            Some(("Fn::If", Value::Array(parts))) => {
+                let holds = parts.first().and_then(Value::as_str).is_none_or(|name| self.holds(&self.document["Conditions"][name]));
+                parts.get(if holds { 1 } else { 2 }).map_or(Value::Null, |value| self.resolve(value))
+            }
             _ => Value::Object(members.iter().map(|(name, value)| (name.clone(), self.resolve(value))).collect()),
+        }
+    }
+
+    /// Whether a condition holds in the stack that tests speak of. One that is not written down here does.
+    fn holds(&self, condition: &Value) -> bool {
+        match condition.as_object().and_then(|members| members.iter().next()).map(|(name, value)| (name.as_str(), value)) {
+            Some(("Fn::Equals", Value::Array(sides))) => self.resolve(&sides[0]) == self.resolve(&sides[1]),
+            Some(("Fn::Not", Value::Array(denied))) => !denied.iter().all(|condition| self.holds(condition)),
+            Some(("Condition", Value::String(name))) => self.holds(&self.document["Conditions"][name]),
+            _ => true,
         }
     }
 
@@ -121,8 +134,8 @@ impl Template {
         if !pseudo.is_empty() {
             return pseudo.to_owned();
         }
-        let default = &self.document["Parameters"][name]["Default"];
-        match default {
+        let parameter = &self.document["Parameters"][name];
+        match parameter.get("Default").unwrap_or(&parameter["AllowedValues"][0]) {
             Value::String(text) => return text.clone(),
             Value::Null => {}
             other => return other.to_string(),
@@ -199,5 +212,20 @@ mod tests {
         let tables = template.tables();
         let stream = json!({ "StreamViewType": "NEW_AND_OLD_IMAGES", "StreamEnabled": true });
         assert_eq!(tables["ferrocart-orders"], json!({ "TableName": "ferrocart-orders", "StreamSpecification": stream }));
+    }
+
+    #[test]
+    fn of_a_condition_that_branch_is_taken_which_the_tests_stack_has() {
+        let template = Template::parse(
+            "Parameters:\n\
+             \x20 Provider: {Type: String, AllowedValues: [simulated, real]}\n\
+             \x20 Local: {Type: String, Default: 'false', AllowedValues: ['true', 'false']}\n\
+             Conditions:\n\
+             \x20 OnAws: !Equals [!Ref Local, 'false']\n\
+             \x20 Simulated: !Equals [!Ref Provider, simulated]\n\
+             \x20 Real: !Not [!Condition Simulated]\n\
+             Outputs: [!If [OnAws, 1, 2], !If [Simulated, 3, 4], !If [Real, 5, !Ref AWS::NoValue]]\n",
+        );
+        assert_eq!(template.resolve(&template.document["Outputs"]), json!([1, 3]));
     }
 }

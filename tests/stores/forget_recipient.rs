@@ -162,8 +162,8 @@ async fn what_is_forgotten_while_its_mail_goes_out_stays_forgotten() {
     for seed in 0..60 {
         let stage = crowded(seed);
         // A try that broke off has left its record, and its lock is over.
-        stage.aws.fail(1, Fault::LoseRequest);
-        stage.aws.fail(2, Fault::LoseRequest);
+        stage.aws.fail(3, Fault::LoseRequest);
+        stage.aws.fail(4, Fault::LoseRequest);
         assert!(!is_done(stage.aws.call(&stage.send, mail()).await.ok()));
         stage.clock.advance(Duration::from_secs(90));
         let send = tokio::spawn((stage.send)(Invocation::with_event(mail())));

@@ -9,6 +9,8 @@ mod catalog;
 mod forget_recipient;
 #[cfg(feature = "inventory")]
 mod inventory;
+#[cfg(feature = "ledger")]
+mod ledger;
 #[cfg(feature = "notifications")]
 mod notifications;
 #[cfg(feature = "orders")]

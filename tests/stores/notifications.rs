@@ -1,10 +1,16 @@
-//! The mail goes out once, whatever happens around it.
+//! The mail goes out once, whatever happens around it; to nobody who is not written to; and its user marks it as read.
+
+mod reading;
+mod suppression;
 
 use std::{sync::Arc, time::Duration};
 
 use notifications::{
     Notifications,
-    operations::{list_notifications::list_notifications, send_notification::send_notification},
+    operations::{
+        list_notifications::list_notifications, read_notification::read_notification, record_mail_feedback::record_mail_feedback,
+        send_notification::send_notification,
+    },
 };
 use serde_json::{Value, json};
 use shared::{
@@ -17,7 +23,7 @@ use shared::{
     secret::derive_key,
 };
 use tests::{
-    aws::{Aws, Fault},
+    aws::{Aws, Called, Fault},
     events, shop, sqs,
 };
 
@@ -26,6 +32,8 @@ struct Stage {
     clock: Clock,
     send: Lambda,
     list: Lambda,
+    read: Lambda,
+    hear: Lambda,
 }
 
 /// What a one-time token looks like.
@@ -39,18 +47,38 @@ fn stage() -> Stage {
     let clock = shop::clock();
     let service: Arc<Notifications> = Arc::new(shop::notifications(&aws, &clock));
     let send = queue::lambda(service.clone(), send_notification, Queue::new(sqs::url("send-notification")));
-    Stage { aws, clock, send, list: http::lambda(service, list_notifications) }
+    let hear = queue::lambda(service.clone(), record_mail_feedback, Queue::new(sqs::url("record-mail-feedback")));
+    let read = http::lambda(service.clone(), read_notification);
+    Stage { aws, clock, send, list: http::lambda(service, list_notifications), read, hear }
 }
 
 impl Stage {
     /// Delivers the message; whether it was acknowledged.
     async fn deliver(&self, event: &Value) -> bool {
-        self.aws.call(&self.send, event.clone()).await.ok()["batchItemFailures"].as_array().unwrap().is_empty()
+        is_done(&self.aws.call(&self.send, event.clone()).await)
+    }
+
+    /// What the caller sees of their notifications.
+    async fn listed(&self, caller: &str) -> Value {
+        self.aws.call(&self.list, events::get("/notifications").caller(caller).event()).await.json()["items"].clone()
+    }
+
+    /// The notification in the table, where there is one alone.
+    fn record(&self) -> Value {
+        let mut records = self.aws.items("notifications");
+        records.retain(|item| item["pk"]["S"].as_str().unwrap().starts_with("USER#"));
+        assert_eq!(records.len(), 1);
+        records.remove(0)
     }
 
     fn mails(&self) -> usize {
         self.aws.mails().mails().len()
     }
+}
+
+/// Whether the batch was acknowledged.
+fn is_done(called: &Called) -> bool {
+    called.ok()["batchItemFailures"] == json!([])
 }
 
 fn message(number: u32) -> Value {
@@ -108,7 +136,7 @@ async fn a_message_becomes_one_mail_and_one_record_however_often_it_comes() {
 #[tokio::test]
 async fn every_single_fault_is_survived_with_at_most_one_mail_too_many() {
     for fault in [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse, Fault::Conflict] {
-        for call in 0..4 {
+        for call in 0..6 {
             let stage = stage();
             stage.aws.fail(call, fault);
             let mut deliveries = 0;
@@ -118,7 +146,7 @@ async fn every_single_fault_is_survived_with_at_most_one_mail_too_many() {
                 assert!(deliveries < 3, "{fault:?} at call {call} keeps the mail from going out");
             }
             // Only a lost answer of SES itself can make two of one.
-            let most = if fault == Fault::LoseResponse && call == 1 { 2 } else { 1 };
+            let most = if fault == Fault::LoseResponse && call == 3 { 2 } else { 1 };
             assert!((1..=most).contains(&stage.mails()), "{fault:?} at call {call}: {} mails", stage.mails());
         }
     }
@@ -128,8 +156,8 @@ async fn every_single_fault_is_survived_with_at_most_one_mail_too_many() {
 async fn while_one_try_is_at_it_another_waits_and_takes_over_when_the_lock_is_over() {
     let stage = stage();
     // The first try breaks off after its record is written: as a crash would leave it.
-    stage.aws.fail(1, Fault::LoseRequest);
-    stage.aws.fail(2, Fault::LoseRequest);
+    stage.aws.fail(3, Fault::LoseRequest);
+    stage.aws.fail(4, Fault::LoseRequest);
     assert!(!stage.deliver(&message(1)).await);
     assert_eq!(stage.mails(), 0);
     assert!(!stage.deliver(&message(1)).await, "the lock holds");
@@ -180,7 +208,7 @@ async fn a_link_stands_in_its_mail_and_nowhere_else() {
         let called = stage.aws.call(&stage.send, message_with(1, template, &good_link())).await;
         assert_eq!(called.ok()["batchItemFailures"], json!([]));
         let calls: Vec<&str> = called.calls.iter().map(|call| call.operation.as_str()).collect();
-        assert_eq!(calls, ["GetSecretValue", "PutItem", "SendEmail", "UpdateItem"]);
+        assert_eq!(calls, ["GetSecretValue", "GetSecretValue", "GetItem", "PutItem", "SendEmail", "UpdateItem"]);
 
         let mails = stage.aws.mails().mails();
         let expected = format!("http://localhost:3000/{page}#token={TOKEN}");
@@ -236,7 +264,7 @@ async fn a_link_that_works_no_longer_is_not_mailed_and_its_message_is_done() {
 #[tokio::test]
 async fn a_mail_with_a_link_survives_every_single_fault() {
     for fault in [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse, Fault::Conflict] {
-        for call in 0..5 {
+        for call in 0..7 {
             let stage = stage();
             stage.aws.fail(call, fault);
             let mut deliveries = 0;
@@ -245,7 +273,7 @@ async fn a_mail_with_a_link_survives_every_single_fault() {
                 deliveries += 1;
                 assert!(deliveries < 3, "{fault:?} at call {call} keeps the mail from going out");
             }
-            let most = if fault == Fault::LoseResponse && call == 2 { 2 } else { 1 };
+            let most = if fault == Fault::LoseResponse && call == 4 { 2 } else { 1 };
             assert!((1..=most).contains(&stage.mails()), "{fault:?} at call {call}: {} mails", stage.mails());
         }
     }
@@ -266,11 +294,30 @@ async fn a_change_to_an_account_is_told_without_a_link_that_does_anything() {
 }
 
 #[tokio::test]
+async fn who_runs_the_shop_is_told_once_that_a_product_is_running_out() {
+    let stage = stage();
+    let data = json!({ "product_id": "prd_0199c2a8-0000-7000-8000-00000000000a", "sku": "SPOON-OAK", "available": 3, "threshold": 5 });
+    for _ in 0..2 {
+        assert!(stage.deliver(&message_with(1, "low_stock", &data)).await);
+    }
+    let mails = stage.aws.mails().mails();
+    assert_eq!((mails.len(), mails[0].subject.as_str()), (1, "A product is running out"));
+    assert!(mails[0].text.contains("SPOON-OAK: 3 can still be sold"), "{}", mails[0].text);
+    let record = stage.record();
+    assert_eq!((&record["state"]["S"], &record["template"]["S"]), (&json!("SENT"), &json!("low_stock")));
+    assert!(record.get("order_id").is_none());
+}
+
+#[tokio::test]
 async fn a_message_without_the_data_of_its_template_comes_back() {
     let stage = stage();
-    for (template, data) in
-        [("order_confirmed", json!({})), ("order_shipped", good_link()), ("welcome", json!({})), ("birthday", json!({}))]
-    {
+    for (template, data) in [
+        ("order_confirmed", json!({})),
+        ("order_shipped", good_link()),
+        ("welcome", json!({})),
+        ("low_stock", json!({})),
+        ("birthday", json!({})),
+    ] {
         let called = stage.aws.call(&stage.send, message_with(1, template, &data)).await;
         assert_eq!(called.ok()["batchItemFailures"], json!([{ "itemIdentifier": "message-1" }]), "{template}");
         assert!(called.calls.is_empty(), "{template}");
@@ -291,7 +338,7 @@ async fn a_mail_that_ses_refuses_for_good_is_tried_once_and_shown_in_the_shop() 
         stage.aws.mails().heal();
         stage.clock.advance(Duration::from_secs(90));
         let again = stage.aws.call(&stage.send, message(1)).await;
-        assert_eq!((again.ok()["batchItemFailures"].clone(), again.calls.len()), (json!([]), 1), "{refusal}");
+        assert_eq!((again.ok()["batchItemFailures"].clone(), again.operations()), (json!([]), vec!["GetItem", "PutItem"]), "{refusal}");
         assert_eq!(stage.mails(), 0);
         let listed = stage.aws.call(&stage.list, events::get("/notifications").caller(events::USER).event()).await.json();
         assert_eq!(listed["items"][0]["subject"], "Your order is confirmed");
@@ -303,7 +350,7 @@ async fn a_refusal_that_could_not_be_recorded_is_heard_again() {
     for fault in [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse] {
         let stage = stage();
         stage.aws.mails().refuse("MessageRejected");
-        stage.aws.fail(2, fault);
+        stage.aws.fail(4, fault);
         assert!(!stage.deliver(&message(1)).await);
         stage.clock.advance(Duration::from_secs(90));
         assert!(stage.deliver(&message(1)).await);

@@ -11,6 +11,12 @@ pub enum CatalogError {
     /// Another product has this SKU.
     #[error("another product has this SKU")]
     SkuTaken,
+    /// The change starts from another version than the one that stands.
+    #[error("the product has changed: it is in version {current}")]
+    Stale {
+        /// The one that stands.
+        current: u64,
+    },
     /// The key was used for another request.
     #[error("the idempotency key was used for another product")]
     KeyReused,
@@ -29,6 +35,7 @@ impl From<CatalogError> for Problem {
             CatalogError::SkuTaken => {
                 Self::conflict("sku_taken", "Another product has this SKU").detail("Choose another SKU, or change the product that has it.")
             }
+            CatalogError::Stale { current } => Self::precondition_failed(current),
             CatalogError::KeyReused => IdempotencyKey::reused(),
             CatalogError::Table(error) => error.into(),
             CatalogError::Secret(error) => Self::unavailable().because(&error),

@@ -5,6 +5,7 @@ use shared::{ids::ProductId, money::Money};
 
 /// `product_changed.v1`: the product as it is now.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct ProductChanged {
     /// Which product.
     pub product_id: ProductId,
@@ -18,6 +19,8 @@ pub struct ProductChanged {
     pub category: String,
     /// What one piece costs.
     pub price: Money,
+    /// The most pieces of it that one order may have.
+    pub max_per_order: u32,
     /// Whether it is sold.
     pub active: bool,
 }

@@ -7,16 +7,19 @@ use crate::{
     messages::ProductChanged,
 };
 
-/// The messages that a change from `old` (none: it was just created) to `new` sends: whatever is in the catalogue, in its new version.
-/// A write that leaves the version alone sends nothing.
+/// The messages that a change from `old` (none: it was just created) to `new` sends: whatever is in the catalogue, in its new version, or
+/// in the same once more where a round has marked it. A write that leaves both alone sends nothing.
 ///
 /// # Panics
 /// When the status is one that only a later release knows: whether the product is sold must not be guessed. The change goes to the
 /// dead-letter queue then.
 pub fn messages(old: Option<&Product>, new: &Product) -> Vec<Message> {
-    if old.is_some_and(|old| old.version >= new.version) {
-        return Vec::new();
-    }
+    // A round's number is none that a version ever has, and so each round's message has an id of its own.
+    let occasion = match old {
+        Some(old) if old.version >= new.version && old.republished >= new.republished => return Vec::new(),
+        Some(old) if old.version >= new.version => new.republished,
+        _ => new.version,
+    };
     let active = match &new.status {
         Status::Active => true,
         Status::Archived => false,
@@ -25,7 +28,7 @@ pub fn messages(old: Option<&Product>, new: &Product) -> Vec<Message> {
     let subject = Subject {
         service: "catalog",
         id: new.product_id.to_string(),
-        version: new.version,
+        version: occasion,
         time: new.updated_at,
         trace: new.traceparent.clone(),
     };
@@ -37,6 +40,7 @@ pub fn messages(old: Option<&Product>, new: &Product) -> Vec<Message> {
         name: details.name.as_str().to_owned(),
         category: details.category.as_str().to_owned(),
         price: details.price.money(),
+        max_per_order: details.max_per_order.count(),
         active,
     };
     vec![Message::new("product-changes", "product_changed.v1", &subject, &changed)]
@@ -57,13 +61,35 @@ mod tests {
         assert_eq!((told[0].queue, told[0].kind), ("product-changes", "product_changed.v1"));
         let expected = json!({
             "product_id": first.product_id, "version": 1, "sku": "LAMP-01", "name": "Desk lamp", "category": "lamps",
-            "price": { "amount": 2999, "currency": "USD" }, "active": true,
+            "price": { "amount": 2999, "currency": "USD" }, "max_per_order": 999, "active": true,
         });
         assert_eq!(told[0].data, expected);
         let told_again = messages(Some(&first), &second);
         assert_eq!(told_again[0].data["active"], json!(false));
         assert_ne!(told[0].id, told_again[0].id);
         assert!(messages(Some(&first), &first).is_empty(), "a backfill sends nothing");
+    }
+
+    #[test]
+    fn each_round_tells_the_same_version_under_another_id() {
+        let (lamp, round) = (lamp(), 1_795_254_529_123);
+        let marked = Product { republished: round, ..lamp.clone() };
+        let marked_again = Product { republished: round + 1, ..lamp.clone() };
+        let ids: Vec<String> = [(None, &lamp), (Some(&lamp), &marked), (Some(&marked), &marked_again)]
+            .into_iter()
+            .map(|(old, new)| match &messages(old, new)[..] {
+                [told] => {
+                    assert_eq!(told.data["version"], 1);
+                    told.id.clone()
+                }
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert!(ids[0] != ids[1] && ids[1] != ids[2] && ids[0] != ids[2], "{ids:?}");
+        assert!(messages(Some(&marked), &marked).is_empty());
+        // Whoever wrote the next version had read the product before it was marked.
+        let changed = Product { version: 2, ..lamp };
+        assert_eq!(messages(Some(&marked), &changed).len(), 1);
     }
 
     #[test]

@@ -1,16 +1,26 @@
 //! Products in DynamoDB: the only file that knows keys and indexes.
 //!
-//! - `PRODUCT#<id>`: a [`Product`]. While it is sold it also stands in `active-index` and `category-index`, by name.
-//! - `SKU#<sku>`: `{product_id}`. It is what makes a SKU unique: written and deleted together with the product that has it.
+//! - `PRODUCT#<id>`: a [`Product`]. While it is sold it also stands in `active-index` and `category-index`, by name. One that is archived
+//!   stands in `active-index` under another value, where only rounds look for it.
+//! - `SKU#<sku>`: `{product_id}`. It is what makes a SKU unique: written together with the product that has it, and deleted when the
+//!   product gets another one or is archived.
+//! - `ROUND`: how far the [`Round`] is in which every product is told once more.
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use shared::{
+    clock::Timestamp,
     ids::{ProductId, shard_of},
-    table::{Expression, Item, Key, Query, Table, TableError, Transacted, from_item, to_item},
+    table::{Expression, Item, Key, Outcome, Query, Table, TableError, Transacted, from_item, to_item},
+    telemetry::Trace,
 };
 
 use crate::{
-    domain::{Category, Product, Sku},
+    domain::{
+        Category, Product, Sku, Status,
+        round::{Place, Round},
+    },
     error::CatalogError,
 };
 
@@ -20,7 +30,7 @@ const NAME_SORT: &str = "name_sort";
 /// The table of this service.
 #[derive(Clone, Debug)]
 pub struct Store {
-    /// `PRODUCT#<id>` and `SKU#<sku>`.
+    /// `PRODUCT#<id>`, `SKU#<sku>` and `ROUND`.
     pub products: Table,
     /// Over how many partitions an index spreads a value that many products share.
     pub shards: u32,
@@ -35,15 +45,50 @@ pub enum Created {
     Before(Box<Product>),
 }
 
-/// A product, and what the indexes need of it: absent from both unless it is sold.
+/// What became of a product's next version.
+#[derive(Debug)]
+pub enum Replaced {
+    /// It is written.
+    Written,
+    /// Another version stands there.
+    Overtaken(Box<Product>),
+    /// Another product has the SKU.
+    SkuTaken,
+}
+
+/// Products that a round has found, and where it goes on.
+#[derive(Debug)]
+pub struct Page {
+    /// Which.
+    pub products: Vec<ProductId>,
+    /// Behind them; none: there is no more.
+    pub next: Option<Place>,
+}
+
+/// A product as it is put.
 #[derive(Serialize)]
 struct Stored<'a> {
     pk: String,
     #[serde(flatten)]
     product: &'a Product,
+    #[serde(flatten)]
+    listed: Listed,
+}
+
+/// What the indexes have of a product.
+#[derive(Serialize)]
+struct Listed {
     active_shard: Option<String>,
     category_shard: Option<String>,
     name_sort: Option<String>,
+}
+
+/// A round as it is put.
+#[derive(Serialize)]
+struct StoredRound<'a> {
+    pk: &'static str,
+    #[serde(flatten)]
+    round: &'a Round,
 }
 
 /// Who has a SKU.
@@ -113,21 +158,175 @@ impl Store {
         items.into_iter().map(read).collect()
     }
 
-    fn item(&self, product: &Product) -> Item {
-        let shard = shard_of(&product.product_id.to_string(), self.shards);
-        let if_active = |text: String| product.is_active().then_some(text);
-        to_item(&Stored {
-            pk: product_key_text(product.product_id),
-            product,
-            active_shard: if_active(format!("{ACTIVE}#{shard}")),
-            category_shard: if_active(format!("{}#{shard}", product.details.category.as_str())),
-            name_sort: if_active(name_sort(product)),
+    /// Writes the next version of a product in place of `before`. Where it has another SKU now, that one is taken; where it has another one
+    /// or needs none any more, the one before is free again: all of it or nothing. What a later release has added to the product is left
+    /// as it is.
+    ///
+    /// # Errors
+    /// When the table fails, or the product is gone.
+    pub async fn replace(&self, before: &Product, after: &Product) -> Result<Replaced, CatalogError> {
+        let (id, key) = (after.product_id, || Key::new(product_key_text(after.product_id)));
+        let (change, unchanged) = (self.next_version(after), Expression::version(before.version));
+        let (had, has) = (before.sku_held(), after.sku_held());
+        if had == has {
+            return match self.products.update(key(), change, unchanged).await? {
+                Outcome::Written => Ok(Replaced::Written),
+                Outcome::Refused(standing) => self.overtaken(after, standing).await,
+            };
+        }
+        let taken = has.map(|sku| {
+            let holder = to_item(&SkuHolder { pk: sku_key_text(sku), product_id: id });
+            self.products.putting(holder, Expression::absent())
+        });
+        let let_go = had.map(|sku| {
+            let its_own = Expression::new("attribute_not_exists(#pk) OR #product_id = :product_id").value("product_id", id);
+            self.products.deleting(Key::new(sku_key_text(sku)), its_own)
+        });
+        let writes = [self.products.updating(key(), change, unchanged)].into_iter().chain(taken).chain(let_go).collect();
+        let conflicts = match self.products.transact(writes).await? {
+            Transacted::Written => return Ok(Replaced::Written),
+            Transacted::Refused(conflicts) => conflicts,
+        };
+        // The product comes first: where this very write was carried out before, it runs into its own SKU too.
+        let standing = conflicts.into_iter().next().flatten().and_then(|conflict| conflict.item);
+        match self.overtaken(after, standing).await? {
+            Replaced::Overtaken(standing) if standing.version == before.version => Ok(Replaced::SkuTaken),
+            other => Ok(other),
+        }
+    }
+
+    /// What stands where `after` was to be written.
+    async fn overtaken(&self, after: &Product, standing: Option<Item>) -> Result<Replaced, CatalogError> {
+        let standing = match standing {
+            Some(item) => Some(from_item(item)?),
+            None => self.find(after.product_id).await?,
+        };
+        let standing: Product = standing.ok_or(CatalogError::NotFound)?;
+        // Our own write, whose answer was lost on the way.
+        Ok(if standing == *after { Replaced::Written } else { Replaced::Overtaken(Box::new(standing)) })
+    }
+
+    /// What changes from version to version.
+    fn next_version(&self, after: &Product) -> Expression {
+        let Listed { active_shard, category_shard, name_sort } = self.listed(after);
+        let listed = [("active_shard", active_shard), ("category_shard", category_shard), (NAME_SORT, name_sort)];
+        let mut set =
+            "SET #status = :status, #details = :details, #version = :version, #updated_at = :updated_at, #traceparent = :traceparent"
+                .to_owned();
+        let mut removed = Vec::new();
+        for (name, value) in &listed {
+            match value {
+                Some(_) => set.push_str(&format!(", #{name} = :{name}")),
+                None => removed.push(format!("#{name}")),
+            }
+        }
+        let text = if removed.is_empty() { set } else { format!("{set} REMOVE {}", removed.join(", ")) };
+        let change = Expression::new(text)
+            .value("status", &after.status)
+            .value("details", &after.details)
+            .value("version", after.version)
+            .value("updated_at", after.updated_at)
+            .value("traceparent", &after.traceparent);
+        listed.into_iter().fold(change, |change, (name, value)| match value {
+            Some(value) => change.value(name, value),
+            None => change,
         })
     }
+
+    /// The round that is under way; where there is none, the next one begins, unless the last one began less than `rest` ago.
+    ///
+    /// # Errors
+    /// When the table fails.
+    pub async fn round(&self, rest: Duration, now: Timestamp) -> Result<Round, TableError> {
+        let mut last = self.products.get(Key::new(ROUND)).await?.map(from_item::<Round>).transpose()?;
+        loop {
+            if let Some(round) = last.as_ref().filter(|round| round.place.is_some() || round.rests(rest, now)) {
+                return Ok(round.clone());
+            }
+            let next = Round::begin(last.as_ref(), now);
+            let unchanged = last.as_ref().map_or_else(Expression::absent, |last| Expression::version(last.version));
+            match self.products.put(to_item(&StoredRound { pk: ROUND, round: &next }), unchanged).await? {
+                Outcome::Written => return Ok(next),
+                Outcome::Refused(standing) => last = standing.map(from_item).transpose()?,
+            }
+        }
+    }
+
+    /// Notes how far a round is now; `false` if somebody else has noted something since.
+    ///
+    /// # Errors
+    /// When the table fails.
+    pub async fn note(&self, before: &Round, after: &Round) -> Result<bool, TableError> {
+        let item = to_item(&StoredRound { pk: ROUND, round: after });
+        match self.products.put(item.clone(), Expression::version(before.version)).await? {
+            Outcome::Written => Ok(true),
+            // Perhaps it is our own note, whose answer was lost on the way.
+            Outcome::Refused(standing) => Ok(standing.is_some_and(|standing| standing == item)),
+        }
+    }
+
+    /// The products at a place, in the order of the index: at most `limit`.
+    ///
+    /// # Errors
+    /// When the table fails.
+    pub async fn page(&self, place: &Place, limit: u32) -> Result<Page, TableError> {
+        let partitions = 2 * self.shards;
+        let (kind, shard) =
+            if place.partition < self.shards { (ACTIVE, place.partition) } else { (ARCHIVED, place.partition - self.shards) };
+        let mut query = Query::new(Some("active-index"), "active_shard", format!("{kind}#{shard}"), limit);
+        if let Some(after) = &place.after {
+            query = query.sort(Expression::new(format!("#{NAME_SORT} > :after")).value("after", after));
+        }
+        let found: Vec<Found> = self.products.query(query).await?.into_iter().map(from_item).collect::<Result<_, _>>()?;
+        let more = found.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
+        let next = place.behind(found.last().map(|last| last.name_sort.clone()), more, partitions);
+        Ok(Page { products: found.into_iter().map(|found| found.product_id).collect(), next })
+    }
+
+    /// Marks a product so that it is told once more, in the version that it has; `false` if it was marked in this round before.
+    ///
+    /// # Errors
+    /// When the table fails.
+    pub async fn republish(&self, product_id: ProductId, round: u64, trace: &Trace) -> Result<bool, TableError> {
+        let change =
+            Expression::new("SET #republished = :round, #traceparent = :traceparent").value("round", round).value("traceparent", trace);
+        let not_yet = Expression::new("attribute_exists(#pk) AND (attribute_not_exists(#republished) OR #republished < :this_round)");
+        let outcome = self.products.update(Key::new(product_key_text(product_id)), change, not_yet.value("this_round", round)).await?;
+        Ok(outcome == Outcome::Written)
+    }
+
+    fn item(&self, product: &Product) -> Item {
+        to_item(&Stored { pk: product_key_text(product.product_id), product, listed: self.listed(product) })
+    }
+
+    fn listed(&self, product: &Product) -> Listed {
+        let shard = shard_of(&product.product_id.to_string(), self.shards);
+        let known_as = match product.status {
+            Status::Active => Some(ACTIVE),
+            Status::Archived => Some(ARCHIVED),
+            Status::Unknown(_) => None,
+        };
+        Listed {
+            active_shard: known_as.map(|kind| format!("{kind}#{shard}")),
+            category_shard: product.is_active().then(|| format!("{}#{shard}", product.details.category.as_str())),
+            name_sort: known_as.map(|_| name_sort(product)),
+        }
+    }
+}
+
+/// What a round reads of an index.
+#[derive(Deserialize)]
+struct Found {
+    product_id: ProductId,
+    name_sort: String,
 }
 
 /// What `active-index` has all products that are sold under.
 const ACTIVE: &str = "active";
+/// What it has those under that no longer are.
+const ARCHIVED: &str = "archived";
+/// The key of the one round.
+const ROUND: &str = "ROUND";
 
 fn product_key_text(product_id: ProductId) -> String {
     format!("PRODUCT#{product_id}")
@@ -145,7 +344,7 @@ fn name_sort(product: &Product) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Status, tests::lamp};
+    use crate::domain::tests::lamp;
     use shared::table::AttributeValue;
 
     fn store() -> Store {
@@ -160,17 +359,19 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_sold_stands_in_the_indexes() {
+    fn only_what_is_sold_is_listed() {
         let mut product = lamp();
         let sold = store().item(&product);
         let shard = shard_of(&product.product_id.to_string(), 8);
         assert_eq!(sold["category_shard"], AttributeValue::S(format!("lamps#{shard}")));
         assert_eq!(sold["active_shard"], AttributeValue::S(format!("active#{shard}")));
         assert_eq!(sold["name_sort"], AttributeValue::S(format!("desk lamp#{}", product.product_id)));
-        for status in [Status::Archived, Status::Unknown("announced".to_owned())] {
-            product.status = status;
-            let hidden = store().item(&product);
-            assert!(["category_shard", "active_shard", "name_sort"].iter().all(|name| !hidden.contains_key(*name)));
-        }
+        product.status = Status::Archived;
+        let archived = store().item(&product);
+        assert_eq!(archived["active_shard"], AttributeValue::S(format!("archived#{shard}")));
+        assert!(!archived.contains_key("category_shard"));
+        product.status = Status::Unknown("announced".to_owned());
+        let hidden = store().item(&product);
+        assert!(["category_shard", "active_shard", "name_sort"].iter().all(|name| !hidden.contains_key(*name)));
     }
 }

@@ -2,26 +2,41 @@
 //!
 //! - **Owns** the table `stock`.
 //! - **Answers** `GET /inventory/{product_id}` (everybody; admins see figures) and `POST /inventory/{product_id}/adjustments` (admins).
-//! - **Consumes** `reserve-stock`, `release-stock` and `commit-stock`: what an order asks for.
-//! - **Emits** to `order-events` what became of an order's reservation, through the stream of its table; [`publish`] is the whole list.
+//! - **Consumes** `reserve-stock`, `release-stock` and `commit-stock`: what an order asks for. Every hour it names the orders that have held
+//!   goods for too long.
+//! - **Emits** to `order-events` what became of an order's reservation, to `record-entry` what goods have moved, and to `send-notification`
+//!   which product is running out, through the stream of its table; [`publish`] is the whole list.
 //! - **Never** holds more than there is, lets a reservation end by itself (only its order releases it), or asks whether the catalogue
 //!   knows a product: one without stock is simply out of stock.
 //!
 //! In reading order: [`domain`] (stock, reservations, and what follows from a command), [`operations`] (one file for each function),
-//! [`publish`], [`messages`], [`store`], [`error`].
+//! [`adjusting`] and [`reserving`] (a decision that is made anew until it holds), [`publish`], [`messages`], [`store`], [`error`].
 
-use shared::{aws, clock::Clock, config, table::Table};
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
+use shared::{
+    aws,
+    clock::{Clock, Timestamp},
+    config,
+    ids::ProductId,
+    table::Table,
+};
+
+mod adjusting;
 pub mod domain;
 pub mod error;
 pub mod messages;
 pub mod operations;
 pub mod publish;
+mod reserving;
 pub mod store;
 
-use domain::reservation::{Command, Decision, Reservation, decide};
-use error::InventoryError;
-use store::{Saved, Store};
+use domain::parts::{Division, Layout};
+use store::Store;
 
 /// What every operation of this service works with.
 pub struct Inventory {
@@ -29,10 +44,22 @@ pub struct Inventory {
     pub store: Store,
     /// The time.
     pub clock: Clock,
+    /// How many should be available of a product of which nothing else was settled.
+    low_stock_threshold: i64,
+    /// What is known of the products that are divided. Of all others there is nothing to be known.
+    divided: Mutex<BTreeMap<ProductId, Known>>,
 }
 
-/// How often a reservation is decided anew because somebody else has just written it.
-const TRIES: u32 = 5;
+/// What is known of a product that is or was divided.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    layout: Layout,
+    low_stock_threshold: i64,
+    until: Timestamp,
+}
+
+/// How long it is taken for granted how a product is divided. Who is wrong about it finds fewer than there are, looks, and knows.
+const KNOWN_FOR: Duration = Duration::from_secs(60);
 
 impl Inventory {
     /// The service as it runs deployed.
@@ -40,27 +67,36 @@ impl Inventory {
     /// # Panics
     /// When the environment lacks a setting; see the template.
     pub fn from_env() -> Self {
-        let client = aws_sdk_dynamodb::Client::new(&aws::sdk_config());
-        Self { store: Store { stock: Table::new(client, config::required("STOCK_TABLE")) }, clock: Clock::System }
+        let stock = Table::new(aws_sdk_dynamodb::Client::new(&aws::sdk_config()), config::required("STOCK_TABLE"));
+        let store = Store { stock, shards: config::parsed("INDEX_SHARDS") };
+        Self::new(store, Clock::System, config::parsed("LOW_STOCK_THRESHOLD"))
     }
 
-    /// Carries out what an order asks of its reservation, which was last seen as `stored`. The domain decides, the store writes; what
-    /// stands in the way of the write is what is decided upon next, so that a lost race, a second copy of the command and the own write
-    /// whose answer was lost all end the same way.
-    async fn carry_out(&self, command: &Command, mut stored: Option<Reservation>) -> Result<(), InventoryError> {
-        let mut short = None;
-        for _ in 0..TRIES {
-            let change = match decide(stored.as_ref(), command, short)? {
-                Decision::Settled => return Ok(()),
-                Decision::Write(change) => change,
-            };
-            match self.store.save(&change).await? {
-                Saved::Written => return Ok(()),
-                Saved::Overtaken(standing) => stored = standing.map(|standing| *standing),
-                Saved::Short(product_id) if change.is_hold() => short = Some(product_id),
-                Saved::Short(product_id) => return Err(InventoryError::BooksBroken { product_id }),
-            }
+    /// The service over this table, at this time. `low_stock_threshold`: so many should be available of each product.
+    pub fn new(store: Store, clock: Clock, low_stock_threshold: i64) -> Self {
+        Self { store, clock, low_stock_threshold, divided: Mutex::default() }
+    }
+
+    /// So many of a product should be available at least.
+    fn least_of(&self, division: &Division) -> i64 {
+        division.low_stock_threshold.unwrap_or(self.low_stock_threshold)
+    }
+
+    /// What is known of a product, if it is known that it is or was divided.
+    fn known(&self, product_id: ProductId) -> Option<Known> {
+        let divided = self.divided.lock().unwrap_or_else(PoisonError::into_inner);
+        divided.get(&product_id).copied().filter(|known| known.until > self.clock.now())
+    }
+
+    /// Remembers for a while how a product is divided, if it is or was.
+    fn learn(&self, product_id: ProductId, layout: Layout, low_stock_threshold: Option<i64>) {
+        if !layout.was_divided() {
+            return;
         }
-        Err(InventoryError::Contended)
+        let now = self.clock.now();
+        let low_stock_threshold = low_stock_threshold.unwrap_or(self.low_stock_threshold);
+        let mut divided = self.divided.lock().unwrap_or_else(PoisonError::into_inner);
+        divided.retain(|_, known| known.until > now);
+        divided.insert(product_id, Known { layout, low_stock_threshold, until: now.plus(KNOWN_FOR) });
     }
 }

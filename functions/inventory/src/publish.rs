@@ -1,19 +1,72 @@
-//! Which committed change of a reservation sends what to whom. This file is the whole list.
+//! Which committed change of reservations, movements and stock sends what to whom. This file is the whole list.
 
-use shared::queue::{Message, Subject};
+use std::{collections::BTreeMap, sync::LazyLock};
 
-use crate::{
-    domain::reservation::{Reservation, State},
-    messages::ReservationFact,
+use shared::{
+    clock::Timestamp,
+    config, ids,
+    ids::{OrderId, ProductId},
+    queue::{Message, Subject},
+    telemetry::Trace,
 };
 
-/// The messages that a change from `old` (none: it was just written first) to `new` sends: the order is told how far its reservation is,
-/// when that has changed or when it has asked once more.
+use crate::{
+    domain::{
+        movement::{Delta, Movement},
+        reservation::{Reservation, State},
+    },
+    messages::{EntryLine, LowStock, RecordEntry, ReservationFact, SendNotification},
+    store::{Image, StockImage},
+};
+
+/// Whom it is told when a product is running out.
+#[derive(Clone, Debug)]
+pub struct Operator {
+    /// Their address.
+    pub email: String,
+    /// How many should be available of a product of which nothing else was settled.
+    pub low_stock_threshold: i64,
+}
+
+impl Operator {
+    /// The one whom the environment names; where it names none, nobody is told.
+    fn from_env() -> Option<Self> {
+        let email = config::optional("OPERATOR_ADDRESS")?;
+        Some(Self { email, low_stock_threshold: config::parsed("LOW_STOCK_THRESHOLD") })
+    }
+}
+
+/// Read once: while a function runs, its environment stays as it is.
+static OPERATOR: LazyLock<Option<Operator>> = LazyLock::new(Operator::from_env);
+
+/// The messages that a change from `old` (none: it was just written first) to `new` sends.
 ///
 /// # Panics
-/// When the state is one that only a later release knows: it has no name on the wire here. The change goes to the dead-letter queue then.
-pub fn messages(old: Option<&Reservation>, new: &Reservation) -> Vec<Message> {
-    if old.is_some_and(|old| old.state == new.state && old.answered_drive >= new.answered_drive) {
+/// As [`messages_to`].
+pub fn messages(old: Option<&Image>, new: &Image) -> Vec<Message> {
+    messages_to(OPERATOR.as_ref(), old, new)
+}
+
+/// The messages that a change sends in a shop that is run by `operator`: an order is told how far its reservation is, when that has changed
+/// or when it has asked once more; the ledger writes down what goods have moved; the operator learns which product is running out.
+///
+/// # Panics
+/// When the state of a reservation is one that only a later release knows: it has no name on the wire here. The change goes to the
+/// dead-letter queue then.
+pub fn messages_to(operator: Option<&Operator>, old: Option<&Image>, new: &Image) -> Vec<Message> {
+    match (old, new) {
+        (Some(Image::Reservation(old)), Image::Reservation(new)) => of_reservation(Some(old), new),
+        (None, Image::Reservation(new)) => of_reservation(None, new),
+        (None, Image::Movement(movement)) => of_movement(movement).into_iter().collect(),
+        (Some(Image::Stock(old)), Image::Stock(new)) => operator.and_then(|operator| low_stock(operator, old, new)).into_iter().collect(),
+        // A movement never changes, and where there was nothing before, nothing has become less.
+        _ => Vec::new(),
+    }
+}
+
+fn of_reservation(old: Option<&Reservation>, new: &Reservation) -> Vec<Message> {
+    let has_changed = old.is_none_or(|old| old.state != new.state);
+    if !has_changed && old.is_some_and(|old| old.answered_drive >= new.answered_drive) {
         return Vec::new();
     }
     let (kind, product_id) = match &new.state {
@@ -31,15 +84,104 @@ pub fn messages(old: Option<&Reservation>, new: &Reservation) -> Vec<Message> {
         trace: new.traceparent.clone(),
     };
     let fact = ReservationFact { order_id: new.order_id, version: new.version, product_id };
-    vec![Message::new("order-events", kind, &subject, &fact)]
+    let told = Message::new("order-events", kind, &subject, &fact);
+    let moved = has_changed.then(|| moved_between(old.map(|old| &old.state), &new.state)).flatten();
+    let entry = moved.map(|(kind, from, to)| {
+        let quantities = quantities(new);
+        let lines = quantities.into_iter().flat_map(|(product_id, quantity)| transfer(product_id, from, to, quantity)).collect();
+        entry(kind, &subject, Some(new.order_id), None, lines)
+    });
+    [told].into_iter().chain(entry).collect()
+}
+
+/// From where to where goods go when a reservation changes its state, and what that is called.
+fn moved_between(old: Option<&State>, new: &State) -> Option<(&'static str, &'static str, &'static str)> {
+    match (old, new) {
+        (None, State::Held) => Some(("hold", "available", "held")),
+        (Some(State::Held), State::Committed) => Some(("commit", "held", "shipped_out")),
+        (Some(State::Held), State::Released) => Some(("release", "held", "available")),
+        (Some(State::Committed), State::Released) => Some(("take_back", "shipped_out", "available")),
+        _ => None,
+    }
+}
+
+/// How many of each product, from whichever parts.
+fn quantities(reservation: &Reservation) -> BTreeMap<ProductId, i64> {
+    let mut quantities = BTreeMap::new();
+    for line in &reservation.lines {
+        *quantities.entry(line.product_id).or_default() += i64::from(line.quantity);
+    }
+    quantities
+}
+
+fn of_movement(movement: &Movement) -> Option<Message> {
+    let delta = movement.delta.map(Delta::count)?;
+    let trace = movement.traceparent.clone();
+    let subject = subject(movement.movement_id.to_string(), 1, movement.created_at, trace);
+    let lines = transfer(movement.product_id, "outside", "available", delta).into();
+    Some(entry("adjustment", &subject, None, Some(movement.product_id), lines))
+}
+
+/// What comes to one account and what leaves the other.
+fn transfer(product_id: ProductId, from: &str, to: &str, quantity: i64) -> [EntryLine; 2] {
+    let line =
+        |shelf: &str, amount| EntryLine { account: format!("stock:{product_id}:{shelf}"), unit: format!("pcs:{product_id}"), amount };
+    [line(to, quantity), line(from, -quantity)]
+}
+
+fn entry(
+    kind: &'static str,
+    subject: &Subject,
+    order_id: Option<OrderId>,
+    product_id: Option<ProductId>,
+    lines: Vec<EntryLine>,
+) -> Message {
+    let entry_id = ids::derive(&["inventory", &subject.id, &subject.version.to_string(), kind]);
+    let data = RecordEntry { entry_id, occurred_at: subject.time, kind, order_id, product_id, lines };
+    Message::new("record-entry", "record_entry.v1", subject, &data)
+}
+
+/// What the operator is told when a product has just become one of which there is little left.
+///
+/// Of a product that lies in one place its own figure tells. One that is or was divided lies in several items, and each change shows one of
+/// them: whoever makes it looks at the others too, and counts in part 0 how often there was little left.
+fn low_stock(operator: &Operator, old: &StockImage, new: &StockImage) -> Option<Message> {
+    let threshold = new.low_stock_threshold.unwrap_or(operator.low_stock_threshold);
+    let available = match new.layout().was_divided() {
+        _ if new.shard > 0 => None,
+        true => (new.crossings > old.crossings).then_some(new.low_available),
+        false => (old.available > threshold && new.available <= threshold).then_some(new.available),
+    }?;
+    let product_id = new.product_id;
+    let told = SendNotification {
+        notification_id: ids::derive(&["inventory", &product_id.to_string(), "low_stock", &new.version.to_string()]),
+        user_id: ids::derive(&["operator"]),
+        email: operator.email.clone(),
+        name: "Operator",
+        template: "low_stock",
+        occurred_at: new.updated_at,
+        data: LowStock { product_id, available, threshold },
+    };
+    let subject = subject(product_id.to_string(), new.version, new.updated_at, new.traceparent.clone());
+    Some(Message::new("send-notification", "send_notification.v1", &subject, &told))
+}
+
+/// What was written before traces were noted goes on without one.
+fn subject(id: String, version: u64, time: Timestamp, trace: Option<Trace>) -> Subject {
+    Subject { service: "inventory", id, version, time, trace: trace.unwrap_or_else(|| Trace::from(String::new())) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::domain::reservation::tests::held;
-    use serde_json::json;
+    use serde_json::{Value, from_value, json};
     use shared::ids::derive;
+
+    fn told(old: Option<&Reservation>, new: &Reservation) -> Vec<Message> {
+        let old = old.cloned().map(Image::Reservation);
+        messages(old.as_ref(), &Image::Reservation(new.clone()))
+    }
 
     #[test]
     fn every_state_has_its_fact() {
@@ -52,8 +194,7 @@ mod tests {
             (State::Committed, "stock_committed.v1"),
         ] {
             let rejected_product = (state == State::Rejected).then_some(short);
-            let sent = messages(None, &Reservation { state, rejected_product, ..held.clone() });
-            assert_eq!(sent.len(), 1);
+            let sent = told(None, &Reservation { state, rejected_product, ..held.clone() });
             assert_eq!((sent[0].queue, sent[0].kind), ("order-events", kind));
             let mut expected = json!({ "order_id": held.order_id, "version": 1 });
             if let Some(product_id) = rejected_product {
@@ -69,15 +210,137 @@ mod tests {
         let asked_again = Reservation { version: 2, answered_drive: held.answered_drive + 1, ..held.clone() };
         let sold = Reservation { version: 2, state: State::Committed, ..held.clone() };
         let backfilled = Reservation { version: 2, ..held.clone() };
-        assert_eq!(messages(Some(&held), &asked_again)[0].kind, "stock_reserved.v1");
-        assert_ne!(messages(Some(&held), &asked_again)[0].id, messages(None, &held)[0].id);
-        assert_eq!(messages(Some(&held), &sold)[0].kind, "stock_committed.v1");
-        assert!(messages(Some(&held), &backfilled).is_empty());
+        assert_eq!(told(Some(&held), &asked_again).iter().map(|message| message.kind).collect::<Vec<_>>(), ["stock_reserved.v1"]);
+        assert_ne!(told(Some(&held), &asked_again)[0].id, told(None, &held)[0].id);
+        assert_eq!(told(Some(&held), &sold)[0].kind, "stock_committed.v1");
+        assert!(told(Some(&held), &backfilled).is_empty());
     }
 
     #[test]
     #[should_panic(expected = "no message for the state")]
     fn a_state_of_a_later_release_is_not_passed_over() {
-        messages(None, &Reservation { state: State::Unknown("parcelled".to_owned()), ..held() });
+        told(None, &Reservation { state: State::Unknown("parcelled".to_owned()), ..held() });
+    }
+
+    /// The one entry: its kind, and what has moved of the lamp.
+    fn written_down(messages: &[Message]) -> Option<(String, Vec<(String, i64)>)> {
+        let entry = messages.iter().find(|message| message.queue == "record-entry")?;
+        let lines = entry.data["lines"].as_array().unwrap();
+        let mut sums: BTreeMap<&str, i64> = BTreeMap::new();
+        for line in lines {
+            *sums.entry(line["unit"].as_str().unwrap()).or_default() += line["amount"].as_i64().unwrap();
+        }
+        assert!(sums.values().all(|sum| *sum == 0), "{}", entry.data);
+        let lamp: ProductId = derive(&["lamp"]);
+        let prefix = format!("stock:{lamp}:");
+        let of_lamp =
+            lines.iter().filter_map(|line| Some((line["account"].as_str()?.strip_prefix(&prefix)?.to_owned(), line["amount"].as_i64()?)));
+        Some((entry.data["kind"].as_str().unwrap().to_owned(), of_lamp.collect()))
+    }
+
+    #[test]
+    fn the_ledger_learns_where_goods_come_from_and_where_they_go() {
+        let held = held();
+        let becomes = |state: State| Reservation { version: 2, state, ..held.clone() };
+        let lines = |to: &str, from: &str| vec![(to.to_owned(), 2), (from.to_owned(), -2)];
+        let committed = becomes(State::Committed);
+        for (old, new, kind, moved) in [
+            (None, held.clone(), "hold", lines("held", "available")),
+            (Some(&held), committed.clone(), "commit", lines("shipped_out", "held")),
+            (Some(&held), becomes(State::Released), "release", lines("available", "held")),
+            (Some(&committed), becomes(State::Released), "take_back", lines("available", "shipped_out")),
+        ] {
+            assert_eq!(written_down(&told(old, &new)), Some((kind.to_owned(), moved)));
+        }
+        let rejected = becomes(State::Rejected);
+        for (old, new) in [(None, &rejected), (None, &becomes(State::Released)), (Some(&rejected), &becomes(State::Released))] {
+            assert_eq!(written_down(&told(old, new)), None, "nothing was held");
+        }
+        assert_ne!(told(None, &held)[1].data["entry_id"], told(Some(&held), &committed)[1].data["entry_id"]);
+    }
+
+    #[test]
+    fn what_comes_from_several_parts_is_one_movement() {
+        let mut held = held();
+        let mut other = held.lines[0];
+        other.shard = 3;
+        let quantity = i64::from(other.quantity);
+        held.lines.push(other);
+        let sent = told(None, &held);
+        let lines = sent[1].data["lines"].as_array().unwrap();
+        assert_eq!(lines.len(), 4);
+        let account = format!("stock:{}:held", other.product_id);
+        assert!(lines.contains(&json!({ "account": account, "unit": format!("pcs:{}", other.product_id), "amount": 2 * quantity })));
+    }
+
+    #[test]
+    fn the_ledger_learns_of_movements_by_hand_and_not_of_what_was_only_settled() {
+        let product_id: ProductId = derive(&["lamp"]);
+        let movement = |delta: Value| {
+            let stored = json!({
+                "movement_id": "mov_0199c2a8-0000-7000-8000-0000000000c1", "product_id": product_id, "reason": "Broken", "fingerprint": "f",
+                "user_id": "usr_0199c2a8-0000-7000-8000-000000000002", "created_at": "2026-11-21T09:48:49.123Z", "delta": delta, "shards": 4,
+            });
+            Image::Movement(from_value(stored).unwrap())
+        };
+        let sent = messages(None, &movement(json!(-3)));
+        let moved = vec![("available".to_owned(), -3), ("outside".to_owned(), 3)];
+        assert_eq!(written_down(&sent), Some(("adjustment".to_owned(), moved)));
+        assert_eq!(sent[0].data["product_id"], json!(product_id));
+        assert!(messages(None, &movement(Value::Null)).is_empty());
+        assert!(messages(Some(&movement(json!(-3))), &movement(json!(-3))).is_empty());
+    }
+
+    fn stock(change: Value) -> Image {
+        let mut stored = json!({
+            "product_id": derive::<ProductId>(&["lamp"]), "available": 20, "on_hand": 20, "version": 1, "updated_at": "2026-11-21T09:48:49.123Z",
+        });
+        for (name, value) in change.as_object().unwrap() {
+            stored[name] = value.clone();
+        }
+        Image::Stock(from_value(stored).unwrap())
+    }
+
+    #[test]
+    fn the_operator_is_told_when_it_comes_to_that_and_not_while_it_lasts() {
+        let operator = Operator { email: "operator@example.com".to_owned(), low_stock_threshold: 10 };
+        let told = |old: Option<Value>, new: Value| {
+            let old = old.map(stock);
+            let sent = messages_to(Some(&operator), old.as_ref(), &stock(new.clone()));
+            assert!(messages_to(None, old.as_ref(), &stock(new)).is_empty(), "there is nobody to be told");
+            sent.first()
+                .map(|message| (message.data["data"]["available"].as_i64().unwrap(), message.data["data"]["threshold"].as_i64().unwrap()))
+        };
+        let available = |count: i64| json!({ "available": count });
+        assert_eq!(told(Some(available(11)), available(10)), Some((10, 10)));
+        assert_eq!(told(Some(available(11)), available(0)), Some((0, 10)));
+        for (old, new) in [(12, 11), (10, 9), (9, 11), (10, 10)] {
+            assert_eq!(told(Some(available(old)), available(new)), None, "{old} to {new}");
+        }
+        assert_eq!(told(None, available(3)), None, "it has not become less");
+        let own = |count: i64| json!({ "available": count, "low_stock_threshold": 3 });
+        assert_eq!((told(Some(own(11)), own(10)), told(Some(own(4)), own(3))), (None, Some((3, 3))));
+        assert_eq!(told(Some(available(7)), own(7)), None, "the measure alone has changed");
+        // Divided, the figure of one part says nothing: the count of part 0 does.
+        let divided = |available: i64, crossings: u64| json!({ "available": available, "shards": 4, "reach": 4, "crossings": crossings, "low_available": 9 });
+        assert_eq!(told(Some(available(20)), divided(0, 0)), None);
+        assert_eq!(told(Some(divided(0, 0)), divided(0, 1)), Some((9, 10)));
+        assert_eq!(told(Some(divided(0, 1)), divided(0, 1)), None);
+        let part = |available: i64| json!({ "available": available, "shard": 2 });
+        assert_eq!(told(Some(part(11)), part(1)), None);
+    }
+
+    #[test]
+    fn a_notice_of_low_stock_looks_like_this() {
+        let operator = Operator { email: "operator@example.com".to_owned(), low_stock_threshold: 10 };
+        let sent = messages_to(Some(&operator), Some(&stock(json!({}))), &stock(json!({ "available": 4, "version": 7 }))).remove(0);
+        assert_eq!((sent.queue, sent.kind), ("send-notification", "send_notification.v1"));
+        let product_id: ProductId = derive(&["lamp"]);
+        let expected = json!({
+            "notification_id": derive::<ids::NotificationId>(&["inventory", &product_id.to_string(), "low_stock", "7"]),
+            "user_id": derive::<ids::UserId>(&["operator"]), "email": "operator@example.com", "name": "Operator", "template": "low_stock",
+            "occurred_at": "2026-11-21T09:48:49.123Z", "data": { "product_id": product_id, "available": 4, "threshold": 10 },
+        });
+        assert_eq!(sent.data, expected);
     }
 }

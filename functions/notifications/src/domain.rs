@@ -59,6 +59,8 @@ pub enum Delivery {
         /// SES's name for the reason: `MessageRejected`.
         refusal: String,
     },
+    /// Its address takes no mail, or its owner wants none: nothing was sent. The notification is shown in the shop all the same.
+    Suppressed,
     /// What a later release has written: it is left alone.
     #[serde(other)]
     Unknown,
@@ -81,7 +83,7 @@ impl Delivery {
     /// What the try called `me` has to do at `now`.
     pub fn turn(&self, me: &str, now: Timestamp) -> Turn {
         match self {
-            Self::Sent | Self::Failed { .. } => Turn::Done,
+            Self::Sent | Self::Failed { .. } | Self::Suppressed => Turn::Done,
             Self::Unknown => Turn::Taken,
             Self::Pending { locked_by, .. } if locked_by == me => Turn::Mine,
             Self::Pending { locked_until, .. } if *locked_until > now => Turn::Taken,
@@ -103,6 +105,7 @@ mod tests {
         assert_eq!(pending.turn("b", now.plus(LOCK)), Turn::Abandoned);
         assert_eq!(Delivery::Sent.turn("a", now), Turn::Done);
         assert_eq!(Delivery::Failed { refusal: "MessageRejected".to_owned() }.turn("a", now), Turn::Done);
+        assert_eq!(Delivery::Suppressed.turn("a", now), Turn::Done);
     }
 
     #[test]

@@ -7,6 +7,9 @@ use crate::mailer::MailError;
 /// Why a notification was not sent, shown or forgotten.
 #[derive(Debug, thiserror::Error)]
 pub enum NotificationError {
+    /// The user has no such notification: there is none, it is another user's, or its time is over.
+    #[error("there is no such notification")]
+    NotFound,
     /// Another copy of the same message is being worked off.
     #[error("another try is sending this notification")]
     InProgress,
@@ -33,6 +36,7 @@ pub enum NotificationError {
 impl From<NotificationError> for Problem {
     fn from(error: NotificationError) -> Self {
         match error {
+            NotificationError::NotFound => Self::not_found("notification"),
             NotificationError::Table(error) => error.into(),
             NotificationError::InProgress
             | NotificationError::NotAllForgotten

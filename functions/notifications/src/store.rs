@@ -1,6 +1,7 @@
-//! Notifications in their table: `USER#<user>` / `<occurred_at>#<notification>`.
+//! Notifications in their table: `USER#<user>` / `<occurred_at>#<notification>`, found by their id through the index `id-index`; and
+//! addresses that are not written to: `SUPPRESSED#<mac>` / `ADDRESS`.
 //!
-//! An address is in none of them: it comes with each message and is forgotten with it. Nor is a link that does something once.
+//! An address itself is in none of them: it comes with each message and is forgotten with it. Nor is a link that does something once.
 
 use serde::{Deserialize, Serialize};
 use shared::{
@@ -12,6 +13,7 @@ use shared::{
 use crate::{
     domain::{Delivery, KEPT, LOCK, Notification, Turn},
     error::NotificationError,
+    suppression::{self, AddressMac, Reason},
 };
 
 /// The table.
@@ -78,6 +80,18 @@ impl Store {
         Ok(())
     }
 
+    /// Records that it is not sent, because its address is not written to.
+    ///
+    /// # Errors
+    /// When the table fails.
+    pub async fn suppressed(&self, notification: &Notification, me: &str, now: Timestamp) -> Result<(), NotificationError> {
+        let change = Expression::new("SET #state = :suppressed, #updated_at = :now REMOVE #locked_by, #locked_until")
+            .value("suppressed", SUPPRESSED)
+            .value("now", now);
+        self.notifications.update(key(notification), change, held_by(me)).await?;
+        Ok(())
+    }
+
     /// Gives the lock of the try called `me` back, so that the next one need not wait for its end.
     ///
     /// # Errors
@@ -100,6 +114,49 @@ impl Store {
         let items = self.notifications.query(query).await?;
         let read = |item| from_item::<NotificationItem>(item).map(|item| (item.sk.clone(), item.into()));
         Ok(items.into_iter().map(read).collect::<Result<_, _>>()?)
+    }
+
+    /// Records that the user has read a notification of theirs. The first time counts.
+    ///
+    /// The index only finds it; it stands in the index a moment after it was recorded.
+    ///
+    /// # Errors
+    /// [`NotificationError::NotFound`] when the user has no such notification.
+    pub async fn read(&self, user: UserId, id: NotificationId, now: Timestamp) -> Result<(), NotificationError> {
+        let found = self.notifications.query(Query::new(Some("id-index"), "notification_id", id.to_string(), SAME_ID)).await?;
+        let keys = found.into_iter().map(from_item).collect::<Result<Vec<IndexKey>, _>>()?;
+        let own = keys.into_iter().find(|key| key.pk == partition(user)).ok_or(NotificationError::NotFound)?;
+        let change = Expression::new("SET #read_at = :now, #updated_at = :now").value("now", now);
+        let unread = Expression::new("attribute_exists(#pk) AND attribute_not_exists(#read_at)");
+        match self.notifications.update(Key::sorted(own.pk, own.sk), change, unread).await? {
+            Outcome::Written | Outcome::Refused(Some(_)) => Ok(()),
+            Outcome::Refused(None) => Err(NotificationError::NotFound),
+        }
+    }
+
+    /// Whether the address is not written to at `now`. DynamoDB deletes what is over only after a while, so that the time decides.
+    ///
+    /// # Errors
+    /// When the table fails.
+    pub async fn is_suppressed(&self, address: &AddressMac, now: Timestamp) -> Result<bool, NotificationError> {
+        let Some(item) = self.notifications.get(suppression_key(address)).await? else { return Ok(false) };
+        Ok(from_item::<Suppressed>(item)?.ttl > now.seconds())
+    }
+
+    /// Records that the address is not written to from `now` on, for as long as such a thing is kept.
+    ///
+    /// # Errors
+    /// When the table fails.
+    pub async fn suppress(&self, address: &AddressMac, reason: Reason, now: Timestamp) -> Result<(), NotificationError> {
+        let ttl = now.plus(suppression::KEPT).seconds();
+        let change = Expression::new("SET #reason = :reason, #suppressed_at = :now, #ttl = :ttl")
+            .value("reason", reason)
+            .value("now", now)
+            .value("ttl", ttl);
+        let is_news = Expression::new("attribute_not_exists(#pk) OR #ttl < :ttl").value("ttl", ttl);
+        // Refused: it is known for as long already.
+        self.notifications.update(suppression_key(address), change, is_news).await?;
+        Ok(())
     }
 
     /// The sort keys of a user's notifications, whatever else stands in them; at most `limit`. None of them was deleted before.
@@ -126,6 +183,10 @@ impl Store {
 const PENDING: &str = "PENDING";
 const SENT: &str = "SENT";
 const FAILED: &str = "FAILED";
+const SUPPRESSED: &str = "SUPPRESSED";
+
+/// An id is derived from what the notification tells of, and two of them are the same only if two services made it so.
+const SAME_ID: u32 = 10;
 
 fn held_by(me: &str) -> Expression {
     Expression::new("#state = :pending AND #locked_by = :me").value("pending", PENDING).value("me", me)
@@ -141,6 +202,24 @@ fn sort(notification: &Notification) -> String {
 
 fn key(notification: &Notification) -> Key {
     Key::sorted(partition(notification.user_id), sort(notification))
+}
+
+fn suppression_key(address: &AddressMac) -> Key {
+    Key::sorted(format!("SUPPRESSED#{address}"), "ADDRESS")
+}
+
+/// What the index tells of a notification.
+#[derive(Debug, Deserialize)]
+struct IndexKey {
+    pk: String,
+    sk: String,
+}
+
+/// As much of a suppression as it takes to obey it.
+#[derive(Debug, Deserialize)]
+struct Suppressed {
+    /// Until when, in seconds since 1970.
+    ttl: i64,
 }
 
 /// As much of an item as it takes to delete it.

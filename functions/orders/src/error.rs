@@ -3,7 +3,7 @@
 use serde_json::json;
 use shared::{http::IdempotencyKey, money::Money, problem::Problem, table::TableError, validation::Violation};
 
-use crate::domain::saga::Rejection;
+use crate::domain::{MAX_UNPAID_ORDERS, saga::Rejection};
 
 /// What can go wrong with an order.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +17,17 @@ pub enum OrderError {
         /// Where it stands in the request, from 0.
         position: usize,
     },
+    /// The order has more of a product than one order may have.
+    #[error("item {position} is more than {maximum} of its product")]
+    TooManyOfProduct {
+        /// Where the product stands first in the request, from 0.
+        position: usize,
+        /// How many one order may have.
+        maximum: u32,
+    },
+    /// The buyer has too many orders that are not paid.
+    #[error("the buyer has {MAX_UNPAID_ORDERS} orders that are not paid")]
+    TooManyUnpaid,
     /// The products have prices in different currencies.
     #[error("the products are sold in different currencies")]
     CurrencyMismatch,
@@ -63,6 +74,14 @@ impl From<OrderError> for Problem {
                 let violation = Violation::new("unknown_product", "There is no such product, or it is no longer sold.");
                 Self::invalid_field(&format!("/items/{position}/product_id"), &violation)
             }
+            OrderError::TooManyOfProduct { position, maximum } => {
+                let allowed = format!("An order has at most {maximum} of this product, all its lines together.");
+                let violation = Violation::new("too_many_of_product", allowed);
+                Self::invalid_field(&format!("/items/{position}/quantity"), &violation).with("maximum", maximum)
+            }
+            OrderError::TooManyUnpaid => Self::conflict("too_many_open_orders", "Too many orders wait for their payment")
+                .detail("Pay one of them or cancel it, and send the same request again.")
+                .with("maximum", MAX_UNPAID_ORDERS),
             OrderError::CurrencyMismatch => {
                 Self::unprocessable("currency_mismatch", "The currencies differ").detail("Order products of one currency at a time.")
             }
@@ -76,6 +95,19 @@ impl From<OrderError> for Problem {
             OrderError::NotFound => Self::not_found("order"),
             OrderError::Rejected(Rejection::InvalidTransition { current, allowed }) => {
                 Self::conflict("invalid_transition", "The order does not take this step now")
+                    .detail("What the order takes now stands in `allowed`.")
+                    .with("current", current)
+                    .with("allowed", json!(allowed))
+            }
+            // The document's own `status` is that of HTTP: the order's goes by the name that it has in the others.
+            OrderError::Rejected(Rejection::NotCancellable { current, allowed }) => {
+                Self::conflict("not_cancellable", "The order cannot be cancelled any more")
+                    .with("current", current)
+                    .with("allowed", json!(allowed))
+            }
+            OrderError::Rejected(Rejection::NoShippingAddress { current, allowed }) => {
+                Self::conflict("no_shipping_address", "There is no address to send the goods to")
+                    .detail("The order was placed without one: cancel it, and have it placed again with an address.")
                     .with("current", current)
                     .with("allowed", json!(allowed))
             }

@@ -1,7 +1,8 @@
 //! Orders: what was bought, by whom, for how much, and how it goes on from there.
 //!
 //! - **Owns** the tables `orders` and `order-products` (its own copy of the catalogue, so that placing an order asks nobody).
-//! - **Answers** `POST /orders`, `GET /orders`, `GET /orders/{order_id}`.
+//! - **Answers** `POST /orders`, `GET /orders`, `GET /orders/{order_id}`, and what is done with an order: `POST /orders/{order_id}/cancel`,
+//!   `/ship` and `/deliver`.
 //! - **Consumes** `order-events` (what inventory and payments say about an order), `product-changes`, and `update-buyer` (what became of
 //!   the account of somebody who has ordered).
 //! - **Emits** commands to inventory and payments, and mails, through the stream of its table; [`publish`] is the whole list.
@@ -12,7 +13,15 @@
 //! In reading order: [`domain`] (the order and its state machine), [`operations`] (one file for each function), [`publish`],
 //! [`messages`], [`store`], [`error`].
 
-use shared::{aws, clock::Clock, config, ids::Ids, secret::Secrets, table::Table};
+use shared::{
+    aws,
+    clock::Clock,
+    config,
+    ids::Ids,
+    secret::Secrets,
+    table::Table,
+    telemetry::{self, Trace},
+};
 
 pub mod domain;
 pub mod error;
@@ -21,8 +30,12 @@ pub mod operations;
 pub mod publish;
 pub mod store;
 
-use domain::Timing;
-use store::Store;
+use domain::{Order, Timing, saga::Event};
+use error::OrderError;
+use store::{Saved, Store, Stored};
+
+/// How often a write is tried again after somebody else was faster.
+const TRIES: u32 = 5;
 
 /// What every operation of this service works with.
 pub struct Orders {
@@ -60,5 +73,24 @@ impl Orders {
             ids: Ids::System,
             timing,
         }
+    }
+
+    /// Applies the event to an order, and again to what stands there where somebody else was faster. Answers the order as it is then:
+    /// the same as before, if the event changes nothing.
+    pub(crate) async fn advance(&self, mut seen: Stored, event: &Event, trace: &Trace) -> Result<Order, OrderError> {
+        for _ in 0..TRIES {
+            let Some(next) = seen.order.apply(event, self.clock.now(), self.timing)? else { return Ok(seen.order) };
+            let next = Order { traceparent: trace.clone(), ..next };
+            match self.store.replace(&seen, &next).await? {
+                Saved::Written => {
+                    if next.attentions().any(|what| !seen.order.attentions().any(|known| known == what)) {
+                        telemetry::count("NeedsAttention", "orders", &Clock::System);
+                    }
+                    return Ok(next);
+                }
+                Saved::Overtaken(standing) => seen = *standing,
+            }
+        }
+        Err(OrderError::Contended)
     }
 }

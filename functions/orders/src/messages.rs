@@ -11,6 +11,7 @@ use crate::domain::basket::PaymentMethod;
 
 /// `reserve_stock.v1`: hold these, all or none.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct ReserveStock {
     /// For which order.
     pub order_id: OrderId,
@@ -22,6 +23,7 @@ pub struct ReserveStock {
 
 /// So many of one product.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct StockLine {
     /// The product.
     pub product_id: ProductId,
@@ -31,6 +33,7 @@ pub struct StockLine {
 
 /// `release_stock.v1`, `commit_stock.v1`, `refund_payment.v1`: the order says it all.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct OrderCommand {
     /// Which order.
     pub order_id: OrderId,
@@ -40,6 +43,7 @@ pub struct OrderCommand {
 
 /// `open_payment.v1`, and with a method `charge_payment.v1`: this order costs so much and can be paid from now on.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct OpenPayment {
     /// Which order.
     pub order_id: OrderId,
@@ -60,6 +64,7 @@ pub struct OpenPayment {
 
 /// `cancel_payment.v1`: let nothing more be paid.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct CancelPayment {
     /// Which order.
     pub order_id: OrderId,
@@ -73,6 +78,7 @@ pub struct CancelPayment {
 
 /// `send_notification.v1`: write to the buyer.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct SendNotification {
     /// Derived from the order, the template and the occurrence: the same mail has the same id.
     pub notification_id: NotificationId,
@@ -92,6 +98,7 @@ pub struct SendNotification {
 
 /// What a mail about an order speaks of.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct MailData {
     /// The order.
     pub order_id: OrderId,
@@ -108,10 +115,14 @@ pub struct MailData {
     /// The carrier's number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tracking: Option<String>,
+    /// How much was given back by then, in all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refunded: Option<Money>,
 }
 
 /// One line of a mail.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct MailItem {
     /// The product's name.
     pub name: String,

@@ -2,13 +2,15 @@
 
 use shared::{
     ids,
+    money::Money,
     queue::{Message, Subject},
 };
 
 use crate::{
     domain::{
-        HistoryEntry, Order, PAYMENT_TRIES, PaymentLeg, Status,
+        Order, PAYMENT_TRIES, PaymentLeg, Status,
         buyer::{Buyer, Contact},
+        history::HistoryEntry,
         saga::{Owed, owed},
     },
     messages::{CancelPayment, MailData, MailItem, OpenPayment, OrderCommand, ReserveStock, SendNotification, StockLine},
@@ -25,7 +27,12 @@ pub fn messages(old: Option<&Order>, new: &Order) -> Vec<Message> {
     };
     let mut messages: Vec<Message> = newly_owed(old, new).into_iter().map(|owed| command(owed, new, &subject)).collect();
     if let Some(old) = old {
-        messages.extend(mails(old, new).into_iter().map(|mail| Message::new("send-notification", "send_notification.v1", &subject, &mail)));
+        messages.extend(mails(old, new).into_iter().map(|mail| {
+            let mut message = Message::new("send-notification", "send_notification.v1", &subject, &mail);
+            // One change may send two mails: what tells them apart is what they say.
+            message.id = ids::derive_uuid(&[&message.id, mail.template]).to_string();
+            message
+        }));
     }
     messages
 }
@@ -67,8 +74,8 @@ fn command(owed: Owed, order: &Order, subject: &Subject) -> Message {
     }
 }
 
-/// Mails follow from changes of the status, and from declines. They go to whom the order knew before the change, because the one that
-/// settles it may forget them; nobody writes to those who were forgotten before.
+/// Mails follow from changes of the status, from declines, and from money that goes back. They go to whom the order knew before the
+/// change, because the one that settles it may forget them; nobody writes to those who were forgotten before.
 fn mails(old: &Order, new: &Order) -> Vec<SendNotification> {
     let Buyer::Known(buyer) = &old.buyer else { return Vec::new() };
     let template = match new.status {
@@ -81,14 +88,21 @@ fn mails(old: &Order, new: &Order) -> Vec<SendNotification> {
     };
     let of_status = template.filter(|_| old.status != new.status).map(|template| {
         let became = new.history.iter().find(|entry| entry.status == new.status);
-        mail(buyer, template, 0, new.reason.clone(), became, new)
+        mail(buyer, template, "0", new.reason.clone(), became, new)
     });
     let (declined_before, declined) = (declines(old).count(), declines(new).count());
     let of_decline = (declined > declined_before).then(|| {
         let last = declines(new).next_back();
-        mail(buyer, "payment_declined", declined, last.and_then(|entry| entry.detail.clone()), last, new)
+        mail(buyer, "payment_declined", &declined.to_string(), last.and_then(|entry| entry.detail.clone()), last, new)
     });
-    of_status.into_iter().chain(of_decline).collect()
+    // Each sum is told once, however often it is heard of.
+    let of_refund = (new.refunded_total > old.refunded_total).then(|| {
+        let last = new.history.iter().rfind(|entry| entry.event == "payment_refunded");
+        let refunded = Money::new(new.refunded_total, new.totals.total.currency);
+        let mail = mail(buyer, "order_refunded", &new.refunded_total.to_string(), None, last, new);
+        SendNotification { data: MailData { refunded: Some(refunded), ..mail.data }, ..mail }
+    });
+    of_status.into_iter().chain(of_decline).chain(of_refund).collect()
 }
 
 fn declines(order: &Order) -> impl DoubleEndedIterator<Item = &HistoryEntry> {
@@ -99,14 +113,14 @@ fn declines(order: &Order) -> impl DoubleEndedIterator<Item = &HistoryEntry> {
 fn mail(
     buyer: &Contact,
     template: &'static str,
-    occurrence: usize,
+    occurrence: &str,
     reason: Option<String>,
     moment: Option<&HistoryEntry>,
     order: &Order,
 ) -> SendNotification {
     let item = |line: &crate::domain::OrderLine| MailItem { name: line.name.clone(), quantity: line.quantity, line_total: line.line_total };
     SendNotification {
-        notification_id: ids::derive(&[&order.order_id.to_string(), template, &occurrence.to_string()]),
+        notification_id: ids::derive(&[&order.order_id.to_string(), template, occurrence]),
         user_id: order.user_id,
         email: buyer.email.clone(),
         name: buyer.name.clone(),
@@ -117,8 +131,9 @@ fn mail(
             total: order.totals.total,
             items: order.lines.iter().map(item).collect(),
             reason,
-            carrier: order.shipment.as_ref().map(|shipment| shipment.carrier.clone()),
-            tracking: order.shipment.as_ref().map(|shipment| shipment.tracking.clone()),
+            carrier: order.shipment.as_ref().map(|shipment| shipment.carrier.clone().into()),
+            tracking: order.shipment.as_ref().map(|shipment| shipment.tracking.clone().into()),
+            refunded: None,
         },
     }
 }
@@ -181,5 +196,30 @@ mod tests {
             }
         }
         assert!(mails > 40 && withheld > 2 && by_settling > 10, "{mails} mails, {withheld} withheld, {by_settling} by the last write");
+    }
+
+    #[test]
+    fn each_sum_that_is_given_back_is_told_once_beside_what_else_there_is_to_tell() {
+        let mails = |old: &Order, new: &Order| {
+            let mails = sent(old, new).into_iter().filter(|message| message.0 == "send-notification");
+            mails.map(|(_, _, data)| (data["template"].clone(), data["data"]["refunded"]["amount"].as_i64())).collect::<Vec<_>>()
+        };
+        let (mut told, mut with_another) = (0, 0);
+        for order in reachable().values() {
+            for event in events() {
+                let next = after(order, &event);
+                let growth = next.refunded_total > order.refunded_total;
+                let mails = mails(order, &next);
+                let of_refund: Vec<_> = mails.iter().filter(|mail| mail.0 == "order_refunded").collect();
+                assert_eq!(of_refund.len(), usize::from(growth), "{event:?}");
+                assert!(of_refund.iter().all(|mail| mail.1 == Some(next.refunded_total)));
+                assert!(mails.iter().all(|mail| mail.0 == "order_refunded" || mail.1.is_none()));
+                told += of_refund.len();
+                with_another += usize::from(growth && mails.len() == 2);
+                let ids: std::collections::BTreeSet<_> = messages(Some(order), &next).into_iter().map(|message| message.id).collect();
+                assert_eq!(ids.len(), messages(Some(order), &next).len(), "two messages are never one and the same");
+            }
+        }
+        assert!(told > 30 && with_another > 2, "{told}, {with_another}");
     }
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use shared::{
+    auth::Caller,
     clock::Timestamp,
     ids::{OrderId, PrefixedId, ProductId, UserId, shard_of},
     table::{AttributeValue, Expression, Item, Key, Outcome, Query, Table, TableError, from_item, to_item},
@@ -11,6 +12,9 @@ use crate::{
     domain::{Goal, Order, PaymentLeg, Product, Status, StockLeg, Totals},
     error::OrderError,
 };
+
+/// The attributes of an order's item that follow from its others: keys, and those of the indexes.
+const DERIVED: [&str; 5] = ["pk", "listed_at", "status_shard", "check_shard", "attention_shard"];
 
 /// The tables of this service.
 #[derive(Clone, Debug)]
@@ -23,11 +27,22 @@ pub struct Store {
     pub shards: u32,
 }
 
+/// An order as it stands in the table.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// The order.
+    pub order: Order,
+    /// What a later release has written beside it. It is written again with the next version: an order is written whole.
+    later: Item,
+}
+
 /// An order as lists show it: what the indexes project.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct OrderSummary {
     /// The order.
     pub order_id: OrderId,
+    /// Whose it is.
+    pub user_id: UserId,
     /// What the public sees.
     pub status: Status,
     /// Where it is going.
@@ -46,6 +61,9 @@ pub struct OrderSummary {
     pub refunded_total: i64,
     /// Why an operator should look at it.
     pub needs_attention: Option<String>,
+    /// How often it was asked for what is owed since something last moved: only in lists of what an operator should look at.
+    #[serde(default)]
+    pub nudges: u32,
     /// When it was placed.
     pub created_at: Timestamp,
     /// When something last changed that the buyer can see.
@@ -61,6 +79,8 @@ pub enum Listed {
     By(UserId),
     /// Those with this status, of all buyers.
     With(Status),
+    /// Those that an operator should look at, because they say so or because they do not move.
+    Flagged,
 }
 
 /// An order that is due to be looked at.
@@ -87,7 +107,7 @@ pub enum Saved {
     /// It is written.
     Written,
     /// Somebody else was faster: the order as it stands now.
-    Overtaken(Box<Order>),
+    Overtaken(Box<Stored>),
 }
 
 impl Store {
@@ -116,22 +136,59 @@ impl Store {
     }
 
     /// The order.
-    pub async fn find(&self, order_id: OrderId) -> Result<Option<Order>, TableError> {
-        self.orders.get(order_key(order_id)).await?.map(from_item).transpose()
+    pub async fn find(&self, order_id: OrderId) -> Result<Option<Stored>, TableError> {
+        self.orders.get(order_key(order_id)).await?.map(Stored::read).transpose()
     }
 
-    /// Writes `next` in place of the version before it, if that still stands there.
+    /// The order, if there is one that the caller may see.
+    ///
+    /// # Errors
+    /// When the table fails, or there is none.
+    pub async fn find_for(&self, caller: &Caller, order_id: OrderId) -> Result<Stored, OrderError> {
+        let found = self.find(order_id).await?;
+        found.filter(|found| caller.may_see(found.order.user_id)).ok_or(OrderError::NotFound)
+    }
+
+    /// How many orders the index has of a buyer that were placed after `since` and wait for their money; `except` is not counted. What was
+    /// placed a moment ago may not be found yet.
+    pub async fn count_unpaid(&self, user_id: UserId, since: Timestamp, except: OrderId) -> Result<usize, TableError> {
+        #[derive(Deserialize)]
+        struct Found {
+            pk: String,
+            status: Status,
+            goal: Goal,
+            payment: PaymentLeg,
+        }
+        // Nobody has so many that are not paid: all but a few of them are over.
+        const LOOKED_AT: u32 = 100;
+        // The keys of that very moment go on with `#` and an id: `~` is behind all of them.
+        let recent = Expression::new("#listed_at > :since").value("since", format!("{since}~"));
+        let query = Query::new(Some("user-index"), "user_id", user_id.to_string(), LOOKED_AT).sort(recent).descending();
+        let items = self.orders.query(query).await?;
+        let found = items.into_iter().map(from_item).collect::<Result<Vec<Found>, _>>()?;
+        let is_unpaid = |found: &&Found| {
+            let is_open = found.status == Status::Pending && found.goal == Goal::Fulfil && found.payment != PaymentLeg::Paid;
+            is_open && order_id_of(&found.pk) != Some(except)
+        };
+        Ok(found.iter().filter(is_unpaid).count())
+    }
+
+    /// Writes `next` in place of `seen`, if that still stands there.
     ///
     /// # Errors
     /// When the table fails, or the order is gone.
-    pub async fn replace(&self, next: &Order) -> Result<Saved, OrderError> {
-        match self.orders.put(self.order_item(next), Expression::version(next.version - 1)).await? {
+    pub async fn replace(&self, seen: &Stored, next: &Order) -> Result<Saved, OrderError> {
+        let mut item = self.order_item(next);
+        for (name, value) in &seen.later {
+            item.entry(name.clone()).or_insert_with(|| value.clone());
+        }
+        match self.orders.put(item, Expression::version(seen.order.version)).await? {
             Outcome::Written => Ok(Saved::Written),
             Outcome::Refused(None) => Err(OrderError::NotFound),
             Outcome::Refused(Some(standing)) => {
-                let standing: Order = from_item(standing)?;
+                let standing = Stored::read(standing)?;
                 // Our own write, whose answer was lost on the way.
-                if standing == *next { Ok(Saved::Written) } else { Ok(Saved::Overtaken(Box::new(standing))) }
+                if standing.order == *next { Ok(Saved::Written) } else { Ok(Saved::Overtaken(Box::new(standing))) }
             }
         }
     }
@@ -141,6 +198,7 @@ impl Store {
         let (index, attribute, value) = match listed {
             Listed::By(user_id) => ("user-index", "user_id", user_id.to_string()),
             Listed::With(status) => ("status-index", "status_shard", status.name().to_owned()),
+            Listed::Flagged => ("attention-index", "attention_shard", FLAGGED.to_owned()),
         };
         let mut query = Query::new(Some(index), attribute, value, limit).descending();
         if let Some(after) = after {
@@ -148,7 +206,7 @@ impl Store {
         }
         let items = match listed {
             Listed::By(_) => self.orders.query(query).await?,
-            Listed::With(_) => self.orders.query_shards(query, self.shards, "listed_at").await?,
+            Listed::With(_) | Listed::Flagged => self.orders.query_shards(query, self.shards, "listed_at").await?,
         };
         items.into_iter().map(from_item).collect()
     }
@@ -175,12 +233,12 @@ impl Store {
     }
 
     /// Up to 100 orders as they stand, in one call. One that cannot be read does not hide the others.
-    pub async fn find_many(&self, order_ids: &[OrderId]) -> Result<Vec<(OrderId, Result<Order, TableError>)>, TableError> {
+    pub async fn find_many(&self, order_ids: &[OrderId]) -> Result<Vec<(OrderId, Result<Stored, TableError>)>, TableError> {
         let keys = order_ids.iter().map(|order_id| (&self.orders, order_key(*order_id)));
         let items = self.orders.get_many(keys.collect()).await?;
         let found = |item: Item| {
             let pk = item.get("pk").and_then(|pk| pk.as_s().ok()).and_then(|pk| order_id_of(pk))?;
-            Some((pk, from_item(item)))
+            Some((pk, Stored::read(item)))
         };
         Ok(items.into_iter().filter_map(found).collect())
     }
@@ -220,9 +278,25 @@ impl Store {
         if order.check_at.is_some() {
             set("check_shard", format!("due#{shard}"));
         }
+        // In this index stand only those that are odd: so few that who looks for some of them may look at all.
+        if order.needs_attention.is_some() || order.is_stuck() {
+            set("attention_shard", format!("{FLAGGED}#{shard}"));
+        }
         item
     }
 }
+
+impl Stored {
+    fn read(item: Item) -> Result<Self, TableError> {
+        let order: Order = from_item(item.clone())?;
+        let known = to_item(&order);
+        let later = item.into_iter().filter(|(name, _)| !known.contains_key(name) && !DERIVED.contains(&name.as_str()));
+        Ok(Self { later: later.collect(), order })
+    }
+}
+
+/// The value under which the orders stand that an operator should look at.
+const FLAGGED: &str = "flagged";
 
 fn order_key(order_id: OrderId) -> Key {
     Key::new(format!("ORDER#{order_id}"))

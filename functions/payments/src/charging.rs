@@ -1,9 +1,8 @@
 //! Sending an attempt, and recording what becomes of it: the steps 2 to 4 of a charge.
 
-use std::future::Future;
-
 use crate::{
-    PROVIDER_BUDGET, Payments, TRIES,
+    Payments, TRIES,
+    asking::Asking,
     domain::{Attempt, Change, Fact, Head, apply_provider_fact},
     error::PaymentError,
     provider::{ChargeOrder, ProviderError},
@@ -12,7 +11,7 @@ use crate::{
 
 impl Payments {
     /// Sends an attempt, unless somebody else has touched it since it was read; answers the attempt as it stands then.
-    pub(crate) async fn send(&self, head: Head, attempt: Attempt) -> Result<Attempt, PaymentError> {
+    pub(crate) async fn send(&self, asking: &Asking, head: Head, attempt: Attempt) -> Result<Attempt, PaymentError> {
         let sending = attempt.sending(&self.lock_owner(), self.clock.now(), self.nudge);
         let change = Change { attempt: Some(sending.clone()), ..Change::default() };
         if let Stored::Refused(standing) = self.store.write(&change, None).await? {
@@ -22,7 +21,7 @@ impl Payments {
                 return Ok(stands);
             }
         }
-        let fact = self.charge(&sending).await;
+        let fact = self.charge(asking, &sending).await;
         self.settle(head, sending, &fact).await
     }
 
@@ -56,30 +55,26 @@ impl Payments {
     }
 
     /// Asks the provider to charge. What it does not clearly say is unknown.
-    pub(crate) async fn charge(&self, attempt: &Attempt) -> Fact {
+    async fn charge(&self, asking: &Asking, attempt: &Attempt) -> Fact {
         let order = ChargeOrder::from(attempt);
-        self.within_budget(self.provider.charge(&order)).await.unwrap_or(Fact::OutcomeUnknown)
+        self.ask(asking, self.provider.charge(&order)).await.unwrap_or(Fact::OutcomeUnknown)
     }
 
     /// Asks the provider what became of an attempt. `None`: it knows of none. An error: it did not say.
-    pub(crate) async fn look_up(&self, attempt: &Attempt) -> Result<Option<Fact>, ProviderError> {
+    pub(crate) async fn look_up(&self, asking: &Asking, attempt: &Attempt) -> Result<Option<Fact>, ProviderError> {
         let order = ChargeOrder::from(attempt);
-        self.within_budget(self.provider.find_charge(&order)).await
+        self.ask(asking, self.provider.retrieve(&order)).await
     }
 
-    /// Waits for the provider no longer than may be, and notes what it would not say.
-    pub(crate) async fn within_budget<T>(&self, call: impl Future<Output = Result<T, ProviderError>>) -> Result<T, ProviderError> {
-        let answer = tokio::time::timeout(PROVIDER_BUDGET, call).await;
-        let answer = answer.unwrap_or_else(|_| Err(ProviderError::NoAnswer("it took too long".to_owned())));
-        match &answer {
-            Err(ProviderError::NoAnswer(cause)) => tracing::warn!(cause, "the provider gave no answer: the outcome is unknown"),
-            Err(ProviderError::Refused(cause)) => {
-                tracing::error!(cause, "the provider refuses our request: the outcome is unknown");
-                self.count("ProviderRefused");
-            }
-            Ok(_) => {}
-        }
-        answer
+    /// Has the provider call off an attempt that waits for its customer; answers the attempt as it stands then.
+    pub(crate) async fn call_off(&self, asking: &Asking, head: Head, attempt: Attempt) -> Result<Attempt, PaymentError> {
+        let order = ChargeOrder::from(&attempt);
+        let fact = match self.ask(asking, self.provider.cancel(&order)).await {
+            Ok(Fact::Abandoned { .. }) => Fact::Abandoned { reason: attempt.why_called_off(&head) },
+            Ok(fact) => fact,
+            Err(_) => Fact::OutcomeUnknown,
+        };
+        self.settle(head, attempt, &fact).await
     }
 
     fn review(&self, needed: bool, attempt: &Attempt) {

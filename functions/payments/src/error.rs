@@ -1,9 +1,11 @@
 //! What can go wrong with a payment, in the trade's words; and, in the last lines, what clients are told of it.
 
 use lambda_http::http::StatusCode;
-use shared::{http::IdempotencyKey, problem::Problem, secret::SecretError, table::TableError};
+use serde_json::json;
+use shared::{http::IdempotencyKey, money::Money, problem::Problem, secret::SecretError, table::TableError};
 
-use crate::domain::{HeadState, PaymentId, StartRefused};
+use crate::domain::{HeadState, PaymentId, RefundId, RefundRefused, StartRefused};
+use crate::webhook::BadSignature;
 
 /// Why a payment cannot be made, shown or changed.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +41,38 @@ pub enum PaymentError {
         /// Why.
         reason: String,
     },
+    /// The payment, or so much of it, cannot be given back.
+    #[error("no refund may begin: {0}")]
+    NotRefundable(RefundRefused),
+    /// The provider did not give it back.
+    #[error("the refund {refund_id} failed: {reason}")]
+    RefundFailed {
+        /// The refund.
+        refund_id: RefundId,
+        /// Why.
+        reason: String,
+    },
+    /// The provider does not answer, and is left alone for a while.
+    #[error("the provider does not answer, and is left alone")]
+    ProviderUnavailable {
+        /// When to ask again.
+        retry_after_seconds: u64,
+    },
+    /// No such provider tells this shop anything.
+    #[error("there is no such payment provider")]
+    ProviderNotFound,
+    /// What claims to come from the provider does not.
+    #[error("the signature is not the provider's: {0}")]
+    BadSignature(BadSignature),
+    /// What comes from the provider cannot be read.
+    #[error("the provider's event cannot be read")]
+    EventUnreadable,
+    /// What claims to come from the provider is larger than any event.
+    #[error("the provider's event is too large")]
+    EventTooLarge,
+    /// The secret of the webhooks does not hold what it should. What it holds instead stays untold.
+    #[error("the secret of the webhooks cannot be read")]
+    WebhookSecretsUnreadable,
     /// The attempt was abandoned because the order gave up.
     #[error("the order gave up while it was about to be paid")]
     OrderGaveUp,
@@ -81,8 +115,28 @@ impl From<PaymentError> for Problem {
                     .with("payment_id", payment_id.to_string())
                     .with("failure_reason", reason)
             }
+            PaymentError::NotRefundable(reason) => not_refundable(reason),
+            PaymentError::RefundFailed { refund_id, reason } => Problem::conflict(
+                "refund_failed",
+                "The provider did not give the money back",
+            )
+            .detail("Nothing was given back. What stands in the way is for the provider to say; to try again, use a new Idempotency-Key.")
+            .with("refund_id", refund_id.to_string())
+            .with("failure_reason", reason),
+            PaymentError::ProviderUnavailable { retry_after_seconds } => {
+                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "provider_unavailable", "The payment provider does not answer")
+                    .detail("Nothing was begun. Repeat the request later, with the same Idempotency-Key.")
+                    .retry_after(retry_after_seconds)
+            }
+            PaymentError::ProviderNotFound => Problem::not_found("provider"),
+            PaymentError::BadSignature(_) => Problem::bad_request("bad_signature", "The signature is not the provider's").because(&error),
+            PaymentError::EventUnreadable => Problem::bad_request("malformed_event", "The event cannot be read"),
+            PaymentError::EventTooLarge => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", "The body is too large")
+                .detail("A body may have 262,144 bytes."),
             PaymentError::OrderGaveUp => not_payable(StartRefused::Closed, &HeadState::Closed),
-            PaymentError::AboutToBeSent | PaymentError::Contention => Problem::unavailable().because(&error),
+            PaymentError::WebhookSecretsUnreadable | PaymentError::AboutToBeSent | PaymentError::Contention => {
+                Problem::unavailable().because(&error)
+            }
             PaymentError::NoHead | PaymentError::NotReadable => Problem::internal().because(&error),
             PaymentError::Table(error) => error.into(),
             PaymentError::Secret(error) => Problem::unavailable().because(&error),
@@ -105,4 +159,23 @@ fn not_payable(reason: StartRefused, state: &HeadState) -> Problem {
         StartRefused::NotReadable => return Problem::internal().because(&PaymentError::NotReadable),
     };
     problem.with("payment_state", state.name())
+}
+
+fn not_refundable(reason: RefundRefused) -> Problem {
+    let conflict = || Problem::conflict("not_refundable", "The payment cannot be given back");
+    let money = |money: Money| json!({ "amount": money.amount, "currency": money.currency });
+    match reason {
+        RefundRefused::NothingCaptured => conflict().detail("It captured nothing for its order."),
+        RefundRefused::NothingLeft => conflict().detail("All of it is given back or on its way back."),
+        RefundRefused::UnderWay { refundable } => conflict()
+            .detail("Other refunds of it are under way. Wait for their outcome, or ask for no more than they leave.")
+            .with("refundable", money(refundable))
+            .retry_after(2),
+        RefundRefused::Exceeds { at_most } => Problem::unprocessable("exceeds_refundable", "The amount is more than can be given back")
+            .detail("Ask for no more than was captured and not given back yet, or leave the amount out.")
+            .with("refundable", money(at_most)),
+        RefundRefused::CurrencyMismatch => Problem::unprocessable("currency_mismatch", "The currencies differ")
+            .detail("Ask for the currency that was paid, or leave the amount out."),
+        RefundRefused::NotReadable => Problem::internal().because(&PaymentError::NotReadable),
+    }
 }

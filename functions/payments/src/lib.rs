@@ -1,11 +1,12 @@
 //! Payments: takes and gives back the money for orders, each exactly once, whatever fails.
 //!
-//! - **Owns** the table `payments` (a head for each order, its attempts and refunds, the claims of idempotency keys) and, where the
-//!   provider is simulated, that provider's books.
-//! - **Answers** `POST /payments`, `GET /payments/{payment_id}`, `GET /payments?order_id=`.
+//! - **Owns** the table `payments` (a head for each order, its attempts and refunds, the claims of idempotency keys, the breaker before the
+//!   provider) and, where the provider is simulated, that provider's books.
+//! - **Answers** `POST /payments`, `GET /payments/{payment_id}`, `GET /payments?order_id=`, `POST /payments/{payment_id}/refunds`, and the
+//!   provider itself at `POST /webhooks/payments/{provider}`.
 //! - **Consumes** `open-payment`, `charge-payment`, `cancel-payment`, `refund-payment`, all sent by orders; and a schedule that looks after
 //!   what was left unsettled.
-//! - **Emits** how the payment of an order stands, to `order-events` ([`publish`]).
+//! - **Emits** how the payment of an order stands, to `order-events`; what has moved, to `record-entry` ([`publish`]).
 //! - **Never** guesses what became of a charge, never starts a second attempt before the first has come to its end, never ignores money
 //!   that has moved, never gives back more than it took, and never sees a card's number.
 //!
@@ -29,13 +30,15 @@ pub mod messages;
 pub mod publish;
 pub mod store;
 
+mod asking;
 mod charging;
 pub mod operations;
 pub mod provider;
 mod refunding;
 mod view;
+pub mod webhook;
 
-use provider::{PaymentProvider, Simulated};
+use provider::{PaymentProvider, Simulated, Stripe, StripeSettings};
 use store::Store;
 
 /// The service, as its operations are given it.
@@ -66,19 +69,28 @@ impl Payments {
         let sdk = aws::sdk_config();
         let dynamodb = aws_sdk_dynamodb::Client::new(&sdk);
         let table = |variable| Table::new(dynamodb.clone(), config::required(variable));
-        let provider = match config::required("PAYMENT_PROVIDER").as_str() {
-            "simulated" => Arc::new(Simulated::new(table("PAYMENT_SIMULATOR_TABLE"))),
-            other => panic!("there is no payment provider {other}: PAYMENT_PROVIDER can be simulated"),
-        };
         let clock = Clock::System;
-        let secrets = Secrets::new(aws_sdk_secretsmanager::Client::new(&sdk), config::required("SERVER_KEYS_PREFIX"), clock.clone());
+        let secrets = || {
+            let client = aws_sdk_secretsmanager::Client::new(&sdk);
+            Secrets::new(client, config::required("SERVER_KEYS_PREFIX"), clock.clone())
+        };
+        let provider: Arc<dyn PaymentProvider> = match config::required("PAYMENT_PROVIDER").as_str() {
+            "simulated" => Arc::new(Simulated::new(table("PAYMENT_SIMULATOR_TABLE"))),
+            "stripe" => {
+                let base = config::optional("STRIPE_API_BASE").unwrap_or_else(|| "https://api.stripe.com".to_owned());
+                let live = config::required("STAGE") == "prod";
+                Arc::new(Stripe::new(StripeSettings { base, return_url: config::optional("STORE_URL"), live }, secrets()))
+            }
+            other => panic!("there is no payment provider {other}: PAYMENT_PROVIDER can be simulated or stripe"),
+        };
+        let secrets = secrets();
         let settings = Settings { shards: config::parsed("INDEX_SHARDS"), nudge: config::seconds("NUDGE_SECONDS") };
         Self::new(table("PAYMENTS_TABLE"), provider, secrets, clock, Ids::System, settings)
     }
 
     /// The service over these surroundings.
     pub fn new(table: Table, provider: Arc<dyn PaymentProvider>, secrets: Secrets, clock: Clock, ids: Ids, settings: Settings) -> Self {
-        Self { store: Store::new(table, settings.shards), provider, secrets, clock, ids, nudge: settings.nudge }
+        Self { store: Store::new(table, settings.shards, provider.name()), provider, secrets, clock, ids, nudge: settings.nudge }
     }
 
     /// The records, for those who look from outside.

@@ -1,4 +1,4 @@
-//! What payments tells orders, and what orders asks of payments: the data of the messages, as it stands on the wire.
+//! What payments tells orders and the ledger, and what orders asks of payments: the data of the messages, as it stands on the wire.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -6,14 +6,16 @@ use shared::{
     clock::Timestamp,
     ids::{OrderId, UserId},
     money::Money,
+    prefixed_id,
     queue::{Consumed, Unreadable, read_as},
 };
 
 use crate::domain::{Expected, PaymentId, PaymentMethod};
 
 /// `payment_started.v1`, `payment_declined.v1`, `payment_unknown.v1`, `payment_succeeded.v1`, `payment_closed.v1`, `payment_refunded.v1`,
-/// `payment_refund_failed.v1`: how the payment of an order stands.
+/// `payment_refund_failed.v1`: how the payment of an order stands. `payment_disputed.v1`: the buyer's bank asks for the money back.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct PaymentEvent {
     /// The order.
     pub order_id: OrderId,
@@ -32,6 +34,43 @@ pub struct PaymentEvent {
     /// Whether the buyer may try again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_try_possible: Option<bool>,
+    /// Whether the buyer's bank has asked for the money back.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub disputed: bool,
+}
+
+prefixed_id!(
+    /// An entry of the ledger.
+    EntryId,
+    "ent"
+);
+
+/// `record_entry.v1`: money has moved. What the lines add up to is nothing.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
+pub struct RecordEntry {
+    /// Follows from the head, its version and the kind: the same movement is the same entry.
+    pub entry_id: EntryId,
+    /// When.
+    pub occurred_at: Timestamp,
+    /// `capture`, `refund`, or the same of a payment that was one too many: `surplus_capture`, `surplus_refund`.
+    pub kind: &'static str,
+    /// For which order.
+    pub order_id: OrderId,
+    /// From where to where.
+    pub lines: [EntryLine; 2],
+}
+
+/// So much into an account (above zero) or out of it (below).
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
+pub struct EntryLine {
+    /// Where: `provider_clearing` is what the provider holds for the shop, `customer_funds:<order>` what was taken for an order.
+    pub account: String,
+    /// The currency.
+    pub unit: &'static str,
+    /// Minor units.
+    pub amount: i64,
 }
 
 /// `open_payment.v1`: this order costs so much and can be paid from now on.

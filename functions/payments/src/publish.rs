@@ -1,24 +1,31 @@
-//! Which committed change of a head tells orders what. This file is the list of all that payments sends.
+//! Which committed change of a head tells orders and the ledger what. This file is the list of all that payments sends.
+//!
+//! The head counts all money that moves, in the write that records it: what its totals have grown by is what the ledger writes down.
 
-use shared::queue::{Message, Subject};
+use shared::{
+    ids,
+    queue::{Message, Subject},
+};
 
 use crate::{
     domain::{Head, HeadFact, HeadState},
-    messages::PaymentEvent,
+    messages::{EntryLine, PaymentEvent, RecordEntry},
     store::HeadImage,
 };
 
-/// The queue that all of it goes to.
+/// The queue of what orders hears.
 pub const ORDER_EVENTS: &str = "order-events";
 
-/// What a change of a head tells: its present fact, when its state changed or it answered once more.
+/// The queue of what the ledger writes down.
+pub const RECORD_ENTRY: &str = "record-entry";
+
+/// What a change of a head tells: its present fact, when its state changed or it answered once more; that it is disputed, when it is so
+/// now and was not before; and what money has moved.
 pub fn messages(old: Option<&HeadImage>, new: &HeadImage) -> Vec<Message> {
-    let new = &new.0;
-    let tells = old.is_none_or(|old| has_news(&old.0, new));
-    match kind(&new.fact()) {
-        Some(kind) if tells => vec![event(kind, new)],
-        _ => Vec::new(),
-    }
+    let (old, new) = (old.map(|old| &old.0), &new.0);
+    let fact = kind(&new.fact()).filter(|_| old.is_none_or(|old| has_news(old, new)));
+    let disputed = (new.disputed && !old.is_some_and(|old| old.disputed)).then_some("payment_disputed.v1");
+    fact.into_iter().chain(disputed).map(|kind| event(kind, new)).chain(entries(old, new)).collect()
 }
 
 /// Whether there is something that was not told before.
@@ -42,14 +49,17 @@ fn kind(fact: &HeadFact) -> Option<&'static str> {
     }
 }
 
-fn event(kind: &'static str, head: &Head) -> Message {
-    let subject = Subject {
+fn subject(head: &Head) -> Subject {
+    Subject {
         service: "payments",
         id: head.order_id.to_string(),
         version: head.version,
         time: head.updated_at,
         trace: head.traceparent.clone(),
-    };
+    }
+}
+
+fn event(kind: &'static str, head: &Head) -> Message {
     let came_to_nothing = matches!(head.state, HeadState::Open | HeadState::Closed);
     let data = PaymentEvent {
         order_id: head.order_id,
@@ -59,8 +69,37 @@ fn event(kind: &'static str, head: &Head) -> Message {
         refunded_total: head.refunded_total,
         failure_reason: head.failure_reason.clone(),
         next_try_possible: came_to_nothing.then(|| head.next_try_possible()),
+        disputed: head.disputed,
     };
-    Message::new(ORDER_EVENTS, kind, &subject, &data)
+    Message::new(ORDER_EVENTS, kind, &subject(head), &data)
+}
+
+/// An entry for each total that has grown: what is captured comes to the provider from the customer, what is refunded goes back.
+fn entries(old: Option<&Head>, new: &Head) -> Vec<Message> {
+    let totals = |head: &Head| {
+        let Head { captured_total, refunded_total, surplus_captured, surplus_refunded, .. } = *head;
+        [
+            ("capture", captured_total),
+            ("refund", -refunded_total),
+            ("surplus_capture", surplus_captured),
+            ("surplus_refund", -surplus_refunded),
+        ]
+    };
+    let before = old.map_or([0; 4], |old| totals(old).map(|(_, total)| total));
+    let moved = totals(new).into_iter().zip(before).map(|((kind, now), before)| (kind, now - before));
+    moved.filter(|(_, amount)| *amount != 0).map(|(kind, amount)| entry(kind, amount, new)).collect()
+}
+
+fn entry(kind: &'static str, amount: i64, head: &Head) -> Message {
+    let line = |account: String, amount| EntryLine { account, unit: head.currency.code(), amount };
+    let data = RecordEntry {
+        entry_id: ids::derive(&["payments", &head.order_id.to_string(), &head.version.to_string(), kind]),
+        occurred_at: head.updated_at,
+        kind,
+        order_id: head.order_id,
+        lines: [line("provider_clearing".to_owned(), amount), line(format!("customer_funds:{}", head.order_id), -amount)],
+    };
+    Message::new(RECORD_ENTRY, "record_entry.v1", &subject(head), &data)
 }
 
 #[cfg(test)]
@@ -73,7 +112,10 @@ mod tests {
     };
 
     use super::*;
-    use crate::domain::{Expected, PaymentId};
+    use crate::{
+        domain::{Expected, PaymentId},
+        messages::EntryId,
+    };
 
     const NOW: Timestamp = Timestamp::from_milliseconds(1_795_000_000_000);
 
@@ -85,7 +127,21 @@ mod tests {
 
     fn told(old: Option<&Head>, new: &Head) -> Vec<&'static str> {
         let old = old.cloned().map(HeadImage);
-        messages(old.as_ref(), &HeadImage(new.clone())).iter().map(|message| message.kind).collect()
+        let messages = messages(old.as_ref(), &HeadImage(new.clone()));
+        messages.iter().filter(|message| message.queue == ORDER_EVENTS).map(|message| message.kind).collect()
+    }
+
+    /// The entries of the ledger: the kind, and what comes to the provider.
+    fn written_down(old: Option<&Head>, new: &Head) -> Vec<(String, i64)> {
+        let old = old.cloned().map(HeadImage);
+        let messages = messages(old.as_ref(), &HeadImage(new.clone()));
+        let entries = messages.iter().filter(|message| message.queue == RECORD_ENTRY).map(|message| &message.data);
+        let entry = |data: &serde_json::Value| {
+            let amounts = [0, 1].map(|line: usize| data["lines"][line]["amount"].as_i64().expect("an amount"));
+            assert_eq!(amounts[0] + amounts[1], 0, "{data}");
+            (data["kind"].as_str().expect("a kind").to_owned(), amounts[0])
+        };
+        entries.map(entry).collect()
     }
 
     #[test]
@@ -116,6 +172,49 @@ mod tests {
         }
         let partly = Head { refunded_total: 1, ..captured.clone() };
         assert_eq!(told(Some(&captured), &partly), ["payment_succeeded.v1"], "the totals have changed");
+    }
+
+    #[test]
+    fn a_dispute_is_told_once_and_shown_from_then_on() {
+        let captured = Head { state: HeadState::Captured, captured_total: 5998, ..open() };
+        let disputed = captured.disputed(NOW, &captured.traceparent).expect("news");
+        assert_eq!(told(Some(&captured), &disputed), ["payment_disputed.v1"]);
+        assert_eq!(disputed.disputed(NOW, &captured.traceparent), None);
+        let again = Head { answered_drive: 9, ..disputed.clone() };
+        assert_eq!(told(Some(&disputed), &again), ["payment_succeeded.v1"]);
+        assert_eq!(messages(None, &HeadImage(again)).remove(0).data["disputed"], true);
+    }
+
+    #[test]
+    fn what_the_totals_grow_by_is_written_down_once() {
+        let captured = Head { state: HeadState::Captured, captured_total: 5998, version: 3, ..open() };
+        assert_eq!(written_down(Some(&open()), &captured), [("capture".to_owned(), 5998)]);
+        assert_eq!(written_down(None, &captured), [("capture".to_owned(), 5998)]);
+        assert!(written_down(Some(&captured), &Head { answered_drive: 2, version: 4, ..captured.clone() }).is_empty());
+        let partly = Head { refunded_total: 1000, version: 4, ..captured.clone() };
+        assert_eq!(written_down(Some(&captured), &partly), [("refund".to_owned(), -1000)]);
+        let wholly = Head { refunded_total: 5998, version: 5, ..partly.clone() };
+        assert_eq!(written_down(Some(&partly), &wholly), [("refund".to_owned(), -4998)]);
+        let twice = Head { surplus_captured: 5998, version: 6, ..wholly.clone() };
+        assert_eq!(written_down(Some(&wholly), &twice), [("surplus_capture".to_owned(), 5998)]);
+        let right_again = Head { surplus_refunded: 5998, version: 7, ..twice.clone() };
+        assert_eq!(written_down(Some(&twice), &right_again), [("surplus_refund".to_owned(), -5998)]);
+    }
+
+    #[test]
+    fn an_entry_looks_like_this() {
+        let captured = Head { state: HeadState::Captured, captured_total: 5998, version: 3, ..open() };
+        let message = messages(Some(&HeadImage(open())), &HeadImage(captured.clone())).remove(1);
+        let entry_id: EntryId = ids::derive(&["payments", &captured.order_id.to_string(), "3", "capture"]);
+        let funds = format!("customer_funds:{}", captured.order_id);
+        let data = serde_json::json!({
+            "entry_id": entry_id, "occurred_at": NOW, "kind": "capture", "order_id": captured.order_id,
+            "lines": [
+                { "account": "provider_clearing", "unit": "USD", "amount": 5998 },
+                { "account": funds, "unit": "USD", "amount": -5998 },
+            ],
+        });
+        assert_eq!((message.queue, message.kind, message.data), ("record-entry", "record_entry.v1", data));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::{
     Payments, TRIES,
+    asking::Asking,
     domain::{Attempt, Change, Head, Refund, RefundFact, apply_refund_fact},
     error::PaymentError,
     provider::{ProviderError, RefundOrder},
@@ -10,7 +11,7 @@ use crate::{
 
 impl Payments {
     /// Sends a refund of `paid`, unless somebody else has touched it since it was read; answers the refund as it stands then.
-    pub(crate) async fn send_refund(&self, head: Head, paid: Attempt, refund: Refund) -> Result<Refund, PaymentError> {
+    pub(crate) async fn send_refund(&self, asking: &Asking, head: Head, paid: Attempt, refund: Refund) -> Result<Refund, PaymentError> {
         let sending = refund.sending(&self.lock_owner(), self.clock.now(), self.nudge);
         let change = Change { refund: Some(sending.clone()), ..Change::default() };
         if let Stored::Refused(standing) = self.store.write(&change, None).await? {
@@ -20,13 +21,14 @@ impl Payments {
             }
         }
         let order = RefundOrder::from(&sending);
-        let fact = self.within_budget(self.provider.refund(&order)).await.unwrap_or(RefundFact::OutcomeUnknown);
+        let fact = self.ask(asking, self.provider.refund(&order)).await.unwrap_or(RefundFact::OutcomeUnknown);
         self.settle_refund(head, paid, sending, &fact).await
     }
 
     /// Records a fact about a refund of `paid`; answers the refund as it stands then.
     pub(crate) async fn settle_refund(&self, head: Head, paid: Attempt, refund: Refund, fact: &RefundFact) -> Result<Refund, PaymentError> {
-        let mut standing = Standing { head: Some(head.clone()), attempt: Some(paid.clone()), refund: Some(refund.clone()), claim: None };
+        let mut standing =
+            Standing { head: Some(head.clone()), attempt: Some(paid.clone()), refund: Some(refund.clone()), ..Standing::default() };
         for _ in 0..TRIES {
             let head = standing.head.as_ref().unwrap_or(&head);
             let paid = standing.attempt.as_ref().unwrap_or(&paid);
@@ -48,8 +50,8 @@ impl Payments {
     }
 
     /// Asks the provider what became of a refund. `None`: it knows of none. An error: it did not say.
-    pub(crate) async fn look_up_refund(&self, refund: &Refund) -> Result<Option<RefundFact>, ProviderError> {
+    pub(crate) async fn look_up_refund(&self, asking: &Asking, refund: &Refund) -> Result<Option<RefundFact>, ProviderError> {
         let order = RefundOrder::from(refund);
-        self.within_budget(self.provider.find_refund(&order)).await
+        self.ask(asking, self.provider.retrieve_refund(&order)).await
     }
 }

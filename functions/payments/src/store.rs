@@ -1,8 +1,11 @@
 //! The table payments: keys, conditions, and nothing else that anybody has to know about it.
 //!
 //! Every record of an order lies under `ORDER#<order>`: `HEAD`, `ATTEMPT#<id>`, `REFUND#<id>`; the claim of an idempotency key under
-//! `KEY#<id>`. Every record counts its writes, and the one condition of every write is that it is the next one: version 1 where nothing
+//! `KEY#<id>`; an event of the provider that was received under `EVENT#<its id>`, for a month; the breaker under `BREAKER#<provider>`.
+//! Every record counts its writes, and the one condition of every write is that it is the next one: version 1 where nothing
 //! stands, version n + 1 where version n does. What is refused comes back with what stands there.
+
+use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use shared::{
@@ -11,23 +14,30 @@ use shared::{
     table::{AttributeValue, Expression, Item, Key, Outcome, Query, Table, TableError, Transacted, Write, from_item, to_item},
 };
 
-use crate::domain::{Attempt, Change, Head, HeadFact, HeadState, PaymentId, Refund, RefundId};
+use crate::domain::{Attempt, Breaker, Change, Head, HeadFact, HeadState, PaymentId, Refund, RefundId};
 
 /// The partition of the index that the due records stand in, before its shard.
 const DUE: &str = "due";
+
+/// For how long an event of the provider is remembered: longer than any provider goes on telling it.
+const EVENT_KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// The records of payments.
 #[derive(Clone, Debug)]
 pub struct Store {
     table: Table,
     shards: u32,
+    provider: &'static str,
 }
 
 /// That an idempotency key stands for a request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Claim {
-    /// The payment that the request made.
+    /// The payment that the request made, or asked back.
     pub payment_id: PaymentId,
+    /// The refund that it made, if it asked for one.
+    #[serde(default)]
+    pub refund_id: Option<RefundId>,
     /// What tells the request from another one.
     pub fingerprint: String,
     /// When.
@@ -45,6 +55,15 @@ pub struct Standing {
     pub refund: Option<Refund>,
     /// The claim of the idempotency key.
     pub claim: Option<Claim>,
+    /// The breaker before the provider.
+    pub breaker: Option<Breaker>,
+}
+
+impl Claim {
+    /// What the key is stored under: what the request made has the same id.
+    fn key(&self) -> Uuid {
+        self.refund_id.map_or(self.payment_id.attempt(), |refund| refund.uuid())
+    }
 }
 
 impl Standing {
@@ -56,6 +75,7 @@ impl Standing {
             attempt: newer.attempt.or(self.attempt),
             refund: newer.refund.or(self.refund),
             claim: newer.claim.or(self.claim),
+            breaker: newer.breaker.or(self.breaker),
         }
     }
 }
@@ -95,9 +115,9 @@ impl<'de> Deserialize<'de> for HeadImage {
 }
 
 impl Store {
-    /// The records in `table`, whose index of due records has so many shards.
-    pub fn new(table: Table, shards: u32) -> Self {
-        Self { table, shards }
+    /// The records in `table`, whose index of due records has so many shards; `provider` is the one that is asked.
+    pub fn new(table: Table, shards: u32, provider: &'static str) -> Self {
+        Self { table, shards, provider }
     }
 
     /// The head of an order.
@@ -110,25 +130,65 @@ impl Store {
         self.read(attempt_key(payment)).await
     }
 
-    /// The head and an attempt, in one call.
+    /// The head, an attempt and the breaker, in one call.
     pub async fn head_and_attempt(&self, payment: PaymentId) -> Result<Standing, TableError> {
-        self.read_many(vec![order_key(payment.order_id(), "HEAD"), attempt_key(payment)]).await
+        self.read_many(vec![order_key(payment.order_id(), "HEAD"), attempt_key(payment), self.breaker_key()]).await
+    }
+
+    /// An attempt and the breaker, in one call.
+    pub async fn attempt_and_breaker(&self, payment: PaymentId) -> Result<Standing, TableError> {
+        self.read_many(vec![attempt_key(payment), self.breaker_key()]).await
     }
 
     /// All that decides about a request to pay, in one call.
     pub async fn known_about(&self, payment: PaymentId) -> Result<Standing, TableError> {
-        let keys = vec![order_key(payment.order_id(), "HEAD"), attempt_key(payment), claim_key(payment.attempt())];
-        self.read_many(keys).await
+        let records = [order_key(payment.order_id(), "HEAD"), attempt_key(payment), claim_key(payment.attempt())];
+        self.read_many(records.into_iter().chain([self.breaker_key()]).collect()).await
     }
 
-    /// The head and a refund, in one call.
+    /// All that decides about a request to give a payment back, in one call.
+    pub async fn known_about_refund(&self, payment: PaymentId, refund: RefundId) -> Result<Standing, TableError> {
+        let order = payment.order_id();
+        let records = [order_key(order, "HEAD"), attempt_key(payment), refund_key(order, refund), claim_key(refund.uuid())];
+        self.read_many(records.into_iter().chain([self.breaker_key()]).collect()).await
+    }
+
+    /// The head, a refund and the breaker, in one call.
     pub async fn head_and_refund(&self, order: OrderId, refund: RefundId) -> Result<Standing, TableError> {
-        self.read_many(vec![order_key(order, "HEAD"), refund_key(order, refund)]).await
+        self.read_many(vec![order_key(order, "HEAD"), refund_key(order, refund), self.breaker_key()]).await
     }
 
-    /// A payment and a refund, in one call.
+    /// A payment, a refund and the breaker, in one call.
     pub async fn attempt_and_refund(&self, payment: PaymentId, refund: RefundId) -> Result<Standing, TableError> {
-        self.read_many(vec![attempt_key(payment), refund_key(payment.order_id(), refund)]).await
+        self.read_many(vec![attempt_key(payment), refund_key(payment.order_id(), refund), self.breaker_key()]).await
+    }
+
+    /// The breaker before the provider; none where nothing is recorded of it.
+    pub async fn breaker(&self) -> Result<Option<Breaker>, TableError> {
+        self.read(self.breaker_key()).await
+    }
+
+    /// Writes the breaker, unless somebody else has written it meanwhile: then what stands there comes back.
+    pub async fn write_breaker(&self, breaker: &Breaker) -> Result<Result<(), Option<Breaker>>, TableError> {
+        let item = keyed(to_item(breaker), breaker_pk(&breaker.provider), "BREAKER");
+        match self.table.put(item, next(breaker.version)).await? {
+            Outcome::Written => Ok(Ok(())),
+            Outcome::Refused(item) => Ok(Err(item.map(from_item).transpose()?)),
+        }
+    }
+
+    /// Whether an event of the provider was received before.
+    pub async fn knows_event(&self, id: &str) -> Result<bool, TableError> {
+        Ok(self.table.get(Key::sorted(self.event_pk(id), "EVENT")).await?.is_some())
+    }
+
+    /// Remembers that an event of the provider was received.
+    pub async fn remember_event(&self, id: &str, now: Timestamp) -> Result<(), TableError> {
+        let mut item = keyed(Item::new(), self.event_pk(id), "EVENT");
+        item.insert("received_at".to_owned(), AttributeValue::S(now.to_string()));
+        item.insert("ttl".to_owned(), AttributeValue::N(now.plus(EVENT_KEPT).seconds().to_string()));
+        // Refused: a copy of it was received at the same time.
+        self.table.put(item, Expression::absent()).await.map(|_| ())
     }
 
     /// The head of an order and its attempts. There are at most as many as the order allowed tries.
@@ -171,7 +231,7 @@ impl Store {
             .map(|head| (keyed(to_item(head), order_pk(head.order_id), "HEAD"), next(head.version)))
             .chain(change.attempt.iter().map(|attempt| self.attempt_item(attempt)))
             .chain(refunds.map(|refund| self.refund_item(refund)))
-            .chain(claim.map(|claim| (keyed(to_item(claim), claim_pk(claim.payment_id.attempt()), "KEY"), Expression::absent())))
+            .chain(claim.map(|claim| (keyed(to_item(claim), claim_pk(claim.key()), "KEY"), Expression::absent())))
             .collect();
         if let [_] = &records[..] {
             let [(item, condition)] = <[_; 1]>::try_from(records).expect("there is one");
@@ -210,6 +270,14 @@ impl Store {
         item
     }
 
+    fn breaker_key(&self) -> Key {
+        Key::sorted(breaker_pk(self.provider), "BREAKER")
+    }
+
+    fn event_pk(&self, id: &str) -> String {
+        format!("EVENT#{}#{id}", self.provider)
+    }
+
     async fn read<T: DeserializeOwned>(&self, key: Key) -> Result<Option<T>, TableError> {
         self.table.get(key).await?.map(from_item).transpose()
     }
@@ -226,6 +294,7 @@ fn standing(items: impl IntoIterator<Item = Item>) -> Result<Standing, TableErro
         match sort_key(&item) {
             "HEAD" => standing.head = Some(from_item(item)?),
             "KEY" => standing.claim = Some(from_item(item)?),
+            "BREAKER" => standing.breaker = Some(from_item(item)?),
             kind if kind.starts_with("ATTEMPT#") => standing.attempt = Some(from_item(item)?),
             _ => standing.refund = standing.refund.or(Some(from_item(item)?)),
         }
@@ -246,6 +315,10 @@ fn keyed(mut item: Item, pk: String, sk: &str) -> Item {
 
 fn order_pk(order: OrderId) -> String {
     format!("ORDER#{order}")
+}
+
+fn breaker_pk(provider: &str) -> String {
+    format!("BREAKER#{provider}")
 }
 
 fn claim_pk(key: Uuid) -> String {

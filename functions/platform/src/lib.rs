@@ -42,6 +42,7 @@ impl Platform {
             Service { name: "orders", tables: vec![table("ORDERS"), table("ORDER_PRODUCTS")] },
             Service { name: "payments", tables: payments },
             Service { name: "notifications", tables: vec![table("NOTIFICATIONS")] },
+            Service { name: "ledger", tables: vec![table("LEDGER")] },
         ];
         Self { checks: Checks::new(services, Clock::System) }
     }

@@ -56,6 +56,10 @@ const fn member(name: &'static str, about: &'static str, example: &'static str) 
     Member { name, about, example }
 }
 
+const fn order_state(current: &'static str, allowed: &'static str) -> [Member; 2] {
+    [member("current", "The status of the order.", current), member("allowed", "The steps that it takes now.", allowed)]
+}
+
 impl ProblemType {
     const fn headers(self, headers: &'static [&'static str]) -> Self {
         Self { headers, ..self }
@@ -69,9 +73,16 @@ impl ProblemType {
 const RETRY_AFTER: &[&str] = &["Retry-After"];
 const CHALLENGE: &[&str] = &["WWW-Authenticate"];
 const PAYMENT_STATE: &[Member] = &[member("payment_state", "How far the payment of the order has come.", "\"captured\"")];
+const REFUNDABLE: &[Member] = &[member("refundable", "So much can be given back now.", "{\"amount\": 2999, \"currency\": \"USD\"}")];
 
 /// Every problem that is not a broken rule of one field, by status and code.
 pub const PROBLEMS: &[ProblemType] = &[
+    problem(
+        400,
+        "bad_signature",
+        "The signature is not the provider's",
+        "It is missing, was made more than five minutes ago or with another secret, or belongs to another body.",
+    ),
     problem(400, "body_required", "A JSON body is needed", "The operation reads what it is to do from the body, and there was none."),
     problem(
         400,
@@ -110,6 +121,7 @@ pub const PROBLEMS: &[ProblemType] = &[
         "It was used already, has expired, or was replaced by a newer one. Ask for a new link.",
     ),
     problem(400, "malformed_body", "The body is not the base64 that it claims to be", "Send the body as plain JSON."),
+    problem(400, "malformed_event", "The event cannot be read", "It was signed by the provider, but has not the form of its events."),
     problem(400, "malformed_json", "The body is not well-formed JSON", "`detail` says at which line and column. Send JSON in UTF-8."),
     problem(400, "malformed_request", "The request cannot be read", "Something before the body is wrong: the path, the query or a header."),
     problem(
@@ -141,6 +153,7 @@ pub const PROBLEMS: &[ProblemType] = &[
         member("failure_reason", "Why, in the provider's word.", "\"card_declined\""),
     ]),
     problem(403, "insufficient_permissions", "Insufficient permissions", "You are known, but may not do this: it takes another role."),
+    problem(404, "notification_not_found", "There is no such notification", "There is none with this id, or it is somebody else's."),
     problem(
         404,
         "order_not_found",
@@ -150,6 +163,7 @@ pub const PROBLEMS: &[ProblemType] = &[
     ),
     problem(404, "payment_not_found", "There is no such payment", "There is none with this id, or it is somebody else's."),
     problem(404, "product_not_found", "There is no such product", "There is none with this id, or it is no longer sold."),
+    problem(404, "provider_not_found", "There is no such provider", "This shop has another payment provider, or none of this name."),
     problem(404, "route_not_found", "There is no such route", "No operation has this path and this method."),
     problem(404, "service_not_found", "There is no such service", "The answer of `GET /health` names them all."),
     problem(404, "user_not_found", "There is no such user", "There is none with this id, or it is not you."),
@@ -168,10 +182,36 @@ pub const PROBLEMS: &[ProblemType] = &[
         "The e-mail address is taken",
         "Somebody has registered with it, in this or another spelling. Log in, or take another.",
     ),
-    problem(409, "invalid_transition", "The order does not take this step now", "Read the order: it has moved on.").members(&[
-        member("current", "The status of the order.", "\"shipped\""),
-        member("allowed", "What it can become.", "[\"delivered\"]"),
-    ]),
+    problem(
+        409,
+        "invalid_transition",
+        "The order does not take this step now",
+        "It has not come so far, or has gone on. What it takes now stands in `allowed`.",
+    )
+    .members(&order_state("\"pending\"", "[\"cancel\"]")),
+    problem(
+        409,
+        "no_shipping_address",
+        "There is no address to send the goods to",
+        "The order was placed without one. Cancel it, and have it placed again with an address.",
+    )
+    .members(&order_state("\"confirmed\"", "[\"cancel\"]")),
+    problem(
+        409,
+        "not_cancellable",
+        "The order cannot be cancelled any more",
+        "It was shipped, or has failed. Read the order: it has moved on.",
+    )
+    .members(&order_state("\"shipped\"", "[\"deliver\"]")),
+    problem(
+        409,
+        "not_refundable",
+        "The payment cannot be given back",
+        "It captured nothing for its order, or all of it is given back or on its way back. Where refunds that are under way may still fail, \
+         `Retry-After` says when to ask again.",
+    )
+    .headers(RETRY_AFTER)
+    .members(REFUNDABLE),
     problem(409, "order_closed", "The order takes no payment any more", "It was cancelled, has failed, or its time to be paid is over.")
         .members(PAYMENT_STATE),
     problem(
@@ -197,12 +237,29 @@ pub const PROBLEMS: &[ProblemType] = &[
     .members(&[member("total", "What it costs now.", "{\"amount\": 5998, \"currency\": \"USD\"}")]),
     problem(
         409,
+        "refund_failed",
+        "The provider did not give the money back",
+        "Nothing was given back. What stands in the way is for the provider to say; to try again, use a new `Idempotency-Key`.",
+    )
+    .members(&[
+        member("refund_id", "The refund that came to nothing.", "\"ref_0199c2a8-0000-7000-8000-0000000000c1\""),
+        member("failure_reason", "Why, in the provider's word.", "\"expired_or_canceled_card\""),
+    ]),
+    problem(
+        409,
         "request_in_progress",
         "The same request is being worked on",
         "Repeat it with the same `Idempotency-Key` a little later: it will answer what became of it.",
     )
     .headers(RETRY_AFTER),
     problem(409, "sku_taken", "Another product has this SKU", "Choose another SKU, or change the product that has it."),
+    problem(
+        409,
+        "too_many_open_orders",
+        "Too many orders wait for their payment",
+        "Pay one of them or cancel it, and send the same request again.",
+    )
+    .members(&[member("maximum", "So many may wait at once.", "5")]),
     problem(
         412,
         "precondition_failed",
@@ -230,9 +287,16 @@ pub const PROBLEMS: &[ProblemType] = &[
     problem(422, "currency_mismatch", "The currencies differ", "Everything in one order, and its payment, is in one currency."),
     problem(
         422,
+        "exceeds_refundable",
+        "The amount is more than can be given back",
+        "Ask for no more than was captured and not given back yet, or leave the amount out.",
+    )
+    .members(REFUNDABLE),
+    problem(
+        422,
         "filter_required",
         "A filter is needed",
-        "This list is too long to be read from end to end. Give a `status` or a `user_id`.",
+        "This list is too long to be read from end to end. Give a `status`, a `user_id`, `attention` or `stuck`.",
     ),
     problem(
         422,
@@ -259,6 +323,13 @@ pub const PROBLEMS: &[ProblemType] = &[
         "no_signing_key",
         "Nobody can log in yet",
         "The key that signs access tokens is being made: this takes a minute after the first deployment.",
+    )
+    .headers(RETRY_AFTER),
+    problem(
+        503,
+        "provider_unavailable",
+        "The payment provider does not answer",
+        "Nothing was begun. Send the same request again, with the same `Idempotency-Key`, after `Retry-After`.",
     )
     .headers(RETRY_AFTER),
     problem(
@@ -296,6 +367,7 @@ pub const RULES: &[Rule] = &[
     rule("repeated_parameter", "A parameter of the query stands there more than once."),
     rule("required", "The field or parameter is needed, and missing."),
     rule("too_long", "The text has more characters than there is room for."),
+    rule("too_many_of_product", "One order has at most so many of this product, all its lines together; `maximum` says how many."),
     rule("unknown_field", "There is no such field. What the shop decides by itself, such as prices, cannot be sent."),
     rule("unknown_product", "There is no such product, or it is no longer sold."),
     rule("unknown_value", "The field takes one of a few names, and this is none of them."),

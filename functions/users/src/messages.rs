@@ -8,6 +8,7 @@ use shared::{
 
 /// `send_notification.v1`: a mail about an account.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct SendNotification {
     /// Derived from the user, the template and the occurrence: the same mail has the same id.
     pub notification_id: NotificationId,
@@ -27,6 +28,7 @@ pub struct SendNotification {
 
 /// What a mail about an account speaks of.
 #[derive(Debug, Default, Serialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct MailData {
     /// The one-time token of the mail's link, sealed.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -38,6 +40,7 @@ pub struct MailData {
 
 /// `user_changed.v1`: how somebody is called and reached from now on, for whoever keeps a copy.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct UserChanged {
     /// Who.
     pub user_id: UserId,
@@ -51,6 +54,7 @@ pub struct UserChanged {
 
 /// `user_deleted.v1`: somebody has gone; whoever keeps a copy of their data erases it.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct UserDeleted {
     /// Who.
     pub user_id: UserId,

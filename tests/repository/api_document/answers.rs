@@ -13,15 +13,9 @@ const ALWAYS: [&str; 5] = ["malformed_request", "too_many_requests", "internal_e
 /// What is answered where a token is read, even where none is needed.
 const WITH_TOKEN: [&str; 2] = ["invalid_token", "insufficient_permissions"];
 /// What is answered where a body is read.
-const WITH_BODY: [&str; 7] = [
-    "body_required",
-    "duplicate_field",
-    "malformed_body",
-    "malformed_json",
-    "payload_too_large",
-    "unsupported_media_type",
-    "card_number_refused",
-];
+const WITH_BODY: [&str; 2] = ["malformed_body", "payload_too_large"];
+/// What is answered where it is read as what we have described, and not as somebody else's.
+const WITH_OUR_BODY: [&str; 4] = ["card_number_refused", "duplicate_field", "malformed_json", "unsupported_media_type"];
 /// Rules that a field of any body can break.
 const RULES_OF_BODIES: [&str; 4] = ["out_of_range", "required", "unknown_field", "wrong_type"];
 
@@ -166,6 +160,11 @@ fn parameters(operation: &Value) -> impl Iterator<Item = &Value> {
     operation["parameters"].as_array().into_iter().flatten()
 }
 
+/// Whether a body has a form that we have described: somebody else's is any object.
+pub fn is_ours(document: &Value, body: &Value) -> bool {
+    !reachable(document, body).is_empty()
+}
+
 /// Every code that an operation can answer, each once; sorted.
 fn codes_of(document: &Value, operation: &Value) -> Vec<Code> {
     let mut problems: BTreeSet<&str> = ALWAYS.into();
@@ -176,7 +175,11 @@ fn codes_of(document: &Value, operation: &Value) -> Vec<Code> {
     }
     if let Some(body) = operation.get("requestBody") {
         problems.extend(WITH_BODY);
-        rules.extend(RULES_OF_BODIES);
+        if is_ours(document, body) {
+            problems.extend(WITH_OUR_BODY);
+            problems.extend((body["required"] == true).then_some("body_required"));
+            rules.extend(RULES_OF_BODIES);
+        }
         for name in reachable(document, body) {
             rules.extend(refusals(&document["components"]["schemas"][name.as_str()]));
         }

@@ -6,10 +6,11 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::{
+    answers::is_ours,
     assembled::{document, function_of},
     read::{codes, each_operation, parameters, text},
 };
-use crate::{Operation, none, source};
+use crate::{Operation, all_files, none, source};
 
 /// A call, and what the document shows of it.
 struct Sign {
@@ -20,7 +21,7 @@ struct Sign {
     shown: fn(&Value, &Value) -> bool,
 }
 
-const SIGNS: [Sign; 16] = [
+const SIGNS: [Sign; 17] = [
     Sign {
         calls: &[".admin()"],
         what: "x-roles [admin], the security bearer and 403",
@@ -81,12 +82,20 @@ const SIGNS: [Sign; 16] = [
         },
     },
     Sign {
-        calls: &["request.json()", "request.json::<"],
-        what: "a body with its 400, 413, 415 and 422",
+        calls: &["request.json()", "request.json::<", "request.body()"],
+        what: "a body with its 400 and 413",
         shown: |document, operation| {
             operation.get("requestBody").is_some()
-                && answers(document, operation, 400, &["body_required", "malformed_json", "duplicate_field"])
+                && answers(document, operation, 400, &["malformed_body"])
                 && answers(document, operation, 413, &["payload_too_large"])
+        },
+    },
+    Sign {
+        calls: &["request.json()", "request.json::<"],
+        what: "a body of ours with its 400, 415 and 422",
+        shown: |document, operation| {
+            is_ours(document, &operation["requestBody"])
+                && answers(document, operation, 400, &["malformed_json", "duplicate_field"])
                 && answers(document, operation, 415, &["unsupported_media_type"])
                 && answers(document, operation, 422, &["required", "unknown_field", "wrong_type", "card_number_refused"])
         },
@@ -214,5 +223,30 @@ fn a_request_has_no_fields_but_those_that_are_described() {
             }
         }
     });
+    none(odd);
+}
+
+/// Where an answer leaves a field out, the document must not promise it, not even as null.
+#[test]
+fn a_field_that_is_left_out_of_an_answer_is_not_described_as_one_that_is_there() {
+    let mut odd = Vec::new();
+    let shown = |file: &str, text: &str| (file.contains("/operations/") || file.ends_with("/view.rs")) && text.contains("utoipa::ToSchema");
+    for (file, text) in all_files("functions", "rs").iter().filter(|(file, text)| shown(file, text)) {
+        let mut attributes = String::new();
+        for (number, line) in text.lines().enumerate() {
+            if line.trim_start().starts_with(['#', '/']) {
+                attributes.push_str(line);
+                continue;
+            }
+            let left_out = attributes.contains("Option::is_none") && !attributes.contains("flatten");
+            if left_out && !attributes.contains("schema(nullable = false") {
+                odd.push(format!(
+                    "{file}:{} may be left out: give it #[cfg_attr(feature = \"api-document\", schema(nullable = false))]",
+                    number + 1
+                ));
+            }
+            attributes.clear();
+        }
+    }
     none(odd);
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use catalog::Catalog;
 use inventory::Inventory;
+use ledger::Ledger;
 use notifications::Notifications;
 use orders::Orders;
 use payments::Payments;
@@ -39,23 +40,29 @@ pub struct Shop {
     orders: Arc<Orders>,
     payments: Arc<Payments>,
     notifications: Arc<Notifications>,
+    ledger: Arc<Ledger>,
     platform: Arc<Platform>,
 }
 
 /// Every operation that [`Shop::lambda`] knows.
-pub const OPERATIONS: [&str; 50] = [
+pub const OPERATIONS: [&str; 63] = [
     "adjust-stock",
     "advance-order",
+    "archive-product",
     "authorize-request",
+    "cancel-order",
     "cancel-payment",
     "change-password",
     "charge-payment",
+    "check-reservations",
     "commit-stock",
     "confirm-password-reset",
     "create-order",
     "create-payment",
     "create-product",
+    "create-refund",
     "delete-me",
+    "deliver-order",
     "forget-recipient",
     "get-health",
     "get-jwks",
@@ -79,19 +86,27 @@ pub const OPERATIONS: [&str; 50] = [
     "publish-product-events",
     "publish-stock-events",
     "publish-user-events",
+    "read-notification",
+    "receive-payment-webhook",
+    "reconcile-books",
     "reconcile-payments",
+    "record-entry",
+    "record-mail-feedback",
     "refresh-token",
     "refund-payment",
     "register-user",
     "release-stock",
     "replicate-product",
+    "republish-products",
     "request-password-reset",
     "reserve-stock",
     "resume-orders",
     "rotate-signing-key",
     "send-notification",
+    "ship-order",
     "update-buyer",
     "update-me",
+    "update-product",
     "update-user",
     "verify-email",
 ];
@@ -114,6 +129,7 @@ impl Shop {
             orders: Arc::new(super::orders(&aws, &clock)),
             payments: Arc::new(super::payments(&aws, &clock)),
             notifications: Arc::new(super::notifications(&aws, &clock)),
+            ledger: Arc::new(super::ledger(&aws, &clock)),
             platform: Arc::new(super::platform(&aws, &clock)),
             aws,
             clock,
@@ -150,14 +166,21 @@ impl Shop {
             "create-product" => http::lambda(catalog, ::catalog::operations::create_product::create_product),
             "list-products" => http::lambda(catalog, ::catalog::operations::list_products::list_products),
             "get-product" => http::lambda(catalog, ::catalog::operations::get_product::get_product),
+            "update-product" => http::lambda(catalog, ::catalog::operations::update_product::update_product),
+            "archive-product" => http::lambda(catalog, ::catalog::operations::archive_product::archive_product),
+            "republish-products" => invoke::lambda(catalog, ::catalog::operations::republish_products::republish_products),
             "adjust-stock" => http::lambda(inventory, ::inventory::operations::adjust_stock::adjust_stock),
             "get-stock" => http::lambda(inventory, ::inventory::operations::get_stock::get_stock),
             "reserve-stock" => queue::lambda(inventory, ::inventory::operations::reserve_stock::reserve_stock, queue("reserve-stock")),
             "release-stock" => queue::lambda(inventory, ::inventory::operations::release_stock::release_stock, queue("release-stock")),
             "commit-stock" => queue::lambda(inventory, ::inventory::operations::commit_stock::commit_stock, queue("commit-stock")),
+            "check-reservations" => invoke::lambda(inventory, ::inventory::operations::check_reservations::check_reservations),
             "create-order" => http::lambda(orders, ::orders::operations::create_order::create_order),
             "get-order" => http::lambda(orders, ::orders::operations::get_order::get_order),
             "list-orders" => http::lambda(orders, ::orders::operations::list_orders::list_orders),
+            "cancel-order" => http::lambda(orders, ::orders::operations::cancel_order::cancel_order),
+            "ship-order" => http::lambda(orders, ::orders::operations::ship_order::ship_order),
+            "deliver-order" => http::lambda(orders, ::orders::operations::deliver_order::deliver_order),
             "replicate-product" => {
                 queue::lambda(orders, ::orders::operations::replicate_product::replicate_product, queue("product-changes"))
             }
@@ -167,6 +190,8 @@ impl Shop {
             "create-payment" => http::lambda(payments, ::payments::operations::create_payment::create_payment),
             "get-payment" => http::lambda(payments, ::payments::operations::get_payment::get_payment),
             "list-payments" => http::lambda(payments, ::payments::operations::list_payments::list_payments),
+            "create-refund" => http::lambda(payments, ::payments::operations::create_refund::create_refund),
+            "receive-payment-webhook" => http::lambda(payments, ::payments::operations::receive_payment_webhook::receive_payment_webhook),
             "open-payment" => queue::lambda(payments, ::payments::operations::open_payment::open_payment, queue("open-payment")),
             "charge-payment" => queue::lambda(payments, ::payments::operations::charge_payment::charge_payment, queue("charge-payment")),
             "cancel-payment" => queue::lambda(payments, ::payments::operations::cancel_payment::cancel_payment, queue("cancel-payment")),
@@ -179,6 +204,13 @@ impl Shop {
                 queue::lambda(notifications, ::notifications::operations::forget_recipient::forget_recipient, queue("forget-recipient"))
             }
             "list-notifications" => http::lambda(notifications, ::notifications::operations::list_notifications::list_notifications),
+            "read-notification" => http::lambda(notifications, ::notifications::operations::read_notification::read_notification),
+            "record-mail-feedback" => {
+                use ::notifications::operations::record_mail_feedback::record_mail_feedback;
+                queue::lambda(notifications, record_mail_feedback, queue("record-mail-feedback"))
+            }
+            "record-entry" => queue::lambda(self.ledger.clone(), ::ledger::operations::record_entry::record_entry, queue("record-entry")),
+            "reconcile-books" => invoke::lambda(self.ledger.clone(), ::ledger::operations::reconcile_books::reconcile_books),
             "get-health" => http::lambda(self.platform.clone(), ::platform::operations::get_health::get_health),
             "publish-user-events" => {
                 use ::users::{operations::publish_user_events as operation, publish};
@@ -229,6 +261,8 @@ impl Shop {
             ("send-notification", "send-notification"),
             ("update-buyer", "update-buyer"),
             ("forget-recipient", "forget-recipient"),
+            ("record-mail-feedback", "record-mail-feedback"),
+            ("record-entry", "record-entry"),
         ];
         let pump = Pump::new(&self.aws)
             .publisher("users", self.lambda("publish-user-events"))

@@ -1,16 +1,7 @@
 //! What orders keep of a buyer whose account was changed or deleted: at once where nothing is owed, otherwise with the write that
 //! settles the order.
 
-use orders::{
-    domain::{
-        Shipment,
-        buyer::{Buyer, BuyerChange, Contact},
-    },
-    operations::publish_order_events as publisher,
-    publish,
-};
-use shared::stream;
-use tests::pump::Pump;
+use orders::domain::buyer::{Buyer, BuyerChange, Contact};
 
 use super::*;
 
@@ -59,9 +50,7 @@ impl Desk {
             "postal_code": "SW1Y 4JH",
             "country": "GB",
         });
-        let called = self.post(key, &wish).await;
-        assert_eq!(called.status(), 201, "{:?}", called.answer);
-        called.json()["id"].as_str().unwrap().to_owned()
+        self.stored(key, &wish).await
     }
 
     /// As [`Desk::placed_in_full`], paid, and its stock out of the books.
@@ -78,17 +67,14 @@ impl Desk {
         PLANTED.into_iter().filter(|planted| stored.contains(planted)).collect()
     }
 
-    /// As the shop does, for which there is no queue.
-    async fn step(&self, order: &str, event: &Event) {
-        let next = self.order(order).await.apply(event, self.clock.now(), self.orders.timing).unwrap().unwrap();
-        assert!(matches!(self.orders.store.replace(&next).await.unwrap(), Saved::Written));
+    /// The shop sends an order.
+    async fn send(&self, order: &str) {
+        assert_eq!(self.step(ADMIN, "ship", order, &parcel()).await.status(), 200);
     }
 
-    /// The stream of orders, from its beginning.
-    fn stream(&self) -> Pump {
-        let sender = self.aws.sender(publisher::QUEUES, "publish-order-dead-letter");
-        let lambda = stream::lambda("publish-order-events", publisher::PUBLISHED, publish::messages, sender);
-        Pump::new(&self.aws).publisher("orders", lambda)
+    /// It has arrived.
+    async fn hand_over(&self, order: &str) {
+        assert_eq!(self.step(ADMIN, "deliver", order, &Value::Null).await.status(), 200);
     }
 
     fn sent(&self) -> usize {
@@ -157,9 +143,9 @@ async fn every_order_on_every_page_hears_of_it_once() {
     desk.tell(&theirs, "stock_rejected.v1", &json!({ "version": 1 })).await;
     assert_eq!(desk.left(), ["Ada Lovelace", "12 St James's Square", "SW1Y 4JH"]);
     for order in settled.iter().chain(&open) {
-        desk.step(order, &Event::Ship(Shipment { carrier: "Post".to_owned(), tracking: "1".to_owned() })).await;
+        desk.send(order).await;
         assert!(desk.order(order).await.shipping_address.is_some());
-        desk.step(order, &Event::Deliver).await;
+        desk.hand_over(order).await;
     }
     assert_eq!(desk.left(), [""; 0]);
 }
@@ -319,7 +305,7 @@ async fn what_cannot_be_done_in_time_is_done_when_the_message_comes_again() {
         let desk = Desk::crowded(yields).await;
         let mut all = Vec::new();
         for number in 0..150 {
-            all.push(desk.placed(&format!("k-{number}")).await);
+            all.push(desk.stored(&format!("k-{number}"), &two_spoons()).await);
         }
         let clock = desk.clock.clone();
         let time_flies: Lambda = Arc::new(move |_| {
@@ -351,7 +337,7 @@ async fn an_order_that_fails_keeps_the_message_but_not_the_other_orders() {
     let desk = Desk::new().await;
     let mut all = Vec::new();
     for number in 0..120 {
-        all.push(desk.placed(&format!("k-{number}")).await);
+        all.push(desk.stored(&format!("k-{number}"), &two_spoons()).await);
     }
     // Of a later release, or not readable at all.
     desk.set(&all[3], "stock", "parcelled").await;
@@ -444,8 +430,8 @@ async fn mails_go_to_whom_the_order_knew_and_nobody_hears_that_a_buyer_was_forgo
     mails();
     desk.tell(&open, "payment_closed.v1", &json!({ "version": 2 })).await;
     desk.tell(&open, "stock_released.v1", &json!({ "version": 2 })).await;
-    desk.step(&settled, &Event::Ship(Shipment { carrier: "Post".to_owned(), tracking: "1".to_owned() })).await;
-    desk.step(&settled, &Event::Deliver).await;
+    desk.send(&settled).await;
+    desk.hand_over(&settled).await;
     stream.publish().await;
     let told: Vec<_> =
         mails().iter().map(|mail| [mail["template"].clone(), mail["email"].clone(), mail["data"]["order_id"].clone()]).collect();

@@ -19,6 +19,8 @@ pub struct ProductView {
     #[cfg_attr(feature = "api-document", schema(value_type = crate::domain::Category))]
     category: String,
     price: Money,
+    #[cfg_attr(feature = "api-document", schema(value_type = crate::domain::MaxPerOrder))]
+    max_per_order: u32,
     /// Whether it is sold.
     active: bool,
     created_at: Timestamp,
@@ -35,6 +37,7 @@ impl From<&Product> for ProductView {
             description: details.description.as_ref().map(|description| description.as_str().to_owned()),
             category: details.category.as_str().to_owned(),
             price: details.price.money(),
+            max_per_order: details.max_per_order.count(),
             active: product.is_active(),
             created_at: product.created_at,
             updated_at: product.updated_at,

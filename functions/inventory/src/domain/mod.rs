@@ -4,13 +4,16 @@
 //! `available`, a commit takes from `on_hand`, a release gives back what was taken.
 
 pub mod movement;
+pub mod parts;
 pub mod reservation;
 
-use serde::{Deserialize, Serialize};
+#[cfg(test)]
+mod model;
+
 use shared::ids::ProductId;
 
-/// How many there are of one product.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// How many there are of one product, wherever they lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stock {
     /// The product.
     pub product_id: ProductId,
@@ -21,11 +24,6 @@ pub struct Stock {
 }
 
 impl Stock {
-    /// A product of which nothing has come in yet.
-    pub const fn none(product_id: ProductId) -> Self {
-        Self { product_id, available: 0, on_hand: 0 }
-    }
-
     /// So many are on the shelves for orders that wait.
     pub const fn held(&self) -> i64 {
         self.on_hand - self.available
@@ -37,15 +35,17 @@ impl Stock {
     }
 }
 
-/// What a write adds to the figures of one product, or takes from them. Neither figure can fall below zero.
+/// What a write adds to the figures of one part of a product's stock, or takes from them. Neither figure can fall below zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StockChange {
     /// The product.
     pub product_id: ProductId,
-    /// Which part of its stock: a product that sells fast is spread over several.
+    /// Which part; see [`parts`].
     pub shard: u32,
     /// Added to what is available.
     pub available: i64,
     /// Added to what is on hand.
     pub on_hand: i64,
+    /// Whether it is meant for a product that was never divided: whoever has not looked learns so that this one was.
+    pub only_undivided: bool,
 }

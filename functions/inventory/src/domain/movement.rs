@@ -1,14 +1,15 @@
-//! Movements: goods that come in or are written off, by hand.
+//! Movements: goods that come in or are written off, by hand; and what is settled for a product along with that.
 
 use serde::{Deserialize, Serialize};
 use shared::{
     clock::Timestamp,
     ids::{ProductId, UserId},
     prefixed_id,
+    telemetry::Trace,
     validation::{Violation, readable_text},
 };
 
-use super::StockChange;
+use super::parts::Shards;
 
 prefixed_id!(
     /// A movement of stock.
@@ -50,6 +51,37 @@ impl TryFrom<i64> for Delta {
 impl From<Delta> for i64 {
     fn from(delta: Delta) -> Self {
         delta.0
+    }
+}
+
+/// So many of a product should be available at least: when there are that many or fewer, somebody should order more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "i64", into = "i64")]
+pub struct Threshold(i64);
+
+shared::describe!(Threshold, number("The operator is told when no more than so many are available.", 10).within(0..=MAX_DELTA));
+
+impl Threshold {
+    /// The number.
+    pub const fn count(self) -> i64 {
+        self.0
+    }
+}
+
+impl TryFrom<i64> for Threshold {
+    type Error = Violation;
+
+    fn try_from(count: i64) -> Result<Self, Violation> {
+        if (0..=MAX_DELTA).contains(&count) {
+            return Ok(Self(count));
+        }
+        Err(Violation::out_of_range(format!("A threshold is a whole number from 0 to {MAX_DELTA}.")))
+    }
+}
+
+impl From<Threshold> for i64 {
+    fn from(threshold: Threshold) -> Self {
+        threshold.0
     }
 }
 
@@ -97,8 +129,15 @@ pub struct Movement {
     pub movement_id: MovementId,
     /// What moved.
     pub product_id: ProductId,
-    /// How many.
-    pub delta: Delta,
+    /// How many; none: something was settled, and no goods moved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delta: Option<Delta>,
+    /// Into how many parts the stock is divided from then on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shards: Option<Shards>,
+    /// How many should be available from then on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub low_stock_threshold: Option<Threshold>,
     /// Why.
     pub reason: Reason,
     /// Who asked for it.
@@ -107,19 +146,23 @@ pub struct Movement {
     pub created_at: Timestamp,
     /// Tells the request from another with the same key.
     pub fingerprint: String,
+    /// The trace that made it; none: that was not noted yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<Trace>,
 }
 
 impl Movement {
-    /// What it does to the figures: goods that come in can be ordered, and only goods that could be ordered can go.
-    pub fn change(&self) -> StockChange {
-        let count = self.delta.count();
-        StockChange { product_id: self.product_id, shard: 0, available: count, on_hand: count }
+    /// Whether it settles something, beside goods that move or without any.
+    pub const fn settles(&self) -> bool {
+        self.shards.is_some() || self.low_stock_threshold.is_some()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::{from_value, json};
+    use shared::ids::derive;
 
     #[test]
     fn a_movement_moves_something_but_not_everything() {
@@ -129,5 +172,21 @@ mod tests {
         for bad in [0, MAX_DELTA + 1, -MAX_DELTA - 1, i64::MIN, i64::MAX] {
             assert_eq!(Delta::try_from(bad).unwrap_err().code, "out_of_range");
         }
+        assert_eq!((Threshold::try_from(0).map(Threshold::count), Threshold::try_from(-1).is_err()), (Ok(0), true));
+        assert_eq!(
+            (Shards::try_from(16).map(Shards::count), Shards::try_from(0).is_err(), Shards::try_from(17).is_err()),
+            (Ok(16), true, true)
+        );
+    }
+
+    #[test]
+    fn a_movement_from_before_anything_could_be_settled_is_read() {
+        let stored = json!({
+            "movement_id": derive::<MovementId>(&["m"]), "product_id": derive::<ProductId>(&["p"]), "delta": 5, "reason": "Delivery",
+            "user_id": derive::<UserId>(&["u"]), "created_at": "2026-11-21T09:48:49.123Z", "fingerprint": "f",
+        });
+        let movement: Movement = from_value(stored.clone()).unwrap();
+        assert_eq!((movement.delta.map(Delta::count), movement.settles()), (Some(5), false));
+        assert_eq!(serde_json::to_value(movement).unwrap(), stored);
     }
 }

@@ -14,7 +14,7 @@
 //! *Answered again*: nothing but `answered_drive` grows, and only if the order has asked once more; the stream then tells it the present
 //! state. A refusal is a stored state too, so that it can be told as often as it is asked for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use shared::{
@@ -24,10 +24,15 @@ use shared::{
     validation::Violation,
 };
 
-use super::StockChange;
+use super::{
+    StockChange,
+    parts::{Layout, Share},
+};
 
-/// The most lines that an order has: with its reservation they fit into one transaction.
+/// The most lines that an order has.
 pub const MAX_LINES: usize = 40;
+/// The most parts that all of it can come from: with the reservation they fit into one transaction.
+const MAX_PARTS: usize = 99;
 
 /// So many of one product, held in one part of its stock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,14 +41,54 @@ pub struct Line {
     pub product_id: ProductId,
     /// How many.
     pub quantity: u32,
-    /// Which part of its stock they were taken from, and go back to.
+    /// Which part of its stock they were taken from, and go back to; see [`super::parts`].
     pub shard: u32,
 }
 
-/// What an order wants held: one line for each product, in the order of their ids.
+/// What an order wants held: one line for each product, in the order of their ids; or several, where it comes from several parts.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Vec<WantedLine>")]
-pub struct Lines(Vec<Line>);
+pub struct Lines {
+    lines: Vec<Line>,
+    /// The products whose parts were chosen by somebody who knows how they are divided.
+    chosen: BTreeSet<ProductId>,
+}
+
+impl Lines {
+    /// The products.
+    pub fn products(&self) -> BTreeSet<ProductId> {
+        self.lines.iter().map(|line| line.product_id).collect()
+    }
+
+    /// Whether somebody who knows how the product is divided has chosen where it comes from.
+    pub fn is_chosen(&self, product_id: ProductId) -> bool {
+        self.chosen.contains(&product_id)
+    }
+
+    /// How many of a product are wanted.
+    pub fn quantity_of(&self, product_id: ProductId) -> u32 {
+        self.lines.iter().filter(|line| line.product_id == product_id).map(|line| line.quantity).sum()
+    }
+
+    /// Lets a product come from the part that the order looks at first.
+    pub fn prefer(&mut self, product_id: ProductId, layout: Layout, order_id: OrderId) {
+        let share = Share { shard: layout.preferred(order_id), quantity: self.quantity_of(product_id) };
+        self.take_from(product_id, &[share]);
+    }
+
+    /// Lets a product come from these parts; `false` if that would be too many parts for one order.
+    pub fn take_from(&mut self, product_id: ProductId, shares: &[Share]) -> bool {
+        let others = self.lines.iter().filter(|line| line.product_id != product_id).count();
+        if others + shares.len() > MAX_PARTS {
+            return false;
+        }
+        self.lines.retain(|line| line.product_id != product_id);
+        self.lines.extend(shares.iter().map(|share| Line { product_id, quantity: share.quantity, shard: share.shard }));
+        self.lines.sort_by_key(|line| (line.product_id, line.shard));
+        self.chosen.insert(product_id);
+        true
+    }
+}
 
 /// So many of one product, as an order asks for them.
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -67,7 +112,8 @@ impl TryFrom<Vec<WantedLine>> for Lines {
         if !(1..=MAX_LINES).contains(&quantities.len()) {
             return Err(Violation::out_of_range(format!("A reservation has 1 to {MAX_LINES} lines.")));
         }
-        Ok(Self(quantities.into_iter().map(|(product_id, quantity)| Line { product_id, quantity, shard: 0 }).collect()))
+        let lines = quantities.into_iter().map(|(product_id, quantity)| Line { product_id, quantity, shard: 0 });
+        Ok(Self { lines: lines.collect(), chosen: BTreeSet::new() })
     }
 }
 
@@ -223,10 +269,13 @@ fn first(command: &Command, short: Option<ProductId>) -> Result<Decision, Undeci
     let (state, lines, rejected_product) = match (&command.wish, short) {
         (Wish::Commit, _) => return Err(Undecided::NotReservedYet),
         (Wish::Release, _) => (State::Released, Vec::new(), None),
-        (Wish::Reserve(Lines(lines)), None) => (State::Held, lines.clone(), None),
-        (Wish::Reserve(Lines(lines)), Some(product_id)) => (State::Rejected, lines.clone(), Some(product_id)),
+        (Wish::Reserve(wanted), None) => (State::Held, wanted.lines.clone(), None),
+        (Wish::Reserve(wanted), Some(product_id)) => (State::Rejected, wanted.lines.clone(), Some(product_id)),
     };
-    let stock = if state == State::Held { changes(&lines, |quantity| (-quantity, 0)) } else { Vec::new() };
+    let mut stock = if state == State::Held { changes(&lines, |quantity| (-quantity, 0)) } else { Vec::new() };
+    if let Wish::Reserve(wanted) = &command.wish {
+        stock.iter_mut().for_each(|change| change.only_undivided = !wanted.is_chosen(change.product_id));
+    }
     let next = Reservation {
         order_id: command.order_id,
         state,
@@ -266,7 +315,7 @@ fn answered(stored: &Reservation, state: State, command: &Command) -> Decision {
 fn changes(lines: &[Line], figures: fn(i64) -> (i64, i64)) -> Vec<StockChange> {
     let change = |line: &Line| {
         let (available, on_hand) = figures(i64::from(line.quantity));
-        StockChange { product_id: line.product_id, shard: line.shard, available, on_hand }
+        StockChange { product_id: line.product_id, shard: line.shard, available, on_hand, only_undivided: false }
     };
     lines.iter().map(change).collect()
 }
@@ -324,7 +373,7 @@ pub(crate) mod tests {
 
     impl World {
         fn with(lamps: i64, shades: i64) -> Self {
-            let stock = |name, count| Stock { product_id: product(name), available: count, on_hand: count };
+            let stock = |name: &str, count| Stock { product_id: product(name), available: count, on_hand: count };
             Self { stock: vec![stock("lamp", lamps), stock("shade", shades)], reservation: None }
         }
 
@@ -368,7 +417,7 @@ pub(crate) mod tests {
         fn check(&self, came_in: &Self) {
             let is = |state| self.state() == Some(state);
             for (stock, before) in self.stock.iter().zip(&came_in.stock) {
-                let line = lines().0.into_iter().find(|line| line.product_id == stock.product_id).unwrap();
+                let line = lines().lines.into_iter().find(|line| line.product_id == stock.product_id).unwrap();
                 let quantity = i64::from(line.quantity);
                 assert!(stock.available >= 0, "{self:?}");
                 assert_eq!(stock.held(), if is(State::Held) { quantity } else { 0 }, "{self:?}");
@@ -505,7 +554,7 @@ pub(crate) mod tests {
         let read = |lines: Vec<serde_json::Value>| from_value::<Lines>(json!(lines));
         let merged = read(vec![line("lamp", 1), line("shade", 3), line("lamp", 1)]).unwrap();
         assert_eq!(merged, lines());
-        assert!(merged.0.is_sorted_by_key(|line| line.product_id));
+        assert!(merged.lines.is_sorted_by_key(|line| line.product_id));
         let many = |count: usize| (0..count).map(|i| line(&i.to_string(), 1)).collect();
         assert!(read(many(40)).is_ok());
         for bad in [vec![], many(41), vec![line("lamp", 0)], vec![line("lamp", u32::MAX), line("lamp", 1)]] {

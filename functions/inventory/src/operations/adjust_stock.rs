@@ -1,4 +1,4 @@
-//! `POST /inventory/{product_id}/adjustments`: books goods in, or writes them off.
+//! `POST /inventory/{product_id}/adjustments`: books goods in, or writes them off; and settles how a product is kept.
 
 use std::sync::Arc;
 
@@ -8,21 +8,34 @@ use shared::{
     http::{self, Request, Response},
     ids::{ProductId, fingerprint},
     problem::Problem,
+    validation::Violation,
 };
 
 use crate::{
     Inventory,
-    domain::movement::{Delta, Movement, MovementId, Reason},
-    store::Moved,
+    adjusting::Made,
+    domain::{
+        movement::{Delta, Movement, MovementId, Reason, Threshold},
+        parts::Shards,
+    },
 };
 
-/// How many come or go, and why.
+/// How many come or go, and why. What is settled along with that stays so until it is settled otherwise.
 #[derive(Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 struct AdjustStock {
-    delta: Delta,
+    #[cfg_attr(feature = "api-document", schema(nullable = false))]
+    #[serde(default, deserialize_with = "http::present", skip_serializing_if = "Option::is_none")]
+    delta: Option<Delta>,
     reason: Reason,
+    /// For a product that sells faster than one part can follow.
+    #[cfg_attr(feature = "api-document", schema(nullable = false))]
+    #[serde(default, deserialize_with = "http::present", skip_serializing_if = "Option::is_none")]
+    shards: Option<Shards>,
+    #[cfg_attr(feature = "api-document", schema(nullable = false))]
+    #[serde(default, deserialize_with = "http::present", skip_serializing_if = "Option::is_none")]
+    low_stock_threshold: Option<Threshold>,
 }
 
 /// A movement as clients see it: only what never changes. The figures that it led to are at its `Location`.
@@ -31,8 +44,16 @@ struct AdjustStock {
 pub struct MovementView {
     id: MovementId,
     product_id: ProductId,
-    delta: Delta,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "api-document", schema(nullable = false))]
+    delta: Option<Delta>,
     reason: Reason,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "api-document", schema(nullable = false))]
+    shards: Option<Shards>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "api-document", schema(nullable = false))]
+    low_stock_threshold: Option<Threshold>,
     created_at: Timestamp,
     updated_at: Timestamp,
 }
@@ -45,7 +66,8 @@ pub fn main() -> Result<(), lambda_http::Error> {
     http::run(Inventory::from_env, adjust_stock)
 }
 
-/// Answers `201` with the movement; a repeated `Idempotency-Key` answers the first one again and moves nothing.
+/// Answers `201` with the movement; a repeated `Idempotency-Key` answers the first one again and moves nothing. Dividing the stock of a
+/// product, or putting it together again, changes nothing for those who order, not even for those who are at it.
 ///
 /// # Errors
 /// 401 and 403 for everybody but admins, 400 and 422 for a request that is none, 409 `below_reserved` where more would go than is
@@ -57,29 +79,39 @@ pub fn main() -> Result<(), lambda_http::Error> {
     request_body = AdjustStock,
     responses((status = 201, description = "The movement.", body = MovementView)),
     security(("bearer" = [])),
-    extensions(("x-roles" = json!(["admin"])), ("x-problems" = json!(["product_not_found", "below_reserved", "above_limit"]))),
+    extensions(("x-roles" = json!(["admin"])), ("x-problems" = json!(["product_not_found", "below_reserved", "above_limit", "nothing_to_change"]))),
 ))]
 pub async fn adjust_stock(inventory: Arc<Inventory>, request: Request) -> Result<Response, Problem> {
     let admin = request.admin()?;
     let product_id: ProductId = request.path_id("product_id", "product")?;
     let key = request.idempotency_key()?;
     let wanted = request.json::<AdjustStock>()?;
+    if wanted.delta.is_none() && wanted.shards.is_none() && wanted.low_stock_threshold.is_none() {
+        return Err(nothing_to_change());
+    }
 
     let movement = Movement {
         movement_id: key.derive_id(&admin, "adjust-stock"),
         product_id,
         fingerprint: fingerprint(&(product_id, &wanted)),
         delta: wanted.delta,
+        shards: wanted.shards,
+        low_stock_threshold: wanted.low_stock_threshold,
         reason: wanted.reason,
         user_id: admin.user_id,
         created_at: inventory.clock.now(),
+        traceparent: Some(request.trace().clone()),
     };
 
     let location = request.location(&format!("/inventory/{product_id}"));
-    match inventory.store.move_stock(&movement).await? {
-        Moved::Now => Ok(http::created(&location, &MovementView::from(&movement))),
-        Moved::Before(before) => Ok(http::replayed(http::created(&location, &MovementView::from(&*before)))),
+    match inventory.adjust(&movement).await? {
+        Made::Now => Ok(http::created(&location, &MovementView::from(&movement))),
+        Made::Before(before) => Ok(http::replayed(http::created(&location, &MovementView::from(&*before)))),
     }
+}
+
+fn nothing_to_change() -> Problem {
+    Problem::invalid_field("", &Violation::new("nothing_to_change", "Send at least one field that is to change."))
 }
 
 impl From<&Movement> for MovementView {
@@ -89,6 +121,8 @@ impl From<&Movement> for MovementView {
             product_id: movement.product_id,
             delta: movement.delta,
             reason: movement.reason.clone(),
+            shards: movement.shards,
+            low_stock_threshold: movement.low_stock_threshold,
             created_at: movement.created_at,
             updated_at: movement.created_at,
         }

@@ -45,5 +45,5 @@ pub async fn commit_stock(inventory: Arc<Inventory>, delivery: Delivery<CommitSt
     let command = Command { order_id, drive, wish: Wish::Commit, at: inventory.clock.now(), trace: delivery.trace };
 
     let reservation = inventory.store.reservation_of(order_id).await?;
-    inventory.carry_out(&command, reservation).await
+    inventory.carry_out(command, reservation).await
 }

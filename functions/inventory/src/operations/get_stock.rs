@@ -10,7 +10,10 @@ use shared::{
     problem::Problem,
 };
 
-use crate::{Inventory, domain::Stock};
+use crate::{
+    Inventory,
+    domain::{Stock, parts::Division},
+};
 
 /// How many there are of a product.
 #[derive(Debug, Serialize)]
@@ -33,6 +36,10 @@ struct Figures {
     available: i64,
     /// So many of them are held for orders.
     held: i64,
+    /// The operator is told when no more than so many are available.
+    low_stock_threshold: i64,
+    /// Into how many parts the stock is divided; 1: it is not. That makes no difference to anybody who orders.
+    shards: u32,
 }
 
 /// Runs the function.
@@ -58,10 +65,11 @@ pub fn main() -> Result<(), lambda_http::Error> {
 pub async fn get_stock(inventory: Arc<Inventory>, request: Request) -> Result<Response, Problem> {
     let visitor = request.visitor()?;
     let product_id = request.path_id("product_id", "product")?;
-    let stock = inventory.store.stock_of(product_id).await?;
+    let division = inventory.store.division_of(product_id).await?.division;
 
     let is_admin = visitor.as_ref().is_some_and(Caller::is_admin);
-    Ok(http::ok(&if is_admin { StockView::with_figures(&stock) } else { StockView::from(&stock) }))
+    let public = StockView::from(&division.total());
+    Ok(http::ok(&if is_admin { public.with_figures(&division, inventory.least_of(&division)) } else { public }))
 }
 
 impl From<&Stock> for StockView {
@@ -71,27 +79,33 @@ impl From<&Stock> for StockView {
 }
 
 impl StockView {
-    fn with_figures(stock: &Stock) -> Self {
-        let figures = Figures { on_hand: stock.on_hand, available: stock.available, held: stock.held() };
-        Self { figures: Some(figures), ..Self::from(stock) }
+    fn with_figures(self, division: &Division, low_stock_threshold: i64) -> Self {
+        let (stock, shards) = (division.total(), division.layout.shards);
+        let figures = Figures { on_hand: stock.on_hand, available: stock.available, held: stock.held(), low_stock_threshold, shards };
+        Self { figures: Some(figures), ..self }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::parts::{Layout, Part};
     use serde_json::{json, to_value};
     use shared::ids::derive;
 
     #[test]
     fn the_public_learns_only_whether_there_is_one() {
         let product_id = derive(&["lamp"]);
-        let stock = Stock { product_id, available: 3, on_hand: 5 };
-        let public = json!({ "product_id": product_id, "in_stock": true });
-        assert_eq!(to_value(StockView::from(&stock)).unwrap(), public);
-        let figures = json!({ "product_id": product_id, "in_stock": true, "on_hand": 5, "available": 3, "held": 2 });
-        assert_eq!(to_value(StockView::with_figures(&stock)).unwrap(), figures);
+        let part = |shard, available, on_hand| Part { shard, available, on_hand };
+        let parts = vec![part(0, 0, 1), part(1, 3, 3), part(2, 0, 1)];
+        let division = Division { layout: Layout { shards: 2, reach: 2 }, parts, ..Division::none(product_id) };
+        let view = || StockView::from(&division.total());
+        assert_eq!(to_value(view()).unwrap(), json!({ "product_id": product_id, "in_stock": true }));
+        let figures = json!({
+            "product_id": product_id, "in_stock": true, "on_hand": 5, "available": 3, "held": 2, "low_stock_threshold": 10, "shards": 2,
+        });
+        assert_eq!(to_value(view().with_figures(&division, 10)).unwrap(), figures);
         let none = json!({ "product_id": product_id, "in_stock": false });
-        assert_eq!(to_value(StockView::from(&Stock::none(product_id))).unwrap(), none);
+        assert_eq!(to_value(StockView::from(&Division::none(product_id).total())).unwrap(), none);
     }
 }

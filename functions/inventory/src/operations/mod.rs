@@ -1,6 +1,7 @@
 //! One file for each function.
 
 pub mod adjust_stock;
+pub mod check_reservations;
 pub mod commit_stock;
 pub mod get_stock;
 pub mod publish_stock_events;

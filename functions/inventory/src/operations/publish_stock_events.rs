@@ -1,14 +1,14 @@
-//! The stream of `stock`: tells an order what became of its reservation.
+//! The stream of `stock`: tells an order what became of its reservation, the ledger what has moved, and the operator what is running out.
 
 use shared::stream::{self, Published};
 
 use crate::publish;
 
-/// Which items of the table publish.
-pub const PUBLISHED: Published = Published::PartitionKeyPrefix("RESERVATION#");
+/// Which items of the table publish: all of them.
+pub const PUBLISHED: Published = Published::PartitionKeyPrefix("");
 
 /// The queues that messages go to.
-pub const QUEUES: &[&str] = &["order-events"];
+pub const QUEUES: &[&str] = &["order-events", "record-entry", "send-notification"];
 
 /// Runs the function.
 ///

@@ -45,5 +45,5 @@ pub async fn release_stock(inventory: Arc<Inventory>, delivery: Delivery<Release
     let command = Command { order_id, drive, wish: Wish::Release, at: inventory.clock.now(), trace: delivery.trace };
 
     let reservation = inventory.store.reservation_of(order_id).await?;
-    inventory.carry_out(&command, reservation).await
+    inventory.carry_out(command, reservation).await
 }

@@ -45,5 +45,5 @@ pub async fn reserve_stock(inventory: Arc<Inventory>, delivery: Delivery<Reserve
     let ReserveStock { order_id, drive, lines } = delivery.message;
     let command = Command { order_id, drive, wish: Wish::Reserve(lines), at: inventory.clock.now(), trace: delivery.trace };
 
-    inventory.carry_out(&command, None).await
+    inventory.carry_out(command, None).await
 }

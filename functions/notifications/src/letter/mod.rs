@@ -4,8 +4,8 @@
 //! Askama checks them when the crate is compiled, and escapes every value in the HTML ones. Links are made from the shop's own address
 //! and an id or a token of ours; nothing that a person typed is part of one.
 //!
-//! There are three kinds: about an [`order`], with a [`link`] that does something once, and a [`notice`] of a change. The latter two are
-//! about an account, and greet nobody by name: whoever registers with somebody else's address chooses the name, and must not be able to
+//! There are four kinds: about an [`order`], about [`stock`], with a [`link`] that does something once, and a [`notice`] of a change. The
+//! last two are about an account, and greet nobody by name: whoever registers with somebody else's address chooses the name, and must not be able to
 //! have the shop send a text of theirs to a stranger.
 
 /// One module for each template, with its two files; and where that stands which the shop's pages show.
@@ -44,6 +44,7 @@ macro_rules! templates {
 pub mod link;
 pub mod notice;
 pub mod order;
+pub mod stock;
 
 /// A mail, ready to be sent. It cannot be printed for debugging: a link in it is a secret.
 #[derive(Clone, PartialEq, Eq)]

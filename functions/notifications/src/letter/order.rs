@@ -21,12 +21,21 @@ pub enum Template {
     OrderShipped,
     /// The goods have arrived.
     OrderDelivered,
+    /// Money went back.
+    OrderRefunded,
 }
 
 impl Template {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::OrderConfirmed, Self::OrderFailed, Self::OrderCancelled, Self::PaymentDeclined, Self::OrderShipped, Self::OrderDelivered];
+    pub const ALL: [Self; 7] = [
+        Self::OrderConfirmed,
+        Self::OrderFailed,
+        Self::OrderCancelled,
+        Self::PaymentDeclined,
+        Self::OrderShipped,
+        Self::OrderDelivered,
+        Self::OrderRefunded,
+    ];
 
     /// The name that messages and records use.
     pub fn name(self) -> &'static str {
@@ -37,6 +46,7 @@ impl Template {
             Self::PaymentDeclined => "payment_declined",
             Self::OrderShipped => "order_shipped",
             Self::OrderDelivered => "order_delivered",
+            Self::OrderRefunded => "order_refunded",
         }
     }
 
@@ -49,6 +59,7 @@ impl Template {
             Self::PaymentDeclined => "Your payment was declined",
             Self::OrderShipped => "Your order is on its way",
             Self::OrderDelivered => "Your order was delivered",
+            Self::OrderRefunded => "Money goes back to you",
         }
     }
 }
@@ -68,6 +79,8 @@ pub struct About {
     pub carrier: Option<String>,
     /// The carrier's number.
     pub tracking: Option<String>,
+    /// What has gone back by then, in all. A mail about that names it.
+    pub refunded: Option<Money>,
 }
 
 /// One line of an order.
@@ -96,6 +109,7 @@ pub fn render(template: Template, name: &str, about: &About, store_url: &str) ->
         reason: about.reason.as_deref().map_or("", explanation),
         carrier: about.carrier.as_deref(),
         tracking: about.tracking.as_deref(),
+        refunded: about.refunded,
     };
     let (html, text, body) = match template {
         Template::OrderConfirmed => order_confirmed::render(&letter),
@@ -104,6 +118,7 @@ pub fn render(template: Template, name: &str, about: &About, store_url: &str) ->
         Template::PaymentDeclined => payment_declined::render(&letter),
         Template::OrderShipped => order_shipped::render(&letter),
         Template::OrderDelivered => order_delivered::render(&letter),
+        Template::OrderRefunded => order_refunded::render(&letter),
     }?;
     Ok(Rendered { template: template.name(), subject: template.subject(), html, text, body })
 }
@@ -119,6 +134,7 @@ struct Letter<'a> {
     reason: &'a str,
     carrier: Option<&'a str>,
     tracking: Option<&'a str>,
+    refunded: Option<Money>,
 }
 
 /// A reason in words. One that we do not know says nothing: it was made for programs.
@@ -129,6 +145,7 @@ fn explanation(reason: &str) -> &'static str {
         "not_paid_in_time" => "It was not paid for in time.",
         "insufficient_funds" => "The account does not cover the amount.",
         "card_declined" => "The card's bank refused it.",
+        "refunded" => "Its payment was given back.",
         _ => "",
     }
 }
@@ -140,4 +157,5 @@ templates! {
     payment_declined: "payment_declined.html", "payment_declined.txt", body(path = "payment_declined.txt", block = "content");
     order_shipped: "order_shipped.html", "order_shipped.txt", body(path = "order_shipped.txt", block = "content");
     order_delivered: "order_delivered.html", "order_delivered.txt", body(path = "order_delivered.txt", block = "content");
+    order_refunded: "order_refunded.html", "order_refunded.txt", body(path = "order_refunded.txt", block = "content");
 }

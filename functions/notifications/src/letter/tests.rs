@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use shared::clock::Timestamp;
 
-use super::{Rendered, link, notice, order};
+use super::{Rendered, link, notice, order, stock};
 
 const STORE_URL: &str = "https://shop.example.com";
 const TOKEN: &str = "cmVzZXQ.c2VjcmV0";
@@ -19,7 +19,13 @@ fn about(reason: &str) -> order::About {
         "reason": reason,
         "carrier": "Parcel & Co",
         "tracking": "PC-1",
+        "refunded": { "amount": 1000, "currency": "USD" },
     });
+    serde_json::from_value(about).unwrap()
+}
+
+fn low(sku: Option<&str>) -> stock::About {
+    let about = json!({ "product_id": "prd_0199c2a8-0000-7000-8000-00000000000a", "sku": sku, "available": 3, "threshold": 5 });
     serde_json::from_value(about).unwrap()
 }
 
@@ -33,6 +39,13 @@ fn about_orders(name: &str) -> Vec<Rendered> {
     order::Template::ALL.iter().map(|template| order::render(*template, name, &about(reason(*template)), STORE_URL).unwrap()).collect()
 }
 
+fn about_stock() -> Vec<Rendered> {
+    stock::Template::ALL
+        .iter()
+        .map(|template| stock::render(*template, "Operator", &low(Some("SPOON & BOWL")), STORE_URL).unwrap())
+        .collect()
+}
+
 fn with_links() -> Vec<Rendered> {
     let expires_at: Timestamp = "2026-11-21T10:48:49.123Z".parse().unwrap();
     link::Template::ALL.iter().map(|template| link::render(*template, TOKEN, expires_at, STORE_URL).unwrap()).collect()
@@ -43,7 +56,7 @@ fn notices() -> Vec<Rendered> {
 }
 
 fn every_mail() -> Vec<Rendered> {
-    [about_orders("Ada Lovelace"), with_links(), notices()].concat()
+    [about_orders("Ada Lovelace"), about_stock(), with_links(), notices()].concat()
 }
 
 fn links(mail: &Rendered) -> Vec<&str> {
@@ -68,6 +81,7 @@ fn every_template_is_read_by_its_name_and_no_two_have_the_same() {
         }
     }
     check(&order::Template::ALL, order::Template::name);
+    check(&stock::Template::ALL, stock::Template::name);
     check(&link::Template::ALL, link::Template::name);
     check(&notice::Template::ALL, notice::Template::name);
     let names: BTreeSet<&str> = every_mail().iter().map(|mail| mail.template).collect();
@@ -88,12 +102,37 @@ fn what_people_typed_is_text_in_every_html_mail() {
         assert!(mail.html.contains("Hello &#60;script&#62;"), "{}", mail.html);
         assert!(mail.text.contains(evil));
     }
+    for template in stock::Template::ALL {
+        let mail = stock::render(template, evil, &low(Some(evil)), STORE_URL).unwrap();
+        assert!(!mail.html.contains("<script"), "{}", mail.html);
+        assert_eq!(mail.html.matches("&#60;script&#62;").count(), 2, "{}", mail.html);
+        assert!(mail.text.contains(evil) && mail.body.contains(evil));
+    }
+}
+
+#[test]
+fn a_product_without_a_number_of_its_own_is_named_by_its_id() {
+    let mail = stock::render(stock::Template::LowStock, "Operator", &low(None), STORE_URL).unwrap();
+    assert!(mail.body.starts_with("There is little left of prd_0199c2a8-0000-7000-8000-00000000000a: 3 can"), "{}", mail.body);
+}
+
+#[test]
+fn a_mail_about_a_refund_says_how_much_went_back() {
+    let mail = order::render(order::Template::OrderRefunded, "Ada", &about(""), STORE_URL).unwrap();
+    assert!([&mail.html, &mail.text, &mail.body].iter().all(|text| text.contains("10.00 USD")), "{}", mail.text);
+    let others = order::Template::ALL.into_iter().filter(|template| *template != order::Template::OrderRefunded);
+    for mail in others.map(|template| order::render(template, "Ada", &about(""), STORE_URL).unwrap()) {
+        assert!(!mail.html.contains("10.00 USD") && !mail.text.contains("10.00 USD"), "{}", mail.text);
+    }
 }
 
 #[test]
 fn links_lead_to_the_shop_alone() {
     for mail in about_orders("see http://evil.example") {
         assert_eq!(links(&mail), ["https://shop.example.com/orders/ord_0199c2a8-0000-7000-8000-0000000000f1"]);
+    }
+    for mail in about_stock() {
+        assert_eq!(links(&mail), ["https://shop.example.com/products/prd_0199c2a8-0000-7000-8000-00000000000a"]);
     }
     for mail in with_links() {
         let page = if mail.template == "password_reset" { "reset-password" } else { "verify-email" };

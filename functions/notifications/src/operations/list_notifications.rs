@@ -10,7 +10,10 @@ use shared::{
     problem::Problem,
 };
 
-use crate::{Notifications, domain::Notification};
+use crate::{
+    Notifications,
+    domain::{Delivery, Notification},
+};
 
 /// Runs the function.
 ///
@@ -74,10 +77,41 @@ pub struct NotificationView {
     order_id: Option<OrderId>,
     /// Whether it was read.
     read: bool,
+    /// How far its mail has come.
+    delivery: DeliveryView,
     /// When that happened which it tells of.
     occurred_at: Timestamp,
     created_at: Timestamp,
     updated_at: Timestamp,
+}
+
+/// How far a mail has come, as its user sees it.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryView {
+    /// It is on its way out.
+    Pending,
+    /// It was sent.
+    Sent,
+    /// It was not sent: its address cannot be written to.
+    Failed,
+    /// It was not sent: mails to its address came back, or were called spam.
+    Suppressed,
+    /// Something else.
+    Unknown,
+}
+
+impl From<&Delivery> for DeliveryView {
+    fn from(delivery: &Delivery) -> Self {
+        match delivery {
+            Delivery::Pending { .. } => Self::Pending,
+            Delivery::Sent => Self::Sent,
+            Delivery::Failed { .. } => Self::Failed,
+            Delivery::Suppressed => Self::Suppressed,
+            Delivery::Unknown => Self::Unknown,
+        }
+    }
 }
 
 impl From<Notification> for NotificationView {
@@ -89,6 +123,7 @@ impl From<Notification> for NotificationView {
             body: notification.body,
             order_id: notification.order_id,
             read: notification.read_at.is_some(),
+            delivery: (&notification.delivery).into(),
             occurred_at: notification.occurred_at,
             created_at: notification.created_at,
             updated_at: notification.updated_at,

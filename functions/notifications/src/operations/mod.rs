@@ -2,10 +2,12 @@
 
 pub mod forget_recipient;
 pub mod list_notifications;
+pub mod read_notification;
+pub mod record_mail_feedback;
 pub mod send_notification;
 
 /// What the API document says of this service.
 #[cfg(feature = "api-document")]
 #[derive(utoipa::OpenApi)]
-#[openapi(paths(list_notifications::list_notifications))]
+#[openapi(paths(list_notifications::list_notifications, read_notification::read_notification))]
 pub struct ApiDocument;

@@ -7,6 +7,7 @@ use serde_json::Value;
 use shared::{
     clock::{Clock, Timestamp},
     ids::{NotificationId, OrderId, UserId},
+    money::Money,
     queue::{self, Consumed, Unreadable, read_as},
     seal::SealingKey,
     telemetry,
@@ -16,7 +17,7 @@ use crate::{
     Notifications,
     domain::{Delivery, LOCK, Notification, Turn},
     error::NotificationError,
-    letter::{Rendered, link, notice, order},
+    letter::{Rendered, link, notice, order, stock},
     mailer::MailError,
 };
 
@@ -35,6 +36,7 @@ pub struct SendNotification {
 #[derive(Clone)]
 enum Content {
     Order(order::Template, order::About),
+    Stock(stock::Template, stock::About),
     Link(link::Template, SealedLink),
     Notice(notice::Template),
 }
@@ -44,6 +46,12 @@ enum Content {
 struct SealedLink {
     sealed_token: String,
     expires_at: Timestamp,
+}
+
+/// What a mail about a refund must say, besides what all mails about an order say.
+#[derive(Deserialize)]
+struct Refund {
+    refunded: Money,
 }
 
 /// The message as it stands on the wire. What `data` holds depends on the template.
@@ -64,6 +72,7 @@ struct Wire {
 #[serde(untagged)]
 enum Template {
     Order(order::Template),
+    Stock(stock::Template),
     Link(link::Template),
     Notice(notice::Template),
 }
@@ -74,7 +83,13 @@ impl Consumed for SendNotification {
     fn read(kind: &str, data: Value) -> Result<Self, Unreadable> {
         let wire: Wire = read_as(KIND, kind, data)?;
         let content = match wire.template {
+            Template::Order(template @ order::Template::OrderRefunded) => {
+                let Refund { refunded } = read_as(KIND, kind, wire.data.clone())?;
+                let about: order::About = read_as(KIND, kind, wire.data)?;
+                Content::Order(template, order::About { refunded: Some(refunded), ..about })
+            }
             Template::Order(template) => Content::Order(template, read_as(KIND, kind, wire.data)?),
+            Template::Stock(template) => Content::Stock(template, read_as(KIND, kind, wire.data)?),
             Template::Link(template) => Content::Link(template, read_as(KIND, kind, wire.data)?),
             Template::Notice(template) => Content::Notice(template),
         };
@@ -94,7 +109,7 @@ impl Content {
     fn order_id(&self) -> Option<OrderId> {
         match self {
             Self::Order(_, about) => Some(about.order_id),
-            Self::Link(..) | Self::Notice(_) => None,
+            Self::Stock(..) | Self::Link(..) | Self::Notice(_) => None,
         }
     }
 
@@ -114,7 +129,8 @@ pub fn main() -> Result<(), lambda_http::Error> {
 
 /// Records the notification before the mail leaves, sends it, and records that it was sent, or that SES refuses it for good.
 ///
-/// A mail whose link works no longer would help nobody: it is neither sent nor recorded.
+/// A mail whose link works no longer would help nobody: it is neither sent nor recorded. One to an address that takes no mails, or whose
+/// owner wants none, is recorded without being sent.
 ///
 /// # Errors
 /// When the mail was not sent by this try: the message comes back.
@@ -130,6 +146,7 @@ pub async fn send_notification(
     }
     let me = try_name(&notifications);
     let mail = write(&notifications, &message).await?;
+    let is_suppressed = notifications.store.is_suppressed(&notifications.address_mac(&message.email).await?, now).await?;
     let notification = Notification {
         id: message.notification_id,
         user_id: message.user_id,
@@ -148,6 +165,12 @@ pub async fn send_notification(
         Turn::Mine => {}
         Turn::Done => return Ok(()),
         Turn::Taken | Turn::Abandoned => return Err(NotificationError::InProgress),
+    }
+    if is_suppressed {
+        notifications.store.suppressed(&notification, &me, now).await?;
+        tracing::info!(notification.id = %notification.id, "its address is not written to: the mail is not sent");
+        telemetry::count("MailSuppressed", "notifications", &Clock::System);
+        return Ok(());
     }
     match notifications.mailer.send(&message.email, &mail).await {
         Ok(()) => {
@@ -177,6 +200,7 @@ async fn write(notifications: &Notifications, message: &SendNotification) -> Res
     let store_url = &notifications.store_url;
     let mail = match &message.content {
         Content::Order(template, about) => order::render(*template, &message.name, about, store_url),
+        Content::Stock(template, about) => stock::render(*template, &message.name, about, store_url),
         Content::Link(template, link) => {
             let key = SealingKey::new(notifications.secrets.key("mail-token-key", "one-time-token").await?);
             let token = key.open(&link.sealed_token, &["one-time-token", &message.user_id.to_string()]);
@@ -212,7 +236,13 @@ mod tests {
     }
 
     fn about() -> Value {
-        json!({ "order_id": "ord_0199c2a8-0000-7000-8000-0000000000f1", "total": { "amount": 5998, "currency": "USD" }, "items": [] })
+        let refunded = json!({ "amount": 1000, "currency": "USD" });
+        let total = json!({ "amount": 5998, "currency": "USD" });
+        json!({ "order_id": "ord_0199c2a8-0000-7000-8000-0000000000f1", "total": total, "items": [], "refunded": refunded })
+    }
+
+    fn stock() -> Value {
+        json!({ "product_id": "prd_0199c2a8-0000-7000-8000-00000000000a", "sku": "SPOON-1", "available": 3, "threshold": 5 })
     }
 
     fn link() -> Value {
@@ -223,7 +253,13 @@ mod tests {
     fn every_template_comes_with_its_own_data() {
         for template in order::Template::ALL {
             assert!(matches!(read(template.name(), about()), Ok(Content::Order(read, _)) if read == template));
-            for other in [link(), json!({}), json!([]), Value::Null] {
+            for other in [link(), stock(), json!({}), json!([]), Value::Null] {
+                assert!(read(template.name(), other).is_err(), "{}", template.name());
+            }
+        }
+        for template in stock::Template::ALL {
+            assert!(matches!(read(template.name(), stock()), Ok(Content::Stock(read, _)) if read == template));
+            for other in [about(), link(), json!({}), json!([]), Value::Null] {
                 assert!(read(template.name(), other).is_err(), "{}", template.name());
             }
         }
@@ -239,6 +275,17 @@ mod tests {
             }
         }
         assert!(read("birthday", json!({})).is_err());
+    }
+
+    #[test]
+    fn a_refund_names_what_went_back_and_the_other_mails_about_an_order_need_not() {
+        let mut without = about();
+        without.as_object_mut().unwrap().remove("refunded");
+        let error = read("order_refunded", without.clone()).err().unwrap().to_string();
+        assert_eq!(error, "the message cannot be read: send_notification.v1 is malformed at .");
+        for template in order::Template::ALL.into_iter().filter(|template| *template != order::Template::OrderRefunded) {
+            assert!(read(template.name(), without.clone()).is_ok(), "{}", template.name());
+        }
     }
 
     #[test]

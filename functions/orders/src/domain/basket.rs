@@ -17,7 +17,6 @@ pub const MAX_QUANTITY: u32 = 999;
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Basket {
-    #[cfg_attr(feature = "api-document", schema(schema_with = items))]
     items: Items,
     /// What the buyer thinks it costs. Only compared, never charged.
     #[serde(default)]
@@ -89,10 +88,26 @@ impl TryFrom<Vec<RequestedItem>> for Items {
 }
 
 #[cfg(feature = "api-document")]
-fn items() -> utoipa::openapi::schema::Array {
-    let items = utoipa::openapi::schema::ArrayBuilder::new().items(<RequestedItem as utoipa::PartialSchema>::schema());
-    let about = "What is wanted. Several lines of one product are one line, and have its limit together.";
-    items.description(Some(about)).min_items(Some(1)).max_items(Some(MAX_LINES)).build()
+impl utoipa::PartialSchema for Items {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        use utoipa::openapi::schema::{ArrayBuilder, Ref};
+
+        let items = ArrayBuilder::new().items(Ref::from_schema_name("RequestedItem"));
+        let about = "What is wanted. Several lines of one product count as one, and have its limit together.";
+        items.description(Some(about)).min_items(Some(1)).max_items(Some(MAX_LINES)).into()
+    }
+}
+
+#[cfg(feature = "api-document")]
+impl utoipa::ToSchema for Items {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "BasketItems".into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::schema::Schema>)>) {
+        schemas.push(("RequestedItem".to_owned(), <RequestedItem as utoipa::PartialSchema>::schema()));
+        <RequestedItem as utoipa::ToSchema>::schemas(schemas);
+    }
 }
 
 impl From<Items> for Vec<RequestedItem> {
@@ -149,7 +164,7 @@ pub struct Token(String);
 const MAX_TOKEN: usize = 255;
 
 shared::describe!(
-    Token,
+    Token as "CardToken",
     text("The provider's token for a card: visible characters of ASCII. Never the card's number.", "tok_ok")
         .length(1..=MAX_TOKEN)
         .pattern("^[!-~]+$")

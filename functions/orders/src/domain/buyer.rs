@@ -66,6 +66,9 @@ impl Order {
         }
         if self.buyer == Buyer::Redacted {
             self.payment_method = None;
+            if let Some(cancellation) = &mut self.cancellation {
+                cancellation.reason = None;
+            }
             // Made from the address, among other things: whoever guesses the address could tell by it that they are right.
             self.fingerprint.clear();
             if !self.has_goods_to_send() {

@@ -3,11 +3,15 @@
 //! - [`place`](Order::place): from a basket and the catalogue to an order.
 //! - [`saga`]: from an order and an event to the next order; what an order still owes to others.
 //! - [`basket`]: what a buyer may ask for.
+//! - [`steps`]: what people do with an order that stands.
+//! - [`history`]: what happened to it.
 //! - [`buyer`]: who bought, and what becomes of that when their account changes or is deleted.
 
 pub mod basket;
 pub mod buyer;
+pub mod history;
 pub mod saga;
+pub mod steps;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -22,13 +26,18 @@ use shared::{
 };
 
 use self::{
-    basket::{Address, Basket, PaymentMethod},
+    basket::{Address, Basket, MAX_QUANTITY, PaymentMethod},
     buyer::{Buyer, BuyerChange, Contact},
+    history::{HistoryEntry, News},
+    steps::{Cancellation, Shipment},
 };
 use crate::error::OrderError;
 
 /// How many payments may be tried for one order.
 pub const PAYMENT_TRIES: u32 = 5;
+/// How many orders a buyer may have that wait for their money. A brake on those who would hold all the stock and pay for nothing, and no
+/// invariant: orders that are placed at the same moment may not see each other.
+pub const MAX_UNPAID_ORDERS: usize = 5;
 
 /// How long things may take.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +46,14 @@ pub struct Timing {
     pub pay_within: Duration,
     /// When an unsettled order is looked at first; then after twice as long, and so on.
     pub first_nudge: Duration,
+}
+
+impl Timing {
+    /// Orders that were placed before are no longer to be paid at `now`.
+    pub fn payable_since(&self, now: Timestamp) -> Timestamp {
+        let pay_within = i64::try_from(self.pay_within.as_millis()).unwrap_or(i64::MAX);
+        Timestamp::from_milliseconds(now.milliseconds().saturating_sub(pay_within))
+    }
 }
 
 /// An order.
@@ -67,6 +84,9 @@ pub struct Order {
     pub goal: Goal,
     /// Why it was abandoned.
     pub reason: Option<String>,
+    /// Who gave it up, where somebody did.
+    #[serde(default)]
+    pub cancellation: Option<Cancellation>,
     /// How far the stock is.
     pub stock: StockLeg,
     /// How far the money is.
@@ -86,10 +106,16 @@ pub struct Order {
     pub last_declined: Option<String>,
     /// How the goods travel.
     pub shipment: Option<Shipment>,
-    /// Why an operator should look at this order.
+    /// Why an operator should look at this order: what is not over yet of that, and began first.
     pub needs_attention: Option<String>,
+    /// What else they should look at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further_attention: Vec<String>,
     /// What happened, the oldest first.
     pub history: Vec<HistoryEntry>,
+    /// How many entries were left out in the middle of the history, because there were too many.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub history_omitted: u32,
     /// How often what is owed was asked for: commands carry it, so that an answer can be told from an old one.
     pub drive: u64,
     /// How often it was asked for since something last moved.
@@ -142,32 +168,6 @@ pub struct Totals {
     pub total: Money,
 }
 
-/// How the goods travel.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
-pub struct Shipment {
-    /// Who carries them.
-    pub carrier: String,
-    /// The carrier's number.
-    pub tracking: String,
-}
-
-/// Something that happened to an order.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
-pub struct HistoryEntry {
-    /// When.
-    pub at: Timestamp,
-    /// What: `placed`, `stock_reserved`, `payment_declined`, …
-    pub event: String,
-    /// The status afterwards.
-    pub status: Status,
-    /// Why, where that is known.
-    #[cfg_attr(feature = "api-document", schema(nullable = false))]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub detail: Option<String>,
-}
-
 /// What the public sees of an order. It only moves forward, and a final one never changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -190,7 +190,7 @@ pub enum Status {
 }
 
 shared::describe!(
-    Status,
+    Status as "OrderStatus",
     name_of(
         "How far the order has come. It only moves forward; `delivered`, `cancelled` and `failed` are final.",
         &["pending", "confirmed", "shipped", "delivered", "cancelled", "failed"]
@@ -297,6 +297,9 @@ pub struct Product {
     pub price: Money,
     /// Whether it can be bought.
     pub active: bool,
+    /// How many of it one order may have.
+    #[serde(default = "as_many_as_of_any")]
+    pub max_per_order: u32,
     /// The catalogue's version of it.
     pub version: u64,
 }
@@ -320,11 +323,15 @@ impl Order {
     /// Places an order for what is in the basket, at the catalogue's prices.
     ///
     /// # Errors
-    /// When a product is unknown, the currencies differ, the sum is too large, or it is not what the buyer expected.
+    /// When a product is unknown, there is too much of one, the currencies differ, the sum is too large, or it is not what the buyer
+    /// expected.
     pub fn place(placement: Placement, basket: Basket, products: &[Product], now: Timestamp, timing: Timing) -> Result<Self, OrderError> {
         let lines = basket.lines().map(|(position, product_id, quantity)| {
             let product = products.iter().find(|product| product.product_id == product_id && product.active);
             let product = product.ok_or(OrderError::UnknownProduct { position })?;
+            if quantity > product.max_per_order {
+                return Err(OrderError::TooManyOfProduct { position, maximum: product.max_per_order });
+            }
             let line_total = product.price.checked_mul(quantity).ok_or(OrderError::AmountTooLarge)?;
             let (sku, name, unit_price) = (product.sku.clone(), product.name.clone(), product.price);
             Ok(OrderLine { product_id, sku, name, unit_price, quantity, line_total })
@@ -335,7 +342,6 @@ impl Order {
             return Err(OrderError::PriceChanged { total: totals.total });
         }
         let expires_at = now.plus(timing.pay_within);
-        let placed = HistoryEntry { at: now, event: "placed".to_owned(), status: Status::Pending, detail: None };
         Ok(Self {
             order_id: placement.order_id,
             user_id: placement.user_id,
@@ -349,6 +355,7 @@ impl Order {
             status: Status::Pending,
             goal: Goal::Fulfil,
             reason: None,
+            cancellation: None,
             stock: StockLeg::Asked,
             payment: PaymentLeg::None,
             payment_id: None,
@@ -359,7 +366,9 @@ impl Order {
             last_declined: None,
             shipment: None,
             needs_attention: None,
-            history: vec![placed],
+            further_attention: Vec::new(),
+            history: vec![News::of("placed").at(now, &Status::Pending)],
+            history_omitted: 0,
             drive: 0,
             nudges: 0,
             check_at: Some(now.plus(timing.first_nudge).min(expires_at)),
@@ -379,6 +388,7 @@ impl Order {
             status: Status::Pending,
             goal: Goal::Fulfil,
             reason: None,
+            cancellation: None,
             stock: StockLeg::Asked,
             payment: PaymentLeg::None,
             payment_id: None,
@@ -386,7 +396,9 @@ impl Order {
             refunded_total: 0,
             shipment: None,
             needs_attention: None,
+            further_attention: Vec::new(),
             history: self.history.iter().take(1).cloned().collect(),
+            history_omitted: 0,
             updated_at: self.created_at,
             version: 1,
             ..self.clone()
@@ -404,4 +416,14 @@ impl Totals {
         let items = lines.iter().try_fold(nothing, |sum, line| sum.checked_add(line.line_total)).ok_or(OrderError::AmountTooLarge)?;
         Ok(Self { items, shipping: nothing, tax: nothing, total: items })
     }
+}
+
+/// What a product allows whose message does not say: the catalogue of an earlier release had no limit but that of every line.
+fn as_many_as_of_any() -> u32 {
+    MAX_QUANTITY
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }

@@ -2,6 +2,9 @@
 //! state to settlement.
 
 mod buyer;
+mod history;
+mod money;
+mod people;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -16,16 +19,27 @@ use super::{
     basket::Basket,
     buyer::{BuyerChange, Contact},
     saga::{Event, Owed, PaymentFact, Rejection, StockFact, owed},
+    steps::Actor,
     *,
 };
 
 const TIMING: Timing = Timing { pay_within: Duration::from_secs(1800), first_nudge: Duration::from_secs(60) };
 const START: Timestamp = Timestamp::from_milliseconds(1_700_000_000_000);
 const TOTAL: i64 = 5998;
+/// What an operator gives back.
+const PART: i64 = 1000;
 
 fn product() -> Product {
     let price = serde_json::from_value(json!({ "amount": 2999, "currency": "USD" })).unwrap();
-    Product { product_id: ids::derive(&["spoon"]), sku: "SPOON".to_owned(), name: "Spoon".to_owned(), price, active: true, version: 1 }
+    Product {
+        product_id: ids::derive(&["spoon"]),
+        sku: "SPOON".to_owned(),
+        name: "Spoon".to_owned(),
+        price,
+        active: true,
+        max_per_order: 2,
+        version: 1,
+    }
 }
 
 /// Ada, as version so-and-so of her account has her.
@@ -57,29 +71,50 @@ fn placed() -> Order {
 }
 
 fn money(captured_total: i64, refunded_total: i64) -> PaymentFact {
-    PaymentFact { version: 9, payment_id: Some("pay_1".to_owned()), captured_total, refunded_total, reason: None }
+    PaymentFact { version: 9, payment_id: Some("pay_1".to_owned()), captured_total, refunded_total, reason: None, disputed: false }
+}
+
+fn stock(version: u64) -> StockFact {
+    StockFact { version, short: None }
+}
+
+/// Ada gives up, and tells about herself.
+fn cancel() -> Event {
+    let reason = "Ada's spoon broke".to_owned().try_into().unwrap();
+    Event::Cancel(Cancellation { by: Actor::Customer, reason: Some(reason) })
+}
+
+fn ship() -> Event {
+    Event::Ship(shipment("1"))
+}
+
+fn shipment(tracking: &str) -> Shipment {
+    let text = |text: &str| text.to_owned().try_into().unwrap();
+    Shipment { carrier: text("Post"), tracking: text(tracking) }
 }
 
 /// Whatever can happen to an order.
 pub(crate) fn events() -> Vec<Event> {
-    let stock = StockFact { version: 9 };
-    let shipment = Shipment { carrier: "Post".to_owned(), tracking: "1".to_owned() };
     vec![
-        Event::StockReserved(stock),
-        Event::StockRejected(stock),
-        Event::StockCommitted(stock),
-        Event::StockReleased(stock),
+        Event::StockReserved(stock(9)),
+        Event::StockRejected(StockFact { short: Some(product().product_id), ..stock(9) }),
+        Event::StockCommitted(stock(9)),
+        Event::StockReleased(stock(9)),
         Event::PaymentStarted(money(0, 0)),
         Event::PaymentUnknown(money(0, 0)),
         Event::PaymentDeclined(money(0, 0)),
         Event::PaymentSucceeded(money(TOTAL, 0)),
+        Event::PaymentSucceeded(money(TOTAL, PART)),
         Event::PaymentClosed(money(0, 0)),
         Event::PaymentRefunded(money(TOTAL, TOTAL)),
         Event::RefundFailed(money(TOTAL, 0)),
-        Event::Cancel,
+        Event::RefundFailed(money(TOTAL, PART)),
+        Event::PaymentDisputed(money(TOTAL, 0)),
+        cancel(),
         Event::Deadline,
         Event::Nudge,
-        Event::Ship(shipment),
+        ship(),
+        Event::Ship(shipment("2")),
         Event::Deliver,
         Event::BuyerChanged(BuyerChange::Changed(contact(9))),
         Event::BuyerChanged(BuyerChange::Deleted),
@@ -94,8 +129,11 @@ pub(crate) fn after(order: &Order, event: &Event) -> Order {
     match order.apply(event, LATER, TIMING) {
         Ok(Some(next)) => next,
         Ok(None) => order.clone(),
-        Err(Rejection::InvalidTransition { .. }) if matches!(event, Event::Cancel | Event::Ship(_) | Event::Deliver) => order.clone(),
-        Err(rejection) => panic!("{event:?} was rejected: {rejection}"),
+        Err(rejection) => match (&rejection, event) {
+            (Rejection::NotCancellable { .. }, Event::Cancel(_)) => order.clone(),
+            (Rejection::InvalidTransition { .. }, Event::Ship(_) | Event::Deliver) => order.clone(),
+            _ => panic!("{event:?} was rejected: {rejection}"),
+        },
     }
 }
 
@@ -111,6 +149,9 @@ fn check_step(before: &Order, event: &Event, next: &Order) {
     );
     assert!(rank(&next.status) >= rank(&before.status), "the status moved back: {}", context());
     assert_eq!(next.check_at.is_none(), next.is_settled(), "unsettled orders are looked at, settled ones are not: {}", context());
+    assert!(before.attentions().all(|what| what == "refund_failed" || next.attentions().any(|still| still == what)), "{}", context());
+    let all_is_back = next.captured_total > 0 && next.refunded_total >= next.captured_total;
+    assert!(next.goal != Goal::Fulfil || next.status != Status::Pending || !all_is_back, "nothing is paid, and it goes on: {}", context());
     assert!(before.buyer != Buyer::Redacted || next.buyer == Buyer::Redacted, "somebody forgotten is known again: {}", context());
     assert!(next.buyer_change.is_none() || !next.is_settled(), "nothing is owed, and the buyer is not up to date: {}", context());
 }
@@ -245,32 +286,40 @@ pub(crate) fn reachable() -> BTreeMap<String, Order> {
     found
 }
 
-/// What the others promise: a payment that has captured never says closed; nothing is refunded that was not captured.
+/// What the others promise: a payment that has captured never says closed, and one that has said so never captures; no more is given back
+/// than was captured. Facts about money come late, and by whatever name.
 fn is_possible(order: &Order, event: &Event) -> bool {
     match event {
         Event::PaymentClosed(_) => order.captured_total == 0,
-        // Nobody asks for the money of an order that is paid and still waits for its stock.
-        Event::PaymentRefunded(_) => order.captured_total > 0 && (order.goal != Goal::Fulfil || order.status != Status::Pending),
-        Event::RefundFailed(_) => order.captured_total > 0,
-        Event::PaymentSucceeded(_) => order.payment != PaymentLeg::Closed || order.goal != Goal::Fulfil,
+        Event::PaymentSucceeded(_) | Event::PaymentRefunded(_) | Event::RefundFailed(_) | Event::PaymentDisputed(_) => {
+            order.payment != PaymentLeg::Closed || order.goal != Goal::Fulfil
+        }
         _ => true,
     }
 }
 
-/// What the one who is asked can answer.
+/// What the one who is asked can answer: payments tells how the payment stands, and that is not always what was asked for.
 fn answers(order: &Order, owed: Owed) -> Vec<Event> {
-    let stock = StockFact { version: 99 };
     let fact = |captured, refunded| PaymentFact { version: 99, ..money(captured, refunded) };
-    match owed {
-        Owed::ReserveStock => vec![Event::StockReserved(stock), Event::StockRejected(stock)],
-        Owed::CommitStock => vec![Event::StockCommitted(stock)],
-        Owed::ReleaseStock => vec![Event::StockReleased(stock)],
-        Owed::OpenPayment | Owed::CancelPayment if order.captured_total > 0 => {
-            vec![Event::PaymentSucceeded(fact(TOTAL, order.refunded_total))]
+    let of_money = || {
+        let refunded = order.refunded_total;
+        let mut facts = vec![Event::PaymentRefunded(fact(TOTAL, TOTAL)), Event::PaymentDisputed(fact(TOTAL, TOTAL))];
+        if refunded < TOTAL && owed != Owed::RefundPayment {
+            facts.push(Event::PaymentSucceeded(fact(TOTAL, refunded)));
+            facts.push(Event::PaymentSucceeded(fact(TOTAL, refunded.max(PART))));
+            facts.push(Event::RefundFailed(fact(TOTAL, refunded)));
+            facts.push(Event::PaymentDisputed(fact(TOTAL, refunded)));
         }
-        Owed::OpenPayment => vec![Event::PaymentSucceeded(fact(TOTAL, 0)), Event::PaymentClosed(fact(0, 0)), Event::Deadline],
-        Owed::CancelPayment => vec![Event::PaymentClosed(fact(0, 0)), Event::PaymentSucceeded(fact(TOTAL, 0))],
-        Owed::RefundPayment => vec![Event::PaymentRefunded(fact(TOTAL, TOTAL))],
+        facts
+    };
+    match owed {
+        Owed::ReserveStock => vec![Event::StockReserved(stock(99)), Event::StockRejected(stock(99))],
+        Owed::CommitStock => vec![Event::StockCommitted(stock(99))],
+        Owed::ReleaseStock => vec![Event::StockReleased(stock(99))],
+        Owed::OpenPayment | Owed::CancelPayment if order.captured_total > 0 => of_money(),
+        Owed::OpenPayment => [vec![Event::PaymentClosed(fact(0, 0)), Event::Deadline], of_money()].concat(),
+        Owed::CancelPayment => [vec![Event::PaymentClosed(fact(0, 0))], of_money()].concat(),
+        Owed::RefundPayment => of_money(),
     }
 }
 
@@ -317,7 +366,7 @@ fn confirmed_is_never_without_money_and_cancelled_or_failed_never_with_it() {
 
 #[test]
 fn an_older_fact_changes_nothing_but_a_capture_is_believed_whenever_it_comes() {
-    let held = after(&placed(), &Event::StockReserved(StockFact { version: 9 }));
+    let held = after(&placed(), &Event::StockReserved(stock(9)));
     let declined = after(&held, &Event::PaymentDeclined(money(0, 0)));
     let late = PaymentFact { version: 3, ..money(0, 0) };
     assert_eq!(core(&after(&declined, &Event::PaymentStarted(late.clone()))), core(&declined));
@@ -328,8 +377,8 @@ fn an_older_fact_changes_nothing_but_a_capture_is_believed_whenever_it_comes() {
 
 #[test]
 fn a_capture_after_cancellation_is_refunded_and_the_status_stays() {
-    let mut order = after(&placed(), &Event::Cancel);
-    for event in [Event::StockReleased(StockFact { version: 9 }), Event::PaymentSucceeded(money(TOTAL, 0))] {
+    let mut order = after(&placed(), &cancel());
+    for event in [Event::StockReleased(stock(9)), Event::PaymentSucceeded(money(TOTAL, 0))] {
         order = after(&order, &event);
     }
     assert_eq!((order.status.clone(), owed(&order)), (Status::Cancelled, vec![Owed::RefundPayment]));
@@ -339,8 +388,8 @@ fn a_capture_after_cancellation_is_refunded_and_the_status_stays() {
 
 #[test]
 fn a_refund_that_is_heard_of_before_its_capture_settles_a_cancelled_order() {
-    let mut order = after(&placed(), &Event::StockReserved(StockFact { version: 9 }));
-    for event in [Event::Cancel, Event::PaymentRefunded(money(TOTAL, TOTAL)), Event::StockReleased(StockFact { version: 9 })] {
+    let mut order = after(&placed(), &Event::StockReserved(stock(9)));
+    for event in [cancel(), Event::PaymentRefunded(money(TOTAL, TOTAL)), Event::StockReleased(stock(9))] {
         order = after(&order, &event);
     }
     assert_eq!((order.status.clone(), order.payment.clone(), order.check_at), (Status::Cancelled, PaymentLeg::Refunded, None));
@@ -360,9 +409,33 @@ fn nudges_wait_longer_each_time_and_never_past_the_deadline() {
 }
 
 #[test]
+fn an_order_that_nobody_moves_is_stuck_unless_it_waits_for_its_buyer() {
+    let patient = Timing { pay_within: Duration::from_secs(24 * 3600), ..TIMING };
+    let nudged = |order: Order| {
+        (0..7).fold(order, |order, _| order.apply(&Event::Nudge, order.check_at.unwrap(), patient).unwrap().unwrap_or(order))
+    };
+    let place = |extra| Order::place(placement(), basket(extra), &[product()], START, patient).unwrap();
+    let held = |order: &Order| after(order, &Event::StockReserved(stock(9)));
+    let (with_card, without) = (placed(), place(json!({})));
+    let with_card = Order { expires_at: without.expires_at, ..with_card };
+    let declined = after(&held(&with_card), &Event::PaymentDeclined(money(0, 0)));
+    for (order, stuck) in [
+        (without.clone(), true),
+        (held(&without), false),
+        (after(&held(&without), &Event::PaymentStarted(money(0, 0))), true),
+        (held(&with_card), true),
+        (declined, false),
+        (after(&held(&without), &cancel()), true),
+    ] {
+        assert_eq!(nudged(order.clone()).is_stuck(), stuck, "{}", core(&order));
+        assert!(!order.is_stuck());
+    }
+}
+
+#[test]
 fn a_state_of_a_later_release_is_left_alone_and_survives() {
     let odd = Order { stock: StockLeg::Unknown("backordered".to_owned()), ..placed() };
-    assert_eq!(odd.apply(&Event::Cancel, LATER, TIMING), Err(Rejection::UnknownState));
+    assert_eq!(odd.apply(&cancel(), LATER, TIMING), Err(Rejection::UnknownState));
     let text = serde_json::to_string(&odd).unwrap();
     assert_eq!(serde_json::from_str::<Order>(&text).unwrap(), odd);
 }
@@ -375,6 +448,33 @@ fn the_catalogue_decides_the_price() {
     assert!(matches!(place(expected, &[product()]), Err(OrderError::PriceChanged { total }) if total.amount == TOTAL));
     assert!(matches!(place(json!({}), &[]), Err(OrderError::UnknownProduct { position: 0 })));
     assert!(matches!(place(json!({}), &[Product { active: false, ..product() }]), Err(OrderError::UnknownProduct { .. })));
+}
+
+#[test]
+fn the_catalogue_decides_how_many_one_order_may_have_of_a_product_in_all_its_lines() {
+    let other = Product { product_id: ids::derive(&["bowl"]), max_per_order: 999, ..product() };
+    let line = |product: &Product, quantity: u32| json!({ "product_id": product.product_id, "quantity": quantity });
+    for (items, position) in [
+        (json!([line(&product(), 3)]), Some(0)),
+        (json!([line(&other, 9), line(&product(), 3)]), Some(1)),
+        (json!([line(&other, 9), line(&product(), 1), line(&other, 1), line(&product(), 2)]), Some(1)),
+        (json!([line(&other, 9), line(&product(), 1), line(&product(), 1)]), None),
+    ] {
+        let placed = Order::place(placement(), basket(json!({ "items": items })), &[product(), other.clone()], START, TIMING);
+        let refused = match placed {
+            Err(OrderError::TooManyOfProduct { position, maximum: 2 }) => Some(position),
+            Ok(_) => None,
+            odd => panic!("{odd:?}"),
+        };
+        assert_eq!(refused, position, "{items}");
+    }
+}
+
+#[test]
+fn a_product_that_does_not_say_how_many_one_order_may_have_allows_what_every_line_does() {
+    let mut told = serde_json::to_value(product()).unwrap();
+    told.as_object_mut().unwrap().remove("max_per_order");
+    assert_eq!(serde_json::from_value::<Product>(told).unwrap().max_per_order, 999);
 }
 
 #[test]

@@ -5,20 +5,14 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Value;
 use shared::{
-    clock::Clock,
-    ids::OrderId,
+    ids::{OrderId, ProductId},
     queue::{self, Consumed, Delivery, Unreadable},
-    telemetry,
 };
 
 use crate::{
     Orders,
-    domain::{
-        Order,
-        saga::{Event, PaymentFact, Rejection, StockFact},
-    },
+    domain::saga::{Event, PaymentFact, Rejection, StockFact},
     error::OrderError,
-    store::Saved,
 };
 
 /// Runs the function.
@@ -41,24 +35,28 @@ pub struct OrderEvent {
 struct Fields {
     order_id: OrderId,
     version: u64,
+    product_id: Option<ProductId>,
     payment_id: Option<String>,
     #[serde(default)]
     captured_total: i64,
     #[serde(default)]
     refunded_total: i64,
     failure_reason: Option<String>,
+    #[serde(default)]
+    disputed: bool,
 }
 
 impl Consumed for OrderEvent {
     fn read(kind: &str, data: Value) -> Result<Self, Unreadable> {
         let fields: Fields = queue::read_as(kind, kind, data)?;
-        let stock = StockFact { version: fields.version };
+        let stock = StockFact { version: fields.version, short: fields.product_id };
         let payment = PaymentFact {
             version: fields.version,
             payment_id: fields.payment_id,
             captured_total: fields.captured_total,
             refunded_total: fields.refunded_total,
             reason: fields.failure_reason,
+            disputed: fields.disputed,
         };
         let event = match kind {
             "stock_reserved.v1" => Event::StockReserved(stock),
@@ -72,36 +70,20 @@ impl Consumed for OrderEvent {
             "payment_closed.v1" => Event::PaymentClosed(payment),
             "payment_refunded.v1" => Event::PaymentRefunded(payment),
             "payment_refund_failed.v1" => Event::RefundFailed(payment),
+            "payment_disputed.v1" => Event::PaymentDisputed(payment),
             _ => return Err(Unreadable::unknown_type()),
         };
         Ok(Self { order_id: fields.order_id, event })
     }
 }
 
-/// How often the write is tried again after somebody else was faster.
-const TRIES: u32 = 5;
-
 /// Applies the event to the order. An event for an order that is not there comes back: it may be ahead of a replica.
 pub async fn advance_order(orders: Arc<Orders>, delivery: Delivery<OrderEvent>) -> Result<(), OrderError> {
     let OrderEvent { order_id, event } = delivery.message;
-    let mut order = orders.store.find(order_id).await?.ok_or(OrderError::NotFound)?;
-    for _ in 0..TRIES {
-        let next = match order.apply(&event, orders.clock.now(), orders.timing) {
-            Ok(Some(next)) => Order { traceparent: delivery.trace.clone(), ..next },
-            Ok(None) => return Ok(()),
-            Err(rejection @ Rejection::UnknownState) => return Err(rejection.into()),
-            // Only people's steps can be refused, and people do not speak through this queue.
-            Err(Rejection::InvalidTransition { .. }) => return Ok(()),
-        };
-        match orders.store.replace(&next).await? {
-            Saved::Written => {
-                if next.needs_attention != order.needs_attention && next.needs_attention.is_some() {
-                    telemetry::count("NeedsAttention", "orders", &Clock::System);
-                }
-                return Ok(());
-            }
-            Saved::Overtaken(standing) => order = *standing,
-        }
+    let order = orders.store.find(order_id).await?.ok_or(OrderError::NotFound)?;
+    match orders.advance(order, &event, &delivery.trace).await {
+        // Only people's steps can be refused, and people do not speak through this queue.
+        Err(OrderError::Rejected(rejection)) if rejection != Rejection::UnknownState => Ok(()),
+        outcome => outcome.map(drop),
     }
-    Err(OrderError::Contended)
 }

@@ -2,19 +2,25 @@
 //!
 //! The order is the whole effect: one conditional write. Its stream then asks inventory to hold the stock, and payments to charge, if
 //! a payment method came along.
+//!
+//! Who has too many orders that wait for their money has to pay or cancel one first. What is found out about that beside the read of the
+//! products may be out of date: it is a brake, and no invariant. Where it cannot be found out the shop goes on selling.
 
 use std::sync::Arc;
 
 use shared::{
+    clock::Clock,
     http::{self, Request, Response},
     ids,
     problem::Problem,
+    table::TableError,
+    telemetry,
 };
 
 use super::view::OrderView;
 use crate::{
     Orders,
-    domain::{Order, Placement, basket::Basket, buyer::Contact},
+    domain::{MAX_UNPAID_ORDERS, Order, Placement, basket::Basket, buyer::Contact},
     error::OrderError,
 };
 
@@ -36,7 +42,9 @@ pub fn main() -> Result<(), lambda_http::Error> {
     security(("bearer" = [])),
     extensions(
         ("x-roles" = json!(["user", "admin"])),
-        ("x-problems" = json!(["price_changed", "unknown_product", "currency_mismatch", "amount_too_large"])),
+        ("x-problems" = json!([
+            "price_changed", "unknown_product", "too_many_of_product", "too_many_open_orders", "currency_mismatch", "amount_too_large",
+        ])),
     ),
 ))]
 pub async fn create_order(orders: Arc<Orders>, request: Request) -> Result<Response, Problem> {
@@ -46,7 +54,13 @@ pub async fn create_order(orders: Arc<Orders>, request: Request) -> Result<Respo
 
     let order_id = key.derive_id(&buyer, "create-order");
     let fingerprint = ids::fingerprint(&basket);
-    let (earlier, products) = orders.store.earlier_and_products(order_id, &basket.products()).await?;
+    let now = orders.clock.now();
+    let wanted = basket.products();
+    let (found, unpaid) = tokio::join!(
+        orders.store.earlier_and_products(order_id, &wanted),
+        orders.store.count_unpaid(buyer.user_id, orders.timing.payable_since(now), order_id),
+    );
+    let (earlier, products) = found?;
     if let Some(order) = earlier {
         return replay(&request, &order, &fingerprint);
     }
@@ -57,11 +71,24 @@ pub async fn create_order(orders: Arc<Orders>, request: Request) -> Result<Respo
         fingerprint: fingerprint.clone(),
         trace: request.trace().clone(),
     };
-    let order = Order::place(placement, basket, &products, orders.clock.now(), orders.timing)?;
+    let order = Order::place(placement, basket, &products, now, orders.timing)?;
+    refuse_too_many(unpaid)?;
     if let Some(order) = orders.store.insert_once(&order).await? {
         return replay(&request, &order, &fingerprint);
     }
     Ok(created(&request, &order))
+}
+
+fn refuse_too_many(unpaid: Result<usize, TableError>) -> Result<(), OrderError> {
+    match unpaid {
+        Ok(unpaid) if unpaid >= MAX_UNPAID_ORDERS => Err(OrderError::TooManyUnpaid),
+        Ok(_) => Ok(()),
+        Err(error) => {
+            tracing::warn!(error = telemetry::causes(&error), "how many orders the buyer has to pay is not known: one more is taken");
+            telemetry::count("UnpaidOrdersUnknown", "orders", &Clock::System);
+            Ok(())
+        }
+    }
 }
 
 /// The first answer again, byte for byte, if this is the same request.

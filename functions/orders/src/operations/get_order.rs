@@ -8,7 +8,7 @@ use shared::{
 };
 
 use super::view::OrderView;
-use crate::{Orders, error::OrderError};
+use crate::Orders;
 
 /// Runs the function.
 ///
@@ -34,7 +34,7 @@ pub async fn get_order(orders: Arc<Orders>, request: Request) -> Result<Response
     let caller = request.caller()?;
     let order_id = request.path_id("order_id", "order")?;
 
-    let order = orders.store.find(order_id).await?.filter(|order| caller.may_see(order.user_id)).ok_or(OrderError::NotFound)?;
+    let order = orders.store.find_for(&caller, order_id).await?.order;
     let now = orders.clock.now();
     let view = OrderView::new(&order, now);
 

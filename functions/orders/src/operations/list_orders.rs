@@ -1,7 +1,7 @@
-//! `GET /orders`: the caller's orders, or for the shop those of a user or with a status; the newest first.
+//! `GET /orders`: the caller's orders, or for the shop those of a user, with a status, or that somebody should look at; the newest first.
 //!
-//! Where both a user and a status are asked for, a page is taken from the user's orders and then narrowed: it may hold fewer than
-//! `limit` orders, even none, while `next_cursor` still leads on.
+//! Where several things are asked for, a page is taken from what one index has and then narrowed: it may hold fewer than `limit` orders,
+//! even none, while `next_cursor` still leads on.
 
 use std::sync::Arc;
 
@@ -14,7 +14,11 @@ use shared::{
 };
 
 use super::view::OrderSummaryView;
-use crate::{Orders, domain::Status, store::Listed};
+use crate::{
+    Orders,
+    domain::{Status, saga::NUDGES_BEFORE_ALARM},
+    store::{Listed, OrderSummary},
+};
 
 /// Runs the function.
 ///
@@ -31,6 +35,8 @@ pub fn main() -> Result<(), lambda_http::Error> {
     params(
         ("status" = Option<Status>, Query, description = "Only orders that have come this far."),
         ("user_id" = Option<UserId>, Query, description = "Only this user's orders; for admins."),
+        ("attention" = Option<bool>, Query, description = "`true`: only orders that somebody should look at; for admins."),
+        ("stuck" = Option<bool>, Query, description = "`true`: only orders that do not move on; for admins."),
         http::PageRequest,
     ),
     responses((status = 200, description = "A page of orders, the newest first.", body = Page<OrderSummaryView>)),
@@ -42,12 +48,13 @@ pub fn main() -> Result<(), lambda_http::Error> {
 ))]
 pub async fn list_orders(orders: Arc<Orders>, request: Request) -> Result<Response, Problem> {
     let caller = request.caller()?;
-    let status = request.query("status")?.map(parse_status).transpose()?;
-    let listed = wanted(&caller, request.query("user_id")?, status.clone())?;
+    let filter = Filter::of(&request)?;
+    let listed = filter.listed(&caller)?;
     let page = request.page()?;
 
     let now = orders.clock.now();
-    let scope = ["list-orders", &caller.user_id.to_string(), &format!("{listed:?}"), status.as_ref().map_or("", Status::name)];
+    let (caller_id, source, narrowed) = (caller.user_id.to_string(), format!("{listed:?}"), filter.name());
+    let scope = ["list-orders", &caller_id, &source, &narrowed];
     let mut key = None;
     let mut after = None;
     if page.has_cursor() {
@@ -66,19 +73,72 @@ pub async fn list_orders(orders: Arc<Orders>, request: Request) -> Result<Respon
         };
         next_cursor = Some(page.next(&key, &scope, &last, now, &orders.ids));
     }
-    let shown = found.into_iter().filter(|order| status.as_ref().is_none_or(|status| order.status == *status));
+    let shown = found.into_iter().filter(|order| filter.admits(order));
     Ok(http::ok(&Page { items: shown.map(OrderSummaryView::from).collect(), next_cursor }))
 }
 
-/// Customers see their own orders; the shop says whose, or with which status.
-fn wanted(caller: &Caller, user_id: Option<&str>, status: Option<Status>) -> Result<Listed, Problem> {
-    let named = user_id.map(|id| UserId::parse(id).ok_or_else(|| parameter("user_id", "invalid_id", "A user's id begins with usr_.")));
-    match (named.transpose()?, status) {
-        (Some(user_id), _) if caller.may_see(user_id) => Ok(Listed::By(user_id)),
-        (Some(_), _) => Err(Problem::forbidden()),
-        (None, _) if !caller.is_admin() => Ok(Listed::By(caller.user_id)),
-        (None, Some(status)) => Ok(Listed::With(status)),
-        (None, None) => Err(Problem::unprocessable("filter_required", "A filter is needed").detail("Give a status or a user_id.")),
+/// Which orders are asked for.
+struct Filter {
+    user_id: Option<UserId>,
+    status: Option<Status>,
+    /// Those that say why somebody should look at them.
+    attention: bool,
+    /// Those that do not move on.
+    stuck: bool,
+}
+
+impl Filter {
+    fn of(request: &Request) -> Result<Self, Problem> {
+        let user_id = request.query("user_id")?;
+        let user_id =
+            user_id.map(|id| UserId::parse(id).ok_or_else(|| parameter("user_id", "invalid_id", "A user's id begins with usr_.")));
+        Ok(Self {
+            status: request.query("status")?.map(parse_status).transpose()?,
+            user_id: user_id.transpose()?,
+            attention: parse_switch("attention", request.query("attention")?)?,
+            stuck: parse_switch("stuck", request.query("stuck")?)?,
+        })
+    }
+
+    /// Where they are found. Customers see their own orders; the shop says whose, or with which status, or what is wrong with them.
+    fn listed(&self, caller: &Caller) -> Result<Listed, Problem> {
+        let odd = self.attention || self.stuck;
+        match (self.user_id, &self.status) {
+            (Some(user_id), _) if !caller.may_see(user_id) => Err(Problem::forbidden()),
+            _ if odd && !caller.is_admin() => Err(Problem::forbidden()),
+            _ if odd => Ok(Listed::Flagged),
+            (Some(user_id), _) => Ok(Listed::By(user_id)),
+            (None, _) if !caller.is_admin() => Ok(Listed::By(caller.user_id)),
+            (None, Some(status)) => Ok(Listed::With(status.clone())),
+            (None, None) => {
+                Err(Problem::unprocessable("filter_required", "A filter is needed").detail("Give a status, a user_id, attention or stuck."))
+            }
+        }
+    }
+
+    /// What a cursor is bound to beside the place where its orders are found.
+    fn name(&self) -> String {
+        let status = self.status.as_ref().map_or("", Status::name);
+        match (self.attention, self.stuck) {
+            (false, false) => status.to_owned(),
+            (attention, stuck) => format!("{status} {:?} {attention} {stuck}", self.user_id),
+        }
+    }
+
+    fn admits(&self, order: &OrderSummary) -> bool {
+        self.status.as_ref().is_none_or(|status| order.status == *status)
+            && self.user_id.is_none_or(|user_id| order.user_id == user_id)
+            && (!self.attention || order.needs_attention.is_some())
+            && (!self.stuck || order.nudges >= NUDGES_BEFORE_ALARM)
+    }
+}
+
+/// Whether a filter is asked for that is there or not.
+fn parse_switch(name: &str, given: Option<&str>) -> Result<bool, Problem> {
+    match given {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(parameter(name, "unknown_value", "Use true or false.")),
     }
 }
 

@@ -16,10 +16,7 @@ use tokio::task::JoinSet;
 
 use crate::{
     Orders,
-    domain::{
-        Order,
-        saga::{Event, NUDGES_BEFORE_ALARM},
-    },
+    domain::{Order, saga::Event},
     error::OrderError,
     store::Saved,
 };
@@ -98,7 +95,8 @@ async fn resume_group(orders: &Arc<Orders>, group: &[OrderId], now: Timestamp, t
 
 /// One order: the deadline, if it has passed; otherwise a nudge. `false` if there was nothing to do.
 async fn resume(orders: Arc<Orders>, order_id: OrderId, now: Timestamp, trace: Trace) -> Result<bool, OrderError> {
-    let order = orders.store.find(order_id).await?.ok_or(OrderError::NotFound)?;
+    let seen = orders.store.find(order_id).await?.ok_or(OrderError::NotFound)?;
+    let order = &seen.order;
     if order.check_at.is_none_or(|check_at| check_at > now) {
         return Ok(false);
     }
@@ -107,11 +105,11 @@ async fn resume(orders: Arc<Orders>, order_id: OrderId, now: Timestamp, trace: T
         None => order.apply(&Event::Nudge, now, orders.timing)?,
     };
     let Some(next) = next else { return Ok(false) };
-    if next.nudges >= NUDGES_BEFORE_ALARM {
+    if next.is_stuck() {
         tracing::warn!(order.id = %order_id, nudges = next.nudges, "an order does not move on");
         telemetry::count("NudgedWithoutProgress", "orders", &Clock::System);
     }
-    match orders.store.replace(&Order { traceparent: trace, ..next }).await? {
+    match orders.store.replace(&seen, &Order { traceparent: trace, ..next }).await? {
         Saved::Written => Ok(true),
         Saved::Overtaken(_) => Ok(false),
     }

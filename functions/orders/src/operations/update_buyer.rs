@@ -16,14 +16,14 @@ use shared::{
 use tokio::task::JoinSet;
 
 use crate::{
-    Orders,
+    Orders, TRIES,
     domain::{
         Order,
         buyer::{BuyerChange, Contact},
         saga::Event,
     },
     error::OrderError,
-    store::Saved,
+    store::{Saved, Stored},
 };
 
 /// Runs the function.
@@ -75,8 +75,6 @@ impl Consumed for AccountChange {
 const FOUND_AT_ONCE: u32 = 100;
 /// How many are written at the same time.
 const WRITTEN_AT_ONCE: usize = 16;
-/// How often a write is tried again after somebody else was faster.
-const TRIES: u32 = 5;
 /// For how long one message is worked on. What is left of the function's time is enough for the calls that are under way then, and for
 /// giving the message back.
 const WORK_FOR: Duration = Duration::from_secs(35);
@@ -107,7 +105,7 @@ pub async fn update_buyer(orders: Arc<Orders>, delivery: Delivery<AccountChange>
 /// Some orders at the same time; how many of them failed.
 async fn update_group(
     orders: &Arc<Orders>,
-    group: impl Iterator<Item = (OrderId, Result<Order, TableError>)>,
+    group: impl Iterator<Item = (OrderId, Result<Stored, TableError>)>,
     delivery: &Delivery<AccountChange>,
 ) -> usize {
     let (mut running, mut failed) = (JoinSet::new(), 0);
@@ -138,16 +136,16 @@ async fn update_group(
 }
 
 /// One order. One that knows already is not written; one that only the index takes for theirs is left alone.
-async fn update_order(orders: &Orders, mut order: Order, told: &AccountChange, trace: &Trace) -> Result<(), OrderError> {
+async fn update_order(orders: &Orders, mut seen: Stored, told: &AccountChange, trace: &Trace) -> Result<(), OrderError> {
     let event = Event::BuyerChanged(told.change.clone());
     for _ in 0..TRIES {
-        if order.user_id != told.user_id {
+        if seen.order.user_id != told.user_id {
             return Ok(());
         }
-        let Some(next) = order.apply(&event, orders.clock.now(), orders.timing)? else { return Ok(()) };
-        match orders.store.replace(&Order { traceparent: trace.clone(), ..next }).await? {
+        let Some(next) = seen.order.apply(&event, orders.clock.now(), orders.timing)? else { return Ok(()) };
+        match orders.store.replace(&seen, &Order { traceparent: trace.clone(), ..next }).await? {
             Saved::Written => return Ok(()),
-            Saved::Overtaken(standing) => order = *standing,
+            Saved::Overtaken(standing) => seen = *standing,
         }
     }
     Err(OrderError::Contended)

@@ -1,13 +1,15 @@
 //! An order as its buyer and the shop see it.
 
 use serde::Serialize;
-use shared::{clock::Timestamp, ids::OrderId, ids::UserId};
+use shared::{clock::Timestamp, ids::OrderId, ids::UserId, money::Money};
 
 use crate::{
     domain::{
-        Goal, HistoryEntry, Order, OrderLine, PaymentLeg, Shipment, StockLeg, Totals,
+        Goal, Order, OrderLine, PaymentLeg, StockLeg, Totals,
         basket::Address,
         buyer::{Buyer, Contact},
+        history::HistoryEntry,
+        steps::{Actor, Cancellation, Shipment},
     },
     store::OrderSummary,
 };
@@ -28,6 +30,8 @@ pub struct OrderView<'a> {
     payable: bool,
     /// Why it was given up.
     reason: Option<&'a str>,
+    /// Who gave it up, if somebody did.
+    cancellation: Option<&'a Cancellation>,
     /// Why somebody of the shop should look at it.
     needs_attention: Option<&'a str>,
     /// What was bought, at the prices of the time.
@@ -39,7 +43,11 @@ pub struct OrderView<'a> {
     /// The payment that paid it.
     payment_id: Option<&'a str>,
     /// What happened to it, the oldest first.
-    history: &'a [HistoryEntry],
+    history: Vec<HistoryEntryView<'a>>,
+    /// How many entries were left out in the middle of the history.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "api-document", schema(nullable = false))]
+    history_omitted: Option<u32>,
     created_at: Timestamp,
     updated_at: Timestamp,
     /// Until when it must be paid.
@@ -57,6 +65,7 @@ impl<'a> OrderView<'a> {
             payment_status: payment_status(&order.payment, order.captured_total, order.refunded_total),
             payable: order.is_payable(now),
             reason: order.reason.as_deref(),
+            cancellation: order.cancellation.as_ref(),
             needs_attention: order.needs_attention.as_deref(),
             items: &order.lines,
             totals: order.totals,
@@ -64,10 +73,54 @@ impl<'a> OrderView<'a> {
             shipping_address: order.shipping_address.as_ref(),
             shipment: order.shipment.as_ref(),
             payment_id: order.payment_id.as_deref(),
-            history: &order.history,
+            history: order.history.iter().map(|entry| HistoryEntryView::new(entry, order)).collect(),
+            history_omitted: Some(order.history_omitted).filter(|omitted| *omitted > 0),
             created_at: order.created_at,
             updated_at: order.updated_at,
             expires_at: order.expires_at,
+        }
+    }
+}
+
+/// Something that happened to the order.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
+struct HistoryEntryView<'a> {
+    /// When.
+    at: Timestamp,
+    /// What: `placed`, `stock_reserved`, `payment_declined`, …
+    event: &'a str,
+    /// The status afterwards.
+    #[cfg_attr(feature = "api-document", schema(value_type = crate::domain::Status))]
+    status: &'a str,
+    /// Why, or what else there is to know of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "api-document", schema(nullable = false))]
+    detail: Option<&'a str>,
+    /// Who wanted it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "api-document", schema(nullable = false))]
+    by: Option<&'a Actor>,
+    /// The payment that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "api-document", schema(nullable = false))]
+    payment_id: Option<&'a str>,
+    /// How much money moved, or is to move.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "api-document", schema(nullable = false))]
+    amount: Option<Money>,
+}
+
+impl<'a> HistoryEntryView<'a> {
+    fn new(entry: &'a HistoryEntry, order: &Order) -> Self {
+        Self {
+            at: entry.at,
+            event: &entry.event,
+            status: entry.status.name(),
+            detail: entry.detail.as_deref(),
+            by: entry.by.as_ref(),
+            payment_id: entry.payment_id.as_deref(),
+            amount: entry.amount.map(|amount| Money::new(amount, order.totals.total.currency)),
         }
     }
 }
@@ -94,6 +147,7 @@ impl<'a> BuyerView<'a> {
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct OrderSummaryView {
     id: OrderId,
+    user_id: UserId,
     #[cfg_attr(feature = "api-document", schema(value_type = crate::domain::Status))]
     status: String,
     #[cfg_attr(feature = "api-document", schema(value_type = Option<Step>))]
@@ -113,6 +167,7 @@ impl From<OrderSummary> for OrderSummaryView {
     fn from(order: OrderSummary) -> Self {
         Self {
             id: order.order_id,
+            user_id: order.user_id,
             status: order.status.name().to_owned(),
             step: step(&order.goal, &order.stock, &order.payment),
             payment_status: payment_status(&order.payment, order.captured_total, order.refunded_total),
@@ -153,7 +208,7 @@ fn payment_status(payment: &PaymentLeg, captured: i64, refunded: i64) -> &'stati
 /// What an order is waiting for; see [`step`].
 #[cfg(feature = "api-document")]
 #[derive(utoipa::ToSchema)]
-#[schema(rename_all = "snake_case", description = "What the order is waiting for.")]
+#[schema(as = OrderStep, rename_all = "snake_case", description = "What the order is waiting for.")]
 #[expect(dead_code, reason = "views hold the names")]
 enum Step {
     Reserving,

@@ -11,7 +11,7 @@ use shared::{
     telemetry::Trace,
 };
 
-use super::{Head, NEVER_SENT, NEW_LOCK, PaymentId, PaymentMethod, SENT_LOCK, head::ORDER_CLOSED, stored_enum};
+use super::{ACTION_WITHIN, Head, HeadState, NEVER_SENT, NEW_LOCK, PaymentId, PaymentMethod, SENT_LOCK, head::ORDER_CLOSED, stored_enum};
 
 stored_enum!(
     /// How far an attempt has come.
@@ -20,6 +20,8 @@ stored_enum!(
         New = "new",
         /// On its way to the provider, or its answer was lost.
         Sent = "sent",
+        /// The provider waits for the customer.
+        RequiresAction = "requires_action",
         /// The provider did not say what became of it.
         OutcomeUnknown = "unknown",
         /// Charged.
@@ -32,6 +34,21 @@ stored_enum!(
         NeedsReview = "needs_review",
     }
 );
+
+stored_enum!(
+    /// Why an attempt that is recorded was not sent at once.
+    DelayedReason {
+        /// The provider does not answer: the attempt is sent when it does.
+        ProviderUnavailable = "provider_unavailable",
+    }
+);
+
+/// What the customer has to do before the provider goes on: open this address, and come back from it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NextAction {
+    /// The provider's page.
+    pub url: String,
+}
 
 /// One attempt to pay an order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -67,6 +84,15 @@ pub struct Attempt {
     /// Why it came to nothing.
     #[serde(default)]
     pub failure_reason: Option<String>,
+    /// Why it was not sent at once.
+    #[serde(default)]
+    pub delayed_reason: Option<DelayedReason>,
+    /// What the customer has to do first.
+    #[serde(default)]
+    pub next_action: Option<NextAction>,
+    /// Until when they may: then the attempt is called back.
+    #[serde(default)]
+    pub action_until: Option<Timestamp>,
     /// Whether the order was paid by another attempt already: payments itself gives this one back.
     #[serde(default)]
     pub surplus: bool,
@@ -124,8 +150,10 @@ pub struct NewAttempt<'a> {
 pub enum PaymentStatus {
     /// Recorded, not sent.
     Pending,
-    /// Sent.
+    /// Sent, or about to be.
     Processing,
+    /// The provider waits for the customer.
+    RequiresAction,
     /// Paid.
     Completed,
     /// It came to nothing.
@@ -154,6 +182,9 @@ impl Attempt {
             sent_at: None,
             transaction_id: None,
             failure_reason: None,
+            delayed_reason: None,
+            next_action: None,
+            action_until: None,
             surplus: false,
             refunded: 0,
             fingerprint: new.request.map(|(fingerprint, _)| fingerprint.to_owned()),
@@ -175,7 +206,17 @@ impl Attempt {
 
     /// Whether it may still charge somebody, as far as is known.
     pub fn is_alive(&self) -> bool {
-        matches!(self.state, AttemptState::New | AttemptState::Sent | AttemptState::OutcomeUnknown)
+        matches!(self.state, AttemptState::New | AttemptState::Sent | AttemptState::RequiresAction | AttemptState::OutcomeUnknown)
+    }
+
+    /// Whether it waits for the provider to answer again.
+    pub fn is_held_back(&self) -> bool {
+        self.state == AttemptState::New && self.delayed_reason.is_some()
+    }
+
+    /// Whether the customer has had all the time they have.
+    pub fn is_overdue(&self, now: Timestamp) -> bool {
+        self.state == AttemptState::RequiresAction && self.action_until.is_none_or(|until| now >= until)
     }
 
     /// Whether somebody may be sending it at this moment.
@@ -203,6 +244,16 @@ impl Attempt {
         self.state == AttemptState::Abandoned && self.failure_reason.as_deref() == Some(ORDER_CLOSED)
     }
 
+    /// Whether nobody is to wait for its customer any longer: their time is over, or the order has given up.
+    pub fn is_to_be_called_off(&self, head: &Head, now: Timestamp) -> bool {
+        self.is_overdue(now) || self.state == AttemptState::RequiresAction && head.state == HeadState::Closing
+    }
+
+    /// Why the provider is told to call it off.
+    pub fn why_called_off(&self, head: &Head) -> &'static str {
+        if head.state == HeadState::Closing { ORDER_CLOSED } else { "action_not_taken" }
+    }
+
     /// How old its key is.
     pub fn key_age(&self, now: Timestamp) -> Duration {
         self.sent_at.map_or(Duration::ZERO, |sent_at| now.since(sent_at))
@@ -213,6 +264,7 @@ impl Attempt {
     pub fn sending(&self, owner: &str, now: Timestamp, nudge: Duration) -> Self {
         Self {
             state: AttemptState::Sent,
+            delayed_reason: None,
             lock_owner: owner.to_owned(),
             lock_until: now.plus(SENT_LOCK),
             sent_at: self.sent_at.or(Some(now)),
@@ -221,15 +273,51 @@ impl Attempt {
         }
     }
 
-    /// The attempt after a call whose outcome nobody knows: the lock is given up, and it is looked at later and later.
-    pub(super) fn unknown(&self, now: Timestamp, nudge: Duration) -> Self {
+    /// The attempt as it is recorded while the provider does not answer: it is looked at when that is worth asking again.
+    #[must_use]
+    pub fn held_back(&self, until: Timestamp, now: Timestamp) -> Self {
         Self {
-            state: AttemptState::OutcomeUnknown,
+            delayed_reason: Some(DelayedReason::ProviderUnavailable),
             lock_until: now,
-            checks: self.checks + 1,
-            check_at: Some(now.plus(retry::doubling(self.checks, nudge))),
-            ..self.written(now)
+            check_at: Some(until),
+            updated_at: now,
+            ..self.clone()
         }
+    }
+
+    /// The attempt once its order has given it up: it is looked at soon again, however long it has been waiting.
+    pub(super) fn given_up(&self, now: Timestamp, nudge: Duration) -> Self {
+        Self { checks: 0, check_at: Some(now.plus(nudge)), ..self.written(now) }
+    }
+
+    /// The attempt after a call whose outcome nobody knows: the lock is given up, and it is looked at later and later. One that waits for
+    /// its customer goes on waiting.
+    pub(super) fn unknown(&self, now: Timestamp, nudge: Duration) -> Self {
+        let waits = self.state == AttemptState::RequiresAction;
+        Self {
+            state: if waits { AttemptState::RequiresAction } else { AttemptState::OutcomeUnknown },
+            lock_until: now,
+            ..self.looked_at(now, nudge)
+        }
+    }
+
+    /// The attempt while the provider waits for the customer.
+    pub(super) fn waiting(&self, transaction_id: &str, next_action: &NextAction, now: Timestamp, nudge: Duration) -> Self {
+        Self {
+            state: AttemptState::RequiresAction,
+            lock_until: now,
+            transaction_id: Some(transaction_id.to_owned()),
+            next_action: Some(next_action.clone()),
+            action_until: self.action_until.or(Some(now.plus(ACTION_WITHIN))),
+            ..self.looked_at(now, nudge)
+        }
+    }
+
+    /// The attempt after a look that did not find its end: the next one comes later, and in time for what it waits for.
+    fn looked_at(&self, now: Timestamp, nudge: Duration) -> Self {
+        let next = now.plus(retry::doubling(self.checks, nudge));
+        let in_time = self.action_until.filter(|until| now < *until && *until < next);
+        Self { checks: self.checks + 1, check_at: Some(in_time.unwrap_or(next)), ..self.written(now) }
     }
 
     pub(super) fn succeeded(&self, transaction_id: &str, now: Timestamp) -> Self {
@@ -259,7 +347,7 @@ impl Attempt {
     }
 
     fn settled(&self, state: AttemptState, now: Timestamp) -> Self {
-        Self { state, lock_until: now, check_at: None, settled_at: Some(now), ..self.written(now) }
+        Self { state, lock_until: now, next_action: None, check_at: None, settled_at: Some(now), ..self.written(now) }
     }
 
     fn written(&self, now: Timestamp) -> Self {
@@ -269,7 +357,9 @@ impl Attempt {
     /// What the API calls its state.
     pub fn status(&self) -> PaymentStatus {
         match self.state {
+            AttemptState::New if self.is_held_back() => PaymentStatus::Processing,
             AttemptState::New => PaymentStatus::Pending,
+            AttemptState::RequiresAction => PaymentStatus::RequiresAction,
             AttemptState::Sent => PaymentStatus::Processing,
             AttemptState::Succeeded => PaymentStatus::Completed,
             AttemptState::Declined | AttemptState::Abandoned => PaymentStatus::Failed,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use shared::{clock::Timestamp, ids::OrderId, money::Money};
 
-use super::{Attempt, AttemptState, Head, HeadFact, HeadState, Refund};
+use super::{Attempt, AttemptState, Head, HeadFact, HeadState, NextAction, Refund};
 
 /// What is known about a charge.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,13 +18,20 @@ pub enum Fact {
         transaction_id: String,
         /// How much it charged.
         amount: Money,
-        /// For which order.
-        order_id: OrderId,
+        /// For which order; none where the provider names none, or none of ours.
+        order_id: Option<OrderId>,
     },
     /// The provider refused, for good.
     Declined {
         /// Why, as a stable name: `card_declined`.
         reason: String,
+    },
+    /// The provider waits for the customer, who has to do something first.
+    ActionRequired {
+        /// The provider's name for the charge.
+        transaction_id: String,
+        /// What.
+        next_action: NextAction,
     },
     /// Nobody knows yet.
     OutcomeUnknown,
@@ -67,19 +74,33 @@ pub fn apply_provider_fact(head: &Head, attempt: &Attempt, fact: &Fact, now: Tim
     }
     match fact {
         Fact::Succeeded { transaction_id, amount, order_id } => {
-            let fits = *amount == attempt.money() && *order_id == attempt.order_id;
+            let fits = *amount == attempt.money() && *order_id == Some(attempt.order_id);
             succeed(head, attempt, transaction_id, fits, now)
         }
         Fact::Declined { reason } if attempt.is_alive() => end(head, attempt.declined(reason, now), now),
         Fact::Abandoned { reason } if attempt.is_alive() => end(head, attempt.abandoned(reason, now), now),
+        Fact::ActionRequired { transaction_id, next_action } if attempt.is_alive() => Change {
+            head: news(head, attempt, HeadFact::Started, now),
+            attempt: Some(attempt.waiting(transaction_id, next_action, now, nudge)),
+            ..Change::default()
+        },
+        // Of an attempt that waits for its customer it is known what it does: the provider only did not say it once more.
+        Fact::OutcomeUnknown if attempt.state == AttemptState::RequiresAction => {
+            Change { attempt: Some(attempt.unknown(now, nudge)), ..Change::default() }
+        }
         Fact::OutcomeUnknown if attempt.is_alive() => Change {
-            head: (is_active(head, attempt) && waits(head) && head.last_fact != HeadFact::OutcomeUnknown)
-                .then(|| Head { last_fact: HeadFact::OutcomeUnknown, ..head.written(now) }),
+            head: news(head, attempt, HeadFact::OutcomeUnknown, now),
             attempt: Some(attempt.unknown(now, nudge)),
             ..Change::default()
         },
-        Fact::Declined { .. } | Fact::Abandoned { .. } | Fact::OutcomeUnknown => Change::default(),
+        Fact::Declined { .. } | Fact::Abandoned { .. } | Fact::ActionRequired { .. } | Fact::OutcomeUnknown => Change::default(),
     }
+}
+
+/// The head with something to tell of the attempt that is alive; `None` where that was told last.
+fn news(head: &Head, attempt: &Attempt, fact: HeadFact, now: Timestamp) -> Option<Head> {
+    let is_new = is_active(head, attempt) && waits(head) && head.last_fact != fact;
+    is_new.then(|| Head { last_fact: fact, ..head.written(now) })
 }
 
 /// Money has moved. That is never ignored, whatever state head and attempt are in.
@@ -92,14 +113,15 @@ fn succeed(head: &Head, attempt: &Attempt, transaction_id: &str, fits: bool, now
         if attempt.state == AttemptState::NeedsReview {
             return Change::default();
         }
-        // The head stays as it is: as long as a person has not looked it promises nothing. (It is written all the same; see above.)
-        let last_fact = if is_active(head, attempt) && waits(head) { HeadFact::OutcomeUnknown } else { head.last_fact.clone() };
-        return Change {
-            head: Some(Head { last_fact, ..head.written(now) }),
-            attempt: Some(attempt.under_review(transaction_id, now)),
-            needs_review: true,
-            ..Change::default()
+        // No other attempt starts as long as the order is to be paid. Once it is given up, before or after, the head closes: nothing that
+        // fits was captured, and what did not fit is for a person to settle. (The head is written in any case; see above.)
+        let under_review = attempt.under_review(transaction_id, now);
+        let after = match head.state {
+            HeadState::Busy if is_active(head, attempt) => Head { last_fact: HeadFact::OutcomeUnknown, ..head.written(now) },
+            HeadState::Closing if is_active(head, attempt) => head.closed_with(&under_review, now),
+            _ => head.written(now),
         };
+        return Change { head: Some(after), attempt: Some(under_review), needs_review: true, ..Change::default() };
     }
     let succeeded = attempt.succeeded(transaction_id, now);
     let active_attempt = head.active_attempt.filter(|_| !is_active(head, attempt));
@@ -123,8 +145,9 @@ fn succeed(head: &Head, attempt: &Attempt, transaction_id: &str, fits: bool, now
         }
         Some(_) => {
             let surplus = Attempt { surplus: true, ..succeeded };
+            let surplus_captured = head.surplus_captured + attempt.amount;
             Change {
-                head: Some(Head { active_attempt, ..head.written(now) }),
+                head: Some(Head { active_attempt, surplus_captured, ..head.written(now) }),
                 refund: Some(Refund::of_surplus(&surplus, 0, now)),
                 attempt: Some(surplus),
                 ..Change::default()

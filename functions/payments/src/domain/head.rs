@@ -1,5 +1,7 @@
 //! The head: payments' own copy of what an order costs, and how far its payment has come. One for each order.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use shared::{
     clock::Timestamp,
@@ -75,6 +77,12 @@ pub struct Head {
     pub last_fact: HeadFact,
     /// How much was captured for the order: by one attempt at most, a surplus capture is not counted.
     pub captured_total: i64,
+    /// How much was captured beyond that, by attempts that came too late: all of it goes back.
+    #[serde(default)]
+    pub surplus_captured: i64,
+    /// How much of that was given back.
+    #[serde(default)]
+    pub surplus_refunded: i64,
     /// How much of that was given back.
     pub refunded_total: i64,
     /// How much of it may still be given back: what no refund has taken, settled or not.
@@ -91,6 +99,9 @@ pub struct Head {
     /// How many refunds failed for good: the next one has another id.
     #[serde(default)]
     pub failed_refunds: u32,
+    /// Whether the buyer's bank asks for the money back: for a person to look at.
+    #[serde(default)]
+    pub disputed: bool,
     /// Counts the writes of this record.
     pub version: u64,
     /// The `drive` of the last command that was answered.
@@ -158,12 +169,15 @@ impl Head {
             latest_attempt: None,
             last_fact: HeadFact::Opened,
             captured_total: 0,
+            surplus_captured: 0,
+            surplus_refunded: 0,
             refunded_total: 0,
             refundable: 0,
             captured_payment: None,
             failure_reason: None,
             refund_failed: false,
             failed_refunds: 0,
+            disputed: false,
             version: 1,
             answered_drive: expected.drive,
             created_at: now,
@@ -237,13 +251,14 @@ impl Head {
 
     /// The fence: from here on no attempt starts. `active` is the attempt that is alive, where there is one.
     ///
-    /// An attempt that was not sent yet is abandoned in the same write, which its sender runs into; one that was sent decides by its outcome.
-    /// A head that is decided already answers again.
-    pub fn fence(&self, active: Option<&Attempt>, drive: u64, now: Timestamp, trace: &Trace) -> Change {
+    /// An attempt that was not sent yet is abandoned in the same write, which its sender runs into; one that was sent decides by its outcome,
+    /// and is to be called back; one that a person has to look at holds nothing up. A head that is decided already answers again.
+    pub fn fence(&self, active: Option<&Attempt>, drive: u64, now: Timestamp, nudge: Duration, trace: &Trace) -> Change {
         let closed = |state, last_fact| {
             let head = Self { state, last_fact, traceparent: trace.clone(), ..self.written(now) };
             Some(head.having_answered(drive))
         };
+        let answering = |head: Self| Some(Self { traceparent: trace.clone(), ..head }.having_answered(drive));
         match (&self.state, active) {
             (HeadState::Open, _) => Change { head: closed(HeadState::Closed, HeadFact::Closed), ..Change::default() },
             (HeadState::Busy, Some(attempt)) if attempt.state == AttemptState::New => Change {
@@ -251,7 +266,15 @@ impl Head {
                 attempt: Some(attempt.abandoned(ORDER_CLOSED, now)),
                 ..Change::default()
             },
-            (HeadState::Busy, _) => Change { head: closed(HeadState::Closing, self.last_fact.clone()), ..Change::default() },
+            (HeadState::Busy | HeadState::Closing, Some(attempt)) if attempt.state == AttemptState::NeedsReview => {
+                Change { head: answering(self.closed_with(attempt, now)), ..Change::default() }
+            }
+            (HeadState::Busy, active) => Change {
+                head: closed(HeadState::Closing, self.last_fact.clone()),
+                // Whoever is sending it at this moment says when it is looked at next.
+                attempt: active.filter(|attempt| attempt.is_alive() && !attempt.is_locked(now)).map(|attempt| attempt.given_up(now, nudge)),
+                ..Change::default()
+            },
             _ => Change { head: self.answering(drive, now, trace), ..Change::default() },
         }
     }
@@ -271,6 +294,11 @@ impl Head {
         }
     }
 
+    /// The head once the buyer's bank asks for the money back; `None` where that is known.
+    pub fn disputed(&self, now: Timestamp, trace: &Trace) -> Option<Self> {
+        (!self.disputed).then(|| Self { disputed: true, traceparent: trace.clone(), ..self.written(now) })
+    }
+
     /// Whether the buyer may try again.
     pub fn next_try_possible(&self) -> bool {
         self.state == HeadState::Open && self.attempts_left > 0
@@ -279,6 +307,17 @@ impl Head {
     /// The attempt to name beside the fact: the one that paid, else the one that began last.
     pub fn told_attempt(&self) -> Option<PaymentId> {
         self.captured_payment.or(self.latest_attempt)
+    }
+
+    /// The head once it is closed although its attempt did not come to an end that the books could hold.
+    pub(super) fn closed_with(&self, attempt: &Attempt, now: Timestamp) -> Self {
+        Self {
+            state: HeadState::Closed,
+            active_attempt: None,
+            last_fact: HeadFact::Closed,
+            failure_reason: attempt.failure_reason.clone(),
+            ..self.written(now)
+        }
     }
 
     /// A copy that counts as one more write.
@@ -320,11 +359,11 @@ mod tests {
     #[test]
     fn the_fence_closes_an_open_head_and_one_whose_attempt_was_not_sent() {
         let open = head();
-        let closed = open.fence(None, 7, NOW, &trace()).head.expect("a change");
+        let closed = open.fence(None, 7, NOW, MINUTE, &trace()).head.expect("a change");
         assert_eq!((closed.state, closed.answered_drive, closed.version), (HeadState::Closed, 7, 2));
 
         let new = attempt(1);
-        let change = open.busy_with(&new, NOW).fence(Some(&new), 7, NOW, &trace());
+        let change = open.busy_with(&new, NOW).fence(Some(&new), 7, NOW, MINUTE, &trace());
         assert_eq!(change.head.expect("a change").state, HeadState::Closed);
         let abandoned = change.attempt.expect("the attempt is abandoned in the same write");
         assert_eq!((abandoned.state, abandoned.check_at), (AttemptState::Abandoned, None));
@@ -334,12 +373,12 @@ mod tests {
     fn the_fence_waits_for_an_attempt_that_was_sent_and_answers_again_where_all_is_decided() {
         let sent = attempt(1).sending("me", NOW, MINUTE);
         let busy = head().busy_with(&sent, NOW);
-        let change = busy.fence(Some(&sent), 7, NOW, &trace());
+        let change = busy.fence(Some(&sent), 7, NOW, MINUTE, &trace());
         assert_eq!(change.attempt, None);
         let closing = change.head.expect("a change");
         assert_eq!((&closing.state, closing.fact()), (&HeadState::Closing, HeadFact::Started));
-        assert!(closing.fence(Some(&sent), 7, NOW, &trace()).is_empty(), "answered before");
-        assert_eq!(closing.fence(Some(&sent), 8, NOW, &trace()).head.expect("again").state, HeadState::Closing);
+        assert!(closing.fence(Some(&sent), 7, NOW, MINUTE, &trace()).is_empty(), "answered before");
+        assert_eq!(closing.fence(Some(&sent), 8, NOW, MINUTE, &trace()).head.expect("again").state, HeadState::Closing);
     }
 
     #[test]

@@ -4,18 +4,24 @@
 //! writes in `version`; what a function answers is to be written only if nobody else has written meanwhile.
 
 mod attempt;
+mod breaker;
 mod fact;
 mod head;
 mod method;
 mod payment_id;
 mod refund;
+mod refund_fact;
+mod refund_reason;
 
-pub use attempt::{Attempt, AttemptState, NewAttempt, PaymentStatus};
+pub use attempt::{Attempt, AttemptState, DelayedReason, NewAttempt, NextAction, PaymentStatus};
+pub use breaker::{Breaker, BreakerState, Stance};
 pub use fact::{Change, Fact, apply_provider_fact};
 pub use head::{Expected, Head, HeadFact, HeadState, StartRefused};
 pub use method::{CardToken, MethodType, PaymentMethod};
 pub use payment_id::PaymentId;
-pub use refund::{Refund, RefundFact, RefundId, RefundKind, RefundState, apply_refund_fact, begin_refund};
+pub use refund::{Refund, RefundId, RefundKind, RefundState, RefundStatus};
+pub use refund_fact::{RefundFact, RefundRefused, RequestedRefund, apply_refund_fact, begin_refund, begin_requested_refund};
+pub use refund_reason::RefundReason;
 
 use std::time::Duration;
 
@@ -27,6 +33,9 @@ pub const SENT_LOCK: Duration = Duration::from_secs(30);
 
 /// An attempt that was never sent is given up when it is this old.
 pub const NEVER_SENT: Duration = Duration::from_secs(180);
+
+/// How long the customer has to do what the provider asks of them.
+pub const ACTION_WITHIN: Duration = Duration::from_secs(600);
 
 /// Up to this age an idempotency key is sure to be known to the provider still, and sending it again is safe.
 pub const KEY_IS_SAFE: Duration = Duration::from_secs(23 * 3600);

@@ -1,17 +1,17 @@
-//! Giving money back: all of a captured payment, or a capture that was one too many.
+//! A refund: money of one payment on its way back to the buyer.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use shared::{
     clock::Timestamp,
-    ids::{self, OrderId},
+    ids::{self, OrderId, UserId},
     money::{Currency, Money},
     prefixed_id, retry,
     telemetry::Trace,
 };
 
-use super::{Attempt, Change, Head, HeadFact, HeadState, NEW_LOCK, PaymentId, SENT_LOCK, stored_enum};
+use super::{Attempt, Head, PaymentId, SENT_LOCK, stored_enum};
 
 prefixed_id!(
     /// A refund: the provider's idempotency key too.
@@ -44,8 +44,29 @@ stored_enum!(
         Automatic = "automatic",
         /// The order was paid twice.
         Surplus = "surplus",
+        /// Somebody who runs the shop asked for it.
+        Requested = "requested",
     }
 );
+
+/// What the API calls the state of a refund.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum RefundStatus {
+    /// Recorded, not sent.
+    Pending,
+    /// Sent.
+    Processing,
+    /// Given back.
+    Completed,
+    /// The provider would not.
+    Failed,
+    /// The provider has not said.
+    Unknown,
+    /// A person has to look.
+    NeedsReview,
+}
 
 /// One refund of one payment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,8 +79,17 @@ pub struct Refund {
     pub payment_id: PaymentId,
     /// The provider's name for that charge.
     pub transaction_id: String,
-    /// Why.
+    /// On whose account.
     pub kind: RefundKind,
+    /// Why, in the words of whoever asked for it.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// Who asked for it.
+    #[serde(default)]
+    pub requested_by: Option<UserId>,
+    /// The id of the request that asked for it: its answer repeats it, byte for byte.
+    #[serde(default)]
+    pub request_id: Option<String>,
     /// How many refunds for the same reason failed before it.
     pub number: u32,
     /// How far it has come.
@@ -87,6 +117,9 @@ pub struct Refund {
     /// When it is looked at next: set as long as its end is not known.
     #[serde(default)]
     pub check_at: Option<Timestamp>,
+    /// When it came to its end.
+    #[serde(default)]
+    pub settled_at: Option<Timestamp>,
     /// Counts the writes of this record.
     pub version: u64,
     /// When it was put.
@@ -95,129 +128,6 @@ pub struct Refund {
     pub updated_at: Timestamp,
     /// The trace that began it.
     pub traceparent: Trace,
-}
-
-/// What is known about a refund.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RefundFact {
-    /// The provider gave this back.
-    Succeeded {
-        /// The provider's name for the refund.
-        provider_refund_id: String,
-        /// How much.
-        amount: Money,
-    },
-    /// The provider will not, for good.
-    Failed {
-        /// Why, as a stable name.
-        reason: String,
-    },
-    /// Nobody knows yet.
-    OutcomeUnknown,
-}
-
-/// The automatic refund: all of the captured payment `paid` that no refund has taken yet. `None` where nothing is left to take.
-pub fn begin_refund(head: &Head, paid: &Attempt, drive: u64, owner: &str, now: Timestamp, trace: &Trace) -> Option<Change> {
-    if head.state != HeadState::Captured || head.refundable <= 0 {
-        return None;
-    }
-    let refund = Refund {
-        amount: head.refundable,
-        lock_owner: owner.to_owned(),
-        lock_until: now.plus(NEW_LOCK),
-        check_at: Some(now.plus(NEW_LOCK)),
-        traceparent: trace.clone(),
-        ..Refund::of(paid, Refund::automatic_id(head), RefundKind::Automatic, head.failed_refunds, now)
-    };
-    let head = Head {
-        refundable: 0,
-        refund_failed: false,
-        last_fact: HeadFact::Succeeded,
-        traceparent: trace.clone(),
-        ..head.written(now).having_answered(drive)
-    };
-    Some(Change { head: Some(head), refund: Some(refund), ..Change::default() })
-}
-
-/// What `fact` about `refund` changes. `paid` is the payment that is given back, `head` the head of its order.
-pub fn apply_refund_fact(head: &Head, paid: &Attempt, refund: &Refund, fact: &RefundFact, now: Timestamp, nudge: Duration) -> Change {
-    if matches!(head.state, HeadState::Unknown(_)) || matches!(refund.kind, RefundKind::Unknown(_)) {
-        return Change { needs_review: true, ..Change::default() };
-    }
-    match (fact, &refund.state) {
-        (_, RefundState::Unknown(_)) => Change { needs_review: true, ..Change::default() },
-        (_, RefundState::Succeeded) => Change::default(),
-        (RefundFact::Succeeded { amount, .. }, RefundState::NeedsReview) if *amount != refund.money() => Change::default(),
-        // What it took was put back when it failed: there is nothing to hold on to until a person has looked.
-        (RefundFact::Succeeded { amount, .. }, RefundState::Failed) if *amount != refund.money() => {
-            Change { needs_review: true, ..Change::default() }
-        }
-        (RefundFact::Succeeded { provider_refund_id, amount }, _) if *amount != refund.money() => Change {
-            refund: Some(Refund {
-                provider_refund_id: Some(provider_refund_id.clone()),
-                failure_reason: Some("provider_mismatch".to_owned()),
-                ..refund.settled(RefundState::NeedsReview, now)
-            }),
-            needs_review: true,
-            ..Change::default()
-        },
-        (RefundFact::Succeeded { provider_refund_id, .. }, _) => given_back(head, paid, refund, provider_refund_id, now),
-        (RefundFact::Failed { reason }, _) if refund.is_alive() => failed(head, paid, refund, reason, now),
-        (RefundFact::OutcomeUnknown, _) if refund.is_alive() => Change { refund: Some(refund.unknown(now, nudge)), ..Change::default() },
-        (RefundFact::Failed { .. } | RefundFact::OutcomeUnknown, _) => Change::default(),
-    }
-}
-
-fn given_back(head: &Head, paid: &Attempt, refund: &Refund, provider_refund_id: &str, now: Timestamp) -> Change {
-    let settled = Refund {
-        provider_refund_id: Some(provider_refund_id.to_owned()),
-        failure_reason: None,
-        ..refund.settled(RefundState::Succeeded, now)
-    };
-    // A refund that was taken for failed has put back what it took; another one may have taken that since. More than was captured can
-    // never have been given back, so what goes beyond is for a person to look at, and is not counted.
-    let took = refund.state != RefundState::Failed;
-    let room = if refund.kind == RefundKind::Surplus {
-        paid.amount - paid.refunded
-    } else {
-        (head.captured_total - head.refunded_total).min(if took { refund.amount } else { head.refundable })
-    };
-    let counted = refund.amount.min(room);
-    let head = (refund.kind != RefundKind::Surplus).then(|| {
-        let refunded_total = head.refunded_total + counted;
-        let whole = refunded_total >= head.captured_total;
-        Head {
-            refunded_total,
-            refundable: if took { head.refundable } else { head.refundable - counted },
-            refund_failed: false,
-            last_fact: if whole { HeadFact::Refunded } else { HeadFact::Succeeded },
-            ..head.written(now)
-        }
-    });
-    Change {
-        head,
-        attempt: Some(paid.given_back(counted, now)),
-        refund: Some(settled),
-        needs_review: counted < refund.amount,
-        ..Change::default()
-    }
-}
-
-fn failed(head: &Head, paid: &Attempt, refund: &Refund, reason: &str, now: Timestamp) -> Change {
-    let settled = Refund { failure_reason: Some(reason.to_owned()), ..refund.settled(RefundState::Failed, now) };
-    if refund.kind == RefundKind::Surplus {
-        // Nobody asks for these: the next one takes its place at once, later and later.
-        let next = Refund::of_surplus(paid, refund.number + 1, now);
-        return Change { refund: Some(settled), next_refund: Some(next), needs_review: true, ..Change::default() };
-    }
-    let head = Head {
-        refundable: head.refundable + refund.amount,
-        refund_failed: true,
-        failed_refunds: head.failed_refunds + 1,
-        last_fact: HeadFact::RefundFailed,
-        ..head.written(now)
-    };
-    Change { head: Some(head), refund: Some(settled), ..Change::default() }
 }
 
 impl Refund {
@@ -234,13 +144,16 @@ impl Refund {
         Self { check_at: Some(now.plus(wait)), ..Self::of(surplus, id, RefundKind::Surplus, number, now) }
     }
 
-    fn of(paid: &Attempt, refund_id: RefundId, kind: RefundKind, number: u32, now: Timestamp) -> Self {
+    pub(super) fn of(paid: &Attempt, refund_id: RefundId, kind: RefundKind, number: u32, now: Timestamp) -> Self {
         Self {
             refund_id,
             order_id: paid.order_id,
             payment_id: paid.payment_id,
             transaction_id: paid.transaction_id.clone().unwrap_or_default(),
             kind,
+            reason: None,
+            requested_by: None,
+            request_id: None,
             number,
             state: RefundState::New,
             amount: paid.amount,
@@ -252,6 +165,7 @@ impl Refund {
             failure_reason: None,
             checks: 0,
             check_at: Some(now),
+            settled_at: None,
             version: 1,
             created_at: now,
             updated_at: now,
@@ -269,9 +183,31 @@ impl Refund {
         matches!(self.state, RefundState::New | RefundState::Sent | RefundState::OutcomeUnknown)
     }
 
+    /// Whether it was never sent and nobody is about to.
+    pub fn can_be_taken_over(&self, now: Timestamp) -> bool {
+        self.state == RefundState::New && now >= self.lock_until
+    }
+
+    /// Whether `owner` has recorded it and not sent it yet.
+    pub fn is_new_of(&self, owner: &str) -> bool {
+        self.state == RefundState::New && self.lock_owner == owner
+    }
+
     /// Whether somebody may be sending it at this moment.
     pub fn is_locked(&self, now: Timestamp) -> bool {
         now < self.lock_until && matches!(self.state, RefundState::New | RefundState::Sent)
+    }
+
+    /// What the API calls its state.
+    pub fn status(&self) -> RefundStatus {
+        match self.state {
+            RefundState::New => RefundStatus::Pending,
+            RefundState::Sent => RefundStatus::Processing,
+            RefundState::Succeeded => RefundStatus::Completed,
+            RefundState::Failed => RefundStatus::Failed,
+            RefundState::NeedsReview => RefundStatus::NeedsReview,
+            RefundState::OutcomeUnknown | RefundState::Unknown(_) => RefundStatus::Unknown,
+        }
     }
 
     /// How old its key is.
@@ -292,7 +228,7 @@ impl Refund {
         }
     }
 
-    fn unknown(&self, now: Timestamp, nudge: Duration) -> Self {
+    pub(super) fn unknown(&self, now: Timestamp, nudge: Duration) -> Self {
         Self {
             state: RefundState::OutcomeUnknown,
             lock_until: now,
@@ -302,8 +238,8 @@ impl Refund {
         }
     }
 
-    fn settled(&self, state: RefundState, now: Timestamp) -> Self {
-        Self { state, lock_until: now, check_at: None, ..self.written(now) }
+    pub(super) fn settled(&self, state: RefundState, now: Timestamp) -> Self {
+        Self { state, lock_until: now, check_at: None, settled_at: Some(now), ..self.written(now) }
     }
 
     fn written(&self, now: Timestamp) -> Self {

@@ -6,10 +6,11 @@ use shared::queue::{self, Delivery};
 
 use crate::{
     Payments, TRIES,
+    asking::Leave,
     domain::{Change, Expected, Head},
     error::PaymentError,
     messages::CancelPayment,
-    store::Stored,
+    store::{Standing, Stored},
 };
 
 /// The function.
@@ -18,30 +19,37 @@ pub fn main() -> Result<(), lambda_http::Error> {
 }
 
 /// Closes the head of an order, or lets it close with the attempt that is alive. Where there is no head yet a closed one is put, for a
-/// command that comes late to run into.
+/// command that comes late to run into. An attempt that waits for its customer is called off at the provider, and the head closes then.
 pub async fn cancel_payment(payments: Arc<Payments>, delivery: Delivery<CancelPayment>) -> Result<(), PaymentError> {
     let CancelPayment { order_id, user_id, amount, drive } = delivery.message;
 
     for _ in 0..TRIES {
         let head = payments.store.head(order_id).await?;
         let now = payments.clock.now();
-        let change = match head {
-            None => {
-                let expected = Expected { order_id, user_id, amount, expires_at: now, tries: 0, drive };
-                let head = Head::never_opened(&expected, "order_closed", now, &delivery.trace);
-                Change { head: Some(head), ..Change::default() }
+        let Some(head) = head else {
+            let expected = Expected { order_id, user_id, amount, expires_at: now, tries: 0, drive };
+            let head = Head::never_opened(&expected, "order_closed", now, &delivery.trace);
+            if payments.store.write(&Change { head: Some(head), ..Change::default() }, None).await? == Stored::Written {
+                return Ok(());
             }
-            Some(head) => {
-                let active = match head.active_attempt {
-                    Some(attempt) => payments.store.attempt(attempt).await?,
-                    None => None,
-                };
-                head.fence(active.as_ref(), drive, now, &delivery.trace)
-            }
+            continue;
         };
-        if change.is_empty() || payments.store.write(&change, None).await? == Stored::Written {
-            return Ok(());
+        let standing = match head.active_attempt {
+            Some(attempt) => payments.store.attempt_and_breaker(attempt).await?,
+            None => Standing::default(),
+        };
+        let change = head.fence(standing.attempt.as_ref(), drive, now, payments.nudge, &delivery.trace);
+        if !change.is_empty() && payments.store.write(&change, None).await? != Stored::Written {
+            continue;
         }
+        let (head, attempt) = (change.head.unwrap_or(head), change.attempt.or(standing.attempt));
+        if let Some(attempt) = attempt.filter(|attempt| attempt.is_to_be_called_off(&head, now))
+            // Without leave to ask, the schedule calls it off.
+            && let Leave::Ask(asking) = payments.leave(standing.breaker).await
+        {
+            payments.call_off(&asking, head, attempt).await?;
+        }
+        return Ok(());
     }
     Err(PaymentError::Contention)
 }

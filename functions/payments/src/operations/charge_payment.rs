@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
-use shared::queue::{self, Delivery};
+use shared::{
+    clock::Timestamp,
+    queue::{self, Delivery},
+};
 
 use crate::{
     Payments, TRIES,
-    domain::{Attempt, Change, Head, NewAttempt, PaymentId},
+    asking::{Asking, Leave},
+    domain::{Attempt, Breaker, Change, Head, NewAttempt, PaymentId},
     error::PaymentError,
     messages::ChargePayment,
     store::Stored,
@@ -20,7 +24,8 @@ pub fn main() -> Result<(), lambda_http::Error> {
 /// Makes the one automatic attempt. A second copy of the message finds the first one's attempt: not sent yet and left alone, it is sent
 /// now; else the head answers again.
 ///
-/// The queue is not the timer: an outcome that nobody knows is recorded and the message is done.
+/// The queue is not the timer: an outcome that nobody knows is recorded and the message is done. So is an attempt that waits because the
+/// provider does not answer: the schedule sends it.
 pub async fn charge_payment(payments: Arc<Payments>, delivery: Delivery<ChargePayment>) -> Result<(), PaymentError> {
     let expected = delivery.message.expected();
     let payment_id = PaymentId::automatic(expected.order_id);
@@ -29,23 +34,28 @@ pub async fn charge_payment(payments: Arc<Payments>, delivery: Delivery<ChargePa
     for _ in 0..TRIES {
         let standing = payments.store.head_and_attempt(payment_id).await?;
         let now = payments.clock.now();
+        let mut leave = None;
         let change = match (standing.head, standing.attempt) {
             (Some(head), Some(attempt)) if attempt.can_be_taken_over(now) || attempt.is_new_of(&lock_owner) => {
-                payments.send(head, attempt).await?;
-                return Ok(());
+                match payments.leave(standing.breaker).await {
+                    Leave::Ask(asking) => return payments.send(&asking, head, attempt).await.map(|_| ()),
+                    // The schedule sends it.
+                    Leave::Wait { .. } => answering(&head, &delivery, now),
+                }
             }
             (_, Some(attempt)) if attempt.is_about_to_be_sent(now) => return Err(PaymentError::AboutToBeSent),
             (Some(head), None) if head.may_start(now).is_ok() && head.agrees_with(Some(expected.amount)).is_ok() => {
-                Some(begin(&payments, &delivery, &head, payment_id, &lock_owner))
+                let (change, asking) = begin(&payments, &delivery, &head, &lock_owner, standing.breaker).await;
+                leave = asking;
+                Some(change)
             }
-            (Some(head), _) => {
-                head.answering(expected.drive, now, &delivery.trace).map(|head| Change { head: Some(head), ..Change::default() })
-            }
+            (Some(head), _) => answering(&head, &delivery, now),
             (None, Some(_)) => continue, // The head was read just before it was written.
             (None, None) => {
                 let head = Head::opened(&expected, now, &delivery.trace);
                 if head.may_start(now).is_ok() {
-                    let Change { head, attempt, .. } = begin(&payments, &delivery, &head, payment_id, &lock_owner);
+                    let (Change { head, attempt, .. }, asking) = begin(&payments, &delivery, &head, &lock_owner, standing.breaker).await;
+                    leave = asking;
                     // The head's first write: as if it had been busy from the start.
                     Some(Change { head: head.map(|head| Head { version: 1, ..head }), attempt, ..Change::default() })
                 } else {
@@ -56,8 +66,8 @@ pub async fn charge_payment(payments: Arc<Payments>, delivery: Delivery<ChargePa
         };
         let Some(change) = change else { return Ok(()) };
         if payments.store.write(&change, None).await? == Stored::Written {
-            if let (Some(head), Some(attempt)) = (change.head, change.attempt) {
-                payments.send(head, attempt).await?;
+            if let (Some(head), Some(attempt), Some(asking)) = (change.head, change.attempt, leave) {
+                payments.send(&asking, head, attempt).await?;
             }
             return Ok(());
         }
@@ -65,10 +75,17 @@ pub async fn charge_payment(payments: Arc<Payments>, delivery: Delivery<ChargePa
     Err(PaymentError::Contention)
 }
 
-fn begin(payments: &Payments, delivery: &Delivery<ChargePayment>, head: &Head, payment_id: PaymentId, lock_owner: &str) -> Change {
+/// The attempt, and the head that is busy with it. Without leave to ask the provider it is recorded as one that waits.
+async fn begin(
+    payments: &Payments,
+    delivery: &Delivery<ChargePayment>,
+    head: &Head,
+    lock_owner: &str,
+    breaker: Option<Breaker>,
+) -> (Change, Option<Asking>) {
     let now = payments.clock.now();
     let new = NewAttempt {
-        payment_id,
+        payment_id: PaymentId::automatic(head.order_id),
         payment_method: delivery.message.payment_method.clone(),
         provider: payments.provider.name(),
         livemode: payments.provider.is_live(),
@@ -77,5 +94,15 @@ fn begin(payments: &Payments, delivery: &Delivery<ChargePayment>, head: &Head, p
         trace: &delivery.trace,
     };
     let attempt = Attempt::new(head, new, now);
-    Change { head: Some(head.busy_with(&attempt, now)), attempt: Some(attempt), ..Change::default() }
+    let (attempt, asking) = match payments.leave(breaker).await {
+        Leave::Ask(asking) => (attempt, Some(asking)),
+        Leave::Wait { until } => (attempt.held_back(until, now), None),
+    };
+    (Change { head: Some(head.busy_with(&attempt, now)), attempt: Some(attempt), ..Change::default() }, asking)
+}
+
+/// The head once it has answered again; `None` if it has done so before.
+fn answering(head: &Head, delivery: &Delivery<ChargePayment>, now: Timestamp) -> Option<Change> {
+    let head = head.answering(delivery.message.expected().drive, now, &delivery.trace);
+    head.map(|head| Change { head: Some(head), ..Change::default() })
 }

@@ -29,11 +29,14 @@ struct CreatePayment {
     payment_method: RequestedMethod,
 }
 
+/// What to charge: a token of the payment provider, never a card number.
 #[derive(Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema), schema(as = PaymentMethod))]
 #[serde(deny_unknown_fields)]
 struct RequestedMethod {
+    /// The kind of method.
     r#type: MethodType,
+    /// The provider's token.
     token: CardToken,
 }
 
@@ -42,8 +45,9 @@ pub fn main() -> Result<(), lambda_http::Error> {
     http::run(Payments::from_env, create_payment)
 }
 
-/// Answers `201` with the completed payment, `202` where its outcome is not known yet, `402` where it was declined. A repeated
-/// `Idempotency-Key` answers what became of the first request, and charges nothing.
+/// Answers `201` with the completed payment, `202` where its outcome is not known yet or the customer has to do something first
+/// (`next_action` says where), `402` where it was declined. A repeated `Idempotency-Key` answers what became of the first request, and
+/// charges nothing. While the provider is left alone nothing begins: `503` says when to come back.
 ///
 /// Four round trips to the table: read, begin, mark as sent, record the outcome.
 #[cfg_attr(feature = "api-document", utoipa::path(
@@ -54,14 +58,14 @@ pub fn main() -> Result<(), lambda_http::Error> {
     request_body = CreatePayment,
     responses(
         (status = 201, description = "The payment, which is completed.", body = PaymentView),
-        (status = 202, description = "The payment: read it again until its outcome is known.", body = PaymentView),
+        (status = 202, description = "The payment: send the customer to its `next_action` where it has one, and read it again until its outcome is known.", body = PaymentView),
     ),
     security(("bearer" = [])),
     extensions(
         ("x-roles" = json!(["owner"])),
         ("x-problems" = json!([
             "payment_declined", "order_not_found", "request_in_progress", "payment_in_progress", "already_paid", "order_closed",
-            "amount_mismatch", "currency_mismatch",
+            "amount_mismatch", "currency_mismatch", "provider_unavailable",
         ])),
     ),
 ))]
@@ -75,6 +79,7 @@ pub async fn create_payment(payments: Arc<Payments>, request: Request) -> Result
     let lock_owner = payments.lock_owner();
     let known = |error| Problem::from(PaymentError::from(error));
     let mut standing = payments.store.known_about(payment_id).await.map_err(known)?;
+    let mut leave = None;
     for _ in 0..TRIES {
         if let Some(claim) = &standing.claim {
             if claim.fingerprint != fingerprint {
@@ -86,7 +91,8 @@ pub async fn create_payment(payments: Arc<Payments>, request: Request) -> Result
                 continue;
             };
             if attempt.can_be_taken_over(payments.clock.now()) || attempt.is_new_of(&lock_owner) {
-                let attempt = payments.send(head, attempt).await?;
+                let asking = payments.still_at_the_door(leave, standing.breaker).await?;
+                let attempt = payments.send(&asking, head, attempt).await?;
                 return answer(&payments, &request, &attempt);
             }
             return answer(&payments, &request, &attempt).map(http::replayed);
@@ -97,6 +103,7 @@ pub async fn create_payment(payments: Arc<Payments>, request: Request) -> Result
         let refused = |reason| PaymentError::NotPayable { reason, state: head.state.clone() };
         head.may_start(now).map_err(refused)?;
         head.agrees_with(wanted.amount).map_err(refused)?;
+        let asking = payments.still_at_the_door(leave.take(), standing.breaker.clone()).await?;
         let new = NewAttempt {
             payment_id,
             payment_method: PaymentMethod { r#type: wanted.payment_method.r#type, token: wanted.payment_method.token.clone() },
@@ -109,13 +116,14 @@ pub async fn create_payment(payments: Arc<Payments>, request: Request) -> Result
         let attempt = Attempt::new(&head, new, now);
         let busy = head.busy_with(&attempt, now);
         let change = Change { head: Some(busy.clone()), attempt: Some(attempt.clone()), ..Change::default() };
-        let claim = Claim { payment_id, fingerprint: fingerprint.clone(), created_at: now };
+        let claim = Claim { payment_id, refund_id: None, fingerprint: fingerprint.clone(), created_at: now };
         match payments.store.write(&change, Some(&claim)).await.map_err(known)? {
             Stored::Written => {
-                let attempt = payments.send(busy, attempt).await?;
+                let attempt = payments.send(&asking, busy, attempt).await?;
                 return answer(&payments, &request, &attempt);
             }
             Stored::Refused(newer) => {
+                leave = Some(asking);
                 standing.head = Some(head);
                 standing = standing.updated(*newer);
             }

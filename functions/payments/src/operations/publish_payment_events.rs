@@ -1,4 +1,4 @@
-//! Stream of the table payments: tells orders how their payments stand.
+//! Stream of the table payments: tells orders how their payments stand, and the ledger what money has moved.
 
 use shared::stream::{self, Published};
 
@@ -8,7 +8,7 @@ use crate::publish;
 pub const PUBLISHED: Published = Published::SortKey("HEAD");
 
 /// Where it goes.
-pub const QUEUES: &[&str] = &[publish::ORDER_EVENTS];
+pub const QUEUES: &[&str] = &[publish::ORDER_EVENTS, publish::RECORD_ENTRY];
 
 /// The function.
 pub fn main() -> Result<(), lambda_http::Error> {

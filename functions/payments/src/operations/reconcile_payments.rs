@@ -14,7 +14,10 @@ use tracing::Instrument;
 
 use crate::{
     PROVIDER_BUDGET, Payments,
-    domain::{AttemptState, Fact, KEY_IS_DEAD, KEY_IS_SAFE, NEVER_SENT, PaymentId, RefundFact, RefundId, RefundState},
+    asking::{Asking, Leave},
+    domain::{
+        Attempt, AttemptState, Fact, Head, KEY_IS_DEAD, KEY_IS_SAFE, NEVER_SENT, PaymentId, Refund, RefundFact, RefundId, RefundState,
+    },
     error::PaymentError,
     store::Due,
 };
@@ -51,7 +54,8 @@ pub fn main() -> Result<(), lambda_http::Error> {
     invoke::run(Payments::from_env, reconcile_payments)
 }
 
-/// Looks at each record that is due: asks the provider, sends again what is safe to send again, gives up what was never sent.
+/// Looks at each record that is due: asks the provider, sends again what is safe to send again, calls off what waits for a customer in
+/// vain, gives up what was never sent. While the provider is left alone it is not asked, and what needs it stays due.
 ///
 /// Two runs at the same time do no harm: what a record becomes is decided by its version, and who sends by its lock.
 pub async fn reconcile_payments(payments: Arc<Payments>, call: Call<Tick>) -> Result<Report, Failure> {
@@ -107,23 +111,40 @@ impl Payments {
         let standing = self.store.head_and_attempt(payment).await?;
         let (Some(head), Some(attempt)) = (standing.head, standing.attempt) else { return Ok(false) };
         let now = self.clock.now();
-        let settled = match attempt.state {
-            AttemptState::New if attempt.is_locked(now) || now.since(attempt.created_at) < NEVER_SENT => attempt,
-            AttemptState::New => self.settle(head, attempt, &Fact::Abandoned { reason: "never_sent" }).await?,
-            AttemptState::Sent | AttemptState::OutcomeUnknown => match self.look_up(&attempt).await {
-                Ok(Some(fact)) => self.settle(head, attempt, &fact).await?,
-                Ok(None) if attempt.key_age(now) >= KEY_IS_DEAD => {
-                    self.settle(head, attempt, &Fact::Abandoned { reason: "never_charged" }).await?
-                }
-                Ok(None) if attempt.key_age(now) < KEY_IS_SAFE && !attempt.is_locked(now) => self.send(head, attempt).await?,
-                // Whoever sends it at this moment will say what became of it.
-                Ok(None) | Err(_) if attempt.is_locked(now) => attempt,
-                Ok(None) | Err(_) => self.settle(head, attempt, &Fact::OutcomeUnknown).await?,
-            },
-            _ => attempt,
+        let asks_nobody = match attempt.state {
+            AttemptState::New if attempt.is_held_back() => false,
+            AttemptState::New => true,
+            _ => !attempt.is_alive(),
+        };
+        let settled = if asks_nobody {
+            let never_sent = attempt.state == AttemptState::New && !attempt.is_locked(now) && now.since(attempt.created_at) >= NEVER_SENT;
+            if never_sent { self.settle(head, attempt, &Fact::Abandoned { reason: "never_sent" }).await? } else { attempt }
+        } else {
+            // While the provider is left alone it stays due.
+            let Leave::Ask(asking) = self.leave(standing.breaker).await else { return Ok(false) };
+            self.ask_after(&asking, head, attempt).await?
         };
         self.alarm_if_stuck(settled.is_alive(), settled.checks);
         Ok(!settled.is_alive())
+    }
+
+    async fn ask_after(&self, asking: &Asking, head: Head, attempt: Attempt) -> Result<Attempt, PaymentError> {
+        let now = self.clock.now();
+        if attempt.is_held_back() {
+            return self.send(asking, head, attempt).await;
+        }
+        let waits = attempt.state == AttemptState::RequiresAction;
+        match self.look_up(asking, &attempt).await {
+            Ok(Some(Fact::ActionRequired { .. })) if attempt.is_to_be_called_off(&head, now) => self.call_off(asking, head, attempt).await,
+            Ok(Some(fact)) => self.settle(head, attempt, &fact).await,
+            Ok(None) if !waits && attempt.key_age(now) >= KEY_IS_DEAD => {
+                self.settle(head, attempt, &Fact::Abandoned { reason: "never_charged" }).await
+            }
+            Ok(None) if !waits && attempt.key_age(now) < KEY_IS_SAFE && !attempt.is_locked(now) => self.send(asking, head, attempt).await,
+            // Whoever sends it at this moment will say what became of it.
+            Ok(None) | Err(_) if attempt.is_locked(now) => Ok(attempt),
+            Ok(None) | Err(_) => self.settle(head, attempt, &Fact::OutcomeUnknown).await,
+        }
     }
 
     /// Asking goes on; but somebody should know.
@@ -136,24 +157,31 @@ impl Payments {
     async fn look_after_refund(&self, order: OrderId, refund: RefundId) -> Result<bool, PaymentError> {
         let standing = self.store.head_and_refund(order, refund).await?;
         let (Some(head), Some(refund)) = (standing.head, standing.refund) else { return Ok(false) };
-        let Some(paid) = self.store.attempt(refund.payment_id).await? else { return Ok(false) };
         let now = self.clock.now();
-        let settled = match refund.state {
-            RefundState::New if refund.is_locked(now) => refund,
-            RefundState::New => self.send_refund(head, paid, refund).await?,
-            RefundState::Sent | RefundState::OutcomeUnknown => match self.look_up_refund(&refund).await {
-                Ok(Some(fact)) => self.settle_refund(head, paid, refund, &fact).await?,
-                Ok(None) if refund.key_age(now) >= KEY_IS_DEAD => {
-                    let fact = RefundFact::Failed { reason: "never_refunded".to_owned() };
-                    self.settle_refund(head, paid, refund, &fact).await?
-                }
-                Ok(None) if refund.key_age(now) < KEY_IS_SAFE && !refund.is_locked(now) => self.send_refund(head, paid, refund).await?,
-                Ok(None) | Err(_) if refund.is_locked(now) => refund,
-                Ok(None) | Err(_) => self.settle_refund(head, paid, refund, &RefundFact::OutcomeUnknown).await?,
-            },
-            _ => refund,
-        };
+        if !refund.is_alive() || refund.state == RefundState::New && refund.is_locked(now) {
+            return Ok(!refund.is_alive());
+        }
+        let Some(paid) = self.store.attempt(refund.payment_id).await? else { return Ok(false) };
+        let Leave::Ask(asking) = self.leave(standing.breaker).await else { return Ok(false) };
+        let settled = self.ask_after_refund(&asking, head, paid, refund).await?;
         self.alarm_if_stuck(settled.is_alive(), settled.checks);
         Ok(!settled.is_alive())
+    }
+
+    async fn ask_after_refund(&self, asking: &Asking, head: Head, paid: Attempt, refund: Refund) -> Result<Refund, PaymentError> {
+        let now = self.clock.now();
+        if refund.state == RefundState::New {
+            return self.send_refund(asking, head, paid, refund).await;
+        }
+        match self.look_up_refund(asking, &refund).await {
+            Ok(Some(fact)) => self.settle_refund(head, paid, refund, &fact).await,
+            Ok(None) if refund.key_age(now) >= KEY_IS_DEAD => {
+                let fact = RefundFact::Failed { reason: "never_refunded".to_owned() };
+                self.settle_refund(head, paid, refund, &fact).await
+            }
+            Ok(None) if refund.key_age(now) < KEY_IS_SAFE && !refund.is_locked(now) => self.send_refund(asking, head, paid, refund).await,
+            Ok(None) | Err(_) if refund.is_locked(now) => Ok(refund),
+            Ok(None) | Err(_) => self.settle_refund(head, paid, refund, &RefundFact::OutcomeUnknown).await,
+        }
     }
 }

@@ -6,6 +6,7 @@ use shared::queue::{self, Delivery};
 
 use crate::{
     Payments, TRIES,
+    asking::Leave,
     domain::{Change, Refund, RefundState, begin_refund},
     error::PaymentError,
     messages::RefundPayment,
@@ -17,7 +18,8 @@ pub fn main() -> Result<(), lambda_http::Error> {
     queue::run(Payments::from_env, refund_payment)
 }
 
-/// Gives back all that no refund has taken yet. A refund that is under way, and a head without anything to give back, answer again.
+/// Gives back all that no refund has taken yet. A refund that is under way, and a head without anything to give back, answer again. While
+/// the provider is left alone the refund is recorded, and the schedule sends it.
 pub async fn refund_payment(payments: Arc<Payments>, delivery: Delivery<RefundPayment>) -> Result<(), PaymentError> {
     let RefundPayment { order_id, drive } = delivery.message;
     let lock_owner = payments.lock_owner();
@@ -34,14 +36,19 @@ pub async fn refund_payment(payments: Arc<Payments>, delivery: Delivery<RefundPa
             (Some(paid), Some(refund))
                 if refund.state == RefundState::New && (!refund.is_locked(now) || refund.lock_owner == lock_owner) =>
             {
-                payments.send_refund(head, paid, refund).await?;
-                return Ok(());
+                match payments.leave(standing.breaker).await {
+                    Leave::Ask(asking) => return payments.send_refund(&asking, head, paid, refund).await.map(|_| ()),
+                    // The schedule sends it.
+                    Leave::Wait { .. } => head.answering(drive, now, &delivery.trace),
+                }
             }
             (Some(paid), None) => match begin_refund(&head, &paid, drive, &lock_owner, now, &delivery.trace) {
                 Some(change) => {
                     if payments.store.write(&change, None).await? == Stored::Written {
                         let (head, refund) = (change.head.unwrap_or(head), change.refund.ok_or(PaymentError::NotReadable)?);
-                        payments.send_refund(head, paid, refund).await?;
+                        if let Leave::Ask(asking) = payments.leave(standing.breaker).await {
+                            payments.send_refund(&asking, head, paid, refund).await?;
+                        }
                         return Ok(());
                     }
                     continue;

@@ -1,10 +1,12 @@
 //! Those who move the money. One trait; which provider stands behind it is a matter of configuration.
 
 mod simulated;
+mod stripe;
 
 use shared::{BoxFuture, ids::OrderId, money::Money};
 
 pub use simulated::Simulated;
+pub use stripe::{Stripe, StripeSettings};
 
 use crate::domain::{Attempt, CardToken, Fact, PaymentId, Refund, RefundFact, RefundId};
 
@@ -23,13 +25,19 @@ pub trait PaymentProvider: Send + Sync {
     fn charge<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<Fact, ProviderError>>;
 
     /// What became of a charge; `None` where the provider knows nothing of it.
-    fn find_charge<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<Option<Fact>, ProviderError>>;
+    fn retrieve<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<Option<Fact>, ProviderError>>;
+
+    /// Calls off a charge that waits for its customer. Where it has come to an end meanwhile that end is the answer.
+    fn cancel<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<Fact, ProviderError>>;
 
     /// Gives money back, or says again what became of it.
     fn refund<'a>(&'a self, order: &'a RefundOrder) -> BoxFuture<'a, Result<RefundFact, ProviderError>>;
 
     /// What became of a refund; `None` where the provider knows nothing of it.
-    fn find_refund<'a>(&'a self, order: &'a RefundOrder) -> BoxFuture<'a, Result<Option<RefundFact>, ProviderError>>;
+    fn retrieve_refund<'a>(&'a self, order: &'a RefundOrder) -> BoxFuture<'a, Result<Option<RefundFact>, ProviderError>>;
+
+    /// Which payment a charge of the provider's belongs to; `None` where it is none of ours.
+    fn payment_of<'a>(&'a self, transaction_id: &'a str) -> BoxFuture<'a, Result<Option<PaymentId>, ProviderError>>;
 }
 
 /// What is to be charged.
@@ -43,6 +51,8 @@ pub struct ChargeOrder {
     pub amount: Money,
     /// Which card.
     pub token: CardToken,
+    /// The provider's own name for the charge, where it has said one.
+    pub transaction_id: Option<String>,
 }
 
 impl From<&Attempt> for ChargeOrder {
@@ -52,6 +62,7 @@ impl From<&Attempt> for ChargeOrder {
             order_id: attempt.order_id,
             amount: attempt.money(),
             token: attempt.payment_method.token.clone(),
+            transaction_id: attempt.transaction_id.clone(),
         }
     }
 }
@@ -63,10 +74,14 @@ pub struct RefundOrder {
     pub refund_id: RefundId,
     /// For which order.
     pub order_id: OrderId,
-    /// Of which charge.
+    /// Of which payment.
+    pub payment_id: PaymentId,
+    /// The provider's name for that charge.
     pub transaction_id: String,
     /// How much.
     pub amount: Money,
+    /// The provider's own name for the refund, where it has said one.
+    pub provider_refund_id: Option<String>,
 }
 
 impl From<&Refund> for RefundOrder {
@@ -74,8 +89,10 @@ impl From<&Refund> for RefundOrder {
         Self {
             refund_id: refund.refund_id,
             order_id: refund.order_id,
+            payment_id: refund.payment_id,
             transaction_id: refund.transaction_id.clone(),
             amount: refund.money(),
+            provider_refund_id: refund.provider_refund_id.clone(),
         }
     }
 }

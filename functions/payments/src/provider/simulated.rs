@@ -2,6 +2,8 @@
 //!
 //! What it does depends on the card's token. It writes its books *before* it answers, times out or fails, so that its caller can lose an
 //! answer but never a charge. The first answer to a key is the answer to that key for ever.
+//!
+//! A customer who is asked to do something has done it by the time somebody asks what became of the charge, or never does.
 
 use serde::{Deserialize, Serialize};
 use shared::{
@@ -12,7 +14,7 @@ use shared::{
 };
 
 use super::{ChargeOrder, PaymentProvider, ProviderError, RefundOrder};
-use crate::domain::{Fact, RefundFact};
+use crate::domain::{Fact, NextAction, PaymentId, RefundFact};
 
 /// The simulated provider.
 #[derive(Clone, Debug)]
@@ -31,23 +33,41 @@ enum Behaviour {
     TimeoutBeforeCharge,
     /// The first request fails at the provider.
     ServerErrorOnce,
+    /// It is charged, and neither the first answer nor the first look says so: the provider tells it by itself, or later.
+    ChargedLate,
+    /// The customer has to do something, and then it is charged; or it is declined; or the customer never does.
+    ActionThen(Action),
+}
+
+/// What becomes of a charge that waits for its customer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Action {
+    Charged,
+    Declined,
+    NeverDone,
 }
 
 impl Behaviour {
     fn of(token: &str) -> Self {
         match token {
-            "tok_ok" | "credit_card" => Self::Charged,
+            // The provider tells of `tok_duplicate_webhook` twice: whoever tells the shop for it does.
+            "tok_ok" | "credit_card" | "tok_duplicate_webhook" => Self::Charged,
             "tok_declined" => Self::Declined("card_declined"),
             "tok_insufficient_funds" => Self::Declined("insufficient_funds"),
             "tok_timeout_after_charge" => Self::TimeoutAfterCharge,
             "tok_timeout_before_charge" => Self::TimeoutBeforeCharge,
             "tok_5xx_then_ok" => Self::ServerErrorOnce,
+            "tok_late_webhook" => Self::ChargedLate,
+            "tok_3ds" => Self::ActionThen(Action::Charged),
+            "tok_3ds_declined" => Self::ActionThen(Action::Declined),
+            "tok_3ds_abandoned" => Self::ActionThen(Action::NeverDone),
             _ => Self::Declined("invalid_payment_method"),
         }
     }
 }
 
-/// `KEY#…`: the first answer to a key.
+/// `KEY#…`: the first answer to a key; and what became of it, where it waited for the customer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Answer {
     order_id: OrderId,
@@ -57,6 +77,15 @@ struct Answer {
     charge_id: Option<String>,
     #[serde(default)]
     decline_reason: Option<String>,
+    #[serde(default)]
+    action: Option<Action>,
+    #[serde(default)]
+    cancelled: bool,
+    /// How often it is still not said that the charge was made.
+    #[serde(default)]
+    silent: u32,
+    #[serde(default)]
+    version: u64,
 }
 
 /// `CHARGE#…`: money that was really taken.
@@ -97,48 +126,82 @@ impl Simulated {
         {
             return Err(ProviderError::NoAnswer(trouble.to_owned()));
         }
-        let key = order.payment_id.to_string();
-        let charge_id = format!("ch_{}", order.payment_id.attempt().simple());
         let answer = Answer {
             order_id: order.order_id,
             amount: order.amount.amount,
             currency: order.amount.currency,
             charge_id: None,
             decline_reason: None,
+            action: None,
+            cancelled: false,
+            silent: 0,
+            version: 1,
         };
-        let stored = if let Behaviour::Declined(reason) = behaviour {
-            let answer = Answer { decline_reason: Some(reason.to_owned()), ..answer.clone() };
-            let item = keyed(&answer, format!("KEY#{key}"));
-            match self.books.put(item, Expression::absent()).await.map_err(out_of_reach)? {
-                Outcome::Written => return Ok(answer.fact()),
-                Outcome::Refused(stored) => stored,
-            }
-        } else {
-            let charge = Charge {
-                charge_id: charge_id.clone(),
-                payment_id: key.clone(),
-                order_id: order.order_id,
-                amount: order.amount.amount,
-                currency: order.amount.currency,
-                refundable: order.amount.amount,
-            };
-            let answer = Answer { charge_id: Some(charge_id.clone()), ..answer.clone() };
-            let writes = vec![
-                self.books.putting(keyed(&answer, format!("KEY#{key}")), Expression::absent()),
-                self.books.putting(keyed(&charge, format!("CHARGE#{charge_id}")), Expression::absent()),
-            ];
-            match self.books.transact(writes).await.map_err(out_of_reach)? {
-                Transacted::Written if behaviour == Behaviour::TimeoutAfterCharge => {
-                    return Err(ProviderError::NoAnswer("timed out".to_owned()));
-                }
-                Transacted::Written => return Ok(answer.fact()),
-                Transacted::Refused(conflicts) => conflicts.into_iter().flatten().next().and_then(|conflict| conflict.item),
-            }
+        let (answer, charged) = match behaviour {
+            Behaviour::Declined(reason) => (Answer { decline_reason: Some(reason.to_owned()), ..answer }, false),
+            Behaviour::ActionThen(action) => (Answer { action: Some(action), ..answer }, false),
+            Behaviour::ChargedLate => (Answer { charge_id: Some(charge_id(order)), silent: 1, ..answer }, true),
+            _ => (Answer { charge_id: Some(charge_id(order)), ..answer }, true),
         };
-        // The key is known: its first answer, if it is the same request.
-        let stored: Answer = read(stored)?.ok_or_else(|| ProviderError::NoAnswer("the books are out of order".to_owned()))?;
-        let same = (stored.order_id, stored.amount, stored.currency) == (answer.order_id, answer.amount, answer.currency);
-        if same { Ok(stored.fact()) } else { Err(ProviderError::Refused("the key was used for another charge".to_owned())) }
+        let mut writes = vec![self.books.putting(keyed(&answer, key_of(order)), Expression::absent())];
+        if charged {
+            writes.push(self.books.putting(keyed(&Charge::of(order), format!("CHARGE#{}", charge_id(order))), Expression::absent()));
+        }
+        match self.books.transact(writes).await.map_err(out_of_reach)? {
+            Transacted::Written if behaviour == Behaviour::TimeoutAfterCharge => Err(ProviderError::NoAnswer("timed out".to_owned())),
+            Transacted::Written if behaviour == Behaviour::ChargedLate => Ok(Fact::OutcomeUnknown),
+            Transacted::Written => Ok(answer.fact(order)),
+            // The key is known: its first answer, if it is the same request.
+            Transacted::Refused(conflicts) => {
+                let stored = conflicts.into_iter().flatten().next().and_then(|conflict| conflict.item);
+                let stored: Answer = read(stored)?.ok_or_else(out_of_order)?;
+                let same = (stored.order_id, stored.amount, stored.currency) == (answer.order_id, answer.amount, answer.currency);
+                if same { Ok(stored.fact(order)) } else { Err(ProviderError::Refused("the key was used for another charge".to_owned())) }
+            }
+        }
+    }
+
+    /// What became of a charge, by now: what the customer was to do is done, and what was not said is said the next time.
+    async fn look(&self, order: &ChargeOrder) -> Result<Option<Fact>, ProviderError> {
+        let Some(answer) = self.answer_to(order).await? else { return Ok(None) };
+        if answer.silent > 0 {
+            self.write(order, &Answer { silent: answer.silent - 1, ..answer.clone() }, false).await?;
+            return Ok(Some(Fact::OutcomeUnknown));
+        }
+        let (answer, charged) = match answer.action.filter(|_| !answer.cancelled && answer.is_waiting()) {
+            Some(Action::Charged) => (Answer { charge_id: Some(charge_id(order)), ..answer }, true),
+            Some(Action::Declined) => (Answer { decline_reason: Some("authentication_failed".to_owned()), ..answer }, false),
+            _ => return Ok(Some(answer.fact(order))),
+        };
+        self.write(order, &answer, charged).await?;
+        Ok(Some(answer.fact(order)))
+    }
+
+    async fn call_off(&self, order: &ChargeOrder) -> Result<Fact, ProviderError> {
+        let answer = self.answer_to(order).await?.ok_or_else(|| ProviderError::Refused("there is no such charge".to_owned()))?;
+        if !answer.is_waiting() || answer.cancelled {
+            return Ok(answer.fact(order));
+        }
+        let cancelled = Answer { cancelled: true, ..answer };
+        self.write(order, &cancelled, false).await?;
+        Ok(cancelled.fact(order))
+    }
+
+    async fn answer_to(&self, order: &ChargeOrder) -> Result<Option<Answer>, ProviderError> {
+        read(self.books.get(Key::new(key_of(order))).await.map_err(out_of_reach)?)
+    }
+
+    /// Writes what became of an answer, unless somebody else has done so; `charged` with the money.
+    async fn write(&self, order: &ChargeOrder, answer: &Answer, charged: bool) -> Result<(), ProviderError> {
+        let next = Answer { version: answer.version + 1, ..answer.clone() };
+        let mut writes = vec![self.books.putting(keyed(&next, key_of(order)), Expression::version(answer.version))];
+        if charged {
+            writes.push(self.books.putting(keyed(&Charge::of(order), format!("CHARGE#{}", charge_id(order))), Expression::absent()));
+        }
+        match self.books.transact(writes).await.map_err(out_of_reach)? {
+            Transacted::Written => Ok(()),
+            Transacted::Refused(_) => Err(ProviderError::NoAnswer("somebody else was there at the same time".to_owned())),
+        }
     }
 
     /// Whether this is the first request under its key: remembered in the books, as a request that was lost leaves no other trace.
@@ -190,32 +253,65 @@ impl PaymentProvider for Simulated {
         Box::pin(self.charge_once(order))
     }
 
-    fn find_charge<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<Option<Fact>, ProviderError>> {
-        Box::pin(async move {
-            let stored = self.books.get(Key::new(format!("KEY#{}", order.payment_id))).await.map_err(out_of_reach)?;
-            Ok(read::<Answer>(stored)?.map(|answer| answer.fact()))
-        })
+    fn retrieve<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<Option<Fact>, ProviderError>> {
+        Box::pin(self.look(order))
+    }
+
+    fn cancel<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<Fact, ProviderError>> {
+        Box::pin(self.call_off(order))
     }
 
     fn refund<'a>(&'a self, order: &'a RefundOrder) -> BoxFuture<'a, Result<RefundFact, ProviderError>> {
         Box::pin(self.refund_once(order))
     }
 
-    fn find_refund<'a>(&'a self, order: &'a RefundOrder) -> BoxFuture<'a, Result<Option<RefundFact>, ProviderError>> {
+    fn retrieve_refund<'a>(&'a self, order: &'a RefundOrder) -> BoxFuture<'a, Result<Option<RefundFact>, ProviderError>> {
         Box::pin(async move {
             let stored = self.books.get(Key::new(format!("REFUND#{}", order.refund_id))).await.map_err(out_of_reach)?;
             Ok(read::<Refunded>(stored)?.map(|refunded| refunded.fact(order)))
         })
     }
+
+    fn payment_of<'a>(&'a self, transaction_id: &'a str) -> BoxFuture<'a, Result<Option<PaymentId>, ProviderError>> {
+        Box::pin(async move {
+            let stored = self.books.get(Key::new(format!("CHARGE#{transaction_id}"))).await.map_err(out_of_reach)?;
+            Ok(read::<Charge>(stored)?.and_then(|charge| PaymentId::parse(&charge.payment_id)))
+        })
+    }
+}
+
+impl Charge {
+    fn of(order: &ChargeOrder) -> Self {
+        Self {
+            charge_id: charge_id(order),
+            payment_id: order.payment_id.to_string(),
+            order_id: order.order_id,
+            amount: order.amount.amount,
+            currency: order.amount.currency,
+            refundable: order.amount.amount,
+        }
+    }
 }
 
 impl Answer {
-    fn fact(&self) -> Fact {
+    fn is_waiting(&self) -> bool {
+        self.action.is_some() && self.charge_id.is_none() && self.decline_reason.is_none()
+    }
+
+    fn fact(&self, order: &ChargeOrder) -> Fact {
+        if self.is_waiting() && self.cancelled {
+            return Fact::Abandoned { reason: "cancelled" };
+        }
+        if self.is_waiting() {
+            let url = format!("https://payments.example/authenticate/{}", charge_id(order));
+            return Fact::ActionRequired { transaction_id: charge_id(order), next_action: NextAction { url } };
+        }
         match (&self.charge_id, &self.decline_reason) {
+            (Some(_), _) if self.silent > 0 => Fact::OutcomeUnknown,
             (Some(charge_id), _) => Fact::Succeeded {
                 transaction_id: charge_id.clone(),
                 amount: Money::new(self.amount, self.currency),
-                order_id: self.order_id,
+                order_id: Some(self.order_id),
             },
             (None, reason) => Fact::Declined { reason: reason.clone().unwrap_or_else(|| "card_declined".to_owned()) },
         }
@@ -229,6 +325,18 @@ impl Refunded {
             amount: Money::new(self.amount, self.currency),
         }
     }
+}
+
+fn key_of(order: &ChargeOrder) -> String {
+    format!("KEY#{}", order.payment_id)
+}
+
+fn charge_id(order: &ChargeOrder) -> String {
+    format!("ch_{}", order.payment_id.attempt().simple())
+}
+
+fn out_of_order() -> ProviderError {
+    ProviderError::NoAnswer("the books are out of order".to_owned())
 }
 
 fn keyed<T: Serialize>(record: &T, pk: String) -> Item {

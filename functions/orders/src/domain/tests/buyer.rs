@@ -16,15 +16,10 @@ fn after_all<'a>(order: &Order, events: impl IntoIterator<Item = &'a Event>) -> 
 
 /// An order that was paid and whose stock is out of the books; it waits to be shipped.
 fn confirmed() -> Order {
-    let stock = StockFact { version: 9 };
     let order =
-        after_all(&placed(), &[Event::StockReserved(stock), Event::PaymentSucceeded(money(TOTAL, 0)), Event::StockCommitted(stock)]);
+        after_all(&placed(), &[Event::StockReserved(stock(9)), Event::PaymentSucceeded(money(TOTAL, 0)), Event::StockCommitted(stock(9))]);
     assert_eq!((&order.status, order.is_settled()), (&Status::Confirmed, true));
     order
-}
-
-fn shipment() -> Event {
-    Event::Ship(Shipment { carrier: "Post".to_owned(), tracking: "1".to_owned() })
 }
 
 /// Fails if anything is left of the buyer but what the goods need.
@@ -99,11 +94,11 @@ fn what_is_known_already_or_older_is_no_news() {
         }
     }
     // Of an order that owes something again, both the copy and the note count.
-    let refunded = after_all(&after(&confirmed(), &changed(3)), &[Event::Cancel, changed(5)]);
+    let refunded = after_all(&after(&confirmed(), &changed(3)), &[cancel(), changed(5)]);
     for (version, news) in [(3, false), (4, false), (5, false), (6, true)] {
         assert_eq!(is_news(&refunded, &changed(version)), news, "{version}");
     }
-    assert!(!is_news(&after(&confirmed(), &Event::Cancel), &changed(0)), "the token that placed it said so");
+    assert!(!is_news(&after(&confirmed(), &cancel()), &changed(0)), "the token that placed it said so");
 }
 
 #[test]
@@ -126,13 +121,13 @@ fn to_hear_of_the_buyer_moves_nothing_and_is_not_in_the_history() {
 fn the_address_is_kept_until_the_goods_are_there() {
     let order = after(&confirmed(), &deleted());
     assert!(order.shipping_address.is_some());
-    let shipped = after(&order, &shipment());
+    let shipped = after(&order, &ship());
     assert_eq!((&shipped.status, &shipped.shipping_address), (&Status::Shipped, &order.shipping_address));
     let delivered = after(&shipped, &Event::Deliver);
     assert_eq!((&delivered.status, &delivered.shipping_address), (&Status::Delivered, &None));
 
     for heard_at in 0..3 {
-        let mut events = vec![shipment(), Event::Deliver];
+        let mut events = vec![ship(), Event::Deliver];
         events.insert(heard_at, deleted());
         assert_forgotten(&after_all(&confirmed(), &events));
     }
@@ -140,9 +135,9 @@ fn the_address_is_kept_until_the_goods_are_there() {
 
 #[test]
 fn the_address_of_an_order_that_is_given_up_is_kept_until_it_is_settled() {
-    let given_up = after_all(&confirmed(), &[deleted(), Event::Cancel]);
+    let given_up = after_all(&confirmed(), &[deleted(), cancel()]);
     assert!(given_up.shipping_address.is_some() && !given_up.is_settled());
-    let released = after(&given_up, &Event::StockReleased(StockFact { version: 99 }));
+    let released = after(&given_up, &Event::StockReleased(stock(99)));
     assert!(released.shipping_address.is_some());
     let refunded = after(&released, &Event::PaymentRefunded(PaymentFact { version: 99, ..money(TOTAL, TOTAL) }));
     assert_eq!((&refunded.status, &refunded.shipping_address), (&Status::Cancelled, &None));

@@ -1,0 +1,96 @@
+//! Once a day, and by hand: tells every product once more, sold or archived, for those who keep a copy and have missed a message.
+
+use std::{sync::Arc, time::Duration};
+
+use serde::Serialize;
+use shared::{
+    clock::Clock,
+    ids::ProductId,
+    invoke::{self, Call, Tick},
+    lambda::Failure,
+    table::TableError,
+    telemetry::Trace,
+};
+use tokio::task::JoinSet;
+
+use crate::{Catalog, store::Page};
+
+/// Runs the function.
+///
+/// # Errors
+/// When the Lambda runtime's own interface fails.
+pub fn main() -> Result<(), lambda_http::Error> {
+    invoke::run(Catalog::from_env, republish_products)
+}
+
+/// What one call did.
+#[derive(Debug, Default, Serialize)]
+pub struct Report {
+    /// Products that it has told once more.
+    pub republished: u32,
+    /// Whether the round is over. Otherwise the next call goes on where this one stopped.
+    pub finished: bool,
+}
+
+/// A schedule's round begins a day after the one before; a little earlier, because the schedule does not come to the second.
+const DAY: Duration = Duration::from_secs(24 * 3600 - 300);
+/// How many products are found at once, and written at the same time.
+const FOUND_AT_ONCE: u32 = 100;
+const WRITTEN_AT_ONCE: usize = 16;
+/// What must be left of the function's time for another page.
+const ENOUGH_TIME: Duration = Duration::from_secs(10);
+
+/// Goes on with the round that is under way, or begins one, until all have been told or the time is up. A schedule comes more often than it
+/// begins a round: large catalogues take several calls. How far a round is stands in the table, so that neither the time nor a trouble with the table ever sends it back to the beginning.
+///
+/// # Errors
+/// When the table fails: the next call takes up the page that was not done.
+pub async fn republish_products(catalog: Arc<Catalog>, call: Call<Tick>) -> Result<Report, Failure> {
+    let failed = |error: TableError| Failure::because("NotRepublished", &error);
+    let mut report = Report::default();
+    let rest = if call.event["source"] == "aws.events" { DAY } else { Duration::ZERO };
+    let mut round = catalog.store.round(rest, catalog.clock.now()).await.map_err(failed)?;
+    while let Some(place) = &round.place {
+        let page = catalog.store.page(place, FOUND_AT_ONCE).await.map_err(failed)?;
+        for group in page.products.chunks(WRITTEN_AT_ONCE) {
+            report.republished += tell(&catalog, group, round.number, &call.trace).await.map_err(failed)?;
+        }
+        let Page { products, next } = page;
+        let next = round.at(next, catalog.clock.now());
+        let is_over = next.place.is_none();
+        // What was not written stays to be done: an empty partition is passed over without a note.
+        if is_over || !products.is_empty() {
+            if !catalog.store.note(&round, &next).await.map_err(failed)? {
+                tracing::info!("another call is at the same round: it goes on alone");
+                return Ok(report);
+            }
+            round = next;
+            // Only after a note: a call that stopped behind empty partitions would leave the next one where it began.
+            if !is_over && call.deadline.since(Clock::System.now()) < ENOUGH_TIME {
+                return Ok(report);
+            }
+        } else {
+            round.place = next.place;
+        }
+    }
+    Ok(Report { finished: true, ..report })
+}
+
+/// Marks these products at the same time; how many had not been marked in this round before.
+async fn tell(catalog: &Arc<Catalog>, products: &[ProductId], round: u64, trace: &Trace) -> Result<u32, TableError> {
+    let mut running = JoinSet::new();
+    for product_id in products {
+        let (catalog, product_id, trace) = (catalog.clone(), *product_id, trace.clone());
+        running.spawn(async move { catalog.store.republish(product_id, round, &trace).await });
+    }
+    let mut told = 0;
+    let mut trouble = None;
+    while let Some(outcome) = running.join_next().await {
+        match outcome {
+            Ok(Ok(is_new)) => told += u32::from(is_new),
+            Ok(Err(error)) => trouble = Some(error),
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        }
+    }
+    trouble.map_or(Ok(told), Err)
+}

@@ -1,0 +1,68 @@
+//! `PUT /products/{product_id}`: says everything about a product anew.
+
+use std::sync::Arc;
+
+use shared::{
+    http::{self, Request, Response},
+    ids::ProductId,
+    problem::Problem,
+};
+
+use super::{ProductView, WantedProduct};
+use crate::{
+    Catalog,
+    domain::{Details, Product},
+    error::CatalogError,
+    store::Replaced,
+};
+
+/// Runs the function.
+///
+/// # Errors
+/// When the Lambda runtime's own interface fails.
+pub fn main() -> Result<(), lambda_http::Error> {
+    http::run(Catalog::from_env, update_product)
+}
+
+/// Answers `200` with the product in its next version. What the request leaves out is not said of it any more. Another SKU is taken, and
+/// the one before is free again, in the same moment. The same request once more is answered `200` once more, and changes nothing.
+///
+/// # Errors
+/// 401 and 403 for everybody but admins, 400 and 422 for a request that is none, 404 for a product that is not sold, 428 without
+/// `If-Match`, 412 when somebody else has changed the product since, 409 `sku_taken`.
+#[cfg_attr(feature = "api-document", utoipa::path(
+    put,
+    path = "/products/{product_id}",
+    params(("product_id" = ProductId, Path, description = "The product."), shared::api_document::IfMatch),
+    request_body = WantedProduct,
+    responses((status = 200, description = "The product as it is now.", body = ProductView, headers(("ETag")))),
+    security(("bearer" = [])),
+    extensions(("x-roles" = json!(["admin"])), ("x-problems" = json!(["product_not_found", "sku_taken"]))),
+))]
+pub async fn update_product(catalog: Arc<Catalog>, request: Request) -> Result<Response, Problem> {
+    request.admin()?;
+    let id: ProductId = request.path_id("product_id", "product")?;
+    let seen = request.if_match()?;
+    let wanted: Details = request.json::<WantedProduct>()?.into();
+
+    let answer = |product: &Product| Ok(http::ok(&ProductView::from(product)).etag(product.version));
+    let product = catalog.store.find(id).await?.filter(Product::is_active).ok_or(CatalogError::NotFound)?;
+    if product.is_result_of(seen, &wanted) {
+        return answer(&product);
+    }
+    if product.version != seen {
+        return Err(CatalogError::Stale { current: product.version }.into());
+    }
+    if product.details == wanted {
+        return answer(&product);
+    }
+
+    let after = product.updated(wanted, catalog.clock.now(), request.trace().clone());
+    match catalog.store.replace(&product, &after).await? {
+        Replaced::Written => answer(&after),
+        Replaced::Overtaken(standing) if standing.is_active() && standing.is_result_of(seen, &after.details) => answer(&standing),
+        Replaced::Overtaken(standing) if standing.is_active() => Err(CatalogError::Stale { current: standing.version }.into()),
+        Replaced::Overtaken(_) => Err(CatalogError::NotFound.into()),
+        Replaced::SkuTaken => Err(CatalogError::SkuTaken.into()),
+    }
+}

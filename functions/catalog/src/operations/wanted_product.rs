@@ -1,0 +1,62 @@
+//! What an admin says about a product, new or changed: all of it, each time.
+
+use serde::Deserialize;
+
+use crate::domain::{Category, Description, Details, MaxPerOrder, Price, ProductName, Sku};
+
+/// What the shop says about a product.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct WantedProduct {
+    name: ProductName,
+    #[serde(default)]
+    description: Option<Description>,
+    category: Category,
+    sku: Sku,
+    price: Price,
+    #[serde(default)]
+    max_per_order: Option<MaxPerOrder>,
+}
+
+impl From<WantedProduct> for Details {
+    fn from(wanted: WantedProduct) -> Self {
+        let WantedProduct { name, description, category, sku, price, max_per_order } = wanted;
+        Self { name, description, category, sku, price, max_per_order: max_per_order.unwrap_or_default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, from_value, json};
+    use shared::ids::fingerprint;
+
+    fn details(request: Value) -> Result<Details, serde_json::Error> {
+        from_value::<WantedProduct>(request).map(Details::from)
+    }
+
+    #[test]
+    fn requests_that_say_the_same_have_one_fingerprint() {
+        let price = json!({ "amount": 2999, "currency": "USD" });
+        let plain = details(json!({ "name": "Desk lamp", "category": "lamps", "sku": "LAMP-01", "price": price })).unwrap();
+        let odd = json!({ "sku": "LAMP-01", "price": price, "description": null, "name": " Desk lamp ", "category": "lamps" });
+        assert_eq!(fingerprint(&plain), fingerprint(&details(odd).unwrap()));
+        let mut limited = json!({ "name": "Desk lamp", "category": "lamps", "sku": "LAMP-01", "price": price, "max_per_order": 999 });
+        assert_eq!(fingerprint(&plain), fingerprint(&details(limited.clone()).unwrap()), "999 is what every product has");
+        limited["max_per_order"] = json!(2);
+        assert_ne!(fingerprint(&plain), fingerprint(&details(limited).unwrap()));
+        let other = details(json!({ "name": "Desk lamp", "category": "lamps", "sku": "LAMP-02", "price": price })).unwrap();
+        assert_ne!(fingerprint(&plain), fingerprint(&other));
+    }
+
+    #[test]
+    fn what_the_shop_does_not_decide_is_refused() {
+        let price = json!({ "amount": 2999, "currency": "USD" });
+        for field in ["id", "version", "status", "active", "created_at"] {
+            let mut request = json!({ "name": "Desk lamp", "category": "lamps", "sku": "LAMP-01", "price": price });
+            request[field] = json!("x");
+            assert!(details(request).unwrap_err().to_string().starts_with("unknown field"), "{field}");
+        }
+    }
+}

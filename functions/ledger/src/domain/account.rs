@@ -1,0 +1,227 @@
+//! Accounts: where money and goods can be. Units: what they are counted in.
+
+use std::{cmp::Ordering, fmt};
+
+use serde::{Deserialize, Serialize};
+use shared::{
+    ids::{OrderId, PrefixedId, ProductId},
+    money::Currency,
+    validation::Violation,
+};
+
+/// An account. What comes in is counted above zero, what goes out below.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Account {
+    /// `provider_clearing`: what the provider has taken for the shop and not given back.
+    ProviderClearing,
+    /// `customer_funds:<order>`: what was taken for an order. It is owed to whoever paid, so it stands below zero.
+    CustomerFunds(OrderId),
+    /// `stock:<product>:<shelf>`: goods.
+    Stock(ProductId, Shelf),
+}
+
+/// Where goods can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Shelf {
+    /// On hand, for whoever comes next.
+    Available,
+    /// On hand, for orders that wait.
+    Held,
+    /// Sold.
+    ShippedOut,
+    /// Where deliveries come from and what is written off goes to. It stands below zero by whatever is or was in the house.
+    Outside,
+}
+
+impl Shelf {
+    const ALL: [Self; 4] = [Self::Available, Self::Held, Self::ShippedOut, Self::Outside];
+
+    /// Its name in an account.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Available => "available",
+            Self::Held => "held",
+            Self::ShippedOut => "shipped_out",
+            Self::Outside => "outside",
+        }
+    }
+}
+
+impl Account {
+    /// The account with this name.
+    ///
+    /// # Errors
+    /// When no account has it.
+    pub fn parse(name: &str) -> Result<Self, Violation> {
+        let stock = |rest: &str| {
+            let (product, shelf) = rest.split_once(':')?;
+            let shelf = Shelf::ALL.into_iter().find(|known| known.name() == shelf)?;
+            Some(Self::Stock(ProductId::parse(product)?, shelf))
+        };
+        let account = match name.split_once(':') {
+            None if name == "provider_clearing" => Some(Self::ProviderClearing),
+            Some(("customer_funds", order)) => OrderId::parse(order).map(Self::CustomerFunds),
+            Some(("stock", rest)) => stock(rest),
+            _ => None,
+        };
+        account.ok_or_else(|| {
+            let detail = "An account is provider_clearing, customer_funds:<order> or stock:<product>:<available|held|shipped_out|outside>.";
+            Violation::new("unknown_account", detail)
+        })
+    }
+
+    /// Whether what lies in this account can be counted in `unit`.
+    pub fn takes(self, unit: Unit) -> bool {
+        match (self, unit) {
+            (Self::Stock(product, _), Unit::Pieces(counted)) => product == counted,
+            (Self::Stock(..), Unit::Money(_)) | (_, Unit::Pieces(_)) => false,
+            (Self::ProviderClearing | Self::CustomerFunds(_), Unit::Money(_)) => true,
+        }
+    }
+}
+
+impl fmt::Display for Account {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ProviderClearing => formatter.write_str("provider_clearing"),
+            Self::CustomerFunds(order) => write!(formatter, "customer_funds:{order}"),
+            Self::Stock(product, shelf) => write!(formatter, "stock:{product}:{}", shelf.name()),
+        }
+    }
+}
+
+impl TryFrom<String> for Account {
+    type Error = Violation;
+
+    fn try_from(name: String) -> Result<Self, Violation> {
+        Self::parse(&name)
+    }
+}
+
+impl From<Account> for String {
+    fn from(account: Account) -> Self {
+        account.to_string()
+    }
+}
+
+/// What is counted: `USD` in minor units, `pcs:<product>` in pieces. Two units never make up for each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Unit {
+    /// Money.
+    Money(Currency),
+    /// Pieces of one product.
+    Pieces(ProductId),
+}
+
+impl Unit {
+    /// The unit with this name.
+    ///
+    /// # Errors
+    /// When no unit has it.
+    pub fn parse(name: &str) -> Result<Self, Violation> {
+        let unknown = || Violation::new("unknown_unit", "A unit is a currency such as USD, or pcs:<product>.");
+        match name.strip_prefix("pcs:") {
+            Some(product) => ProductId::parse(product).map(Self::Pieces).ok_or_else(unknown),
+            None => Currency::parse(name).map(Self::Money).map_err(|_| unknown()),
+        }
+    }
+}
+
+impl fmt::Display for Unit {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Money(currency) => formatter.write_str(currency.code()),
+            Self::Pieces(product) => write!(formatter, "pcs:{product}"),
+        }
+    }
+}
+
+impl TryFrom<String> for Unit {
+    type Error = Violation;
+
+    fn try_from(name: String) -> Result<Self, Violation> {
+        Self::parse(&name)
+    }
+}
+
+impl From<Unit> for String {
+    fn from(unit: Unit) -> Self {
+        unit.to_string()
+    }
+}
+
+/// Money by its code, then goods by their product.
+impl Ord for Unit {
+    fn cmp(&self, other: &Self) -> Ordering {
+        match (self, other) {
+            (Self::Money(one), Self::Money(other)) => one.code().cmp(other.code()),
+            (Self::Pieces(one), Self::Pieces(other)) => one.cmp(other),
+            (Self::Money(_), Self::Pieces(_)) => Ordering::Less,
+            (Self::Pieces(_), Self::Money(_)) => Ordering::Greater,
+        }
+    }
+}
+
+impl PartialOrd for Unit {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ORDER: &str = "ord_0199c2a8-0000-7000-8000-0000000000f1";
+    const SPOON: &str = "prd_0199c2a8-0000-7000-8000-00000000000a";
+    const BOWL: &str = "prd_0199c2a8-0000-7000-8000-00000000000b";
+
+    #[test]
+    fn accounts_and_units_read_back_as_they_are_written() {
+        let stock = Shelf::ALL.map(|shelf| format!("stock:{SPOON}:{}", shelf.name()));
+        for name in ["provider_clearing".to_owned(), format!("customer_funds:{ORDER}")].into_iter().chain(stock) {
+            assert_eq!(Account::parse(&name).map(|account| account.to_string()), Ok(name));
+        }
+        for name in ["USD".to_owned(), "JPY".to_owned(), format!("pcs:{SPOON}")] {
+            assert_eq!(Unit::parse(&name).map(|unit| unit.to_string()), Ok(name));
+        }
+    }
+
+    #[test]
+    fn what_is_no_account_and_no_unit_is_refused() {
+        let odd = [
+            String::new(),
+            "cash".to_owned(),
+            "provider_clearing:x".to_owned(),
+            "customer_funds".to_owned(),
+            format!("customer_funds:{SPOON}"),
+            format!("customer_funds:{ORDER}:x"),
+            format!("stock:{SPOON}"),
+            format!("stock:{SPOON}:stolen"),
+            format!("stock:{SPOON}:held:x"),
+            format!("Stock:{SPOON}:held"),
+        ];
+        for name in odd {
+            assert_eq!(Account::parse(&name).map_err(|violation| violation.code), Err("unknown_account".to_owned()), "{name}");
+        }
+        for name in ["", "usd", "XXX", "pcs", "pcs:", "pcs:spoon"] {
+            assert_eq!(Unit::parse(name).map_err(|violation| violation.code), Err("unknown_unit".to_owned()), "{name}");
+        }
+    }
+
+    #[test]
+    fn money_lies_in_accounts_of_money_and_a_product_on_its_own_shelves() {
+        let (usd, spoons) = (Unit::parse("USD").unwrap(), Unit::parse(&format!("pcs:{SPOON}")).unwrap());
+        for (account, money, pieces) in [
+            ("provider_clearing".to_owned(), true, false),
+            (format!("customer_funds:{ORDER}"), true, false),
+            (format!("stock:{SPOON}:held"), false, true),
+            (format!("stock:{BOWL}:held"), false, false),
+        ] {
+            let account = Account::parse(&account).unwrap();
+            assert_eq!((account.takes(usd), account.takes(spoons)), (money, pieces), "{account}");
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! The rules that tie the books together: what each of them must say for an order, and for a product, if the others are right.
+//!
+//! | check | expected (who says it) | found (where) |
+//! |---|---|---|
+//! | `order_exists` | an order | in orders |
+//! | `amount_due` | the order's total | the payment head |
+//! | `captured_by_order`, `refunded_by_order` | the payment head | the order |
+//! | `captured_by_payments`, `refunded_by_payments` | attempts and refunds that succeeded | the payment head |
+//! | `surplus_by_payments` | the same of captures that were one too many | the payment head |
+//! | `refundable` | what was captured less what refunds have taken | the payment head |
+//! | `refunded_of_payment` | the refunds of one payment | the attempt |
+//! | `charge_at_provider`, `refund_at_provider` | the provider | the attempt, the refund |
+//! | `refundable_at_provider`, `order_at_provider` | the provider's refunds, the order | the provider's charge |
+//! | `captured_by_ledger`, `refunded_by_ledger` | attempts and refunds that succeeded | the ledger |
+//! | `funds_in_ledger`, `currency_in_ledger`, `entry_balances` | the same, and double entry | the ledger |
+//! | `one_full_capture` | exactly one, of the whole total | attempts of an order that is confirmed, shipped or delivered |
+//! | `confirmed` | `confirmed` or later | the status of an order that was paid in full and is not given up |
+//! | `net_zero` | nothing left | the money of an order that is cancelled or failed |
+//! | `surplus_given_back` | nothing left | captures that were one too many |
+//! | `under_review` | nobody waits for a person | attempts and refunds that do not fit what the provider says |
+//! | `reservation_state` | what the order believes | the reservation |
+//! | `reserved_quantity` | the order's line | the reservation's lines |
+//! | `reserved_in_ledger` | the reservation | the ledger |
+//! | `held_for_orders` | reservations that hold | the product's figures |
+//! | `available_in_ledger`, `held_in_ledger` | the product's figures | the ledger |
+//! | `possible_stock` | neither less than none nor more available than there are | the product's figures |
+//!
+//! Books of different services are written one after the other: what contradicts itself while it is still moving is unsettled, not broken.
+
+pub mod order;
+pub mod product;
+pub mod record;
+
+use std::time::Duration;
+
+use serde::Serialize;
+use shared::clock::Timestamp;
+
+pub use order::OrderBooks;
+pub use product::ProductBooks;
+
+/// Two books that contradict each other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// Which rule is broken.
+    pub check: &'static str,
+    /// The payment, refund, product or entry that it is about, where it is not about the whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// What it should be.
+    pub expected: Figure,
+    /// What it is.
+    pub found: Figure,
+}
+
+/// A number of minor units or pieces, or a name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Figure {
+    /// How much, how many.
+    Count(i64),
+    /// Which.
+    Name(String),
+}
+
+impl From<i64> for Figure {
+    fn from(count: i64) -> Self {
+        Self::Count(count)
+    }
+}
+
+impl From<&str> for Figure {
+    fn from(name: &str) -> Self {
+        Self::Name(name.to_owned())
+    }
+}
+
+/// What the books say in the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// All agree, and nothing is under way.
+    Balanced,
+    /// Something is under way: it is judged when it has come to rest.
+    Unsettled,
+    /// They contradict each other, and nobody is about to change that.
+    Broken,
+}
+
+/// What was found out about an order or a product.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// How it stands.
+    pub standing: Standing,
+    /// What contradicts what.
+    pub findings: Vec<Finding>,
+    /// When any of its books last changed.
+    pub moved_at: Option<Timestamp>,
+}
+
+impl Verdict {
+    /// Contradictions count once nothing has moved for as long as `grace`.
+    fn of(findings: Vec<Finding>, settled: bool, moved_at: Option<Timestamp>, now: Timestamp, grace: Duration) -> Self {
+        let moving = moved_at.is_some_and(|moved_at| now.since(moved_at) < grace);
+        let standing = match (findings.is_empty(), settled) {
+            (true, true) => Standing::Balanced,
+            (true, false) => Standing::Unsettled,
+            (false, _) if moving => Standing::Unsettled,
+            (false, _) => Standing::Broken,
+        };
+        Self { standing, findings, moved_at }
+    }
+
+    /// What follows where a book cannot be read: `what` is the book.
+    pub fn unreadable(what: &str) -> Self {
+        let finding = Finding { check: "readable", subject: None, expected: "a record that can be read".into(), found: what.into() };
+        Self { standing: Standing::Broken, findings: vec![finding], moved_at: None }
+    }
+}
+
+/// Findings as they come up.
+#[derive(Default)]
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    /// Notes it if the two are not the same.
+    fn same(&mut self, check: &'static str, expected: impl Into<Figure>, found: impl Into<Figure>) {
+        self.note(check, None, expected.into(), found.into());
+    }
+
+    /// The same about a part of the whole.
+    fn same_of(&mut self, check: &'static str, subject: impl ToString, expected: impl Into<Figure>, found: impl Into<Figure>) {
+        self.note(check, Some(subject.to_string()), expected.into(), found.into());
+    }
+
+    fn note(&mut self, check: &'static str, subject: Option<String>, expected: Figure, found: Figure) {
+        if expected != found {
+            self.0.push(Finding { check, subject, expected, found });
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! The books of one order: what orders, inventory, payments, the provider and the ledger say of it.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use shared::{
+    clock::Timestamp,
+    ids::{OrderId, ProductId},
+};
+
+use super::{
+    Findings, Verdict,
+    record::{
+        AttemptRecord, ChargeRecord, GivenBackRecord, Goal, HeadRecord, OrderRecord, Outcome, PaymentLeg, Posting, Quantity, RefundRecord,
+        ReservationRecord, ReservationState, Status, StockLeg,
+    },
+};
+use crate::domain::{Balances, Shelf, Unit, entry::sums};
+
+/// All that is written anywhere about one order.
+#[derive(Clone, Debug)]
+pub struct OrderBooks {
+    /// Which.
+    pub order_id: OrderId,
+    /// As orders has it.
+    pub order: Option<OrderRecord>,
+    /// As inventory has it.
+    pub reservation: Option<ReservationRecord>,
+    /// What payments has of the whole.
+    pub head: Option<HeadRecord>,
+    /// The attempts to pay.
+    pub attempts: Vec<AttemptRecord>,
+    /// What was given back.
+    pub refunds: Vec<RefundRecord>,
+    /// The provider's own books; none where they are not ours to read: what payments recorded of its answers counts then.
+    pub provider: Option<ProviderRecords>,
+    /// As the ledger has it.
+    pub postings: Vec<Posting>,
+}
+
+/// What the provider has about one order.
+#[derive(Clone, Debug, Default)]
+pub struct ProviderRecords {
+    /// Its charges, by the payment that asked for them.
+    pub charges: BTreeMap<String, ChargeRecord>,
+    /// Its refunds, by the refund that asked for them.
+    pub refunds: BTreeMap<String, GivenBackRecord>,
+}
+
+impl OrderBooks {
+    /// Compares them. Contradictions count once nothing has moved for as long as `grace`.
+    pub fn judge(&self, now: Timestamp, grace: Duration) -> Verdict {
+        let mut findings = Findings::default();
+        if self.order.is_none() {
+            findings.same("order_exists", "an order", "none");
+        }
+        let balances = self.ledger(&mut findings);
+        self.money(&mut findings);
+        self.provider(&mut findings);
+        self.money_in_ledger(&balances, &mut findings);
+        self.trade(&mut findings);
+        self.goods(&mut findings);
+        self.goods_in_ledger(&balances, &mut findings);
+        Verdict::of(findings.0, self.is_settled(), self.moved_at(), now, grace)
+    }
+
+    /// Whether nobody owes anything to anybody, as far as the order and payments know.
+    fn is_settled(&self) -> bool {
+        let Some(order) = &self.order else { return true };
+        let at_rest = match order.goal {
+            Goal::Fulfil => order.stock == StockLeg::Committed && matches!(order.payment, PaymentLeg::Paid | PaymentLeg::Refunded),
+            Goal::Abandon => {
+                matches!(order.stock, StockLeg::Released | StockLeg::Rejected)
+                    && matches!(order.payment, PaymentLeg::Closed | PaymentLeg::Refunded)
+            }
+            Goal::Unknown => false,
+        };
+        let outcomes = self.attempts.iter().map(|attempt| attempt.state).chain(self.refunds.iter().map(|refund| refund.state));
+        at_rest && outcomes.into_iter().all(|state| state != Outcome::Open)
+    }
+
+    /// When any of it last changed.
+    fn moved_at(&self) -> Option<Timestamp> {
+        let order = self.order.iter().map(|order| order.updated_at);
+        let reservation = self.reservation.iter().map(|reservation| reservation.updated_at);
+        let head = self.head.iter().map(|head| head.updated_at);
+        let attempts = self.attempts.iter().map(|attempt| attempt.updated_at);
+        let refunds = self.refunds.iter().map(|refund| refund.updated_at);
+        order.chain(reservation).chain(head).chain(attempts).chain(refunds).max()
+    }
+
+    /// The captures that succeeded: the order's own, or those that were one too many.
+    fn captured(&self, surplus: bool) -> impl Iterator<Item = &AttemptRecord> {
+        self.attempts.iter().filter(move |attempt| attempt.state == Outcome::Succeeded && attempt.surplus == surplus)
+    }
+
+    /// The refunds that succeeded, likewise.
+    fn refunded(&self, surplus: bool) -> impl Iterator<Item = &RefundRecord> {
+        self.refunds.iter().filter(move |refund| refund.state == Outcome::Succeeded && refund.is_surplus() == surplus)
+    }
+
+    fn captured_sum(&self, surplus: bool) -> i64 {
+        total(self.captured(surplus).map(|attempt| attempt.amount))
+    }
+
+    fn refunded_sum(&self, surplus: bool) -> i64 {
+        total(self.refunded(surplus).map(|refund| refund.amount))
+    }
+
+    /// Order, head, attempts and refunds.
+    fn money(&self, findings: &mut Findings) {
+        let (captured, refunded) = self.head.as_ref().map_or((0, 0), |head| (head.captured_total, head.refunded_total));
+        if let Some(order) = &self.order {
+            findings.same("captured_by_order", captured, order.captured_total);
+            findings.same("refunded_by_order", refunded, order.refunded_total);
+        }
+        findings.same("captured_by_payments", self.captured_sum(false), captured);
+        findings.same("refunded_by_payments", self.refunded_sum(false), refunded);
+        let surplus = self.head.iter().flat_map(|head| {
+            let counted = [("surplus_captured", head.surplus_captured), ("surplus_refunded", head.surplus_refunded)];
+            counted.into_iter().zip([self.captured_sum(true), self.refunded_sum(true)])
+        });
+        for ((subject, counted), sum) in surplus {
+            findings.same_of("surplus_by_payments", subject, sum, counted.unwrap_or(sum));
+        }
+        if let (Some(order), Some(head)) = (&self.order, &self.head) {
+            let due = order.totals.total;
+            findings.same("amount_due", due.amount, head.amount);
+            findings.same("amount_due", due.currency.code(), head.currency.code());
+        }
+        if let Some(head) = &self.head {
+            let taken = self.refunds.iter().filter(|refund| !refund.is_surplus() && refund.state != Outcome::Failed);
+            findings.same("refundable", captured.saturating_sub(total(taken.map(|refund| refund.amount))), head.refundable);
+        }
+        for attempt in self.attempts.iter().filter(|attempt| attempt.state == Outcome::Succeeded) {
+            let refunds = self.refunds.iter().filter(|refund| refund.state == Outcome::Succeeded);
+            let of_it = refunds.filter(|refund| refund.payment_id == attempt.payment_id).map(|refund| refund.amount);
+            findings.same_of("refunded_of_payment", &attempt.payment_id, total(of_it), attempt.refunded);
+        }
+        let attempts = self.attempts.iter().map(|attempt| (&attempt.payment_id, attempt.state));
+        for (subject, state) in attempts.chain(self.refunds.iter().map(|refund| (&refund.refund_id, refund.state))) {
+            if state == Outcome::NeedsReview {
+                findings.same_of("under_review", subject, "an end that fits", "needs_review");
+            }
+        }
+    }
+
+    /// What the provider says. What has not come to its end claims nothing yet.
+    fn provider(&self, findings: &mut Findings) {
+        let Some(provider) = &self.provider else { return };
+        let ended = |state: Outcome| state != Outcome::Open;
+        for attempt in self.attempts.iter().filter(|attempt| ended(attempt.state)) {
+            let charged = provider.charges.get(&attempt.payment_id).map_or(0, |charge| charge.amount);
+            let recorded = if attempt.state == Outcome::Succeeded { attempt.amount } else { 0 };
+            findings.same_of("charge_at_provider", &attempt.payment_id, charged, recorded);
+        }
+        for refund in self.refunds.iter().filter(|refund| ended(refund.state)) {
+            let given_back = provider.refunds.get(&refund.refund_id).map_or(0, |refund| refund.amount);
+            let recorded = if refund.state == Outcome::Succeeded { refund.amount } else { 0 };
+            findings.same_of("refund_at_provider", &refund.refund_id, given_back, recorded);
+        }
+        for charge in provider.charges.values() {
+            let refunds = provider.refunds.values().filter(|refund| refund.charge_id == charge.charge_id);
+            let left = charge.amount.saturating_sub(total(refunds.map(|refund| refund.amount)));
+            findings.same_of("refundable_at_provider", &charge.charge_id, left, charge.refundable);
+            let (ours, theirs) = (self.order_id.to_string(), charge.order_id.map_or_else(|| "none".to_owned(), |id| id.to_string()));
+            findings.same_of("order_at_provider", &charge.charge_id, ours.as_str(), theirs.as_str());
+        }
+    }
+
+    /// What the ledger has; each entry by itself must balance.
+    fn ledger(&self, findings: &mut Findings) -> Balances {
+        let mut balances = Balances::default();
+        for posting in &self.postings {
+            for (unit, sum) in sums(&posting.lines) {
+                let sum = i64::try_from(sum).unwrap_or(i64::MAX);
+                findings.same_of("entry_balances", format!("{} in {unit}", posting.entry_id), 0, sum);
+            }
+            balances.add(&posting.lines);
+        }
+        balances
+    }
+
+    fn money_in_ledger(&self, balances: &Balances, findings: &mut Findings) {
+        let (captured, refunded) = (
+            self.captured_sum(false).saturating_add(self.captured_sum(true)),
+            self.refunded_sum(false).saturating_add(self.refunded_sum(true)),
+        );
+        let order = self.order.iter().map(|order| order.totals.total.currency);
+        let head = self.head.iter().map(|head| head.currency);
+        let currency = head.chain(order).chain(self.attempts.iter().map(|attempt| attempt.currency)).next();
+        let unit = currency.map(Unit::Money);
+        for foreign in balances.currencies().filter(|found| Some(*found) != unit) {
+            let (expected, found) = (unit.map(|unit| unit.to_string()).unwrap_or_default(), foreign.to_string());
+            findings.same("currency_in_ledger", expected.as_str(), found.as_str());
+        }
+        let Some(unit) = unit else { return };
+        let (clearing, funds) = (balances.clearing(unit), balances.funds(self.order_id, unit));
+        findings.same("captured_by_ledger", captured, clearing.came_in);
+        findings.same("refunded_by_ledger", refunded, clearing.went_out);
+        findings.same("funds_in_ledger", refunded.saturating_sub(captured), funds.balance());
+    }
+
+    /// What the status promises.
+    fn trade(&self, findings: &mut Findings) {
+        let Some(order) = &self.order else { return };
+        let due = order.totals.total.amount;
+        let captures: Vec<i64> = self.captured(false).map(|attempt| attempt.amount).collect();
+        match order.status {
+            Status::Confirmed | Status::Shipped | Status::Delivered if captures != [due] => {
+                let found = format!("{} of {} in all", captures.len(), total(captures.iter().copied()));
+                findings.same("one_full_capture", format!("1 of {due} in all").as_str(), found.as_str());
+            }
+            Status::Pending if order.goal == Goal::Fulfil && captures == [due] => {
+                findings.same("confirmed", Status::Confirmed.name(), order.status.name());
+            }
+            Status::Cancelled | Status::Failed if self.is_settled() => {
+                findings.same("net_zero", 0, self.captured_sum(false).saturating_sub(self.refunded_sum(false)));
+            }
+            _ => {}
+        }
+        let surplus_is_going_back = self.refunds.iter().any(|refund| refund.is_surplus() && refund.state == Outcome::Open);
+        if !surplus_is_going_back {
+            findings.same("surplus_given_back", 0, self.captured_sum(true).saturating_sub(self.refunded_sum(true)));
+        }
+    }
+
+    /// Whether the reservation is what the order believes.
+    fn goods(&self, findings: &mut Findings) {
+        let Some(order) = &self.order else { return };
+        use ReservationState::{Committed, Held, Rejected, Released};
+        let fits: &[ReservationState] = match order.stock {
+            StockLeg::Held => &[Held],
+            StockLeg::Committing => &[Held, Committed],
+            StockLeg::Committed => &[Committed],
+            StockLeg::Rejected | StockLeg::Released => &[Rejected, Released],
+            StockLeg::Asked | StockLeg::Releasing | StockLeg::Unknown => &[],
+        };
+        let state = self.reservation.as_ref().map(|reservation| reservation.state);
+        if !fits.is_empty() && !state.is_some_and(|state| fits.contains(&state)) {
+            let expected: Vec<&str> = fits.iter().map(|state| state.name()).collect();
+            findings.same("reservation_state", expected.join(" or ").as_str(), state.map_or("none", ReservationState::name));
+        }
+        // A reservation that was released before it was made has no lines.
+        let Some(reservation) = self.reservation.as_ref().filter(|it| !(it.lines.is_empty() && it.state == Released)) else { return };
+        let (wanted, reserved) = (by_product(&order.lines), by_product(&reservation.lines));
+        for product in wanted.keys().chain(reserved.keys().filter(|product| !wanted.contains_key(*product))) {
+            let of = |quantities: &BTreeMap<ProductId, i64>| quantities.get(product).copied().unwrap_or(0);
+            findings.same_of("reserved_quantity", product, of(&wanted), of(&reserved));
+        }
+    }
+
+    /// Whether the ledger has moved what the reservation says.
+    fn goods_in_ledger(&self, balances: &Balances, findings: &mut Findings) {
+        let reservation = self.reservation.as_ref();
+        let reserved = reservation.map(|reservation| by_product(&reservation.lines)).unwrap_or_default();
+        let (held, shipped_out) = match reservation.map(|reservation| reservation.state) {
+            Some(ReservationState::Held) => (1, 0),
+            Some(ReservationState::Committed) => (0, 1),
+            Some(ReservationState::Released | ReservationState::Rejected) | None => (0, 0),
+            Some(ReservationState::Unknown) => return,
+        };
+        let mut products: Vec<ProductId> = reserved.keys().copied().chain(balances.products()).collect();
+        products.sort_unstable();
+        products.dedup();
+        for product in products {
+            let quantity = reserved.get(&product).copied().unwrap_or(0);
+            for (shelf, share) in [(Shelf::Available, -held - shipped_out), (Shelf::Held, held), (Shelf::ShippedOut, shipped_out)] {
+                let subject = format!("{product} {}", shelf.name());
+                findings.same_of("reserved_in_ledger", subject, quantity.saturating_mul(share), balances.stock(product, shelf));
+            }
+        }
+    }
+}
+
+fn total(amounts: impl Iterator<Item = i64>) -> i64 {
+    amounts.fold(0, i64::saturating_add)
+}
+
+fn by_product(lines: &[Quantity]) -> BTreeMap<ProductId, i64> {
+    let mut quantities: BTreeMap<ProductId, i64> = BTreeMap::new();
+    for line in lines {
+        let sum = quantities.entry(line.product_id).or_default();
+        *sum = sum.saturating_add(line.quantity);
+    }
+    quantities
+}

@@ -1,0 +1,319 @@
+//! What stands in the tables of the others, as far as the audit looks at it. States that a later release adds count as not settled.
+
+use serde::{Deserialize, Serialize};
+use shared::{
+    clock::Timestamp,
+    ids::{OrderId, ProductId},
+    money::Currency,
+};
+
+use crate::domain::{EntryId, Kind, Line};
+
+/// An order, as orders has it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct OrderRecord {
+    /// What the public sees.
+    pub status: Status,
+    /// Where it is going.
+    pub goal: Goal,
+    /// How far the stock is.
+    pub stock: StockLeg,
+    /// How far the money is.
+    pub payment: PaymentLeg,
+    /// What was bought.
+    pub lines: Vec<Quantity>,
+    /// What it costs.
+    pub totals: Totals,
+    /// Minor units captured.
+    pub captured_total: i64,
+    /// Minor units refunded.
+    pub refunded_total: i64,
+    /// Why somebody should look at it.
+    #[serde(default)]
+    pub needs_attention: Option<String>,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+}
+
+/// What the public sees of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "they are the public names")]
+pub enum Status {
+    Pending,
+    Confirmed,
+    Shipped,
+    Delivered,
+    Cancelled,
+    Failed,
+    #[serde(other)]
+    Unknown,
+}
+
+impl Status {
+    /// In the order in which an order can take them: who looks for orders by status in this order misses none that moves on meanwhile.
+    pub const ALL: [Self; 6] = [Self::Pending, Self::Confirmed, Self::Shipped, Self::Delivered, Self::Cancelled, Self::Failed];
+
+    /// The name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Confirmed => "confirmed",
+            Self::Shipped => "shipped",
+            Self::Delivered => "delivered",
+            Self::Cancelled => "cancelled",
+            Self::Failed => "failed",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// Where an order is going.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Goal {
+    /// To the buyer.
+    Fulfil,
+    /// To its end without the buyer.
+    #[serde(alias = "cancel", alias = "fail")]
+    Abandon,
+    /// Somewhere that only a later release knows.
+    #[serde(other)]
+    Unknown,
+}
+
+/// What an order believes of its stock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "they are what orders calls them")]
+pub enum StockLeg {
+    Asked,
+    Held,
+    Committing,
+    Committed,
+    Rejected,
+    Releasing,
+    Released,
+    #[serde(other)]
+    Unknown,
+}
+
+/// What an order believes of its money, as far as it matters here: whether it has come to rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "they are what orders calls them")]
+pub enum PaymentLeg {
+    Paid,
+    Closed,
+    Refunded,
+    #[serde(other)]
+    UnderWay,
+}
+
+/// So many of a product.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct Quantity {
+    /// The product.
+    pub product_id: ProductId,
+    /// How many.
+    pub quantity: i64,
+}
+
+/// What an order costs.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct Totals {
+    /// In all.
+    pub total: Amount,
+}
+
+/// Money as it stands in a table, however wrong it is.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct Amount {
+    /// Minor units.
+    pub amount: i64,
+    /// Of what.
+    pub currency: Currency,
+}
+
+/// The payment head of an order.
+#[derive(Clone, Debug, Deserialize)]
+pub struct HeadRecord {
+    /// What the order costs.
+    pub amount: i64,
+    /// In which currency.
+    pub currency: Currency,
+    /// How much was captured, once.
+    pub captured_total: i64,
+    /// How much of that was given back.
+    pub refunded_total: i64,
+    /// How much was captured once too often, and given back of that; none: it was not counted yet when the head was written last.
+    #[serde(default)]
+    pub surplus_captured: Option<i64>,
+    /// See above.
+    #[serde(default)]
+    pub surplus_refunded: Option<i64>,
+    /// How much of it no refund has taken.
+    pub refundable: i64,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+}
+
+/// An attempt to pay.
+#[derive(Clone, Debug, Deserialize)]
+pub struct AttemptRecord {
+    /// The payment.
+    pub payment_id: String,
+    /// How far it is.
+    pub state: Outcome,
+    /// How much.
+    pub amount: i64,
+    /// In which currency.
+    pub currency: Currency,
+    /// The provider that was asked.
+    pub provider: String,
+    /// The provider's name for the charge.
+    #[serde(default)]
+    pub transaction_id: Option<String>,
+    /// Whether the order was paid already.
+    #[serde(default)]
+    pub surplus: bool,
+    /// How much of it was given back.
+    #[serde(default)]
+    pub refunded: i64,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+}
+
+/// A refund.
+#[derive(Clone, Debug, Deserialize)]
+pub struct RefundRecord {
+    /// Its id.
+    pub refund_id: String,
+    /// The payment that is given back.
+    pub payment_id: String,
+    /// Why: `surplus` is money that was captured once too often.
+    pub kind: String,
+    /// How far it is.
+    pub state: Outcome,
+    /// How much.
+    pub amount: i64,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+}
+
+impl RefundRecord {
+    /// Whether it gives back what was captured once too often.
+    pub fn is_surplus(&self) -> bool {
+        self.kind == "surplus"
+    }
+}
+
+/// How an attempt or a refund ended, if it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The money has moved.
+    Succeeded,
+    /// It has not and will not.
+    #[serde(alias = "declined", alias = "abandoned")]
+    Failed,
+    /// The provider says something that does not fit: a person has to look.
+    NeedsReview,
+    /// Its end is not known.
+    #[serde(other)]
+    Open,
+}
+
+/// What is, was or could not be held for an order.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ReservationRecord {
+    /// The order.
+    pub order_id: OrderId,
+    /// How far it is.
+    pub state: ReservationState,
+    /// What.
+    pub lines: Vec<Quantity>,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+}
+
+/// How far a reservation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "they are what inventory calls them")]
+pub enum ReservationState {
+    Held,
+    Committed,
+    Released,
+    Rejected,
+    #[serde(other)]
+    Unknown,
+}
+
+impl ReservationState {
+    /// The name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Committed => "committed",
+            Self::Released => "released",
+            Self::Rejected => "rejected",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// The figures of a product, or of one part of its stock.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct StockRecord {
+    /// So many can be held for the next orders.
+    pub available: i64,
+    /// So many are on the shelves.
+    pub on_hand: i64,
+    /// The last further part in which anything of it may lie; the first part alone says it.
+    #[serde(default)]
+    pub reach: u32,
+    /// When they last changed.
+    #[serde(default)]
+    pub updated_at: Option<Timestamp>,
+}
+
+/// A charge in the provider's own books.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ChargeRecord {
+    /// Its name.
+    pub charge_id: String,
+    /// For which payment.
+    pub payment_id: String,
+    /// For which order, where it says one.
+    pub order_id: Option<OrderId>,
+    /// How much.
+    pub amount: i64,
+    /// How much of it was not given back.
+    pub refundable: i64,
+}
+
+/// A refund in the provider's own books.
+#[derive(Clone, Debug, Deserialize)]
+pub struct GivenBackRecord {
+    /// Of which charge.
+    pub charge_id: String,
+    /// How much.
+    pub amount: i64,
+}
+
+/// An entry of the ledger as it stands under an order, a day or a product.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Posting {
+    /// The entry.
+    pub entry_id: EntryId,
+    /// When what it tells of happened.
+    pub occurred_at: Timestamp,
+    /// What it is about.
+    pub kind: Kind,
+    /// The order that it belongs to.
+    #[serde(default)]
+    pub order_id: Option<OrderId>,
+    /// What moved.
+    pub lines: Vec<Line>,
+}

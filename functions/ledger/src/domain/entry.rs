@@ -1,0 +1,340 @@
+//! An entry: what moved from which accounts to which. One that does not balance cannot be made.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use shared::{
+    clock::Timestamp,
+    ids::{OrderId, ProductId},
+    prefixed_id,
+    validation::Violation,
+};
+
+use super::{Account, Unit};
+
+prefixed_id!(
+    /// An entry. It follows from the record whose change it tells and that record's version.
+    EntryId,
+    "ent"
+);
+
+/// The most lines of one entry: two for each product of an order, and some room. They fit into one transaction under every key.
+pub const MAX_LINES: usize = 100;
+
+/// The most that one line moves.
+pub const MAX_AMOUNT: i64 = 1_000_000_000_000;
+
+/// So much into an account (above zero) or out of it (below).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Line {
+    /// Where.
+    pub account: Account,
+    /// Of what.
+    pub unit: Unit,
+    /// How much.
+    pub amount: i64,
+}
+
+/// What an entry is about: `capture`, `hold`, … Emitters choose it; for the ledger it is a name to read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Kind(String);
+
+impl Kind {
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for Kind {
+    type Error = Violation;
+
+    fn try_from(name: String) -> Result<Self, Violation> {
+        const LONGEST: usize = 40;
+        let fits = (1..=LONGEST).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+        let detail = || format!("The kind of an entry is 1 to {LONGEST} lower-case letters and underscores.");
+        if fits { Ok(Self(name)) } else { Err(Violation::new("invalid_kind", detail())) }
+    }
+}
+
+impl From<Kind> for String {
+    fn from(kind: Kind) -> Self {
+        kind.0
+    }
+}
+
+/// What moved, when, and for which order. All of it balances: see [`Entry::balanced`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Entry {
+    entry_id: EntryId,
+    occurred_at: Timestamp,
+    kind: Kind,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order_id: Option<OrderId>,
+    lines: Vec<Line>,
+}
+
+/// Why something is no entry.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unbalanced {
+    /// It moves nothing.
+    #[error("an entry has at least two lines")]
+    NoLines,
+    /// It moves too much at once.
+    #[error("an entry has {lines} lines, and may have {MAX_LINES}")]
+    TooManyLines {
+        /// So many.
+        lines: usize,
+    },
+    /// A line moves nothing, or more than there can be.
+    #[error("a line moves {amount}: that is nothing, or more than there can be")]
+    ImpossibleAmount {
+        /// So much.
+        amount: i64,
+    },
+    /// Money in an account of goods, or the other way round, or one product on the shelf of another.
+    #[error("{account} is not counted in {unit}")]
+    ForeignUnit {
+        /// The account.
+        account: Account,
+        /// The unit.
+        unit: Unit,
+    },
+    /// The money of one order in the entry of another.
+    #[error("the entry belongs to another order than its account {account}")]
+    ForeignOrder {
+        /// The account.
+        account: Account,
+    },
+    /// Something comes from nowhere, or is gone.
+    #[error("the lines in {unit} come to {sum}, not to 0")]
+    Sum {
+        /// In which unit.
+        unit: Unit,
+        /// By so much.
+        sum: i128,
+    },
+}
+
+impl Entry {
+    /// The entry with these lines, if what comes in equals what goes out in every unit. This is the only way to make one.
+    ///
+    /// The lines are sorted, so that the same movements are the same entry.
+    ///
+    /// # Errors
+    /// Why these lines are no entry.
+    pub fn balanced(
+        entry_id: EntryId,
+        occurred_at: Timestamp,
+        kind: Kind,
+        order_id: Option<OrderId>,
+        mut lines: Vec<Line>,
+    ) -> Result<Self, Unbalanced> {
+        if lines.is_empty() {
+            return Err(Unbalanced::NoLines);
+        }
+        if lines.len() > MAX_LINES {
+            return Err(Unbalanced::TooManyLines { lines: lines.len() });
+        }
+        for Line { account, unit, amount } in lines.iter().copied() {
+            if amount == 0 || !(-MAX_AMOUNT..=MAX_AMOUNT).contains(&amount) {
+                return Err(Unbalanced::ImpossibleAmount { amount });
+            }
+            if !account.takes(unit) {
+                return Err(Unbalanced::ForeignUnit { account, unit });
+            }
+            if matches!(account, Account::CustomerFunds(order) if order_id != Some(order)) {
+                return Err(Unbalanced::ForeignOrder { account });
+            }
+        }
+        if let Some((unit, sum)) = sums(&lines).into_iter().find(|(_, sum)| *sum != 0) {
+            return Err(Unbalanced::Sum { unit, sum });
+        }
+        lines.sort_unstable();
+        Ok(Self { entry_id, occurred_at, kind, order_id, lines })
+    }
+
+    /// Its id.
+    pub fn id(&self) -> EntryId {
+        self.entry_id
+    }
+
+    /// When what it tells of happened.
+    pub fn occurred_at(&self) -> Timestamp {
+        self.occurred_at
+    }
+
+    /// What it is about.
+    pub fn kind(&self) -> &Kind {
+        &self.kind
+    }
+
+    /// The order that it belongs to.
+    pub fn order_id(&self) -> Option<OrderId> {
+        self.order_id
+    }
+
+    /// What moved.
+    pub fn lines(&self) -> &[Line] {
+        &self.lines
+    }
+
+    /// Its lines about goods, by product.
+    pub fn by_product(&self) -> BTreeMap<ProductId, Vec<Line>> {
+        let mut products: BTreeMap<ProductId, Vec<Line>> = BTreeMap::new();
+        for line in &self.lines {
+            if let Unit::Pieces(product) = line.unit {
+                products.entry(product).or_default().push(*line);
+            }
+        }
+        products
+    }
+}
+
+/// What lines come to in each unit.
+pub fn sums(lines: &[Line]) -> BTreeMap<Unit, i128> {
+    let mut sums = BTreeMap::new();
+    for line in lines {
+        *sums.entry(line.unit).or_default() += i128::from(line.amount);
+    }
+    sums
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use proptest::{prelude::*, sample::select};
+    use shared::ids::derive;
+
+    use super::*;
+    use crate::domain::{Balances, Shelf};
+
+    const NOW: Timestamp = Timestamp::from_milliseconds(1_795_255_200_000);
+
+    pub(crate) fn order() -> OrderId {
+        derive(&["order"])
+    }
+
+    fn product(name: &str) -> ProductId {
+        derive(&[name])
+    }
+
+    fn usd() -> Unit {
+        Unit::parse("USD").unwrap()
+    }
+
+    fn money(account: Account, amount: i64) -> Line {
+        Line { account, unit: usd(), amount }
+    }
+
+    fn goods(name: &str, shelf: Shelf, amount: i64) -> Line {
+        Line { account: Account::Stock(product(name), shelf), unit: Unit::Pieces(product(name)), amount }
+    }
+
+    fn entry(lines: Vec<Line>) -> Result<Entry, Unbalanced> {
+        Entry::balanced(derive(&["entry"]), NOW, "capture".to_owned().try_into().unwrap(), Some(order()), lines)
+    }
+
+    #[test]
+    fn what_comes_in_goes_out() {
+        let capture = entry(vec![money(Account::ProviderClearing, 500), money(Account::CustomerFunds(order()), -500)]).unwrap();
+        let turned = entry(vec![money(Account::CustomerFunds(order()), -500), money(Account::ProviderClearing, 500)]).unwrap();
+        assert_eq!(capture, turned, "the order of the lines says nothing");
+        let hold = entry(vec![
+            goods("spoon", Shelf::Held, 2),
+            goods("spoon", Shelf::Available, -2),
+            goods("bowl", Shelf::Held, 3),
+            goods("bowl", Shelf::Available, -3),
+        ]);
+        assert_eq!(hold.unwrap().by_product().values().map(Vec::len).collect::<Vec<_>>(), [2, 2]);
+    }
+
+    #[test]
+    fn what_does_not_balance_is_no_entry() {
+        let clearing = Account::ProviderClearing;
+        let funds = Account::CustomerFunds(order());
+        let foreign = Account::CustomerFunds(derive(&["another order"]));
+        assert_eq!(entry(vec![]), Err(Unbalanced::NoLines));
+        assert_eq!(entry(vec![money(clearing, 500)]), Err(Unbalanced::Sum { unit: usd(), sum: 500 }));
+        assert_eq!(entry(vec![money(clearing, 500), money(funds, -499)]), Err(Unbalanced::Sum { unit: usd(), sum: 1 }));
+        assert_eq!(entry(vec![money(clearing, 0), money(funds, 0)]), Err(Unbalanced::ImpossibleAmount { amount: 0 }));
+        assert_eq!(entry(vec![money(clearing, i64::MIN), money(funds, i64::MAX)]), Err(Unbalanced::ImpossibleAmount { amount: i64::MIN }));
+        assert_eq!(entry(vec![money(clearing, 5), money(foreign, -5)]), Err(Unbalanced::ForeignOrder { account: foreign }));
+        // Two dollars for two spoons: units do not make up for each other.
+        let swapped = entry(vec![money(clearing, 2), goods("spoon", Shelf::Available, -2)]);
+        assert!(matches!(swapped, Err(Unbalanced::Sum { .. })), "{swapped:?}");
+        let euro = Line { unit: Unit::parse("EUR").unwrap(), ..money(funds, -5) };
+        assert!(matches!(entry(vec![money(clearing, 5), euro]), Err(Unbalanced::Sum { .. })));
+        let odd = Line { unit: usd(), ..goods("spoon", Shelf::Held, 5) };
+        assert_eq!(entry(vec![money(clearing, -5), odd]), Err(Unbalanced::ForeignUnit { account: odd.account, unit: usd() }));
+        let long: Vec<Line> = (0..=MAX_LINES / 2).flat_map(|_| [money(clearing, 1), money(funds, -1)]).collect();
+        assert_eq!(entry(long), Err(Unbalanced::TooManyLines { lines: MAX_LINES + 2 }));
+    }
+
+    #[test]
+    fn a_kind_is_a_short_name() {
+        for good in ["capture", "surplus_refund", "x"] {
+            assert_eq!(Kind::try_from(good.to_owned()).map(String::from), Ok(good.to_owned()));
+        }
+        for bad in ["", "Capture", "a-b", "a b", "käse", &"x".repeat(41)] {
+            assert!(Kind::try_from(bad.to_owned()).is_err(), "{bad}");
+        }
+    }
+
+    /// Lines as they come, balanced or not.
+    fn lines() -> impl Strategy<Value = Vec<Line>> {
+        let shelf = select(vec![Shelf::Available, Shelf::Held, Shelf::ShippedOut, Shelf::Outside]);
+        let amount = prop_oneof![-3_i64..=3, any::<i64>(), Just(MAX_AMOUNT), Just(-MAX_AMOUNT)];
+        let of_money = (select(vec![Account::ProviderClearing, Account::CustomerFunds(order())]), amount.clone())
+            .prop_map(|(account, amount)| money(account, amount));
+        let of_goods = (select(vec!["spoon", "bowl"]), shelf, amount).prop_map(|(name, shelf, amount)| goods(name, shelf, amount));
+        prop::collection::vec(prop_oneof![of_money, of_goods], 0..8)
+    }
+
+    /// The same with a last line for each unit that makes up the difference.
+    fn evened(mut lines: Vec<Line>) -> Vec<Line> {
+        lines.retain(|line| line.amount != 0 && line.amount.abs() <= 1000);
+        for (unit, sum) in sums(&lines) {
+            let account = match unit {
+                Unit::Money(_) => Account::ProviderClearing,
+                Unit::Pieces(product) => Account::Stock(product, Shelf::Outside),
+            };
+            if sum != 0 {
+                lines.push(Line { account, unit, amount: i64::try_from(-sum).unwrap() });
+            }
+        }
+        lines
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn an_entry_that_does_not_balance_cannot_be_made(lines in lines()) {
+            let even = sums(&lines).values().all(|sum| *sum == 0);
+            let possible = lines.iter().all(|line| line.amount != 0 && (-MAX_AMOUNT..=MAX_AMOUNT).contains(&line.amount));
+            let made = entry(lines.clone());
+            prop_assert_eq!(made.is_ok(), even && possible && !lines.is_empty());
+            if let Ok(made) = made {
+                prop_assert!(sums(made.lines()).values().all(|sum| *sum == 0));
+                for of_product in made.by_product().values() {
+                    prop_assert!(sums(of_product).values().all(|sum| *sum == 0), "each product balances on its own");
+                }
+            }
+        }
+
+        #[test]
+        fn whatever_is_recorded_all_balances_come_to_nothing(all in prop::collection::vec(lines(), 1..20)) {
+            let entries: Vec<Entry> = all.into_iter().map(evened).filter_map(|lines| entry(lines).ok()).collect();
+            let mut balances = Balances::default();
+            for entry in &entries {
+                balances.add(entry.lines());
+                prop_assert!(balances.sums().values().all(|sum| *sum == 0));
+            }
+            // In whatever order they come.
+            let mut turned = Balances::default();
+            entries.iter().rev().for_each(|entry| turned.add(entry.lines()));
+            prop_assert_eq!(balances, turned);
+        }
+    }
+}

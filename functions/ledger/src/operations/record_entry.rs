@@ -1,0 +1,130 @@
+//! Queue `record-entry`: writes down what money or goods have moved, once.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::Value;
+use shared::{
+    clock::Timestamp,
+    ids::OrderId,
+    queue::{self, Consumed, Delivery, Unreadable, read_as},
+    telemetry,
+};
+
+use crate::{
+    Ledger,
+    domain::{Entry, EntryId, Kind, Line},
+    error::LedgerError,
+};
+
+/// `record_entry.v1`: what has moved.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "Wire")]
+pub struct RecordEntry(Entry);
+
+/// The message as it stands on the wire. Its lines may be anything; [`RecordEntry`] is an entry.
+#[derive(Deserialize)]
+struct Wire {
+    entry_id: EntryId,
+    occurred_at: Timestamp,
+    kind: Kind,
+    #[serde(default)]
+    order_id: Option<OrderId>,
+    lines: Vec<Line>,
+}
+
+impl TryFrom<Wire> for RecordEntry {
+    type Error = crate::domain::Unbalanced;
+
+    fn try_from(wire: Wire) -> Result<Self, Self::Error> {
+        Entry::balanced(wire.entry_id, wire.occurred_at, wire.kind, wire.order_id, wire.lines).map(Self)
+    }
+}
+
+impl Consumed for RecordEntry {
+    fn read(kind: &str, data: Value) -> Result<Self, Unreadable> {
+        read_as("record_entry.v1", kind, data)
+    }
+}
+
+/// Runs the function.
+///
+/// # Errors
+/// When the Lambda runtime's own interface fails.
+pub fn main() -> Result<(), lambda_http::Error> {
+    queue::run(Ledger::from_env, record_entry)
+}
+
+/// Writes the entry under its id, its order, its day and its products, all or nothing. The same message again finds it written.
+///
+/// # Errors
+/// When another entry stands under its id, or nothing could be written: the message comes back.
+pub async fn record_entry(ledger: Arc<Ledger>, delivery: Delivery<RecordEntry>) -> Result<(), LedgerError> {
+    let RecordEntry(entry) = delivery.message;
+    match ledger.store.record(&entry, &delivery.trace, ledger.clock.now()).await {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            if let LedgerError::Mismatch(entry_id) = &error {
+                tracing::error!(entry.id = %entry_id, "two messages tell different things under one id");
+                telemetry::count("LedgerMismatch", "ledger", &ledger.clock);
+            }
+            Err(error)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const ORDER: &str = "ord_0199c2a8-0000-7000-8000-0000000000f1";
+
+    fn capture(amount: i64, back: i64) -> Value {
+        json!({
+            "entry_id": "ent_0199c2a8-0000-8000-8000-0000000000b1",
+            "occurred_at": "2026-11-21T09:48:49.123Z",
+            "kind": "capture",
+            "order_id": ORDER,
+            "product_id": null,
+            "lines": [
+                { "account": "provider_clearing", "unit": "USD", "amount": amount },
+                { "account": format!("customer_funds:{ORDER}"), "unit": "USD", "amount": back },
+            ],
+        })
+    }
+
+    fn read(data: Value) -> Result<RecordEntry, String> {
+        RecordEntry::read("record_entry.v1", data).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_message_that_does_not_balance_cannot_be_read() {
+        assert!(read(capture(5998, -5998)).is_ok());
+        let refused = read(capture(5998, -5997)).unwrap_err();
+        assert_eq!(refused, "the message cannot be read: record_entry.v1 is malformed at .");
+        assert!(RecordEntry::read("record_entry.v2", capture(5998, -5998)).is_err());
+    }
+
+    #[test]
+    fn what_is_malformed_anywhere_cannot_be_read() {
+        for (pointer, value) in [
+            ("/entry_id", json!("ord_0199c2a8-0000-8000-8000-0000000000b1")),
+            ("/occurred_at", json!("yesterday")),
+            ("/kind", json!("Capture!")),
+            ("/order_id", json!("ord_1")),
+            ("/order_id", Value::Null),
+            ("/lines", json!([])),
+            ("/lines/0/account", json!("petty_cash")),
+            ("/lines/0/unit", json!("usd")),
+            ("/lines/0/unit", json!("EUR")),
+            ("/lines/0/amount", json!(5998.5)),
+            ("/lines/0/amount", json!("5998")),
+        ] {
+            let mut data = capture(5998, -5998);
+            *data.pointer_mut(pointer).unwrap() = value;
+            assert!(read(data.clone()).is_err(), "{data}");
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! The ledger in its table: the only file that knows its keys. Entries are put once; none is ever changed or deleted.
+//!
+//! - `ENTRY#<entry>` / `ENTRY`: the entry, with the fingerprint of its content. It decides whether an id is taken.
+//! - `ORDER#<order>` / `<time>#<entry>`: the entry once more, for whoever asks about an order.
+//! - `DAY#<yyyy-mm-dd>#<shard>` / `<time>#<entry>`: and for whoever asks about a day.
+//! - `PRODUCT#<product>` / `<time>#<entry>`: its lines about one product.
+//! - `PRODUCTS#<shard>` / `<product>`: that there is something about a product.
+//! - `AUDIT` / `ROUND`: how far the schedule's audit is. It is the one item that changes, and no entry.
+//!
+//! The first four are one transaction. The last is put before it: a product without lines does no harm, lines that nobody finds would.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, PoisonError},
+};
+
+use serde::{Deserialize, Serialize};
+use shared::{
+    clock::Timestamp,
+    ids::{self, OrderId, PrefixedId, ProductId},
+    table::{AttributeValue, Expression, Item, Key, Outcome, Query, Table, TableError, Transacted, from_item, to_item},
+    telemetry::Trace,
+};
+
+use crate::{
+    domain::{Entry, EntryId, Kind, Line, audit::record::Posting},
+    error::LedgerError,
+    walk::Round,
+};
+
+/// The entries.
+#[derive(Debug)]
+pub struct Store {
+    ledger: Table,
+    shards: u32,
+    /// The products of which it is known that they are listed: almost every entry is about one of these.
+    listed: Mutex<BTreeSet<ProductId>>,
+}
+
+/// What became of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// It is written.
+    Now,
+    /// The same entry was written before.
+    Before,
+}
+
+/// How many entries are read with one call.
+const PAGE: u32 = 250;
+
+/// More entries than any one order has.
+const MOST_OF_AN_ORDER: u32 = 10_000;
+
+impl Store {
+    /// The entries in `ledger`, whose days and lists have so many shards.
+    pub fn new(ledger: Table, shards: u32) -> Self {
+        Self { ledger, shards, listed: Mutex::default() }
+    }
+
+    /// Writes an entry, under all its keys or not at all.
+    ///
+    /// # Errors
+    /// When another entry has its id, or the table fails.
+    pub async fn record(&self, entry: &Entry, trace: &Trace, now: Timestamp) -> Result<Recorded, LedgerError> {
+        let by_product = entry.by_product();
+        for product in by_product.keys() {
+            self.list(*product).await?;
+        }
+        let header = EntryItem::of(entry, trace, now);
+        let sort_key = format!("{}#{}", entry.occurred_at(), entry.id());
+        let posting = |pk: String, lines: &[Line]| {
+            let lines = lines.to_vec();
+            let posting = PostingItem {
+                entry_id: entry.id(),
+                occurred_at: entry.occurred_at(),
+                kind: entry.kind().clone(),
+                order_id: entry.order_id(),
+                lines,
+            };
+            self.ledger.putting(keyed(to_item(&posting), pk, &sort_key), Expression::absent())
+        };
+        let mut writes = vec![self.ledger.putting(keyed(to_item(&header), format!("ENTRY#{}", entry.id()), "ENTRY"), Expression::absent())];
+        writes.extend(entry.order_id().map(|order| posting(order_pk(order), entry.lines())));
+        let (day, shard) = (day_of(entry.occurred_at()), ids::shard_of(&entry.id().to_string(), self.shards));
+        writes.push(posting(day_pk(&day, shard), entry.lines()));
+        writes.extend(by_product.iter().map(|(product, lines)| posting(product_pk(*product), lines)));
+
+        let conflicts = match self.ledger.transact(writes).await? {
+            Transacted::Written => return Ok(Recorded::Now),
+            Transacted::Refused(conflicts) => conflicts,
+        };
+        // The header comes first: only where it stands do the others.
+        let standing = conflicts.into_iter().next().flatten().and_then(|conflict| conflict.item);
+        let standing = standing.map(from_item::<EntryItem>).transpose()?;
+        match standing {
+            Some(standing) if standing.fingerprint == header.fingerprint => Ok(Recorded::Before),
+            _ => Err(LedgerError::Mismatch(entry.id())),
+        }
+    }
+
+    /// Lets a product be found by whoever goes through all of them.
+    async fn list(&self, product: ProductId) -> Result<(), TableError> {
+        if self.listed.lock().unwrap_or_else(PoisonError::into_inner).contains(&product) {
+            return Ok(());
+        }
+        let shard = ids::shard_of(&product.to_string(), self.shards);
+        // Refused: it is listed.
+        self.ledger.put(keyed(Item::new(), list_pk(shard), &product.to_string()), Expression::absent()).await?;
+        self.listed.lock().unwrap_or_else(PoisonError::into_inner).insert(product);
+        Ok(())
+    }
+
+    /// The entries of an order, the oldest first.
+    ///
+    /// # Errors
+    /// When the table fails.
+    pub async fn of_order(&self, order: OrderId) -> Result<Vec<Posting>, TableError> {
+        let items = self.ledger.query(Query::new(None, "pk", order_pk(order), MOST_OF_AN_ORDER).consistent()).await?;
+        items.into_iter().map(from_item).collect()
+    }
+
+    /// A page of the entries of a product, the oldest first, after the sort key `after`; and the sort key that the next page begins after.
+    ///
+    /// # Errors
+    /// When the table fails.
+    pub async fn of_product(&self, product: ProductId, after: Option<&str>) -> Result<(Vec<Posting>, Option<String>), TableError> {
+        let mut query = Query::new(None, "pk", product_pk(product), PAGE).consistent();
+        if let Some(after) = after {
+            query = query.sort(Expression::new("#sk > :after").value("after", after));
+        }
+        let items = self.ledger.query(query).await?;
+        let next = last_of_full_page(&items, PAGE);
+        Ok((items.into_iter().map(from_item).collect::<Result<_, _>>()?, next))
+    }
+
+    /// A page of the orders that entries of a shard of a day belong to: those between the sort keys `from` and `to`; and the sort key of
+    /// the last of a full page.
+    ///
+    /// # Errors
+    /// When the table fails.
+    pub async fn orders_of_day(
+        &self,
+        day: &str,
+        shard: u32,
+        from: &str,
+        to: &str,
+        limit: u32,
+    ) -> Result<(Vec<OrderId>, Option<String>), TableError> {
+        #[derive(Deserialize)]
+        struct Found {
+            #[serde(default)]
+            order_id: Option<OrderId>,
+        }
+        let between = Expression::new("#sk BETWEEN :from AND :to").value("from", from).value("to", to);
+        let items = self.ledger.query(Query::new(None, "pk", day_pk(day, shard), limit).sort(between)).await?;
+        let next = last_of_full_page(&items, limit);
+        let found = items.into_iter().map(from_item::<Found>).collect::<Result<Vec<_>, _>>()?;
+        Ok((found.into_iter().filter_map(|found| found.order_id).collect(), next))
+    }
+
+    /// A page of the products that entries are about, in one shard, after `after`; and the last of a full page.
+    ///
+    /// # Errors
+    /// When the table fails.
+    pub async fn products(&self, shard: u32, after: Option<&str>, limit: u32) -> Result<(Vec<ProductId>, Option<String>), TableError> {
+        let mut query = Query::new(None, "pk", list_pk(shard), limit);
+        if let Some(after) = after {
+            query = query.sort(Expression::new("#sk > :after").value("after", after));
+        }
+        let items = self.ledger.query(query).await?;
+        let next = last_of_full_page(&items, limit);
+        Ok((items.iter().filter_map(|item| ProductId::parse(sort_key(item)?)).collect(), next))
+    }
+
+    /// How far the schedule's audit is.
+    ///
+    /// # Errors
+    /// When the table fails, or what stands there is no round.
+    pub async fn round(&self) -> Result<Option<Round>, TableError> {
+        self.ledger.get(Key::sorted("AUDIT", "ROUND")).await?.map(from_item).transpose()
+    }
+
+    /// Keeps how far it is now, unless somebody else has taken it further meanwhile: says whether it is kept.
+    ///
+    /// # Errors
+    /// When the table fails.
+    pub async fn keep_round(&self, round: &Round) -> Result<bool, TableError> {
+        let unchanged = if round.version == 0 { Expression::absent() } else { Expression::version(round.version) };
+        let item = to_item(&Round { version: round.version + 1, ..round.clone() });
+        Ok(matches!(self.ledger.put(keyed(item, "AUDIT".to_owned(), "ROUND"), unchanged).await?, Outcome::Written))
+    }
+}
+
+/// The day that a moment belongs to: `2026-11-21`.
+pub fn day_of(moment: Timestamp) -> String {
+    moment.to_string().chars().take(10).collect()
+}
+
+fn order_pk(order: OrderId) -> String {
+    format!("ORDER#{order}")
+}
+
+fn day_pk(day: &str, shard: u32) -> String {
+    format!("DAY#{day}#{shard}")
+}
+
+fn product_pk(product: ProductId) -> String {
+    format!("PRODUCT#{product}")
+}
+
+fn list_pk(shard: u32) -> String {
+    format!("PRODUCTS#{shard}")
+}
+
+fn keyed(mut item: Item, pk: String, sk: &str) -> Item {
+    item.insert("pk".to_owned(), AttributeValue::S(pk));
+    item.insert("sk".to_owned(), AttributeValue::S(sk.to_owned()));
+    item
+}
+
+fn sort_key(item: &Item) -> Option<&str> {
+    item.get("sk").and_then(|value| value.as_s().ok()).map(String::as_str)
+}
+
+/// Where a page is as long as it may be, there may be another one.
+fn last_of_full_page(items: &[Item], limit: u32) -> Option<String> {
+    let is_full = items.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
+    items.last().filter(|_| is_full).and_then(sort_key).map(str::to_owned)
+}
+
+/// An entry as it is stored.
+#[derive(Debug, Serialize, Deserialize)]
+struct EntryItem {
+    entry_id: EntryId,
+    occurred_at: Timestamp,
+    kind: Kind,
+    order_id: Option<OrderId>,
+    lines: Vec<Line>,
+    /// What tells this entry from another one under the same id.
+    fingerprint: String,
+    recorded_at: Timestamp,
+    traceparent: Trace,
+}
+
+impl EntryItem {
+    fn of(entry: &Entry, trace: &Trace, now: Timestamp) -> Self {
+        Self {
+            entry_id: entry.id(),
+            occurred_at: entry.occurred_at(),
+            kind: entry.kind().clone(),
+            order_id: entry.order_id(),
+            lines: entry.lines().to_vec(),
+            fingerprint: ids::fingerprint(entry),
+            recorded_at: now,
+            traceparent: trace.clone(),
+        }
+    }
+}
+
+/// An entry as it stands under another key than its own.
+#[derive(Debug, Serialize)]
+struct PostingItem {
+    entry_id: EntryId,
+    occurred_at: Timestamp,
+    kind: Kind,
+    order_id: Option<OrderId>,
+    lines: Vec<Line>,
+}

@@ -1,0 +1,36 @@
+//! `POST /notifications/{notification_id}/read`: marks a notification as read.
+
+use std::sync::Arc;
+
+use shared::{
+    http::{self, Request, Response},
+    problem::Problem,
+};
+
+use crate::Notifications;
+
+/// Runs the function.
+///
+/// # Errors
+/// When the Lambda runtime's own interface fails.
+pub fn main() -> Result<(), lambda_http::Error> {
+    http::run(Notifications::from_env, read_notification)
+}
+
+/// Answers `204`, and so it does again when the notification was read before: the first time is kept. An admin reads their own alone,
+/// as everybody does.
+#[cfg_attr(feature = "api-document", utoipa::path(
+    post,
+    path = "/notifications/{notification_id}/read",
+    params(("notification_id" = shared::ids::NotificationId, Path, description = "The notification.")),
+    responses((status = 204, description = "It is marked as read.")),
+    security(("bearer" = [])),
+    extensions(("x-roles" = json!(["owner"])), ("x-problems" = json!(["notification_not_found"]))),
+))]
+pub async fn read_notification(notifications: Arc<Notifications>, request: Request) -> Result<Response, Problem> {
+    let caller = request.caller()?;
+    let notification_id = request.path_id("notification_id", "notification")?;
+
+    notifications.store.read(caller.user_id, notification_id, notifications.clock.now()).await?;
+    Ok(http::no_content())
+}

@@ -1,0 +1,172 @@
+//! Queue `record-mail-feedback`: remembers whose mails come back, or are called spam, so that nobody goes on writing to them.
+//!
+//! SES tells of both through EventBridge, whose rules put what this function reads of it into our envelope, and leave the rest of the
+//! mail where it was.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::Value;
+use shared::{
+    clock::Clock,
+    queue::{self, Consumed, Delivery, Unreadable, read_as},
+    telemetry,
+};
+
+use crate::{Notifications, error::NotificationError, suppression::Reason};
+
+/// What SES has heard of a mail after it had taken it.
+#[derive(Clone, Debug)]
+pub enum MailFeedback {
+    /// `mail_bounced.v1`: it came back.
+    Bounced(MailBounced),
+    /// `mail_complained.v1`: whoever got it complains.
+    Complained(MailComplained),
+}
+
+/// A mail that came back.
+#[derive(Clone, Debug, Deserialize)]
+pub struct MailBounced {
+    destination: Vec<String>,
+    bounce: Bounce,
+}
+
+/// How it came back, in SES's words.
+#[derive(Clone, Debug, Deserialize)]
+struct Bounce {
+    /// `Permanent`, `Transient` or `Undetermined`.
+    #[serde(rename = "bounceType")]
+    kind: String,
+}
+
+/// A mail that somebody complains of.
+#[derive(Clone, Debug, Deserialize)]
+pub struct MailComplained {
+    destination: Vec<String>,
+    complaint: Complaint,
+}
+
+/// What they say of it, in SES's words.
+#[derive(Clone, Debug, Deserialize)]
+struct Complaint {
+    /// As their provider calls it: `abuse`, `not-spam`, and others.
+    #[serde(rename = "complaintFeedbackType")]
+    kind: Option<String>,
+}
+
+impl Consumed for MailFeedback {
+    fn read(kind: &str, data: Value) -> Result<Self, Unreadable> {
+        match kind {
+            "mail_bounced.v1" => read_as(kind, kind, data).map(Self::Bounced),
+            "mail_complained.v1" => read_as(kind, kind, data).map(Self::Complained),
+            _ => Err(Unreadable::unknown_type()),
+        }
+    }
+}
+
+impl MailFeedback {
+    /// Why its address is not to be written to any more, if so.
+    ///
+    /// What came back for the moment, or nobody knows why, may arrive the next time; and `not-spam` takes a complaint back.
+    fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::Bounced(mail) => (mail.bounce.kind == "Permanent").then_some(Reason::Bounce),
+            Self::Complained(mail) => (mail.complaint.kind.as_deref() != Some("not-spam")).then_some(Reason::Complaint),
+        }
+    }
+
+    /// The address that the mail was sent to. Not the one that the report names: the mail may have been forwarded there. Each of our mails
+    /// goes to one address; who came back of several, nobody can tell.
+    fn address(&self) -> Option<&str> {
+        let (Self::Bounced(MailBounced { destination, .. }) | Self::Complained(MailComplained { destination, .. })) = self;
+        match destination.as_slice() {
+            [address] => Some(address),
+            _ => None,
+        }
+    }
+
+    fn metric(&self) -> &'static str {
+        match self {
+            Self::Bounced(_) => "MailBounced",
+            Self::Complained(_) => "MailComplained",
+        }
+    }
+}
+
+/// Runs the function.
+///
+/// # Errors
+/// When the Lambda runtime's own interface fails.
+pub fn main() -> Result<(), lambda_http::Error> {
+    queue::run(Notifications::from_env, record_mail_feedback)
+}
+
+/// Remembers the mail's address, by its MAC, as one that is not written to. A second copy of the message says what is known already.
+///
+/// # Errors
+/// When it could not be remembered: the message comes back.
+pub async fn record_mail_feedback(notifications: Arc<Notifications>, delivery: Delivery<MailFeedback>) -> Result<(), NotificationError> {
+    let feedback = delivery.message;
+    let Some(reason) = feedback.reason() else {
+        tracing::info!(feedback = feedback.metric(), "it may arrive the next time: its address is written to as before");
+        return Ok(());
+    };
+    let Some(address) = feedback.address() else {
+        tracing::warn!(feedback = feedback.metric(), "it went to several addresses: it is none of our mails");
+        return Ok(());
+    };
+
+    let address = notifications.address_mac(address).await?;
+    notifications.store.suppress(&address, reason, notifications.clock.now()).await?;
+
+    tracing::warn!(?reason, "the address of a mail is not written to from now on");
+    telemetry::count(feedback.metric(), "notifications", &Clock::System);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn reason(kind: &str, data: Value) -> Option<Reason> {
+        MailFeedback::read(kind, data).ok().unwrap().reason()
+    }
+
+    #[test]
+    fn only_what_will_not_pass_ends_writing() {
+        let bounced =
+            |kind: &str| json!({ "destination": ["ada@example.com"], "bounce": { "bounceType": kind, "bounceSubType": "General" } });
+        assert_eq!(reason("mail_bounced.v1", bounced("Permanent")), Some(Reason::Bounce));
+        for passing in ["Transient", "Undetermined", "A kind of tomorrow"] {
+            assert_eq!(reason("mail_bounced.v1", bounced(passing)), None, "{passing}");
+        }
+        let complained = |complaint: Value| json!({ "destination": ["ada@example.com"], "complaint": complaint });
+        for serious in [json!({}), json!({ "complaintFeedbackType": null }), json!({ "complaintFeedbackType": "abuse" })] {
+            assert_eq!(reason("mail_complained.v1", complained(serious)), Some(Reason::Complaint));
+        }
+        assert_eq!(reason("mail_complained.v1", complained(json!({ "complaintFeedbackType": "not-spam" }))), None);
+    }
+
+    #[test]
+    fn the_address_is_the_one_that_was_written_to_and_only_if_it_was_one() {
+        let address = |destination: Value| {
+            let recipients = json!([{ "emailAddress": "forwarded@example.org" }]);
+            let data = json!({ "destination": destination, "bounce": { "bounceType": "Permanent", "bouncedRecipients": recipients } });
+            MailFeedback::read("mail_bounced.v1", data).ok().unwrap().address().map(str::to_owned)
+        };
+        assert_eq!(address(json!(["ada@example.com"])).as_deref(), Some("ada@example.com"));
+        assert_eq!(address(json!(["ada@example.com", "bob@example.com"])), None);
+        assert_eq!(address(json!([])), None);
+    }
+
+    #[test]
+    fn other_messages_are_not_read() {
+        let bounced = json!({ "destination": ["ada@example.com"], "bounce": { "bounceType": "Permanent" } });
+        assert!(MailFeedback::read("mail_complained.v1", bounced.clone()).is_err());
+        assert!(MailFeedback::read("mail_opened.v1", bounced).is_err());
+        assert!(MailFeedback::read("mail_bounced.v1", json!({ "destination": ["ada@example.com"] })).is_err());
+        assert!(MailFeedback::read("mail_bounced.v1", json!({ "bounce": { "bounceType": "Permanent" } })).is_err());
+    }
+}

@@ -1,0 +1,5 @@
+//! The function `cancel-order`; see [`orders::operations::cancel_order`].
+
+fn main() -> Result<(), lambda_http::Error> {
+    orders::operations::cancel_order::main()
+}

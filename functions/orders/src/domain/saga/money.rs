@@ -1,0 +1,134 @@
+//! What payments says, and what it does to the order.
+//!
+//! Payments tells the present state of an order's payment, whatever it was asked for: of a payment that was refunded, or whose refund
+//! failed, or that is disputed, nobody says any more that it succeeded. So every one of these facts counts for what its sums say, and not
+//! for its name.
+
+use super::{Goal, News, Order, PaymentFact, PaymentLeg, Status, StockLeg};
+
+const REFUND_FAILED: &str = "refund_failed";
+const PAYMENT_DISPUTED: &str = "payment_disputed";
+
+impl Order {
+    /// News of an attempt that is not money: they move the leg only while the order is on its way to the buyer.
+    pub(super) fn take_attempt(&mut self, fact: &PaymentFact, name: &'static str, leg: PaymentLeg) -> Vec<News> {
+        if !self.take_version(fact) {
+            return Vec::new();
+        }
+        let alive = self.is_being_paid();
+        // Two declines may follow each other with nothing heard between them. The same one is told again after a nudge.
+        let another_decline = leg == PaymentLeg::Open && fact.payment_id != self.last_declined;
+        let changes = self.payment != leg || another_decline;
+        if another_decline {
+            self.last_declined = fact.payment_id.clone();
+        }
+        if self.goal == Goal::Fulfil && alive {
+            self.payment = leg;
+        }
+        if alive && changes { vec![fact.news(name).because(fact.reason.clone())] } else { Vec::new() }
+    }
+
+    pub(super) fn take_closed(&mut self, fact: &PaymentFact) -> Vec<News> {
+        if !self.take_version(fact) {
+            return Vec::new();
+        }
+        let is_news = match (&self.goal, &self.payment) {
+            (Goal::Fulfil, PaymentLeg::Paid) => self.alarm("payment_closed_after_capture"),
+            (Goal::Fulfil, _) if self.is_being_paid() => {
+                self.abandon(Goal::Fail, "payment_failed");
+                self.payment = PaymentLeg::Closed;
+                true
+            }
+            (Goal::Cancel | Goal::Fail, PaymentLeg::Closing) => {
+                self.payment = PaymentLeg::Closed;
+                true
+            }
+            _ => false,
+        };
+        if is_news { vec![fact.news("payment_closed").because(fact.reason.clone())] } else { Vec::new() }
+    }
+
+    /// Money has moved: the sums are merged, and the leg follows them.
+    pub(super) fn take_money(&mut self, fact: &PaymentFact) -> Vec<News> {
+        self.take_version(fact);
+        let (captured, refunded, payment) = (self.captured_total, self.refunded_total, self.payment.clone());
+        self.captured_total = captured.max(fact.captured_total);
+        self.refunded_total = refunded.max(fact.refunded_total);
+        self.payment_id = self.payment_id.take().or_else(|| fact.payment_id.clone());
+        if self.captured_total > 0 {
+            self.follow_money();
+        }
+        let mut news = Vec::new();
+        if self.captured_total > captured {
+            news.push(fact.news("payment_succeeded").amount(self.captured_total - captured));
+        }
+        if self.refunded_total > refunded {
+            news.push(fact.news("payment_refunded").amount(self.refunded_total - refunded));
+            self.calm(REFUND_FAILED);
+        }
+        if news.is_empty() && self.payment != payment {
+            news.push(fact.news("payment_succeeded"));
+        }
+        if fact.disputed && self.alarm(PAYMENT_DISPUTED) {
+            news.push(fact.news(PAYMENT_DISPUTED));
+        }
+        news
+    }
+
+    /// The provider does not give back what it was asked for. The stock does not wait for that; while it is the order that asks, it asks
+    /// again.
+    pub(super) fn take_refund_failed(&mut self, fact: &PaymentFact) -> Vec<News> {
+        let fresh = fact.version >= self.payment_version;
+        let mut news = self.take_money(fact);
+        if fresh && self.captured_total > self.refunded_total && self.alarm(REFUND_FAILED) {
+            news.push(fact.news(REFUND_FAILED).because(fact.reason.clone()));
+        }
+        news
+    }
+
+    /// A dispute is a matter for people: it moves nothing here, and stands until somebody has looked.
+    pub(super) fn take_disputed(&mut self, fact: &PaymentFact) -> Vec<News> {
+        self.take_money(&PaymentFact { disputed: true, ..fact.clone() })
+    }
+
+    fn follow_money(&mut self) {
+        let all_is_back = self.refunded_total >= self.captured_total;
+        let unheard_of = self.payment == PaymentLeg::None || self.is_being_paid();
+        match self.goal {
+            Goal::Fulfil if all_is_back && (unheard_of || self.payment == PaymentLeg::Paid) => {
+                // An operator gave the money back before the order was confirmed: there is nothing to confirm it with.
+                if self.status == Status::Pending {
+                    self.abandon(Goal::Cancel, "refunded");
+                }
+                self.payment = PaymentLeg::Refunded;
+            }
+            Goal::Fulfil if unheard_of => {
+                self.payment = PaymentLeg::Paid;
+                if self.stock == StockLeg::Held {
+                    self.confirm();
+                }
+            }
+            Goal::Fulfil => {}
+            // Money that comes after the order was given up goes back, whatever was believed before.
+            _ => self.payment = if all_is_back { PaymentLeg::Refunded } else { PaymentLeg::Refunding },
+        }
+    }
+
+    /// Whether it can be paid or is being paid, as far as the order has heard.
+    fn is_being_paid(&self) -> bool {
+        matches!(self.payment, PaymentLeg::Open | PaymentLeg::Processing | PaymentLeg::Unknown)
+    }
+
+    /// Notes how new the fact is; `false` if it is older than what was heard last.
+    fn take_version(&mut self, fact: &PaymentFact) -> bool {
+        let fresh = fact.version >= self.payment_version;
+        self.payment_version = self.payment_version.max(fact.version);
+        fresh
+    }
+}
+
+impl PaymentFact {
+    fn news(&self, event: &'static str) -> News {
+        News::of(event).payment(self.payment_id.as_ref())
+    }
+}

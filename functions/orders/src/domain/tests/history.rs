@@ -1,0 +1,152 @@
+//! What the history tells: everything that happened, in its order, and why.
+
+use super::*;
+use crate::domain::history::MAX_HISTORY;
+
+type Line<'a> = (&'a str, &'a str, Option<&'a str>, Option<&'a str>, Option<i64>);
+
+/// What happened, the status then, why or by whom, the payment, and the amount.
+fn lines(order: &Order) -> Vec<Line<'_>> {
+    let line = |entry: &'_ HistoryEntry| -> Line<'_> {
+        let by = entry.by.as_ref().map(|by| if *by == Actor::Admin { "admin" } else { "customer" });
+        // Borrowed from the order, not from the closure's argument.
+        let entry = order.history.iter().find(|one| std::ptr::eq(*one, entry)).unwrap();
+        (&entry.event, entry.status.name(), entry.detail.as_deref().or(by), entry.payment_id.as_deref(), entry.amount)
+    };
+    order.history.iter().map(line).collect()
+}
+
+fn story(events: &[Event]) -> Order {
+    events.iter().fold(placed(), |order, event| after(&order, event))
+}
+
+fn said(fact: PaymentFact, reason: &str) -> PaymentFact {
+    PaymentFact { reason: Some(reason.to_owned()), ..fact }
+}
+
+const P: Option<&str> = Some("pay_1");
+
+#[test]
+fn the_story_of_an_order_that_arrives() {
+    let first = PaymentFact { payment_id: Some("pay_0".to_owned()), ..said(money(0, 0), "card_declined") };
+    let order = story(&[
+        Event::StockReserved(stock(9)),
+        Event::PaymentStarted(PaymentFact { payment_id: Some("pay_0".to_owned()), ..money(0, 0) }),
+        Event::PaymentDeclined(first),
+        Event::PaymentStarted(money(0, 0)),
+        Event::PaymentUnknown(money(0, 0)),
+        Event::PaymentSucceeded(money(TOTAL, 0)),
+        Event::StockCommitted(stock(9)),
+        ship(),
+        Event::PaymentSucceeded(money(TOTAL, PART)),
+        Event::PaymentDisputed(money(TOTAL, PART)),
+        Event::Deliver,
+    ]);
+    assert_eq!(
+        lines(&order),
+        [
+            ("placed", "pending", None, None, None),
+            ("stock_reserved", "pending", None, None, None),
+            ("payment_started", "pending", None, Some("pay_0"), None),
+            ("payment_declined", "pending", Some("card_declined"), Some("pay_0"), None),
+            ("payment_started", "pending", None, P, None),
+            ("payment_unknown", "pending", None, P, None),
+            ("payment_succeeded", "confirmed", None, P, Some(TOTAL)),
+            ("confirmed", "confirmed", None, None, None),
+            ("stock_committed", "confirmed", None, None, None),
+            ("shipped", "shipped", Some("Post"), None, None),
+            ("payment_refunded", "shipped", None, P, Some(PART)),
+            ("payment_disputed", "shipped", None, P, None),
+            ("delivered", "delivered", None, None, None),
+        ]
+    );
+}
+
+#[test]
+fn the_story_of_an_order_that_is_given_up_after_it_was_paid() {
+    let order = story(&[
+        Event::StockReserved(stock(9)),
+        Event::PaymentSucceeded(money(TOTAL, 0)),
+        Event::PaymentSucceeded(money(TOTAL, PART)),
+        cancel(),
+        Event::RefundFailed(said(money(TOTAL, PART), "card_closed")),
+        Event::StockReleased(stock(9)),
+        Event::PaymentRefunded(money(TOTAL, TOTAL)),
+    ]);
+    assert_eq!(
+        lines(&order)[3..],
+        [
+            ("confirmed", "confirmed", None, None, None),
+            ("payment_refunded", "confirmed", None, P, Some(PART)),
+            ("cancel_requested", "confirmed", Some("customer"), None, None),
+            ("refund_started", "confirmed", None, P, Some(TOTAL - PART)),
+            ("refund_failed", "confirmed", Some("card_closed"), P, None),
+            ("stock_released", "confirmed", None, None, None),
+            ("payment_refunded", "cancelled", None, P, Some(TOTAL - PART)),
+            ("cancelled", "cancelled", Some("cancelled"), None, None),
+        ]
+    );
+}
+
+#[test]
+fn the_stories_of_orders_that_come_to_nothing() {
+    let short = product().product_id;
+    let order = story(&[Event::StockRejected(StockFact { short: Some(short), ..stock(9) })]);
+    let short = short.to_string();
+    assert_eq!(
+        lines(&order)[1..],
+        [("stock_rejected", "failed", Some(&*short), None, None), ("failed", "failed", Some("out_of_stock"), None, None)]
+    );
+    let order = story(&[
+        Event::StockReserved(stock(9)),
+        Event::PaymentClosed(said(money(0, 0), "insufficient_funds")),
+        Event::StockReleased(stock(9)),
+    ]);
+    assert_eq!(
+        lines(&order)[2..],
+        [
+            ("payment_closed", "pending", Some("insufficient_funds"), P, None),
+            ("stock_released", "failed", None, None, None),
+            ("failed", "failed", Some("payment_failed"), None, None),
+        ]
+    );
+    let order = story(&[Event::Deadline, Event::StockReleased(stock(9))]);
+    assert_eq!(
+        lines(&order)[1..],
+        [
+            ("expired", "pending", None, None, None),
+            ("stock_released", "cancelled", None, None, None),
+            ("cancelled", "cancelled", Some("not_paid_in_time"), None, None),
+        ]
+    );
+}
+
+#[test]
+fn nothing_happens_without_a_line_and_no_line_is_of_nothing() {
+    for order in reachable().values() {
+        for event in events() {
+            let next = after(order, &event);
+            let (told, moved) = (next.history.len() > order.history.len(), core(&next) != core(order));
+            assert!(!moved || told, "{event:?}: {} -> {}", core(order), core(&next));
+            let flagged = next.attentions().count() != order.attentions().count();
+            assert!(!told || moved || flagged || matches!(event, Event::PaymentDeclined(_)), "{event:?}: {}", core(order));
+        }
+    }
+}
+
+#[test]
+fn a_history_that_grows_without_end_keeps_its_beginning_and_its_end() {
+    let mut order = story(&[Event::StockReserved(stock(9)), Event::PaymentDeclined(money(0, 0)), Event::PaymentSucceeded(money(TOTAL, 0))]);
+    let beginning = order.history.clone();
+    for refunded in 1..=500 {
+        order = after(&order, &Event::PaymentSucceeded(money(TOTAL, refunded)));
+        let entries = order.history.len() + usize::try_from(order.history_omitted).unwrap();
+        assert_eq!(entries, beginning.len() + usize::try_from(refunded).unwrap());
+        assert!(order.history.len() <= MAX_HISTORY);
+    }
+    assert_eq!(order.history[..beginning.len()], beginning);
+    assert_eq!((order.history.len(), order.history_omitted), (MAX_HISTORY, 305));
+    order = after(&order, &Event::StockCommitted(stock(9)));
+    assert_eq!(order.history.last().map(|entry| entry.event.as_str()), Some("stock_committed"));
+    assert_eq!((order.as_placed().history.len(), order.as_placed().history_omitted), (1, 0));
+}

@@ -1,0 +1,126 @@
+//! Money that moves otherwise than by the order's own wish: given back by an operator, not given back by the provider, disputed.
+
+use super::*;
+
+fn after_all<'a>(order: &Order, events: impl IntoIterator<Item = &'a Event>) -> Order {
+    events.into_iter().fold(order.clone(), |order, event| after(&order, event))
+}
+
+fn held() -> Order {
+    after(&placed(), &Event::StockReserved(stock(9)))
+}
+
+fn confirmed() -> Order {
+    after_all(&held(), &[Event::PaymentSucceeded(money(TOTAL, 0)), Event::StockCommitted(stock(9))])
+}
+
+/// The facts that payments tells of a payment which was captured, whatever it was asked for.
+fn facts(captured: i64, refunded: i64) -> [Event; 4] {
+    [Event::PaymentSucceeded, Event::PaymentRefunded, Event::RefundFailed, Event::PaymentDisputed]
+        .map(|fact| fact(money(captured, refunded)))
+}
+
+#[test]
+fn an_order_whose_money_went_back_before_it_was_confirmed_is_given_up() {
+    let mut pending = 0;
+    for order in reachable().values().filter(|order| order.goal == Goal::Fulfil && order.status == Status::Pending) {
+        for fact in facts(TOTAL, TOTAL) {
+            if !is_possible(order, &fact) {
+                continue;
+            }
+            pending += 1;
+            let given_up = after(order, &fact);
+            assert_eq!((&given_up.goal, given_up.reason.as_deref()), (&Goal::Cancel, Some("refunded")), "{fact:?}: {}", core(order));
+            assert_eq!((&given_up.payment, owed(&given_up)), (&PaymentLeg::Refunded, vec![Owed::ReleaseStock]), "{}", core(order));
+            let end = after(&given_up, &Event::StockReleased(stock(99)));
+            assert_eq!((&end.status, end.check_at), (&Status::Cancelled, None));
+            // What was on its way arrives late.
+            for late in facts(TOTAL, 0).iter().chain(&[Event::StockReserved(stock(9)), Event::PaymentStarted(money(0, 0))]) {
+                assert_eq!(core(&after(&end, late)), core(&end), "{late:?}");
+                assert_eq!(core(&after(&after(&given_up, late), &Event::StockReleased(stock(99)))), core(&end), "{late:?}");
+            }
+        }
+    }
+    assert!(pending >= 20, "{pending}");
+}
+
+#[test]
+fn a_confirmed_order_whose_money_goes_back_keeps_its_status_but_is_not_sent() {
+    let part = after(&confirmed(), &Event::PaymentSucceeded(money(TOTAL, PART)));
+    assert_eq!((&part.status, &part.payment, part.refunded_total), (&Status::Confirmed, &PaymentLeg::Paid, PART));
+    assert_eq!(after(&part, &ship()).status, Status::Shipped);
+    for stage in [confirmed(), after(&confirmed(), &ship()), after_all(&confirmed(), &[ship(), Event::Deliver])] {
+        let back = after(&stage, &Event::PaymentRefunded(money(TOTAL, TOTAL)));
+        assert_eq!((&back.status, &back.payment, back.check_at), (&stage.status, &PaymentLeg::Refunded, None));
+    }
+    let back = after(&confirmed(), &Event::PaymentRefunded(money(TOTAL, TOTAL)));
+    assert_eq!(after(&back, &ship()), back);
+    let cancelled = after(&back, &cancel());
+    assert_eq!(owed(&cancelled), [Owed::ReleaseStock], "there is no money left to give back");
+    assert_eq!(after(&cancelled, &Event::StockReleased(stock(99))).status, Status::Cancelled);
+}
+
+#[test]
+fn whatever_name_the_news_of_a_capture_goes_by_the_order_is_paid() {
+    for fact in facts(TOTAL, 0).into_iter().chain(facts(TOTAL, PART)) {
+        let paid = after(&held(), &fact);
+        assert_eq!((&paid.status, &paid.payment), (&Status::Confirmed, &PaymentLeg::Paid), "{fact:?}");
+        let closing = after_all(&held(), &[cancel(), fact.clone()]);
+        assert_eq!(closing.payment, PaymentLeg::Refunding, "{fact:?}");
+    }
+    // But not what says nothing of a capture.
+    for fact in facts(0, 0) {
+        assert_eq!(core(&after(&held(), &fact)), core(&held()), "{fact:?}");
+    }
+}
+
+#[test]
+fn a_refund_that_fails_is_shown_and_asked_for_again_until_it_is_done() {
+    let mut order = after(&confirmed(), &cancel());
+    let failed = Event::RefundFailed(PaymentFact { reason: Some("card_closed".to_owned()), ..money(TOTAL, 0) });
+    order = after(&order, &failed);
+    let noted = order.history.len();
+    for drive in 1..=6 {
+        order = order.apply(&Event::Nudge, order.check_at.unwrap(), TIMING).unwrap().unwrap();
+        assert_eq!((order.drive, order.is_stuck()), (drive, drive >= 5));
+        // Payments tries again, and fails again.
+        for fact in [&Event::PaymentSucceeded(money(TOTAL, 0)), &failed] {
+            order = after(&order, fact);
+        }
+        assert_eq!((order.needs_attention.as_deref(), order.history.len()), (Some("refund_failed"), noted), "told once");
+    }
+    let part = after(&order, &Event::PaymentSucceeded(money(TOTAL, PART)));
+    assert_eq!((part.needs_attention.as_deref(), owed(&part).contains(&Owed::RefundPayment)), (None, true));
+    let done = after(&order, &Event::PaymentRefunded(money(TOTAL, TOTAL)));
+    assert_eq!((done.needs_attention.as_deref(), &done.payment), (None, &PaymentLeg::Refunded));
+    // An operator's own refund, of an order that goes on.
+    let shown = after(&confirmed(), &failed);
+    assert_eq!((shown.needs_attention.as_deref(), shown.is_settled(), shown.is_stuck()), (Some("refund_failed"), true, false));
+    assert_eq!(after(&shown, &Event::PaymentSucceeded(money(TOTAL, PART))).needs_attention, None);
+    // One that is out of date says nothing.
+    let newer = after(&confirmed(), &Event::PaymentSucceeded(PaymentFact { version: 50, ..money(TOTAL, 0) }));
+    assert_eq!(after(&newer, &failed).needs_attention, None);
+}
+
+#[test]
+fn a_dispute_stays_whatever_else_needs_attention_meanwhile() {
+    let disputed = after(&confirmed(), &Event::PaymentDisputed(money(TOTAL, 0)));
+    assert_eq!((disputed.needs_attention.as_deref(), &disputed.status), (Some("payment_disputed"), &Status::Confirmed));
+    assert_eq!(after(&disputed, &Event::PaymentDisputed(money(TOTAL, 0))), disputed);
+    let flagged = Event::PaymentSucceeded(PaymentFact { disputed: true, ..money(TOTAL, 0) });
+    assert_eq!(after(&confirmed(), &flagged).needs_attention.as_deref(), Some("payment_disputed"));
+
+    for order in [
+        after_all(&disputed, &[cancel(), Event::RefundFailed(money(TOTAL, 0))]),
+        after_all(&confirmed(), &[cancel(), Event::RefundFailed(money(TOTAL, 0)), Event::PaymentDisputed(money(TOTAL, 0))]),
+    ] {
+        let both: std::collections::BTreeSet<_> = order.attentions().collect();
+        assert_eq!(both, ["payment_disputed", "refund_failed"].into());
+        let done = after_all(&order, &[Event::PaymentRefunded(money(TOTAL, TOTAL)), Event::StockReleased(stock(99))]);
+        assert_eq!((&done.status, done.attentions().collect::<Vec<_>>()), (&Status::Cancelled, vec!["payment_disputed"]));
+        assert_eq!(done.needs_attention.as_deref(), Some("payment_disputed"));
+    }
+    // Late, or ahead of the capture: it is believed whenever it comes.
+    let late = PaymentFact { version: 1, ..money(TOTAL, 0) };
+    assert_eq!(after(&confirmed(), &Event::PaymentDisputed(late)).needs_attention.as_deref(), Some("payment_disputed"));
+}

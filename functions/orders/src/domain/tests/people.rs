@@ -1,0 +1,129 @@
+//! What people do: whenever they do it, and whatever comes in between.
+
+use super::*;
+
+fn after_all<'a>(order: &Order, events: impl IntoIterator<Item = &'a Event>) -> Order {
+    events.into_iter().fold(order.clone(), |order, event| after(&order, event))
+}
+
+/// Paid, and its stock out of the books.
+fn confirmed() -> Order {
+    after_all(&placed(), &[Event::StockReserved(stock(9)), Event::PaymentSucceeded(money(TOTAL, 0)), Event::StockCommitted(stock(9))])
+}
+
+fn refusal(order: &Order, event: &Event) -> (&'static str, String, Vec<&'static str>) {
+    match order.apply(event, LATER, TIMING) {
+        Err(Rejection::InvalidTransition { current, allowed }) => ("invalid_transition", current, allowed),
+        Err(Rejection::NotCancellable { current, allowed }) => ("not_cancellable", current, allowed),
+        Err(Rejection::NoShippingAddress { current, allowed }) => ("no_shipping_address", current, allowed),
+        other => panic!("{event:?} is taken: {other:?}"),
+    }
+}
+
+#[test]
+fn an_order_can_be_given_up_in_every_state_until_it_is_shipped_and_everything_comes_back() {
+    let (mut given_up, mut refused, mut ways) = (0, 0, 0);
+    for order in reachable().values() {
+        let cancelled = order.apply(&cancel(), LATER, TIMING);
+        if matches!(order.status, Status::Shipped | Status::Delivered | Status::Failed) {
+            let allowed = if order.status == Status::Shipped { vec!["deliver"] } else { vec![] };
+            assert_eq!(refusal(order, &cancel()), ("not_cancellable", order.status.name().to_owned(), allowed));
+            refused += 1;
+            continue;
+        }
+        let Ok(Some(cancelled)) = cancelled else {
+            assert_ne!(order.goal, Goal::Fulfil, "{}", core(order));
+            assert_eq!(cancelled, Ok(None), "it is given up already: {}", core(order));
+            continue;
+        };
+        given_up += 1;
+        assert_eq!((&cancelled.goal, cancelled.reason.as_deref()), (&Goal::Cancel, Some("cancelled")));
+        assert_eq!(cancelled.apply(&cancel(), LATER, TIMING), Ok(None), "again");
+        settle(&cancelled, 0, &mut |end| {
+            ways += 1;
+            assert_eq!((&end.status, end.captured_total), (&Status::Cancelled, end.refunded_total), "{}", core(end));
+            assert!(matches!(end.stock, StockLeg::Released | StockLeg::Rejected), "{}", core(end));
+            assert_eq!(end.apply(&cancel(), LATER, TIMING), Ok(None), "and again");
+        });
+    }
+    say(&format!("order state machine: given up in {given_up} states on {ways} ways, refused in {refused}"));
+    assert!(given_up >= 9 && refused >= 4 && ways > 30, "{given_up} {refused} {ways}");
+}
+
+#[test]
+fn stock_and_money_of_a_confirmed_order_come_back_each_on_its_own() {
+    let cancelled = after(&confirmed(), &cancel());
+    assert_eq!((owed(&cancelled), &cancelled.status), (vec![Owed::ReleaseStock, Owed::RefundPayment], &Status::Confirmed));
+    let failing = after(&cancelled, &Event::RefundFailed(money(TOTAL, 0)));
+    let released = after(&failing, &Event::StockReleased(stock(99)));
+    assert_eq!((owed(&released), &released.status), (vec![Owed::RefundPayment], &Status::Confirmed));
+    assert_eq!(released.needs_attention.as_deref(), Some("refund_failed"));
+    let end = after(&released, &Event::PaymentRefunded(PaymentFact { version: 99, ..money(TOTAL, TOTAL) }));
+    assert_eq!((&end.status, end.needs_attention.as_deref(), end.check_at), (&Status::Cancelled, None, None));
+}
+
+#[test]
+fn who_gave_an_order_up_is_known_and_what_they_wrote_goes_with_them() {
+    for by in [Actor::Customer, Actor::Admin] {
+        let reason = Some("Wrong address".to_owned().try_into().unwrap());
+        let cancelled = after(&placed(), &Event::Cancel(Cancellation { by: by.clone(), reason: reason.clone() }));
+        assert_eq!(cancelled.cancellation, Some(Cancellation { by: by.clone(), reason }));
+        assert_eq!(cancelled.history.last().and_then(|entry| entry.by.clone()), Some(by.clone()));
+        let elsewhere = stored(&Order { cancellation: None, ..cancelled.clone() });
+        assert!(!elsewhere.contains("Wrong"), "what they wrote stands in one place only: {elsewhere}");
+        let again = after(&cancelled, &Event::Cancel(Cancellation { by: Actor::Admin, reason: None }));
+        assert_eq!(again, cancelled, "the first one counts");
+
+        let gone = after(&cancelled, &Event::BuyerChanged(BuyerChange::Deleted));
+        let settled = after_all(&gone, &[Event::StockReleased(stock(99)), Event::PaymentClosed(money(0, 0))]);
+        assert_eq!((settled.buyer.clone(), settled.cancellation), (Buyer::Redacted, Some(Cancellation { by, reason: None })));
+    }
+    assert_eq!(after(&placed(), &Event::Deadline).cancellation, None, "nobody did");
+}
+
+#[test]
+fn goods_are_sent_only_of_a_confirmed_order_whose_stock_is_out_of_the_books_and_whose_money_is_there() {
+    let mut shipped = 0;
+    for order in reachable().values() {
+        let next = after(order, &ship());
+        if next.status == Status::Shipped && order.status != Status::Shipped {
+            shipped += 1;
+            assert_eq!((&order.status, &order.stock, &order.payment), (&Status::Confirmed, &StockLeg::Committed, &PaymentLeg::Paid));
+            assert!(order.captured_total > order.refunded_total, "{}", core(order));
+        } else if order.status != Status::Shipped {
+            let (code, current, allowed) = refusal(order, &ship());
+            assert_eq!((code, current.as_str()), ("invalid_transition", order.status.name()));
+            assert!(!allowed.contains(&"ship"), "{}", core(order));
+        }
+    }
+    assert_eq!(shipped, 2, "paid, and given back in part since");
+}
+
+#[test]
+fn the_same_shipment_again_changes_nothing_and_another_one_is_refused() {
+    let shipped = after(&confirmed(), &ship());
+    assert_eq!(shipped.apply(&ship(), LATER, TIMING), Ok(None));
+    let other = Event::Ship(shipment("2"));
+    assert_eq!(refusal(&shipped, &other), ("invalid_transition", "shipped".to_owned(), vec!["deliver"]));
+    let delivered = after(&shipped, &Event::Deliver);
+    assert_eq!((&delivered.status, delivered.apply(&Event::Deliver, LATER, TIMING)), (&Status::Delivered, Ok(None)));
+    assert_eq!(refusal(&delivered, &ship()), ("invalid_transition", "delivered".to_owned(), vec![]));
+    assert_eq!(refusal(&confirmed(), &Event::Deliver), ("invalid_transition", "confirmed".to_owned(), vec!["cancel", "ship"]));
+    assert_eq!(refusal(&placed(), &Event::Deliver), ("invalid_transition", "pending".to_owned(), vec!["cancel"]));
+}
+
+#[test]
+fn an_order_without_an_address_is_not_sent_anywhere() {
+    let nowhere = Order { shipping_address: None, ..confirmed() };
+    assert_eq!(refusal(&nowhere, &ship()), ("no_shipping_address", "confirmed".to_owned(), vec!["cancel"]));
+    let pending = Order { shipping_address: None, ..placed() };
+    assert_eq!(refusal(&pending, &ship()).0, "invalid_transition", "first things first");
+}
+
+#[test]
+fn what_two_people_do_at_the_same_time_ends_the_same_for_who_comes_second() {
+    let cancelled = after(&confirmed(), &cancel());
+    assert_eq!(refusal(&cancelled, &ship()), ("invalid_transition", "confirmed".to_owned(), vec![]));
+    let shipped = after(&confirmed(), &ship());
+    assert_eq!(refusal(&shipped, &cancel()), ("not_cancellable", "shipped".to_owned(), vec!["deliver"]));
+}

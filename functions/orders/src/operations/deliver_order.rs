@@ -1,0 +1,38 @@
+//! `POST /orders/{order_id}/deliver`: the goods are with the buyer. That is the end of the order.
+
+use std::sync::Arc;
+
+use shared::{
+    http::{self, Request, Response},
+    problem::Problem,
+};
+
+use super::view::OrderView;
+use crate::{Orders, domain::saga::Event, error::OrderError};
+
+/// Runs the function.
+///
+/// # Errors
+/// When the Lambda runtime's own interface fails.
+pub fn main() -> Result<(), lambda_http::Error> {
+    http::run(Orders::from_env, deliver_order)
+}
+
+/// Answers `200` with the order, also when it was delivered before.
+#[cfg_attr(feature = "api-document", utoipa::path(
+    post,
+    path = "/orders/{order_id}/deliver",
+    params(("order_id" = shared::ids::OrderId, Path, description = "The order.")),
+    responses((status = 200, description = "The order, which is delivered.", body = OrderView)),
+    security(("bearer" = [])),
+    extensions(("x-roles" = json!(["admin"])), ("x-problems" = json!(["order_not_found", "invalid_transition"]))),
+))]
+pub async fn deliver_order(orders: Arc<Orders>, request: Request) -> Result<Response, Problem> {
+    request.admin()?;
+    let order_id = request.path_id("order_id", "order")?;
+
+    let order = orders.store.find(order_id).await?.ok_or(OrderError::NotFound)?;
+    let order = orders.advance(order, &Event::Deliver, request.trace()).await?;
+
+    Ok(http::ok(&OrderView::new(&order, orders.clock.now())))
+}

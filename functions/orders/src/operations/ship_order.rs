@@ -1,0 +1,60 @@
+//! `POST /orders/{order_id}/ship`: the goods are on their way to the buyer, who hears of it by mail.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use shared::{
+    http::{self, Request, Response},
+    problem::Problem,
+};
+
+use super::view::OrderView;
+use crate::{
+    Orders,
+    domain::{
+        saga::Event,
+        steps::{Shipment, ShippingText},
+    },
+    error::OrderError,
+};
+
+/// Who carries the goods, and under which number.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+struct ShipOrder {
+    carrier: ShippingText,
+    tracking: ShippingText,
+}
+
+/// Runs the function.
+///
+/// # Errors
+/// When the Lambda runtime's own interface fails.
+pub fn main() -> Result<(), lambda_http::Error> {
+    http::run(Orders::from_env, ship_order)
+}
+
+/// Answers `200` with the order; the same data again change nothing, and other data are refused.
+#[cfg_attr(feature = "api-document", utoipa::path(
+    post,
+    path = "/orders/{order_id}/ship",
+    params(("order_id" = shared::ids::OrderId, Path, description = "The order.")),
+    request_body = ShipOrder,
+    responses((status = 200, description = "The order, which is shipped.", body = OrderView)),
+    security(("bearer" = [])),
+    extensions(
+        ("x-roles" = json!(["admin"])),
+        ("x-problems" = json!(["order_not_found", "invalid_transition", "no_shipping_address"])),
+    ),
+))]
+pub async fn ship_order(orders: Arc<Orders>, request: Request) -> Result<Response, Problem> {
+    request.admin()?;
+    let order_id = request.path_id("order_id", "order")?;
+    let ShipOrder { carrier, tracking } = request.json()?;
+
+    let order = orders.store.find(order_id).await?.ok_or(OrderError::NotFound)?;
+    let order = orders.advance(order, &Event::Ship(Shipment { carrier, tracking }), request.trace()).await?;
+
+    Ok(http::ok(&OrderView::new(&order, orders.clock.now())))
+}

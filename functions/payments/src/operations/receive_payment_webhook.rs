@@ -1,0 +1,161 @@
+//! `POST /webhooks/payments/{provider}`: hears what the provider tells of its own accord.
+
+use std::sync::Arc;
+
+use lambda_http::http::StatusCode;
+use serde::Serialize;
+use shared::{
+    http::{self, Request, Response},
+    problem::Problem,
+};
+
+use crate::{
+    Payments, TRIES,
+    domain::{Change, PaymentId, RefundId},
+    error::PaymentError,
+    provider::ProviderError,
+    store::Stored,
+    webhook::{Told, WebhookEvent, WebhookSecrets},
+};
+
+/// The secret that holds what the provider signs with.
+const SECRETS: &str = "payment-webhook-secrets";
+
+/// The largest event that is looked at: as much as of every body.
+const MAX_EVENT_BYTES: usize = 256 * 1024;
+
+/// The function.
+pub fn main() -> Result<(), lambda_http::Error> {
+    http::run(Payments::from_env, receive_payment_webhook)
+}
+
+/// That an event was heard.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
+struct Heard {
+    /// Always so.
+    received: bool,
+}
+
+/// Answers `200` to every event that the provider has signed: to one that was heard before, to one that is about nothing of ours, and to
+/// one whose payment is unknown; `503` where it is to be told again.
+///
+/// An event is not believed but asked about: so neither their order nor their copies matter.
+#[cfg_attr(feature = "api-document", utoipa::path(
+    post,
+    path = "/webhooks/payments/{provider}",
+    description = "For the payment provider alone, which signs what it tells.",
+    params(
+        ("provider" = String, Path, description = "The provider's name.", example = "stripe"),
+        ("Stripe-Signature" = String, Header, description = "The moment and the signature: `t=…,v1=…`."),
+    ),
+    request_body(content = Object, description = "The provider's event."),
+    responses((status = 200, description = "The event was heard.", body = Heard)),
+    security(()),
+    extensions(
+        ("x-roles" = json!(["anonymous"])),
+        ("x-problems" = json!(["bad_signature", "malformed_event", "provider_not_found", "provider_unavailable"])),
+    ),
+))]
+pub async fn receive_payment_webhook(payments: Arc<Payments>, request: Request) -> Result<Response, Problem> {
+    if request.path_parameter("provider") != Some(payments.provider.name()) {
+        return Err(PaymentError::ProviderNotFound.into());
+    }
+    let body = request.body()?;
+    if body.len() > MAX_EVENT_BYTES {
+        return Err(PaymentError::EventTooLarge.into());
+    }
+    let secrets = payments.secrets.get(SECRETS).await.map_err(PaymentError::from)?;
+    let secrets = WebhookSecrets::read(&secrets).ok_or(PaymentError::WebhookSecretsUnreadable)?;
+    secrets.verify(request.header("stripe-signature"), &body, payments.clock.now()).map_err(PaymentError::BadSignature)?;
+    let event = WebhookEvent::read(&body).ok_or(PaymentError::EventUnreadable)?;
+
+    if !payments.store.knows_event(&event.id).await.map_err(PaymentError::from)? {
+        payments.hear(&event, &request).await?;
+        payments.store.remember_event(&event.id, payments.clock.now()).await.map_err(PaymentError::from)?;
+    }
+    Ok(Response::json(StatusCode::OK, &Heard { received: true }))
+}
+
+impl Payments {
+    async fn hear(&self, event: &WebhookEvent, request: &Request) -> Result<(), PaymentError> {
+        match event.tells() {
+            Told::Payment { payment_id, transaction_id } => self.hear_of_payment(payment_id, transaction_id).await,
+            Told::Refund { payment_id, refund_id, provider_refund_id } => {
+                self.hear_of_refund(payment_id, refund_id, provider_refund_id).await
+            }
+            Told::Disputed { transaction_id } => self.hear_of_dispute(&transaction_id, request).await,
+            Told::Foreign => {
+                tracing::error!(event.id, event.kind = event.r#type, "money was given back without us: somebody has to look");
+                self.count("NeedsReview");
+                Ok(())
+            }
+            Told::Nothing => {
+                tracing::info!(event.id, event.kind = event.r#type, "the event is about nothing of ours");
+                Ok(())
+            }
+        }
+    }
+
+    async fn hear_of_payment(&self, payment_id: PaymentId, transaction_id: String) -> Result<(), PaymentError> {
+        let standing = self.store.head_and_attempt(payment_id).await?;
+        let (Some(head), Some(attempt)) = (standing.head, standing.attempt) else {
+            tracing::warn!(payment.id = %payment_id, "the provider tells of a payment that is not known here");
+            return Ok(());
+        };
+        let asking = self.leave_at_the_door(standing.breaker).await?;
+        let mut told = attempt.clone();
+        told.transaction_id = told.transaction_id.or(Some(transaction_id));
+        let fact = self.look_up(&asking, &told).await.map_err(to_be_told_again)?;
+        if let Some(fact) = fact {
+            self.settle(head, attempt, &fact).await?;
+        }
+        Ok(())
+    }
+
+    async fn hear_of_refund(&self, payment_id: PaymentId, refund_id: RefundId, provider_refund_id: String) -> Result<(), PaymentError> {
+        let standing = self.store.known_about_refund(payment_id, refund_id).await?;
+        let (Some(head), Some(paid), Some(refund)) = (standing.head, standing.attempt, standing.refund) else {
+            tracing::warn!(refund.id = %refund_id, "the provider tells of a refund that is not known here");
+            return Ok(());
+        };
+        let asking = self.leave_at_the_door(standing.breaker).await?;
+        let mut told = refund.clone();
+        told.provider_refund_id = told.provider_refund_id.or(Some(provider_refund_id));
+        let fact = self.look_up_refund(&asking, &told).await.map_err(to_be_told_again)?;
+        if let Some(fact) = fact {
+            self.settle_refund(head, paid, refund, &fact).await?;
+        }
+        Ok(())
+    }
+
+    async fn hear_of_dispute(&self, transaction_id: &str, request: &Request) -> Result<(), PaymentError> {
+        let asking = self.leave_at_the_door(self.store.breaker().await?).await?;
+        let payment_id = self.ask(&asking, self.provider.payment_of(transaction_id)).await.map_err(to_be_told_again)?;
+        let head = match payment_id {
+            Some(payment_id) => self.store.head(payment_id.order_id()).await?,
+            None => None,
+        };
+        let Some(mut head) = head else {
+            tracing::warn!("the provider tells of a dispute about a charge that is not known here");
+            return Ok(());
+        };
+        for _ in 0..TRIES {
+            let Some(disputed) = head.disputed(self.clock.now(), request.trace()) else { return Ok(()) };
+            match self.store.write(&Change { head: Some(disputed), ..Change::default() }, None).await? {
+                Stored::Written => {
+                    tracing::error!(order.id = %head.order_id, "the buyer's bank asks for the money back: somebody has to look");
+                    self.count("PaymentDisputed");
+                    return Ok(());
+                }
+                Stored::Refused(standing) => head = standing.head.unwrap_or(head),
+            }
+        }
+        Err(PaymentError::Contention)
+    }
+}
+
+/// The provider did not say: it is to tell its event again.
+fn to_be_told_again(_: ProviderError) -> PaymentError {
+    PaymentError::ProviderUnavailable { retry_after_seconds: 5 }
+}

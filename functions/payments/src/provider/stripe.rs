@@ -1,0 +1,476 @@
+//! Stripe: a charge is a payment intent that is made and confirmed in one request, under the payment's id as its idempotency key.
+//!
+//! What Stripe says is read here and nowhere else. A refusal of the card is a fact; so is a refusal of the token. A refusal of our request
+//! as such (a wrong key, a parameter that is not known) is a mistake of ours; everything else, answers that cannot be read included, is
+//! no answer. Amounts need no conversion: Stripe's smallest units are the minor units of every currency that the shop trades in.
+//!
+//! The client is made at the first call: functions that never call Stripe never pay for it.
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use reqwest::{Client, Method, StatusCode};
+use serde_json::Value;
+use shared::{
+    BoxFuture,
+    ids::{OrderId, PrefixedId},
+    money::{Currency, Money},
+    secret::Secrets,
+    telemetry,
+};
+
+use super::{ChargeOrder, PaymentProvider, ProviderError, RefundOrder};
+use crate::domain::{Fact, NextAction, PaymentId, RefundFact, RefundId};
+
+/// The version of Stripe's interface that is spoken here.
+const VERSION: &str = "2024-06-20";
+
+/// How long a connection and a whole call may take: less than what is waited for a provider.
+const CONNECT: Duration = Duration::from_secs(2);
+const CALL: Duration = Duration::from_secs(7);
+
+/// How many refunds of one charge are looked through; Stripe gives a hundred at a time.
+const PAGES: u32 = 10;
+
+/// The secret that holds the key.
+const KEY: &str = "stripe-key";
+
+/// Where Stripe is, and what it is asked for.
+#[derive(Clone, Debug)]
+pub struct StripeSettings {
+    /// Its address: `https://api.stripe.com`.
+    pub base: String,
+    /// Where customers come back to from Stripe's own pages.
+    pub return_url: Option<String>,
+    /// Whether real money is to move. A key that says otherwise is not used.
+    pub live: bool,
+}
+
+/// Stripe.
+pub struct Stripe {
+    settings: StripeSettings,
+    secrets: Secrets,
+    client: OnceLock<Client>,
+}
+
+/// What came back: the status, and the document.
+type Answer = (StatusCode, Value);
+
+impl Stripe {
+    /// Stripe, with the key among `secrets`.
+    pub fn new(settings: StripeSettings, secrets: Secrets) -> Self {
+        Self { settings, secrets, client: OnceLock::new() }
+    }
+
+    fn client(&self) -> Result<Client, ProviderError> {
+        if let Some(client) = self.client.get() {
+            return Ok(client.clone());
+        }
+        let unusable = |error: &dyn std::error::Error| ProviderError::Refused(telemetry::causes(error));
+        let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
+        let tls = tls.with_safe_default_protocol_versions().map_err(|error| unusable(&error))?;
+        let builder = Client::builder().connect_timeout(CONNECT).timeout(CALL).redirect(reqwest::redirect::Policy::none());
+        // Stripe's certificates are checked against the roots of the system that the function runs on.
+        let builder = if self.settings.base.starts_with("https://") {
+            builder.https_only(true).tls_backend_preconfigured(tls.with_root_certificates(system_roots()).with_no_client_auth())
+        } else {
+            builder.tls_backend_preconfigured(tls.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth())
+        };
+        let client = builder.build().map_err(|error| unusable(&error))?;
+        Ok(self.client.get_or_init(|| client).clone())
+    }
+
+    async fn key(&self) -> Result<Arc<str>, ProviderError> {
+        let key = self.secrets.get(KEY).await.map_err(|error| ProviderError::NoAnswer(telemetry::causes(&error)))?;
+        let fits = !key.is_empty() && key.contains("_live_") == self.settings.live;
+        if fits { Ok(key) } else { Err(ProviderError::Refused("the key is not one for this stage".to_owned())) }
+    }
+
+    async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        form: &[(&str, &str)],
+        idempotency_key: Option<&str>,
+    ) -> Result<Answer, ProviderError> {
+        let (client, key) = (self.client()?, self.key().await?);
+        let mut request = client.request(method.clone(), format!("{}{path}", self.settings.base));
+        request = request.bearer_auth(&key).header("stripe-version", VERSION);
+        if let Some(key) = idempotency_key {
+            request = request.header("idempotency-key", key);
+        }
+        request = if method == Method::GET { request.query(form) } else { request.form(form) };
+        // What reqwest says may repeat the address, and a query of ours in it: that stays away from the log.
+        let lost = |error: reqwest::Error| ProviderError::NoAnswer(telemetry::causes(&error.without_url()));
+        let answer = request.send().await.map_err(lost)?;
+        let status = answer.status();
+        let body = answer.bytes().await.map_err(lost)?;
+        let document = serde_json::from_slice(&body);
+        document.map(|document| (status, document)).map_err(|_| ProviderError::NoAnswer(format!("it answered {status} without a document")))
+    }
+
+    async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Answer, ProviderError> {
+        self.call(Method::GET, path, query, None).await
+    }
+
+    async fn charge_card(&self, order: &ChargeOrder) -> Result<Fact, ProviderError> {
+        let (amount, currency) = (order.amount.amount.to_string(), order.amount.currency.code().to_lowercase());
+        let (order_id, payment_id) = (order.order_id.to_string(), order.payment_id.to_string());
+        let mut form = vec![
+            ("amount", &*amount),
+            ("currency", &currency),
+            ("confirm", "true"),
+            ("payment_method_types[0]", "card"),
+            ("metadata[order_id]", &order_id),
+            ("metadata[payment_id]", &payment_id),
+        ];
+        match order.token.as_str() {
+            token if token.starts_with("tok_") => {
+                form.extend([("payment_method_data[type]", "card"), ("payment_method_data[card][token]", token)]);
+            }
+            method => form.push(("payment_method", method)),
+        }
+        if let Some(url) = &self.settings.return_url {
+            form.push(("return_url", url));
+        }
+        charged(&self.call(Method::POST, "/v1/payment_intents", &form, Some(&payment_id)).await?, order.amount.currency)
+    }
+
+    /// The intent of a payment, by its own id where that is known, else by ours.
+    async fn intent(&self, order: &ChargeOrder) -> Result<Option<Value>, ProviderError> {
+        if let Some(id) = &order.transaction_id {
+            return found(self.get(&format!("/v1/payment_intents/{id}"), &[]).await?);
+        }
+        let query = format!("metadata[\"payment_id\"]:\"{}\"", order.payment_id);
+        let (status, page) = self.get("/v1/payment_intents/search", &[("query", &query), ("limit", "1")]).await?;
+        match page["data"].as_array() {
+            Some(intents) if status.is_success() => Ok(intents.first().cloned()),
+            // It says nothing of what there is.
+            _ => Err(trouble(status, &page)),
+        }
+    }
+
+    async fn call_off(&self, order: &ChargeOrder) -> Result<Fact, ProviderError> {
+        let intent = self.intent(order).await?.ok_or_else(|| ProviderError::NoAnswer("it shows no such intent yet".to_owned()))?;
+        let id = text(&intent["id"]);
+        let (status, cancelled) = self.call(Method::POST, &format!("/v1/payment_intents/{id}/cancel"), &[], None).await?;
+        if status.is_success() {
+            return intent_fact(&cancelled, order.amount.currency);
+        }
+        if status != StatusCode::BAD_REQUEST {
+            return Err(trouble(status, &cancelled));
+        }
+        // It has come to an end meanwhile: which one?
+        let intent = found(self.get(&format!("/v1/payment_intents/{id}"), &[]).await?)?;
+        intent_fact(&intent.ok_or_else(|| trouble(status, &cancelled))?, order.amount.currency)
+    }
+
+    async fn give_back(&self, order: &RefundOrder) -> Result<RefundFact, ProviderError> {
+        let (amount, refund_id) = (order.amount.amount.to_string(), order.refund_id.to_string());
+        let (order_id, payment_id) = (order.order_id.to_string(), order.payment_id.to_string());
+        let form = [
+            ("payment_intent", &*order.transaction_id),
+            ("amount", &amount),
+            ("metadata[order_id]", &order_id),
+            ("metadata[payment_id]", &payment_id),
+            ("metadata[refund_id]", &refund_id),
+        ];
+        given_back(&self.call(Method::POST, "/v1/refunds", &form, Some(&refund_id)).await?, order.amount.currency)
+    }
+
+    async fn look_for_refund(&self, order: &RefundOrder) -> Result<Option<RefundFact>, ProviderError> {
+        let currency = order.amount.currency;
+        if let Some(id) = &order.provider_refund_id {
+            let refund = found(self.get(&format!("/v1/refunds/{id}"), &[]).await?)?;
+            return refund.map(|refund| refund_fact(&refund, currency)).transpose();
+        }
+        let refund_id = order.refund_id.to_string();
+        let mut after = String::new();
+        for _ in 0..PAGES {
+            let mut query = vec![("payment_intent", &*order.transaction_id), ("limit", "100")];
+            if !after.is_empty() {
+                query.push(("starting_after", &after));
+            }
+            let (status, page) = self.get("/v1/refunds", &query).await?;
+            let Some(refunds) = page["data"].as_array().filter(|_| status.is_success()) else { return Err(trouble(status, &page)) };
+            if let Some(refund) = refunds.iter().find(|refund| refund["metadata"]["refund_id"] == *refund_id) {
+                return refund_fact(refund, currency).map(Some);
+            }
+            match refunds.last() {
+                Some(last) if page["has_more"] == true => after = text(&last["id"]).to_owned(),
+                _ => return Ok(None),
+            }
+        }
+        Err(ProviderError::NoAnswer("it shows more refunds of the charge than are looked through".to_owned()))
+    }
+}
+
+impl PaymentProvider for Stripe {
+    fn name(&self) -> &'static str {
+        "stripe"
+    }
+
+    fn is_live(&self) -> bool {
+        self.settings.live
+    }
+
+    fn charge<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<Fact, ProviderError>> {
+        Box::pin(self.charge_card(order))
+    }
+
+    fn retrieve<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<Option<Fact>, ProviderError>> {
+        Box::pin(async move { self.intent(order).await?.map(|intent| intent_fact(&intent, order.amount.currency)).transpose() })
+    }
+
+    fn cancel<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<Fact, ProviderError>> {
+        Box::pin(self.call_off(order))
+    }
+
+    fn refund<'a>(&'a self, order: &'a RefundOrder) -> BoxFuture<'a, Result<RefundFact, ProviderError>> {
+        Box::pin(self.give_back(order))
+    }
+
+    fn retrieve_refund<'a>(&'a self, order: &'a RefundOrder) -> BoxFuture<'a, Result<Option<RefundFact>, ProviderError>> {
+        Box::pin(self.look_for_refund(order))
+    }
+
+    fn payment_of<'a>(&'a self, transaction_id: &'a str) -> BoxFuture<'a, Result<Option<PaymentId>, ProviderError>> {
+        Box::pin(async move {
+            let intent = found(self.get(&format!("/v1/payment_intents/{transaction_id}"), &[]).await?)?;
+            Ok(intent.and_then(|intent| PaymentId::parse(text(&intent["metadata"]["payment_id"]))))
+        })
+    }
+}
+
+/// The certificates that the system trusts.
+fn system_roots() -> rustls::RootCertStore {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots
+}
+
+/// What follows from the answer to a charge.
+fn charged((status, document): &Answer, currency: Currency) -> Result<Fact, ProviderError> {
+    if status.is_success() {
+        return intent_fact(document, currency);
+    }
+    let error = &document["error"];
+    let (code, parameter) = (text(&error["code"]), text(&error["param"]));
+    let is_the_token = parameter.starts_with("payment_method") && (400..=404).contains(&status.as_u16());
+    match status.as_u16() {
+        402 => Ok(Fact::Declined { reason: decline_reason(error) }),
+        _ if is_the_token => Ok(Fact::Declined { reason: "invalid_payment_method".to_owned() }),
+        400 if matches!(code, "amount_too_small" | "amount_too_large") => Ok(Fact::Declined { reason: code.to_owned() }),
+        _ => Err(trouble(*status, document)),
+    }
+}
+
+/// What a payment intent says. `currency` is the one that was asked for.
+fn intent_fact(intent: &Value, currency: Currency) -> Result<Fact, ProviderError> {
+    let transaction_id = text(&intent["id"]).to_owned();
+    if transaction_id.is_empty() {
+        return Err(ProviderError::NoAnswer("it answered something that is no payment intent".to_owned()));
+    }
+    match text(&intent["status"]) {
+        "succeeded" => {
+            let amount = intent["amount_received"].as_i64().or(intent["amount"].as_i64());
+            let amount = amount.ok_or_else(|| ProviderError::NoAnswer("it did not say how much it charged".to_owned()))?;
+            let order_id = OrderId::parse(text(&intent["metadata"]["order_id"]));
+            // A currency that the shop does not trade in was never asked for: no order of ours is charged in it.
+            let charged_in = Currency::parse(&text(&intent["currency"]).to_uppercase()).ok();
+            let order_id = order_id.filter(|_| charged_in.is_some());
+            Ok(Fact::Succeeded { transaction_id, amount: Money::new(amount, charged_in.unwrap_or(currency)), order_id })
+        }
+        "requires_action" | "requires_source_action" => {
+            let action = &intent["next_action"];
+            let url = action["redirect_to_url"]["url"].as_str().or(action["use_stripe_sdk"]["stripe_js"].as_str());
+            let next_action = NextAction { url: url.unwrap_or_default().to_owned() };
+            Ok(Fact::ActionRequired { transaction_id, next_action })
+        }
+        "requires_payment_method" | "requires_source" => Ok(Fact::Declined { reason: decline_reason(&intent["last_payment_error"]) }),
+        "canceled" => Ok(Fact::Abandoned { reason: "cancelled" }),
+        "processing" | "requires_confirmation" | "requires_capture" => Ok(Fact::OutcomeUnknown),
+        _ => Err(ProviderError::NoAnswer("it answered a status that is not known here".to_owned())),
+    }
+}
+
+/// What follows from the answer to a refund.
+fn given_back((status, document): &Answer, currency: Currency) -> Result<RefundFact, ProviderError> {
+    if status.is_success() {
+        return refund_fact(document, currency);
+    }
+    let error = &document["error"];
+    match text(&error["code"]) {
+        code @ ("charge_already_refunded" | "charge_disputed" | "charge_not_refundable" | "insufficient_funds")
+            if status.is_client_error() =>
+        {
+            Ok(RefundFact::Failed { reason: code.to_owned() })
+        }
+        // "Refund amount is greater than unrefunded amount on charge" has no code of its own.
+        _ if *status == StatusCode::BAD_REQUEST && error["param"] == "amount" => {
+            Ok(RefundFact::Failed { reason: "charge_not_refundable".to_owned() })
+        }
+        _ => Err(trouble(*status, document)),
+    }
+}
+
+/// What a refund says.
+fn refund_fact(refund: &Value, currency: Currency) -> Result<RefundFact, ProviderError> {
+    let provider_refund_id = text(&refund["id"]).to_owned();
+    if provider_refund_id.is_empty() || RefundId::parse(text(&refund["metadata"]["refund_id"])).is_none() {
+        return Err(ProviderError::NoAnswer("it answered something that is no refund of ours".to_owned()));
+    }
+    match text(&refund["status"]) {
+        "succeeded" => {
+            let amount = refund["amount"].as_i64();
+            let amount = amount.ok_or_else(|| ProviderError::NoAnswer("it did not say how much it gave back".to_owned()))?;
+            // In a currency that was not asked for nothing fits.
+            let same = text(&refund["currency"]).eq_ignore_ascii_case(currency.code());
+            Ok(RefundFact::Succeeded { provider_refund_id, amount: Money::new(if same { amount } else { -amount }, currency) })
+        }
+        "failed" | "canceled" => {
+            let reason = text(&refund["failure_reason"]);
+            Ok(RefundFact::Failed { reason: name(reason, text(&refund["status"])) })
+        }
+        "pending" | "requires_action" => Ok(RefundFact::OutcomeUnknown),
+        _ => Err(ProviderError::NoAnswer("it answered a status that is not known here".to_owned())),
+    }
+}
+
+/// The document that was asked for; `None` where there is none.
+fn found((status, document): Answer) -> Result<Option<Value>, ProviderError> {
+    match status {
+        StatusCode::NOT_FOUND => Ok(None),
+        _ if status.is_success() => Ok(Some(document)),
+        _ => Err(trouble(status, &document)),
+    }
+}
+
+/// Why an answer holds no fact: a mistake of ours, or nothing that can be relied on.
+fn trouble(status: StatusCode, document: &Value) -> ProviderError {
+    let error = &document["error"];
+    let (kind, code) = (name(text(&error["type"]), "unknown"), name(text(&error["code"]), "none"));
+    let what = format!("{} {kind} {code}", status.as_u16());
+    // The same request is being worked on, or there are too many: neither says anything of the charge.
+    let is_passing = matches!(status.as_u16(), 408 | 409 | 425 | 429);
+    if status.is_client_error() && !is_passing { ProviderError::Refused(what) } else { ProviderError::NoAnswer(what) }
+}
+
+fn decline_reason(error: &Value) -> String {
+    name(text(&error["decline_code"]), text(&error["code"]))
+}
+
+/// A stable name from Stripe, or `other`, or that of any decline: nothing else is repeated.
+fn name(given: &str, other: &str) -> String {
+    let is_name =
+        |text: &&str| (1..=60).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    [given, other].iter().find(|text| is_name(text)).map_or_else(|| "card_declined".to_owned(), |text| (*text).to_owned())
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const ORDER: &str = "ord_0199c2a8-0000-7000-8000-0000000000f1";
+    const REFUND: &str = "ref_0199c2a8-0000-7000-8000-0000000000c1";
+
+    fn usd() -> Currency {
+        Currency::parse("USD").expect("a currency")
+    }
+
+    fn intent(status: &str) -> Value {
+        json!({ "id": "pi_1", "object": "payment_intent", "status": status, "amount": 5998, "amount_received": 5998, "currency": "usd",
+            "metadata": { "order_id": ORDER } })
+    }
+
+    fn with(mut document: Value, pointer: &str, value: Value) -> Value {
+        document[pointer] = value;
+        document
+    }
+
+    fn answer(status: u16, document: Value) -> Answer {
+        (StatusCode::from_u16(status).expect("a status"), document)
+    }
+
+    fn succeeded(amount: i64, currency: &str, order_id: Option<&str>) -> Fact {
+        let amount = Money::new(amount, Currency::parse(currency).expect("a currency"));
+        Fact::Succeeded { transaction_id: "pi_1".to_owned(), amount, order_id: order_id.and_then(OrderId::parse) }
+    }
+
+    #[test]
+    fn an_intent_says_what_became_of_a_charge() {
+        let declined = |reason: &str| Fact::Declined { reason: reason.to_owned() };
+        let asks = |url: &str| Fact::ActionRequired { transaction_id: "pi_1".to_owned(), next_action: NextAction { url: url.to_owned() } };
+        let redirect = json!({ "type": "redirect_to_url", "redirect_to_url": { "url": "https://hooks.stripe.com/3ds" } });
+        let broke = json!({ "code": "card_declined", "decline_code": "insufficient_funds" });
+        for (document, fact) in [
+            (intent("succeeded"), succeeded(5998, "USD", Some(ORDER))),
+            (with(intent("succeeded"), "amount_received", json!(1)), succeeded(1, "USD", Some(ORDER))),
+            (with(intent("succeeded"), "currency", json!("jpy")), succeeded(5998, "JPY", Some(ORDER))),
+            (with(intent("succeeded"), "currency", json!("xyz")), succeeded(5998, "USD", None)),
+            (with(intent("succeeded"), "metadata", json!({})), succeeded(5998, "USD", None)),
+            (with(intent("requires_action"), "next_action", redirect), asks("https://hooks.stripe.com/3ds")),
+            (intent("requires_action"), asks("")),
+            (with(intent("requires_payment_method"), "last_payment_error", broke), declined("insufficient_funds")),
+            (intent("requires_payment_method"), declined("card_declined")),
+            (intent("canceled"), Fact::Abandoned { reason: "cancelled" }),
+            (intent("processing"), Fact::OutcomeUnknown),
+        ] {
+            assert_eq!(intent_fact(&document, usd()), Ok(fact), "{document}");
+        }
+        for odd in [json!({}), json!([]), json!(null), intent("superseded"), with(intent("succeeded"), "id", json!(5))] {
+            assert!(matches!(intent_fact(&odd, usd()), Err(ProviderError::NoAnswer(_))), "{odd}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_of_the_card_is_a_fact_and_everything_else_is_none() {
+        let error = |members: Value| json!({ "error": members });
+        let declined = |reason: &str| Ok(Fact::Declined { reason: reason.to_owned() });
+        let card = |code: &str| error(json!({ "type": "card_error", "code": "card_declined", "decline_code": code }));
+        assert_eq!(charged(&answer(402, card("lost_card")), usd()), declined("lost_card"));
+        assert_eq!(charged(&answer(402, error(json!({ "code": "expired_card" }))), usd()), declined("expired_card"));
+        assert_eq!(charged(&answer(402, card("Ada <b>")), usd()), declined("card_declined"));
+        let token = error(json!({ "type": "invalid_request_error", "code": "resource_missing", "param": "payment_method" }));
+        assert_eq!(charged(&answer(400, token), usd()), declined("invalid_payment_method"));
+        let ours = error(json!({ "type": "invalid_request_error", "code": "parameter_unknown", "param": "colour" }));
+        for status in [400, 401, 403, 404] {
+            assert!(matches!(charged(&answer(status, ours.clone()), usd()), Err(ProviderError::Refused(_))), "{status}");
+        }
+        for status in [300, 408, 409, 429, 500, 502, 503, 504] {
+            assert!(matches!(charged(&answer(status, ours.clone()), usd()), Err(ProviderError::NoAnswer(_))), "{status}");
+        }
+    }
+
+    #[test]
+    fn a_refund_says_what_became_of_it() {
+        let refund = |status: &str| json!({ "id": "re_1", "status": status, "amount": 1000, "currency": "usd", "metadata": { "refund_id": REFUND } });
+        let back = |amount| RefundFact::Succeeded { provider_refund_id: "re_1".to_owned(), amount: Money::new(amount, usd()) };
+        let failed = |reason: &str| RefundFact::Failed { reason: reason.to_owned() };
+        for (document, fact) in [
+            (refund("succeeded"), back(1000)),
+            (with(refund("succeeded"), "currency", json!("eur")), back(-1000)),
+            (refund("pending"), RefundFact::OutcomeUnknown),
+            (with(refund("failed"), "failure_reason", json!("lost_or_stolen_card")), failed("lost_or_stolen_card")),
+            (refund("canceled"), failed("canceled")),
+        ] {
+            assert_eq!(refund_fact(&document, usd()), Ok(fact), "{document}");
+        }
+        assert!(refund_fact(&with(refund("succeeded"), "metadata", json!({})), usd()).is_err());
+        let error = |members: Value| json!({ "error": members });
+        let already = error(json!({ "code": "charge_already_refunded" }));
+        assert_eq!(given_back(&answer(400, already), usd()), Ok(failed("charge_already_refunded")));
+        let more = error(json!({ "type": "invalid_request_error", "param": "amount" }));
+        assert_eq!(given_back(&answer(400, more), usd()), Ok(failed("charge_not_refundable")));
+        assert!(matches!(given_back(&answer(401, error(json!({}))), usd()), Err(ProviderError::Refused(_))));
+        assert!(matches!(given_back(&answer(500, error(json!({}))), usd()), Err(ProviderError::NoAnswer(_))));
+    }
+}

@@ -1,0 +1,304 @@
+//! What the provider tells of its own accord: whether it is the provider who speaks, and of what.
+//!
+//! The form is Stripe's, and the simulated provider's too. A signature is an HMAC-SHA-256 of the moment and the raw body; two secrets count,
+//! so that they can be changed without a gap. What is told is not believed: it only says what to ask the provider about.
+
+use std::time::Duration;
+
+use ring::hmac;
+use serde::Deserialize;
+use serde_json::Value;
+use shared::{clock::Timestamp, ids::PrefixedId};
+
+use crate::domain::{PaymentId, RefundId};
+
+/// How far the provider's clock and ours may lie apart: an event that was signed earlier is not taken any more.
+const TOLERANCE: Duration = Duration::from_secs(300);
+
+/// A secret that is shorter than this is none: it was never set.
+const SHORTEST_SECRET: usize = 16;
+
+/// How many signatures of one event are looked at.
+const MOST_SIGNATURES: usize = 8;
+
+/// The longest header that is looked at: more than so many signatures take.
+const LONGEST_HEADER: usize = 4096;
+
+/// The secrets that the provider may sign with, as they stand in Secrets Manager.
+#[derive(Deserialize)]
+pub struct WebhookSecrets {
+    current: String,
+    #[serde(default)]
+    previous: String,
+}
+
+/// Why a signature is not the provider's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadSignature {
+    /// There is none, or none that can be read.
+    #[error("there is none that can be read")]
+    Missing,
+    /// It was made too long ago, or will be.
+    #[error("it is not of this time")]
+    Stale,
+    /// It was made with another secret, or for another body.
+    #[error("it does not belong to the body")]
+    Wrong,
+}
+
+/// What an event is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// A charge.
+    Payment {
+        /// The payment.
+        payment_id: PaymentId,
+        /// The provider's name for it.
+        transaction_id: String,
+    },
+    /// A refund.
+    Refund {
+        /// The payment that is given back.
+        payment_id: PaymentId,
+        /// The refund.
+        refund_id: RefundId,
+        /// The provider's name for it.
+        provider_refund_id: String,
+    },
+    /// The buyer's bank asks for the money back.
+    Disputed {
+        /// The charge.
+        transaction_id: String,
+    },
+    /// Money that moves without us: nothing says which of our records it belongs to.
+    Foreign,
+    /// Something else.
+    Nothing,
+}
+
+/// An event of the provider.
+#[derive(Debug, Deserialize)]
+pub struct WebhookEvent {
+    /// Its id: the same each time it is told.
+    pub id: String,
+    /// What happened.
+    pub r#type: String,
+    data: Data,
+}
+
+#[derive(Debug, Deserialize)]
+struct Data {
+    object: Value,
+}
+
+impl WebhookSecrets {
+    /// The secrets in the text of the secret that holds them. Why they are not there stays untold: it could repeat one of them.
+    pub fn read(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+
+    /// Whether `header` is the provider's signature of `body`, made just now.
+    ///
+    /// # Errors
+    /// Why it is not.
+    pub fn verify(&self, header: Option<&str>, body: &[u8], now: Timestamp) -> Result<(), BadSignature> {
+        let header = header.filter(|header| header.len() <= LONGEST_HEADER).unwrap_or_default();
+        let (mut moments, mut signatures) = (Vec::new(), Vec::new());
+        for (name, value) in header.split(',').filter_map(|part| part.trim().split_once('=')) {
+            match name {
+                "t" => moments.push(value),
+                "v1" if signatures.len() < MOST_SIGNATURES => signatures.extend(from_hex(value)),
+                _ => {}
+            }
+        }
+        // Of two moments nobody can say which one was signed.
+        let [signed_at] = moments[..] else { return Err(BadSignature::Missing) };
+        let is_number = (1..=12).contains(&signed_at.len()) && signed_at.bytes().all(|digit| digit.is_ascii_digit());
+        let seconds: i64 = signed_at.parse().ok().filter(|_| is_number).ok_or(BadSignature::Missing)?;
+        if signatures.is_empty() {
+            return Err(BadSignature::Missing);
+        }
+        if (now.seconds() - seconds).unsigned_abs() > TOLERANCE.as_secs() {
+            return Err(BadSignature::Stale);
+        }
+        let signed = [signed_at.as_bytes(), b".", body].concat();
+        let made_with = |secret: &String| {
+            let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+            // Compares in constant time.
+            signatures.iter().any(|signature| hmac::verify(&key, &signed, signature).is_ok())
+        };
+        let secrets = [&self.current, &self.previous].into_iter().filter(|secret| secret.len() >= SHORTEST_SECRET);
+        if secrets.into_iter().any(made_with) { Ok(()) } else { Err(BadSignature::Wrong) }
+    }
+}
+
+impl WebhookEvent {
+    /// The event in a body; `None` where it is none.
+    pub fn read(body: &[u8]) -> Option<Self> {
+        let event: Self = serde_json::from_slice(body).ok()?;
+        let is_id = (1..=255).contains(&event.id.len()) && event.id.bytes().all(|b| b.is_ascii_graphic());
+        is_id.then_some(event)
+    }
+
+    /// What it is about.
+    pub fn tells(&self) -> Told {
+        let object = &self.data.object;
+        let payment_id = object["metadata"]["payment_id"].as_str().and_then(PaymentId::parse);
+        match (object["object"].as_str().unwrap_or_default(), self.r#type.as_str()) {
+            ("payment_intent", _) => match (payment_id, provider_id(&object["id"])) {
+                (Some(payment_id), Some(transaction_id)) => Told::Payment { payment_id, transaction_id },
+                // Somebody else's: an account can serve several shops.
+                _ => Told::Nothing,
+            },
+            ("refund", _) => {
+                let refund_id = object["metadata"]["refund_id"].as_str().and_then(RefundId::parse);
+                match (payment_id, refund_id, provider_id(&object["id"])) {
+                    (Some(payment_id), Some(refund_id), Some(provider_refund_id)) => {
+                        Told::Refund { payment_id, refund_id, provider_refund_id }
+                    }
+                    _ => Told::Foreign,
+                }
+            }
+            ("dispute", "charge.dispute.created" | "charge.dispute.funds_withdrawn") => {
+                // Of a charge that was made in another way than ours there is none.
+                provider_id(&object["payment_intent"]).map_or(Told::Nothing, |transaction_id| Told::Disputed { transaction_id })
+            }
+            _ => Told::Nothing,
+        }
+    }
+}
+
+/// The provider's name for a thing, if it is one: it becomes a part of a path and of a key.
+fn provider_id(value: &Value) -> Option<String> {
+    let is_id = |text: &&str| (1..=255).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    value.as_str().filter(is_id).map(str::to_owned)
+}
+
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return None;
+    }
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const BODY: &[u8] = br#"{"id":"evt_1"}"#;
+    const NOW: Timestamp = Timestamp::from_milliseconds(1_795_000_000_000);
+    const SECRET: &str = "whsec_0123456789abcdef";
+
+    fn secrets(current: &str, previous: &str) -> WebhookSecrets {
+        WebhookSecrets { current: current.to_owned(), previous: previous.to_owned() }
+    }
+
+    fn signed(secret: &str, seconds: i64, body: &[u8]) -> String {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+        let tag = hmac::sign(&key, &[format!("{seconds}.").as_bytes(), body].concat());
+        tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    fn header(secret: &str, seconds: i64, body: &[u8]) -> String {
+        format!("t={seconds},v1={}", signed(secret, seconds, body))
+    }
+
+    #[test]
+    fn either_secret_signs_and_nothing_else_does() {
+        let ours = secrets(SECRET, "whsec_of_yesterday_000");
+        let at = NOW.seconds();
+        let verify = |header: &str| ours.verify(Some(header), BODY, NOW);
+        assert_eq!(verify(&header(SECRET, at, BODY)), Ok(()));
+        assert_eq!(verify(&header("whsec_of_yesterday_000", at, BODY)), Ok(()));
+        let while_rotating = format!("t={at},v1={},v1={},v0=abc", signed("another secret altogether", at, BODY), signed(SECRET, at, BODY));
+        assert_eq!(verify(&while_rotating), Ok(()));
+        assert_eq!(verify(&header("another secret altogether", at, BODY)), Err(BadSignature::Wrong));
+        assert_eq!(verify(&header(SECRET, at, b"{}")), Err(BadSignature::Wrong));
+        assert_eq!(verify(&format!("t={},v1={}", at + 1, signed(SECRET, at, BODY))), Err(BadSignature::Wrong), "the time is signed too");
+        assert_eq!(verify(&format!("t={at},v0={}", signed(SECRET, at, BODY))), Err(BadSignature::Missing), "only v1 counts");
+    }
+
+    #[test]
+    fn a_signature_is_good_for_five_minutes_both_ways() {
+        let ours = secrets(SECRET, "");
+        for (seconds, expected) in [(-301, Err(BadSignature::Stale)), (-300, Ok(())), (300, Ok(())), (301, Err(BadSignature::Stale))] {
+            assert_eq!(ours.verify(Some(&header(SECRET, NOW.seconds() + seconds, BODY)), BODY, NOW), expected, "{seconds}");
+        }
+    }
+
+    #[test]
+    fn an_unset_secret_signs_nothing() {
+        for (current, previous) in [("", ""), ("short", ""), ("", "short")] {
+            for secret in ["", "short"] {
+                let verdict = secrets(current, previous).verify(Some(&header(secret, NOW.seconds(), BODY)), BODY, NOW);
+                assert_eq!(verdict, Err(BadSignature::Wrong));
+            }
+        }
+    }
+
+    #[test]
+    fn secrets_that_cannot_be_read_are_none() {
+        assert!(WebhookSecrets::read(r#"{"current":"whsec_0123456789abcdef"}"#).is_some());
+        for odd in ["", "whsec_0123456789abcdef", "\"whsec_0123456789abcdef\"", "{}", r#"{"current":5}"#, "[]"] {
+            assert!(WebhookSecrets::read(odd).is_none(), "{odd}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_signature_is_refused() {
+        let good = signed(SECRET, NOW.seconds(), BODY);
+        let at = NOW.seconds();
+        for odd in [
+            String::new(),
+            "t".to_owned(),
+            format!("v1={good}"),
+            format!("t={at}"),
+            format!("t=,v1={good}"),
+            format!("t=-{at},v1={good}"),
+            format!("t=99999999999999999999,v1={good}"),
+            format!("t={at},v1={}", &good[1..]),
+            format!("t={at},v1={}é", &good[2..]),
+            format!("t={at},v1={}", "zz".repeat(32)),
+            format!("t={at},v1=+{}", &good[1..]),
+            format!("t={at},t={at},v1={good}"),
+            format!("t={at},v1={good},v0={}", "0".repeat(4096)),
+        ] {
+            assert_eq!(secrets(SECRET, "").verify(Some(&odd), BODY, NOW), Err(BadSignature::Missing), "{odd}");
+        }
+        assert_eq!(secrets(SECRET, "").verify(None, BODY, NOW), Err(BadSignature::Missing));
+    }
+
+    #[test]
+    fn an_event_says_what_to_ask_about() {
+        const PAYMENT: &str = "pay_0199c2a8-0000-7000-8000-0000000000f1_0199c2a8-0000-7000-8000-0000000000a1";
+        const REFUND: &str = "ref_0199c2a8-0000-7000-8000-0000000000c1";
+        let tells = |kind: &str, object: Value| {
+            let body = json!({ "id": "evt_1", "type": kind, "data": { "object": object } }).to_string();
+            WebhookEvent::read(body.as_bytes()).expect("an event").tells()
+        };
+        let payment_id = PaymentId::parse(PAYMENT).expect("an id");
+        let intent = json!({ "object": "payment_intent", "id": "pi_1", "metadata": { "payment_id": PAYMENT } });
+        assert_eq!(tells("payment_intent.succeeded", intent), Told::Payment { payment_id, transaction_id: "pi_1".to_owned() });
+        let refund = json!({ "object": "refund", "id": "re_1", "metadata": { "payment_id": PAYMENT, "refund_id": REFUND } });
+        let refund_id = RefundId::parse(REFUND).expect("an id");
+        assert_eq!(tells("refund.updated", refund), Told::Refund { payment_id, refund_id, provider_refund_id: "re_1".to_owned() });
+        assert_eq!(tells("refund.created", json!({ "object": "refund", "id": "re_2", "metadata": {} })), Told::Foreign);
+        let dispute = json!({ "object": "dispute", "id": "dp_1", "payment_intent": "pi_1" });
+        assert_eq!(tells("charge.dispute.created", dispute.clone()), Told::Disputed { transaction_id: "pi_1".to_owned() });
+        for (kind, object) in [
+            ("charge.dispute.closed", dispute),
+            ("payment_intent.succeeded", json!({ "object": "payment_intent", "id": "pi_2", "metadata": {} })),
+            ("customer.created", json!({ "object": "customer" })),
+            ("charge.dispute.created", json!({ "object": "dispute", "id": "dp_1", "payment_intent": null })),
+            ("payment_intent.succeeded", json!({ "object": "payment_intent", "id": "../x", "metadata": { "payment_id": PAYMENT } })),
+            ("made.up", json!([])),
+        ] {
+            assert_eq!(tells(kind, object), Told::Nothing, "{kind}");
+        }
+        for odd in ["", "[]", "{}", r#"{"id":"","type":"x","data":{"object":{}}}"#, r#"{"id":"e v","type":"x","data":{"object":{}}}"#] {
+            assert!(WebhookEvent::read(odd.as_bytes()).is_none(), "{odd}");
+        }
+    }
+}

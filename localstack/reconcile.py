@@ -1,0 +1,101 @@
+#!/usr/bin/env python3
+"""Compares all books, and prints what does not balance.
+
+    reconcile.py                     what was placed or has moved in the last two days, what is unsettled, and all products
+    reconcile.py --since 2026-11-01  since then (--until 2026-11-08: and before that)
+    reconcile.py --order ord_...     one order
+    reconcile.py --json              the reports, one a line, as the function gives them
+
+The exit status is 0 if everything that was looked at balances, 1 if something does not, 2 if not everything could be looked at.
+"""
+
+import argparse
+import json
+from datetime import datetime, timezone
+
+import deployment
+from deployment import Trouble
+
+FUNCTION = "reconcile-books"
+
+
+def reconcile(shop, args):
+    client, event = shop.client("lambda"), asked(args)
+    whole = {"checked": 0, "balanced": 0, "unsettled": [], "broken": [], "products_checked": 0, "products": [], "not_checked": []}
+    first = None
+    while True:
+        report = invoke(client, shop.function(FUNCTION), event)
+        if args.json:
+            print(json.dumps(report))
+        first = first or report
+        for name in whole:
+            whole[name] += report[name]
+        if not report.get("continuation"):
+            break
+        event = {"continuation": report["continuation"]}
+    for name, id in (("unsettled", "order_id"), ("broken", "order_id"), ("products", "product_id")):
+        # What is found in two ways may come twice where a run is continued: the later look counts.
+        whole[name] = list({row[id]: row for row in whole[name]}.values())
+    broken = whole["broken"] + [row for row in whole["products"] if row["state"] == "broken"]
+    if not args.json:
+        show(first, whole)
+    return 1 if broken else 2 if whole["not_checked"] else 0
+
+
+def asked(args):
+    if args.order:
+        return {"order_id": args.order}
+    return {name: moment(value) for name, value in (("since", args.since), ("until", args.until)) if value}
+
+
+def moment(text):
+    """`2026-11-01` and `2026-11-01T10:00` are in UTC."""
+    try:
+        at = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        raise Trouble(f"{text} is no time: write 2026-11-01 or 2026-11-01T10:00:00Z.") from None
+    at = at.astimezone(timezone.utc) if at.tzinfo else at.replace(tzinfo=timezone.utc)
+    return at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03}Z"
+
+
+def invoke(client, function, event):
+    try:
+        answer = client.invoke(FunctionName=function, Payload=json.dumps(event).encode())
+    except client.exceptions.ResourceNotFoundException:
+        raise Trouble(f"There is no function {function}: is this version deployed here?") from None
+    said = json.loads(answer["Payload"].read() or b"null")
+    if answer.get("FunctionError"):
+        raise Trouble(f"{function} failed: {(said or {}).get('errorMessage', said)}")
+    return said
+
+
+def show(first, whole):
+    print(f"From {first['since'][:16]} until {first['until'][:16]} (UTC), against {first['provider']}.")
+    on_the_way = len(whole["unsettled"])
+    print(f"{whole['checked']} looks at orders: {whole['balanced']} balance, {on_the_way} are on their way, {len(whole['broken'])} do not balance.")
+    bad = [row for row in whole["products"] if row["state"] == "broken"]
+    moving = len(whole["products"]) - len(bad)
+    print(f"{whole['products_checked']} products: {whole['products_checked'] - len(bad) - moving} balance,"
+          f" {moving} are moving, {len(bad)} do not balance.")
+    rows = [(row.get("order_id") or row["product_id"], row.get("status") or "-", each["check"], each.get("subject", "-"),
+             each["expected"], each["found"]) for row in whole["broken"] + bad for each in row["findings"]]
+    if rows:
+        print()
+        deployment.table(("whose books", "status", "check", "of", "expected", "found"), rows)
+    attention = [(row["order_id"], row.get("status") or "-", row["needs_attention"]) for row in whole["unsettled"] + whole["broken"]
+                 if row.get("needs_attention")]
+    if attention:
+        print()
+        deployment.table(("needs attention", "status", "why"), attention)
+    if whole["not_checked"]:
+        print(f"\nCould not be read, so not compared: {', '.join(whole['not_checked'])}. Run it again.")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--since", help="look at what was placed or has moved since then")
+    parser.add_argument("--until", help="and before that")
+    parser.add_argument("--order", help="look at this order alone")
+    parser.add_argument("--json", action="store_true", help="print the reports as they are")
+    deployment.options(parser)
+    raise SystemExit(deployment.main(parser, reconcile))

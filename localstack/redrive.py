@@ -1,0 +1,283 @@
+#!/usr/bin/env python3
+"""Puts the dead letters of a queue back where they came from, when what killed them is mended.
+
+    redrive.py                  lists the queues, and how many dead letters each has
+    redrive.py QUEUE            sends each dead letter of QUEUE to QUEUE again, then deletes it
+    redrive.py QUEUE --dry-run  shows what that would do; every letter is visible again at the end
+    redrive.py publish-stock    gives changes that could not be published to publish-stock-events again
+
+It may run twice, or be stopped anywhere: a letter is deleted only when it is sent, every consumer knows a message that it has had
+before, and what dies again comes back as another letter. Where Lambda has given up on a piece of a stream, the letter only says which:
+what has to be done then is printed, the letter stays, and --forget deletes it afterwards.
+"""
+
+import argparse
+import json
+import time
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+
+import deployment
+from deployment import Trouble
+
+DEAD = "-dead-letter"
+HIDDEN_SECONDS = 300  # while a letter is looked at
+EXPLAINED = 25  # for so many letters the logs are asked for the reason
+
+# What is lost with a piece of a stream, and how it comes back.
+BY_HAND = {
+    "publish-order": "nothing: resume-orders asks again for all that an unsettled order is owed, within an hour. Mails of these changes"
+                     " are not sent.",
+    "publish-payment": "nothing for orders: resume-orders asks, and payments answers again. Run make reconcile: it names orders whose"
+                       " entries in the ledger are missing.",
+    "publish-stock": "nothing for orders: resume-orders asks, and inventory answers again. Run make reconcile: it names orders and"
+                     " products whose entries in the ledger are missing.",
+    "publish-product": "invoke republish-products: it tells the present version of every product again.",
+    "publish-user": "mails of these changes are not sent: users ask for their links again. Look at the users table for accounts that were"
+                    " changed or deleted at that time, and update them once more.",
+}
+
+
+def redrive(shop, args):
+    sqs = shop.client("sqs")
+    known = dead_letter_queues(sqs, shop.name)
+    if not known:
+        raise Trouble(f"There is no queue with dead letters in the stack {shop.name}: is it deployed here?")
+    if not args.queue:
+        return overview(sqs, known)
+    queue = args.queue.removeprefix(f"{shop.name}-").removesuffix(DEAD)
+    queue = queue.removesuffix("-events") if queue.startswith("publish-") else queue
+    if queue not in known:
+        raise Trouble(f"There is no queue called {args.queue} with dead letters: QUEUE is one of {', '.join(sorted(known))}.")
+    run = Run(shop, sqs, queue, known[queue], args)
+    try:
+        run.all()
+    finally:
+        run.show_again()
+    return run.tell()
+
+
+def dead_letter_queues(sqs, name):
+    pages = sqs.get_paginator("list_queues").paginate(QueueNamePrefix=f"{name}-", PaginationConfig={"PageSize": 1000})
+    urls = [url for page in pages for url in page.get("QueueUrls", [])]
+    return {url.rsplit("/", 1)[1].removeprefix(f"{name}-").removesuffix(DEAD): url for url in urls if url.endswith(DEAD)}
+
+
+def overview(sqs, known):
+    rows = []
+    for queue, url in sorted(known.items()):
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        counted = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+        rows.append((queue, counted[names[0]], counted[names[1]]))
+    deployment.table(("queue", "dead letters", "being looked at"), rows)
+
+
+class Run:
+    def __init__(self, shop, sqs, queue, dead_url, args):
+        self.shop, self.sqs, self.queue, self.dead_url, self.args = shop, sqs, queue, dead_url, args
+        self.publisher = f"{queue}-events" if queue.startswith("publish-") else None
+        self.began = now_there(sqs, dead_url)
+        self.hidden = {}  # letters that nobody else sees now: id -> receipt
+        self.rows, self.pointers, self.moved, self.failed = [], [], 0, []
+        self.why = Reasons(shop, queue) if not self.publisher else None
+        if self.publisher:
+            self.target = shop.function(self.publisher)
+        else:
+            self.target = dead_url.removesuffix(DEAD)
+
+    def all(self):
+        """Takes letters until none comes that was there at the beginning. Long polling asks every server of SQS."""
+        seen, empty = set(), 0
+        while empty < 2:
+            answer = self.sqs.receive_message(
+                QueueUrl=self.dead_url, MaxNumberOfMessages=10, WaitTimeSeconds=1, VisibilityTimeout=HIDDEN_SECONDS,
+                AttributeNames=["All"], MessageAttributeNames=["All"])
+            letters = answer.get("Messages", [])
+            for letter in letters:
+                self.hidden[letter["MessageId"]] = letter["ReceiptHandle"]
+            fresh = [letter for letter in letters if letter["MessageId"] not in seen and sent_at(letter) <= self.began]
+            empty = 0 if fresh else empty + 1
+            for letter in fresh:
+                seen.add(letter["MessageId"])
+                self.one(letter)
+
+    def one(self, letter):
+        content = parsed(letter["Body"])
+        kind = self.kind(content)
+        reason = self.reason(letter, content)
+        done = "would be sent" if self.args.dry_run else "sent"
+        if kind == "pointer":
+            self.pointers.append(content)
+            done = "stays" if not self.args.forget else "would be forgotten" if self.args.dry_run else "forgotten"
+            if self.args.forget and not self.args.dry_run:
+                self.delete(letter)
+        elif not self.args.dry_run:
+            trouble = self.invoke(content) if kind == "change" else self.send(letter)
+            if trouble:
+                self.failed.append(trouble)
+                done = "stays"
+            else:
+                self.delete(letter)
+                self.moved += 1
+        self.rows.append((*describe(kind, content, letter), first_received(letter), reason, done))
+
+    def kind(self, content):
+        if not self.publisher:
+            return "message"
+        return "pointer" if isinstance(content, dict) and "DDBStreamBatchInfo" in content else "change"
+
+    def reason(self, letter, content):
+        if self.why:
+            return self.why.of(letter, content)
+        if isinstance(content, dict) and "DDBStreamBatchInfo" in content:
+            return (content.get("requestContext") or {}).get("condition", "Lambda gave up")
+        return "its change could not be turned into messages"
+
+    def send(self, letter):
+        """Sends a letter as it is. Answers what went wrong, if something did."""
+        attributes = {name: {key: value for key, value in attribute.items() if key in ("DataType", "StringValue", "BinaryValue")}
+                      for name, attribute in (letter.get("MessageAttributes") or {}).items()}
+        return attempt(lambda: self.sqs.send_message(QueueUrl=self.target, MessageBody=letter["Body"], MessageAttributes=attributes),
+                       denied=f"Only its publisher and the operator may send to {self.queue}: use the role that OperatorRoleArn names.")
+
+    def invoke(self, record):
+        """Gives a change to its publisher again. One that still cannot be published becomes another letter."""
+        def publish():
+            event = json.dumps({"Records": [record]}).encode()
+            answer = self.shop.client("lambda").invoke(FunctionName=self.target, Payload=event)
+            if answer.get("FunctionError"):
+                raise Trouble(f"{self.publisher} failed: {answer['Payload'].read().decode()[:200]}")
+
+        return attempt(publish, denied=f"You may not invoke {self.publisher}.")
+
+    def delete(self, letter):
+        self.sqs.delete_message(QueueUrl=self.dead_url, ReceiptHandle=letter["ReceiptHandle"])
+        self.hidden.pop(letter["MessageId"], None)
+
+    def show_again(self):
+        """Lets everybody see what was not deleted, at once and not only in five minutes."""
+        receipts = list(self.hidden.values())
+        for start in range(0, len(receipts), 10):
+            entries = [{"Id": str(number), "ReceiptHandle": receipt, "VisibilityTimeout": 0}
+                       for number, receipt in enumerate(receipts[start:start + 10])]
+            self.sqs.change_message_visibility_batch(QueueUrl=self.dead_url, Entries=entries)
+
+    def tell(self):
+        if not self.rows:
+            print(f"{self.queue} has no dead letters.")
+            return 0
+        deployment.table(("type", "id", "about", "first received", "reason", "what becomes of it"), self.rows)
+        where = self.publisher or self.queue
+        print()
+        if self.args.dry_run:
+            print(f"Dry run: {len(self.rows) - len(self.pointers)} would go to {where}; all {len(self.rows)} are where they were.")
+        else:
+            print(f"{self.moved} of {len(self.rows)} went to {where}.")
+        for content in self.pointers if not self.args.forget or self.args.dry_run else []:
+            info = content["DDBStreamBatchInfo"]
+            print(f"\nLambda gave up on {info.get('batchSize', 'some')} changes between {info.get('approximateArrivalOfFirstRecord', '?')} and"
+                  f" {info.get('approximateArrivalOfLastRecord', '?')} (shard {info.get('shardId', '?')}, from"
+                  f" {info.get('startSequenceNumber', '?')} to {info.get('endSequenceNumber', '?')}).")
+            print(f"To be done: {BY_HAND.get(self.queue, 'see what these changes were to tell, and to whom')}")
+            if not self.args.forget:
+                print(f"When that is done: make redrive QUEUE={self.queue} ARGS=--forget")
+        if self.failed:
+            raise Trouble(f"{len(self.failed)} could not be sent and stay where they are: {self.failed[-1]}")
+        return 0
+
+
+class Reasons:
+    """Why a consumer gave up on a message: the last that its log says of it."""
+
+    def __init__(self, shop, queue):
+        self.shop, self.queue, self.asked, self.groups = shop, queue, 0, None
+
+    def of(self, letter, content):
+        if not isinstance(content, dict) or "data" not in content:
+            return "it is no envelope"
+        self.asked += 1
+        return self.logged(letter) or "not known" if self.asked <= EXPLAINED else "not looked up"
+
+    def logged(self, letter):
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            if self.groups is None:
+                self.groups = [f"/aws/lambda/{name}" for name in self.consumers()]
+            said = []
+            for group in self.groups:
+                found = self.shop.client("logs").filter_log_events(
+                    logGroupName=group, filterPattern=f'"{letter["MessageId"]}"', startTime=int(sent_at(letter) * 1000), limit=100)
+                said += [(event["timestamp"], parsed(event["message"])) for event in found["events"] if letter["MessageId"] in event["message"]]
+            errors = [line["error"] for _, line in sorted(said, key=lambda each: each[0]) if isinstance(line, dict) and line.get("error")]
+            return errors[-1][:100] if errors else None
+        except (BotoCoreError, ClientError):
+            return None
+
+    def consumers(self):
+        arn = self.shop.client("sqs").get_queue_attributes(
+            QueueUrl=self.url(), AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        mappings = self.shop.client("lambda").list_event_source_mappings(EventSourceArn=arn)["EventSourceMappings"]
+        return [mapping["FunctionArn"].split(":function:")[1].split(":")[0] for mapping in mappings]
+
+    def url(self):
+        return self.shop.client("sqs").get_queue_url(QueueName=f"{self.shop.name}-{self.queue}")["QueueUrl"]
+
+
+def attempt(call, denied):
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        call()
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "")
+        return denied if "AccessDenied" in code else " ".join(str(error).split())
+    except (BotoCoreError, Trouble) as error:
+        return " ".join(str(error).split())
+    return None
+
+
+def parsed(text):
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def describe(kind, content, letter):
+    """Type, id and what it is about, as far as the letter can be read."""
+    content = content if isinstance(content, dict) else {}
+    if kind == "pointer":
+        return "stream", "-", "-"
+    if kind == "change":
+        keys = (content.get("dynamodb") or {}).get("Keys") or {}
+        about = " ".join(str(next(iter(value.values()), "")) for value in keys.values() if isinstance(value, dict))
+        return f"{content.get('eventName', '?')} of an item".lower(), content.get("eventID", "-"), about or "-"
+    data = content.get("data") if isinstance(content.get("data"), dict) else {}
+    about = data.get("order_id") or content.get("subject") or "-"
+    return content.get("type", "?"), content.get("id", letter["MessageId"]), about
+
+
+def now_there(sqs, url):
+    """The time that the queue lives in, which need not be this machine's; a second is what its clock tells apart."""
+    date = sqs.get_queue_attributes(QueueUrl=url)["ResponseMetadata"]["HTTPHeaders"].get("date")
+    return parsedate_to_datetime(date).timestamp() + 1 if date else time.time()
+
+
+def sent_at(letter):
+    return int(letter.get("Attributes", {}).get("SentTimestamp", 0)) / 1000
+
+
+def first_received(letter):
+    attributes = letter.get("Attributes", {})
+    moment = attributes.get("ApproximateFirstReceiveTimestamp") or attributes.get("SentTimestamp")
+    return datetime.fromtimestamp(int(moment) / 1000, timezone.utc).strftime("%Y-%m-%d %H:%M:%S") if moment else "-"
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("queue", nargs="?", help="whose dead letters (without: lists them all)")
+    parser.add_argument("--dry-run", action="store_true", help="show what would happen, and change nothing")
+    parser.add_argument("--forget", action="store_true", help="delete letters that only point to a lost piece of a stream")
+    deployment.options(parser)
+    raise SystemExit(deployment.main(parser, redrive))

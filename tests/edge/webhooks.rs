@@ -1,0 +1,427 @@
+//! What claims to come from the payment provider, and what comes from it and is odd all the same.
+
+use std::time::Duration;
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use serde_json::{Value, json};
+use tests::shop::Shop;
+
+use crate::stage::{ECHO, Edge, Expect, WEBHOOK_SECRET, WEBHOOK_SECRET_BEFORE, header, signature, world};
+
+const HEAR: &str = "receive-payment-webhook";
+const REFUSED: Expect = Expect::Problem(400, "bad_signature");
+const MALFORMED: Expect = Expect::Problem(400, "malformed_event");
+
+/// A call with this body and these signatures.
+fn call(edge: &Edge, body: &str, signatures: &[&str]) -> Value {
+    let mut event = edge.webhook(body);
+    header(&mut event, "stripe-signature", signatures);
+    event
+}
+
+fn seconds(edge: &Edge) -> i64 {
+    edge.shop.clock.now().seconds()
+}
+
+#[tokio::test]
+async fn nobody_but_the_provider_is_heard_and_nobody_is_told_why() {
+    let mut edge = Edge::new("forged events").await;
+    let (now, body) = (seconds(&edge), edge.told("evt_1"));
+    let good = signature(WEBHOOK_SECRET, now, body.as_bytes());
+    let tag = good.split_once("v1=").unwrap().1;
+    let signed = |seconds: i64| signature(WEBHOOK_SECRET, seconds, body.as_bytes());
+    let headers: Vec<Vec<String>> = vec![
+        vec![],
+        vec![String::new()],
+        vec![" ".to_owned()],
+        vec!["t".to_owned()],
+        vec![format!("t={now}")],
+        vec![format!("v1={tag}")],
+        vec![format!("t={now},v0={tag}")],
+        vec![format!("t={now},V1={tag}")],
+        vec![format!("t={now};v1={tag}")],
+        vec![format!("t={now},v1=")],
+        vec![format!("t={now},v1={}", &tag[1..])],
+        vec![format!("t={now},v1={tag}0")],
+        vec![format!("t={now},v1=+{}", &tag[1..])],
+        vec![format!("t={now},v1={}", tag.replace(['a', 'b', 'c', '0', '1', '2'], "é"))],
+        vec![format!("t={now},v1={}", "0".repeat(64))],
+        vec![format!("t={now},v1={}", "zz".repeat(32))],
+        vec![format!("t={now},v1={ECHO}")],
+        vec![ECHO.to_owned()],
+        vec![format!("Bearer {tag}")],
+        vec![format!("t={now},v1={tag}\0")],
+        vec![format!("t={now}\r\nX: {ECHO},v1={tag}")],
+        vec![format!("t={},v1={tag}", now + 1)],
+        vec![format!("t=+{now},v1={tag}")],
+        vec![format!("t=0{now},v1={tag}")],
+        vec![format!("t=-{now},v1={tag}")],
+        vec![format!("t={now}.0,v1={tag}")],
+        vec![format!("t= {now},v1={tag}")],
+        vec![format!("t=,v1={tag}")],
+        vec![format!("t=٥,v1={tag}")],
+        vec![format!("t={},v1={tag}", i64::MAX)],
+        vec![format!("t={},v1={tag}", u64::MAX)],
+        vec![format!("t={},v1={tag}", "9".repeat(400))],
+        vec![format!("t=0,t={now},v1={tag}")],
+        vec![format!("t={now},t=0,v1={tag}")],
+        vec![format!("t={now},t={now},v1={tag}")],
+        vec![format!("{good},{}", "v0=0,".repeat(2048))],
+        vec![format!("t={now}{},v1={tag}", ",v1=00".repeat(10_000))],
+        vec![format!("t={now},{}v1={tag}", format!("v1={},", "0".repeat(64)).repeat(8))],
+        vec![",".repeat(10_000)],
+        vec![format!("t={now},v1={}", "0".repeat(64)), good.clone()],
+        vec![signed(now - 301)],
+        vec![signed(now + 301)],
+        vec![signed(now - 86_400)],
+        vec![signed(0)],
+        vec![signed(i64::MAX)],
+        vec![signed(i64::MIN)],
+        vec![signature("", now, body.as_bytes())],
+        vec![signature("whsec_", now, body.as_bytes())],
+        vec![signature(&WEBHOOK_SECRET.to_uppercase(), now, body.as_bytes())],
+        vec![signature(&format!("{WEBHOOK_SECRET}\n"), now, body.as_bytes())],
+        vec![signature("another secret altogether", now, body.as_bytes())],
+    ];
+    let mut answers = Vec::new();
+    for values in &headers {
+        let values: Vec<&str> = values.iter().map(String::as_str).collect();
+        let event = call(&edge, &body, &values);
+        answers.push(edge.check(&format!("{values:?}"), HEAR, event.clone(), REFUSED).await);
+        if !edge.shop.call(HEAR, event).await.operations().is_empty() {
+            edge.odd(format!("{values:?}: the table is asked"));
+        }
+    }
+    let mut event = edge.webhook(&body);
+    header(&mut event, "stripe-signature", &[]);
+    event["headers"]["X-Stripe-Signature"] = good.clone().into();
+    event["queryStringParameters"] = json!({ "stripe-signature": good });
+    answers.push(edge.check("a signature elsewhere", HEAR, event, REFUSED).await);
+
+    // The body is signed byte by byte.
+    let altered = [
+        String::new(),
+        format!("{body} "),
+        format!(" {body}"),
+        format!("{body}\n"),
+        format!("\u{feff}{body}"),
+        body.replace("\":", "\": "),
+        body.replace("evt_1", "evt_2"),
+        body.replace("succeeded", "canceled"),
+        body[..body.len() - 1].to_owned(),
+        body.repeat(2),
+        BASE64_STANDARD.encode(&body),
+        edge.told("evt_2"),
+        "{}".to_owned(),
+    ];
+    for other in &altered {
+        answers.push(edge.check(other, HEAR, call(&edge, other, &[&good]), REFUSED).await);
+    }
+    // Claims to be base64, and is: other bytes.
+    let mut event = call(&edge, &BASE64_STANDARD.encode(format!("{body} ")), &[&good]);
+    event["isBase64Encoded"] = true.into();
+    answers.push(edge.check("other bytes in base64", HEAR, event, REFUSED).await);
+    if let Some(other) = answers.iter().find(|answer| **answer != answers[0]) {
+        edge.odd(format!("the answers differ: {:?} {other:?}", answers[0]));
+    }
+    edge.check("the event itself", HEAR, call(&edge, &body, &[&good]), Expect::Fine).await;
+    edge.done();
+}
+
+#[tokio::test]
+async fn another_provider_is_none() {
+    let mut edge = Edge::new("unknown providers").await;
+    let long = "x".repeat(10_000);
+    for provider in ["stripe", "Simulated", "simulated ", "simulated/", "", "..", "%00", "\0", "*", "null", ECHO, &long] {
+        let mut event = edge.valid(HEAR);
+        event["pathParameters"]["provider"] = provider.into();
+        let expect = Expect::Problem(404, "provider_not_found");
+        edge.check(provider, HEAR, event.clone(), expect).await;
+        if !edge.shop.call(HEAR, event).await.calls.is_empty() {
+            edge.odd(format!("{provider:.20}: a secret or the table is asked"));
+        }
+    }
+    edge.done();
+}
+
+/// The provider's own signature stands above all of these.
+#[tokio::test]
+async fn a_signed_body_that_is_no_event_is_400_and_is_forgotten() {
+    let mut edge = Edge::new("signed bodies").await;
+    let event = edge.told("evt_1");
+    let with = |place: &str, value: Value| {
+        let mut event: Value = serde_json::from_str(&event).unwrap();
+        *event.pointer_mut(place).unwrap() = value;
+        event.to_string()
+    };
+    let long = "e".repeat(256);
+    for body in [
+        String::new(),
+        " ".to_owned(),
+        "{".to_owned(),
+        "[]".to_owned(),
+        "null".to_owned(),
+        "\"x\"".to_owned(),
+        "{}".to_owned(),
+        "NaN".to_owned(),
+        ECHO.to_owned(),
+        format!("{event} x"),
+        format!("{event}{event}"),
+        format!("\u{feff}{event}"),
+        event.replacen('{', "{\"id\":\"evt_0\",", 1),
+        event.replacen("\"data\":{", "\"data\":{\"object\":{},", 1),
+        "[".repeat(100_000),
+        "{\"data\":".repeat(30_000),
+        with("/id", Value::Null),
+        with("/id", json!(5)),
+        with("/id", json!("")),
+        with("/id", json!("evt 1")),
+        with("/id", json!("evt_\u{0}")),
+        with("/id", json!("é")),
+        with("/id", json!(long)),
+        with("/id", json!(["evt_1"])),
+        with("/type", Value::Null),
+        with("/type", json!(5)),
+        with("/data", Value::Null),
+        with("/data", json!([])),
+        with("/data", json!({})),
+        with("/data", json!("x")),
+    ] {
+        edge.check(&body, HEAR, edge.webhook(&body), MALFORMED).await;
+    }
+    // What the gateway hands on in base64: the bytes are what was signed.
+    let latin1 = [b"{\"id\":\"".as_slice(), &[0xe9, 0xff, 0xc0, 0x80], b"\"}"].concat();
+    let utf16: Vec<u8> = event.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for bytes in [latin1, utf16, vec![0xff; 300], vec![0x1f, 0x8b, 8, 0], vec![0], [event.as_bytes(), &[0xf0, 0x9f]].concat()] {
+        let mut call = edge.webhook(&BASE64_STANDARD.encode(&bytes));
+        call["isBase64Encoded"] = true.into();
+        header(&mut call, "stripe-signature", &[&signature(WEBHOOK_SECRET, seconds(&edge), &bytes)]);
+        edge.check("not UTF-8", HEAR, call, MALFORMED).await;
+    }
+    for text in ["!!!", "e30", "====", &event, ECHO] {
+        let mut call = edge.webhook(text);
+        call["isBase64Encoded"] = true.into();
+        edge.check(text, HEAR, call, Expect::Problem(400, "malformed_body")).await;
+    }
+    // More than any event has: it is not looked at, signed or not.
+    let large = Expect::Problem(413, "payload_too_large");
+    for body in [format!("{event}{}", " ".repeat(256 * 1024)), "x".repeat(6_000_000), "[".repeat(10_000_000), ECHO.repeat(1_000_000)] {
+        edge.check("large and signed", HEAR, edge.webhook(&body), large).await;
+        edge.check("large", HEAR, call(&edge, &body, &["t=1,v1=00"]), large).await;
+    }
+    edge.done();
+}
+
+/// Signed, well formed, and about nothing that the shop knows; or in a form that nobody has seen yet.
+#[tokio::test]
+async fn an_event_about_nothing_of_ours_is_heard_and_changes_nothing_but_its_mark() {
+    let mut edge = Edge::new("foreign events").await;
+    let payment = edge.payment.clone();
+    let nobody = "pay_0199c2a8-0000-7000-8000-00000000dead_0199c2a8-0000-7000-8000-00000000dead";
+    let refund = "ref_0199c2a8-0000-7000-8000-00000000dead";
+    let long = "x".repeat(100_000);
+    let mut objects = vec![
+        Value::Null,
+        json!([]),
+        json!("x"),
+        json!(5),
+        json!({}),
+        json!({ "object": 5 }),
+        json!({ "object": ECHO }),
+        json!({ "object": "customer", "id": "cus_1", "metadata": { "payment_id": payment } }),
+        json!({ "object": "payment_intent" }),
+        json!({ "object": "payment_intent", "metadata": [] }),
+        json!({ "object": "payment_intent", "metadata": { "payment_id": 5 } }),
+        json!({ "object": "payment_intent", "metadata": { "payment_id": format!("{payment} ") } }),
+        json!({ "object": "payment_intent", "metadata": { "payment_id": payment.to_uppercase() } }),
+        json!({ "object": "payment_intent", "id": "pi_1", "metadata": { "payment_id": nobody } }),
+        json!({ "object": "payment_intent", "id": ["pi_1"], "metadata": { "payment_id": nobody } }),
+        // What it claims of the payment is not believed.
+        json!({ "object": "payment_intent", "id": "pi_1", "status": "canceled", "amount": 1, "metadata": { "payment_id": payment } }),
+        json!({ "object": "payment_intent", "id": "../refunds", "currency": "eur", "metadata": { "payment_id": payment } }),
+        json!({ "object": "payment_intent", "id": long, "metadata": { "payment_id": payment } }),
+        json!({ "object": "refund", "id": "re_1", "metadata": {} }),
+        json!({ "object": "refund", "id": "re_1", "amount": 999, "metadata": { "payment_id": payment, "refund_id": refund } }),
+        json!({ "object": "refund", "id": "re_1", "metadata": { "payment_id": nobody, "refund_id": refund } }),
+        json!({ "object": "refund", "id": long, "metadata": { "payment_id": payment, "refund_id": "x" } }),
+    ];
+    for id in [json!(null), json!(""), json!(5), json!("pi_1"), json!("../../CHARGE#1"), json!("pi_\0"), json!("\u{ffff}"), json!(long)] {
+        objects.push(json!({ "object": "dispute", "id": "dp_1", "payment_intent": id }));
+    }
+    let types = ["payment_intent.succeeded", "charge.dispute.created", "refund.updated", "", "made.up", "\u{202e}", ECHO];
+    // All that the shop holds, without the marks of what was heard.
+    let standing = |shop: &Shop| {
+        let text = |item: &Value, name: &str| item[name]["S"].as_str().unwrap_or_default().to_owned();
+        let mut tables = world(&shop.aws);
+        let lists = tables.iter_mut().filter_map(Value::as_array_mut);
+        lists.for_each(|items| items.retain(|item| text(item, "sk") != "EVENT" && !text(item, "pk").starts_with("BREAKER")));
+        tables
+    };
+    let before = standing(&edge.shop);
+    for (o, object) in objects.iter().enumerate() {
+        for (k, kind) in types.iter().enumerate() {
+            let body = json!({ "id": format!("evt_{o}_{k}"), "type": kind, "data": { "object": object }, "api_version": ECHO }).to_string();
+            let what: String = format!("{kind} {object}").chars().take(120).collect();
+            for time in ["once", "twice"] {
+                let answer = edge.check(&format!("{what} {time}"), HEAR, edge.webhook(&body), Expect::Fine).await;
+                if answer != Some(json!({ "received": true })) {
+                    edge.odd(format!("{what}: {answer:?}"));
+                }
+            }
+            if standing(&edge.shop) != before {
+                edge.odd(format!("{what}: something has changed"));
+                break;
+            }
+        }
+    }
+    edge.done();
+}
+
+/// One payment that waits for its buyer, and what ends it: told late, out of order, a hundred times, at the same time.
+#[tokio::test]
+async fn however_often_and_in_whatever_order_it_is_told_it_happens_once() {
+    let mut edge = Edge::new("repeated events").await;
+    let shop = edge.shop.clone();
+    let mut pump = shop.pump();
+    let order = shop.order("waiting", &edge.product, 1, Some("tok_3ds")).await.json()["id"].as_str().unwrap().to_owned();
+    pump.settle().await;
+    let list = tests::events::get(&format!("/payments?order_id={order}")).caller(tests::events::USER).event();
+    let payment = shop.call("list-payments", list).await.json()["items"][0].clone();
+    assert_eq!(payment["status"], "requires_action", "{payment}");
+    let transaction = payment["transaction_id"].as_str().unwrap();
+    let of_payment = |id: &str, kind: &str| {
+        let object = json!({ "object": "payment_intent", "id": transaction, "metadata": { "payment_id": payment["id"] } });
+        json!({ "id": id, "type": kind, "data": { "object": object } }).to_string()
+    };
+    let of_dispute = |id: &str| {
+        let object = json!({ "object": "dispute", "id": "dp_1", "payment_intent": transaction });
+        json!({ "id": id, "type": "charge.dispute.created", "data": { "object": object } }).to_string()
+    };
+    // The charge is there with the first that asks; a dispute of it that comes before is about nothing yet.
+    let mut bodies = vec![of_dispute("evt_early"), of_payment("evt_created", "payment_intent.created")];
+    bodies.extend((0..50).map(|_| of_payment("evt_same", "payment_intent.succeeded")));
+    bodies.extend((0..50).map(|number| of_payment(&format!("evt_{number}"), "payment_intent.succeeded")));
+    for body in &bodies[..2] {
+        edge.check("in its time", HEAR, edge.webhook(body), Expect::Fine).await;
+    }
+    let mut calls = tokio::task::JoinSet::new();
+    for body in &bodies {
+        let (shop, event) = (shop.clone(), edge.webhook(body));
+        calls.spawn(async move { shop.call(HEAR, event).await.status() });
+    }
+    let statuses = calls.join_all().await;
+    if statuses.iter().any(|status| *status != 200) {
+        edge.odd(format!("at the same time: {statuses:?}"));
+    }
+    pump.settle().await;
+    let paid = shop.read_order(&order).await;
+    assert_eq!(paid["status"], "confirmed", "{paid}");
+    let captures = |kind: &str| {
+        pump.delivered.iter().filter(|(_, message)| message["data"]["kind"] == kind && message.to_string().contains(&order)).count()
+    };
+    assert_eq!((captures("capture"), captures("surplus_capture")), (1, 0));
+    let charges = shop.aws.items("payment-simulator").iter().filter(|item| item["pk"]["S"] == format!("CHARGE#{transaction}")).count();
+    assert_eq!(charges, 1);
+    for id in ["evt_late", "evt_late", "evt_later"] {
+        edge.check("a dispute", HEAR, edge.webhook(&of_dispute(id)), Expect::Fine).await;
+    }
+    pump.settle().await;
+    assert_eq!(
+        shop.read_order(&order).await["history"].as_array().unwrap().iter().filter(|entry| entry["event"] == "payment_disputed").count(),
+        1
+    );
+    edge.done();
+}
+
+/// Heard before, or signed in time and sent again too late: neither counts a second time.
+#[tokio::test]
+async fn what_was_recorded_on_the_way_is_worth_nothing_later() {
+    let mut edge = Edge::new("replayed events").await;
+    let recorded = edge.webhook(&edge.told("evt_recorded"));
+    edge.check("in its time", HEAR, recorded.clone(), Expect::Fine).await;
+    let standing = world(&edge.shop.aws);
+    edge.shop.clock.advance(Duration::from_secs(300));
+    edge.check("at the last moment", HEAR, recorded.clone(), Expect::Fine).await;
+    if world(&edge.shop.aws) != standing {
+        edge.odd("a replay writes".to_owned());
+    }
+    edge.shop.clock.advance(Duration::from_secs(1));
+    edge.check("a second too late", HEAR, recorded, REFUSED).await;
+    edge.done();
+}
+
+/// The secret is changed while the function is warm. Within five minutes the new one counts, and the one before as long as it stands there.
+#[tokio::test]
+async fn a_secret_is_changed_without_a_gap_and_the_old_one_ends() {
+    const NEXT: &str = "whsec_zqxEchoxqz_of_tomorrow";
+    let mut edge = Edge::new("rotated secrets").await;
+    let mut number = 0;
+    let mut with = |edge: &Edge, secret: &str| {
+        number += 1;
+        let body = edge.told(&format!("evt_{number}"));
+        let signed = signature(secret, seconds(edge), body.as_bytes());
+        call(edge, &body, &[&signed])
+    };
+    for (secret, expect) in [(WEBHOOK_SECRET, Expect::Fine), (WEBHOOK_SECRET_BEFORE, Expect::Fine), (NEXT, REFUSED)] {
+        let event = with(&edge, secret);
+        edge.check("before", HEAR, event, expect).await;
+    }
+    let secrets = json!({ "current": NEXT, "previous": WEBHOOK_SECRET });
+    edge.shop.aws.secrets_manager().set("payment-webhook-secrets", &secrets.to_string());
+    edge.shop.clock.advance(Duration::from_secs(301));
+    for (secret, expect) in [(NEXT, Expect::Fine), (WEBHOOK_SECRET, Expect::Fine), (WEBHOOK_SECRET_BEFORE, REFUSED)] {
+        let event = with(&edge, secret);
+        edge.check("rotated", HEAR, event, expect).await;
+    }
+    edge.shop.aws.secrets_manager().set("payment-webhook-secrets", &json!({ "current": NEXT, "previous": "" }).to_string());
+    edge.shop.clock.advance(Duration::from_secs(301));
+    for (secret, expect) in [(NEXT, Expect::Fine), (WEBHOOK_SECRET, REFUSED), ("", REFUSED)] {
+        let event = with(&edge, secret);
+        edge.check("the old one has ended", HEAR, event, expect).await;
+    }
+    edge.done();
+}
+
+/// What an operator can get wrong: it is answered 503, so that the provider tells it again, and the secret is not repeated.
+#[tokio::test]
+async fn a_secret_that_cannot_be_used_is_503_and_stays_one() {
+    let mut odd = Vec::new();
+    for secret in [
+        String::new(),
+        "{".to_owned(),
+        "{}".to_owned(),
+        "[]".to_owned(),
+        "null".to_owned(),
+        WEBHOOK_SECRET.to_owned(),
+        json!(WEBHOOK_SECRET).to_string(),
+        json!({ WEBHOOK_SECRET: WEBHOOK_SECRET }).to_string(),
+        json!({ "current": [WEBHOOK_SECRET] }).to_string(),
+        json!({ "current": null, "previous": WEBHOOK_SECRET }).to_string(),
+    ] {
+        let edge = Edge::new("unusable secrets").await;
+        edge.shop.aws.secrets_manager().set("payment-webhook-secrets", &secret);
+        let before = world(&edge.shop.aws);
+        for event in [edge.valid(HEAR), call(&edge, "{}", &["t=1,v1=00"])] {
+            let called = edge.shop.call(HEAR, event).await;
+            let text = called.ok().to_string();
+            if called.status() != 503 || called.json()["code"] != "temporarily_unavailable" || text.contains(ECHO) {
+                odd.push(format!("{secret}: {text}"));
+            }
+        }
+        if world(&edge.shop.aws) != before {
+            odd.push(format!("{secret}: it writes"));
+        }
+    }
+    // None at all, or one that is too short to be one: nobody can sign.
+    for secret in [json!({ "current": "" }), json!({ "current": "short", "previous": "short" })] {
+        let mut edge = Edge::new("secrets that are none").await;
+        edge.shop.aws.secrets_manager().set("payment-webhook-secrets", &secret.to_string());
+        for made_with in ["", "short", WEBHOOK_SECRET] {
+            let body = edge.told("evt_1");
+            let signed = signature(made_with, seconds(&edge), body.as_bytes());
+            edge.check(made_with, HEAR, call(&edge, &body, &[&signed]), REFUSED).await;
+        }
+        edge.done();
+    }
+    assert!(odd.is_empty(), "{odd:#?}");
+}

@@ -1,0 +1,165 @@
+//! The books of orders, payments, stock, provider and ledger: they balance, and who changes one figure is found out.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue::{self, N, S};
+use serde_json::{Value, json};
+use shared::clock::Clock;
+
+use crate::shop::{Person, Shop, until};
+
+impl Shop {
+    /// One look at all that was placed or has moved lately: the rows of what does not balance or has not come to rest.
+    async fn audit(&self) -> Vec<Value> {
+        let (mut rows, mut event) = (Vec::new(), json!({}));
+        loop {
+            let report = self.invoke("reconcile-books", &event).await;
+            for name in ["unsettled", "broken", "products"] {
+                rows.extend(report[name].as_array().unwrap().iter().cloned());
+            }
+            assert_eq!(report["not_checked"], json!([]));
+            match report.get("continuation") {
+                Some(continuation) => event = json!({ "continuation": continuation }),
+                None => return rows,
+            }
+        }
+    }
+
+    /// The books of this order, as soon as they balance.
+    pub async fn balances(&self, order: &str) {
+        let event = json!({ "order_id": order });
+        let look = || self.invoke("reconcile-books", &event);
+        until(&format!("the books of {order} balance"), look, |report| report["balanced"] == 1).await;
+    }
+
+    /// Lets an order rest for a long time: what moves is not judged.
+    async fn age(&self, order: &str) {
+        for (table, pk) in [("orders", format!("ORDER#{order}")), ("stock", format!("RESERVATION#{order}"))] {
+            self.set(table, &[("pk", &pk)], "updated_at", S(LONG_AGO.to_owned())).await;
+        }
+        for item in self.scan("payments").await.iter().filter(|item| item["pk"].as_s().unwrap() == &format!("ORDER#{order}")) {
+            let (pk, sk) = (item["pk"].as_s().unwrap(), item["sk"].as_s().unwrap());
+            self.set("payments", &[("pk", pk), ("sk", sk)], "updated_at", S(LONG_AGO.to_owned())).await;
+        }
+    }
+
+    /// Writes another figure into a record.
+    async fn set(&self, table: &str, key: &[(&str, &str)], name: &str, value: AttributeValue) {
+        let mut change = self.dynamodb.update_item().table_name(self.table(table));
+        for (part, value) in key {
+            change = change.key(*part, S((*value).to_owned()));
+        }
+        let change = change.update_expression("SET #name = :value").expression_attribute_names("#name", name);
+        change.expression_attribute_values(":value", value).send().await.unwrap();
+    }
+}
+
+const LONG_AGO: &str = "2026-01-01T00:00:00.000Z";
+
+/// An order of each kind that comes to an end.
+async fn one_of_each(shop: &Shop, admin: &Person, buyer: &Person, product: &str) -> Vec<String> {
+    let cancel = |order: String| async move {
+        buyer.post(&format!("/orders/{order}/cancel"), &json!({})).await.expect(202);
+        buyer.order_with_status(&order, "cancelled").await;
+        order
+    };
+    let paid = buyer.order(product, 1, Some("tok_ok")).await;
+    buyer.order_with_status(&paid, "confirmed").await;
+    let refunded = buyer.order(product, 1, Some("tok_ok")).await;
+    buyer.order_with_status(&refunded, "confirmed").await;
+    admin.refund(&buyer.payment_of(&refunded).await, 300).await.expect(201);
+    let unpaid = buyer.order(product, 1, None).await;
+    buyer.order_at_step(&unpaid, "awaiting_payment").await;
+    let unpaid = cancel(unpaid).await;
+    let given_up = buyer.order(product, 1, Some("tok_ok")).await;
+    buyer.order_with_status(&given_up, "confirmed").await;
+    let given_up = cancel(given_up).await;
+    let failed = buyer.order(product, 900, Some("tok_ok")).await;
+    buyer.order_with_status(&failed, "failed").await;
+    let lost = buyer.order(product, 1, Some("tok_timeout_after_charge")).await;
+    let look = || async {
+        shop.sweep().await;
+        buyer.read_order(&lost).await
+    };
+    until("it is found out that it was charged", look, |order| order["status"] == "confirmed").await;
+    vec![paid, refunded, unpaid, given_up, failed, lost]
+}
+
+#[tokio::test]
+async fn all_books_balance_and_whoever_changes_a_figure_is_found_out() {
+    let shop = Shop::alone().await;
+    let began = Clock::System.now().to_string();
+    let (admin, buyer, product) = (shop.admin().await, shop.customer().await, shop.product(1000, 50).await);
+    let orders = one_of_each(&shop, &admin, &buyer, &product).await;
+    for order in &orders {
+        shop.balances(order).await;
+    }
+    let (status, said) = shop.operate("reconcile.py", &["--since", &began]).await;
+    assert_eq!(status, 0, "{said}");
+    assert!(said.contains(" 0 do not balance."), "{said}");
+
+    let paid = &orders[0];
+    shop.age(paid).await;
+    let arguments = ["--order", paid.as_str()];
+    let reconcile = &|| shop.operate("reconcile.py", &arguments);
+    let order_key = format!("ORDER#{paid}");
+    let charges = shop.scan("payment-simulator").await;
+    let is_its_charge = |item: &&HashMap<String, AttributeValue>| {
+        item["pk"].as_s().unwrap().starts_with("CHARGE#") && item["order_id"].as_s().unwrap() == paid
+    };
+    let charge = charges.iter().find(is_its_charge).unwrap()["pk"].as_s().unwrap();
+    let is_named = |check: &'static str| async move {
+        let (status, said) = reconcile().await;
+        assert!(status == 1 && said.contains(paid.as_str()) && said.contains(check), "{status}: {said}");
+    };
+    let balances = || async {
+        let (status, said) = reconcile().await;
+        assert!(status == 0 && said.contains("1 balance"), "{status}: {said}");
+    };
+    balances().await;
+    for (table, pk, name, right, wrong, check) in [
+        ("orders", &order_key, "captured_total", "1000", "1001", "captured_by_order"),
+        ("orders", &order_key, "refunded_total", "0", "1", "refunded_by_order"),
+        ("payment-simulator", charge, "amount", "1000", "999", "charge_at_provider"),
+        ("payment-simulator", charge, "refundable", "1000", "999", "refundable_at_provider"),
+    ] {
+        shop.set(table, &[("pk", pk)], name, N(wrong.to_owned())).await;
+        is_named(check).await;
+        shop.set(table, &[("pk", pk)], name, N(right.to_owned())).await;
+        balances().await;
+    }
+    let postings = shop.scan("ledger").await;
+    let is_its_capture = |item: &&HashMap<String, AttributeValue>| {
+        item["pk"].as_s().unwrap() == &order_key && item["kind"].as_s().is_ok_and(|kind| kind == "capture")
+    };
+    let capture = postings.iter().find(is_its_capture).unwrap().clone();
+    let key = ["pk", "sk"].map(|part| (part.to_owned(), capture[part].clone()));
+    shop.dynamodb.delete_item().table_name(shop.table("ledger")).set_key(Some(key.into())).send().await.unwrap();
+    is_named("captured_by_ledger").await;
+    shop.dynamodb.put_item().table_name(shop.table("ledger")).set_item(Some(capture)).send().await.unwrap();
+    balances().await;
+
+    let shelf = format!("STOCK#{product}");
+    let available = shop.stock(&product).await.1;
+    shop.set("stock", &[("pk", &shelf)], "updated_at", S(LONG_AGO.to_owned())).await;
+    shop.set("stock", &[("pk", &shelf)], "available", N((available - 1).to_string())).await;
+    let (status, said) = shop.operate("reconcile.py", &["--since", &began]).await;
+    assert!(status == 1 && said.contains(&product) && said.contains("available_in_ledger"), "{status}: {said}");
+    shop.set("stock", &[("pk", &shelf)], "available", N(available.to_string())).await;
+    let (status, said) = shop.operate("reconcile.py", &["--since", &began]).await;
+    assert_eq!(status, 0, "{said}");
+}
+
+#[tokio::test]
+async fn nothing_that_other_tests_have_left_contradicts_itself_once_it_has_come_to_rest() {
+    let shop = Shop::alone().await;
+    // What is on its way may stay there: an order can wait for its money for half an hour.
+    let contradicts = |row: &Value| row["findings"].as_array().is_some_and(|findings| !findings.is_empty());
+    let look = || async {
+        shop.sweep().await;
+        shop.audit().await.into_iter().filter(contradicts).collect::<Vec<_>>()
+    };
+    until("all books agree", look, Vec::is_empty).await;
+    let (status, said) = shop.operate("reconcile.py", &[]).await;
+    assert_eq!(status, 0, "{said}");
+}

@@ -1,0 +1,242 @@
+//! Changes of items as streams show them, and what their publishers send: the items of `events/`, put into the states that tell something.
+
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use shared::queue::Message;
+use tests::events::sample;
+
+/// A message that a change has sent.
+pub struct Sent {
+    /// The change.
+    pub change: &'static str,
+    /// The queue that it goes to.
+    pub queue: &'static str,
+    /// The whole message.
+    pub message: Value,
+}
+
+/// What all changes send, and what others send us.
+pub fn sent() -> Vec<Sent> {
+    let mut all = Vec::new();
+    let order = image("publish-order-events", 0);
+    for (change, old, new) in order_changes() {
+        publish(&mut all, change, orders::publish::messages, &order, old, new);
+    }
+    let head = image("publish-payment-events", 0);
+    for (change, old, new) in head_changes() {
+        publish(&mut all, change, payments::publish::messages, &head, old, new);
+    }
+    for (change, base, old, new) in stock_changes() {
+        publish(&mut all, change, from_inventory, &base, old, new);
+    }
+    publish(&mut all, "created", catalog::publish::messages, &image("publish-product-events", 0), None, json!({}));
+    for (change, old, new) in user_changes() {
+        publish(&mut all, change, users::publish::messages, &image("publish-user-events", 0), old, new);
+    }
+    all.extend(foreign());
+    all
+}
+
+/// As inventory tells in a shop that somebody runs.
+fn from_inventory(old: Option<&inventory::store::Image>, new: &inventory::store::Image) -> Vec<Message> {
+    let operator = inventory::publish::Operator { email: "operator@example.com".to_owned(), low_stock_threshold: 10 };
+    inventory::publish::messages_to(Some(&operator), old, new)
+}
+
+/// The item in the sample of a publisher, as plain JSON.
+fn image(publisher: &str, record: usize) -> Value {
+    serde_dynamo::from_item(dynamodb(&sample(publisher)["Records"][record]["dynamodb"]["NewImage"])).unwrap()
+}
+
+fn dynamodb(item: &Value) -> serde_dynamo::Item {
+    serde_json::from_value(item.clone()).unwrap()
+}
+
+/// Lets a publisher see an item change: `old` (none: it was not there) and `new` say what is other than in the sample; null: not there.
+fn publish<T: DeserializeOwned>(
+    all: &mut Vec<Sent>,
+    change: &'static str,
+    messages: fn(Option<&T>, &T) -> Vec<Message>,
+    base: &Value,
+    old: Option<Value>,
+    new: Value,
+) {
+    let item = |patch: &Value| -> T {
+        let mut item = base.clone();
+        for (name, value) in patch.as_object().unwrap() {
+            match value {
+                Value::Null => item.as_object_mut().unwrap().remove(name),
+                value => item.as_object_mut().unwrap().insert(name.clone(), value.clone()),
+            };
+        }
+        serde_json::from_value(item.clone()).unwrap_or_else(|error| panic!("{change}: {error}: {item:#}"))
+    };
+    let (old, new) = (old.as_ref().map(item), item(&new));
+    let sent = messages(old.as_ref(), &new);
+    assert!(!sent.is_empty(), "{change} sends nothing");
+    all.extend(sent.into_iter().map(|message| Sent { change, queue: message.queue, message: serde_json::to_value(&message).unwrap() }));
+}
+
+type Change = (&'static str, Option<Value>, Value);
+
+/// What stands in an order at the end of its history.
+fn happened(event: &str, status: &str, detail: Option<&str>) -> Value {
+    let mut entry = json!({ "at": "2026-11-21T09:50:00.000Z", "event": event, "status": status });
+    if let Some(detail) = detail {
+        entry["detail"] = json!(detail);
+    }
+    json!([{ "at": "2026-11-21T09:48:49.123Z", "event": "placed", "status": "pending" }, entry])
+}
+
+fn order_changes() -> Vec<Change> {
+    let paid = json!({ "status": "confirmed", "stock": "committed", "payment": "paid", "captured_total": 5998, "version": 5,
+        "payment_id": "pay_0199c2a8-0000-7000-8000-0000000000f1_0199c2a8-0000-7000-8000-0000000000a1",
+        "history": happened("payment_succeeded", "confirmed", None) });
+    let with = |base: &Value, more: Value| {
+        let mut all = base.clone();
+        all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        all
+    };
+    let shipment = json!({ "carrier": "Post", "tracking": "RR123456789" });
+    let shipped =
+        with(&paid, json!({ "status": "shipped", "shipment": shipment, "version": 6, "history": happened("shipped", "shipped", None) }));
+    let held = json!({ "stock": "held", "payment": "processing", "version": 3 });
+    vec![
+        ("placed", None, json!({})),
+        ("held", Some(json!({})), json!({ "stock": "held", "payment": "open", "version": 2 })),
+        (
+            "held-to-be-paid-later",
+            Some(json!({ "payment_method": null })),
+            json!({ "payment_method": null, "stock": "held", "payment": "open", "version": 2 }),
+        ),
+        ("paid", Some(held.clone()), with(&paid, json!({ "stock": "committing", "version": 4 }))),
+        (
+            "declined",
+            Some(held.clone()),
+            json!({ "stock": "held", "payment": "open", "version": 4, "history": happened("payment_declined", "pending", Some("card_declined")) }),
+        ),
+        (
+            "given-up",
+            Some(held.clone()),
+            json!({ "goal": "cancel", "reason": "cancelled", "stock": "releasing", "payment": "closing", "version": 4 }),
+        ),
+        (
+            "given-up-and-paid",
+            Some(with(&held, json!({ "payment": "paid", "captured_total": 5998 }))),
+            json!({ "goal": "cancel", "reason": "cancelled", "stock": "releasing", "payment": "refunding", "captured_total": 5998, "version": 4 }),
+        ),
+        (
+            "cancelled",
+            Some(json!({ "goal": "cancel", "reason": "cancelled", "stock": "released", "payment": "closing", "version": 5 })),
+            json!({ "status": "cancelled", "goal": "cancel", "reason": "cancelled", "stock": "released", "payment": "closed", "version": 6,
+                "history": happened("payment_closed", "cancelled", None) }),
+        ),
+        (
+            "failed",
+            Some(json!({ "goal": "fail", "reason": "out_of_stock", "stock": "rejected", "payment": "closing", "version": 2 })),
+            json!({ "status": "failed", "goal": "fail", "reason": "out_of_stock", "stock": "rejected", "payment": "closed", "version": 3,
+                "history": happened("stock_rejected", "failed", None) }),
+        ),
+        ("shipped", Some(paid.clone()), shipped.clone()),
+        (
+            "delivered",
+            Some(shipped.clone()),
+            with(&shipped, json!({ "status": "delivered", "version": 7, "history": happened("delivered", "delivered", None) })),
+        ),
+        (
+            "refunded",
+            Some(paid.clone()),
+            with(&paid, json!({ "refunded_total": 1000, "version": 6, "history": happened("payment_refunded", "confirmed", None) })),
+        ),
+        (
+            "refunded-after-shipping",
+            Some(shipped.clone()),
+            with(&shipped, json!({ "refunded_total": 1000, "version": 7, "history": happened("payment_refunded", "shipped", None) })),
+        ),
+    ]
+}
+
+fn head_changes() -> Vec<Change> {
+    let attempt = "pay_0199c2a8-0000-7000-8000-0000000000f1_0199c2a8-0000-7000-8000-0000000000a1";
+    let open = json!({ "state": "open", "latest_attempt": null, "active_attempt": null, "captured_payment": null, "last_fact": "opened",
+        "captured_total": 0, "refundable": 0, "attempts_left": 5, "version": 1 });
+    let tried = |state: &str, fact: &str| {
+        json!({ "state": state, "latest_attempt": attempt, "captured_payment": null, "last_fact": fact, "captured_total": 0,
+            "refundable": 0, "attempts_left": 4, "version": 2 })
+    };
+    let declined = |state: &str, left: u32| {
+        let mut head = tried(state, "declined");
+        (head["failure_reason"], head["attempts_left"]) = (json!("card_declined"), json!(left));
+        head
+    };
+    let busy = tried("busy", "started");
+    vec![
+        ("started", Some(open.clone()), busy.clone()),
+        ("unknown", Some(busy.clone()), tried("busy", "unknown")),
+        ("declined", Some(busy.clone()), declined("open", 4)),
+        ("declined-for-good", Some(busy.clone()), declined("closed", 0)),
+        (
+            "closed",
+            Some(open),
+            json!({ "state": "closed", "latest_attempt": null, "captured_payment": null, "captured_total": 0, "refundable": 0 }),
+        ),
+        ("captured", Some(busy), json!({})),
+        ("refunded-in-part", Some(json!({})), json!({ "refunded_total": 1000, "refundable": 4998, "version": 5 })),
+        ("refunded", Some(json!({})), json!({ "refunded_total": 5998, "refundable": 0, "version": 5 })),
+        ("refund-failed", Some(json!({})), json!({ "refund_failed": true, "failed_refunds": 1, "version": 5 })),
+        ("disputed", Some(json!({})), json!({ "disputed": true, "version": 5 })),
+        ("captured-once-too-often", Some(json!({})), json!({ "surplus_captured": 5998, "version": 5 })),
+    ]
+}
+
+fn stock_changes() -> Vec<(&'static str, Value, Option<Value>, Value)> {
+    let reservation = image("publish-stock-events", 0);
+    let held = json!({});
+    let product = "prd_0199c2a8-0000-7000-8000-00000000000a";
+    let movement = json!({ "pk": "MOVE#mov_0199c2a8-0000-7000-8000-0000000000c1", "movement_id": "mov_0199c2a8-0000-7000-8000-0000000000c1",
+        "product_id": product, "delta": -3, "reason": "Broken", "fingerprint": "0", "user_id": "usr_0199c2a8-0000-7000-8000-000000000002",
+        "created_at": "2026-11-21T09:48:49.123Z", "traceparent": reservation["traceparent"] });
+    let stock = json!({ "pk": format!("STOCK#{product}"), "product_id": product, "available": 4, "on_hand": 12, "version": 7,
+        "updated_at": "2026-11-21T09:48:49.123Z", "traceparent": reservation["traceparent"] });
+    vec![
+        ("held", reservation.clone(), None, json!({})),
+        (
+            "rejected",
+            reservation.clone(),
+            None,
+            json!({ "state": "rejected", "rejected_product": "prd_0199c2a8-0000-7000-8000-00000000000a" }),
+        ),
+        ("released", reservation.clone(), Some(held.clone()), json!({ "state": "released", "version": 2 })),
+        ("committed", reservation.clone(), Some(held), json!({ "state": "committed", "version": 2 })),
+        ("taken-back", reservation, Some(json!({ "state": "committed" })), json!({ "state": "released", "version": 3 })),
+        ("adjusted", movement, None, json!({})),
+        ("running-out", stock, Some(json!({ "available": 11, "version": 6 })), json!({})),
+    ]
+}
+
+fn user_changes() -> Vec<Change> {
+    let link = |hash: &str| json!({ "hash": hash, "sealed": "sealed-token", "expires_at": "2026-11-22T09:48:49.123Z", "sent": 1 });
+    let wanted = json!({ "email": "ada@example.com", "link": link("first") });
+    vec![
+        ("registered", None, json!({ "verification": wanted })),
+        ("asked-for-another-address", Some(json!({})), json!({ "verification": { "email": "ada@example.org", "link": link("second") } })),
+        ("forgot-the-password", Some(json!({})), json!({ "reset": link("third") })),
+        ("has-another-password", Some(json!({})), json!({ "password_changed_at": "2026-11-21T10:00:00.000Z" })),
+        ("has-another-address", Some(json!({ "email": "old@example.com" })), json!({ "version": 5 })),
+        ("is-called-otherwise", Some(json!({ "full_name": "Ada Byron" })), json!({ "version": 5 })),
+        (
+            "deleted",
+            Some(json!({})),
+            json!({ "email": null, "username": null, "full_name": null, "role": null, "is_active": null, "tv": null, "session_epoch": null,
+                "email_verified": null, "created_at": null, "updated_at": null, "listed_shard": null, "listed_at": null,
+                "deleted_at": "2026-11-21T10:02:31.012Z", "version": 6 }),
+        ),
+    ]
+}
+
+/// What others send us comes as the samples of `events/` show it.
+fn foreign() -> Vec<Sent> {
+    let of = |record: &Value| serde_json::from_str(record["body"].as_str().unwrap()).unwrap();
+    let records = sample("record-mail-feedback")["Records"].as_array().cloned().unwrap_or_default();
+    records.iter().map(|record| Sent { change: "reported", queue: "record-mail-feedback", message: of(record) }).collect()
+}

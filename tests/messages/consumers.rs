@@ -1,0 +1,52 @@
+//! Who reads which queue: each consumer's own parsing, as its function does it.
+
+use serde_json::Value;
+use shared::queue::{Consumed, Unreadable};
+
+type Read = fn(&str, Value) -> Result<(), Unreadable>;
+
+/// The queues, by the operation that consumes them or the stream of events that they carry.
+pub const QUEUES: [&str; 14] = [
+    "cancel-payment",
+    "charge-payment",
+    "commit-stock",
+    "forget-recipient",
+    "open-payment",
+    "order-events",
+    "product-changes",
+    "record-entry",
+    "record-mail-feedback",
+    "refund-payment",
+    "release-stock",
+    "reserve-stock",
+    "send-notification",
+    "update-buyer",
+];
+
+/// Those whose messages others make.
+pub const FOREIGN: [&str; 1] = ["record-mail-feedback"];
+
+fn reads<M: Consumed>(kind: &str, data: Value) -> Result<(), Unreadable> {
+    M::read(kind, data).map(|_| ())
+}
+
+/// How the consumer of this queue reads a message.
+pub fn of(queue: &str) -> Option<Read> {
+    Some(match queue {
+        "cancel-payment" => reads::<payments::messages::CancelPayment>,
+        "charge-payment" => reads::<payments::messages::ChargePayment>,
+        "commit-stock" => reads::<inventory::operations::commit_stock::CommitStock>,
+        "forget-recipient" => reads::<notifications::operations::forget_recipient::UserDeleted>,
+        "open-payment" => reads::<payments::messages::OpenPayment>,
+        "order-events" => reads::<orders::operations::advance_order::OrderEvent>,
+        "product-changes" => reads::<orders::operations::replicate_product::ProductChanged>,
+        "record-entry" => reads::<ledger::operations::record_entry::RecordEntry>,
+        "record-mail-feedback" => reads::<notifications::operations::record_mail_feedback::MailFeedback>,
+        "refund-payment" => reads::<payments::messages::RefundPayment>,
+        "release-stock" => reads::<inventory::operations::release_stock::ReleaseStock>,
+        "reserve-stock" => reads::<inventory::operations::reserve_stock::ReserveStock>,
+        "send-notification" => reads::<notifications::operations::send_notification::SendNotification>,
+        "update-buyer" => reads::<orders::operations::update_buyer::AccountChange>,
+        _ => return None,
+    })
+}

@@ -1,0 +1,196 @@
+//! The contract: what is asked of every provider.
+
+use payments::{
+    domain::{CardToken, Fact, PaymentId, RefundFact, RefundId},
+    provider::{ChargeOrder, PaymentProvider, RefundOrder},
+};
+use shared::{
+    BoxFuture,
+    ids::{self, OrderId},
+    money::{Currency, Money},
+};
+
+pub const PRICE: i64 = 5998;
+
+/// A provider, and what only its own world knows.
+pub trait World: Sync {
+    fn provider(&self) -> &dyn PaymentProvider;
+
+    /// A token that is charged, one that is declined, and one whose customer has to do something first.
+    fn tokens(&self) -> Tokens;
+
+    /// The customer does what they have to do.
+    fn act<'a>(&'a self, order: &'a ChargeOrder, transaction_id: &'a str) -> BoxFuture<'a, ()>;
+
+    /// How often a payment was really charged.
+    fn charges<'a>(&'a self, payment: PaymentId) -> BoxFuture<'a, usize>;
+
+    /// Whether it is all there: keys, looks by our own id, and refunds that end at what was charged.
+    fn is_complete(&self) -> bool {
+        true
+    }
+}
+
+pub struct Tokens {
+    pub good: String,
+    pub declined: String,
+    pub asks: String,
+}
+
+pub fn usd(amount: i64) -> Money {
+    Money::new(amount, Currency::parse("USD").unwrap())
+}
+
+/// A payment of its own.
+pub fn to_charge(name: &str, token: &str) -> ChargeOrder {
+    let order_id: OrderId = ids::derive(&["contract", name]);
+    let payment_id = PaymentId::automatic(order_id);
+    ChargeOrder { payment_id, order_id, amount: usd(PRICE), token: CardToken::try_from(token.to_owned()).unwrap(), transaction_id: None }
+}
+
+pub fn to_refund(charge: &ChargeOrder, transaction_id: &str, name: &str, amount: i64) -> RefundOrder {
+    let refund_id: RefundId = ids::derive(&["contract", &charge.payment_id.to_string(), name]);
+    RefundOrder {
+        refund_id,
+        order_id: charge.order_id,
+        payment_id: charge.payment_id,
+        transaction_id: transaction_id.to_owned(),
+        amount: usd(amount),
+        provider_refund_id: None,
+    }
+}
+
+fn known(order: &ChargeOrder, transaction_id: &str) -> ChargeOrder {
+    ChargeOrder { transaction_id: Some(transaction_id.to_owned()), ..order.clone() }
+}
+
+/// Charges, and answers the provider's name for it.
+async fn charged(world: &dyn World, order: &ChargeOrder) -> String {
+    match world.provider().charge(order).await.unwrap() {
+        Fact::Succeeded { transaction_id, amount, order_id } => {
+            assert_eq!((amount, order_id), (order.amount, Some(order.order_id)));
+            transaction_id
+        }
+        fact => panic!("a good card is charged: {fact:?}"),
+    }
+}
+
+/// All of it, for a world whose payments nobody else makes: `salt` tells one run from another.
+pub async fn holds(world: &dyn World, salt: &str) {
+    let named = |name: &str| format!("{salt} {name}");
+    a_charge_takes_the_money_once(world, &named("charge")).await;
+    a_declined_card_is_not_charged(world, &named("decline")).await;
+    a_customer_acts_first(world, &named("act")).await;
+    what_waits_can_be_called_off(world, &named("cancel")).await;
+    what_is_charged_cannot_be_called_off(world, &named("too late")).await;
+    parts_go_back(world, &named("parts")).await;
+    if world.is_complete() {
+        nothing_is_known_of_what_was_never_asked(world, &named("unknown")).await;
+        no_more_goes_back_than_was_taken(world, &named("more")).await;
+    }
+}
+
+async fn a_charge_takes_the_money_once(world: &dyn World, name: &str) {
+    let order = to_charge(name, &world.tokens().good);
+    let transaction = charged(world, &order).await;
+    assert_eq!(world.charges(order.payment_id).await, 1);
+    let found = world.provider().retrieve(&known(&order, &transaction)).await.unwrap();
+    assert!(matches!(found, Some(Fact::Succeeded { transaction_id, .. }) if transaction_id == transaction));
+    assert_eq!(world.provider().payment_of(&transaction).await.unwrap(), Some(order.payment_id));
+    assert_eq!(world.provider().payment_of("pi_nobodys").await.unwrap(), None);
+    if world.is_complete() {
+        assert_eq!(charged(world, &order).await, transaction, "the same key is the same charge");
+        assert!(matches!(world.provider().retrieve(&order).await.unwrap(), Some(Fact::Succeeded { .. })), "by our own id");
+        assert_eq!(world.charges(order.payment_id).await, 1);
+        let other = ChargeOrder { amount: usd(1), ..order.clone() };
+        assert!(world.provider().charge(&other).await.is_err(), "a key is good for one request");
+    }
+}
+
+async fn a_declined_card_is_not_charged(world: &dyn World, name: &str) {
+    let order = to_charge(name, &world.tokens().declined);
+    let fact = world.provider().charge(&order).await.unwrap();
+    assert_eq!(fact, Fact::Declined { reason: "card_declined".to_owned() });
+    assert_eq!(world.charges(order.payment_id).await, 0);
+    if world.is_complete() {
+        assert_eq!(world.provider().charge(&order).await.unwrap(), fact);
+    }
+}
+
+async fn asked_to_act(world: &dyn World, order: &ChargeOrder) -> String {
+    match world.provider().charge(order).await.unwrap() {
+        Fact::ActionRequired { transaction_id, .. } => transaction_id,
+        fact => panic!("the customer has to do something: {fact:?}"),
+    }
+}
+
+async fn a_customer_acts_first(world: &dyn World, name: &str) {
+    let order = to_charge(name, &world.tokens().asks);
+    let transaction = asked_to_act(world, &order).await;
+    assert_eq!(world.charges(order.payment_id).await, 0);
+    world.act(&order, &transaction).await;
+    let found = world.provider().retrieve(&known(&order, &transaction)).await.unwrap();
+    assert_eq!(found, Some(Fact::Succeeded { transaction_id: transaction, amount: order.amount, order_id: Some(order.order_id) }));
+    assert_eq!(world.charges(order.payment_id).await, 1);
+}
+
+async fn what_waits_can_be_called_off(world: &dyn World, name: &str) {
+    let order = to_charge(name, &world.tokens().asks);
+    let waiting = known(&order, &asked_to_act(world, &order).await);
+    for _ in 0..2 {
+        assert!(matches!(world.provider().cancel(&waiting).await.unwrap(), Fact::Abandoned { .. }));
+    }
+    assert!(matches!(world.provider().retrieve(&waiting).await.unwrap(), Some(Fact::Abandoned { .. })));
+    assert_eq!(world.charges(order.payment_id).await, 0);
+}
+
+async fn what_is_charged_cannot_be_called_off(world: &dyn World, name: &str) {
+    let order = to_charge(name, &world.tokens().good);
+    let transaction = charged(world, &order).await;
+    let fact = world.provider().cancel(&known(&order, &transaction)).await.unwrap();
+    assert!(matches!(fact, Fact::Succeeded { transaction_id, .. } if transaction_id == transaction));
+    assert_eq!(world.charges(order.payment_id).await, 1);
+}
+
+/// Gives back, and answers the provider's name for it.
+async fn given_back(world: &dyn World, order: &RefundOrder) -> String {
+    match world.provider().refund(order).await.unwrap() {
+        RefundFact::Succeeded { provider_refund_id, amount } => {
+            assert_eq!(amount, order.amount);
+            provider_refund_id
+        }
+        fact => panic!("what was charged can be given back: {fact:?}"),
+    }
+}
+
+async fn parts_go_back(world: &dyn World, name: &str) {
+    let order = to_charge(name, &world.tokens().good);
+    let transaction = charged(world, &order).await;
+    let [one, other] = ["one", "other"].map(|part| to_refund(&order, &transaction, part, PRICE / 2));
+    assert_eq!(world.provider().retrieve_refund(&one).await.unwrap(), None);
+    let first = given_back(world, &one).await;
+    assert_ne!(given_back(world, &other).await, first, "two equal parts are two refunds");
+    for refund in [one.clone(), RefundOrder { provider_refund_id: Some(first.clone()), ..one.clone() }] {
+        let found = world.provider().retrieve_refund(&refund).await.unwrap();
+        assert_eq!(found, Some(RefundFact::Succeeded { provider_refund_id: first.clone(), amount: one.amount }));
+    }
+    if world.is_complete() {
+        assert_eq!(given_back(world, &one).await, first, "the same key is the same refund");
+    }
+}
+
+async fn nothing_is_known_of_what_was_never_asked(world: &dyn World, name: &str) {
+    let order = to_charge(name, &world.tokens().good);
+    assert_eq!(world.provider().retrieve(&order).await.unwrap(), None);
+    assert!(world.provider().cancel(&order).await.is_err());
+    assert_eq!(world.charges(order.payment_id).await, 0);
+}
+
+async fn no_more_goes_back_than_was_taken(world: &dyn World, name: &str) {
+    let order = to_charge(name, &world.tokens().good);
+    let transaction = charged(world, &order).await;
+    given_back(world, &to_refund(&order, &transaction, "part", PRICE - 10)).await;
+    let more = world.provider().refund(&to_refund(&order, &transaction, "more", 11)).await.unwrap();
+    assert!(matches!(more, RefundFact::Failed { .. }), "{more:?}");
+    given_back(world, &to_refund(&order, &transaction, "rest", 10)).await;
+}

@@ -1,0 +1,400 @@
+//! A provider in this process that counts what it really charges, forgets keys after a day as real ones do, and loses requests and answers
+//! on command; and payments over it.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use payments::{
+    Payments, Settings,
+    domain::{Fact, HeadState, NextAction, PaymentId, RefundFact, RefundId},
+    operations::{charge_payment::charge_payment, reconcile_payments::reconcile_payments, refund_payment::refund_payment},
+    provider::{ChargeOrder, PaymentProvider, ProviderError, RefundOrder},
+};
+use serde_json::{Value, json};
+use shared::{
+    BoxFuture,
+    clock::{Clock, Timestamp},
+    ids::{Ids, OrderId},
+    invoke,
+    queue::{self, Queue},
+};
+use tests::{
+    aws::Aws,
+    events::{self, USER},
+    shop, sqs,
+};
+
+use crate::contract::{self, PRICE, Tokens, World, to_charge, to_refund, usd};
+
+/// For how long a key is remembered.
+const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
+
+/// What is lost of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Loss {
+    /// It never arrives.
+    Request,
+    /// It is carried out, and nobody hears so.
+    Answer,
+}
+
+/// The provider.
+#[derive(Clone)]
+struct Double {
+    clock: Clock,
+    books: Arc<Mutex<Books>>,
+}
+
+#[derive(Default)]
+struct Books {
+    intents: BTreeMap<String, Intent>,
+    refunds: BTreeMap<String, Refunded>,
+    keys: HashMap<String, (Timestamp, String)>,
+    losses: Vec<Option<Loss>>,
+    silent: bool,
+    calls: usize,
+}
+
+#[derive(Clone)]
+struct Intent {
+    payment_id: PaymentId,
+    order_id: OrderId,
+    amount: i64,
+    fact: Fact,
+    refundable: i64,
+}
+
+#[derive(Clone)]
+struct Refunded {
+    refund_id: RefundId,
+    transaction_id: String,
+    amount: i64,
+}
+
+impl Double {
+    fn new(clock: Clock) -> Self {
+        Self { clock, books: Arc::default() }
+    }
+
+    fn books(&self) -> MutexGuard<'_, Books> {
+        self.books.lock().unwrap()
+    }
+
+    /// What becomes of the next calls, one after the other.
+    fn lose(&self, losses: &[Option<Loss>]) {
+        self.books().losses = losses.iter().rev().copied().collect();
+    }
+
+    fn fall_silent(&self, silent: bool) {
+        self.books().silent = silent;
+    }
+
+    fn count(&self, payment: PaymentId) -> usize {
+        let charged = |intent: &&Intent| intent.payment_id == payment && matches!(intent.fact, Fact::Succeeded { .. });
+        self.books().intents.values().filter(charged).count()
+    }
+
+    fn given_back(&self) -> i64 {
+        self.books().refunds.values().map(|refund| refund.amount).sum()
+    }
+
+    /// Carries a call out, or loses it.
+    fn carry_out<T>(&self, call: impl FnOnce(&mut Books, Timestamp) -> Result<T, ProviderError>) -> Result<T, ProviderError> {
+        let now = self.clock.now();
+        let mut books = self.books();
+        books.calls += 1;
+        let lost = || Err(ProviderError::NoAnswer("it was lost".to_owned()));
+        let loss = if books.silent { Some(Loss::Request) } else { books.losses.pop().flatten() };
+        if loss == Some(Loss::Request) {
+            return lost();
+        }
+        let answer = call(&mut books, now);
+        if loss == Some(Loss::Answer) { lost() } else { answer }
+    }
+}
+
+impl Books {
+    /// What was made under a key, if it is remembered still.
+    fn under(&self, key: &str, now: Timestamp) -> Option<String> {
+        self.keys.get(key).filter(|(at, _)| now.since(*at) < REMEMBERED).map(|(_, id)| id.clone())
+    }
+
+    fn charge(&mut self, order: &ChargeOrder, now: Timestamp) -> Result<Fact, ProviderError> {
+        let key = order.payment_id.to_string();
+        if let Some(id) = self.under(&key, now) {
+            let intent = &self.intents[&id];
+            let same = (intent.order_id, intent.amount) == (order.order_id, order.amount.amount);
+            return if same { Ok(intent.fact.clone()) } else { Err(ProviderError::Refused("the key was used".to_owned())) };
+        }
+        let id = format!("pi_{}", self.intents.len());
+        let succeeded = Fact::Succeeded { transaction_id: id.clone(), amount: order.amount, order_id: Some(order.order_id) };
+        let fact = match order.token.as_str() {
+            "tok_declined" => Fact::Declined { reason: "card_declined".to_owned() },
+            "tok_3ds" => {
+                let next_action = NextAction { url: "https://bank.example".to_owned() };
+                Fact::ActionRequired { transaction_id: id.clone(), next_action }
+            }
+            _ => succeeded,
+        };
+        let (payment_id, order_id, amount) = (order.payment_id, order.order_id, order.amount.amount);
+        self.intents.insert(id.clone(), Intent { payment_id, order_id, amount, fact: fact.clone(), refundable: amount });
+        self.keys.insert(key, (now, id));
+        Ok(fact)
+    }
+
+    /// The intent of a payment: the one that charged, if there are several.
+    fn intent(&self, order: &ChargeOrder) -> Option<String> {
+        let ours = |(_, intent): &(&String, &Intent)| intent.payment_id == order.payment_id;
+        let charged = |(_, intent): &(&String, &Intent)| matches!(intent.fact, Fact::Succeeded { .. });
+        let found = self.intents.iter().filter(ours).find(charged).or(self.intents.iter().find(ours));
+        order.transaction_id.clone().or(found.map(|(id, _)| id.clone()))
+    }
+
+    fn refund(&mut self, order: &RefundOrder, now: Timestamp) -> Result<RefundFact, ProviderError> {
+        if let Some(id) = self.under(&order.refund_id.to_string(), now) {
+            return Ok(self.refunds[&id].fact(&id));
+        }
+        let charge = self.intents.get_mut(&order.transaction_id).filter(|intent| intent.refundable >= order.amount.amount);
+        let Some(charge) = charge else { return Ok(RefundFact::Failed { reason: "charge_not_refundable".to_owned() }) };
+        charge.refundable -= order.amount.amount;
+        let id = format!("re_{}", self.refunds.len());
+        let (refund_id, transaction_id) = (order.refund_id, order.transaction_id.clone());
+        self.refunds.insert(id.clone(), Refunded { refund_id, transaction_id, amount: order.amount.amount });
+        self.keys.insert(order.refund_id.to_string(), (now, id.clone()));
+        Ok(self.refunds[&id].fact(&id))
+    }
+}
+
+impl Refunded {
+    fn fact(&self, id: &str) -> RefundFact {
+        RefundFact::Succeeded { provider_refund_id: id.to_owned(), amount: usd(self.amount) }
+    }
+}
+
+impl PaymentProvider for Double {
+    fn name(&self) -> &'static str {
+        "double"
+    }
+
+    fn is_live(&self) -> bool {
+        false
+    }
+
+    fn charge<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<Fact, ProviderError>> {
+        Box::pin(async move { self.carry_out(|books, now| books.charge(order, now)) })
+    }
+
+    fn retrieve<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<Option<Fact>, ProviderError>> {
+        Box::pin(async move { self.carry_out(|books, _| Ok(books.intent(order).map(|id| books.intents[&id].fact.clone()))) })
+    }
+
+    fn cancel<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<Fact, ProviderError>> {
+        Box::pin(async move {
+            self.carry_out(|books, _| {
+                let id = books.intent(order).ok_or_else(|| ProviderError::NoAnswer("there is none".to_owned()))?;
+                let intent = books.intents.get_mut(&id).unwrap();
+                if matches!(intent.fact, Fact::ActionRequired { .. }) {
+                    intent.fact = Fact::Abandoned { reason: "cancelled" };
+                }
+                Ok(intent.fact.clone())
+            })
+        })
+    }
+
+    fn refund<'a>(&'a self, order: &'a RefundOrder) -> BoxFuture<'a, Result<RefundFact, ProviderError>> {
+        Box::pin(async move { self.carry_out(|books, now| books.refund(order, now)) })
+    }
+
+    fn retrieve_refund<'a>(&'a self, order: &'a RefundOrder) -> BoxFuture<'a, Result<Option<RefundFact>, ProviderError>> {
+        Box::pin(async move {
+            self.carry_out(|books, _| {
+                let ours = |(_, refund): &(&String, &Refunded)| {
+                    refund.refund_id == order.refund_id && refund.transaction_id == order.transaction_id
+                };
+                Ok(books.refunds.iter().find(ours).map(|(id, refund)| refund.fact(id)))
+            })
+        })
+    }
+
+    fn payment_of<'a>(&'a self, transaction_id: &'a str) -> BoxFuture<'a, Result<Option<PaymentId>, ProviderError>> {
+        Box::pin(async move { self.carry_out(|books, _| Ok(books.intents.get(transaction_id).map(|intent| intent.payment_id))) })
+    }
+}
+
+impl World for Double {
+    fn provider(&self) -> &dyn PaymentProvider {
+        self
+    }
+
+    fn tokens(&self) -> Tokens {
+        Tokens { good: "tok_ok".to_owned(), declined: "tok_declined".to_owned(), asks: "tok_3ds".to_owned() }
+    }
+
+    fn act<'a>(&'a self, order: &'a ChargeOrder, transaction_id: &'a str) -> BoxFuture<'a, ()> {
+        let transaction = transaction_id.to_owned();
+        let fact = Fact::Succeeded { transaction_id: transaction.clone(), amount: order.amount, order_id: Some(order.order_id) };
+        self.books().intents.get_mut(&transaction).unwrap().fact = fact;
+        Box::pin(std::future::ready(()))
+    }
+
+    fn charges<'a>(&'a self, payment: PaymentId) -> BoxFuture<'a, usize> {
+        Box::pin(std::future::ready(self.count(payment)))
+    }
+}
+
+#[tokio::test]
+async fn the_double_keeps_the_contract() {
+    contract::holds(&Double::new(shop::clock()), "double").await;
+}
+
+#[tokio::test]
+async fn the_double_charges_again_under_a_key_that_it_has_forgotten() {
+    let clock = shop::clock();
+    let double = Double::new(clock.clone());
+    let order = to_charge("forgotten", "tok_ok");
+    double.lose(&[Some(Loss::Request), Some(Loss::Answer)]);
+    for charges in [0, 1, 1] {
+        let _ = double.charge(&order).await;
+        assert_eq!(double.count(order.payment_id), charges);
+    }
+    clock.advance(REMEMBERED);
+    double.charge(&order).await.unwrap();
+    assert_eq!(double.count(order.payment_id), 2, "as real providers do: whoever asks must not");
+    let refund = to_refund(&order, "pi_0", "lost", 10);
+    double.lose(&[Some(Loss::Answer)]);
+    assert!(double.refund(&refund).await.is_err());
+    assert_eq!((double.refund(&refund).await.is_ok(), double.given_back()), (true, 10));
+}
+
+/// Payments over the double.
+struct Till {
+    aws: Aws,
+    clock: Clock,
+    double: Double,
+    payments: Arc<Payments>,
+}
+
+const ORDER: &str = "ord_0199c2a8-0000-7000-8000-0000000000f1";
+
+impl Till {
+    fn new() -> Self {
+        let (aws, clock) = (Aws::new(), shop::clock());
+        let double = Double::new(clock.clone());
+        let settings = Settings { shards: shop::SHARDS, nudge: shop::NUDGE };
+        let secrets = aws.secrets_at(clock.clone());
+        let payments = Payments::new(aws.table("payments"), Arc::new(double.clone()), secrets, clock.clone(), Ids::default(), settings);
+        Self { aws, clock, double, payments: Arc::new(payments) }
+    }
+
+    async fn charge(&self, drive: u64) {
+        self.charge_for(order(), drive).await;
+    }
+
+    async fn charge_for(&self, order_id: OrderId, drive: u64) {
+        let lambda = queue::lambda(self.payments.clone(), charge_payment, Queue::new(sqs::url("charge-payment")));
+        let expires_at = shop::clock().now().plus(Duration::from_secs(1800));
+        let data = json!({
+            "order_id": order_id, "user_id": USER, "amount": usd(PRICE), "expires_at": expires_at, "tries": 3, "drive": drive,
+            "payment_method": { "type": "card", "token": "tok_ok" },
+        });
+        self.aws.call(&lambda, events::message("charge-payment", "charge_payment.v1", &data)).await;
+    }
+
+    async fn refund(&self, drive: u64) {
+        let lambda = queue::lambda(self.payments.clone(), refund_payment, Queue::new(sqs::url("refund-payment")));
+        let data = json!({ "order_id": ORDER, "drive": drive });
+        self.aws.call(&lambda, events::message("refund-payment", "refund_payment.v1", &data)).await;
+    }
+
+    async fn reconcile_after(&self, minutes: u64) -> Value {
+        self.clock.advance(Duration::from_secs(minutes * 60));
+        let lambda = invoke::lambda(self.payments.clone(), reconcile_payments);
+        self.aws.call(&lambda, json!({})).await.ok().clone()
+    }
+
+    async fn state(&self) -> HeadState {
+        self.payments.store().head(order()).await.unwrap().unwrap().state
+    }
+
+    fn charges(&self) -> usize {
+        self.double.count(PaymentId::automatic(order()))
+    }
+
+    fn unsettled(&self) -> usize {
+        self.aws.items("payments").iter().filter(|item| item.get("check_at").is_some()).count()
+    }
+}
+
+fn order() -> OrderId {
+    shared::ids::PrefixedId::parse(ORDER).unwrap()
+}
+
+#[tokio::test]
+async fn whatever_is_lost_an_order_is_charged_and_given_back_once() {
+    let losses = [None, Some(Loss::Request), Some(Loss::Answer)];
+    for (first, second) in losses.iter().flat_map(|first| losses.map(|second| (*first, second))) {
+        for third in losses {
+            let till = Till::new();
+            till.double.lose(&[first, second, third]);
+            till.charge(0).await;
+            for _ in 0..6 {
+                till.reconcile_after(5).await;
+            }
+            assert_eq!(
+                (till.state().await, till.charges(), till.unsettled()),
+                (HeadState::Captured, 1, 0),
+                "{first:?} {second:?} {third:?}"
+            );
+            till.double.lose(&[first, second, third]);
+            till.refund(1).await;
+            for _ in 0..6 {
+                till.reconcile_after(5).await;
+            }
+            assert_eq!((till.double.given_back(), till.unsettled()), (PRICE, 0), "{first:?} {second:?} {third:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_provider_that_is_away_for_days_charges_nobody_twice() {
+    for loss in [Loss::Request, Loss::Answer] {
+        let till = Till::new();
+        till.double.lose(&[Some(loss)]);
+        till.charge(0).await;
+        till.double.fall_silent(true);
+        for _ in 0..60 {
+            till.reconcile_after(61).await;
+        }
+        till.double.fall_silent(false);
+        for _ in 0..4 {
+            till.reconcile_after(61).await;
+        }
+        let (state, charges) = if loss == Loss::Answer { (HeadState::Captured, 1) } else { (HeadState::Closed, 0) };
+        assert_eq!((till.state().await, till.charges(), till.unsettled()), (state, charges, 0), "{loss:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_provider_that_is_away_is_left_alone_and_every_order_is_charged_once_when_it_is_back() {
+    let till = Till::new();
+    let orders: Vec<OrderId> = (0..12).map(|number| shared::ids::derive(&["order", &number.to_string()])).collect();
+    till.double.fall_silent(true);
+    for order in &orders {
+        till.charge_for(*order, 0).await;
+    }
+    assert_eq!(till.double.books().calls, 5, "the others do not ask");
+    for _ in 0..20 {
+        let before = till.double.books().calls;
+        till.reconcile_after(1).await;
+        assert_eq!(till.double.books().calls, before + 1, "one call finds out whether it is back");
+    }
+    till.double.fall_silent(false);
+    for _ in 0..6 {
+        till.reconcile_after(20).await;
+    }
+    let charges: Vec<usize> = orders.iter().map(|order| till.double.count(PaymentId::automatic(*order))).collect();
+    assert_eq!((charges, till.unsettled()), (vec![1; 12], 0));
+}

@@ -1,0 +1,132 @@
+//! Stripe, as localstripe plays it: the real wire, with a test's own cards.
+
+use payments::{
+    domain::PaymentId,
+    provider::{ChargeOrder, PaymentProvider, Stripe, StripeSettings},
+};
+use serde_json::Value;
+use shared::{BoxFuture, clock::Clock, config, ids::Ids};
+use tests::aws::Aws;
+
+use crate::contract::{self, Tokens, World};
+
+pub const KEY: &str = "sk_test_localstripe";
+const DECLINED: &str = "4000000000000341";
+const ASKS: &str = "4000002500003155";
+
+pub struct LocalStripe {
+    base: String,
+    pub http: reqwest::Client,
+    provider: Stripe,
+    tokens: [String; 3],
+}
+
+impl LocalStripe {
+    pub async fn at(base: String) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::new();
+        let mut tokens = Vec::new();
+        for number in ["4242424242424242", DECLINED, ASKS] {
+            let card =
+                [("type", "card"), ("card[number]", number), ("card[exp_month]", "12"), ("card[exp_year]", "2030"), ("card[cvc]", "123")];
+            let method = http.post(format!("{base}/v1/payment_methods")).bearer_auth(KEY).form(&card).send().await.unwrap();
+            let method: Value = method.error_for_status().unwrap().json().await.unwrap();
+            tokens.push(method["id"].as_str().unwrap().to_owned());
+        }
+        let provider = stripe(&base, KEY);
+        Self { base, http, provider, tokens: tokens.try_into().unwrap() }
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        self.http.get(format!("{}{path}", self.base)).bearer_auth(KEY).send().await.unwrap().json().await.unwrap()
+    }
+}
+
+fn stripe(base: &str, key: &str) -> Stripe {
+    let aws = Aws::new();
+    aws.secrets_manager().set("stripe-key", key);
+    let settings = StripeSettings { base: base.to_owned(), return_url: None, live: false };
+    Stripe::new(settings, aws.secrets_at(Clock::System))
+}
+
+impl World for LocalStripe {
+    fn provider(&self) -> &dyn PaymentProvider {
+        &self.provider
+    }
+
+    fn tokens(&self) -> Tokens {
+        let [good, declined, asks] = self.tokens.clone();
+        Tokens { good, declined, asks }
+    }
+
+    fn act<'a>(&'a self, _: &'a ChargeOrder, transaction_id: &'a str) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let intent = self.get(&format!("/v1/payment_intents/{transaction_id}")).await;
+            let form = [("client_secret", intent["client_secret"].as_str().unwrap()), ("success", "true")];
+            let act = self.http.post(format!("{}/v1/payment_intents/{transaction_id}/_authenticate", self.base));
+            act.bearer_auth(KEY).form(&form).send().await.unwrap().error_for_status().unwrap();
+        })
+    }
+
+    fn charges<'a>(&'a self, payment: PaymentId) -> BoxFuture<'a, usize> {
+        Box::pin(async move {
+            let intents = self.get("/v1/payment_intents?limit=100").await;
+            let charged = |intent: &&Value| intent["status"] == "succeeded" && intent["metadata"]["payment_id"] == *payment.to_string();
+            intents["data"].as_array().unwrap().iter().filter(charged).count()
+        })
+    }
+
+    fn is_complete(&self) -> bool {
+        false
+    }
+}
+
+/// Where localstripe runs.
+pub fn running() -> String {
+    config::optional("LOCALSTRIPE_URL").expect("no localstripe runs: python3 localstack/localstripe.py cargo test -p tests --test provider")
+}
+
+/// What tells one run from another, all of which localstripe remembers.
+pub fn salt() -> String {
+    Ids::System.bytes::<8>().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[tokio::test]
+async fn stripe_keeps_the_contract() {
+    contract::holds(&LocalStripe::at(running()).await, &salt()).await;
+}
+
+#[tokio::test]
+async fn a_key_that_stripe_does_not_take_or_that_is_for_another_stage_is_a_mistake_of_ours() {
+    use payments::provider::ProviderError;
+    let order = contract::to_charge("wrong key", "pm_card_visa");
+    let refused = |answer| matches!(answer, Err(ProviderError::Refused(_)));
+    let nowhere = "http://127.0.0.1:9";
+    assert!(refused(stripe(nowhere, "sk_live_0123456789").charge(&order).await), "before anything is sent");
+    assert!(refused(stripe(nowhere, "").charge(&order).await));
+    assert!(refused(stripe(&running(), "pk_test_not_secret").charge(&order).await));
+}
+
+#[tokio::test]
+async fn a_stripe_that_cannot_be_reached_or_read_is_one_that_does_not_answer() {
+    use payments::provider::ProviderError;
+    let order = contract::to_charge("out of reach", "pm_card_visa");
+    let answer = stripe("http://127.0.0.1:9", KEY).charge(&order).await;
+    assert!(matches!(answer, Err(ProviderError::NoAnswer(_))), "{answer:?}");
+
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        while let Ok((mut connection, _)) = listener.accept().await {
+            let mut request = vec![0; 65_536];
+            let read = connection.read(&mut request).await.unwrap();
+            let text = String::from_utf8_lossy(&request[..read]).to_lowercase();
+            assert!(text.contains("idempotency-key: pay_") && text.contains("authorization: bearer sk_test_"));
+            let page = "HTTP/1.1 200 OK\r\ncontent-length: 13\r\nconnection: close\r\n\r\n<html></html>";
+            connection.write_all(page.as_bytes()).await.unwrap();
+        }
+    });
+    let answer = stripe(&base, KEY).charge(&order).await;
+    assert!(matches!(answer, Err(ProviderError::NoAnswer(_))), "{answer:?}");
+}

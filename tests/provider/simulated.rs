@@ -1,0 +1,92 @@
+//! The simulated provider, over the embedded table.
+
+use payments::{
+    domain::{Fact, PaymentId},
+    provider::{ChargeOrder, PaymentProvider, ProviderError, Simulated},
+};
+use shared::BoxFuture;
+use tests::aws::Aws;
+
+use crate::contract::{self, Tokens, World, to_charge};
+
+struct SimulatedWorld {
+    aws: Aws,
+    provider: Simulated,
+}
+
+impl SimulatedWorld {
+    fn new() -> Self {
+        let aws = Aws::new();
+        Self { provider: Simulated::new(aws.table("payment-simulator")), aws }
+    }
+
+    fn count(&self, payment: PaymentId) -> usize {
+        let items = self.aws.items("payment-simulator");
+        let is_charge = |item: &&serde_json::Value| item["pk"]["S"].as_str().is_some_and(|pk| pk.starts_with("CHARGE#"));
+        items.iter().filter(is_charge).filter(|item| item["payment_id"]["S"] == *payment.to_string()).count()
+    }
+}
+
+impl World for SimulatedWorld {
+    fn provider(&self) -> &dyn PaymentProvider {
+        &self.provider
+    }
+
+    fn tokens(&self) -> Tokens {
+        Tokens { good: "tok_ok".to_owned(), declined: "tok_declined".to_owned(), asks: "tok_3ds".to_owned() }
+    }
+
+    /// They have done it by the time somebody asks.
+    fn act<'a>(&'a self, _: &'a ChargeOrder, _: &'a str) -> BoxFuture<'a, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    fn charges<'a>(&'a self, payment: PaymentId) -> BoxFuture<'a, usize> {
+        Box::pin(std::future::ready(self.count(payment)))
+    }
+}
+
+#[tokio::test]
+async fn the_simulated_provider_keeps_the_contract() {
+    contract::holds(&SimulatedWorld::new(), "simulated").await;
+}
+
+#[tokio::test]
+async fn each_token_does_what_it_says() {
+    let succeeds = |fact: &Result<Fact, ProviderError>| matches!(fact, Ok(Fact::Succeeded { .. }));
+    for (token, first, then, charges) in [
+        ("tok_ok", "charged", "charged", 1),
+        ("credit_card", "charged", "charged", 1),
+        ("tok_duplicate_webhook", "charged", "charged", 1),
+        ("tok_declined", "declined", "declined", 0),
+        ("tok_insufficient_funds", "declined", "declined", 0),
+        ("tok_made_up", "declined", "declined", 0),
+        ("tok_timeout_after_charge", "silence", "charged", 1),
+        ("tok_timeout_before_charge", "silence", "unknown", 0),
+        ("tok_5xx_then_ok", "silence", "unknown", 0),
+        ("tok_late_webhook", "processing", "processing", 1),
+        ("tok_3ds", "action", "charged", 1),
+        ("tok_3ds_declined", "action", "declined", 0),
+        ("tok_3ds_abandoned", "action", "action", 0),
+    ] {
+        let world = SimulatedWorld::new();
+        let order = to_charge(token, token);
+        let said = |fact: &Result<Fact, ProviderError>| match fact {
+            Ok(Fact::Succeeded { .. }) => "charged",
+            Ok(Fact::Declined { .. }) => "declined",
+            Ok(Fact::ActionRequired { .. }) => "action",
+            Ok(Fact::OutcomeUnknown) => "processing",
+            Ok(Fact::Abandoned { .. }) => "abandoned",
+            Err(_) => "silence",
+        };
+        assert_eq!(said(&world.provider.charge(&order).await), first, "{token}");
+        let look = world.provider.retrieve(&order).await.unwrap();
+        assert_eq!(look.map_or("unknown", |fact| said(&Ok(fact))), then, "{token}");
+        assert_eq!(world.count(order.payment_id), charges, "{token}");
+        // The second try of what was lost, and the second look at what was late, are charged once.
+        if matches!(token, "tok_timeout_before_charge" | "tok_5xx_then_ok" | "tok_late_webhook") {
+            assert!(succeeds(&world.provider.charge(&order).await), "{token}");
+            assert_eq!(world.count(order.payment_id), 1, "{token}");
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Webhooks as Stripe sends and signs them: ours are believed, and forged, old and altered ones are refused.
+
+use std::{sync::Arc, time::Duration};
+
+use payments::{
+    Payments, Settings,
+    domain::HeadState,
+    operations::{charge_payment::charge_payment, receive_payment_webhook::receive_payment_webhook},
+    provider::{Stripe, StripeSettings},
+};
+use ring::hmac;
+use serde_json::json;
+use shared::{
+    clock::{Clock, Timestamp},
+    http,
+    ids::Ids,
+    queue::{self, Queue},
+};
+use tests::{
+    aws::{Aws, Called},
+    events::{self, USER},
+    shop, sqs,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
+
+use crate::{
+    contract::{PRICE, World, to_charge, usd},
+    localstripe::{KEY, LocalStripe, running, salt},
+};
+
+const SECRET: &str = "whsec_of_this_endpoint";
+
+/// What came to the endpoint: its signature, and its body as it was sent.
+#[derive(Clone)]
+struct Sent {
+    signature: String,
+    body: String,
+}
+
+impl Sent {
+    /// When it says that it was made, in seconds.
+    fn made_at(&self) -> i64 {
+        self.signature.strip_prefix("t=").and_then(|rest| rest.split_once(',')).unwrap().0.parse().unwrap()
+    }
+}
+
+/// An endpoint of our own, which keeps what it is sent about the payment whose id is `about`.
+async fn receive(listener: TcpListener, about: String) -> Sent {
+    loop {
+        let (mut connection, _) = listener.accept().await.unwrap();
+        let mut request = Vec::new();
+        let (head, body) = loop {
+            assert_ne!(connection.read_buf(&mut request).await.unwrap(), 0, "the connection ended in the middle of a request");
+            let text = String::from_utf8_lossy(&request).into_owned();
+            let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+            if body.len() >= header(head, "content-length").parse().unwrap() {
+                break (head.to_owned(), body.to_owned());
+            }
+        };
+        connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await.unwrap();
+        if body.contains(&about) {
+            return Sent { signature: header(&head, "stripe-signature"), body };
+        }
+    }
+}
+
+fn header(head: &str, name: &str) -> String {
+    let line = head.lines().find_map(|line| line.split_once(": ").filter(|(header, _)| header.eq_ignore_ascii_case(name)));
+    line.unwrap_or_else(|| panic!("{name} is missing in {head}")).1.to_owned()
+}
+
+/// Payments over localstripe, at a time that a test sets.
+fn payments_at(aws: &Aws, clock: &Clock) -> Arc<Payments> {
+    let settings = StripeSettings { base: running(), return_url: None, live: false };
+    let stripe = Arc::new(Stripe::new(settings, aws.secrets_at(clock.clone())));
+    let settings = Settings { shards: shop::SHARDS, nudge: shop::NUDGE };
+    Arc::new(Payments::new(aws.table("payments"), stripe, aws.secrets_at(clock.clone()), clock.clone(), Ids::System, settings))
+}
+
+async fn hear(aws: &Aws, payments: &Arc<Payments>, signature: &str, body: &str) -> Called {
+    let lambda = http::lambda(payments.clone(), receive_payment_webhook);
+    let request = events::http("POST", "/webhooks/payments/stripe").path_parameter("provider", "stripe");
+    aws.call(&lambda, request.header("stripe-signature", signature).body(body).event()).await
+}
+
+#[tokio::test]
+async fn what_stripe_has_signed_is_heard_once_and_what_it_has_not_is_refused() {
+    let stripe = LocalStripe::at(running()).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = json!({
+        "url": format!("http://{}/webhooks", listener.local_addr().unwrap()),
+        "secret": SECRET,
+        "events": ["payment_intent.succeeded"],
+    });
+    let salt = salt();
+    let register = stripe.http.post(format!("{}/_config/webhooks/{salt}", running())).bearer_auth(KEY).json(&endpoint);
+    register.send().await.unwrap().error_for_status().unwrap();
+
+    // A payment that waits for its customer.
+    let (aws, clock) = (Aws::new(), Clock::manual(Clock::System.now()));
+    aws.secrets_manager().set("stripe-key", KEY);
+    aws.secrets_manager().set("payment-webhook-secrets", &json!({ "current": SECRET, "previous": "" }).to_string());
+    let payments = payments_at(&aws, &clock);
+    let order = to_charge(&salt, &stripe.tokens().asks);
+    let charge = queue::lambda(payments.clone(), charge_payment, Queue::new(sqs::url("charge-payment")));
+    let data = json!({
+        "order_id": order.order_id, "user_id": USER, "amount": usd(PRICE), "tries": 3, "drive": 0,
+        "expires_at": clock.now().plus(Duration::from_secs(1800)),
+        "payment_method": { "type": "card", "token": stripe.tokens().asks },
+    });
+    aws.call(&charge, events::message("charge-payment", "charge_payment.v1", &data)).await;
+    let state = async || payments.store().head(order.order_id).await.unwrap().unwrap().state;
+    assert_ne!(state().await, HeadState::Captured);
+
+    // The customer proves who they are; Stripe tells so.
+    let attempts = aws.items("payments");
+    let transaction = attempts.iter().find_map(|item| item["transaction_id"]["S"].as_str()).expect("the attempt knows its intent");
+    stripe.act(&order, transaction).await;
+    let sent = receive(listener, order.payment_id.to_string()).await;
+    clock.advance(Timestamp::from_milliseconds(sent.made_at() * 1000).since(clock.now()));
+
+    let refused = async |payments: &Arc<Payments>, signature: &str, body: &str| {
+        let called = hear(&aws, payments, signature, body).await;
+        assert_eq!((called.status(), called.json()["code"].as_str()), (400, Some("bad_signature")), "{signature}");
+        assert_ne!(state().await, HeadState::Captured, "{signature}");
+    };
+    refused(&payments, &sent.signature, &sent.body.replace(&PRICE.to_string(), "1")).await;
+    refused(&payments, &sent.signature.replacen(&sent.made_at().to_string(), &(sent.made_at() + 1).to_string(), 1), &sent.body).await;
+    let forged =
+        hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, b"whsec_of_somebody_else"), format!("{}.{}", sent.made_at(), sent.body).as_bytes());
+    let forged: String = forged.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    refused(&payments, &format!("t={},v1={forged}", sent.made_at()), &sent.body).await;
+    let later = Clock::manual(clock.now().plus(Duration::from_secs(301)));
+    refused(&payments_at(&aws, &later), &sent.signature, &sent.body).await;
+
+    for _ in 0..3 {
+        let heard = hear(&aws, &payments, &sent.signature, &sent.body).await;
+        assert_eq!(heard.status(), 200, "{:?}", heard.answer);
+        assert_eq!(state().await, HeadState::Captured);
+    }
+    assert_eq!(stripe.charges(order.payment_id).await, 1);
+}

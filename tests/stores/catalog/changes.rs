@@ -1,0 +1,358 @@
+//! Changing and archiving a product: nothing that somebody else has said is overwritten unseen, and a SKU is never two products'.
+
+use tokio::task::JoinSet;
+
+use super::*;
+
+impl Shop {
+    /// `PUT` of the version that the admin has seen.
+    pub(super) async fn update(&self, id: &str, seen: u64, product: &Value) -> Called {
+        self.aws.call(&self.update, change(id, seen, product)).await
+    }
+
+    /// `DELETE` of the version that the admin has seen.
+    pub(super) async fn archive(&self, id: &str, seen: u64) -> Called {
+        self.aws.call(&self.archive, removal(id, seen)).await
+    }
+
+    /// The product under a SKU, by the item that makes it unique.
+    fn holder(&self, sku: &str) -> Option<String> {
+        let items = self.aws.items("products");
+        let holder = items.into_iter().find(|item| item["pk"]["S"] == format!("SKU#{sku}"))?;
+        holder["product_id"]["S"].as_str().map(str::to_owned)
+    }
+
+    /// That every product has its SKU until it is archived, and every SKU is some product's.
+    fn check(&self) {
+        let items = self.aws.items("products");
+        let (products, holders): (Vec<_>, Vec<_>) =
+            items.iter().partition(|item| item["pk"]["S"].as_str().unwrap().starts_with("PRODUCT#"));
+        let pair = |sku: &Value, product: &Value| (sku.as_str().unwrap().to_owned(), product.as_str().unwrap().to_owned());
+        let sold = products.iter().filter(|item| item["status"]["S"] != "archived");
+        let had: BTreeSet<_> = sold.map(|item| pair(&item["details"]["M"]["sku"]["S"], &item["product_id"]["S"])).collect();
+        let held: BTreeSet<_> = holders
+            .iter()
+            .filter_map(|item| {
+                Some((item["pk"]["S"].as_str()?.strip_prefix("SKU#")?.to_owned(), item["product_id"]["S"].as_str()?.to_owned()))
+            })
+            .collect();
+        assert_eq!(had, held);
+    }
+}
+
+fn change(id: &str, seen: u64, product: &Value) -> Value {
+    put(id, product).caller(events::ADMIN).header("if-match", &format!("\"{seen}\"")).event()
+}
+
+fn put(id: &str, product: &Value) -> events::Http {
+    let request = events::http("PUT", &format!("/products/{id}")).path_parameter("product_id", id);
+    request.header("content-type", "application/json").body(&product.to_string())
+}
+
+fn removal(id: &str, seen: u64) -> Value {
+    let request = events::http("DELETE", &format!("/products/{id}")).path_parameter("product_id", id).caller(events::ADMIN);
+    request.header("if-match", &format!("\"{seen}\"")).event()
+}
+
+fn spoon() -> Value {
+    let mut spoon = product("Oak spoon", "SPOON-OAK", "kitchen");
+    spoon["description"] = json!("Carved by hand.");
+    spoon["max_per_order"] = json!(5);
+    spoon
+}
+
+#[tokio::test]
+async fn a_product_is_changed_as_a_whole_and_its_sku_with_it() {
+    let shop = Shop::new();
+    let id = shop.created("k", &spoon()).await;
+    shop.clock.advance(std::time::Duration::from_secs(60));
+
+    let mut cheaper = spoon();
+    cheaper["price"]["amount"] = json!(1999);
+    cheaper["category"] = json!("garden");
+    let changed = shop.update(&id, 1, &cheaper).await;
+    assert_eq!((changed.status(), changed.header("etag")), (200, Some("\"2\"".to_owned())));
+    assert_eq!(changed.operations(), ["GetItem", "UpdateItem"], "the SKU is the same");
+    let read = shop.get(&id, None).await;
+    assert_eq!((body(&read), read.header("etag")), (body(&changed), changed.header("etag")));
+    assert_eq!(names(&shop.list("/products?category=garden").await), ["Oak spoon"]);
+    assert!(names(&shop.list("/products?category=kitchen").await).is_empty());
+
+    // What is left out is no longer said.
+    let changed = shop.update(&id, 2, &product("Elm spoon", "SPOON-ELM", "garden")).await;
+    assert_eq!(changed.operations(), ["GetItem", "TransactWriteItems"]);
+    let expected = json!({
+        "id": id, "sku": "SPOON-ELM", "name": "Elm spoon", "description": null, "category": "garden", "active": true, "max_per_order": 999,
+        "price": { "amount": 2999, "currency": "USD" }, "created_at": "2026-11-21T09:48:49.123Z", "updated_at": "2026-11-21T09:49:49.123Z",
+    });
+    assert_eq!(changed.json(), expected);
+    assert_eq!(names(&shop.list("/products").await), ["Elm spoon"]);
+    assert_eq!((shop.holder("SPOON-OAK"), shop.holder("SPOON-ELM")), (None, Some(id)));
+    shop.created("other", &product("Another", "SPOON-OAK", "kitchen")).await;
+    shop.check();
+}
+
+#[tokio::test]
+async fn whoever_has_not_seen_the_version_that_stands_changes_nothing() {
+    let shop = Shop::new();
+    let id = shop.created("k", &spoon()).await;
+    assert_eq!(shop.update(&id, 1, &product("Elm spoon", "SPOON-OAK", "kitchen")).await.status(), 200);
+    let before = shop.aws.items("products");
+    for seen in [0, 1, 3, 7] {
+        for answer in [shop.update(&id, seen, &spoon()).await, shop.archive(&id, seen).await] {
+            assert_eq!((answer.status(), code(&answer).as_str()), (412, "precondition_failed"), "{seen}");
+            assert_eq!(answer.header("etag"), Some("\"2\"".to_owned()));
+        }
+    }
+    let delete = || events::http("DELETE", &format!("/products/{id}")).path_parameter("product_id", &id);
+    for (lambda, request) in [(&shop.update, put(&id, &spoon())), (&shop.archive, delete())] {
+        let request = request.caller(events::ADMIN);
+        let blind = shop.aws.call(lambda, request.clone().event()).await;
+        assert_eq!((blind.status(), code(&blind).as_str(), blind.calls.len()), (428, "precondition_required", 0));
+        for odd in ["*", "2", "W/\"2\"", "\"02\"", "\"x\"", ""] {
+            let answer = shop.aws.call(lambda, request.clone().header("if-match", odd).event()).await;
+            assert_eq!((answer.status(), code(&answer).as_str(), answer.calls.len()), (400, "invalid_if_match", 0), "{odd}");
+        }
+    }
+    assert_eq!(shop.aws.items("products"), before);
+}
+
+#[tokio::test]
+async fn the_same_change_once_more_is_the_same_answer_and_no_change() {
+    let shop = Shop::new();
+    let mut pump = shop.publisher();
+    let id = shop.created("k", &spoon()).await;
+    let wanted = product("Elm spoon", "SPOON-ELM", "kitchen");
+    let first = shop.update(&id, 1, &wanted).await;
+    let again = shop.update(&id, 1, &wanted).await;
+    let nothing_new = shop.update(&id, 2, &wanted).await;
+    for answer in [&again, &nothing_new] {
+        assert_eq!((answer.status(), answer.operations()), (200, vec!["GetItem"]));
+        assert_eq!((body(answer), answer.header("etag")), (body(&first), first.header("etag")));
+    }
+    pump.settle().await;
+    let told: Vec<Value> = shop.aws.queues().take("product-changes", 10).iter().map(|message| message.json()["data"].clone()).collect();
+    assert_eq!(told.iter().map(|data| data["version"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 2]);
+    insta::assert_json_snapshot!(told);
+}
+
+#[tokio::test]
+async fn a_sku_that_another_product_has_is_not_given_twice() {
+    let shop = Shop::new();
+    let (oak, elm) = (shop.created("oak", &spoon()).await, shop.created("elm", &product("Elm", "SPOON-ELM", "kitchen")).await);
+    let mut wanted = spoon();
+    wanted["sku"] = json!("SPOON-ELM");
+    let taken = shop.update(&oak, 1, &wanted).await;
+    assert_eq!((taken.status(), code(&taken).as_str()), (409, "sku_taken"));
+    assert_eq!(shop.get(&oak, None).await.header("etag"), Some("\"1\"".to_owned()));
+    shop.check();
+    assert_eq!(code(&shop.create("new", &product("New", "SPOON-ELM", "kitchen")).await), "sku_taken");
+    // Until the one that has it is archived; archiving that one again does not take it from its new owner.
+    assert_eq!(shop.archive(&elm, 1).await.status(), 204);
+    assert_eq!(shop.update(&oak, 1, &wanted).await.status(), 200);
+    assert_eq!(shop.archive(&elm, 1).await.status(), 204);
+    assert_eq!(shop.holder("SPOON-ELM"), Some(oak));
+    // The request that created the archived one is still answered with it.
+    let replayed = shop.create("elm", &product("Elm", "SPOON-ELM", "kitchen")).await;
+    assert_eq!((replayed.status(), replayed.json()["id"].clone()), (201, json!(elm)));
+    shop.check();
+}
+
+#[tokio::test]
+async fn an_archived_product_is_gone_for_everybody_and_its_orders_are_told() {
+    let shop = Shop::new();
+    let mut pump = shop.publisher();
+    let id = shop.created("k", &spoon()).await;
+    let archived = shop.archive(&id, 1).await;
+    assert_eq!((archived.status(), archived.operations(), body(&archived)), (204, vec!["GetItem", "TransactWriteItems"], ""));
+    for seen in [1, 2, 9] {
+        let again = shop.archive(&id, seen).await;
+        assert_eq!((again.status(), again.operations()), (204, vec!["GetItem"]));
+    }
+    assert_eq!(code(&shop.get(&id, None).await), "product_not_found");
+    for list in ["/products", "/products?category=kitchen"] {
+        assert!(names(&shop.list(list).await).is_empty());
+    }
+    let gone = shop.update(&id, 2, &spoon()).await;
+    assert_eq!((gone.status(), code(&gone).as_str()), (404, "product_not_found"));
+    pump.settle().await;
+    let told: Vec<(Value, Value)> = shop
+        .aws
+        .queues()
+        .take("product-changes", 10)
+        .iter()
+        .map(|message| message.json()["data"].clone())
+        .map(|data| (data["version"].clone(), data["active"].clone()))
+        .collect();
+    assert_eq!(told, [(json!(1), json!(true)), (json!(2), json!(false))]);
+
+    let unknown = "prd_0199c2a8-0000-7000-8000-0000000000cc";
+    assert_eq!(code(&shop.archive(unknown, 1).await), "product_not_found");
+    assert_eq!(code(&shop.update(unknown, 1, &spoon()).await), "product_not_found");
+    for odd in ["spoon", "usr_0199c2a8-0000-7000-8000-0000000000cc"] {
+        assert_eq!((shop.archive(odd, 1).await.status(), shop.update(odd, 1, &spoon()).await.status()), (404, 404));
+    }
+}
+
+#[tokio::test]
+async fn only_admins_change_anything_and_what_is_refused_writes_nothing() {
+    let shop = Shop::new();
+    let id = shop.created("k", &spoon()).await;
+    let before = shop.aws.items("products");
+    let delete = || events::http("DELETE", "/products").path_parameter("product_id", &id).header("if-match", "\"1\"");
+    for (lambda, request) in [(&shop.update, put(&id, &spoon()).header("if-match", "\"1\"")), (&shop.archive, delete())] {
+        assert_eq!(shop.aws.call(lambda, request.clone().event()).await.status(), 401);
+        assert_eq!(shop.aws.call(lambda, request.caller(events::USER).event()).await.status(), 403);
+    }
+    for (field, value, refused) in [
+        ("name", json!("  "), "blank"),
+        ("sku", json!("spoon"), "invalid_sku"),
+        ("category", json!("Kitchen"), "invalid_category"),
+        ("description", json!("a\u{202e}b"), "invalid_characters"),
+        ("price", json!({ "amount": 0, "currency": "USD" }), "out_of_range"),
+        ("price", json!(null), "wrong_type"),
+        ("max_per_order", json!(1000), "out_of_range"),
+        ("active", json!(false), "unknown_field"),
+        ("version", json!(9), "unknown_field"),
+        ("name", json!("4242 4242 4242 4242"), "card_number_refused"),
+    ] {
+        let mut odd = spoon();
+        odd[field] = value;
+        let answer = shop.update(&id, 1, &odd).await;
+        assert_eq!((answer.status(), code(&answer).as_str(), answer.calls.len()), (422, refused, 0), "{field}");
+    }
+    let mut partial = spoon();
+    partial.as_object_mut().unwrap().remove("price");
+    assert_eq!(code(&shop.update(&id, 1, &partial).await), "required");
+    assert_eq!(shop.aws.items("products"), before);
+}
+
+#[tokio::test]
+async fn whatever_happens_to_a_call_a_change_is_made_once() {
+    for fault in [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse, Fault::Conflict] {
+        for sku in ["SPOON-OAK", "SPOON-ELM"] {
+            for call in 0..2 {
+                let shop = Shop::new();
+                let id = shop.created("k", &spoon()).await;
+                let wanted = product("Elm spoon", sku, "kitchen");
+                shop.aws.fail(call, fault);
+                let first = shop.update(&id, 1, &wanted).await;
+                assert!(matches!(first.status(), 200 | 503), "{fault:?} at {call}: {}", first.status());
+                let second = shop.update(&id, 1, &wanted).await;
+                assert_eq!((second.status(), second.header("etag")), (200, Some("\"2\"".to_owned())), "{fault:?} at {call}");
+                shop.check();
+                shop.aws.fail(call, fault);
+                let first = shop.archive(&id, 2).await;
+                assert!(matches!(first.status(), 204 | 503), "{fault:?} at {call}: {}", first.status());
+                assert_eq!(shop.archive(&id, 2).await.status(), 204);
+                shop.check();
+                let stored = shop.aws.items("products").into_iter().find(|item| item["pk"]["S"] == format!("PRODUCT#{id}")).unwrap();
+                assert_eq!((&stored["version"]["N"], &stored["status"]["S"]), (&json!("3"), &json!("archived")));
+            }
+        }
+    }
+}
+
+/// Runs these at the same time; the status of each answer, sorted.
+async fn at_once(requests: Vec<(&Lambda, Value)>) -> Vec<u64> {
+    let mut running = JoinSet::new();
+    for (lambda, event) in requests {
+        running.spawn(lambda(Invocation::with_event(event)));
+    }
+    let mut statuses: Vec<u64> =
+        running.join_all().await.into_iter().map(|answer| answer.unwrap()["statusCode"].as_u64().unwrap()).collect();
+    statuses.sort_unstable();
+    statuses
+}
+
+#[tokio::test]
+async fn of_many_who_change_one_version_one_does() {
+    for seed in 0..20 {
+        let shop = Shop::crowded(seed);
+        let id = shop.created("k", &spoon()).await;
+        // Half of them change the SKU too, each to one of its own.
+        let wanted = |number: usize| {
+            product(
+                &format!("Spoon {number}"),
+                &if number.is_multiple_of(2) { "SPOON-OAK".to_owned() } else { format!("SPOON-{number}") },
+                "kitchen",
+            )
+        };
+        let statuses = at_once((0..12).map(|number| (&shop.update, change(&id, 1, &wanted(number)))).collect()).await;
+        assert_eq!(statuses, [vec![200], vec![412; 11]].concat(), "seed {seed}");
+        shop.check();
+        assert_eq!(shop.get(&id, None).await.header("etag"), Some("\"2\"".to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn no_change_is_lost_however_many_make_them_at_once() {
+    let shop = Arc::new(Shop::crowded(7));
+    let id = shop.created("k", &spoon()).await;
+    let mut writers = JoinSet::new();
+    for writer in 0..10 {
+        let (shop, id) = (shop.clone(), id.clone());
+        writers.spawn(async move {
+            for round in 0..5 {
+                // Each adds itself to what the others have said, and asks again where somebody was faster.
+                loop {
+                    let read = (shop.get)(Invocation::with_event(events::get("/products").path_parameter("product_id", &id).event()))
+                        .await
+                        .unwrap();
+                    let seen: u64 = read["headers"]["etag"].as_str().unwrap().trim_matches('"').parse().unwrap();
+                    let standing: Value = serde_json::from_str(read["body"].as_str().unwrap()).unwrap();
+                    let mut wanted = product("Spoon", &format!("SPOON-{writer}-{round}"), "kitchen");
+                    wanted["price"]["amount"] = json!(standing["price"]["amount"].as_i64().unwrap() + 1);
+                    let answer = (shop.update)(Invocation::with_event(change(&id, seen, &wanted))).await.unwrap();
+                    match answer["statusCode"].as_u64() {
+                        Some(200) => break,
+                        Some(412) => {}
+                        other => panic!("{other:?}"),
+                    }
+                }
+            }
+        });
+    }
+    writers.join_all().await;
+    let last = shop.get(&id, None).await;
+    assert_eq!((last.json()["price"]["amount"].as_i64(), last.header("etag")), (Some(2999 + 50), Some("\"51\"".to_owned())));
+    shop.check();
+}
+
+#[tokio::test]
+async fn of_two_products_that_want_one_sku_one_gets_it() {
+    for seed in 0..20 {
+        let shop = Shop::crowded(seed);
+        let oak = shop.created("oak", &spoon()).await;
+        let elm = shop.created("elm", &product("Elm", "SPOON-ELM", "kitchen")).await;
+        let ash = |name: &str| product(name, "SPOON-ASH", "kitchen");
+        let statuses = at_once(vec![
+            (&shop.update, change(&oak, 1, &ash("Oak"))),
+            (&shop.update, change(&elm, 1, &ash("Elm"))),
+            (&shop.create, wanted("new", &ash("New"))),
+        ])
+        .await;
+        assert!(statuses == [200, 409, 409] || statuses == [201, 409, 409], "seed {seed}: {statuses:?}");
+        shop.check();
+    }
+}
+
+#[tokio::test]
+async fn a_change_and_an_archiving_at_once_are_one_of_them() {
+    let mut ends = BTreeSet::new();
+    for seed in 0..20 {
+        let shop = Shop::crowded(seed);
+        let id = shop.created("k", &spoon()).await;
+        let statuses = at_once(vec![
+            (&shop.update, change(&id, 1, &product("Elm", "SPOON-ELM", "kitchen"))),
+            (&shop.archive, removal(&id, 1)),
+            (&shop.archive, removal(&id, 1)),
+        ])
+        .await;
+        // Changed, and both archivings came too late; or archived by both, and nothing is there to be changed.
+        assert!(statuses == [200, 412, 412] || statuses == [204, 204, 404], "seed {seed}: {statuses:?}");
+        ends.insert(statuses);
+        shop.check();
+    }
+    assert_eq!(ends.len(), 2, "each of them was first once");
+}

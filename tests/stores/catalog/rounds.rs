@@ -1,0 +1,167 @@
+//! Rounds: every product is told once more, whatever happens to a call and however often the time runs out.
+
+use std::collections::BTreeMap;
+
+use shared::clock::Clock;
+
+use super::*;
+
+impl Shop {
+    /// So many products, of which every third is archived.
+    async fn stocked(&self, many: usize) -> BTreeMap<String, u64> {
+        let mut versions = BTreeMap::new();
+        for number in 0..many {
+            let id = self.created(&number.to_string(), &product(&format!("Spoon {number:03}"), &format!("S-{number}"), "kitchen")).await;
+            if number % 3 == 0 {
+                assert_eq!(self.archive(&id, 1).await.status(), 204);
+            }
+            versions.insert(id, if number % 3 == 0 { 2 } else { 1 });
+        }
+        versions
+    }
+
+    /// One call with no time for a second page.
+    async fn hurried(&self) -> Called {
+        let invocation = Invocation { deadline: Clock::System.now(), ..Invocation::with_event(json!({})) };
+        self.aws.invoke(&self.republish, invocation).await
+    }
+
+    /// The version that each product was told in, and how often.
+    fn told(&self) -> BTreeMap<String, Vec<u64>> {
+        let mut told: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+        let mut ids = BTreeSet::new();
+        for message in self.aws.queues().take("product-changes", 10_000) {
+            let message = message.json();
+            ids.insert(message["id"].as_str().unwrap().to_owned());
+            let data = &message["data"];
+            told.entry(data["product_id"].as_str().unwrap().to_owned()).or_default().push(data["version"].as_u64().unwrap());
+        }
+        assert_eq!(ids.len(), told.values().map(Vec::len).sum::<usize>(), "each message has an id of its own");
+        told
+    }
+}
+
+fn once(versions: &BTreeMap<String, u64>) -> BTreeMap<String, Vec<u64>> {
+    versions.iter().map(|(id, version)| (id.clone(), vec![*version])).collect()
+}
+
+#[tokio::test]
+async fn each_round_tells_every_product_once_sold_or_archived() {
+    let shop = Shop::new();
+    let mut pump = shop.publisher();
+    let versions = shop.stocked(30).await;
+    pump.settle().await;
+    let first_told = shop.told();
+    assert_eq!(first_told.len(), 30);
+    for _ in 0..2 {
+        let called = shop.aws.call(&shop.republish, json!({})).await;
+        assert_eq!(called.ok(), &json!({ "republished": 30, "finished": true }));
+        pump.settle().await;
+        assert_eq!(shop.told(), once(&versions), "in the version that stands");
+        shop.clock.advance(std::time::Duration::from_secs(24 * 3600));
+    }
+    let id = versions.iter().find(|(_, version)| **version == 1).unwrap().0;
+    assert_eq!(shop.get(id, None).await.header("etag"), Some("\"1\"".to_owned()), "nothing has changed");
+}
+
+#[tokio::test]
+async fn a_round_whose_time_runs_out_goes_on_where_it_stopped() {
+    let shop = Shop::new();
+    let versions = shop.stocked(240).await;
+    let mut pump = shop.publisher();
+    pump.settle().await;
+    shop.told();
+    let (mut calls, mut republished) = (0, 0);
+    loop {
+        let called = shop.hurried().await;
+        calls += 1;
+        republished += called.ok()["republished"].as_u64().unwrap();
+        assert!(calls < 40, "it comes to an end");
+        if called.ok()["finished"] == true {
+            break;
+        }
+    }
+    assert!(calls > 3, "{calls}");
+    assert_eq!(republished, 240);
+    pump.settle().await;
+    assert_eq!(shop.told(), once(&versions));
+    assert_eq!(shop.hurried().await.ok()["finished"], false, "the next one begins a round of its own");
+}
+
+#[tokio::test]
+async fn what_is_archived_while_a_round_is_under_way_is_told_as_it_is() {
+    let shop = Shop::new();
+    let mut versions = shop.stocked(60).await;
+    let mut pump = shop.publisher();
+    pump.settle().await;
+    shop.told();
+    shop.hurried().await.ok();
+    for (id, version) in versions.iter_mut().filter(|(_, version)| **version == 1) {
+        assert_eq!(shop.archive(id, 1).await.status(), 204);
+        *version = 2;
+    }
+    while shop.hurried().await.ok()["finished"] == false {}
+    pump.settle().await;
+    let told = shop.told();
+    for (id, version) in versions {
+        assert_eq!(told[&id].iter().max(), Some(&version));
+    }
+}
+
+#[tokio::test]
+async fn whatever_happens_to_a_call_a_round_leaves_nothing_out() {
+    for fault in [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse, Fault::Conflict] {
+        for call in [0, 1, 2, 5, 10, 15, 20, 25, 30] {
+            let shop = Shop::new();
+            let versions = shop.stocked(12).await;
+            let mut pump = shop.publisher();
+            pump.settle().await;
+            shop.told();
+            shop.aws.fail(call, fault);
+            let mut tries = 0;
+            while shop.aws.call(&shop.republish, json!({})).await.answer.is_err() {
+                tries += 1;
+                assert!(tries < 3, "{fault:?} at {call}");
+            }
+            shop.aws.heal();
+            pump.settle().await;
+            assert_eq!(shop.told(), once(&versions), "{fault:?} at {call}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_schedule_begins_one_round_a_day_and_by_hand_one_begins_at_once() {
+    let shop = Shop::new();
+    shop.stocked(3).await;
+    let tick = || shop.aws.call(&shop.republish, json!({ "source": "aws.events", "detail-type": "Scheduled Event" }));
+    let quarter = Duration::from_secs(15 * 60);
+    let mut told = Vec::new();
+    for _ in 0..2 * 96 {
+        told.push(tick().await.ok()["republished"].as_u64().unwrap());
+        shop.clock.advance(quarter);
+    }
+    assert_eq!(told.iter().filter(|products| **products > 0).count(), 2, "{told:?}");
+    assert_eq!((told[0], told[96]), (3, 3));
+    assert_eq!(shop.aws.call(&shop.republish, json!({})).await.ok()["republished"], 3);
+}
+
+#[tokio::test]
+async fn two_calls_at_once_tell_nothing_twice() {
+    for seed in 0..10 {
+        let shop = Shop::crowded(seed);
+        let versions = shop.stocked(20).await;
+        let mut pump = shop.publisher();
+        pump.settle().await;
+        shop.told();
+        let call = || (shop.republish)(Invocation::with_event(json!({})));
+        let (one, other) = tokio::join!(call(), call());
+        let (one, other) = (one.unwrap(), other.unwrap());
+        assert!(one["finished"] == true || other["finished"] == true, "seed {seed}: {one} {other}");
+        pump.settle().await;
+        let told = shop.told();
+        for (id, version) in versions {
+            assert!(told[&id].iter().all(|told| *told == version), "seed {seed}");
+        }
+    }
+}

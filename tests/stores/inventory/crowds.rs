@@ -1,0 +1,194 @@
+//! Many buyers of one product: whatever happens at the same time, it is sold exactly as far as it goes.
+
+use tokio::task::JoinSet;
+
+use super::{
+    parts::{order_id, spoons},
+    *,
+};
+
+const BUYERS: u32 = 200;
+const SPOONS: i64 = 50;
+
+impl Warehouse {
+    /// Whose operations, when they run at the same time, take turns between any two calls of AWS. All of them share what they know.
+    fn crowded(seed: u64) -> Arc<Self> {
+        Arc::new(Self::beside(&Aws::new(), seed))
+    }
+
+    /// Another instance over the same table, which knows nothing of what the first one knows.
+    fn beside(aws: &Aws, seed: u64) -> Self {
+        let stock = Table::new(aws_sdk_dynamodb::Client::new(&aws.crowded_sdk_config(seed)), "ferrocart-stock");
+        Self::over(aws.clone(), stock)
+    }
+
+    /// Asks as the queue does: again, until it is done.
+    async fn ask_as_the_queue_does(&self, asked: Asked, number: u32, quantity: u32) {
+        for _ in 0..20 {
+            let answer = (self.lambda(asked))(Invocation::with_event(spoons(asked, number, quantity))).await.unwrap();
+            if answer["batchItemFailures"] == json!([]) {
+                return;
+            }
+        }
+        panic!("order {number} was given back twenty times");
+    }
+
+    /// Settles something at the same time as others order; a busy moment is answered 503, and the same request goes through later.
+    async fn settle_in_the_crowd(&self, key: &str, body: &Value) {
+        for _ in 0..20 {
+            let answer = (self.adjust)(Invocation::with_event(adjustment(key, SPOON, body))).await.unwrap();
+            match answer["statusCode"].as_u64() {
+                Some(201) => return,
+                Some(503) => {}
+                other => panic!("{other:?}: {answer}"),
+            }
+        }
+        panic!("nothing could be settled in the crowd");
+    }
+}
+
+/// Lets 200 buyers ask for a spoon each, through two instances; `beside` goes on at the same time.
+async fn rush(warehouse: &Arc<Warehouse>, seed: u64, switches: &'static [(&'static str, u32)]) {
+    let other = Arc::new(Warehouse::beside(&warehouse.aws, seed + 1));
+    let mut crowd = JoinSet::new();
+    for number in 0..BUYERS {
+        let warehouse = if number % 2 == 0 { warehouse.clone() } else { other.clone() };
+        crowd.spawn(async move {
+            for _ in 0..number / 8 {
+                tokio::task::yield_now().await;
+            }
+            warehouse.ask_as_the_queue_does(Reserve, number, 1).await;
+        });
+    }
+    let switching = warehouse.clone();
+    crowd.spawn(async move {
+        for (key, shards) in switches {
+            for _ in 0..20 {
+                tokio::task::yield_now().await;
+            }
+            switching.settle_in_the_crowd(key, &json!({ "reason": "Sells fast", "shards": shards })).await;
+        }
+    });
+    let reading = other.clone();
+    crowd.spawn(async move {
+        for _ in 0..40 {
+            tokio::task::yield_now().await;
+            let (available, on_hand, held) = reading.seen().await;
+            assert_eq!((on_hand, available + held), (SPOONS, SPOONS), "whoever looks meanwhile sees all of them");
+        }
+    });
+    crowd.join_all().await;
+}
+
+async fn exactly_fifty_are_held(warehouse: &Warehouse, story: &str) {
+    let states = warehouse.states();
+    assert_eq!((states["held"], states["rejected"]), (50, 150), "{story}");
+    assert_eq!(warehouse.seen().await, (0, SPOONS, SPOONS), "{story}");
+    assert!(warehouse.parts().iter().all(|(_, available)| *available == 0), "{story}");
+}
+
+#[tokio::test]
+async fn of_two_hundred_buyers_of_fifty_exactly_fifty_are_served() {
+    for seed in 0..2 {
+        let warehouse = Warehouse::crowded(seed * 1000);
+        assert_eq!(warehouse.adjust("first", SPOON, SPOONS).await.status(), 201);
+        rush(&warehouse, seed * 1000, &[]).await;
+        exactly_fifty_are_held(&warehouse, "one place").await;
+    }
+}
+
+#[tokio::test]
+async fn of_two_hundred_buyers_of_fifty_in_eight_parts_exactly_fifty_are_served() {
+    for seed in 0..2 {
+        let warehouse = Warehouse::crowded(seed * 1000);
+        assert_eq!(warehouse.adjust("first", SPOON, SPOONS).await.status(), 201);
+        warehouse.divide("on", 8).await;
+        rush(&warehouse, seed * 1000, &[]).await;
+        exactly_fifty_are_held(&warehouse, "eight parts").await;
+    }
+}
+
+#[tokio::test]
+async fn the_switch_that_is_thrown_in_the_middle_makes_no_difference() {
+    for seed in 0..2 {
+        for switches in [&[("on", 8)][..], &[("on", 8), ("off", 1)], &[("on", 4), ("more", 16), ("off", 1), ("again", 3)]] {
+            let warehouse = Warehouse::crowded(seed * 1000);
+            assert_eq!(warehouse.adjust("first", SPOON, SPOONS).await.status(), 201);
+            rush(&warehouse, seed * 1000, switches).await;
+            exactly_fifty_are_held(&warehouse, &format!("seed {seed}, {switches:?}")).await;
+        }
+    }
+    for seed in 0..2 {
+        let warehouse = Warehouse::crowded(seed * 1000);
+        let divided = json!({ "reason": "First delivery", "delta": SPOONS, "shards": 8 });
+        assert_eq!(warehouse.settle("first", &divided).await.status(), 201);
+        rush(&warehouse, seed * 1000, &[("off", 1)]).await;
+        exactly_fifty_are_held(&warehouse, &format!("seed {seed}, put together")).await;
+    }
+}
+
+#[tokio::test]
+async fn whatever_orders_do_while_the_switch_is_thrown_the_sum_stays() {
+    for seed in 0..4 {
+        let warehouse = Warehouse::crowded(seed * 1000);
+        assert_eq!(warehouse.adjust("first", SPOON, 100).await.status(), 201);
+        let mut crowd = JoinSet::new();
+        for number in 0..60 {
+            let warehouse = warehouse.clone();
+            crowd.spawn(async move {
+                for _ in 0..number {
+                    tokio::task::yield_now().await;
+                }
+                warehouse.ask_as_the_queue_does(Reserve, number, 1 + number % 5).await;
+                let is_held = warehouse.item(format!("RESERVATION#{}", order_id(number))).await.unwrap()["state"] == "held";
+                if is_held && number % 3 > 0 {
+                    warehouse.ask_as_the_queue_does(Commit, number, 0).await;
+                }
+                if number % 3 < 2 {
+                    warehouse.ask_as_the_queue_does(Release, number, 0).await;
+                }
+            });
+        }
+        let switching = warehouse.clone();
+        crowd.spawn(async move {
+            for (round, shards) in [8, 1, 3, 16, 1].into_iter().enumerate() {
+                let body = json!({ "reason": "Sells fast", "delta": 2, "shards": shards });
+                switching.settle_in_the_crowd(&format!("switch-{round}"), &body).await;
+            }
+        });
+        crowd.join_all().await;
+        let sum = |state: &str| -> i64 {
+            let items = warehouse.aws.items("stock");
+            let lines =
+                items.iter().filter(|item| item["state"]["S"] == state).flat_map(|item| item["lines"]["L"].as_array().unwrap().clone());
+            lines.map(|line| line["M"]["quantity"]["N"].as_str().unwrap().parse::<i64>().unwrap()).sum()
+        };
+        let (held, sold) = (sum("held"), sum("committed"));
+        assert_eq!(held, 0, "seed {seed}: every third order was sold, the others were given back");
+        assert!(sold > 0);
+        assert_eq!(warehouse.seen().await, (110 - sold, 110 - sold, 0), "seed {seed}");
+    }
+}
+
+#[tokio::test]
+async fn several_who_throw_the_switch_at_once_do_it_one_after_the_other() {
+    for (seed, came_in) in (0..6).flat_map(|seed| [(seed, 0), (seed, 40)]) {
+        let warehouse = Warehouse::crowded(seed * 1000);
+        let other = Arc::new(Warehouse::beside(&warehouse.aws, seed));
+        if came_in > 0 {
+            assert_eq!(warehouse.adjust("first", SPOON, came_in).await.status(), 201);
+        }
+        let mut crowd = JoinSet::new();
+        for (number, shards) in [16, 3, 8, 1, 5, 2].into_iter().enumerate() {
+            let warehouse = if number % 2 == 0 { warehouse.clone() } else { other.clone() };
+            crowd.spawn(async move {
+                let body = json!({ "reason": "Sells fast", "delta": 5, "shards": shards });
+                warehouse.settle_in_the_crowd(&format!("switch-{number}"), &body).await;
+            });
+        }
+        crowd.join_all().await;
+        assert_eq!(warehouse.seen().await, (came_in + 30, came_in + 30, 0), "seed {seed}: {:?}", warehouse.parts());
+        let first = warehouse.item(format!("STOCK#{SPOON}")).await.unwrap();
+        assert_eq!((&first["reach"], &first["revision"]), (&json!(16), &json!(6)), "seed {seed}");
+    }
+}

@@ -1,0 +1,215 @@
+//! The stock of a product that sells fast, divided into parts: callers notice nothing, and all parts together are what there is.
+
+use super::*;
+
+impl Warehouse {
+    pub(super) async fn settle(&self, key: &str, body: &Value) -> Called {
+        self.aws.call(&self.adjust, adjustment(key, SPOON, body)).await
+    }
+
+    /// Divides the spoons.
+    pub(super) async fn divide(&self, key: &str, shards: u32) {
+        let divided = self.settle(key, &json!({ "reason": "Sells fast", "shards": shards })).await;
+        assert_eq!(divided.status(), 201, "{:?}", divided.answer);
+        assert_eq!(divided.json()["shards"], shards);
+    }
+
+    /// As an admin sees the spoons: (available, on hand, held).
+    pub(super) async fn seen(&self) -> (i64, i64, i64) {
+        let request = events::get(&format!("/inventory/{SPOON}")).path_parameter("product_id", SPOON).caller(events::ADMIN);
+        let view = self.aws.call(&self.get, request.event()).await.json();
+        let figure = |name: &str| view[name].as_i64().unwrap();
+        (figure("available"), figure("on_hand"), figure("held"))
+    }
+
+    /// What is available in each part that there is.
+    pub(super) fn parts(&self) -> Vec<(i64, i64)> {
+        let number = |item: &Value, name: &str| item[name]["N"].as_str().map_or(0, |text| text.parse::<i64>().unwrap());
+        let items = self.aws.items("stock");
+        let parts = items.iter().filter(|item| item["pk"]["S"].as_str().unwrap().starts_with(&format!("STOCK#{SPOON}")));
+        let mut parts: Vec<(i64, i64)> = parts.map(|item| (number(item, "shard"), number(item, "available"))).collect();
+        parts.sort_unstable();
+        parts
+    }
+
+    /// One command of one of many orders, for so many spoons; whether it is done.
+    pub(super) async fn order(&self, asked: Asked, number: u32, quantity: u32) -> Called {
+        self.aws.call(self.lambda(asked), spoons(asked, number, quantity)).await
+    }
+
+    pub(super) fn lambda(&self, asked: Asked) -> &Lambda {
+        match asked {
+            Reserve => &self.reserve,
+            Release => &self.release,
+            Commit => &self.commit,
+        }
+    }
+
+    pub(super) fn states(&self) -> BTreeMap<String, usize> {
+        let mut states = BTreeMap::new();
+        for state in self.aws.items("stock").iter().filter_map(|item| item["state"]["S"].as_str()) {
+            *states.entry(state.to_owned()).or_default() += 1;
+        }
+        states
+    }
+}
+
+pub(super) fn order_id(number: u32) -> String {
+    format!("ord_0199c2a8-0000-7000-8000-000000{number:06}")
+}
+
+pub(super) fn spoons(asked: Asked, number: u32, quantity: u32) -> Value {
+    let lines = json!([{ "product_id": SPOON, "quantity": quantity }]);
+    let data = json!({ "order_id": order_id(number), "drive": 0, "lines": lines });
+    match asked {
+        Reserve => events::message("reserve-stock", "reserve_stock.v1", &data),
+        Release => events::message("release-stock", "release_stock.v1", &data),
+        Commit => events::message("commit-stock", "commit_stock.v1", &data),
+    }
+}
+
+#[tokio::test]
+async fn divided_and_put_together_there_are_as_many_as_ever() {
+    let warehouse = Warehouse::with(50, 0).await;
+    warehouse.divide("on", 4).await;
+    assert_eq!(warehouse.parts(), [(0, 0), (1, 13), (2, 13), (3, 12), (4, 12)]);
+    assert_eq!(warehouse.seen().await, (50, 50, 0));
+    let more = warehouse.settle("more", &json!({ "reason": "Delivery", "delta": 10, "shards": 8 })).await;
+    assert_eq!((more.status(), more.json()["delta"].clone()), (201, json!(10)));
+    assert_eq!(warehouse.seen().await, (60, 60, 0));
+    assert!(warehouse.parts()[1..].iter().all(|(_, available)| (7..=8).contains(available)), "{:?}", warehouse.parts());
+    // An order that began before goes on as it would have.
+    assert!(is_done(&warehouse.order(Reserve, 1, 5).await));
+    warehouse.divide("off", 1).await;
+    assert_eq!(warehouse.seen().await, (55, 60, 5));
+    assert_eq!(warehouse.parts()[0], (0, 55), "the rest lies in one place again");
+    assert!(is_done(&warehouse.order(Release, 1, 5).await));
+    assert_eq!(warehouse.seen().await, (60, 60, 0), "and what comes back is counted wherever it lies");
+    // Even if it is all that there is, it can be ordered.
+    assert!(is_done(&warehouse.order(Reserve, 2, 60).await));
+    assert_eq!((warehouse.seen().await, warehouse.states()["held"]), ((0, 60, 60), 1));
+    assert!(is_done(&warehouse.order(Commit, 2, 60).await));
+    assert_eq!(warehouse.seen().await, (0, 0, 0));
+    assert!(is_done(&warehouse.order(Release, 2, 60).await), "cancelled before it was sent");
+    assert_eq!(warehouse.seen().await, (60, 60, 0));
+    // The next movement brings everything together.
+    assert_eq!(warehouse.settle("last", &json!({ "reason": "Broken", "delta": -1 })).await.status(), 201);
+    assert_eq!((warehouse.parts()[0], warehouse.seen().await), ((0, 59), (59, 59, 0)));
+}
+
+#[tokio::test]
+async fn whoever_does_not_know_that_a_product_is_divided_learns_it_once() {
+    let warehouse = Warehouse::with(50, 0).await;
+    assert_eq!(warehouse.order(Reserve, 1, 1).await.operations(), ["TransactWriteItems"]);
+    Warehouse::over(warehouse.aws.clone(), warehouse.aws.table("stock")).divide("on", 4).await;
+    assert_eq!(warehouse.order(Reserve, 2, 1).await.operations()[..2], ["TransactWriteItems", "TransactWriteItems"]);
+    for number in 3..20 {
+        let writes = warehouse.order(Reserve, number, 1).await.operations().iter().filter(|name| **name == "TransactWriteItems").count();
+        assert_eq!(writes, 1, "it is known now");
+    }
+    let in_parts = warehouse.parts();
+    assert!(in_parts[1..].iter().all(|(_, available)| *available < 12), "orders go to all parts: {in_parts:?}");
+    assert_eq!(warehouse.seen().await, (31, 50, 19));
+    // What is known is forgotten after a while.
+    warehouse.clock.advance(std::time::Duration::from_secs(61));
+    assert_eq!(warehouse.order(Reserve, 20, 1).await.operations()[..2], ["TransactWriteItems", "TransactWriteItems"]);
+}
+
+#[tokio::test]
+async fn an_order_gets_what_there_is_from_wherever_it_lies() {
+    let warehouse = Warehouse::with(9, 0).await;
+    warehouse.divide("on", 3).await;
+    assert!(is_done(&warehouse.order(Reserve, 1, 3).await), "one part has as many");
+    assert!(is_done(&warehouse.order(Reserve, 2, 5).await), "no part has as many");
+    assert_eq!((warehouse.seen().await, warehouse.states()["held"]), ((1, 9, 8), 2));
+    let reservation = warehouse.item(format!("RESERVATION#{}", order_id(2))).await.unwrap();
+    let lines = reservation["lines"].as_array().unwrap();
+    assert_eq!((lines.len(), lines.iter().map(|line| line["quantity"].as_i64().unwrap()).sum::<i64>()), (2, 5));
+    assert!(is_done(&warehouse.order(Reserve, 3, 2).await));
+    assert_eq!(warehouse.states()["rejected"], 1, "there is only one");
+    assert!(is_done(&warehouse.order(Commit, 2, 5).await));
+    assert_eq!(warehouse.seen().await, (1, 4, 3));
+    for number in [1, 2] {
+        assert!(is_done(&warehouse.order(Release, number, 0).await));
+    }
+    assert_eq!(warehouse.seen().await, (9, 9, 0));
+}
+
+#[tokio::test]
+async fn what_is_taken_away_by_hand_is_taken_from_where_it_lies() {
+    let warehouse = Warehouse::with(10, 0).await;
+    warehouse.divide("on", 3).await;
+    assert!(is_done(&warehouse.order(Reserve, 1, 2).await));
+    let stranger = Warehouse::over(warehouse.aws.clone(), warehouse.aws.table("stock"));
+    let refused = stranger.adjust("too-many", SPOON, -9).await;
+    assert_eq!((refused.status(), code(&refused), refused.json()["available"].clone()), (409, "below_reserved".to_owned(), json!(8)));
+    let taken = stranger.adjust("all", SPOON, -8).await;
+    assert_eq!(taken.status(), 201);
+    assert_eq!(warehouse.seen().await, (0, 2, 2));
+    let again = warehouse.adjust("all", SPOON, -8).await;
+    assert_eq!((again.status(), body(&again), again.header("idempotent-replayed")), (201, body(&taken), Some("true".to_owned())));
+    let other = warehouse.settle("all", &json!({ "delta": -8, "reason": "Delivery", "shards": 2 })).await;
+    assert_eq!(code(&other), "idempotency_key_reused");
+    assert_eq!(warehouse.seen().await, (0, 2, 2));
+}
+
+#[tokio::test]
+async fn there_is_a_limit_to_what_can_be_on_hand_in_all_parts_together() {
+    let warehouse = Warehouse::with(1_000_000, 0).await;
+    warehouse.divide("on", 2).await;
+    let change = Expression::new("SET #on_hand = :most").value("most", 999_000_000);
+    warehouse.aws.table("stock").update(Key::new(format!("STOCK#{SPOON}#2")), change, Expression::present()).await.unwrap();
+    assert_eq!(code(&warehouse.adjust("two", SPOON, 500_001).await), "above_limit");
+    assert_eq!(warehouse.adjust("one", SPOON, 500_000).await.status(), 201);
+}
+
+#[tokio::test]
+async fn whatever_happens_to_a_call_the_division_is_made_once() {
+    for fault in FAULTS {
+        for call in 0..6 {
+            for shards in [4, 1] {
+                let warehouse = Warehouse::with(50, 0).await;
+                warehouse.divide("before", 3).await;
+                assert!(is_done(&warehouse.order(Reserve, 1, 4).await));
+                let wanted = json!({ "reason": "Sells fast", "delta": 7, "shards": shards });
+                warehouse.aws.fail(call, fault);
+                let first = warehouse.settle("k", &wanted).await;
+                assert!(matches!(first.status(), 201 | 503), "{fault:?} at {call}: {}", first.status());
+                warehouse.aws.heal();
+                assert_eq!(warehouse.settle("k", &wanted).await.status(), 201);
+                assert_eq!(warehouse.seen().await, (53, 57, 4), "{fault:?} at {call}");
+                let in_use = if shards == 1 { 0..=0 } else { 1..=4 };
+                assert!(warehouse.parts().iter().all(|(shard, available)| in_use.contains(shard) || *available == 0));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn whatever_happens_to_a_call_an_order_of_a_divided_product_is_served_once() {
+    for fault in FAULTS {
+        for call in 0..8 {
+            for (asked, quantity) in [(Reserve, 2), (Reserve, 7), (Reserve, 11), (Commit, 7), (Release, 7)] {
+                let warehouse = Warehouse::with(10, 0).await;
+                warehouse.divide("on", 3).await;
+                if asked != Reserve {
+                    assert!(is_done(&warehouse.order(Reserve, 1, quantity).await));
+                }
+                warehouse.aws.fail(call, fault);
+                let mut tries = 0;
+                while !is_done(&warehouse.order(asked, 1, quantity).await) {
+                    tries += 1;
+                    assert!(tries < 3, "{asked:?} {quantity}, {fault:?} at {call}");
+                }
+                warehouse.aws.heal();
+                let quantity = i64::from(quantity);
+                let expected = match asked {
+                    Reserve if quantity <= 10 => (10 - quantity, 10, quantity),
+                    Commit => (10 - quantity, 10 - quantity, 0),
+                    _ => (10, 10, 0),
+                };
+                assert_eq!(warehouse.seen().await, expected, "{asked:?} {quantity}, {fault:?} at {call}");
+            }
+        }
+    }
+}

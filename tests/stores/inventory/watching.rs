@@ -1,0 +1,168 @@
+//! What others learn of stock: the ledger of what moves, the operator of what is running out, and everybody of what is held for too long.
+
+use std::time::Duration;
+
+use inventory::publish::{Operator, messages_to};
+
+use super::*;
+
+/// A publisher in a shop whose operator wants to know.
+fn publisher(warehouse: &Warehouse) -> Pump {
+    let sender = warehouse.aws.sender(QUEUES, "publish-stock-dead-letter");
+    let lambda = stream::lambda(
+        "publish-stock-events",
+        PUBLISHED,
+        |old, new| {
+            let operator = Operator { email: "operator@example.com".to_owned(), low_stock_threshold: LOW };
+            messages_to(Some(&operator), old, new)
+        },
+        sender,
+    );
+    Pump::new(&warehouse.aws).publisher("stock", lambda)
+}
+
+/// What the operator is told meanwhile: how many there are, and how many there should be.
+async fn told(warehouse: &Warehouse, pump: &mut Pump) -> Vec<(i64, i64)> {
+    pump.settle().await;
+    let messages = warehouse.aws.queues().take("send-notification", 100);
+    let figures = messages.iter().map(|message| {
+        let message = message.json();
+        assert_eq!((&message["type"], &message["data"]["template"]), (&json!("send_notification.v1"), &json!("low_stock")));
+        let data = &message["data"]["data"];
+        assert_eq!(data["product_id"], SPOON);
+        (data["available"].as_i64().unwrap(), data["threshold"].as_i64().unwrap())
+    });
+    figures.collect()
+}
+
+#[tokio::test]
+async fn the_operator_is_told_once_each_time_that_there_is_little_left() {
+    for shards in [1, 4] {
+        let warehouse = Warehouse::with(20, 0).await;
+        let mut pump = publisher(&warehouse);
+        if shards > 1 {
+            warehouse.divide("on", shards).await;
+        }
+        for (number, expected) in [(1, vec![]), (2, vec![]), (3, vec![(8, 10)]), (4, vec![]), (5, vec![])] {
+            assert!(is_done(&warehouse.order(Reserve, number, 4).await));
+            assert_eq!(told(&warehouse, &mut pump).await, expected, "order {number}, {shards} parts");
+        }
+        // More comes in, and goes: that is another time.
+        assert!(is_done(&warehouse.order(Release, 1, 0).await));
+        assert!(is_done(&warehouse.order(Release, 2, 0).await));
+        assert!(is_done(&warehouse.order(Release, 3, 0).await));
+        assert_eq!(told(&warehouse, &mut pump).await, []);
+        assert_eq!(warehouse.adjust("broken", SPOON, -2).await.status(), 201);
+        assert_eq!(told(&warehouse, &mut pump).await, [(10, 10)], "{shards} parts");
+        assert_eq!(warehouse.adjust("delivery", SPOON, 5).await.status(), 201);
+        assert_eq!(told(&warehouse, &mut pump).await, []);
+        assert!(warehouse.aws.queues().waiting("publish-stock-dead-letter").is_empty());
+    }
+}
+
+#[tokio::test]
+async fn how_many_there_should_be_is_settled_for_each_product() {
+    for shards in [None, Some(3)] {
+        let warehouse = Warehouse::with(20, 0).await;
+        let mut pump = publisher(&warehouse);
+        let mut wanted = json!({ "reason": "Hard to get", "low_stock_threshold": 15 });
+        if let Some(shards) = shards {
+            wanted["shards"] = json!(shards);
+        }
+        let settled = warehouse.settle("settle", &wanted).await;
+        assert_eq!((settled.status(), settled.json()["low_stock_threshold"].clone(), settled.json().get("delta")), (201, json!(15), None));
+        assert_eq!(body(&warehouse.settle("settle", &wanted).await), body(&settled));
+        let request = events::get("/inventory").path_parameter("product_id", SPOON).caller(events::ADMIN);
+        let view = warehouse.aws.call(&warehouse.get, request.event()).await.json();
+        assert_eq!((&view["low_stock_threshold"], &view["shards"]), (&json!(15), &json!(shards.unwrap_or(1))));
+        assert!(is_done(&warehouse.order(Reserve, 1, 4).await));
+        assert_eq!(told(&warehouse, &mut pump).await, []);
+        assert!(is_done(&warehouse.order(Reserve, 2, 4).await));
+        assert_eq!(told(&warehouse, &mut pump).await, [(12, 15)]);
+        // Another measure is no news, only goods that go are.
+        assert_eq!(warehouse.settle("less", &json!({ "reason": "Easy to get", "low_stock_threshold": 5 })).await.status(), 201);
+        assert_eq!(warehouse.settle("more", &json!({ "reason": "Hard to get", "low_stock_threshold": 13 })).await.status(), 201);
+        assert_eq!(told(&warehouse, &mut pump).await, [], "{shards:?}");
+        assert!(is_done(&warehouse.order(Reserve, 3, 1).await));
+        assert_eq!(told(&warehouse, &mut pump).await, []);
+    }
+}
+
+#[tokio::test]
+async fn dividing_a_product_is_no_news() {
+    let warehouse = Warehouse::with(20, 0).await;
+    let mut pump = publisher(&warehouse);
+    for (key, shards) in [("on", 8), ("off", 1), ("again", 2)] {
+        warehouse.divide(key, shards).await;
+        assert_eq!(told(&warehouse, &mut pump).await, [], "{shards}");
+    }
+    // Put together again it is watched as before.
+    warehouse.divide("last", 1).await;
+    assert!(is_done(&warehouse.order(Reserve, 1, 12).await));
+    assert_eq!(told(&warehouse, &mut pump).await, [(8, 10)]);
+}
+
+#[tokio::test]
+async fn the_ledger_learns_of_every_movement_once_and_all_of_it_balances() {
+    let warehouse = Warehouse::with(10, 0).await;
+    warehouse.divide("on", 3).await;
+    for (asked, number) in [(Reserve, 1), (Reserve, 2), (Commit, 1), (Commit, 1), (Release, 2), (Release, 1), (Reserve, 3)] {
+        assert!(is_done(&warehouse.order(asked, number, 5).await));
+    }
+    assert_eq!(warehouse.adjust("lost", SPOON, -1).await.status(), 201);
+    let mut pump = publisher(&warehouse);
+    pump.settle().await;
+    let entries: Vec<Value> =
+        warehouse.aws.queues().take("record-entry", 100).iter().map(|message| message.json()["data"].clone()).collect();
+    let kinds: Vec<&str> = entries.iter().map(|entry| entry["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["adjustment", "hold", "hold", "commit", "release", "take_back", "hold", "adjustment"]);
+    let ids: BTreeSet<&str> = entries.iter().map(|entry| entry["entry_id"].as_str().unwrap()).collect();
+    assert_eq!(ids.len(), entries.len());
+    let mut balances: BTreeMap<String, i64> = BTreeMap::new();
+    for line in entries.iter().flat_map(|entry| entry["lines"].as_array().unwrap()) {
+        assert_eq!(line["unit"], format!("pcs:{SPOON}"));
+        *balances.entry(line["account"].as_str().unwrap().to_owned()).or_default() += line["amount"].as_i64().unwrap();
+    }
+    let expected = [("available", 4), ("held", 5), ("outside", -9), ("shipped_out", 0)];
+    assert_eq!(balances, expected.map(|(shelf, sum)| (format!("stock:{SPOON}:{shelf}"), sum)).into());
+    assert_eq!(warehouse.seen().await, (4, 9, 5), "the books say what there is");
+}
+
+#[tokio::test]
+async fn an_order_that_holds_goods_for_days_is_named_until_it_lets_them_go() {
+    let warehouse = Warehouse::new();
+    assert_eq!(warehouse.adjust("first", SPOON, 20).await.status(), 201);
+    for number in 1..=5 {
+        assert!(is_done(&warehouse.order(Reserve, number, 2).await));
+    }
+    assert!(is_done(&warehouse.order(Reserve, 6, 100).await), "rejected");
+    assert!(is_done(&warehouse.order(Commit, 1, 0).await));
+    assert!(is_done(&warehouse.order(Release, 2, 0).await));
+    let check = async || warehouse.aws.call(&warehouse.check, json!({})).await.ok()["held_too_long"].clone();
+    for (hours, held) in [(0, 0), (47, 0), (1, 3), (24, 3)] {
+        warehouse.clock.advance(Duration::from_secs(hours * 3600));
+        assert_eq!(check().await, held, "after {hours} more");
+    }
+    assert!(is_done(&warehouse.order(Reserve, 7, 2).await));
+    assert_eq!(check().await, 3, "the last one is new");
+    for (asked, number, held) in [(Release, 3, 2), (Commit, 4, 1), (Release, 5, 0)] {
+        assert!(is_done(&warehouse.order(asked, number, 0).await));
+        assert_eq!(check().await, held);
+    }
+    let left: Vec<Value> = warehouse.aws.items("stock").into_iter().filter(|item| item.get("check_at").is_some()).collect();
+    assert_eq!(left.len(), 1, "nothing stays in the index but what holds goods: {left:?}");
+}
+
+#[tokio::test]
+async fn what_the_index_shows_too_late_is_not_taken_for_true() {
+    let warehouse = Warehouse::new();
+    assert_eq!(warehouse.adjust("first", SPOON, 20).await.status(), 201);
+    assert!(is_done(&warehouse.order(Reserve, 1, 2).await));
+    warehouse.clock.advance(Duration::from_secs(72 * 3600));
+    let key = Key::new(format!("RESERVATION#{}", super::parts::order_id(1)));
+    let late = Expression::new("SET #state = :released").value("released", "released");
+    warehouse.aws.table("stock").update(key, late, Expression::present()).await.unwrap();
+    let checked = warehouse.aws.call(&warehouse.check, json!({})).await;
+    assert_eq!(checked.ok(), &json!({ "held_too_long": 0, "more": false }));
+    assert_eq!(checked.operations().iter().filter(|name| **name == "Query").count(), 8);
+}

@@ -1,0 +1,282 @@
+//! Ledger: an entry is written once, under all its keys or under none; and the audit names whatever does not fit.
+
+mod audit;
+mod stripe;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use ledger::{
+    Ledger,
+    operations::record_entry::{RecordEntry, record_entry},
+    sources::{ProviderBooks, Sources},
+    store::Store,
+};
+use serde_json::{Value, json};
+use shared::{
+    clock::Clock,
+    ids::Ids,
+    lambda::{Invocation, Lambda},
+    queue::{self, Consumed, Delivery, Queue},
+    table::Table,
+    telemetry::Trace,
+};
+use tests::{
+    aws::{Aws, Called, Fault},
+    events::{self, sample},
+    shop::{self, SHARDS},
+    sqs,
+};
+
+const SPOON: &str = "prd_0199c2a8-0000-7000-8000-00000000000a";
+const BOWL: &str = "prd_0199c2a8-0000-7000-8000-00000000000b";
+const ORDER: &str = "ord_0199c2a8-0000-7000-8000-0000000000f1";
+const FAULTS: [Fault; 4] = [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse, Fault::Conflict];
+
+/// The service over these tables, with a clock of its own.
+fn ledger_over(table: &dyn Fn(&str) -> Table, clock: &Clock, provider: ProviderBooks) -> Ledger {
+    Ledger {
+        store: Store::new(table("ledger"), SHARDS),
+        sources: Sources { orders: table("orders"), payments: table("payments"), stock: table("stock"), provider, shards: SHARDS },
+        clock: clock.clone(),
+    }
+}
+
+/// The function, with a service that has just started.
+fn recorder(table: &dyn Fn(&str) -> Table) -> Lambda {
+    let service = Arc::new(ledger_over(table, &shop::clock(), ProviderBooks::AsRecorded));
+    queue::lambda(service, record_entry, Queue::new(sqs::url("record-entry")))
+}
+
+struct Desk {
+    aws: Aws,
+    record: Lambda,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let aws = Aws::new();
+        let record = recorder(&|name| aws.table(name));
+        Self { aws, record }
+    }
+
+    async fn record(&self, data: &Value) -> Called {
+        self.aws.call(&self.record, message(data)).await
+    }
+
+    /// What stands in the table: each item's keys, and its lines.
+    fn items(&self) -> BTreeMap<(String, String), Value> {
+        let key = |item: &Value, name: &str| item[name]["S"].as_str().unwrap().to_owned();
+        self.aws.items("ledger").into_iter().map(|item| ((key(&item, "pk"), key(&item, "sk")), item["lines"].clone())).collect()
+    }
+
+    fn partitions(&self) -> Vec<String> {
+        self.items().into_keys().map(|(pk, _)| pk).collect()
+    }
+}
+
+fn message(data: &Value) -> Value {
+    events::message("record-entry", "record_entry.v1", data)
+}
+
+fn is_done(called: &Called) -> bool {
+    called.ok()["batchItemFailures"] == json!([])
+}
+
+fn line(account: &str, unit: &str, amount: i64) -> Value {
+    json!({ "account": account, "unit": unit, "amount": amount })
+}
+
+fn entry(id: u8, kind: &str, lines: &[Value]) -> Value {
+    let entry_id = format!("ent_0199c2a8-0000-8000-8000-0000000000{id:02x}");
+    json!({ "entry_id": entry_id, "occurred_at": "2026-11-21T09:48:49.123Z", "kind": kind, "order_id": ORDER, "lines": lines })
+}
+
+fn capture(id: u8, amount: i64) -> Value {
+    entry(id, "capture", &[line("provider_clearing", "USD", amount), line(&format!("customer_funds:{ORDER}"), "USD", -amount)])
+}
+
+/// Two spoons and a bowl.
+fn hold(id: u8) -> Value {
+    let moved = |product: &str, quantity: i64| {
+        let unit = format!("pcs:{product}");
+        [line(&format!("stock:{product}:held"), &unit, quantity), line(&format!("stock:{product}:available"), &unit, -quantity)]
+    };
+    entry(id, "hold", &[moved(SPOON, 2), moved(BOWL, 1)].concat())
+}
+
+#[tokio::test]
+async fn an_entry_stands_under_its_id_its_order_its_day_and_its_products() {
+    let desk = Desk::new();
+    let recorded = desk.record(&hold(0xb1)).await;
+    assert!(is_done(&recorded));
+    assert_eq!(recorded.operations(), ["PutItem", "PutItem", "TransactWriteItems"], "two products are listed, once");
+    let partitions = desk.partitions();
+    for expected in ["DAY#2026-11-21#", "ENTRY#ent_", &format!("ORDER#{ORDER}"), &format!("PRODUCT#{BOWL}"), &format!("PRODUCT#{SPOON}")] {
+        assert_eq!(partitions.iter().filter(|pk| pk.starts_with(expected)).count(), 1, "{expected}: {partitions:?}");
+    }
+    assert_eq!(partitions.iter().filter(|pk| pk.starts_with("PRODUCTS#")).count(), 2);
+    assert_eq!(partitions.len(), 7);
+    let of_spoons = desk.items().into_iter().find(|((pk, _), _)| *pk == format!("PRODUCT#{SPOON}")).unwrap();
+    assert_eq!(of_spoons.0.1, "2026-11-21T09:48:49.123Z#ent_0199c2a8-0000-8000-8000-0000000000b1");
+    assert_eq!(of_spoons.1["L"].as_array().unwrap().len(), 2, "a product has its own lines only");
+
+    // A warm function knows its products: one call.
+    assert_eq!(desk.record(&hold(0xb2)).await.operations(), ["TransactWriteItems"]);
+    // Money belongs to no product.
+    assert_eq!(desk.record(&capture(0xb3, 500)).await.operations(), ["TransactWriteItems"]);
+    assert_eq!(desk.partitions().iter().filter(|pk| pk.starts_with("ORDER#")).count(), 3);
+    // A cold one asks, and finds them listed.
+    let cold = desk.aws.call(&recorder(&|name| desk.aws.table(name)), message(&hold(0xb4))).await;
+    assert_eq!((is_done(&cold), cold.operations()), (true, vec!["PutItem", "PutItem", "TransactWriteItems"]));
+    assert_eq!(desk.partitions().iter().filter(|pk| pk.starts_with("PRODUCTS#")).count(), 2);
+}
+
+#[tokio::test]
+async fn the_same_entry_again_is_done_and_changes_nothing() {
+    let desk = Desk::new();
+    assert!(is_done(&desk.record(&hold(0xb1)).await));
+    let before = desk.aws.items("ledger");
+    let mut turned = hold(0xb1);
+    turned["lines"].as_array_mut().unwrap().reverse();
+    turned["a_field_of_a_later_release"] = json!(true);
+    for again in [hold(0xb1), turned] {
+        let called = desk.record(&again).await;
+        assert_eq!((is_done(&called), called.operations()), (true, vec!["TransactWriteItems"]));
+    }
+    assert_eq!(desk.aws.items("ledger"), before);
+}
+
+#[tokio::test]
+async fn another_content_under_the_same_id_is_refused_and_changes_nothing() {
+    let desk = Desk::new();
+    assert!(is_done(&desk.record(&capture(0xb1, 500)).await));
+    let before = desk.aws.items("ledger");
+    let mut later = capture(0xb1, 500);
+    later["occurred_at"] = json!("2026-11-21T09:48:49.124Z");
+    let mut renamed = capture(0xb1, 500);
+    renamed["kind"] = json!("refund");
+    for other in [capture(0xb1, 501), later, renamed, hold(0xb1)] {
+        assert!(!is_done(&desk.record(&other).await), "{other}");
+        let known: Vec<Value> =
+            desk.aws.items("ledger").into_iter().filter(|item| !item["pk"]["S"].as_str().unwrap().starts_with("PRODUCTS#")).collect();
+        assert_eq!(known, before);
+    }
+}
+
+#[tokio::test]
+async fn what_does_not_balance_is_poison_and_writes_nothing() {
+    let desk = Desk::new();
+    let clearing = line("provider_clearing", "USD", 500);
+    let funds = |amount| line(&format!("customer_funds:{ORDER}"), "USD", amount);
+    let mut foreign = capture(0xb1, 500);
+    foreign["order_id"] = json!("ord_0199c2a8-0000-7000-8000-0000000000f2");
+    let poison = [
+        entry(0xb1, "capture", &[]),
+        entry(0xb1, "capture", std::slice::from_ref(&clearing)),
+        entry(0xb1, "capture", &[clearing.clone(), funds(-499)]),
+        entry(0xb1, "capture", &[clearing.clone(), line(&format!("customer_funds:{ORDER}"), "EUR", -500)]),
+        entry(0xb1, "capture", &[clearing.clone(), line("cash", "USD", -500)]),
+        entry(0xb1, "capture", &(0..51).flat_map(|_| [clearing.clone(), funds(-500)]).collect::<Vec<_>>()),
+        foreign,
+        json!({}),
+    ];
+    for data in poison {
+        let called = desk.record(&data).await;
+        assert!(!is_done(&called), "{data}");
+        assert!(called.operations().is_empty());
+    }
+    assert!(desk.aws.items("ledger").is_empty());
+    // As many lines as there may be, of as many products as an order has, are one transaction.
+    let lines: Vec<Value> = (0..50)
+        .flat_map(|number| {
+            let product = format!("prd_0199c2a8-0000-7000-8000-0000000001{number:02}");
+            let unit = format!("pcs:{product}");
+            [line(&format!("stock:{product}:held"), &unit, 1), line(&format!("stock:{product}:available"), &unit, -1)]
+        })
+        .collect();
+    assert!(is_done(&desk.record(&entry(0xb1, "hold", &lines)).await));
+    assert_eq!(desk.aws.items("ledger").len(), 53 + 50);
+}
+
+#[tokio::test]
+async fn whatever_happens_to_a_call_an_entry_is_written_once() {
+    let clean = Desk::new();
+    assert!(is_done(&clean.record(&hold(0xb1)).await));
+    let clean = clean.aws.items("ledger");
+    for call in 0..3 {
+        for fault in FAULTS {
+            let desk = Desk::new();
+            desk.aws.fail(call, fault);
+            let first = is_done(&desk.record(&hold(0xb1)).await);
+            // Nothing, or all of it: the header never stands without the rest.
+            let entries = desk.partitions().iter().filter(|pk| !pk.starts_with("PRODUCTS#")).count();
+            assert!(entries == 0 || entries == 5, "call {call} {fault:?}: {entries}");
+            assert!(!first || entries == 5);
+            // The function may have died: the next one starts anew.
+            let record = recorder(&|name| desk.aws.table(name));
+            for _ in 0..2 {
+                assert!(is_done(&desk.aws.call(&record, message(&hold(0xb1))).await), "call {call} {fault:?}");
+            }
+            assert_eq!(desk.aws.items("ledger"), clean, "call {call} {fault:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_function_that_dies_between_any_two_calls_leaves_nothing_half_done() {
+    for calls in 0..4 {
+        let desk = Desk::new();
+        let config = desk.aws.crowded_sdk_config(0);
+        let table = |name: &str| Table::new(aws_sdk_dynamodb::Client::new(&config), format!("ferrocart-{name}"));
+        let service = Arc::new(ledger_over(&table, &shop::clock(), ProviderBooks::AsRecorded));
+        let message = RecordEntry::read("record_entry.v1", hold(0xb1)).unwrap();
+        let dying = record_entry(service, Delivery { message, trace: Trace::start(&Ids::seeded(1)) });
+        // Before each call others get their turn: here it ends when so many have been made.
+        let enough = async {
+            while desk.aws.calls().len() < calls {
+                tokio::task::yield_now().await;
+            }
+        };
+        let died = tokio::select! {
+            biased;
+            () = enough => true,
+            _ = dying => false,
+        };
+        // What makes the last call may be done before the others get their turn again.
+        assert!(died == (calls < 3) || calls == 3, "{calls} calls");
+        assert_eq!(desk.aws.calls().len(), calls.min(3), "three calls make an entry");
+        let entries = desk.partitions().iter().filter(|pk| !pk.starts_with("PRODUCTS#")).count();
+        assert_eq!(entries, if calls < 3 { 0 } else { 5 }, "{calls} calls");
+        assert!(is_done(&desk.record(&hold(0xb1)).await));
+        assert_eq!(desk.items().len(), 7);
+    }
+}
+
+#[tokio::test]
+async fn copies_that_come_at_once_are_one_entry() {
+    for seed in 0..20 {
+        let aws = Aws::new();
+        let config = aws.crowded_sdk_config(seed);
+        let table = |name: &str| Table::new(aws_sdk_dynamodb::Client::new(&config), format!("ferrocart-{name}"));
+        let record = recorder(&table);
+        let copies: Vec<_> = (0..8).map(|_| tokio::spawn(record(Invocation::with_event(message(&hold(0xb1)))))).collect();
+        let others: Vec<_> = (0..4).map(|_| tokio::spawn(record(Invocation::with_event(message(&capture(0xb1, 500)))))).collect();
+        let mut done = (0, 0);
+        for copy in copies {
+            done.0 += usize::from(copy.await.unwrap().unwrap()["batchItemFailures"] == json!([]));
+        }
+        for other in others {
+            done.1 += usize::from(other.await.unwrap().unwrap()["batchItemFailures"] == json!([]));
+        }
+        assert!(done == (8, 0) || done == (0, 4), "seed {seed}: two contents under one id were both believed: {done:?}");
+        let headers = aws.items("ledger").into_iter().filter(|item| item["sk"]["S"] == "ENTRY").count();
+        assert_eq!(headers, 1);
+    }
+}
+
+#[tokio::test]
+async fn the_sample_is_an_entry() {
+    let desk = Desk::new();
+    assert!(is_done(&desk.aws.call(&desk.record, sample("record-entry")).await));
+    assert_eq!(desk.aws.items("ledger").iter().filter(|item| item["sk"]["S"] == "ENTRY").count(), 1);
+}

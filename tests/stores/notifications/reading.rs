@@ -1,0 +1,117 @@
+//! A notification is marked as read by its user alone, once.
+
+use shared::ids::{NotificationId, PrefixedId, UserId};
+
+use super::*;
+
+const STRANGER: &str = "usr_0199c2a8-0000-7000-8000-000000000009";
+const FIRST: &str = "ntf_0199c2a8-0000-7000-8000-000000000001";
+
+async fn read(stage: &Stage, caller: &str, notification: &str) -> Called {
+    let path = format!("/notifications/{notification}/read");
+    let event = events::http("POST", &path).caller(caller).path_parameter("notification_id", notification).event();
+    stage.aws.call(&stage.read, event).await
+}
+
+#[tokio::test]
+async fn a_notification_is_read_once_however_often_it_is_marked() {
+    let stage = stage();
+    for number in 1..=2 {
+        assert!(stage.deliver(&message(number)).await);
+    }
+    let called = read(&stage, events::USER, FIRST).await;
+    assert_eq!((called.status(), called.operations()), (204, vec!["Query", "UpdateItem"]));
+    let listed = stage.listed(events::USER).await;
+    assert_eq!((&listed[0]["read"], &listed[1]["read"]), (&json!(false), &json!(true)), "the other is not");
+
+    let before = stage.aws.items("notifications");
+    stage.clock.advance(Duration::from_secs(60));
+    assert_eq!(read(&stage, events::USER, FIRST).await.status(), 204);
+    assert_eq!(stage.aws.items("notifications"), before, "the first time is kept");
+}
+
+#[tokio::test]
+async fn nobody_marks_what_is_not_theirs_or_not_there() {
+    let stage = stage();
+    assert!(stage.deliver(&message(1)).await);
+    let before = stage.aws.items("notifications");
+    for caller in [STRANGER, events::ADMIN] {
+        let called = read(&stage, caller, FIRST).await;
+        assert_eq!(
+            (called.status(), called.json()["code"].as_str(), called.operations()),
+            (404, Some("notification_not_found"), vec!["Query"])
+        );
+    }
+    for (unknown, asked) in [("ntf_0199c2a8-0000-7000-8000-0000000000ff", 1), ("ntf_1", 0), (events::USER, 0), ("", 0)] {
+        let called = read(&stage, events::USER, unknown).await;
+        assert_eq!((called.status(), called.json()["code"].as_str()), (404, Some("notification_not_found")), "{unknown}");
+        assert_eq!(called.calls.len(), asked, "{unknown}");
+    }
+    let anonymous = events::http("POST", "/notifications/x/read").path_parameter("notification_id", FIRST).event();
+    assert_eq!(stage.aws.call(&stage.read, anonymous).await.status(), 401);
+    assert_eq!(stage.aws.items("notifications"), before);
+}
+
+/// The index follows a moment later: what it still names may be gone.
+#[tokio::test]
+async fn what_is_gone_while_it_is_marked_does_not_come_back() {
+    let mut outcomes = [0, 0];
+    for seed in 0..20 {
+        let aws = Aws::new();
+        let clock = shop::clock();
+        let crowded = aws_sdk_dynamodb::Client::new(&aws.crowded_sdk_config(seed));
+        let store = notifications::store::Store { notifications: shared::table::Table::new(crowded, "ferrocart-notifications") };
+        let service = Arc::new(Notifications { store, ..shop::notifications(&aws, &clock) });
+        let send = queue::lambda(service.clone(), send_notification, Queue::new(sqs::url("send-notification")));
+        assert!(is_done(&aws.call(&send, message(1)).await));
+
+        let (user, id) = (UserId::parse(events::USER).unwrap(), NotificationId::parse(FIRST).unwrap());
+        let sort_key = aws.items("notifications")[0]["sk"]["S"].as_str().unwrap().to_owned();
+        let forgetting = tokio::spawn({
+            let service = service.clone();
+            async move { service.store.forget(user, sort_key).await }
+        });
+        let reading = tokio::spawn(async move { service.store.read(user, id, service.clock.now()).await });
+        forgetting.await.unwrap().unwrap();
+        outcomes[usize::from(reading.await.unwrap().is_ok())] += 1;
+        assert_eq!(aws.items("notifications").len(), 0, "seed {seed}");
+    }
+    assert!(outcomes.iter().all(|many| *many > 0), "the seeds do not meet both cases: {outcomes:?}");
+}
+
+#[tokio::test]
+async fn to_read_it_survives_every_fault() {
+    for fault in [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse, Fault::Conflict] {
+        for call in 0..2 {
+            let stage = stage();
+            assert!(stage.deliver(&message(1)).await);
+            stage.aws.fail(call, fault);
+            let first = read(&stage, events::USER, FIRST).await.status();
+            assert!([204, 503].contains(&first), "{fault:?} at call {call}: {first}");
+            assert_eq!(read(&stage, events::USER, FIRST).await.status(), 204);
+            assert_eq!(stage.listed(events::USER).await[0]["read"], true);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_mail_that_goes_out_late_does_not_make_its_notification_unread() {
+    let stage = stage();
+    stage.aws.fail(3, Fault::LoseRequest);
+    assert!(!stage.deliver(&message(1)).await);
+    assert_eq!(stage.listed(events::USER).await[0]["delivery"], "pending");
+    assert_eq!(read(&stage, events::USER, FIRST).await.status(), 204);
+    stage.clock.advance(Duration::from_secs(90));
+    assert!(stage.deliver(&message(1)).await);
+    let listed = stage.listed(events::USER).await;
+    assert_eq!((&listed[0]["read"], &listed[0]["delivery"], stage.mails()), (&json!(true), &json!("sent"), 1));
+}
+
+#[tokio::test]
+async fn the_sample_is_read() {
+    let stage = stage();
+    let called = stage.aws.call(&stage.read, events::sample("read-notification")).await;
+    assert_eq!((called.status(), called.operations()), (404, vec!["Query"]));
+    assert!(stage.deliver(&message(0xe1)).await);
+    assert_eq!(stage.aws.call(&stage.read, events::sample("read-notification")).await.status(), 204);
+}

@@ -1,0 +1,196 @@
+//! Whose mails come back, or are called spam, is not written to; and the table does not know whom.
+
+use tests::ses::{bounced, complained};
+
+use super::*;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+fn feedback(kind: &str, data: &Value) -> Value {
+    events::message("record-mail-feedback", kind, data)
+}
+
+fn permanent(address: &str) -> Value {
+    feedback("mail_bounced.v1", &bounced(address, "Permanent"))
+}
+
+impl Stage {
+    /// SES tells of a mail; whether that was acknowledged.
+    async fn hear(&self, event: &Value) -> bool {
+        is_done(&self.aws.call(&self.hear, event.clone()).await)
+    }
+
+    fn suppressions(&self) -> Vec<Value> {
+        let mut items = self.aws.items("notifications");
+        items.retain(|item| item["pk"]["S"].as_str().unwrap().starts_with("SUPPRESSED#"));
+        items
+    }
+}
+
+#[tokio::test]
+async fn who_takes_no_mail_or_wants_none_gets_none_and_sees_it_in_the_shop() {
+    for event in [
+        permanent("ada@example.com"),
+        permanent("Ada@EXAMPLE.com"),
+        feedback("mail_complained.v1", &complained("ada@example.com", None)),
+        feedback("mail_complained.v1", &complained("ada@example.com", Some("abuse"))),
+    ] {
+        let stage = stage();
+        assert!(stage.hear(&event).await);
+        let called = stage.aws.call(&stage.send, message(1)).await;
+        assert!(is_done(&called));
+        assert_eq!((called.operations(), stage.mails()), (vec!["GetItem", "PutItem", "UpdateItem"], 0));
+        let record = stage.record();
+        assert_eq!(record["state"]["S"], "SUPPRESSED");
+        assert!(record.get("locked_by").is_none() && record.get("locked_until").is_none());
+        let listed = stage.listed(events::USER).await;
+        assert_eq!((&listed[0]["delivery"], &listed[0]["subject"]), (&json!("suppressed"), &json!("Your order is confirmed")));
+
+        // A second copy finds its record; and what was not sent is not sent later.
+        stage.clock.advance(91 * DAY);
+        assert!(stage.deliver(&message(1)).await);
+        assert_eq!((stage.mails(), stage.record()), (0, record));
+    }
+}
+
+#[tokio::test]
+async fn what_passes_or_is_taken_back_keeps_no_mail_from_going_out() {
+    for event in [
+        feedback("mail_bounced.v1", &bounced("ada@example.com", "Transient")),
+        feedback("mail_bounced.v1", &bounced("ada@example.com", "Undetermined")),
+        feedback("mail_complained.v1", &complained("ada@example.com", Some("not-spam"))),
+        // The mail to somebody else, which was forwarded, and one to several people, which we do not send.
+        permanent("bob@example.com"),
+        feedback(
+            "mail_bounced.v1",
+            &json!({ "destination": ["ada@example.com", "bob@example.com"], "bounce": { "bounceType": "Permanent" } }),
+        ),
+    ] {
+        let stage = stage();
+        assert!(stage.hear(&event).await);
+        assert!(stage.deliver(&message(1)).await);
+        assert_eq!((stage.mails(), &stage.record()["state"]["S"]), (1, &json!("SENT")));
+    }
+}
+
+#[tokio::test]
+async fn no_table_knows_whom_nobody_writes_to() {
+    let stage = stage();
+    assert!(stage.hear(&permanent("ada@example.com")).await);
+    let items = stage.suppressions();
+    assert_eq!(items.len(), 1);
+    let text = items[0].to_string().to_lowercase();
+    for clear in ["ada", "example", "forwarded", "dsn", "feedback-1", "@"] {
+        assert!(!text.contains(clear), "{clear} stands in {text}");
+    }
+    assert_eq!(items[0]["reason"]["S"], "bounce");
+    let names: Vec<&String> = items[0].as_object().unwrap().keys().collect();
+    assert_eq!(names, ["pk", "reason", "sk", "suppressed_at", "ttl"]);
+}
+
+#[tokio::test]
+async fn after_ninety_days_one_mail_tries_again_and_each_new_bounce_counts_from_its_own_day() {
+    let stage = stage();
+    assert!(stage.hear(&permanent("ada@example.com")).await);
+    stage.clock.advance(80 * DAY);
+    assert!(stage.deliver(&message(1)).await);
+    assert_eq!(stage.mails(), 0);
+    // DynamoDB may take days to delete what is over.
+    stage.clock.advance(10 * DAY);
+    assert!(stage.deliver(&message(2)).await);
+    assert_eq!((stage.mails(), stage.suppressions().len()), (1, 1));
+
+    assert!(stage.hear(&feedback("mail_complained.v1", &complained("ada@example.com", None))).await);
+    stage.clock.advance(90 * DAY - Duration::from_secs(1));
+    assert!(stage.deliver(&message(3)).await);
+    assert_eq!(stage.mails(), 1);
+    assert_eq!(stage.suppressions()[0]["reason"]["S"], "complaint");
+    stage.clock.advance(Duration::from_secs(1));
+    assert!(stage.deliver(&message(4)).await);
+    assert_eq!(stage.mails(), 2);
+}
+
+#[tokio::test]
+async fn copies_change_nothing_and_every_fault_is_survived() {
+    for fault in [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse, Fault::Conflict] {
+        for call in 0..2 {
+            let stage = stage();
+            stage.aws.fail(call, fault);
+            let mut deliveries = 0;
+            while !stage.hear(&permanent("ada@example.com")).await {
+                deliveries += 1;
+                assert!(deliveries < 3, "{fault:?} at call {call} keeps it from being recorded");
+            }
+            let recorded = stage.suppressions();
+            assert!(stage.hear(&permanent("ada@example.com")).await);
+            assert_eq!((recorded.len(), stage.suppressions()), (1, recorded.clone()), "{fault:?} at call {call}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_suppressed_mail_survives_every_fault_and_never_goes_out() {
+    for fault in [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse, Fault::Conflict] {
+        // Its secret is kept from the call before: what is left is a read, the record, and its state.
+        for call in 0..3 {
+            let stage = stage();
+            assert!(stage.hear(&permanent("ada@example.com")).await);
+            stage.aws.fail(call, fault);
+            let mut deliveries = 0;
+            while !stage.deliver(&message(1)).await {
+                stage.clock.advance(Duration::from_secs(90));
+                deliveries += 1;
+                assert!(deliveries < 3, "{fault:?} at call {call} keeps it from being recorded");
+            }
+            assert_eq!((stage.mails(), &stage.record()["state"]["S"]), (0, &json!("SUPPRESSED")), "{fault:?} at call {call}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_mail_that_broke_off_is_not_sent_when_its_address_bounces_meanwhile() {
+    let stage = stage();
+    stage.aws.fail(3, Fault::LoseRequest);
+    stage.aws.fail(4, Fault::LoseRequest);
+    assert!(!stage.deliver(&message(1)).await);
+    assert!(stage.hear(&permanent("ada@example.com")).await);
+    stage.clock.advance(Duration::from_secs(90));
+    assert!(stage.deliver(&message(1)).await);
+    assert_eq!((stage.mails(), &stage.record()["state"]["S"]), (0, &json!("SUPPRESSED")));
+}
+
+#[tokio::test]
+async fn links_and_mails_to_who_runs_the_shop_are_kept_back_as_well() {
+    let low = json!({ "product_id": "prd_0199c2a8-0000-7000-8000-00000000000a", "available": 3, "threshold": 5 });
+    for (template, data) in [("password_reset", good_link()), ("password_changed", json!({})), ("low_stock", low)] {
+        let stage = stage();
+        assert!(stage.hear(&permanent("ada@example.com")).await);
+        assert!(stage.deliver(&message_with(1, template, &data)).await);
+        assert_eq!((stage.mails(), &stage.record()["state"]["S"]), (0, &json!("SUPPRESSED")), "{template}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_feedback_comes_back_and_writes_nothing() {
+    let stage = stage();
+    for (kind, data) in [
+        ("mail_bounced.v1", json!({})),
+        ("mail_bounced.v1", complained("ada@example.com", None)),
+        ("mail_complained.v1", bounced("ada@example.com", "Permanent")),
+        ("mail_bounced.v1", json!({ "destination": "ada@example.com", "bounce": { "bounceType": "Permanent" } })),
+        ("mail_opened.v1", bounced("ada@example.com", "Permanent")),
+    ] {
+        let called = stage.aws.call(&stage.hear, feedback(kind, &data)).await;
+        assert!(!is_done(&called) && called.calls.is_empty(), "{kind} {data}");
+    }
+    assert_eq!(stage.aws.items("notifications").len(), 0);
+}
+
+#[tokio::test]
+async fn the_sample_is_heard() {
+    let stage = stage();
+    let mut sample = events::sample("record-mail-feedback");
+    sample["Records"][0].as_object_mut().unwrap().remove("receiptHandle");
+    assert!(stage.hear(&sample).await);
+    assert_eq!(stage.suppressions().len(), 1);
+}

@@ -1,0 +1,130 @@
+//! What is heard of an order: each event is written once, whoever writes at the same time.
+
+use super::*;
+
+#[tokio::test]
+async fn an_event_is_one_read_and_one_write_and_the_same_event_again_is_none() {
+    let desk = Desk::new().await;
+    let order = desk.placed("k").await;
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let told = desk.tell(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
+    assert_eq!((is_done(&told), told.operations()), (true, vec!["GetItem", "PutItem"]));
+    let moved = desk.order(&order).await;
+    assert_eq!((&moved.stock, &moved.payment, moved.version), (&StockLeg::Held, &PaymentLeg::Open, 2));
+    assert_eq!(serde_json::to_value(&moved.traceparent).unwrap(), trace);
+    let again = desk.tell(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
+    assert_eq!((is_done(&again), again.operations()), (true, vec!["GetItem"]));
+    assert_eq!(desk.order(&order).await, moved);
+}
+
+#[tokio::test]
+async fn events_that_race_both_land() {
+    let mut conflicts = 0;
+    for seed in 0..10 {
+        let desk = Desk::crowded(seed).await;
+        let order = desk.placed("k").await;
+        let reserved = fact(&order, "stock_reserved.v1", &json!({ "version": 1 }));
+        let paid = fact(&order, "payment_succeeded.v1", &json!({ "version": 2, "payment_id": "pay_1", "captured_total": 5998 }));
+        let both = together((desk.advance.clone(), reserved), (desk.advance.clone(), paid));
+        let called = desk.aws.call(&both, Value::Null).await;
+        assert_eq!(*called.ok(), json!([{ "batchItemFailures": [] }, { "batchItemFailures": [] }]), "seed {seed}");
+        // A lost race costs a write and no further read.
+        let writes = called.operations().iter().filter(|operation| **operation == "PutItem").count();
+        assert_eq!(called.operations().len(), writes + 2, "seed {seed}");
+        conflicts += writes - 2;
+        let moved = desk.order(&order).await;
+        let landed = (moved.status, moved.stock, moved.payment, moved.captured_total, moved.version);
+        assert_eq!(landed, (Status::Confirmed, StockLeg::Committing, PaymentLeg::Paid, 5998, 3), "seed {seed}");
+        let history: Vec<_> = moved.history.iter().map(|entry| entry.event.as_str()).collect();
+        assert_eq!(history.len(), 4, "{history:?}");
+    }
+    assert!(conflicts > 0, "no seed lets both read before one of them writes: this test shows nothing");
+}
+
+#[tokio::test]
+async fn what_was_decided_upon_an_old_version_is_not_written_and_our_own_write_is_recognised() {
+    let desk = Desk::new().await;
+    let seen = desk.seen(&desk.placed("k").await).await;
+    let order = seen.order.clone();
+    let (now, timing) = (desk.clock.now(), desk.orders.timing);
+    let cancelled = order.apply(&cancel(), now, timing).unwrap().unwrap();
+    let nudged = order.apply(&Event::Nudge, now, timing).unwrap().unwrap();
+    assert!(matches!(desk.orders.store.replace(&seen, &cancelled).await.unwrap(), Saved::Written));
+    assert!(
+        matches!(desk.orders.store.replace(&seen, &cancelled).await.unwrap(), Saved::Written),
+        "the answer to the first write was lost"
+    );
+    match desk.orders.store.replace(&seen, &nudged).await.unwrap() {
+        Saved::Overtaken(standing) => assert_eq!(standing.order, cancelled),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(desk.order(&order.order_id.to_string()).await, cancelled);
+    let gone = Order { order_id: OrderId::parse(NOBODYS).unwrap(), ..cancelled };
+    assert!(desk.orders.store.replace(&seen, &gone).await.is_err(), "an order that is not there is not made up");
+    assert_eq!(desk.count(), 1);
+}
+
+#[tokio::test]
+async fn whatever_happens_to_a_call_an_event_is_applied_once() {
+    for fault in FAULTS {
+        for call in 0..CALLS {
+            for retries in [false, true] {
+                let desk = if retries { Desk::with_retries().await } else { Desk::new().await };
+                let order = desk.placed("k").await;
+                desk.aws.fail(call, fault);
+                let first = desk.tell(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
+                let spoiled = call == 1 || call == 0 && fault != Fault::Conflict;
+                // The SDK takes a conflict between transactions for final.
+                let is_retried = retries && fault != Fault::Conflict;
+                assert_eq!(is_done(&first), !spoiled || is_retried, "{fault:?} at {call}");
+                desk.aws.heal();
+                assert!(is_done(&desk.tell(&order, "stock_reserved.v1", &json!({ "version": 1 })).await));
+                let moved = desk.order(&order).await;
+                assert_eq!((moved.stock, moved.version, moved.history.len()), (StockLeg::Held, 2, 2), "{fault:?} at {call}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_event_for_an_order_that_is_not_there_comes_back() {
+    let desk = Desk::new().await;
+    let told = desk.tell(NOBODYS, "stock_reserved.v1", &json!({ "version": 1 })).await;
+    assert_eq!((is_done(&told), told.operations(), desk.count()), (false, vec!["GetItem"], 0));
+}
+
+#[tokio::test]
+async fn events_that_cannot_be_read_come_back_untouched() {
+    let desk = Desk::new().await;
+    let order = desk.placed("k").await;
+    for (kind, more) in [
+        ("stock_reserved.v2", json!({ "version": 1 })),
+        ("stock_vanished.v1", json!({ "version": 1 })),
+        ("stock_reserved.v1", json!({})),
+        ("stock_reserved.v1", json!({ "version": -1 })),
+        ("payment_succeeded.v1", json!({ "version": 1, "captured_total": "5998" })),
+    ] {
+        let told = desk.tell(&order, kind, &more).await;
+        assert_eq!((is_done(&told), told.calls.len()), (false, 0), "{kind} {more}");
+    }
+    assert_eq!(desk.order(&order).await.version, 1);
+}
+
+#[tokio::test]
+async fn an_order_of_a_later_release_is_given_back_untouched() {
+    for attribute in ["stock", "payment", "goal", "status"] {
+        let desk = Desk::new().await;
+        let order = desk.placed("k").await;
+        desk.set(&order, attribute, "parcelled").await;
+        let before = desk.item(&order);
+        for kind in ["stock_reserved.v1", "stock_rejected.v1", "payment_succeeded.v1", "payment_closed.v1", "payment_refunded.v1"] {
+            let told = desk.tell(&order, kind, &json!({ "version": 7, "captured_total": 5998, "refunded_total": 5998 })).await;
+            assert_eq!((is_done(&told), told.operations()), (false, vec!["GetItem"]), "{attribute}: {kind}");
+        }
+        desk.clock.advance(PAY_WITHIN);
+        assert_eq!(desk.resume().await, (0, 0, 1), "{attribute}");
+        assert_eq!(desk.item(&order), before, "{attribute}");
+        let read = desk.read(&order, USER, None).await;
+        assert_eq!(read.status(), 200, "it can be looked at all the same: {:?}", read.answer);
+    }
+}

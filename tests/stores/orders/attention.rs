@@ -1,0 +1,116 @@
+//! What the shop should look at: orders that say why, and orders that do not move on.
+
+use super::*;
+
+/// What it says of every order that the shop should look at: why, and whether it is stuck.
+async fn listed(desk: &Desk, query: &str) -> BTreeSet<String> {
+    ids(&desk.page(query, ADMIN).await).into_iter().collect()
+}
+
+fn set(orders: &[&String]) -> BTreeSet<String> {
+    orders.iter().map(|order| (*order).clone()).collect()
+}
+
+#[tokio::test]
+async fn the_shop_finds_what_is_odd_and_nothing_else_and_no_longer_than_it_is() {
+    let desk = Desk::new().await;
+    let (plain, disputed, failing) = (desk.ready("plain").await, desk.ready("disputed").await, desk.ready("failing").await);
+    let stuck = desk.stored("stuck", &two_spoons()).await;
+    assert_eq!(listed(&desk, "attention=true").await, set(&[]));
+    let money = |version: u64, refunded: i64| json!({ "version": version, "captured_total": 5998, "refunded_total": refunded });
+    desk.tell(&disputed, "payment_disputed.v1", &money(3, 0)).await;
+    desk.step(USER, "cancel", &failing, &Value::Null).await;
+    desk.tell(&failing, "payment_refund_failed.v1", &money(3, 0)).await;
+    desk.tell(&stuck, "payment_succeeded.v1", &money(1, 0)).await;
+    for nudge in 0..5 {
+        assert_eq!(listed(&desk, "stuck=true").await, set(&[]), "after {nudge} nudges");
+        desk.clock.advance(Duration::from_secs(3600));
+        desk.resume().await;
+    }
+    // Somebody else's, and odd in both ways.
+    let theirs = events::post("/orders", &two_spoons()).caller(STRANGER).header("idempotency-key", "k").event();
+    let theirs = desk.aws.call(&desk.create, theirs).await.json()["id"].as_str().unwrap().to_owned();
+    desk.tell(&theirs, "payment_disputed.v1", &money(1, 0)).await;
+    for _ in 0..5 {
+        desk.clock.advance(Duration::from_secs(3600));
+        desk.resume().await;
+    }
+
+    let of_ada = format!("user_id={USER}");
+    for (query, orders) in [
+        ("attention=true", &[&disputed, &failing, &theirs][..]),
+        ("stuck=true", &[&failing, &stuck, &theirs]),
+        ("attention=true&stuck=true", &[&failing, &theirs]),
+        ("attention=true&stuck=false", &[&disputed, &failing, &theirs]),
+        ("stuck=true&status=pending", &[&stuck, &theirs]),
+        ("attention=true&status=confirmed", &[&disputed, &failing]),
+        (&*format!("attention=true&{of_ada}"), &[&disputed, &failing]),
+        (&*format!("stuck=true&{of_ada}&status=pending"), &[&stuck]),
+        ("attention=true&status=delivered", &[]),
+        (&*format!("attention=false&{of_ada}"), &[&plain, &disputed, &failing, &stuck]),
+    ] {
+        assert_eq!(listed(&desk, query).await, set(orders), "{query}");
+    }
+    let page = desk.page("attention=true", ADMIN).await;
+    assert_eq!(page.operations(), vec!["Query"; SHARDS as usize], "no more than the odd ones are read");
+    let why: BTreeMap<String, Value> = page.json()["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| (item["id"].as_str().unwrap().to_owned(), item["needs_attention"].clone()))
+        .collect();
+    let expected = [(&disputed, "payment_disputed"), (&failing, "refund_failed"), (&theirs, "payment_disputed")];
+    assert_eq!(why, expected.map(|(order, why)| (order.clone(), json!(why))).into());
+
+    // What is over is no longer listed; a dispute is over when somebody has looked.
+    desk.tell(&failing, "payment_refunded.v1", &money(4, 5998)).await;
+    desk.tell(&failing, "stock_released.v1", &json!({ "version": 3 })).await;
+    desk.tell(&stuck, "stock_reserved.v1", &json!({ "version": 1 })).await;
+    assert_eq!(listed(&desk, "attention=true").await, set(&[&disputed, &theirs]));
+    assert_eq!(listed(&desk, "stuck=true").await, set(&[&theirs]));
+    for order in [&failing, &stuck] {
+        assert!(desk.item(order).get("attention_shard").is_none(), "{}", desk.item(order));
+    }
+}
+
+#[tokio::test]
+async fn only_the_shop_sees_what_is_odd_and_only_where_it_asks_clearly() {
+    let desk = Desk::new().await;
+    let own = format!("attention=true&user_id={USER}");
+    for (query, reader, status, refused) in [
+        ("attention=true", USER, 403, "insufficient_permissions"),
+        ("stuck=true", USER, 403, "insufficient_permissions"),
+        (&*own, USER, 403, "insufficient_permissions"),
+        ("attention=yes", ADMIN, 422, "unknown_value"),
+        ("stuck=1", ADMIN, 422, "unknown_value"),
+        ("attention=false", ADMIN, 422, "filter_required"),
+    ] {
+        let answer = desk.page(query, reader).await;
+        assert_eq!((answer.status(), code(&answer).as_str(), answer.calls.len()), (status, refused, 0), "{query} as {reader}");
+    }
+}
+
+#[tokio::test]
+async fn pages_of_odd_orders_lead_through_all_of_them() {
+    let desk = Desk::new().await;
+    let mut odd = Vec::new();
+    for number in 0..12 {
+        let order = desk.ready(&format!("k-{number}")).await;
+        if number % 3 != 0 {
+            desk.tell(&order, "payment_disputed.v1", &json!({ "version": 3, "captured_total": 5998 })).await;
+            odd.push(order);
+        }
+        desk.clock.advance(Duration::from_secs(1));
+    }
+    odd.reverse();
+    let (mut seen, mut after) = (Vec::new(), String::new());
+    loop {
+        let page = desk.page(&format!("attention=true&limit=3{after}"), ADMIN).await;
+        seen.extend(ids(&page));
+        let Some(cursor) = page.json()["next_cursor"].as_str().map(str::to_owned) else { break };
+        after = format!("&cursor={cursor}");
+        let elsewhere = desk.page(&format!("stuck=true&limit=3{after}"), ADMIN).await;
+        assert_eq!((elsewhere.status(), code(&elsewhere).as_str()), (400, "invalid_cursor"));
+    }
+    assert_eq!(seen, odd);
+}

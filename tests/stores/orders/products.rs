@@ -1,0 +1,49 @@
+//! What orders knows of the catalogue: the newest that it was told.
+
+use super::*;
+
+#[tokio::test]
+async fn a_product_is_kept_as_the_newest_message_has_it() {
+    let desk = Desk::new().await;
+    let (new, old) = (product(SPOON, 3, 3999, true), product(SPOON, 2, 1, true));
+    assert!(desk.hear_of(&new).await);
+    let kept = desk.known(SPOON).await;
+    assert_eq!((&kept["price"]["amount"], &kept["version"]), (&json!(3999), &json!(3)));
+    for late in [&old, &new, &product(SPOON, 3, 1, false)] {
+        let heard = desk.aws.call(&desk.replicate, events::message("product-changes", "product_changed.v1", late)).await;
+        assert_eq!((is_done(&heard), heard.operations()), (true, vec!["PutItem"]));
+        assert_eq!(desk.known(SPOON).await, kept, "{late}");
+    }
+}
+
+#[tokio::test]
+async fn a_product_that_is_no_longer_sold_stays_as_a_tombstone() {
+    let desk = Desk::new().await;
+    assert!(desk.hear_of(&product(SPOON, 3, 2999, false)).await);
+    assert!(desk.hear_of(&product(SPOON, 2, 2999, true)).await);
+    assert_eq!(desk.known(SPOON).await["active"], false);
+    assert_eq!(code(&desk.post("k", &two_spoons()).await), "unknown_product");
+    assert!(desk.hear_of(&product(SPOON, 4, 2999, true)).await);
+    assert_eq!(desk.post("k", &two_spoons()).await.status(), 201);
+}
+
+#[tokio::test]
+async fn whatever_happens_to_a_call_and_in_whatever_order_messages_come_the_newest_product_is_kept() {
+    for fault in FAULTS {
+        for order in [[2, 3, 4], [4, 3, 2], [3, 4, 2]] {
+            for spoiled in 0..order.len() {
+                let desk = Desk::new().await;
+                for (number, version) in order.into_iter().enumerate() {
+                    let message = product(SPOON, version, 1000 + i64::try_from(version).unwrap(), true);
+                    if number == spoiled {
+                        desk.aws.fail(0, fault);
+                        assert!(!desk.hear_of(&message).await, "{fault:?}: it comes back");
+                    }
+                    assert!(desk.hear_of(&message).await);
+                }
+                let kept = desk.known(SPOON).await;
+                assert_eq!((&kept["version"], &kept["price"]["amount"]), (&json!(4), &json!(1004)), "{fault:?} {order:?}");
+            }
+        }
+    }
+}

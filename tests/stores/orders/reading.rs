@@ -1,0 +1,169 @@
+//! Orders as they are shown: one by one and in lists, to those whom they concern.
+
+use super::*;
+
+#[tokio::test]
+async fn an_order_is_shown_to_its_buyer_and_to_the_shop_and_to_nobody_else() {
+    let desk = Desk::new().await;
+    let order = desk.placed("k").await;
+    for reader in [USER, ADMIN] {
+        let read = desk.read(&order, reader, None).await;
+        assert_eq!((read.status(), read.operations()), (200, vec!["GetItem"]));
+    }
+    let hidden = desk.read(&order, STRANGER, None).await;
+    assert_eq!((hidden.status(), code(&hidden).as_str()), (404, "order_not_found"));
+    assert_eq!(hidden.json(), desk.read(NOBODYS, STRANGER, None).await.json());
+    // Not even whether it has changed.
+    assert_eq!(desk.read(&order, STRANGER, Some("*")).await.status(), 404);
+    for odd in ["ord_x", &order.to_uppercase(), &order.replace("ord_", "prd_"), &format!("{order}/")] {
+        let answer = desk.read(odd, ADMIN, None).await;
+        assert_eq!((answer.status(), code(&answer).as_str(), answer.calls.len()), (404, "order_not_found", 0), "{odd}");
+    }
+    let anonymous = events::get(&format!("/orders/{order}")).path_parameter("order_id", &order).event();
+    assert_eq!(desk.aws.call(&desk.get, anonymous).await.status(), 401);
+}
+
+#[tokio::test]
+async fn an_order_that_has_not_changed_is_not_sent_again() {
+    let desk = Desk::new().await;
+    let order = desk.placed("k").await;
+    let tag = desk.read(&order, USER, None).await.header("etag").unwrap();
+    for given in [&*tag, &format!("W/{tag}"), &format!("\"7\", {tag}"), "*"] {
+        let unchanged = desk.read(&order, USER, Some(given)).await;
+        assert_eq!((unchanged.status(), body(&unchanged)), (304, ""), "{given}");
+        assert_eq!(unchanged.header("etag").as_deref(), Some(&*tag));
+    }
+    desk.tell(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
+    for given in [&*tag, "1", "\"11\""] {
+        let changed = desk.read(&order, USER, Some(given)).await;
+        assert_eq!((changed.status(), changed.json()["payable"].as_bool()), (200, Some(true)), "{given}");
+        assert_ne!(changed.header("etag").as_ref(), Some(&tag));
+    }
+    // Nothing is written when the time to pay is over, and yet the order is no longer what it was.
+    let payable = desk.read(&order, USER, None).await.header("etag").unwrap();
+    desk.clock.advance(Duration::from_secs(24 * 3600));
+    let late = desk.read(&order, USER, Some(&payable)).await;
+    assert_eq!((late.status(), late.json()["payable"].as_bool()), (200, Some(false)));
+}
+
+#[tokio::test]
+async fn pages_lead_through_all_orders_the_newest_first() {
+    let desk = Desk::new().await;
+    let mut placed = Vec::new();
+    for number in 0..25 {
+        placed.push((desk.clock.now(), desk.stored(&format!("k-{number}"), &two_spoons()).await));
+        // Some come in the same millisecond.
+        if number % 3 != 0 {
+            desk.clock.advance(Duration::from_millis(1));
+        }
+    }
+    placed.sort();
+    let newest_first: Vec<String> = placed.into_iter().rev().map(|(_, id)| id).collect();
+    for (filter, reader, queries) in [
+        ("", USER, 1),
+        (&*format!("user_id={USER}&"), USER, 1),
+        (&*format!("user_id={USER}&"), ADMIN, 1),
+        ("status=pending&", USER, 1),
+        ("status=pending&", ADMIN, SHARDS as usize),
+    ] {
+        for (limit, sizes) in [(10, &[10, 10, 5][..]), (5, &[5; 5]), (25, &[25]), (100, &[25])] {
+            let (mut seen, mut cursor, mut pages) = (Vec::new(), None::<String>, Vec::new());
+            loop {
+                let after = cursor.map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
+                let page = desk.page(&format!("{filter}limit={limit}{after}"), reader).await;
+                assert_eq!(page.operations(), vec!["Query"; queries]);
+                pages.push(ids(&page).len());
+                seen.extend(ids(&page));
+                cursor = page.json()["next_cursor"].as_str().map(str::to_owned);
+                if cursor.is_none() {
+                    break;
+                }
+            }
+            assert_eq!((&seen, &pages[..]), (&newest_first, sizes), "{filter}limit={limit} as {reader}");
+        }
+    }
+    assert_eq!(ids(&desk.page("", USER).await).len(), 20);
+}
+
+#[tokio::test]
+async fn lists_are_filtered_and_show_customers_their_own_orders_only() {
+    let desk = Desk::new().await;
+    let (pending, confirmed) = (desk.placed("one").await, desk.placed("two").await);
+    desk.confirm(&confirmed).await;
+    let strangers = events::post("/orders", &two_spoons()).caller(STRANGER).header("idempotency-key", "k").event();
+    let theirs = desk.aws.call(&desk.create, strangers).await.json()["id"].as_str().unwrap().to_owned();
+    let of_user = format!("user_id={USER}");
+    let listed = async |query: &str, reader: &str| ids(&desk.page(query, reader).await).into_iter().collect::<BTreeSet<_>>();
+    let set = |orders: &[&String]| orders.iter().map(|order| (*order).clone()).collect::<BTreeSet<_>>();
+    assert_eq!(listed("", USER).await, set(&[&pending, &confirmed]));
+    assert_eq!(listed("", STRANGER).await, set(&[&theirs]));
+    assert_eq!(listed("status=pending", USER).await, set(&[&pending]));
+    assert_eq!(listed("status=confirmed", USER).await, set(&[&confirmed]));
+    assert_eq!(listed("status=shipped", USER).await, set(&[]));
+    assert_eq!(listed("status=pending", ADMIN).await, set(&[&pending, &theirs]));
+    assert_eq!(listed("status=confirmed", ADMIN).await, set(&[&confirmed]));
+    assert_eq!(listed(&of_user, ADMIN).await, set(&[&pending, &confirmed]));
+    assert_eq!(listed(&format!("{of_user}&status=confirmed"), ADMIN).await, set(&[&confirmed]));
+    // A page is taken first and narrowed then: empty, it still leads on.
+    let narrowed = desk.page("status=shipped&limit=1", USER).await;
+    assert_eq!((ids(&narrowed).len(), narrowed.json()["next_cursor"].is_string()), (0, true));
+
+    for (query, reader, status, refused) in [
+        (&*of_user, STRANGER, 403, "insufficient_permissions"),
+        (&*format!("{of_user}&status=pending"), STRANGER, 403, "insufficient_permissions"),
+        ("", ADMIN, 422, "filter_required"),
+        ("status=lost", ADMIN, 422, "unknown_value"),
+        ("status=Pending", USER, 422, "unknown_value"),
+        ("user_id=ada", ADMIN, 422, "invalid_id"),
+        ("limit=0", USER, 422, "out_of_range"),
+        ("limit=101", USER, 422, "out_of_range"),
+        ("cursor=nonsense", USER, 400, "invalid_cursor"),
+    ] {
+        let answer = desk.page(query, reader).await;
+        assert_eq!((answer.status(), code(&answer).as_str(), answer.operations().len()), (status, refused, 0), "{query} as {reader}");
+    }
+    assert_eq!(desk.aws.call(&desk.list, events::get("/orders").event()).await.status(), 401);
+    let item = desk.page("status=confirmed", ADMIN).await.json()["items"][0].clone();
+    assert_eq!((&item["payment_status"], &item["item_count"], &item["step"]), (&json!("paid"), &json!(2), &Value::Null));
+}
+
+#[tokio::test]
+async fn a_cursor_is_good_for_the_caller_and_the_list_that_it_was_given_for() {
+    let desk = Desk::new().await;
+    for number in 0..4 {
+        desk.stored(&format!("k-{number}"), &two_spoons()).await;
+        desk.clock.advance(Duration::from_secs(1));
+    }
+    let of_user = format!("user_id={USER}&limit=2");
+    let first = desk.page(&of_user, USER).await;
+    let cursor = first.json()["next_cursor"].as_str().unwrap().to_owned();
+    let again = async |query: &str, reader: &str| desk.page(&format!("{query}&cursor={cursor}"), reader).await;
+    assert_eq!(ids(&again(&of_user, USER).await).len(), 2);
+    for (query, reader) in [
+        (&*of_user, ADMIN),
+        ("limit=2", STRANGER),
+        (&*format!("user_id={USER}&limit=3"), USER),
+        (&*format!("{of_user}&status=pending"), USER),
+        ("status=pending&limit=2", ADMIN),
+    ] {
+        let refused = again(query, reader).await;
+        assert_eq!((refused.status(), code(&refused).as_str(), refused.operations().len()), (400, "invalid_cursor", 0), "{query} {reader}");
+    }
+    desk.clock.advance(Duration::from_secs(24 * 3600));
+    assert_eq!(code(&again(&of_user, USER).await), "invalid_cursor");
+}
+
+#[tokio::test]
+async fn orders_are_spread_over_the_shards_of_their_indexes() {
+    let desk = Desk::new().await;
+    for number in 0..200 {
+        desk.stored(&format!("k-{number}"), &two_spoons()).await;
+    }
+    let mut shards: BTreeMap<(String, String), usize> = BTreeMap::new();
+    for item in desk.aws.items("orders") {
+        let text = |name: &str| item[name]["S"].as_str().unwrap().to_owned();
+        *shards.entry((text("status_shard"), text("check_shard"))).or_default() += 1;
+    }
+    assert_eq!(shards.len(), SHARDS as usize, "{shards:?}");
+    assert!(shards.values().all(|count| *count >= 10), "{shards:?}");
+}

@@ -1,0 +1,145 @@
+//! Orders that are due: each is looked at, however many there are and however some of them fail.
+
+use super::*;
+
+#[tokio::test]
+async fn only_orders_that_are_due_are_asked_after_again_and_then_later_each_time() {
+    let desk = Desk::new().await;
+    let order = desk.placed("k").await;
+    desk.clock.advance(NUDGE - Duration::from_millis(1));
+    assert_eq!(desk.resume().await, (0, 0, 0));
+    assert_eq!(desk.order(&order).await.version, 1);
+    desk.clock.advance(Duration::from_millis(1));
+    let mut wait = NUDGE;
+    for nudge in 1..=3 {
+        assert_eq!(desk.resume().await, (1, 0, 0), "nudge {nudge}");
+        wait *= 2;
+        let nudged = desk.order(&order).await;
+        assert_eq!((nudged.drive, nudged.nudges, nudged.version), (nudge, u32::try_from(nudge).unwrap(), nudge + 1));
+        assert_eq!(nudged.check_at, Some(desk.clock.now().plus(wait)).min(Some(nudged.expires_at)));
+        assert_eq!((nudged.status, nudged.history.len()), (Status::Pending, 1));
+        assert_eq!(desk.resume().await, (0, 0, 0), "nudge {nudge}");
+        desk.clock.advance(wait - Duration::from_millis(1));
+        assert_eq!(desk.resume().await, (0, 0, 0), "nudge {nudge}");
+        desk.clock.advance(Duration::from_millis(1));
+    }
+}
+
+#[tokio::test]
+async fn an_order_that_was_not_paid_in_time_is_given_up_and_a_paid_one_is_not() {
+    let desk = Desk::new().await;
+    let (unpaid, paid, settled) = (desk.placed("unpaid").await, desk.placed("paid").await, desk.placed("settled").await);
+    desk.tell(&unpaid, "stock_reserved.v1", &json!({ "version": 1 })).await;
+    // The money comes before the stock is held.
+    desk.tell(&paid, "payment_succeeded.v1", &json!({ "version": 2, "captured_total": 5998 })).await;
+    desk.confirm(&settled).await;
+    desk.tell(&settled, "stock_committed.v1", &json!({ "version": 2 })).await;
+    let before = desk.item(&settled);
+    assert!(before.get("check_at").is_none() && before.get("check_shard").is_none(), "{before}");
+
+    desk.clock.advance(PAY_WITHIN);
+    assert_eq!(desk.resume().await, (2, 0, 0));
+    let expired = desk.order(&unpaid).await;
+    assert_eq!((&expired.goal, expired.reason.as_deref()), (&Goal::Cancel, Some("not_paid_in_time")));
+    assert_eq!((&expired.stock, &expired.payment, &expired.status), (&StockLeg::Releasing, &PaymentLeg::Closing, &Status::Pending));
+    assert_eq!(expired.history.last().map(|entry| entry.event.as_str()), Some("expired"));
+    let waiting = desk.order(&paid).await;
+    assert_eq!((waiting.goal, waiting.payment, waiting.nudges), (Goal::Fulfil, PaymentLeg::Paid, 1));
+    assert_eq!(desk.item(&settled), before);
+}
+
+#[tokio::test]
+async fn more_orders_than_are_found_at_once_are_all_looked_at_in_one_run() {
+    for many in [100, 101, 250] {
+        let desk = Desk::new().await;
+        for number in 0..many {
+            desk.stored(&format!("k-{number}"), &two_spoons()).await;
+        }
+        desk.clock.advance(PAY_WITHIN);
+        assert_eq!(desk.resume().await, (many, 0, 0));
+        for item in desk.aws.items("orders") {
+            assert_eq!((&item["goal"]["S"], &item["version"]["N"]), (&json!("cancel"), &json!("2")));
+        }
+        assert_eq!(desk.resume().await, (0, 0, 0));
+    }
+}
+
+#[tokio::test]
+async fn an_order_that_fails_does_not_stop_the_others() {
+    let desk = Desk::new().await;
+    for number in 0..130 {
+        desk.stored(&format!("k-{number:03}"), &two_spoons()).await;
+    }
+    let items = desk.aws.items("orders");
+    let broken: Vec<&str> = items.iter().take(30).map(|item| item["pk"]["S"].as_str().unwrap().trim_start_matches("ORDER#")).collect();
+    for (number, order) in broken.iter().enumerate() {
+        // Of a later release, or not readable at all; and they have waited longest.
+        let (attribute, value) = if number % 2 == 0 { ("stock", "parcelled") } else { ("created_at", "yesterday") };
+        desk.set(order, attribute, value).await;
+        desk.set(order, "check_at", "2026-11-21T09:00:00.000Z").await;
+    }
+    desk.clock.advance(NUDGE);
+    assert_eq!(desk.resume().await, (100, 0, 30));
+    for item in desk.aws.items("orders") {
+        let is_broken = broken.contains(&item["pk"]["S"].as_str().unwrap().trim_start_matches("ORDER#"));
+        assert_eq!(item["version"]["N"], if is_broken { "1" } else { "2" });
+    }
+}
+
+#[tokio::test]
+async fn more_orders_that_cannot_be_moved_than_are_found_at_once_do_not_keep_the_others_waiting() {
+    let desk = Desk::new().await;
+    for number in 0..125 {
+        desk.stored(&format!("k-{number:03}"), &two_spoons()).await;
+    }
+    for (number, item) in desk.aws.items("orders").iter().enumerate().take(120) {
+        let order = item["pk"]["S"].as_str().unwrap().trim_start_matches("ORDER#");
+        desk.set(order, "stock", "parcelled").await;
+        desk.set(order, "check_at", &format!("2026-11-21T09:00:00.{number:03}Z")).await;
+    }
+    desk.clock.advance(NUDGE);
+    assert_eq!(desk.resume().await, (5, 0, 120));
+}
+
+#[tokio::test]
+async fn whatever_happens_to_a_call_a_due_order_is_resumed_by_this_run_or_the_next() {
+    // One query for each shard, then the read and the write.
+    let queries = SHARDS as usize;
+    for fault in FAULTS {
+        for call in [0, queries - 1, queries, queries + 1, queries + 2] {
+            for retries in [false, true] {
+                let desk = if retries { Desk::with_retries().await } else { Desk::new().await };
+                let order = desk.placed("k").await;
+                desk.clock.advance(PAY_WITHIN);
+                desk.aws.fail(call, fault);
+                let first = desk.aws.call(&desk.resume, json!({})).await;
+                if retries && fault != Fault::Conflict {
+                    assert_eq!(first.ok()["resumed"], 1, "{fault:?} at {call}: also where the answer to our own write was lost");
+                }
+                desk.aws.heal();
+                desk.resume().await;
+                let moved = desk.order(&order).await;
+                assert_eq!((moved.goal, moved.version), (Goal::Cancel, 2), "{fault:?} at {call}: {:?}", first.answer);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn two_runs_at_the_same_time_nudge_once() {
+    let mut races = 0;
+    for seed in 0..10 {
+        let desk = Desk::crowded(seed).await;
+        let order = desk.placed("k").await;
+        desk.clock.advance(NUDGE);
+        let runs = together((desk.resume.clone(), json!({})), (desk.resume.clone(), json!({})));
+        let called = desk.aws.call(&runs, Value::Null).await;
+        let reports = called.ok().as_array().unwrap().clone();
+        let sum = |name: &str| reports.iter().map(|report| report[name].as_u64().unwrap()).sum::<u64>();
+        assert_eq!((sum("resumed"), sum("failed")), (1, 0), "seed {seed}: {reports:?}");
+        races += sum("passed_over");
+        let nudged = desk.order(&order).await;
+        assert_eq!((nudged.drive, nudged.version), (1, 2), "seed {seed}");
+    }
+    assert!(races > 0, "no seed lets both find the order: this test shows nothing");
+}

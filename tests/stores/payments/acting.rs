@@ -1,0 +1,106 @@
+//! Payments whose customer has to do something first: they wait, they end, and they are called off.
+
+use std::time::Duration;
+
+use payments::domain::{AttemptState, HeadState, PaymentId};
+use serde_json::json;
+
+use super::{CALLS, FAULTS, Till, order};
+
+#[tokio::test]
+async fn a_payment_waits_for_its_customer_and_goes_on_when_they_have_acted() {
+    let till = Till::with_open_order().await;
+    let mut pump = till.publisher();
+    let first = till.pay("key", "tok_3ds").await;
+    assert_eq!((first.status(), first.json()["status"].as_str()), (202, Some("requires_action")));
+    assert_eq!(first.json()["next_action"]["type"], "redirect");
+    assert!(first.json()["next_action"]["url"].as_str().is_some_and(|url| url.starts_with("https://")));
+    assert_eq!(first.operations_on("payments"), ["BatchGetItem", "TransactWriteItems", "PutItem", "PutItem"]);
+    assert_eq!(till.told(&mut pump).await, ["payment_started"], "the order stays paying");
+    let again = till.pay("key", "tok_3ds").await;
+    assert_eq!((again.status(), &again.ok()["body"]), (202, &first.ok()["body"]));
+    assert_eq!(till.pay("another", "tok_ok").await.json()["code"], "payment_in_progress");
+    assert_eq!(till.books(), (0, 0));
+
+    till.reconcile_after(61).await;
+    let done = till.pay("key", "tok_3ds").await;
+    assert_eq!((done.status(), &done.json()["next_action"]), (201, &json!(null)));
+    assert_eq!(till.told(&mut pump).await, ["payment_succeeded"]);
+    assert_eq!((till.books(), till.unsettled()), ((1, 0), 0));
+}
+
+#[tokio::test]
+async fn a_customer_who_fails_may_try_again_and_one_who_never_acts_is_called_off_in_time() {
+    let till = Till::with_open_order().await;
+    let mut pump = till.publisher();
+    assert_eq!(till.pay("failing", "tok_3ds_declined").await.status(), 202);
+    till.reconcile_after(61).await;
+    assert_eq!(till.pay("failing", "tok_3ds_declined").await.json()["failure_reason"], "authentication_failed");
+    assert_eq!(till.told(&mut pump).await, ["payment_started", "payment_declined"]);
+
+    assert_eq!(till.pay("idle", "tok_3ds_abandoned").await.status(), 202);
+    for _ in 0..9 {
+        till.reconcile_after(60).await;
+        assert_eq!(till.head().await.state, HeadState::Busy);
+    }
+    till.reconcile_after(61).await;
+    assert_eq!(till.head().await.state, HeadState::Open);
+    assert_eq!(till.pay("idle", "tok_3ds_abandoned").await.json()["failure_reason"], "action_not_taken");
+    assert_eq!((till.books(), till.unsettled()), ((0, 0), 0));
+    assert_eq!(till.pay("third", "tok_ok").await.status(), 201);
+}
+
+#[tokio::test]
+async fn an_order_that_is_given_up_has_the_payment_called_off_before_it_hears_so() {
+    for token in ["tok_3ds", "tok_3ds_declined", "tok_3ds_abandoned"] {
+        let till = Till::new();
+        let mut pump = till.publisher();
+        assert!(till.charge(token, 0).await);
+        assert_eq!(till.attempt_state().await, AttemptState::RequiresAction);
+        assert!(till.cancel(1).await);
+        assert_eq!((till.attempt_state().await, till.head().await.state), (AttemptState::Abandoned, HeadState::Closed), "{token}");
+        assert_eq!(till.told(&mut pump).await.last().unwrap(), "payment_closed");
+        // Nothing that the customer does now charges them.
+        till.reconcile_after(3600).await;
+        assert_eq!((till.books(), till.unsettled()), ((0, 0), 0), "{token}");
+    }
+    let till = Till::with_open_order().await;
+    till.pay("key", "tok_3ds").await;
+    assert!(till.cancel(1).await);
+    assert_eq!(till.pay("key", "tok_3ds").await.json()["code"], "order_closed");
+}
+
+#[tokio::test]
+async fn calling_off_survives_each_fault() {
+    for (call, fault) in (0..CALLS).flat_map(|call| FAULTS.map(|fault| (call, fault))) {
+        let till = Till::new();
+        assert!(till.charge("tok_3ds_abandoned", 0).await);
+        till.aws.fail(call, fault);
+        till.cancel(1).await;
+        till.aws.heal();
+        for drive in 2..6 {
+            till.clock.advance(Duration::from_secs(65));
+            till.cancel(drive).await;
+            till.reconcile_after(1).await;
+        }
+        assert_eq!((till.head().await.state, till.books(), till.unsettled()), (HeadState::Closed, (0, 0), 0), "{fault:?} at {call}");
+    }
+}
+
+#[tokio::test]
+async fn a_customer_who_was_quicker_than_the_cancel_gets_their_money_back() {
+    let till = Till::new();
+    let mut pump = till.publisher();
+    assert!(till.charge("tok_3ds", 0).await);
+    // They have acted, and the provider knows it: we do not yet.
+    let stale = till.payments.store().attempt(PaymentId::automatic(order())).await.unwrap().unwrap();
+    let provider = payments::provider::Simulated::new(till.aws.table("payment-simulator"));
+    let charge = payments::provider::ChargeOrder::from(&stale);
+    payments::provider::PaymentProvider::retrieve(&provider, &charge).await.unwrap();
+    assert_eq!(till.books(), (1, 0));
+    assert!(till.cancel(1).await);
+    assert_eq!(till.head().await.state, HeadState::Captured);
+    assert_eq!(till.told(&mut pump).await.last().unwrap(), "payment_succeeded", "and the order asks for it back");
+    assert!(till.refund(2).await);
+    assert_eq!(till.books(), (1, super::PRICE));
+}

@@ -1,0 +1,137 @@
+//! The breaker before the provider: all instances see the same one, nobody waits for a provider that does not answer, and nothing is lost.
+
+use std::{sync::Arc, time::Duration};
+
+use payments::domain::{AttemptState, HeadState, PaymentStatus};
+use serde_json::json;
+
+use super::{PRICE, Till, order};
+
+/// A till whose provider did not answer five times in a row.
+async fn left_alone() -> Till {
+    let till = Till::with_open_order().await;
+    silence(&till, 5).await;
+    till
+}
+
+/// So many calls in a row find no provider, and each is told to the breaker.
+async fn silence(till: &Till, calls: usize) {
+    let now = till.clock.now();
+    for _ in 0..calls {
+        let store = till.payments.store();
+        let breaker = store.breaker().await.unwrap().unwrap_or_else(|| payments::domain::Breaker::unused("simulated", now));
+        store.write_breaker(&breaker.after_silence("", now).unwrap()).await.unwrap().unwrap();
+    }
+}
+
+async fn is_open(till: &Till) -> bool {
+    till.payments.store().breaker().await.unwrap().is_some_and(|breaker| breaker.is_open())
+}
+
+#[tokio::test]
+async fn five_calls_without_an_answer_open_it_for_everybody() {
+    let till = Till::with_open_order().await;
+    till.pay("first", "tok_timeout_before_charge").await;
+    assert_eq!(till.payments.store().breaker().await.unwrap().unwrap().failures, 1);
+    silence(&till, 3).await;
+    assert!(!is_open(&till).await);
+    // An answer, whatever it says, and all is forgotten.
+    till.reconcile_after(55).await;
+    till.reconcile_after(5).await;
+    assert_eq!(till.payments.store().breaker().await.unwrap().unwrap().failures, 0);
+    silence(&till, 5).await;
+    assert!(is_open(&till).await);
+}
+
+#[tokio::test]
+async fn at_the_door_nothing_begins_and_the_answer_says_when_to_come_back() {
+    let till = left_alone().await;
+    let before = till.aws.items("payments");
+    let answer = till.pay("key", "tok_ok").await;
+    assert_eq!((answer.status(), answer.json()["code"].as_str()), (503, Some("provider_unavailable")));
+    assert_eq!(answer.header("retry-after").as_deref(), Some("30"));
+    assert!(answer.operations_on("payment-simulator").is_empty());
+    assert_eq!(till.aws.items("payments"), before);
+
+    till.clock.advance(Duration::from_secs(30));
+    assert_eq!(till.pay("key", "tok_ok").await.status(), 201, "the one that finds out");
+    assert!(!is_open(&till).await);
+    let payment = till.pay("key", "tok_ok").await.json()["id"].as_str().unwrap().to_owned();
+    silence(&till, 5).await;
+    let before = till.aws.items("payments");
+    assert_eq!(till.ask_back("refund", &payment, None).await.json()["code"], "provider_unavailable");
+    assert_eq!(till.aws.items("payments"), before);
+    till.clock.advance(Duration::from_secs(30));
+    assert_eq!(till.ask_back("refund", &payment, None).await.status(), 201);
+    assert_eq!(till.books(), (1, PRICE));
+}
+
+#[tokio::test]
+async fn what_queues_ask_for_is_recorded_and_done_when_the_provider_answers_again() {
+    let till = left_alone().await;
+    assert!(till.charge("tok_ok", 1).await, "the queue is not the timer");
+    let attempts = till.payments.store().head_and_attempts(order()).await.unwrap().1;
+    assert_eq!((attempts[0].state.clone(), attempts[0].status()), (AttemptState::New, PaymentStatus::Processing));
+    assert_eq!(till.reconcile_after(10).await["examined"], 0, "not yet");
+    assert!(till.charge("tok_ok", 2).await);
+    assert_eq!((till.books(), till.attempt_state().await), ((0, 0), AttemptState::New));
+    till.reconcile_after(20).await;
+    assert_eq!((till.books(), till.head().await.state), ((1, 0), HeadState::Captured));
+
+    silence(&till, 5).await;
+    assert!(till.refund(3).await);
+    assert_eq!((till.books(), till.head().await.refundable), ((1, 0), 0));
+    till.reconcile_after(31).await;
+    assert_eq!((till.books(), till.unsettled()), ((1, PRICE), 0));
+}
+
+#[tokio::test]
+async fn an_attempt_that_waits_for_the_provider_is_not_given_up_and_can_be_cancelled() {
+    let till = left_alone().await;
+    let store = till.payments.store();
+    assert!(till.charge("tok_ok", 1).await);
+    for _ in 0..20 {
+        till.reconcile_after(30 - 1).await;
+        // Somebody else finds out that it still does not answer.
+        till.clock.advance(Duration::from_secs(1));
+        let now = till.clock.now();
+        let probed = store.breaker().await.unwrap().unwrap().probed_by("somebody", now);
+        store.write_breaker(&probed).await.unwrap().unwrap();
+        store.write_breaker(&probed.after_silence("somebody", now).unwrap()).await.unwrap().unwrap();
+    }
+    assert_eq!(till.attempt_state().await, AttemptState::New, "ten minutes have gone by");
+    assert!(till.cancel(2).await);
+    assert_eq!((till.attempt_state().await, till.head().await.state), (AttemptState::Abandoned, HeadState::Closed));
+    till.reconcile_after(3600).await;
+    assert_eq!((till.books(), till.unsettled()), ((0, 0), 0));
+}
+
+#[tokio::test]
+async fn of_many_that_come_when_it_half_opens_one_asks() {
+    for seed in 0..10 {
+        let till = Arc::new(Till::crowded(seed));
+        till.open(0).await;
+        silence(&till, 5).await;
+        till.clock.advance(Duration::from_secs(30));
+        let mut asked = tokio::task::JoinSet::new();
+        for number in 0..10 {
+            let till = till.clone();
+            asked.spawn(async move { till.pay(&format!("key-{number}"), "tok_ok").await });
+        }
+        let answers = asked.join_all().await;
+        let with = |status: u64| answers.iter().filter(|answer| answer.status() == status).count();
+        assert_eq!((with(201), with(201) + with(503) + with(409)), (1, 10));
+        assert_eq!(till.books(), (1, 0));
+    }
+}
+
+#[tokio::test]
+async fn a_breaker_that_cannot_be_written_stops_nobody() {
+    let till = Till::with_open_order().await;
+    silence(&till, 1).await;
+    // The call after the charge tells the breaker that the provider answers again.
+    till.aws.fail(4, tests::aws::Fault::LoseRequest);
+    assert_eq!(till.pay("key", "tok_ok").await.status(), 201);
+    assert_eq!(till.post("key", &json!({})).await.status(), 422);
+    assert_eq!(till.books(), (1, 0));
+}

@@ -1,0 +1,107 @@
+//! Queue `charge-payment`: the one automatic attempt, wherever its function dies.
+
+use std::time::Duration;
+
+use payments::domain::{AttemptState, HeadState};
+
+use super::{CALLS, FAULTS, LATER_FAULTS, Till, USUAL_CALLS};
+
+/// Whatever became of the first delivery: messages that come again, nudges and the schedule bring the order to its end.
+async fn until_settled(till: &mut Till, token: &str) {
+    till.aws.heal();
+    for _ in 0..4 {
+        till.clock.advance(Duration::from_secs(70));
+        till.drive += 1;
+        till.charge(token, till.drive).await;
+        till.reconcile_after(1).await;
+    }
+}
+
+#[tokio::test]
+async fn a_charge_that_dies_anywhere_charges_once_in_the_end() {
+    for token in ["tok_ok", "tok_timeout_after_charge", "tok_timeout_before_charge", "tok_5xx_then_ok"] {
+        for calls in 0..CALLS {
+            let mut till = Till::new();
+            till.die_after(calls);
+            till.charge(token, 0).await;
+            assert!(till.books().0 <= 1);
+            until_settled(&mut till, token).await;
+            assert_eq!(
+                (till.head().await.state, till.books(), till.unsettled()),
+                (HeadState::Captured, (1, 0), 0),
+                "{token} died after {calls}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_charge_survives_each_fault_and_each_pair_of_faults() {
+    for token in ["tok_ok", "tok_timeout_before_charge"] {
+        for first in 0..USUAL_CALLS {
+            for second in first + 1..=USUAL_CALLS {
+                for (fault, other) in FAULTS.iter().flat_map(|fault| LATER_FAULTS.iter().map(move |other| (*fault, *other))) {
+                    let mut till = Till::new();
+                    till.aws.fail(first, fault);
+                    till.aws.fail(second, other);
+                    till.charge(token, 0).await;
+                    until_settled(&mut till, token).await;
+                    let end = (HeadState::Captured, (1, 0), 0);
+                    assert_eq!(
+                        (till.head().await.state, till.books(), till.unsettled()),
+                        end,
+                        "{token}: {fault:?} at {first}, {other:?} at {second}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_asked_before_is_answered_again_once_for_each_drive() {
+    let till = Till::new();
+    let mut pump = till.publisher();
+    assert!(till.charge("tok_ok", 0).await);
+    assert_eq!(till.told(&mut pump).await, ["payment_started", "payment_succeeded"]);
+    for _ in 0..3 {
+        assert!(till.charge("tok_ok", 1).await);
+    }
+    assert_eq!(till.told(&mut pump).await, ["payment_succeeded"]);
+    assert!(till.charge("tok_ok", 0).await);
+    assert!(till.told(&mut pump).await.is_empty());
+
+    let till = Till::with_open_order().await;
+    let mut pump = till.publisher();
+    assert!(till.open(1).await);
+    assert!(till.told(&mut pump).await.is_empty(), "an open head has nothing to tell");
+    assert!(till.cancel(2).await && till.cancel(3).await && till.open(4).await);
+    assert_eq!(till.told(&mut pump).await, ["payment_closed", "payment_closed", "payment_closed"]);
+}
+
+#[tokio::test]
+async fn a_charge_that_comes_after_its_time_charges_nobody() {
+    let till = Till::new();
+    let mut pump = till.publisher();
+    till.clock.advance(Duration::from_secs(1800));
+    assert!(till.charge("tok_ok", 0).await);
+    assert_eq!(till.told(&mut pump).await, ["payment_closed"]);
+    assert_eq!(till.books(), (0, 0));
+}
+
+#[tokio::test]
+async fn a_key_that_the_provider_may_have_forgotten_is_never_sent_again() {
+    let till = Till::new();
+    // Dies between marking the attempt as sent and asking the provider, and the books stay out of reach until the key is old.
+    till.die_after(3);
+    till.charge("tok_ok", 0).await;
+    till.aws.heal();
+    assert_eq!(till.attempt_state().await, AttemptState::Sent);
+    let hours = |hours: u64| hours * 3600;
+    till.reconcile_after(hours(23) + 60).await;
+    assert_eq!((till.attempt_state().await, till.books().0), (AttemptState::OutcomeUnknown, 0), "too old to repeat, too young to give up");
+    till.reconcile_after(hours(1)).await;
+    assert_eq!((till.attempt_state().await, till.head().await.state), (AttemptState::Abandoned, HeadState::Closed));
+    assert!(till.charge("tok_ok", 1).await);
+    assert_eq!((till.books(), till.unsettled()), ((0, 0), 0));
+}

@@ -1,0 +1,65 @@
+//! Queue `cancel-payment`: after the fence nothing is charged, or what was charged goes back.
+
+use std::time::Duration;
+
+use payments::domain::{AttemptState, HeadState};
+
+use super::{PRICE, Till};
+
+#[tokio::test]
+async fn the_fence_stops_what_was_not_sent_and_what_comes_late() {
+    let till = Till::new();
+    assert!(till.cancel(0).await);
+    assert_eq!(till.head().await.state, HeadState::Closed, "a tombstone");
+    assert!(till.charge("tok_ok", 1).await && till.open(2).await);
+    assert_eq!(till.books(), (0, 0));
+
+    let till = Till::new();
+    till.die_after(2);
+    till.charge("tok_ok", 0).await;
+    till.aws.heal();
+    assert_eq!(till.attempt_state().await, AttemptState::New);
+    assert!(till.cancel(0).await);
+    assert_eq!((till.head().await.state, till.attempt_state().await), (HeadState::Closed, AttemptState::Abandoned));
+    till.clock.advance(Duration::from_secs(60));
+    assert!(till.charge("tok_ok", 1).await);
+    assert_eq!((till.books(), till.unsettled()), ((0, 0), 0));
+}
+
+#[tokio::test]
+async fn money_that_is_captured_after_a_cancel_goes_back() {
+    for token in ["tok_timeout_after_charge", "tok_timeout_before_charge", "tok_5xx_then_ok"] {
+        let till = Till::new();
+        let mut pump = till.publisher();
+        assert!(till.charge(token, 0).await);
+        assert_eq!(till.told(&mut pump).await, ["payment_started", "payment_unknown"]);
+        assert!(till.cancel(1).await);
+        assert_eq!(till.head().await.state, HeadState::Closing);
+        assert_eq!(till.told(&mut pump).await, ["payment_unknown"]);
+        till.reconcile_after(61).await;
+        assert_eq!(till.told(&mut pump).await, ["payment_succeeded"]);
+        assert!(till.cancel(2).await, "the fence on a captured head answers again");
+        assert_eq!(till.told(&mut pump).await, ["payment_succeeded"]);
+        assert!(till.refund(3).await);
+        assert_eq!(till.told(&mut pump).await.last().unwrap(), "payment_refunded");
+        assert!(till.refund(3).await && till.refund(4).await, "again");
+        assert_eq!(till.told(&mut pump).await, ["payment_refunded"]);
+        assert_eq!((till.books(), till.unsettled()), ((1, PRICE), 0), "{token}");
+        assert!(till.aws.queues().take("publish-payment-dead-letter", 10).is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_declined_attempt_under_a_cancelled_order_closes_it() {
+    let till = Till::new();
+    let mut pump = till.publisher();
+    // Dies between marking the attempt as sent and asking the provider.
+    till.die_after(3);
+    till.charge("tok_declined", 0).await;
+    till.aws.heal();
+    assert_eq!(till.attempt_state().await, AttemptState::Sent);
+    assert!(till.cancel(1).await);
+    till.reconcile_after(61).await;
+    assert_eq!(till.told(&mut pump).await, ["payment_started", "payment_started", "payment_closed"]);
+    assert_eq!((till.books(), till.unsettled()), ((0, 0), 0));
+}

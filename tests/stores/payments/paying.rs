@@ -1,0 +1,157 @@
+//! `POST /payments`: one charge, and an answer that is true however often it is asked for.
+
+use payments::domain::HeadState;
+use payments::operations::create_payment::create_payment;
+use serde_json::json;
+use shared::http;
+use std::time::Duration;
+use tests::{
+    aws::{Aws, Fault},
+    events,
+};
+
+use super::{CALLS, FAULTS, ORDER, PRICE, STRANGER, Till, USER};
+
+#[tokio::test]
+async fn a_payment_takes_four_round_trips_and_is_answered_the_same_again() {
+    let till = Till::with_open_order().await;
+    let first = till.pay("key", "tok_ok").await;
+    assert_eq!(first.status(), 201);
+    assert_eq!(first.operations_on("payments"), ["BatchGetItem", "TransactWriteItems", "PutItem", "TransactWriteItems"]);
+    assert_eq!(first.json()["status"], "completed");
+    assert_eq!(first.json()["amount"], json!({ "amount": PRICE, "currency": "USD" }));
+    assert_eq!(first.header("location"), Some(format!("/v1/payments/{}", first.json()["id"].as_str().unwrap())));
+
+    // Later events change the payment, not the answer.
+    till.clock.advance(Duration::from_secs(100_000));
+    assert!(till.refund(1).await);
+    let again = till.pay("key", "tok_ok").await;
+    assert_eq!(again.ok()["body"], first.ok()["body"]);
+    assert_eq!((again.status(), again.header("idempotent-replayed").as_deref()), (201, Some("true")));
+    assert_eq!(till.pay("key", "tok_declined").await.json()["code"], "idempotency_key_reused");
+    let other = json!({ "order_id": "ord_0199c2a8-0000-7000-8000-0000000000f2", "payment_method": { "type": "card", "token": "tok_ok" } });
+    assert_eq!(till.post("key", &other).await.json()["code"], "idempotency_key_reused");
+    assert_eq!(till.pay("another", "tok_ok").await.json()["code"], "already_paid");
+    assert_eq!(till.books(), (1, PRICE));
+}
+
+#[tokio::test]
+async fn a_decline_is_402_byte_for_byte_and_the_last_one_closes_the_order() {
+    let till = Till::with_open_order().await;
+    for (number, (token, reason)) in
+        [("tok_declined", "card_declined"), ("tok_insufficient_funds", "insufficient_funds"), ("nonsense", "invalid_payment_method")]
+            .iter()
+            .enumerate()
+    {
+        let key = format!("key-{number}");
+        let first = till.pay(&key, token).await;
+        assert_eq!((first.status(), first.json()["failure_reason"].as_str()), (402, Some(*reason)));
+        let again = till.pay(&key, token).await;
+        assert_eq!((again.status(), &again.ok()["body"]), (402, &first.ok()["body"]));
+        assert_eq!(again.header("idempotent-replayed").as_deref(), Some("true"));
+    }
+    assert_eq!(till.head().await.state, HeadState::Closed);
+    assert_eq!(till.pay("key-4", "tok_ok").await.json()["code"], "order_closed");
+    assert_eq!((till.books(), till.unsettled()), ((0, 0), 0));
+}
+
+#[tokio::test]
+async fn an_unknown_outcome_is_202_and_is_settled_by_asking() {
+    for token in ["tok_timeout_after_charge", "tok_timeout_before_charge", "tok_5xx_then_ok"] {
+        let till = Till::with_open_order().await;
+        let first = till.pay("key", token).await;
+        assert_eq!((first.status(), first.json()["status"].as_str()), (202, Some("unknown")), "{token}");
+        assert_eq!(till.pay("key", token).await.status(), 202);
+        assert_eq!(till.pay("another", "tok_ok").await.json()["code"], "payment_in_progress");
+        assert_eq!(till.reconcile_after(10).await["examined"], 0, "not yet");
+        assert_eq!(till.reconcile_after(60).await["settled"], 1, "{token}");
+        assert_eq!(till.pay("key", token).await.status(), 201);
+        assert_eq!((till.books(), till.unsettled()), ((1, 0), 0), "{token}");
+        assert_eq!(till.reconcile_after(3600).await["examined"], 0);
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_paid_is_refused_and_writes_nothing() {
+    let till = Till::with_open_order().await;
+    let before = till.aws.items("payments");
+    let method = json!({ "type": "card", "token": "tok_ok" });
+    let unknown = "ord_0199c2a8-0000-7000-8000-00000000ffff";
+    for (body, status, code) in [
+        (json!({ "order_id": unknown, "payment_method": method }), 404, "order_not_found"),
+        (json!({ "order_id": ORDER, "amount": { "amount": 1, "currency": "USD" }, "payment_method": method }), 422, "amount_mismatch"),
+        (
+            json!({ "order_id": ORDER, "amount": { "amount": PRICE, "currency": "EUR" }, "payment_method": method }),
+            422,
+            "currency_mismatch",
+        ),
+        (json!({ "order_id": ORDER, "amount": { "amount": -1, "currency": "USD" }, "payment_method": method }), 422, "out_of_range"),
+        (json!({ "order_id": ORDER, "amount": 5998, "payment_method": method }), 422, "wrong_type"),
+        (json!({ "order_id": USER, "payment_method": method }), 422, "invalid_id"),
+        (json!({ "order_id": ORDER }), 422, "required"),
+        (json!({ "order_id": ORDER, "payment_method": { "type": "cash", "token": "x" } }), 422, "unknown_value"),
+        (json!({ "order_id": ORDER, "payment_method": { "type": "card", "token": "" } }), 422, "invalid_token"),
+        (json!({ "order_id": ORDER, "payment_method": { "type": "card", "token": "4242 4242 4242 4242" } }), 422, "card_number_refused"),
+        (json!({ "order_id": ORDER, "payment_method": method, "status": "paid" }), 422, "unknown_field"),
+    ] {
+        let answer = till.post("key", &body).await;
+        assert_eq!((answer.status(), answer.json()["code"].as_str()), (status, Some(code)), "{body}");
+    }
+    let lambda = http::lambda(till.payments.clone(), create_payment);
+    let body = json!({ "order_id": ORDER, "payment_method": method });
+    let foreign = till.aws.call(&lambda, events::post("/payments", &body).caller(STRANGER).header("idempotency-key", "key").event()).await;
+    let unknown = till.post("key", &json!({ "order_id": unknown, "payment_method": method })).await;
+    assert_eq!((foreign.status(), foreign.json()), (404, unknown.json()), "another's order looks as one that is not there");
+    assert_eq!(till.aws.items("payments"), before);
+
+    till.clock.advance(Duration::from_secs(1800));
+    assert_eq!(till.pay("key", "tok_ok").await.json()["code"], "order_closed");
+    assert_eq!(till.books(), (0, 0));
+}
+
+#[tokio::test]
+async fn a_post_survives_each_fault_and_its_repetition_tells_the_truth() {
+    for call in 0..CALLS {
+        for fault in FAULTS {
+            let till = Till::with_open_order().await;
+            till.aws.fail(call, fault);
+            let first = till.pay("key", "tok_ok").await;
+            assert!([201, 202, 409, 503].contains(&first.status()), "{fault:?} at {call}: {:?}", first.answer);
+            till.aws.heal();
+            till.clock.advance(Duration::from_secs(31));
+            till.pay("key", "tok_ok").await;
+            till.reconcile_after(60).await;
+            assert_eq!(till.pay("key", "tok_ok").await.status(), 201, "{fault:?} at {call}");
+            assert_eq!((till.head().await.state, till.books(), till.unsettled()), (HeadState::Captured, (1, 0), 0), "{fault:?} at {call}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_attempt_that_was_never_sent_is_given_up_and_the_order_can_be_paid_again() {
+    let till = Till::with_open_order().await;
+    till.die_after(2);
+    assert_eq!(till.pay("key", "tok_ok").await.status(), 503);
+    till.aws.heal();
+    assert_eq!(till.pay("key", "tok_ok").await.json()["code"], "request_in_progress");
+    till.reconcile_after(100).await;
+    assert_eq!(till.head().await.state, HeadState::Busy, "its sender may still come");
+    till.reconcile_after(100).await;
+    assert_eq!(till.head().await.state, HeadState::Open);
+    assert_eq!(till.pay("key", "tok_ok").await.status(), 402);
+    assert_eq!(till.pay("another", "tok_ok").await.status(), 201);
+    assert_eq!(till.books().0, 1);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_lost_and_asked_for_again_by_the_sdk_changes_nothing() {
+    for call in 0..5 {
+        let aws = Aws::new();
+        let retry = aws_config::retry::RetryConfig::standard().with_max_attempts(2).with_initial_backoff(Duration::from_millis(1));
+        let till = Till::over(aws.clone(), &aws.sdk_config().to_builder().retry_config(retry).build());
+        till.open(0).await;
+        aws.fail(call, Fault::LoseResponse);
+        assert_eq!(till.pay("key", "tok_ok").await.status(), 201, "the answer to call {call} was lost");
+        assert_eq!((till.head().await.state, till.books(), till.unsettled()), (HeadState::Captured, (1, 0), 0));
+    }
+}

@@ -1,0 +1,104 @@
+//! Many at once: whoever comes first and whoever reads what is old already, the money is right.
+
+use std::{sync::Arc, time::Duration};
+
+use payments::{
+    domain::{Change, Head, HeadState},
+    store::Stored,
+};
+
+use super::{PRICE, Till, order};
+
+#[tokio::test]
+async fn fifty_at_once_charge_once() {
+    for (seed, same_key) in (0..6).flat_map(|seed| [(seed, true), (seed, false)]) {
+        let till = Arc::new(Till::crowded(seed));
+        till.open(0).await;
+        let mut asked = tokio::task::JoinSet::new();
+        for number in 0..50 {
+            let till = till.clone();
+            let key = if same_key { "key".to_owned() } else { format!("key-{number}") };
+            asked.spawn(async move {
+                let answer = till.pay(&key, "tok_ok").await;
+                (answer.status(), answer.json()["code"].as_str().unwrap_or_default().to_owned())
+            });
+        }
+        let answers = asked.join_all().await;
+        let refusals = if same_key { ["request_in_progress", "request_in_progress"] } else { ["payment_in_progress", "already_paid"] };
+        let allowed = |(status, code): &(u64, String)| *status == 201 || *status == 409 && refusals.contains(&code.as_str());
+        assert!(answers.iter().all(allowed), "{answers:?}");
+        let completed = answers.iter().filter(|(status, _)| *status == 201).count();
+        assert!(completed == 1 || same_key && completed > 1, "{answers:?}");
+        assert_eq!((till.books(), till.unsettled()), ((1, 0), 0));
+        let attempts = till.payments.store().head_and_attempts(order()).await.unwrap().1;
+        assert_eq!(attempts.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn whoever_meets_whom_the_order_that_gave_up_keeps_no_money() {
+    let tokens = ["tok_ok", "tok_declined", "tok_timeout_after_charge", "tok_timeout_before_charge", "tok_5xx_then_ok"];
+    for seed in 0..60 {
+        let till = Arc::new(Till::crowded(seed * 1000));
+        let token = tokens[usize::try_from(seed).unwrap() % tokens.len()];
+        let mut crowd = tokio::task::JoinSet::new();
+        for round in 0..2_u64 {
+            for role in 0..9_u64 {
+                let till = till.clone();
+                crowd.spawn(async move {
+                    for _ in 0..(seed * 7 + role * 5 + round * 23) % 41 {
+                        tokio::task::yield_now().await;
+                    }
+                    match role {
+                        0 | 1 => drop(till.charge(token, round).await),
+                        2 => drop(till.cancel(round).await),
+                        3 => drop(till.refund(round).await),
+                        4 => drop(till.reconcile_after(7).await),
+                        5 => drop(till.reconcile_after(40).await),
+                        6 => drop(till.pay("a key", "tok_ok").await),
+                        7 => drop(till.pay(&format!("key {round}"), token).await),
+                        _ => drop(till.open(round).await),
+                    }
+                });
+            }
+        }
+        crowd.join_all().await;
+        for drive in 2..6 {
+            till.cancel(drive).await;
+            till.reconcile_after(300).await;
+            till.refund(drive).await;
+            till.reconcile_after(300).await;
+        }
+        let (charges, refunded) = till.books();
+        let head = till.head().await;
+        let charged = i64::try_from(charges).unwrap() * PRICE;
+        assert!(charges <= 1, "{token}, seed {seed}: {charges} charges");
+        assert_eq!(
+            (refunded, head.captured_total, head.refunded_total, till.unsettled()),
+            (charged, charged, charged, 0),
+            "{token}, seed {seed}"
+        );
+        assert_eq!(head.state, if charges == 1 { HeadState::Captured } else { HeadState::Closed }, "{token}, seed {seed}");
+    }
+}
+
+#[tokio::test]
+async fn what_follows_from_an_old_reading_is_refused_whole() {
+    let till = Till::with_open_order().await;
+    let store = till.payments.store();
+    let read = till.head().await;
+    assert!(till.open(1).await, "somebody else answers meanwhile");
+    let now = till.clock.now();
+    let stale = read.fence(None, 2, now, Duration::from_secs(60), &read.traceparent);
+    let Stored::Refused(standing) = store.write(&stale, None).await.unwrap() else { panic!("a stale write is refused") };
+    assert_eq!(standing.head, Some(till.head().await), "what stands there comes back");
+    assert_eq!(till.head().await.state, HeadState::Open);
+
+    assert_eq!(till.pay("key", "tok_ok").await.status(), 201);
+    let (head, attempts) = store.head_and_attempts(order()).await.unwrap();
+    let (head, attempt) = (head.unwrap(), &attempts[0]);
+    let outdated =
+        Change { head: Some(Head { version: head.version + 1, ..head.clone() }), attempt: Some(attempt.clone()), ..Change::default() };
+    assert!(matches!(store.write(&outdated, None).await.unwrap(), Stored::Refused(_)), "an old attempt holds back its head");
+    assert_eq!(till.head().await, head);
+}

@@ -1,0 +1,77 @@
+//! Money that goes back: once, and never more than was taken.
+
+use std::time::Duration;
+
+use payments::domain::PaymentId;
+use shared::table::{Expression, Key, Outcome};
+
+use super::{CALLS, FAULTS, LATER_FAULTS, PRICE, Till, USUAL_CALLS, order};
+
+#[tokio::test]
+async fn a_refund_that_dies_anywhere_refunds_once_in_the_end() {
+    for calls in 0..CALLS {
+        let mut till = Till::new();
+        assert!(till.charge("tok_ok", 0).await);
+        till.die_after(calls);
+        till.refund(1).await;
+        till.aws.heal();
+        for _ in 0..3 {
+            till.drive += 1;
+            till.clock.advance(Duration::from_secs(65));
+            till.refund(1 + till.drive).await;
+            till.reconcile_after(1).await;
+        }
+        let head = till.head().await;
+        assert_eq!((head.refunded_total, head.refundable, till.books(), till.unsettled()), (PRICE, 0, (1, PRICE), 0), "died after {calls}");
+    }
+}
+
+#[tokio::test]
+async fn a_refund_survives_each_pair_of_faults() {
+    for first in 0..USUAL_CALLS {
+        for second in first + 1..=USUAL_CALLS {
+            for (fault, other) in FAULTS.iter().flat_map(|fault| LATER_FAULTS.iter().map(move |other| (*fault, *other))) {
+                let till = Till::new();
+                assert!(till.charge("tok_ok", 0).await);
+                till.aws.fail(first, fault);
+                till.aws.fail(second, other);
+                till.refund(1).await;
+                till.aws.heal();
+                for drive in 2..5 {
+                    till.clock.advance(Duration::from_secs(65));
+                    till.refund(drive).await;
+                    till.reconcile_after(1).await;
+                }
+                assert_eq!(
+                    (till.head().await.refunded_total, till.books(), till.unsettled()),
+                    (PRICE, (1, PRICE), 0),
+                    "{fault:?} at {first}, {other:?} at {second}"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refund_that_fails_is_told_and_the_next_one_has_another_id() {
+    let till = Till::new();
+    let mut pump = till.publisher();
+    assert!(till.charge("tok_ok", 0).await);
+    let books = till.aws.table("payment-simulator");
+    let charge = format!("CHARGE#ch_{}", PaymentId::automatic(order()).attempt().simple());
+    let set = |amount: i64| {
+        let change = Expression::new("SET #refundable = :amount").value("amount", amount);
+        books.update(Key::new(&charge), change, Expression::present())
+    };
+    assert_eq!(set(0).await.unwrap(), Outcome::Written);
+    till.told(&mut pump).await;
+    assert!(till.refund(1).await);
+    assert_eq!(till.told(&mut pump).await.last().unwrap(), "payment_refund_failed");
+    let head = till.head().await;
+    assert_eq!((head.refundable, head.refunded_total, till.unsettled()), (PRICE, 0, 0));
+
+    assert_eq!(set(PRICE).await.unwrap(), Outcome::Written);
+    assert!(till.refund(2).await);
+    assert_eq!(till.told(&mut pump).await.last().unwrap(), "payment_refunded");
+    assert_eq!(till.books(), (1, PRICE));
+}

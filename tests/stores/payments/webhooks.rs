@@ -1,0 +1,216 @@
+//! `POST /webhooks/payments/{provider}`: what the provider tells is asked about, once or often, in whatever order.
+
+use payments::{
+    domain::{AttemptState, HeadState, PaymentId},
+    operations::receive_payment_webhook::receive_payment_webhook,
+};
+use ring::hmac;
+use serde_json::{Value, json};
+use shared::http;
+use tests::{
+    aws::{Called, Fault},
+    events,
+};
+
+use super::{CALLS, ORDER, Till, order};
+
+const SECRET: &str = "whsec_0123456789abcdef";
+const BEFORE: &str = "whsec_of_yesterday_000";
+
+fn signature(secret: &str, seconds: i64, body: &str) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+    let tag = hmac::sign(&key, format!("{seconds}.{body}").as_bytes());
+    let hex: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("t={seconds},v1={hex}")
+}
+
+fn event(id: &str, kind: &str, object: &Value) -> String {
+    json!({ "id": id, "type": kind, "data": { "object": object } }).to_string()
+}
+
+fn payment() -> PaymentId {
+    PaymentId::automatic(order())
+}
+
+fn transaction() -> String {
+    format!("ch_{}", payment().attempt().simple())
+}
+
+fn of_payment(id: &str) -> String {
+    let object = json!({ "object": "payment_intent", "id": transaction(), "metadata": { "payment_id": payment() } });
+    event(id, "payment_intent.succeeded", &object)
+}
+
+fn of_dispute(id: &str) -> String {
+    event(id, "charge.dispute.created", &json!({ "object": "dispute", "id": "dp_1", "payment_intent": transaction() }))
+}
+
+impl Till {
+    fn with_webhooks() -> Self {
+        let till = Self::new();
+        let secrets = json!({ "current": SECRET, "previous": BEFORE }).to_string();
+        till.aws.secrets_manager().set("payment-webhook-secrets", &secrets);
+        till
+    }
+
+    async fn hear(&self, provider: &str, signature: &str, body: &str) -> Called {
+        let lambda = http::lambda(self.payments.clone(), receive_payment_webhook);
+        let request = events::http("POST", &format!("/webhooks/payments/{provider}")).path_parameter("provider", provider);
+        self.aws.call(&lambda, request.header("stripe-signature", signature).body(body).event()).await
+    }
+
+    async fn is_told(&self, body: &str) -> Called {
+        self.hear("simulated", &signature(SECRET, self.clock.now().seconds(), body), body).await
+    }
+}
+
+#[tokio::test]
+async fn what_the_provider_tells_ends_a_payment_once_however_often_it_is_told() {
+    for (token, times) in [("tok_3ds", 1), ("tok_timeout_after_charge", 1), ("tok_late_webhook", 2)] {
+        let till = Till::with_webhooks();
+        let mut pump = till.publisher();
+        assert!(till.charge(token, 0).await);
+        assert_ne!(till.attempt_state().await, AttemptState::Succeeded);
+        for number in 0..times {
+            assert_eq!(till.is_told(&of_payment(&format!("evt_{number}"))).await.status(), 200);
+        }
+        assert_eq!((till.attempt_state().await, till.head().await.state), (AttemptState::Succeeded, HeadState::Captured), "{token}");
+        assert_eq!(till.told(&mut pump).await.last().unwrap(), "payment_succeeded");
+        let again = till.is_told(&of_payment("evt_0")).await;
+        assert_eq!((again.status(), again.operations_on("payments")), (200, vec!["GetItem"]), "it was heard before");
+        assert_eq!(till.is_told(&of_payment("evt_other")).await.status(), 200);
+        assert!(till.told(&mut pump).await.is_empty());
+        assert_eq!((till.books(), till.unsettled()), ((1, 0), 0));
+    }
+}
+
+#[tokio::test]
+async fn an_event_that_is_told_twice_tells_nothing_new() {
+    let till = Till::with_webhooks();
+    assert!(till.charge("tok_duplicate_webhook", 0).await);
+    let before = till.head().await;
+    let body = of_payment("evt_1");
+    for _ in 0..2 {
+        assert_eq!(till.is_told(&body).await.json(), json!({ "received": true }));
+    }
+    assert_eq!((till.head().await, till.books()), (before, (1, 0)));
+    let remembered = till.aws.items("payments").into_iter().find(|item| item["sk"]["S"] == "EVENT").unwrap();
+    let month = 30 * 24 * 3600;
+    assert_eq!(remembered["ttl"]["N"], (till.clock.now().seconds() + month).to_string());
+}
+
+#[tokio::test]
+async fn nobody_but_the_provider_is_heard() {
+    let till = Till::with_webhooks();
+    assert!(till.charge("tok_3ds", 0).await);
+    let before = till.aws.items("payments");
+    let (now, body) = (till.clock.now().seconds(), of_payment("evt_1"));
+    for (signature, body) in [
+        (String::new(), &*body),
+        ("t=1,v1=00".to_owned(), &*body),
+        (signature("another secret altogether", now, &body), &*body),
+        (signature(SECRET, now - 301, &body), &*body),
+        (signature(SECRET, now + 301, &body), &*body),
+        (signature(SECRET, now, &body), &*of_dispute("evt_1")),
+        (signature(SECRET, now, &body), &*format!("{body} ")),
+    ] {
+        let answer = till.hear("simulated", &signature, body).await;
+        assert_eq!((answer.status(), answer.json()["code"].as_str()), (400, Some("bad_signature")), "{signature}");
+        assert!(answer.operations().is_empty(), "nothing is read for a stranger");
+    }
+    let elsewhere = till.hear("stripe", &signature(SECRET, now, &body), &body).await;
+    assert_eq!((elsewhere.status(), elsewhere.json()["code"].as_str()), (404, Some("provider_not_found")));
+    assert_eq!(till.aws.items("payments"), before);
+    for unset in [json!({ "current": "" }), json!({ "current": "", "previous": "" })] {
+        till.aws.secrets_manager().set("payment-webhook-secrets", &unset.to_string());
+        till.clock.advance(std::time::Duration::from_secs(301));
+        let signature = signature("", till.clock.now().seconds(), &body);
+        assert_eq!(till.hear("simulated", &signature, &body).await.json()["code"], "bad_signature");
+    }
+    assert_eq!(till.aws.items("payments"), before);
+}
+
+#[tokio::test]
+async fn the_secret_before_still_counts_and_what_is_not_ours_is_heard_and_left() {
+    let till = Till::with_webhooks();
+    let now = till.clock.now().seconds();
+    let known = json!({ "payment_id": payment(), "refund_id": "ref_0199c2a8-0000-7000-8000-0000000000c1" });
+    for (number, (kind, object)) in [
+        ("customer.created", json!({ "object": "customer", "id": "cus_1" })),
+        ("payment_intent.succeeded", json!({ "object": "payment_intent", "id": "pi_1", "metadata": { "payment_id": payment() } })),
+        ("payment_intent.succeeded", json!({ "object": "payment_intent", "id": "pi_1", "metadata": {} })),
+        ("refund.updated", json!({ "object": "refund", "id": "re_1", "metadata": known })),
+        ("refund.updated", json!({ "object": "refund", "id": "re_1", "metadata": {} })),
+        ("charge.dispute.created", json!({ "object": "dispute", "id": "dp_1", "payment_intent": "pi_1" })),
+        ("charge.dispute.closed", json!({ "object": "dispute", "id": "dp_1", "payment_intent": "pi_1" })),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let body = event(&format!("evt_{number}"), kind, &object);
+        assert_eq!(till.hear("simulated", &signature(BEFORE, now, &body), &body).await.status(), 200, "{body}");
+    }
+    for odd in ["", "{}", "[]", "not json", r#"{"id":"evt_1"}"#] {
+        let answer = till.hear("simulated", &signature(SECRET, now, odd), odd).await;
+        assert_eq!((answer.status(), answer.json()["code"].as_str()), (400, Some("malformed_event")), "{odd}");
+    }
+    assert!(till.aws.items("payments").iter().all(|item| item["sk"]["S"] == "EVENT"));
+}
+
+#[tokio::test]
+async fn a_dispute_is_told_to_the_order_once() {
+    let till = Till::with_webhooks();
+    let mut pump = till.publisher();
+    assert!(till.charge("tok_ok", 0).await);
+    till.told(&mut pump).await;
+    for id in ["evt_1", "evt_1", "evt_2"] {
+        assert_eq!(till.is_told(&of_dispute(id)).await.status(), 200);
+    }
+    assert!(till.head().await.disputed);
+    assert_eq!(till.told(&mut pump).await, ["payment_disputed"]);
+}
+
+#[tokio::test]
+async fn an_event_that_dies_anywhere_is_told_again_and_heard_then() {
+    for call in 0..CALLS {
+        for fault in [Fault::LoseRequest, Fault::LoseResponse, Fault::Throttle] {
+            for body in [of_payment("evt_1"), of_dispute("evt_2")] {
+                let till = Till::with_webhooks();
+                let disputes = body.contains("dispute");
+                assert!(till.charge(if disputes { "tok_ok" } else { "tok_3ds" }, 0).await);
+                till.aws.fail(call, fault);
+                let answer = till.is_told(&body).await;
+                assert!([200, 503].contains(&answer.status()), "{fault:?} at {call}: {:?}", answer.answer);
+                till.aws.heal();
+                assert_eq!(till.is_told(&body).await.status(), 200, "{fault:?} at {call}");
+                let head = till.head().await;
+                assert_eq!((head.state, head.disputed, till.books()), (HeadState::Captured, disputes, (1, 0)), "{fault:?} at {call}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refund_that_is_told_of_is_settled() {
+    let till = Till::with_webhooks();
+    assert!(till.charge("tok_ok", 0).await);
+    // The refund is sent, and its answer is lost.
+    till.aws.fail(3, Fault::LoseResponse);
+    till.ask_back("key", &payment().to_string(), Some(1000)).await;
+    let refund = till.aws.items("payments").into_iter().find_map(|item| item.get("refund_id")?["S"].as_str().map(str::to_owned)).unwrap();
+    assert_eq!((till.books(), till.head().await.refunded_total), ((1, 1000), 0));
+    let object = json!({ "object": "refund", "id": "re_1", "metadata": { "payment_id": payment(), "refund_id": refund } });
+    assert_eq!(till.is_told(&event("evt_1", "refund.updated", &object)).await.status(), 200);
+    assert_eq!((till.head().await.refunded_total, till.unsettled()), (1000, 0));
+}
+
+#[tokio::test]
+async fn the_sample_is_heard_at_its_time() {
+    let till = Till::with_webhooks();
+    let secrets = json!({ "current": "whsec_sample_0123456789abcdef" }).to_string();
+    till.aws.secrets_manager().set("payment-webhook-secrets", &secrets);
+    let lambda = http::lambda(till.payments.clone(), receive_payment_webhook);
+    let sample = events::sample("receive-payment-webhook");
+    assert!(sample["body"].as_str().unwrap().contains(ORDER));
+    assert_eq!(till.aws.call(&lambda, sample).await.status(), 200);
+}
