@@ -17,10 +17,10 @@ async fn a_shop_whose_tables_are_there_is_healthy_and_asked_only_every_five_seco
     let first = aws.call(&health, events::get("/health").event()).await;
     assert_eq!(first.status(), 200);
     insta::assert_json_snapshot!(first.json());
-    assert_eq!(first.operations(), ["DescribeTable"; 9]);
+    assert_eq!(first.operations(), ["DescribeTable"; 10]);
     assert!(aws.call(&health, events::get("/health").event()).await.calls.is_empty());
     clock.advance(Duration::from_secs(5));
-    assert_eq!(aws.call(&health, events::get("/health").event()).await.calls.len(), 9);
+    assert_eq!(aws.call(&health, events::get("/health").event()).await.calls.len(), 10);
 }
 
 #[tokio::test]
