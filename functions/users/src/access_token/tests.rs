@@ -1,0 +1,331 @@
+//! Tokens that count and tokens that do not: forged, altered, expired, for another shop.
+
+use ring::{hmac, rand::SystemRandom, signature};
+use serde_json::{Value, json};
+
+use super::*;
+
+const NOW: Timestamp = Timestamp::from_milliseconds(1_700_000_000_500);
+
+/// Two keys, the older one retired a minute ago, and what it takes to sign anything at all with them.
+struct Forge {
+    keys: SigningKeys,
+    parties: Parties,
+    current: Value,
+    retired_seed: String,
+    retired_kid: String,
+}
+
+impl Forge {
+    fn new() -> Self {
+        let ids = Ids::seeded(1);
+        let first = SigningKeys::default().rotated(&ids, NOW).unwrap();
+        let keys = first.rotated(&ids, NOW).unwrap();
+        let old: Value = serde_json::from_str(&first.text()).unwrap();
+        let new: Value = serde_json::from_str(&keys.text()).unwrap();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        Self {
+            keys,
+            parties: Parties { issuer: "https://issuer".to_owned(), audience: "shop".to_owned() },
+            current: new["keys"][1].clone(),
+            retired_seed: text(&old["keys"][0]["private"]),
+            retired_kid: text(&old["keys"][0]["kid"]),
+        }
+    }
+
+    fn header(&self) -> Value {
+        json!({ "alg": "EdDSA", "typ": "at+jwt", "kid": self.current["kid"] })
+    }
+
+    fn claims(&self) -> Value {
+        let user = shared::ids::derive::<UserId>(&["ada"]).to_string();
+        let now = NOW.seconds();
+        json!({
+            "iss": "https://issuer", "aud": "shop", "sub": user, "role": "user", "name": "Ada", "email": "ada@example.com",
+            "tv": 1, "iat": now, "exp": now + 900, "jti": "x",
+        })
+    }
+
+    fn seed(&self) -> &str {
+        self.current["private"].as_str().unwrap()
+    }
+
+    /// A token with any header and claims, signed by the key that signs.
+    fn token(&self, header: &Value, claims: &Value) -> String {
+        sign(self.seed(), &header.to_string(), &claims.to_string())
+    }
+
+    fn with_header(&self, name: &str, value: Value) -> String {
+        self.token(&with(self.header(), name, value), &self.claims())
+    }
+
+    fn with_claim(&self, name: &str, value: Value) -> String {
+        self.token(&self.header(), &with(self.claims(), name, value))
+    }
+
+    fn verify(&self, token: &str) -> Result<Claims, Refusal> {
+        verify(token, &self.keys, &self.parties, NOW)
+    }
+
+    #[track_caller]
+    fn refuses(&self, token: &str) {
+        assert!(self.verify(token).is_err(), "{}", &token[..token.len().min(200)]);
+    }
+
+    #[track_caller]
+    fn accepts(&self, token: &str) {
+        assert_eq!(self.verify(token).map(|_| ()), Ok(()));
+    }
+}
+
+/// `Null` takes the member away.
+fn with(mut object: Value, name: &str, value: Value) -> Value {
+    let members = object.as_object_mut().unwrap();
+    if value.is_null() {
+        members.remove(name);
+    } else {
+        members.insert(name.to_owned(), value);
+    }
+    object
+}
+
+fn encode(bytes: impl AsRef<[u8]>) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(bytes)
+}
+
+fn sign(seed: &str, header: &str, claims: &str) -> String {
+    let pair = signature::Ed25519KeyPair::from_seed_unchecked(&BASE64_URL_SAFE_NO_PAD.decode(seed).unwrap()).unwrap();
+    let message = format!("{}.{}", encode(header), encode(claims));
+    let signature = encode(pair.sign(message.as_bytes()));
+    format!("{message}.{signature}")
+}
+
+#[test]
+fn what_is_signed_is_accepted_and_reads_back() {
+    let forge = Forge::new();
+    let bearer = Bearer {
+        user_id: shared::ids::derive(&["ada"]),
+        version: 3,
+        session_epoch: 2,
+        token_version: 7,
+        role: "admin".to_owned(),
+        full_name: "Ada \u{1f600} \"Lovelace\"".to_owned(),
+        email: "ada@example.com".to_owned(),
+    };
+    let claims = Claims::new(&bearer, shared::ids::derive(&["session"]), &forge.parties, &Ids::seeded(5), NOW);
+    let token = claims.sign(&forge.keys.current().unwrap()).unwrap();
+    assert_eq!(forge.verify(&token), Ok(claims.clone()));
+    assert_eq!((claims.tv, claims.role.as_deref(), claims.exp), (7, Some("admin"), NOW.seconds() + 900));
+    forge.accepts(&forge.token(&forge.header(), &forge.claims()));
+}
+
+#[test]
+fn a_token_has_three_parts_in_plain_base64url() {
+    let forge = Forge::new();
+    let token = forge.token(&forge.header(), &forge.claims());
+    let parts: Vec<&str> = token.split('.').collect();
+    for odd in [
+        String::new(),
+        ".".to_owned(),
+        "..".to_owned(),
+        "...".to_owned(),
+        parts[0].to_owned(),
+        format!("{}.{}", parts[0], parts[1]),
+        format!("{}.{}.", parts[0], parts[1]),
+        format!("{token}.{}", parts[2]),
+        format!(".{token}"),
+        format!("{token}="),
+        format!("{token}=="),
+        format!("{}=.{}.{}", parts[0], parts[1], parts[2]),
+        format!(" {token}"),
+        format!("{token}\n"),
+        format!("{}.{}.{}", parts[0], parts[1], "!".repeat(86)),
+        format!("{}.{}.{}", parts[0], parts[1], &parts[2][..85]),
+        format!("{}.{}.{}", parts[0], parts[1], "A".repeat(86)),
+        format!("{}.{}.{}", parts[1], parts[0], parts[2]),
+        "a".repeat(100_000),
+        format!("{}.{}.{}", parts[0], "A".repeat(100_000), parts[2]),
+        forge.with_claim("name", "x".repeat(100_000).into()),
+        "é.ü.ß".to_owned(),
+    ] {
+        forge.refuses(&odd);
+    }
+}
+
+#[test]
+fn only_ed25519_signs() {
+    let forge = Forge::new();
+    for algorithm in ["none", "None", "nOnE", "NONE", "", "eddsa", "Ed25519", "HS256", "HS512", "ES256", "ES384", "RS256", "PS256"] {
+        forge.refuses(&forge.with_header("alg", algorithm.into()));
+        let unsigned =
+            format!("{}.{}.", encode(with(forge.header(), "alg", algorithm.into()).to_string()), encode(forge.claims().to_string()));
+        forge.refuses(&unsigned);
+    }
+    for odd in [Value::Null, json!(5), json!(["EdDSA"])] {
+        forge.refuses(&forge.with_header("alg", odd));
+    }
+}
+
+#[test]
+fn a_public_key_is_no_shared_secret_and_foreign_keys_are_no_keys() {
+    let forge = Forge::new();
+    let message = |algorithm: &str| {
+        let header = with(forge.header(), "alg", algorithm.into()).to_string();
+        format!("{}.{}", encode(header), encode(forge.claims().to_string()))
+    };
+    let public = forge.current["public"].as_str().unwrap();
+    let raw = BASE64_URL_SAFE_NO_PAD.decode(public).unwrap();
+    let der = [&[0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0][..], &raw].concat();
+    let pem = format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", base64::prelude::BASE64_STANDARD.encode(&der));
+    for secret in [&raw[..], public.as_bytes(), &der, pem.as_bytes()] {
+        let message = message("HS256");
+        let mac = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), message.as_bytes());
+        forge.refuses(&format!("{message}.{}", encode(mac)));
+    }
+
+    let random = SystemRandom::new();
+    let scheme = &signature::ECDSA_P384_SHA384_FIXED_SIGNING;
+    let pkcs8 = signature::EcdsaKeyPair::generate_pkcs8(scheme, &random).unwrap();
+    let pair = signature::EcdsaKeyPair::from_pkcs8(scheme, pkcs8.as_ref(), &random).unwrap();
+    let es384 = message("ES384");
+    forge.refuses(&format!("{es384}.{}", encode(pair.sign(&random, es384.as_bytes()).unwrap())));
+    forge.refuses(&format!("{}.{}", message("RS256"), encode([0x55; 256])));
+
+    let stranger = encode([9; 32]);
+    forge.refuses(&sign(&stranger, &forge.header().to_string(), &forge.claims().to_string()));
+    let own_key = with(forge.header(), "jwk", json!({ "kty": "OKP", "crv": "Ed25519", "x": encode([9; 32]) }));
+    forge.refuses(&sign(&stranger, &own_key.to_string(), &forge.claims().to_string()));
+}
+
+#[test]
+fn a_key_is_named_exactly() {
+    let forge = Forge::new();
+    let long = "k".repeat(10_240);
+    for kid in ["", "../../dev/null", "' OR 1=1", "key_x", "0", &long] {
+        assert!(matches!(forge.verify(&forge.with_header("kid", kid.into())), Err(Refusal::Invalid(_))), "{kid}");
+    }
+    for odd in [Value::Null, json!(0), json!([forge.current["kid"]]), json!({})] {
+        forge.refuses(&forge.with_header("kid", odd));
+    }
+    let other = shared::ids::derive::<KeyId>(&["another"]).to_string();
+    assert_eq!(forge.verify(&forge.with_header("kid", other.into())), Err(Refusal::UnknownKey));
+    forge.refuses(&forge.with_header("kid", forge.retired_kid.clone().into()));
+}
+
+#[test]
+fn a_retired_key_vouches_for_as_long_as_its_last_token_lives() {
+    let forge = Forge::new();
+    let later = |minutes: u64| NOW.plus(Duration::from_secs(60 * minutes));
+    let header = with(forge.header(), "kid", forge.retired_kid.clone().into());
+    let claims = with(forge.claims(), "exp", (later(1000).seconds()).into());
+    let token = sign(&forge.retired_seed, &header.to_string(), &claims.to_string());
+    let at = |now| verify(&token, &forge.keys, &forge.parties, now).map(|_| ());
+    assert_eq!(at(NOW), Ok(()));
+    assert_eq!(at(later(24)), Ok(()));
+    assert_eq!(at(later(25)), Err(Refusal::Invalid("a retired key")));
+}
+
+#[test]
+fn only_access_tokens_are_access_tokens() {
+    let forge = Forge::new();
+    for odd in [Value::Null, json!("JWT"), json!("jwt"), json!("AT+JWT"), json!("application/at+jwt"), json!(""), json!(1)] {
+        forge.refuses(&forge.with_header("typ", odd));
+    }
+    forge.refuses(&forge.with_header("crit", json!(["exp"])));
+    forge.refuses(&forge.with_header("crit", json!([])));
+    forge.accepts(&forge.with_header("x-harmless", json!(1)));
+}
+
+#[test]
+fn a_token_counts_between_its_times() {
+    let forge = Forge::new();
+    let now = NOW.seconds();
+    for exp in [
+        json!(now),
+        json!(now - 1),
+        json!(now - 6),
+        json!(0),
+        json!(-1),
+        json!(i64::MIN),
+        json!((now + 900).to_string()),
+        Value::Null,
+        json!(true),
+        json!([now + 900]),
+    ] {
+        forge.refuses(&forge.with_claim("exp", exp));
+    }
+    let infinite = forge.claims().to_string().replace(&format!("\"exp\":{}", now + 900), "\"exp\":1e400");
+    assert!(infinite.contains("1e400"));
+    forge.refuses(&sign(forge.seed(), &forge.header().to_string(), &infinite));
+    forge.accepts(&forge.with_claim("exp", json!(now + 1)));
+
+    for early in [json!(now + 3600), json!(now + 6), json!(i64::MAX)] {
+        forge.refuses(&forge.with_claim("nbf", early.clone()));
+        forge.refuses(&forge.with_claim("iat", early));
+    }
+    for odd in [json!("soon"), json!({})] {
+        forge.refuses(&forge.with_claim("nbf", odd.clone()));
+        forge.refuses(&forge.with_claim("iat", odd));
+    }
+    forge.refuses(&forge.with_claim("iat", Value::Null));
+    forge.accepts(&forge.with_claim("iat", json!(now + 5)));
+    forge.accepts(&forge.with_claim("nbf", json!(now - 3600)));
+}
+
+#[test]
+fn a_token_is_from_us_and_for_us() {
+    let forge = Forge::new();
+    for odd in [json!("https://evil"), json!("https://issuer/"), json!(""), json!(["https://issuer"]), Value::Null] {
+        forge.refuses(&forge.with_claim("iss", odd));
+    }
+    for odd in [json!("other"), json!(""), json!([]), json!(["other"]), json!([["shop"]]), json!({ "shop": 1 }), Value::Null] {
+        forge.refuses(&forge.with_claim("aud", odd));
+    }
+    for good in [json!(["shop"]), json!(["other", "shop"])] {
+        forge.accepts(&forge.with_claim("aud", good));
+    }
+}
+
+#[test]
+fn a_token_names_a_user_and_may_do_without_a_role() {
+    let forge = Forge::new();
+    for odd in [json!(""), json!("ada"), json!("ord_0199c2a8-0000-7000-8000-000000000001"), json!(1), Value::Null] {
+        forge.refuses(&forge.with_claim("sub", odd));
+    }
+    for odd in [json!(-1), json!("1"), json!(1.5), Value::Null] {
+        forge.refuses(&forge.with_claim("tv", odd));
+    }
+    for odd in [json!(1), json!(["admin"]), json!({})] {
+        forge.refuses(&forge.with_claim("role", odd));
+    }
+    assert_eq!(forge.verify(&forge.with_claim("role", Value::Null)).unwrap().role, None);
+    assert_eq!(forge.verify(&forge.with_claim("role", "admin admin".into())).unwrap().role.as_deref(), Some("admin admin"));
+    let twice = forge.claims().to_string().replacen('{', "{\"role\":\"admin\",", 1);
+    forge.refuses(&sign(forge.seed(), &forge.header().to_string(), &twice));
+}
+
+#[test]
+fn no_change_to_a_token_survives() {
+    let forge = Forge::new();
+    let token = forge.token(&forge.header(), &forge.claims());
+    let ids = Ids::seeded(42);
+    let mut tried = 0;
+    for _ in 0..3000 {
+        let [kind, high, low, byte, length, ..] = ids.bytes::<8>();
+        let position = usize::from(u16::from_be_bytes([high, low])) % token.len();
+        let mut forged = token.clone().into_bytes();
+        match kind % 5 {
+            0 => forged[position] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.="[usize::from(byte) % 66],
+            1 => forged[position] ^= 1 << (byte % 7),
+            2 => drop(forged.remove(position)),
+            3 => forged.insert(position, byte % 128),
+            _ => drop(forged.drain(position..(position + usize::from(length)).min(token.len()))),
+        }
+        let forged = String::from_utf8(forged).unwrap();
+        if forged != token {
+            tried += 1;
+            forge.refuses(&forged);
+        }
+    }
+    assert!(tried > 2000, "{tried}");
+}
