@@ -18,6 +18,7 @@ mod bodies;
 mod identity;
 mod leaks;
 mod mutations;
+mod publishers;
 mod queues;
 mod requests;
 mod stage;

@@ -1,0 +1,292 @@
+//! Changes that cannot be read: a publisher never stops, and loses none of them.
+
+use inventory::publish::Operator;
+use serde_json::{Value, json};
+use shared::{lambda::Lambda, stream};
+use tests::{
+    events::{self, sample},
+    shop::Shop,
+    template,
+};
+
+use crate::bodies::places;
+
+const PUBLISHERS: [(&str, &str); 5] = [
+    ("publish-user-events", "publish-user-dead-letter"),
+    ("publish-product-events", "publish-product-dead-letter"),
+    ("publish-stock-events", "publish-stock-dead-letter"),
+    ("publish-order-events", "publish-order-dead-letter"),
+    ("publish-payment-events", "publish-payment-dead-letter"),
+];
+
+const QUEUES: [&str; 13] = [
+    "product-changes",
+    "order-events",
+    "reserve-stock",
+    "release-stock",
+    "commit-stock",
+    "open-payment",
+    "charge-payment",
+    "cancel-payment",
+    "refund-payment",
+    "send-notification",
+    "update-buyer",
+    "forget-recipient",
+    "record-entry",
+];
+
+/// The characters that SQS takes: see "SendMessage", Amazon SQS API Reference. One other is enough, and the whole message is refused.
+fn is_taken_by_sqs(body: &str) -> bool {
+    body.chars().all(|c| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..='\u{10ffff}'))
+        && body.len() <= 1 << 20
+        && !body.is_empty()
+}
+
+/// A user who is sent both links, and has changed the password.
+fn change_with_links() -> Value {
+    let mut record = sample("publish-user-events")["Records"][0].clone();
+    let link = json!({ "M": {
+        "hash": { "S": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08" },
+        "sealed": { "S": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8" },
+        "expires_at": { "S": "2026-11-21T10:32:30.789Z" },
+        "sent": { "N": "1" },
+    } });
+    let image = &mut record["dynamodb"]["NewImage"];
+    image["verification"] = json!({ "M": { "email": { "S": "countess@example.com" }, "link": link } });
+    image["reset"] = link;
+    image["password_changed_at"] = json!({ "S": "2026-11-21T10:02:30.789Z" });
+    record
+}
+
+/// The changes of a day of trade that samples do not show: goods that come in and run out, a parcel, refunds, a product that changes.
+async fn changes_of_trade() -> Vec<(&'static str, &'static str, Value)> {
+    let shop = Shop::new();
+    let mut pump = shop.pump();
+    let product = shop.product("Teapot", 2999, 12).await;
+    pump.settle().await;
+    let admin = |method: &str, path: &str, body: &Value| {
+        let request = events::http(method, path).header("content-type", "application/json").body(&body.to_string());
+        request.caller(events::ADMIN).header("idempotency-key", "trade").header("if-match", "\"1\"").path_parameter("product_id", &product)
+    };
+    let address = json!({ "name": "Ada", "line1": "1 Way", "city": "Town", "postal_code": "SW1", "country": "GB" });
+    let mut orders = Vec::new();
+    for (key, quantity) in [("sent", 2), ("returned", 1)] {
+        let basket = json!({
+            "items": [{ "product_id": product, "quantity": quantity }],
+            "payment_method": { "type": "card", "token": "tok_ok" },
+            "shipping_address": address,
+        });
+        let request = events::post("/orders", &basket).caller(events::USER).header("idempotency-key", key);
+        orders.push(shop.call("create-order", request.event()).await.json()["id"].as_str().unwrap().to_owned());
+        pump.settle().await;
+    }
+    let parcel = json!({ "carrier": "Royal Mail", "tracking": "RM 1" });
+    let divided = json!({ "delta": 1, "reason": "found", "shards": 2, "low_stock_threshold": 15 });
+    let details = json!({ "name": "Tea pot", "category": "table", "sku": "TEA-POT", "price": { "amount": 1, "currency": "USD" } });
+    for (operation, request) in [
+        ("ship-order", admin("POST", "/orders", &parcel).path_parameter("order_id", &orders[0])),
+        ("cancel-order", admin("POST", "/orders", &json!({ "reason": "second thoughts" })).path_parameter("order_id", &orders[1])),
+        ("adjust-stock", admin("POST", "/inventory", &divided)),
+        ("update-product", admin("PUT", "/products", &details)),
+        ("archive-product", admin("DELETE", "/products", &json!({})).header("if-match", "\"2\"")),
+    ] {
+        let mut event = request.event();
+        if operation == "archive-product" {
+            event["multiValueHeaders"]["if-match"] = json!(["\"2\""]);
+        }
+        let called = shop.call(operation, event).await;
+        assert!((200..300).contains(&called.status()), "{operation}: {:?}", called.answer);
+        pump.settle().await;
+    }
+    let shown = |table: &str, what: &str, is_meant: &dyn Fn(&Value) -> bool| {
+        let (records, _) = shop.aws.database().changes(&format!("{}-{table}", template::STACK), None);
+        let found = records.into_iter().find(|record| record["dynamodb"]["NewImage"].is_object() && is_meant(&record["dynamodb"]));
+        found.unwrap_or_else(|| panic!("nothing in {table} shows {what}"))
+    };
+    let key = |change: &Value, prefix: &str| change["Keys"]["pk"]["S"].as_str().is_some_and(|key| key.starts_with(prefix));
+    let new = |change: &Value, name: &str| change["NewImage"][name].clone();
+    let number = |image: &Value, name: &str| image[name]["N"].as_str().and_then(|text| text.parse::<i64>().ok()).unwrap_or_default();
+    let is = |change: &Value, name: &str, text: &str| new(change, name) == json!({ "S": text });
+    let runs_out = |change: &Value| {
+        key(change, "STOCK#") && number(&change["OldImage"], "available") > 10 && number(&change["NewImage"], "available") <= 10
+    };
+    let stock: [(&str, &dyn Fn(&Value) -> bool); 5] = [
+        ("a movement", &|change| key(change, "MOVE#")),
+        ("little left", &runs_out),
+        ("a division", &|change| key(change, "STOCK#") && new(change, "shards").is_object()),
+        ("a further part", &|change| key(change, "STOCK#") && number(&change["NewImage"], "shard") == 1),
+        ("goods that come back", &|change| is(change, "state", "released")),
+    ];
+    let orders: [(&str, &dyn Fn(&Value) -> bool); 2] =
+        [("a parcel", &|change| is(change, "status", "shipped")), ("a cancelled order", &|change| is(change, "status", "cancelled"))];
+    let payments: [(&str, &dyn Fn(&Value) -> bool); 1] = [("a refund", &|change| number(&change["NewImage"], "refunded_total") > 0)];
+    let products: [(&str, &dyn Fn(&Value) -> bool); 2] = [
+        ("another version", &|change| key(change, "PRODUCT#") && number(&change["NewImage"], "version") == 2),
+        ("an archived product", &|change| is(change, "status", "archived")),
+    ];
+    let tables: [(&str, &str, &str, &[(&str, &dyn Fn(&Value) -> bool)]); 4] = [
+        ("stock", "publish-stock-events", "publish-stock-dead-letter", &stock),
+        ("orders", "publish-order-events", "publish-order-dead-letter", &orders),
+        ("payments", "publish-payment-events", "publish-payment-dead-letter", &payments),
+        ("products", "publish-product-events", "publish-product-dead-letter", &products),
+    ];
+    let each = |(table, operation, dead_letter, changes): (&str, &'static str, &'static str, &[(&str, &dyn Fn(&Value) -> bool)])| {
+        changes.iter().map(|(what, is_meant)| (operation, dead_letter, shown(table, what, is_meant))).collect::<Vec<_>>()
+    };
+    tables.into_iter().flat_map(each).collect()
+}
+
+/// The changes that publishers' samples hold, [`change_with_links`], and [`changes_of_trade`].
+async fn all_changes() -> Vec<(&'static str, &'static str, Value)> {
+    let mut changes = Vec::new();
+    for (operation, dead_letter) in PUBLISHERS {
+        let records = sample(operation)["Records"].as_array().unwrap().clone();
+        let links = (operation == "publish-user-events").then(change_with_links);
+        changes.extend(records.into_iter().chain(links).map(|record| (operation, dead_letter, record)));
+    }
+    changes.extend(changes_of_trade().await);
+    changes
+}
+
+/// A publisher; that of stock in a shop whose operator wants to know what is running out.
+fn publisher(shop: &Shop, operation: &str) -> Lambda {
+    use inventory::operations::publish_stock_events::{PUBLISHED, QUEUES};
+
+    if operation != "publish-stock-events" {
+        return shop.lambda(operation);
+    }
+    let sender = shop.aws.sender(QUEUES, "publish-stock-dead-letter");
+    stream::lambda(
+        operation,
+        PUBLISHED,
+        |old, new| {
+            let operator = Operator { email: "operator@example.com".to_owned(), low_stock_threshold: 10 };
+            inventory::publish::messages_to(Some(&operator), old, new)
+        },
+        sender,
+    )
+}
+
+#[tokio::test]
+async fn a_publisher_never_stops_and_loses_no_change_that_it_cannot_read() {
+    let wrong = [
+        json!(null),
+        json!({}),
+        json!([]),
+        json!(5),
+        json!("x"),
+        json!({ "S": "" }),
+        json!({ "S": "x" }),
+        json!({ "N": "-1" }),
+        json!({ "N": "x" }),
+        json!({ "N": "1e400" }),
+        json!({ "NULL": true }),
+        json!({ "M": {} }),
+        json!({ "L": [] }),
+        json!({ "BOOL": true }),
+        json!({ "S": 5 }),
+        json!({ "B": "!!" }),
+        json!({ "S": "+010000-01-01T00:00:00Z" }),
+    ];
+    let (mut checked, mut dead, mut odd) = (0, 0, Vec::new());
+    for (operation, dead_letter, good) in all_changes().await {
+        let shop = Shop::new();
+        let lambda = publisher(&shop, operation);
+        // What was sent since it was last asked for.
+        let take = |queue: &str| shop.aws.queues().take(queue, usize::MAX).len();
+        let count = || QUEUES.iter().map(|queue| take(queue)).sum::<usize>();
+        shop.aws.call(&lambda, json!({ "Records": [good] })).await;
+        let alone = count();
+        let image = |name: &str| good["dynamodb"][name].as_object().cloned().unwrap_or_default();
+        let mut bad: Vec<(String, Value)> = Vec::new();
+        for name in image("NewImage").keys() {
+            for value in wrong.iter().map(Some).chain([None]) {
+                for old_too in [false, true] {
+                    let mut record = good.clone();
+                    for which in if old_too { &["NewImage", "OldImage"][..] } else { &["NewImage"] } {
+                        let mut item = image("NewImage");
+                        match value {
+                            Some(value) => drop(item.insert(name.clone(), value.clone())),
+                            None => drop(item.remove(name)),
+                        }
+                        record["dynamodb"][which] = item.into();
+                    }
+                    bad.push((format!("{name} = {value:?}"), record));
+                }
+            }
+        }
+        for raw in [
+            json!(null),
+            json!(5),
+            json!("x"),
+            json!([]),
+            json!({}),
+            json!({ "eventName": "MODIFY" }),
+            json!({ "eventName": 5, "dynamodb": {} }),
+            json!({ "eventName": "INSERT", "dynamodb": { "NewImage": 5 } }),
+        ] {
+            bad.push((raw.to_string(), raw));
+        }
+        for (what, bad) in bad {
+            checked += 1;
+            let called = shop.aws.call(&lambda, json!({ "Records": [good, bad, good] })).await;
+            let (sent, dead_now) = (count(), take(dead_letter));
+            dead += dead_now;
+            if called.answer.is_err() || sent < 2 * alone || dead_now > 1 {
+                odd.push(format!("{operation}: {what}: {:?}, {sent} sent of {alone} twice, {dead_now} dead", called.answer));
+            }
+            let read = bad["dynamodb"]["NewImage"].is_object() && sent >= 2 * alone;
+            if dead_now == 0 && !read {
+                odd.push(format!("{operation}: {what}: neither published nor dead"));
+            }
+        }
+        for event in [json!(null), json!({}), json!({ "Records": 5 }), json!([])] {
+            assert!(Shop::new().call(operation, event).await.answer.is_err(), "{operation}");
+        }
+    }
+    eprintln!("edge: odd changes: {checked} batches, {dead} changes dead, {} odd", odd.len());
+    assert!(odd.is_empty(), "{} odd: {:#?}", odd.len(), &odd[..odd.len().min(20)]);
+}
+
+/// A text that DynamoDB took must not make a message that SQS refuses: the stream would stand still behind it for a day.
+#[tokio::test]
+async fn whatever_stands_in_an_image_its_messages_can_be_sent() {
+    let mut odd = Vec::new();
+    let mut checked = 0;
+    for (operation, dead_letter, good) in all_changes().await {
+        let shop = Shop::new();
+        let lambda = publisher(&shop, operation);
+        let image = good["dynamodb"]["NewImage"].clone();
+        for place in places(&image).into_iter().filter(|place| place.ends_with("/S")) {
+            for c in ['\u{ffff}', '\u{fffe}', '\u{0}', '\u{1b}', '\u{7f}', '\u{85}', '\u{fdd0}', '\u{1ffff}', '\u{2028}'] {
+                checked += 1;
+                let mut record = good.clone();
+                let text = image.pointer(&place).unwrap().as_str().unwrap().to_owned();
+                *record["dynamodb"]["NewImage"].pointer_mut(&place).unwrap() = format!("{text}{c}").into();
+                let called = shop.aws.call(&lambda, json!({ "Records": [record] })).await;
+                let bodies = QUEUES.iter().chain([&dead_letter]).flat_map(|queue| shop.aws.queues().take(queue, usize::MAX));
+                let refused: Vec<String> = bodies.map(|message| message.body).filter(|body| !is_taken_by_sqs(body)).collect();
+                if called.answer.is_err() || !refused.is_empty() {
+                    odd.push(format!("{operation}: {place} with {c:?}: SQS refuses {} messages", refused.len()));
+                }
+            }
+        }
+    }
+    // The way that an outsider has: a name at registration, which an order's mails repeat.
+    let shop = Shop::new();
+    let product = shop.product("Teapot", 2999, 50).await;
+    let mut pump = shop.pump();
+    pump.settle().await;
+    let mut request = events::post(
+        "/orders",
+        &json!({ "items": [{ "product_id": product, "quantity": 1 }], "payment_method": { "type": "card", "token": "tok_ok" } }),
+    );
+    request = request.caller(events::USER).header("idempotency-key", "k");
+    let mut event = request.event();
+    event["requestContext"]["authorizer"]["name"] = "Ada\u{ffff}".into();
+    assert_eq!(shop.call("create-order", event).await.status(), 201);
+    pump.settle().await;
+    let sent = pump.delivered.iter().filter(|(_, message)| message.to_string().contains('\u{ffff}')).count();
+    eprintln!("edge: odd texts in images: {checked} changes, {} odd; {sent} messages repeat the name", odd.len());
+    assert!(odd.is_empty(), "{} odd: {:#?}", odd.len(), &odd[..odd.len().min(20)]);
+}
