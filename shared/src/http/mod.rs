@@ -101,7 +101,10 @@ async fn answer(
 /// One line for each request; a problem's causes stand in it, and nowhere else.
 fn log(outcome: &Result<Response, Problem>, method: &str, path: &str, duration_ms: u64) {
     match outcome {
-        Ok(response) => tracing::info!(r#type = "request", method, path, status = response.status().as_u16(), duration_ms, "answered"),
+        Ok(response) => {
+            let created = response.location();
+            tracing::info!(r#type = "request", method, path, status = response.status().as_u16(), duration_ms, created, "answered");
+        }
         Err(problem) if problem.status.is_server_error() => {
             let cause = problem.cause().unwrap_or("none given");
             tracing::error!(
