@@ -467,6 +467,15 @@ async fn money_that_no_order_knows_of_is_found_by_the_ledger_and_by_payments() {
 }
 
 #[tokio::test]
+async fn an_order_without_any_record_is_unknown_not_unbalanced() {
+    let world = World::at_rest().await;
+    let call = world.aws.call(&world.audit, json!({ "order_id": "ord_0199c2a8-0000-7000-8000-0000000000fe" })).await;
+    let failure = call.answer.expect_err("nothing is recorded under this id");
+    assert_eq!(failure.kind, "UnknownOrder");
+    assert!(failure.message.contains("ord_0199c2a8-0000-7000-8000-0000000000fe"), "{failure:?}");
+}
+
+#[tokio::test]
 async fn where_the_providers_books_are_not_ours_what_payments_recorded_counts() {
     let world = World::at_rest().await;
     let charge = world.item("payment-simulator", |item| {
