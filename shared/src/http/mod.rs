@@ -35,6 +35,9 @@ use crate::{
     telemetry,
 };
 
+/// The response headers that a browser's script may read, for functions and for what the gateway answers itself.
+pub const EXPOSED_HEADERS: &str = "ETag, Location, Retry-After, X-Request-Id, X-Process-Time, X-Device-Token, Idempotent-Replayed";
+
 /// What must be left of the function's time for a request that writes to be begun at all.
 const ENOUGH_TIME: Duration = Duration::from_millis(1500);
 
@@ -139,10 +142,7 @@ fn finish(mut response: Response, request_id: &str, duration_ms: u64, origin: Op
     }
     if let Some(origin) = origin {
         response.set("access-control-allow-origin", origin);
-        response.set(
-            "access-control-expose-headers",
-            "ETag, Location, Retry-After, X-Request-Id, X-Process-Time, X-Device-Token, Idempotent-Replayed",
-        );
+        response.set("access-control-expose-headers", EXPOSED_HEADERS);
         response.set("vary", "Origin");
     }
     let (status, headers, body) = response.into_parts();
