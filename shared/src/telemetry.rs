@@ -88,10 +88,10 @@ pub fn count(metric: &'static str, service: &'static str, clock: &Clock) {
     let line = json!({
         "_aws": {
             "Timestamp": clock.now().milliseconds(),
-            "CloudWatchMetrics": [{ "Namespace": "Ferrocart", "Dimensions": [["service", "stage"]], "Metrics": [{ "Name": metric, "Unit": "Count" }] }],
+            "CloudWatchMetrics": [{ "Namespace": "Ferrocart", "Dimensions": [["service", "stack"]], "Metrics": [{ "Name": metric, "Unit": "Count" }] }],
         },
         "service": service,
-        "stage": config::optional("STAGE"),
+        "stack": config::optional("STACK"),
         metric: 1,
     });
     write_line(&line);
