@@ -24,7 +24,9 @@ build: ## Builds every function for this machine, quickly.
 	@echo "Building the functions; the first time takes a few minutes." >&2
 	@cargo build --profile quick $(SERVICES)
 
-up: setup build ## Starts the local stack with sample data and plays the demo. PORT=4567 moves it.
+up: ## Starts the local stack with sample data and plays the demo. PORT=4567 moves it.
+	@$(STACK) check
+	@$(MAKE) setup build
 	@$(STACK) start
 	@$(STACK) deploy
 	@$(STACK) seed
@@ -42,7 +44,7 @@ test: setup build ## Runs all tests, against a stack of their own with IAM enfor
 	@echo "Building the tests; the first time takes a few minutes." >&2
 	@$(TESTS) --no-run
 	@python3 localstack/localstripe.py \
-		$(STACK) run --auth --parameter NudgeSeconds=2 -- sh -c "$(TESTS) && localstack/.venv/bin/python tests/leaks.py"
+		$(STACK) run --auth --parameter NudgeSeconds=2 -- sh -c "$(TESTS) && $(STACK) seed --name test && python3 localstack/samples.py --all --name test && localstack/.venv/bin/python tests/leaks.py"
 
 bench: setup build ## Measures cold starts of the functions as released, and what logins take; builds for a quarter of an hour the first time.
 	cargo build --release $(SERVICES)
@@ -60,10 +62,11 @@ lint: setup ## Checks format, lints, template and dependencies.
 		echo "error: the old TLS stack is in Cargo.lock: an AWS crate has its default features" >&2; exit 1; fi
 
 invoke: ## Invokes one function with its sample event: make invoke OP=create-order. VIA=docker takes Lambda's own image.
-	@$(STACK) invoke $(if $(OP),$(OP),$(error Say which operation: make invoke OP=create-order)) $(if $(VIA),--via $(VIA))
+	@python3 localstack/samples.py $(if $(OP),$(OP),$(error Say which operation: make invoke OP=create-order)) $(if $(VIA),--via $(VIA))
 
-logs: ## Shows what the functions log, as it happens. OP=create-order shows one.
-	@$(STACK) logs --follow $(OP)
+logs: ## Shows what the functions log, as it happens. OP=create-order, ORDER=ord_..., TRACE=, LEVEL=warn choose; LOG=json prints the raw entries.
+	@python3 localstack/logs.py --follow $(OP) $(if $(ORDER),--order $(ORDER)) $(if $(TRACE),--trace $(TRACE)) $(if $(LEVEL),--level $(LEVEL)) \
+		$(if $(filter json,$(LOG)),--json) $(ARGS)
 
 url: ## Prints the local API's address: make -s url.
 	@$(STACK) url

@@ -61,6 +61,9 @@ def main(parser, command):
         print(f"error: AWS refused: {' '.join(str(error).split())}", file=sys.stderr)
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # the reader, for example head, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     return 1
 
 

@@ -6,7 +6,9 @@
     reconcile.py --order ord_...     one order
     reconcile.py --json              the reports, one a line, as the function gives them
 
-The exit status is 0 if everything that was looked at balances, 1 if something does not, 2 if not everything could be looked at.
+The exit status is 0 if everything that was compared balances (records that changed in the last ten minutes are in flight and do not
+count), 1 if something does not balance, 2 if not everything could be read. `make reconcile` turns 1 and 2 into make's own status 2: scripts
+call `python3 localstack/reconcile.py`.
 """
 
 import argparse
@@ -17,6 +19,7 @@ import deployment
 from deployment import Trouble
 
 FUNCTION = "reconcile-books"
+REJECTED = ("MalformedEvent", "UnknownOrder")  # the request is at fault: the message says how to correct it
 
 
 def reconcile(shop, args):
@@ -39,6 +42,7 @@ def reconcile(shop, args):
     broken = whole["broken"] + [row for row in whole["products"] if row["state"] == "broken"]
     if not args.json:
         show(first, whole)
+        print("\n" + verdict(broken, whole))
     return 1 if broken else 2 if whole["not_checked"] else 0
 
 
@@ -53,7 +57,7 @@ def moment(text):
     try:
         at = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:
-        raise Trouble(f"{text} is no time: write 2026-11-01 or 2026-11-01T10:00:00Z.") from None
+        raise Trouble(f"{text} is not a time: write 2026-11-01 or 2026-11-01T10:00:00Z.") from None
     at = at.astimezone(timezone.utc) if at.tzinfo else at.replace(tzinfo=timezone.utc)
     return at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03}Z"
 
@@ -65,8 +69,18 @@ def invoke(client, function, event):
         raise Trouble(f"There is no function {function}: is this version deployed here?") from None
     said = json.loads(answer["Payload"].read() or b"null")
     if answer.get("FunctionError"):
-        raise Trouble(f"{function} failed: {(said or {}).get('errorMessage', said)}")
+        message = (said or {}).get("errorMessage", said)
+        raise Trouble(message if (said or {}).get("errorType") in REJECTED else f"{function} failed: {message}")
     return said
+
+
+def verdict(broken, whole):
+    if broken:
+        return f"Not balanced: {len(broken)} of the orders and products above."
+    if whole["not_checked"]:
+        return "Incomplete: not everything could be read. Run it again."
+    in_flight = len(whole["unsettled"]) + len(whole["products"])
+    return "Balanced." + (f" {in_flight} in flight: compared again later." if in_flight else "")
 
 
 def show(first, whole):

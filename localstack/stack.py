@@ -2,11 +2,12 @@
 """The local stack: an emulator of AWS on this machine, with Ferrocart deployed to it.
 
     stack.py setup      installs the pinned tools into localstack/.venv*
+    stack.py check      says whether the port is free, before anything is built
     stack.py start      starts the emulator in the background
     stack.py deploy     deploys template.yaml with the built functions
     stack.py seed       registers an admin and a customer, fills the shop
     stack.py run CMD    does all that on a free port, runs CMD, stops (for tests)
-    stack.py stop | status | url | greet | token | logs | invoke
+    stack.py stop | status | url | greet | token
     stack.py sam-local  writes what sam local needs to run functions in Docker against this stack
 
 Several stacks live side by side: --name keeps their state apart, in localstack/.state/<name>/.
@@ -14,7 +15,6 @@ Only AWS_ENDPOINT_URL ties any of this to the emulator: the same template and fu
 """
 
 import argparse
-import base64
 import hashlib
 import json
 import os
@@ -39,10 +39,9 @@ ROOT = HERE.parent
 EMULATOR = HERE / ".venv"
 TOOLS = HERE / ".venv-sam"
 REGION = "us-east-1"
+DEFAULT_PORT = 4566
+PROGRESS_SECONDS = 5
 STACK = "ferrocart"
-ADA = "usr_0199c2a8-0000-7000-8000-000000000001"  # the customer in events/, who gets an id of her own from every stack
-ADAS_SESSION = "fam_0199c2a8-0000-7000-8000-0000000000d1"  # hers, likewise
-PLATFORM = ("INIT_START ", "START RequestId", "END RequestId", "REPORT RequestId")  # lines of Lambda itself
 
 sys.path.insert(0, str(HERE))
 from client import Api, ApiError  # noqa: E402
@@ -215,18 +214,41 @@ def wait_for(what, ready, seconds=30, pause=0.05):
 # --- start and stop ----------------------------------------------------------------------------------------------------
 
 
-def start(args):
-    stack = Stack(args.name)
-    port = args.port if args.port is not None else int(os.environ.get("GATEWAY_PORT") or os.environ.get("PORT") or 4566)
+def wanted_port(args):
+    """The port that was asked for; `None` where nothing was said. 0 takes a free one."""
+    text = str(args.port) if getattr(args, "port", None) is not None else os.environ.get("GATEWAY_PORT") or os.environ.get("PORT")
+    if not text:
+        return None
+    if not text.isdecimal() or int(text) > 65535:
+        raise Trouble(f"PORT={text} is not a port: write a number from 1 to 65535, for example PORT=4567.")
+    return int(text)
+
+
+def check(args):
+    """Refuses a port that cannot be used. `make up` calls it before it builds anything."""
+    stack, port = Stack(args.name), wanted_port(args)
     if stack.running():
-        if args.port in (None, stack.state["port"]) and bool(args.auth) == stack.state["auth"]:
+        if port not in (None, 0, stack.state["port"]):
+            raise Trouble(f"The local stack is already running on port {stack.state['port']}: run make down first to start it on {port}.")
+        return
+    port = DEFAULT_PORT if port is None else port
+    if port and in_use(port):
+        raise Trouble(f"Port {port} is in use by another program: stop that one, or choose another port with PORT=4567.")
+
+
+def start(args):
+    stack, port = Stack(args.name), wanted_port(args)
+    if stack.running():
+        check(args)
+        if bool(args.auth) == stack.state["auth"]:
             say(f"the emulator is already running on port {stack.state['port']}")
             return stack
         stop(args)
-    if port == 0:
-        port = free_port()
-    elif in_use(port):
-        raise Trouble(f"Port {port} is in use by another program: stop that one, or choose another port with PORT=4567.")
+    else:
+        check(args)
+        if stack.state.get("pid"):
+            say("the emulator that ran here ended without make down, so its data is lost: this is a new, empty shop")
+    port = DEFAULT_PORT if port is None else port or free_port()
     shutil.rmtree(stack.folder, ignore_errors=True)
     (stack.folder / "tmp").mkdir(parents=True)
     # With --auth the deployer's key is the root of the account and every function runs under its own role.
@@ -333,6 +355,10 @@ def deploy(args):
         "NudgeSeconds": "5",  # nobody waits a minute here for what was lost
         "LogLevel": os.environ.get("LOG_LEVEL", "info"),
     } | dict(each.split("=", 1) for each in args.parameter)
+    version = deployed_version(template, parameters)
+    if stack.state.get("version") == version and stack.state.get("url"):
+        say(f"nothing has changed since the last deployment: {stack.state['url']}")
+        return
     say("deploying template.yaml with sam deploy")
     started = time.monotonic()
     command = [
@@ -342,10 +368,11 @@ def deploy(args):
         "--parameter-overrides", *[f"{name}={value}" for name, value in parameters.items()],
     ]
     with open(stack.folder / "deploy.log", "w") as log:
-        result = subprocess.run(
+        process = subprocess.Popen(
             command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
             env=stack.environment() | {"SAM_CLI_TELEMETRY": "0", "SAM_CLI_POLL_DELAY": "1"})
-    if result.returncode != 0:
+        show_progress(stack, process)
+    if process.returncode != 0:
         if not stack.running():
             raise Trouble(f"The emulator died during the deployment: its last lines are in {stack.log}. Run make down, then make up.")
         lines = Path(log.name).read_text(errors="replace").splitlines()
@@ -355,7 +382,7 @@ def deploy(args):
     outputs = {each["OutputKey"]: each["OutputValue"]
                for each in stack.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0].get("Outputs", [])}
     put_gateway_responses(stack, outputs["ApiId"], parameters)
-    stack.save(outputs=outputs, parameters=parameters, url=f"{stack.endpoint}/_aws/execute-api/{outputs['ApiId']}/v1")
+    stack.save(outputs=outputs, parameters=parameters, url=f"{stack.endpoint}/_aws/execute-api/{outputs['ApiId']}/v1", version=None)
     rotate_signing_key(stack)
     api = stack.api()
     health = []
@@ -368,7 +395,36 @@ def deploy(args):
         wait_for("GET /health", healthy, pause=0.2)
     except Trouble as trouble:
         raise Trouble(f"{trouble} It answered {health[0]}.") from None
+    stack.save(version=version)
     say(f"deployed: {stack.state['url']}")
+
+
+def deployed_version(template, parameters):
+    """What tells one deployment from another: the template, the zips beside it, and the parameters."""
+    digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode() + Path(__file__).read_bytes())
+    for file in [template, *sorted(template.parent.glob("*.zip"))]:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def show_progress(stack, process):
+    """Says every few seconds how many resources are done, until the deployment ends."""
+    client, said = stack.client("cloudformation"), None
+    while True:
+        try:
+            process.wait(timeout=PROGRESS_SECONDS)
+            return
+        except subprocess.TimeoutExpired:
+            pass
+        try:
+            pages = client.get_paginator("list_stack_resources").paginate(StackName=STACK)
+            resources = [each for page in pages for each in page["StackResourceSummaries"]]
+        except Exception:  # the stack does not exist yet, or the emulator is busy: the next look says more
+            resources = []
+        done = sum(each["ResourceStatus"].endswith("_COMPLETE") for each in resources)
+        if done != said:
+            say(f"  {done} resources done" if done else "  uploading the functions")
+            said = done
 
 
 def package(profile):
@@ -474,7 +530,7 @@ def sample():
 
 
 def seed(args):
-    """Everything goes through the public API, but for the one step that IAM alone may do, the first admin, and for the samples.
+    """Everything goes through the public API, but for the one step that IAM alone may do, the first admin.
 
     Repeating it changes nothing: each request carries the key it carried the first time.
     """
@@ -493,29 +549,7 @@ def seed(args):
         if answer.status != 409 and each["stock"]:
             admin.call("POST", f"/inventory/{answer.body['id']}/adjustments", {"delta": each["stock"], "reason": "first delivery"},
                        key=f"sample-stock-{each['sku']}")
-    seed_for_events(stack, api)
     say(f"sample data: {len(data['users'])} users, {len(data['products'])} products with stock")
-
-
-def seed_for_events(stack, api):
-    """Brings in whom and what the events in events/ speak of: Ada, and a spoon that can be ordered.
-
-    A product's id is the catalogue's to choose, so the spoon comes as it comes to the other services, in events with its id:
-    orders and inventory know it, the shop's pages do not show it.
-    """
-    api.register(json.loads(event("register-user")["body"]))
-    for operation in ("replicate-product", "adjust-stock"):
-        answer = call(stack, f"{STACK}-{operation}", event(operation))
-        if answer.get("batchItemFailures") or answer.get("statusCode", 200) >= 400:
-            raise Trouble(f"events/{operation}.json was refused: {json.dumps(answer)}")
-
-
-def event(operation):
-    file = ROOT / "events" / f"{operation}.json"
-    if not file.exists():
-        known = sorted(path.stem for path in file.parent.glob("*.json"))
-        raise Trouble(f"There is no event {file}: OP is one of {', '.join(known)}.")
-    return json.loads(file.read_text())
 
 
 # --- looking and asking ------------------------------------------------------------------------------------------------
@@ -562,95 +596,6 @@ def token(args):
     if not user:
         raise Trouble(f"There is no user called {args.user}: say USER=admin or USER=customer.")
     print(Stack(args.name).api().log_in(user["email"], user["password"]).token)
-
-
-def logs(args):
-    """Prints what the functions logged in the last ten minutes, in the order of time. --follow goes on until it is stopped."""
-    in_the_venv()
-    stack = Stack(args.name)
-    stack.must_run()
-    client, seen, since = stack.client("logs"), set(), 0 if args.all else int((time.time() - 600) * 1000)
-    prefix = f"/aws/lambda/{STACK}-{args.operation or ''}"
-    while True:
-        events = []
-        for page in client.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=prefix):
-            for group in page["logGroups"]:
-                found = client.filter_log_events(logGroupName=group["logGroupName"], startTime=since)["events"]
-                events += [(each["timestamp"], group["logGroupName"].rsplit(f"{STACK}-", 1)[1], each["logStreamName"],
-                            each["message"].rstrip()) for each in found if args.all or not each["message"].startswith(PLATFORM)]
-        for event in sorted(set(events) - seen):
-            when, function, _stream, message = event
-            print(f"{time.strftime('%H:%M:%S', time.localtime(when / 1000))} {function:24} {message}", flush=True)
-        seen.update(events)
-        if not args.follow:
-            return
-        time.sleep(1)
-        stack.must_run()
-
-
-def invoke(args):
-    """Invokes one function with its sample event: the deployed one, or with --via docker the same in Lambda's own image."""
-    in_the_venv()
-    stack = Stack(args.name)
-    stack.must_be_deployed()
-    sent = json.loads(Path(args.event).read_text()) if args.event else as_it_is_here(stack, event(args.operation))
-    answer = (call_in_docker if args.via == "docker" else call)(stack, f"{STACK}-{args.operation}", sent)
-    print(json.dumps(answer, indent=2, ensure_ascii=False))
-
-
-def as_it_is_here(stack, sent):
-    """Puts in what no file can know, and says so: tokens, ids and the version of whom they are for, and the name of this stack's secret."""
-    headers, body = sent.get("headers") or {}, json.loads(sent.get("body") or "{}")
-    known = []
-    if "Authorization" in headers or "refresh_token" in body:
-        ada = log_in_ada(stack.api())
-        me = ada.call("GET", "/users/me")
-        known = [("a token of Ada's", headers.get("Authorization"), f"Bearer {ada.token}"),
-                 ("a refresh token of Ada's", body.get("refresh_token"), ada.refresh_token),
-                 (f"her id {me.body['id']}", ADA, me.body["id"]), ("her session", ADAS_SESSION, session_of(ada.token)),
-                 (f"her version {me.headers['ETag']}", headers.get("If-Match"), me.headers["ETag"])]
-    if "token" in body:
-        known = [("the token of the last link to Ada", body["token"], mailed_token(stack, sent["path"]))]
-    if "SecretId" in sent:
-        here = stack.state["outputs"]["SigningKeySecretArn"]
-        known = [(f"the secret {here}", sent["SecretId"], here)]
-    text, put = json.dumps(sent), []
-    for what, there, here in known:
-        there, here = (json.dumps(each or "")[1:-1] for each in (there, here))  # as they stand in the text
-        if there and there in text:
-            text = text.replace(there, here)
-            put.append(what)
-    if put:
-        say(f"sending {' and '.join(put)} in place of the sample's")
-    return json.loads(text)
-
-
-def log_in_ada(api):
-    """Ada of the events. Those that delete her, or give her another password, may have been here before."""
-    api.register(json.loads(event("register-user")["body"]))
-    login, later = (json.loads(event(operation)["body"]) for operation in ("login-user", "change-password"))
-    for password in (login["password"], later["new_password"]):
-        answer = api.call("POST", "/users/login", {"email": login["email"], "password": password}, expect=(200, 401))
-        if answer.status == 200:
-            return api.as_caller(answer.body["access_token"], answer.body["refresh_token"])
-    raise Trouble(f"{login['email']} has a password that no event knows: run make down, then make up.")
-
-
-def session_of(token):
-    return json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))["sid"]
-
-
-def mailed_token(stack, path):
-    """What the last mail to Ada holds that has a link for this: the emulator keeps all mails."""
-    page = "reset-password" if "password-reset" in path else "verify-email"
-    with urllib.request.urlopen(f"{stack.endpoint}/_ministack/ses/messages", timeout=10) as response:
-        mails = [mail for account in json.load(response)["messages"].values() for mail in account]
-    hers = {json.loads(event(operation)["body"])["email"] for operation in ("register-user", "update-me")}
-    found = [match[1] for mail in mails if hers & set(mail["To"])
-             if (match := re.search(rf"{page}#token=([\w.-]+)", json.dumps(mail)))]
-    if not found:
-        raise Trouble("No mail to Ada holds such a link yet: invoke the operation first that sends it.")
-    return found[-1]
 
 
 # --- sam local ---------------------------------------------------------------------------------------------------------
@@ -727,7 +672,7 @@ def run(args):
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupted)
     in_the_venv()
-    args.name, args.port, args.parameter = args.name or "test", 0, args.parameter
+    args.name, args.port = args.name or "test", 0
     stop(args)
     try:
         start(args)
@@ -762,12 +707,13 @@ def main():
         for flags, settings in options:
             each.add_argument(*flags, **settings)
 
-    port = (["--port"], {"type": int, "help": "0 takes a free one (default: GATEWAY_PORT, PORT or 4566)"})
+    port = (["--port"], {"help": "0 takes a free one (default: GATEWAY_PORT, PORT or 4566)"})
     auth = (["--auth"], {"action": "store_true", "help": "enforce IAM: each function runs under its own role"})
     profile = (["--profile"], {"default": "quick", "help": "the build profile of the functions (default: quick)"})
     parameter = (["--parameter"], {"action": "append", "default": [], "metavar": "NAME=VALUE", "help": "a template parameter"})
     command(setup)
     command(setup_release, name="setup-release")
+    command(check, port)
     command(start, port, auth)
     command(deploy, profile, parameter)
     command(seed)
@@ -776,10 +722,6 @@ def main():
     command(url)
     command(greet)
     command(token, (["user"], {"nargs": "?", "default": "customer"}))
-    command(logs, (["operation"], {"nargs": "?"}), (["--follow", "-f"], {"action": "store_true"}), 
-            (["--all"], {"action": "store_true", "help": "from the beginning, with the lines of Lambda itself"}))
-    command(invoke, (["operation"], {}), (["--event"], {"help": "a file other than events/<operation>.json, sent as it is"}),
-            (["--via"], {"choices": ["docker"], "help": "run it in Lambda's own image, with sam local"}))
     command(sam_local, name="sam-local")
     command(run, auth, profile, parameter, (["command"], {"nargs": "+", "metavar": "CMD"}))
     args = parser.parse_args()

@@ -11,6 +11,7 @@ use crate::{
     ids::Ids,
     lambda::{self, Failure, Invocation, Lambda, OperationName},
     telemetry::{self, Trace},
+    validation::Violation,
 };
 
 /// One call.
@@ -55,15 +56,18 @@ where
         let span = name.span(&invocation.request_id, trace.id());
         let call = async move {
             let started = Clock::System.now();
-            let event = serde_json::from_value(invocation.event).map_err(|error| Failure::because("MalformedEvent", &error))?;
+            let malformed = |error: serde_json::Error| Failure::new("MalformedEvent", Violation::readable(&error.to_string()));
+            let event = serde_json::from_value(invocation.event).map_err(malformed)?;
             let outcome = operation(service, Call { event, deadline: invocation.deadline, trace }).await;
             let duration_ms = u64::try_from(Clock::System.now().since(started).as_millis()).unwrap_or(u64::MAX);
+            let outcome =
+                outcome.and_then(|answer| serde_json::to_value(answer).map_err(|error| Failure::because("UnwritableAnswer", &error)));
             match &outcome {
-                Ok(_) => tracing::info!(r#type = "invocation", duration_ms, "done"),
+                Ok(answer) => tracing::info!(r#type = "invocation", duration_ms, report = figures(answer), "done"),
                 Err(refusal) if refusal.is_refusal => tracing::info!(r#type = "invocation", duration_ms, kind = refusal.kind, "refused"),
                 Err(failure) => tracing::error!(r#type = "invocation", duration_ms, error = telemetry::causes(failure), "failed"),
             }
-            outcome.and_then(|answer| serde_json::to_value(answer).map_err(|error| Failure::because("UnwritableAnswer", &error)))
+            outcome
         };
         Box::pin(call.instrument(span))
     })
@@ -71,3 +75,43 @@ where
 
 /// What a schedule sends: nothing that matters.
 pub type Tick = Value;
+
+/// The numbers and flags of an answer, for the log: `examined=3 settled=1`. Texts and lists stay out: they may name people or be long.
+fn figures(answer: &Value) -> String {
+    let members = answer.as_object().into_iter().flatten().filter(|(_, value)| value.is_number() || value.is_boolean());
+    members.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+    use serde_json::json;
+
+    use super::*;
+    use crate::ids::OrderId;
+
+    #[derive(Deserialize)]
+    struct AboutOrder {
+        #[serde(rename = "order_id")]
+        _order_id: OrderId,
+    }
+
+    async fn about_order(_: Arc<()>, _: Call<AboutOrder>) -> Result<Value, Failure> {
+        Ok(Value::Null)
+    }
+
+    #[tokio::test]
+    async fn a_malformed_event_fails_with_a_readable_sentence() {
+        let event = Invocation::with_event(json!({ "order_id": "abc" }));
+        let failure = lambda(Arc::new(()), about_order)(event).await.expect_err("abc is not an id");
+        let expected = "An id of this kind begins with ord_ and goes on with a UUID.";
+        assert_eq!((failure.kind, failure.message.as_str()), ("MalformedEvent", expected));
+    }
+
+    #[test]
+    fn the_log_shows_figures_and_no_texts() {
+        let report = json!({ "examined": 3, "email": "ada@example.com", "finished": true, "orders": ["ord_1"] });
+        assert_eq!(figures(&report), "examined=3 finished=true");
+        assert_eq!(figures(&Value::Null), "");
+    }
+}

@@ -88,10 +88,10 @@ pub fn count(metric: &'static str, service: &'static str, clock: &Clock) {
     let line = json!({
         "_aws": {
             "Timestamp": clock.now().milliseconds(),
-            "CloudWatchMetrics": [{ "Namespace": "Ferrocart", "Dimensions": [["service", "stage"]], "Metrics": [{ "Name": metric, "Unit": "Count" }] }],
+            "CloudWatchMetrics": [{ "Namespace": "Ferrocart", "Dimensions": [["service", "stack"]], "Metrics": [{ "Name": metric, "Unit": "Count" }] }],
         },
         "service": service,
-        "stage": config::optional("STAGE"),
+        "stack": config::optional("STACK"),
         metric: 1,
     });
     write_line(&line);
@@ -121,29 +121,37 @@ struct JsonLines {
 #[derive(Default)]
 struct Fields(BTreeMap<&'static str, Value>);
 
+impl Fields {
+    fn insert(&mut self, field: &Field, value: Value) {
+        // The runtime's span calls Lambda's id of the invocation `requestId`; `request_id` is the one that the caller knows.
+        let name = if field.name() == "requestId" { "lambda_request_id" } else { field.name() };
+        self.0.insert(name, value);
+    }
+}
+
 impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.0.insert(field.name(), Value::String(format!("{value:?}")));
+        self.insert(field, Value::String(format!("{value:?}")));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.0.insert(field.name(), Value::String(value.to_owned()));
+        self.insert(field, Value::String(value.to_owned()));
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.0.insert(field.name(), value.into());
+        self.insert(field, value.into());
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.0.insert(field.name(), value.into());
+        self.insert(field, value.into());
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.0.insert(field.name(), value.into());
+        self.insert(field, value.into());
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.0.insert(field.name(), value.into());
+        self.insert(field, value.into());
     }
 }
 
@@ -165,6 +173,13 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for JsonLines {
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        write_line(&Value::Object(self.line(event, &context)));
+    }
+}
+
+impl JsonLines {
+    /// The object for one event.
+    fn line<S: Subscriber + for<'a> LookupSpan<'a>>(&self, event: &Event<'_>, context: &Context<'_, S>) -> Map<String, Value> {
         let mut line = Map::new();
         line.insert("timestamp".into(), self.clock.now().to_string().into());
         line.insert("level".into(), event.metadata().level().as_str().into());
@@ -177,7 +192,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for JsonLines {
         let mut fields = Fields::default();
         event.record(&mut fields);
         line.extend(fields.0.into_iter().map(|(name, value)| (name.to_owned(), value)));
-        write_line(&Value::Object(line));
+        line
     }
 }
 
@@ -188,7 +203,37 @@ fn write_line(line: &Value) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
+
+    /// Keeps the lines that [`JsonLines`] would write.
+    struct Kept(JsonLines, Arc<Mutex<Vec<Value>>>);
+
+    impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Kept {
+        fn on_new_span(&self, attributes: &span::Attributes<'_>, id: &span::Id, context: Context<'_, S>) {
+            self.0.on_new_span(attributes, id, context);
+        }
+
+        fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+            self.1.lock().expect("one thread").push(Value::Object(self.0.line(event, &context)));
+        }
+    }
+
+    #[test]
+    fn a_line_has_one_request_id_the_one_the_caller_knows() {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let kept = Kept(JsonLines { clock: Clock::System }, lines.clone());
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(kept), || {
+            let runtime = tracing::info_span!("Lambda runtime invoke", requestId = "of-lambda");
+            let ours = tracing::info_span!(parent: &runtime, "invocation", request_id = "of-the-caller", operation = "create-order");
+            ours.in_scope(|| tracing::info!(status = 201, "answered"));
+        });
+        let line = lines.lock().expect("one thread").pop().expect("one line");
+        assert_eq!((&line["request_id"], &line["lambda_request_id"]), (&json!("of-the-caller"), &json!("of-lambda")));
+        assert_eq!((&line["operation"], &line["status"], &line["message"]), (&json!("create-order"), &json!(201), &json!("answered")));
+        assert_eq!(line.get("requestId"), None);
+    }
 
     #[test]
     fn a_trace_goes_on_only_from_a_well_formed_header() {

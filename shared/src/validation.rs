@@ -22,6 +22,11 @@ impl Violation {
         Self::new("out_of_range", detail)
     }
 
+    /// `message` as a person reads it: of a violation its detail, of any other error its own words.
+    pub(crate) fn readable(message: &str) -> String {
+        Self::from_serde_message(message).map_or_else(|| message.to_owned(), |violation| violation.detail)
+    }
+
     /// Reads a violation back from the message of a serde error, through which it travels from a domain type's `TryFrom`.
     pub(crate) fn from_serde_message(message: &str) -> Option<Self> {
         let mut parts = message.strip_prefix(SEPARATOR)?.splitn(2, SEPARATOR);

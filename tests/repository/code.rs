@@ -87,6 +87,22 @@ fn the_domain_knows_no_aws_no_http_no_json_and_no_clock() {
 }
 
 #[test]
+fn spawned_tasks_log_within_their_invocation() {
+    let mut odd = Vec::new();
+    for (file, text) in all_files("functions", "rs").into_iter().chain(all_files("shared", "rs")) {
+        for (number, line) in without_tests(&text).lines().enumerate() {
+            if line.contains("spawn(") && !line.contains("in_current_span()") && !line.contains(".instrument(") {
+                odd.push(format!(
+                    "{file}:{} spawns without a span: add .in_current_span(), or its log lines name no operation",
+                    number + 1
+                ));
+            }
+        }
+    }
+    none(odd);
+}
+
+#[test]
 fn no_service_depends_on_another() {
     let services = services();
     let mut odd = Vec::new();

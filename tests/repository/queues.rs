@@ -197,6 +197,7 @@ fn alarms_on_our_own_metrics_watch_the_dimensions_that_are_written() {
     let dimensions =
         written.split("\"Dimensions\": [[").nth(1).and_then(|rest| rest.split("]]").next()).expect("telemetry writes dimensions");
     let written: BTreeSet<String> = dimensions.split(',').map(|name| name.trim().trim_matches('"').to_owned()).collect();
+    assert!(written.contains("stack"), "two stacks of one account would share their alarms");
     let mut odd = Vec::new();
     for (id, alarm) in template.resources("AWS::CloudWatch::Alarm").filter(|(_, alarm)| alarm["Properties"]["Namespace"] == "Ferrocart") {
         let watched: BTreeSet<String> =

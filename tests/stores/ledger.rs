@@ -3,13 +3,16 @@
 mod audit;
 mod stripe;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use ledger::{
     Ledger,
     operations::record_entry::{RecordEntry, record_entry},
     sources::{ProviderBooks, Sources},
-    store::Store,
+    store::{DAY_SHARDS, PRODUCT_SHARDS, Store},
 };
 use serde_json::{Value, json};
 use shared::{
@@ -116,7 +119,7 @@ async fn an_entry_stands_under_its_id_its_order_its_day_and_its_products() {
     }
     assert_eq!(partitions.iter().filter(|pk| pk.starts_with("PRODUCTS#")).count(), 2);
     assert_eq!(partitions.len(), 7);
-    let of_spoons = desk.items().into_iter().find(|((pk, _), _)| *pk == format!("PRODUCT#{SPOON}")).unwrap();
+    let of_spoons = desk.items().into_iter().find(|((pk, _), _)| pk.starts_with(&format!("PRODUCT#{SPOON}#"))).unwrap();
     assert_eq!(of_spoons.0.1, "2026-11-21T09:48:49.123Z#ent_0199c2a8-0000-8000-8000-0000000000b1");
     assert_eq!(of_spoons.1["L"].as_array().unwrap().len(), 2, "a product has its own lines only");
 
@@ -129,6 +132,17 @@ async fn an_entry_stands_under_its_id_its_order_its_day_and_its_products() {
     let cold = desk.aws.call(&recorder(&|name| desk.aws.table(name)), message(&hold(0xb4))).await;
     assert_eq!((is_done(&cold), cold.operations()), (true, vec!["PutItem", "PutItem", "TransactWriteItems"]));
     assert_eq!(desk.partitions().iter().filter(|pk| pk.starts_with("PRODUCTS#")).count(), 2);
+}
+
+#[tokio::test]
+async fn entries_of_one_product_and_day_are_spread_over_all_their_keys() {
+    let desk = Desk::new();
+    for id in 0..=255 {
+        assert!(is_done(&desk.record(&hold(id)).await));
+    }
+    let keys = |prefix: &str| desk.partitions().into_iter().filter(|pk| pk.starts_with(prefix)).collect::<BTreeSet<_>>().len();
+    assert_eq!(keys(&format!("PRODUCT#{SPOON}#")), PRODUCT_SHARDS as usize);
+    assert_eq!(keys("DAY#2026-11-21#"), DAY_SHARDS as usize);
 }
 
 #[tokio::test]

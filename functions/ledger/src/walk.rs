@@ -13,7 +13,12 @@ use shared::{
     table::TableError,
 };
 
-use crate::{Ledger, domain::audit::record::Status, look::Counted, store::day_of};
+use crate::{
+    Ledger,
+    domain::audit::record::Status,
+    look::Counted,
+    store::{DAY_SHARDS, day_of},
+};
 
 /// The time whose orders are looked at: from its beginning until before its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +90,7 @@ pub enum Step {
 /// All places, in the order in which they are visited.
 pub fn steps(window: Window, shards: u32) -> Vec<Step> {
     let placed = Status::ALL.into_iter().flat_map(|status| (0..shards).map(move |shard| Step::Placed(status, shard)));
-    let moved = window.days().into_iter().flat_map(|day| (0..shards).map(move |shard| Step::Moved(day.clone(), shard)));
+    let moved = window.days().into_iter().flat_map(|day| (0..DAY_SHARDS).map(move |shard| Step::Moved(day.clone(), shard)));
     (0..shards)
         .map(Step::UnsettledOrders)
         .chain((0..shards).map(Step::UnsettledPayments))
@@ -280,7 +285,8 @@ mod tests {
         let placed: Vec<&Status> =
             steps.iter().filter_map(|step| if let Step::Placed(status, 0) = step { Some(status) } else { None }).collect();
         assert_eq!(placed, Status::ALL.iter().collect::<Vec<_>>());
-        assert_eq!(steps.len(), 2 + 2 + 12 + 6 + 2);
+        let days = 3 * usize::try_from(DAY_SHARDS).unwrap();
+        assert_eq!(steps.len(), 2 + 2 + 12 + days + 2);
         assert!(matches!(steps.last(), Some(Step::Products(1))), "products come last, when all reservations could be read");
     }
 }

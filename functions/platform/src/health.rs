@@ -13,6 +13,7 @@ use shared::{
     table::Table,
 };
 use tokio::{task::JoinSet, time::timeout};
+use tracing::Instrument;
 
 /// How long the tables may take to answer. A table that takes longer is no use to a customer.
 pub const PATIENCE: Duration = Duration::from_secs(2);
@@ -78,7 +79,7 @@ impl Checks {
         for service in &self.services {
             for table in service.tables.clone() {
                 let name = service.name;
-                asked.spawn(async move { (name, timeout(PATIENCE, table.is_active()).await.unwrap_or(false)) });
+                asked.spawn(async move { (name, timeout(PATIENCE, table.is_active()).await.unwrap_or(false)) }.in_current_span());
             }
         }
         let mut healths: Healths = self.services.iter().map(|service| (service.name, Health::Healthy)).collect();

@@ -35,6 +35,9 @@ use crate::{
     telemetry,
 };
 
+/// The response headers that a browser's script may read, for functions and for what the gateway answers itself.
+pub const EXPOSED_HEADERS: &str = "ETag, Location, Retry-After, X-Request-Id, X-Process-Time, X-Device-Token, Idempotent-Replayed";
+
 /// What must be left of the function's time for a request that writes to be begun at all.
 const ENOUGH_TIME: Duration = Duration::from_millis(1500);
 
@@ -101,7 +104,10 @@ async fn answer(
 /// One line for each request; a problem's causes stand in it, and nowhere else.
 fn log(outcome: &Result<Response, Problem>, method: &str, path: &str, duration_ms: u64) {
     match outcome {
-        Ok(response) => tracing::info!(r#type = "request", method, path, status = response.status().as_u16(), duration_ms, "answered"),
+        Ok(response) => {
+            let created = response.location();
+            tracing::info!(r#type = "request", method, path, status = response.status().as_u16(), duration_ms, created, "answered");
+        }
         Err(problem) if problem.status.is_server_error() => {
             let cause = problem.cause().unwrap_or("none given");
             tracing::error!(
@@ -136,10 +142,7 @@ fn finish(mut response: Response, request_id: &str, duration_ms: u64, origin: Op
     }
     if let Some(origin) = origin {
         response.set("access-control-allow-origin", origin);
-        response.set(
-            "access-control-expose-headers",
-            "ETag, Location, Retry-After, X-Request-Id, X-Process-Time, X-Device-Token, Idempotent-Replayed",
-        );
+        response.set("access-control-expose-headers", EXPOSED_HEADERS);
         response.set("vary", "Origin");
     }
     let (status, headers, body) = response.into_parts();

@@ -34,6 +34,8 @@ struct Event {
     http_method: String,
     path: String,
     #[serde(default, deserialize_with = "or_default")]
+    resource: String,
+    #[serde(default, deserialize_with = "or_default")]
     headers: HashMap<String, String>,
     #[serde(default, deserialize_with = "or_default")]
     multi_value_headers: HashMap<String, Vec<String>>,
@@ -56,8 +58,6 @@ struct Event {
 struct Context {
     #[serde(default, deserialize_with = "or_default")]
     request_id: String,
-    #[serde(default, deserialize_with = "or_default")]
-    stage: String,
     #[serde(default, deserialize_with = "or_default")]
     authorizer: Map<String, Value>,
     #[serde(default, deserialize_with = "or_default")]
@@ -116,12 +116,22 @@ impl Request {
         &self.event.request_context.identity.source_ip
     }
 
-    /// The path of a resource as clients reach it, with the stage: `/orders/ord_…` gives `/v1/orders/ord_…`.
+    /// The reference to the resource at `path` for the header `Location`, relative to the request's own address (RFC 9110, section 10.2.2;
+    /// RFC 3986, section 5.2): after `POST …/orders` it is `orders/ord_…`. It holds behind a stage, a custom domain and any base path,
+    /// none of which the function can know for certain.
     pub fn location(&self, path: &str) -> String {
-        match self.event.request_context.stage.as_str() {
-            "" => path.to_owned(),
-            stage => format!("/{stage}{path}"),
-        }
+        relative_reference(&self.resource(), path)
+    }
+
+    /// The path within the API, without stage and base path. `path` of the event has the base path of a custom domain in front.
+    fn resource(&self) -> String {
+        let template = match self.event.resource.as_str() {
+            "" => return self.event.path.clone(),
+            template => template,
+        };
+        let parameter = |segment: &str| segment.strip_prefix('{')?.strip_suffix('}').map(|name| name.trim_end_matches('+').to_owned());
+        let value = |segment: &str| parameter(segment).and_then(|name| self.event.path_parameters.get(&name).cloned());
+        template.split('/').map(|segment| value(segment).unwrap_or_else(|| segment.to_owned())).collect::<Vec<_>>().join("/")
     }
 
     /// The user who is calling.
@@ -278,6 +288,46 @@ fn header_values<'a>(event: &'a Event, name: &str) -> Vec<&'a str> {
     event.headers.iter().filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str()).collect()
 }
 
+/// The reference that leads from the path `from` to the path `to`.
+fn relative_reference(from: &str, to: &str) -> String {
+    let mut folders: Vec<&str> = from.split('/').skip(1).collect();
+    folders.pop();
+    let segments: Vec<&str> = to.split('/').skip(1).collect();
+    let common = folders.iter().zip(&segments[..segments.len().saturating_sub(1)]).take_while(|(one, other)| one == other).count();
+    "../".repeat(folders.len() - common) + &segments[common..].join("/")
+}
+
 fn is_request_id(text: &str) -> bool {
     (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_location_is_relative_to_the_address_of_the_request() {
+        for (from, to, reference) in [
+            ("/orders", "/orders/ord_1", "orders/ord_1"),
+            ("/users", "/users/me", "users/me"),
+            ("/payments/pay_1/refunds", "/payments/pay_1", "../pay_1"),
+            ("/inventory/prd_1/adjustments", "/inventory/prd_1", "../prd_1"),
+            ("/carts/crt_1/merge", "/carts/crt_2", "../crt_2"),
+            ("/a/b/c", "/x", "../../x"),
+        ] {
+            assert_eq!(relative_reference(from, to), reference, "from {from} to {to}");
+        }
+    }
+
+    #[test]
+    fn a_location_ignores_stage_and_base_path() {
+        let event = json!({
+            "httpMethod": "POST", "resource": "/payments/{payment_id}/refunds", "path": "/shop/payments/pay_1/refunds",
+            "pathParameters": { "payment_id": "pay_1" }, "requestContext": { "stage": "v1" },
+        });
+        let request = Request::from_event(Invocation::with_event(event), Timestamp::from_milliseconds(0)).expect("a request");
+        assert_eq!(request.location("/payments/pay_1"), "../pay_1");
+    }
 }

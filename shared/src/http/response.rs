@@ -107,6 +107,11 @@ impl Response {
         self
     }
 
+    /// Where the resource is that the request created.
+    pub(super) fn location(&self) -> Option<&str> {
+        self.headers.get(header::LOCATION.as_str()).map(String::as_str)
+    }
+
     /// The status.
     pub fn status(&self) -> StatusCode {
         self.status

@@ -17,6 +17,7 @@ use aws_sdk_dynamodb::{
     types::{ConditionCheck, Delete, KeysAndAttributes, Put, ReturnValuesOnConditionCheckFailure as OnFailure, TransactWriteItem, Update},
 };
 use serde::{Serialize, de::DeserializeOwned};
+use tracing::Instrument;
 
 use crate::{BoxFuture, retry, telemetry};
 
@@ -130,7 +131,7 @@ impl Table {
                 let mut of_shard = query.clone();
                 of_shard.partition.1 = format!("{}#{shard}", query.partition.1);
                 let table = self.clone();
-                asked.spawn(async move { table.query(of_shard).await });
+                asked.spawn(async move { table.query(of_shard).await }.in_current_span());
             }
             let mut items = Vec::new();
             while let Some(answer) = asked.join_next().await {

@@ -281,7 +281,7 @@ pub fn headers() -> Value {
         "Cache-Control": header(true, "For how long the answer may be kept. Where it is not mentioned it is `no-store`.", "public, max-age=30"),
         "ETag": header(true, "The version of what is answered.", "\"3\""),
         "Idempotent-Replayed": header(false, "`true` where this is the answer to an earlier request with the same key.", "true"),
-        "Location": header(true, "Where what was created can be read.", "/v1/orders/ord_0199c2a8-0000-7000-8000-0000000000f1"),
+        "Location": header(true, "Where what was created can be read: a reference relative to the address of the request.", "orders/ord_0199c2a8-0000-7000-8000-0000000000f1"),
         "Retry-After": header(false, "After so many seconds the same request may succeed.", "1"),
         "WWW-Authenticate": header(true, "Which kind of token is needed (RFC 6750).", "Bearer error=\"invalid_token\""),
         "X-Device-Token": header(

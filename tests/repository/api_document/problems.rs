@@ -123,6 +123,17 @@ fn of_the_gateway() -> Vec<Value> {
 }
 
 #[test]
+fn gateway_answers_carry_the_cors_headers_of_functions() {
+    let template = template::template();
+    let (_, api) = template.resources("AWS::Serverless::Api").next().unwrap();
+    for (kind, answer) in api["Properties"]["GatewayResponses"].as_object().unwrap() {
+        let headers = &answer["ResponseParameters"]["Headers"];
+        assert_eq!(headers["Access-Control-Expose-Headers"], json!(format!("'{}'", shared::http::EXPOSED_HEADERS)), "{kind}");
+        assert_eq!(headers["Vary"], json!("'Origin'"), "{kind}");
+    }
+}
+
+#[test]
 fn every_problem_is_explained_and_has_one_title() {
     let mut odd = Vec::new();
     let mut seen: BTreeSet<(u16, &str)> = BTreeSet::new();

@@ -133,7 +133,7 @@ async fn a_product_is_created_with_one_call_and_can_be_read() {
     assert_eq!(created.operations(), ["TransactWriteItems"]);
     let view = created.json();
     let id = view["id"].as_str().unwrap();
-    assert_eq!(created.header("location"), Some(format!("/v1/products/{id}")));
+    assert_eq!(created.header("location"), Some(format!("products/{id}")));
     let expected = json!({
         "id": id, "sku": "SPOON-OAK", "name": "Oak spoon", "description": null, "category": "kitchen", "active": true, "max_per_order": 999,
         "price": { "amount": 2999, "currency": "USD" }, "created_at": "2026-11-21T09:48:49.123Z", "updated_at": "2026-11-21T09:48:49.123Z",

@@ -22,7 +22,7 @@ async fn a_user_is_registered_as_a_customer_whose_address_waits_to_be_verified()
     let registered = door.register("Ada@Example.com").await;
     assert_eq!((registered.status(), registered.operations()), (201, vec!["UpdateItem", "TransactWriteItems"]));
     assert_eq!(registered.operations_on("users"), ["TransactWriteItems"]);
-    assert_eq!(registered.header("location").as_deref(), Some("/v1/users/me"));
+    assert_eq!(registered.header("location").as_deref(), Some("users/me"));
     let view = registered.json();
     for (name, value) in [
         ("email", json!(ADA)),

@@ -97,11 +97,6 @@ impl ProductName {
         readable_text(text, MAX_NAME, false)?;
         Ok(Self(text.trim().to_owned()))
     }
-
-    /// What products are listed by: the name without regard to case.
-    pub fn sort_text(&self) -> String {
-        self.0.to_lowercase()
-    }
 }
 
 impl Description {
@@ -283,7 +278,6 @@ mod tests {
     #[test]
     fn names_lose_the_blanks_around_them() {
         assert_eq!(ProductName::parse("  Desk lamp ").unwrap().as_str(), "Desk lamp");
-        assert_eq!(ProductName::parse("DESK Lamp").unwrap().sort_text(), "desk lamp");
         assert_eq!(ProductName::parse("two\nlines").unwrap_err().code, "invalid_characters");
         assert_eq!(Description::parse("two\nlines").unwrap().as_str(), "two\nlines");
     }

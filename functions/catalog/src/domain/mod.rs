@@ -2,11 +2,13 @@
 
 mod details;
 pub mod round;
+mod sort_key;
 
 use serde::{Deserialize, Serialize};
 use shared::{clock::Timestamp, ids::ProductId, telemetry::Trace};
 
 pub use details::{Category, Description, Details, MaxPerOrder, Price, ProductName, Sku};
+pub use sort_key::sort_key;
 
 /// Whether a product is sold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

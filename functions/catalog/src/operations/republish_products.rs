@@ -12,6 +12,7 @@ use shared::{
     telemetry::Trace,
 };
 use tokio::task::JoinSet;
+use tracing::Instrument;
 
 use crate::{Catalog, store::Page};
 
@@ -81,7 +82,7 @@ async fn tell(catalog: &Arc<Catalog>, products: &[ProductId], round: u64, trace:
     let mut running = JoinSet::new();
     for product_id in products {
         let (catalog, product_id, trace) = (catalog.clone(), *product_id, trace.clone());
-        running.spawn(async move { catalog.store.republish(product_id, round, &trace).await });
+        running.spawn(async move { catalog.store.republish(product_id, round, &trace).await }.in_current_span());
     }
     let mut told = 0;
     let mut trouble = None;

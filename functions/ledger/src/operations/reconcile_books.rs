@@ -101,6 +101,13 @@ pub struct OrderRow {
     findings: Vec<Finding>,
 }
 
+impl OrderRow {
+    /// Whether no table has a record under the id: then nothing is wrong but the id.
+    fn is_of_no_record(&self) -> bool {
+        self.moved_at.is_none() && matches!(&self.findings[..], [only] if only.check == "order_exists")
+    }
+}
+
 /// A product whose books contradict each other.
 #[derive(Debug, Serialize)]
 pub struct ProductRow {
@@ -142,7 +149,13 @@ pub async fn reconcile_books(ledger: Arc<Ledger>, call: Call<ReconcileBooks>) ->
     let window = window.ok_or_else(|| Failure::new("MalformedEvent", "since comes before until, by 400 days at the most"))?;
     let mut audit = Audit::new(ledger, window, call.deadline);
     match asked.order_id {
-        Some(order) => audit.look_at_orders(vec![order]).await?,
+        Some(order) => {
+            audit.look_at_orders(vec![order]).await?;
+            if audit.report.broken.iter().any(OrderRow::is_of_no_record) {
+                let message = format!("There is no order {order}: no service has a record of it.");
+                return Err(Failure { is_refusal: true, ..Failure::new("UnknownOrder", message) });
+            }
+        }
         None => {
             let on = match on {
                 Some(on) => on,

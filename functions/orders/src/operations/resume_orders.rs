@@ -13,6 +13,7 @@ use shared::{
     telemetry::{self, Trace},
 };
 use tokio::task::JoinSet;
+use tracing::Instrument;
 
 use crate::{
     Orders,
@@ -75,7 +76,7 @@ pub async fn resume_orders(orders: Arc<Orders>, call: Call<Tick>) -> Result<Repo
 async fn resume_group(orders: &Arc<Orders>, group: &[OrderId], now: Timestamp, trace: &Trace, report: &mut Report) {
     let mut running = JoinSet::new();
     for order_id in group {
-        running.spawn(resume(orders.clone(), *order_id, now, trace.clone()));
+        running.spawn(resume(orders.clone(), *order_id, now, trace.clone()).in_current_span());
     }
     while let Some(outcome) = running.join_next().await {
         match outcome {

@@ -14,6 +14,7 @@ use shared::{
     telemetry::{self, Trace},
 };
 use tokio::task::JoinSet;
+use tracing::Instrument;
 
 use crate::{
     Orders, TRIES,
@@ -111,13 +112,14 @@ async fn update_group(
     let (mut running, mut failed) = (JoinSet::new(), 0);
     for (order_id, order) in group {
         let (orders, delivery) = (orders.clone(), delivery.clone());
-        running.spawn(async move {
+        let update = async move {
             let updated = match order {
                 Ok(order) => update_order(&orders, order, &delivery.message, &delivery.trace).await,
                 Err(unreadable) => Err(unreadable.into()),
             };
             updated.map_err(|error| (order_id, error))
-        });
+        };
+        running.spawn(update.in_current_span());
     }
     while let Some(ended) = running.join_next().await {
         match ended {

@@ -1,0 +1,175 @@
+#!/usr/bin/env python3
+"""Prints what the functions log, one readable line per entry, in time order.
+
+    logs.py                          every function, the last ten minutes
+    logs.py create-order --follow    one function, until stopped
+    logs.py --order ord_...          everything that happened to one order: its lines and those of the same traces
+    logs.py --trace 0af76519         one trace (the first characters are enough)
+    logs.py --level warn             warnings and errors only
+    logs.py --json                   the entries as they are stored, for other programs
+
+Without --stack it reads the local stack; --stack NAME reads a stack on AWS with the shell's credentials.
+"""
+
+import argparse
+import difflib
+import json
+import os
+import sys
+import time
+
+import deployment
+from deployment import Trouble
+from stack import ROOT
+
+PLATFORM = ("INIT_START ", "START RequestId", "END RequestId", "REPORT RequestId")  # lines that Lambda itself writes
+LEVELS = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR")
+WINDOW_MINUTES = 10
+# What the readable line shows in a place of its own, or what repeats the function's name.
+SHOWN = {"timestamp", "level", "logger", "service", "operation", "message", "type", "trace_id", "request_id", "method", "path", "status",
+         "code", "duration_ms", "lambda_request_id"}
+COLOURS = {"WARN": "\033[33m", "ERROR": "\033[31m"}
+
+
+def operations():
+    return sorted(path.stem for path in ROOT.glob("functions/*/src/bin/*.rs"))
+
+
+def known_operation(name):
+    """`name`, if a function is called so."""
+    known = operations()
+    if name is None or name in known:
+        return name
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    hint = f"Did you mean {near[0]}?" if near else f"OP is one of {', '.join(known)}."
+    raise Trouble(f"There is no operation {name}. {hint}")
+
+
+class Entry:
+    """One line of a log."""
+
+    def __init__(self, group, event):
+        self.function, self.text, self.milliseconds = group, event["message"].rstrip(), event["timestamp"]
+        self.stream, self.fields = event["logStreamName"], parsed(event["message"])
+
+    @property
+    def key(self):
+        return self.milliseconds, self.function, self.stream, self.text
+
+    @property
+    def level(self):
+        return str(self.fields.get("level") or "INFO").upper()
+
+    @property
+    def trace(self):
+        return str(self.fields.get("trace_id") or "")
+
+    def readable(self, coloured):
+        at = time.strftime("%H:%M:%S", time.localtime(self.milliseconds / 1000)) + f".{self.milliseconds % 1000:03}"
+        start, end = (COLOURS.get(self.level, ""), "\033[0m") if coloured and self.level in COLOURS else ("", "")
+        return f"{at} {start}{self.level:5}{end} {self.function:24} {self.sentence()}".rstrip()
+
+    def sentence(self):
+        fields = self.fields
+        if not fields:
+            return self.text
+        if "_aws" in fields:
+            names = [metric["Name"] for directive in fields["_aws"].get("CloudWatchMetrics", []) for metric in directive.get("Metrics", [])]
+            return "metric " + ", ".join(f"{name}={fields.get(name)}" for name in names)
+        words = [str(fields[name]) for name in ("method", "path", "status", "code", "message") if fields.get(name) not in (None, "")]
+        if "duration_ms" in fields:
+            words.append(f"{fields['duration_ms']} ms")
+        words += [f"{name}={value}" for name, value in fields.items() if name not in SHOWN and value not in (None, "")]
+        words += [f"{name}={fields[field]}" for name, field in (("request", "request_id"),) if fields.get(field)]
+        return " ".join(words + ([f"trace={self.trace[:8]}"] if self.trace else []))
+
+
+def parsed(text):
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+class Filter:
+    """Which entries are printed."""
+
+    def __init__(self, args):
+        self.level, self.trace, self.order = LEVELS.index(args.level.upper()), args.trace, args.order
+        self.traces_of_order = set()
+
+    def chosen(self, entries):
+        if self.order:
+            self.traces_of_order |= {entry.trace for entry in entries if self.order in entry.text and entry.trace}
+        return [entry for entry in entries if self.takes(entry)]
+
+    def takes(self, entry):
+        if entry.level in LEVELS and LEVELS.index(entry.level) < self.level:
+            return False
+        if self.trace and not entry.trace.startswith(self.trace):
+            return False
+        if not self.order or self.order in entry.text:
+            return True
+        # A sweep handles many orders in one trace: lines about another order stay out.
+        return entry.trace in self.traces_of_order and "ord_" not in entry.text
+
+
+def logs(shop, args):
+    operation, chosen = known_operation(args.operation), Filter(args)
+    client, seen = shop.client("logs"), set()
+    since = 0 if args.all else int((time.time() - WINDOW_MINUTES * 60) * 1000)
+    coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    prefix = f"/aws/lambda/{shop.name}-"
+    started = False
+    while True:
+        found = entries(client, prefix, operation, since, args.all)
+        fresh = [entry for entry in sorted(found, key=lambda entry: entry.key) if entry.key not in seen]
+        seen.update(entry.key for entry in fresh)
+        printed = chosen.chosen(fresh)
+        for entry in printed:
+            print(entry.text if args.json else entry.readable(coloured), flush=True)
+        if not printed and not started:
+            print(nothing_found(args, since), file=sys.stderr, flush=True)
+        started = True
+        if not args.follow:
+            return
+        time.sleep(1)
+
+
+def nothing_found(args, since):
+    what = " that match" if args.order or args.trace or args.level.upper() != "TRACE" or args.operation else ""
+    when = "at all" if not since else f"in the last {WINDOW_MINUTES} minutes"
+    return f"No log entries{what} {when}." + (" Waiting for new ones; Ctrl-C stops." if args.follow else "")
+
+
+def entries(client, prefix, operation, since, with_platform):
+    found = []
+    for page in client.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=prefix + (operation or "")):
+        for group in page["logGroups"]:
+            function = group["logGroupName"].removeprefix(prefix)
+            if operation and function != operation:
+                continue
+            for events in client.get_paginator("filter_log_events").paginate(logGroupName=group["logGroupName"], startTime=since):
+                found += [Entry(function, event) for event in events["events"]
+                          if with_platform or not event["message"].startswith(PLATFORM)]
+    return found
+
+
+def level(text):
+    if text.upper() not in LEVELS:
+        raise argparse.ArgumentTypeError(f"{text} is not a level: write one of {', '.join(LEVELS).lower()}")
+    return text
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("operation", nargs="?", help="one function, for example create-order")
+    parser.add_argument("--follow", "-f", action="store_true", help="print new entries as they come")
+    parser.add_argument("--order", help="only what concerns this order")
+    parser.add_argument("--trace", help="only this trace")
+    parser.add_argument("--level", type=level, default="trace", help="only entries of this level or above")
+    parser.add_argument("--json", action="store_true", help="print the stored entries, one JSON document a line")
+    parser.add_argument("--all", action="store_true", help="from the beginning, with the lines that Lambda itself writes")
+    deployment.options(parser)
+    raise SystemExit(deployment.main(parser, logs))

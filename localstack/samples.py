@@ -1,0 +1,412 @@
+#!/usr/bin/env python3
+"""Invokes functions with the sample events in events/, adapted to the running local stack.
+
+    samples.py create-order              one function with its sample
+    samples.py create-order --via docker the same in Lambda's own image, with sam local
+    samples.py get-order --event FILE    an event of your own, sent as it is
+    samples.py --all                     every sample in alphabetical order; fails if one does not succeed or the records do not balance
+
+A file cannot know the ids, tokens, versions and secrets of a running stack. So each sample is sent about a user, a product and an order
+that exist: this tool makes them through the public API, in the state that the operation needs. Samples therefore succeed, may be repeated,
+and leave stock, payments and the ledger balanced.
+"""
+
+import argparse
+import base64
+import difflib
+import hashlib
+import hmac
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import urllib.request
+import uuid
+from datetime import datetime, timezone
+from pathlib import Path
+
+import deployment
+import stack as local
+from deployment import Trouble
+
+EVENTS = local.ROOT / "events"
+# The ids that the files in events/ use.
+USER = "usr_0199c2a8-0000-7000-8000-000000000001"
+SESSION = "fam_0199c2a8-0000-7000-8000-0000000000d1"
+PRODUCTS = ("prd_0199c2a8-0000-7000-8000-00000000000a", "prd_0199c2a8-0000-7000-8000-00000000000b")
+ORDER = "ord_0199c2a8-0000-7000-8000-0000000000f1"
+PAYMENT = "pay_0199c2a8-0000-7000-8000-0000000000f1_0199c2a8-0000-7000-8000-0000000000a1"
+NOTIFICATION = "ntf_0199c2a8-0000-7000-8000-0000000000e1"
+TOTAL = "5998"
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+# The state that the order of a sample is in. Commands that give stock or money back refer to an order that was cancelled: repeated to it
+# they change nothing, while they would take the goods of a paid order away.
+ORDER_STATES = {
+    "ship-order": "paid", "deliver-order": "shipped", "cancel-order": "open", "create-payment": "open", "publish-order-events": "open",
+    "publish-payment-events": "open", "release-stock": "cancelled", "cancel-payment": "cancelled", "refund-payment": "cancelled",
+}
+# These samples are about a user who does not exist: they would erase what other samples need.
+NOT_ABOUT_ADA = ("forget-recipient",)
+SECONDS = 60
+
+
+def sample(operation):
+    file = EVENTS / f"{operation}.json"
+    known = sorted(path.stem for path in EVENTS.glob("*.json"))
+    if operation not in known:
+        near = difflib.get_close_matches(operation, known, n=1, cutoff=0.4)
+        raise Trouble(f"There is no operation {operation}. " + (f"Did you mean {near[0]}?" if near else f"OP is one of {', '.join(known)}."))
+    return json.loads(file.read_text())
+
+
+def body_of(event):
+    return json.loads(event.get("body") or "{}")
+
+
+class Samples:
+    def __init__(self, stack):
+        self.stack, self.public = stack, stack.api()
+        self.register = body_of(sample("register-user"))
+        self.replaced = []
+        users = local.sample()["users"]
+        self.admin = self.public.log_in(users["admin"]["email"], users["admin"]["password"])
+        self.log_in()
+
+    # --- Ada ---------------------------------------------------------------------------------------------------------
+
+    def log_in(self):
+        """Logs Ada in, whichever password a sample has given her; registers her if she is gone."""
+        passwords = [self.register["password"], body_of(sample("change-password"))["new_password"],
+                     body_of(sample("confirm-password-reset"))["new_password"]]
+        self.public.register(self.register)
+        for password in passwords:
+            answer = self.public.call("POST", "/users/login", {"email": self.register["email"], "password": password}, expect=(200, 401))
+            if answer.status == 200:
+                self.password, self.ada = password, self.public.as_caller(answer.body["access_token"], answer.body["refresh_token"])
+                self.me = self.ada.call("GET", "/users/me")
+                return
+        raise Trouble(f"{self.register['email']} has a password that no sample uses: run make down, then make up.")
+
+    def fresh_ada(self):
+        """Deletes Ada and registers her again: a new account has a verification link."""
+        self.ada.call("DELETE", "/users/me")
+        self.log_in()
+
+    def mailed_token(self, page, since):
+        """The token of the newest link to `page` in a mail to Ada, among the mails that came after the first `since`."""
+        def found():
+            tokens = [match[1] for mail in self.mails()[since:] if self.register["email"] in mail["To"]
+                      and (match := re.search(rf"{page}#token=([\w.-]+)", json.dumps(mail)))]
+            return tokens and tokens[-1]
+
+        return local.wait_for(f"The mail with a link to {page}", found, SECONDS, 0.2)
+
+    def mails(self):
+        with urllib.request.urlopen(f"{self.stack.endpoint}/_ministack/ses/messages", timeout=10) as response:
+            return [mail for account in json.load(response)["messages"].values() for mail in account]
+
+    # --- what samples are about --------------------------------------------------------------------------------------
+
+    def product(self):
+        """An active product with stock: the one of the samples, or a new one after a sample has archived it."""
+        for each in self.public.items("/products?category=kitchen&limit=100"):
+            if each["name"].startswith("Oak spoon"):
+                return self.stocked(each)
+        body = body_of(sample("create-product")) | {"sku": f"SAMPLE-{uuid.uuid4().hex[:8].upper()}"}
+        product = self.admin.call("POST", "/products", body, key=str(uuid.uuid4())).body
+        return self.stocked(product)
+
+    def stocked(self, product):
+        answer = self.admin.call("GET", f"/inventory/{product['id']}", expect=(200, 404))
+        if answer.status == 404 or answer.body.get("available", 0) < 20:
+            self.admin.call("POST", f"/inventory/{product['id']}/adjustments", {"delta": 100, "reason": "For the samples"}, key=str(uuid.uuid4()))
+        return product
+
+    def order(self, state):
+        """An order of Ada's in this state: the last one, where it is still in it."""
+        kept = self.stack.state.get("samples", {}).get(state)
+        if kept:
+            answer = self.ada.call("GET", f"/orders/{kept}", expect=(200, 404))
+            if answer.status == 200 and is_in(answer.body, state):
+                return answer.body
+        order = self.make(state)
+        self.stack.save(samples=self.stack.state.get("samples", {}) | {state: order["id"]})
+        return order
+
+    def make(self, state):
+        if state == "shipped":
+            order = self.order("paid")
+            self.admin.call("POST", f"/orders/{order['id']}/ship", body_of(sample("ship-order")))
+            return self.reaches(order, state)
+        if state == "cancelled":
+            order = self.order("open")
+            self.ada.call("POST", f"/orders/{order['id']}/cancel", body_of(sample("cancel-order")))
+            return self.reaches(order, state)
+        self.end_unpaid_orders()
+        body = body_of(sample("create-order")) | {"items": [{"product_id": self.product()["id"], "quantity": 2}]}
+        if state == "open":
+            body.pop("payment_method")
+        deadline = time.monotonic() + SECONDS
+        while True:
+            answer = self.ada.call("POST", "/orders", body, key=str(uuid.uuid4()), expect=(201, 409, 422))
+            if answer.status == 201:
+                return self.reaches(answer.body, state)
+            if answer.code not in ("unknown_product", "too_many_open_orders") or time.monotonic() > deadline:
+                raise Trouble(f"POST /orders answered {answer}.")
+            time.sleep(0.3)
+
+    def end_unpaid_orders(self):
+        """Cancels Ada's unpaid orders: an account may have few of them at a time."""
+        for order in list(self.ada.items("/orders?status=pending")):
+            self.ada.call("POST", f"/orders/{order['id']}/cancel", {"reason": "Replaced by another sample"}, expect=(202, 409))
+
+    def reaches(self, order, state):
+        def there():
+            seen = self.ada.call("GET", f"/orders/{order['id']}").body
+            return is_in(seen, state) and seen
+
+        return local.wait_for(f"Order {order['id']}, which should become {state},", there, SECONDS, 0.2)
+
+    def payment(self, order):
+        paid = [each for each in self.ada.items(f"/payments?order_id={order['id']}") if each["status"] == "completed"]
+        return paid[0] if paid else None
+
+    # --- adapting a sample -------------------------------------------------------------------------------------------
+
+    def adapted(self, operation):
+        event = sample(operation)
+        self.replaced = []
+        prepare = getattr(self, "for_" + operation.replace("-", "_"), None)
+        if prepare:
+            event = prepare(event)
+        text = json.dumps(event)
+        for what, there, here in self.replacements(operation, event, text):
+            there, here = (json.dumps(each or "")[1:-1] for each in (there, here))  # as they are written in the text
+            if there and there in text and there != here:
+                text = text.replace(there, here)
+                self.replaced += [what] if there != TRACE else []
+        if self.replaced:
+            local.say(f"sending {', '.join(dict.fromkeys(self.replaced))} in place of the sample's")
+        return json.loads(text)
+
+    def replacements(self, operation, event, text):
+        headers, body = event.get("headers") or {}, body_of(event)
+        target = None
+        if ORDER in text or PAYMENT in text:
+            order = self.order(ORDER_STATES.get(operation, "paid"))
+            payment, target = self.payment(order), order["id"]
+            yield f"the order {order['id']}", ORDER, order["id"]
+            if payment:
+                yield f"its payment {payment['id']}", PAYMENT, payment["id"]
+                yield "its transaction", "ch_0199c2a80000700080000000000000a1", payment["transaction_id"]
+            yield "the order's total", TOTAL, str(order["totals"]["total"]["amount"])
+        if PRODUCTS[0] in text:
+            product = self.product()
+            target = target or product["id"]
+            yield f"the product {product['id']}", PRODUCTS[0], product["id"]
+            yield "the product", PRODUCTS[1], product["id"]
+            if event.get("path", "").startswith("/products/"):
+                yield "its version", headers.get("If-Match"), self.public.call("GET", f"/products/{product['id']}").headers["ETag"]
+        elif "If-Match" in headers:
+            yield f"Ada's version {self.me.headers['ETag']}", headers["If-Match"], self.me.headers["ETag"]
+        if target and "idempotency-key" in headers:
+            yield "a key", headers["idempotency-key"], f"{headers['idempotency-key']}-{target[-12:]}"
+        if NOTIFICATION in text and operation == "read-notification":
+            yield "a notification of Ada's", NOTIFICATION, self.notification()
+        yield "a trace of its own", TRACE, uuid.uuid4().hex
+        if operation not in NOT_ABOUT_ADA:
+            yield f"Ada's id {self.me.body['id']}", USER, self.me.body["id"]
+        yield "an access token of Ada's", headers.get("Authorization"), f"Bearer {self.ada.token}"
+        yield "a refresh token of Ada's", body.get("refresh_token"), self.ada.refresh_token
+        yield "her session", SESSION, session_of(self.ada.token)
+        if "SecretId" in event:
+            yield "the secret's ARN", event["SecretId"], self.stack.state["outputs"]["SigningKeySecretArn"]
+
+    def notification(self):
+        def newest():
+            return next((each["id"] for each in self.ada.items("/notifications")), None)
+
+        return local.wait_for("A notification to Ada", newest, SECONDS, 0.2)
+
+    def for_register_user(self, event):
+        self.ada.call("DELETE", "/users/me")
+        return event
+
+    def for_login_user(self, event):
+        return with_body(event, password=self.password)
+
+    def for_change_password(self, event):
+        new = body_of(event)["new_password"]
+        return with_body(event, current_password=self.password, new_password=self.register["password"] if self.password == new else new)
+
+    def for_update_me(self, event):
+        return with_body(event, current_password=self.password) if "current_password" in body_of(event) else event
+
+    def for_confirm_password_reset(self, event):
+        seen = len(self.mails())
+        self.public.call("POST", "/users/password-reset", {"email": self.register["email"]})
+        return with_body(event, token=self.mailed_token("reset-password", seen))
+
+    def for_verify_email(self, event):
+        seen = len(self.mails())
+        self.fresh_ada()
+        return with_body(event, token=self.mailed_token("verify-email", seen))
+
+    def for_receive_payment_webhook(self, event):
+        """Signs the body, with the real ids in it, by the stack's own secret."""
+        order = self.order("paid")
+        payment = self.payment(order)
+        body = event["body"].replace(PAYMENT, payment["id"]).replace(ORDER, order["id"])
+        body = body.replace("ch_0199c2a80000700080000000000000a1", payment["transaction_id"])
+        secret = self.stack.client("secretsmanager").get_secret_value(SecretId=f"{local.STACK}/payment-webhook-secrets")
+        key, now = json.loads(secret["SecretString"])["current"], int(time.time())
+        signature = hmac.new(key.encode(), f"{now}.{body}".encode(), hashlib.sha256).hexdigest()
+        self.replaced.append("a signature of now")
+        return with_header(event | {"body": body}, "stripe-signature", f"t={now},v1={signature}")
+
+    def for_record_entry(self, event):
+        """Sends an entry that the ledger has already: recorded once more it changes nothing."""
+        order = self.order("paid")
+
+        def entries():
+            key = {":pk": {"S": f"ORDER#{order['id']}"}}
+            found = self.stack.client("dynamodb").query(
+                TableName=f"{local.STACK}-ledger", KeyConditionExpression="pk = :pk", ExpressionAttributeValues=key)["Items"]
+            return [each for each in map(plain_item, found) if each["kind"] == "capture"]
+
+        entry = local.wait_for("The capture in the ledger", entries, SECONDS, 0.2)[0]
+        kept = {name: entry[name] for name in ("entry_id", "occurred_at", "kind", "order_id", "lines")}
+        self.replaced.append("an entry of the ledger")
+        return with_data(event, kept)
+
+    def for_publish_order_events(self, event):
+        return self.with_image(event, "orders", {"pk": f"ORDER#{self.order('open')['id']}"})
+
+    def for_publish_payment_events(self, event):
+        return self.with_image(event, "payments", {"pk": f"ORDER#{self.order('open')['id']}", "sk": "HEAD"})
+
+    def for_publish_product_events(self, event):
+        return self.with_image(event, "products", {"pk": f"PRODUCT#{self.product()['id']}"})
+
+    def for_publish_stock_events(self, event):
+        """The reservation of a paid order, as it was held and committed: its entries are in the ledger already."""
+        event = self.with_image(event, "stock", {"pk": f"RESERVATION#{self.order('paid')['id']}"})
+        record = event["Records"][0]
+        committed = record["dynamodb"]["NewImage"]
+        if committed["version"] != {"N": "2"} or committed["state"] != {"S": "committed"}:
+            return event
+        held = committed | {"version": {"N": "1"}, "state": {"S": "held"}, "updated_at": committed["created_at"]}
+        record["dynamodb"]["NewImage"] = held
+        change = json.loads(json.dumps(record)) | {"eventName": "MODIFY", "eventID": "sample-2"}
+        change["dynamodb"] |= {"OldImage": held, "NewImage": committed}
+        return event | {"Records": [record, change]}
+
+    def with_image(self, event, table, key):
+        """The first record of the event, about the item that really has this key, as if it had just been put."""
+        found = self.stack.client("dynamodb").get_item(
+            TableName=f"{local.STACK}-{table}", Key={name: {"S": value} for name, value in key.items()}, ConsistentRead=True)
+        record = event["Records"][0] | {"eventName": "INSERT"}
+        record["dynamodb"] = {name: value for name, value in record["dynamodb"].items() if name != "OldImage"}
+        record["dynamodb"] |= {"Keys": {name: {"S": value} for name, value in key.items()}, "NewImage": found["Item"]}
+        self.replaced.append(f"the item {key['pk']}")
+        return event | {"Records": [record]}
+
+
+def is_in(order, state):
+    committed = any(line.get("event") == "stock_committed" for line in order.get("history", []))
+    return {
+        "open": order["status"] == "pending" and bool(order.get("payable")),
+        "paid": order["status"] == "confirmed" and committed and order.get("payment_status") != "refunded",
+        "shipped": order["status"] == "shipped",
+        "cancelled": order["status"] == "cancelled",
+    }[state]
+
+
+def is_about_something(operation, event):
+    """Whether a sample names ids, tokens or secrets that only a running stack knows."""
+    text = json.dumps(event)
+    return (any(id in text for id in (USER, SESSION, ORDER, NOTIFICATION, *PRODUCTS)) or "Authorization" in text or "SecretId" in text
+            or "refresh_token" in text or hasattr(Samples, "for_" + operation.replace("-", "_")))
+
+
+def plain_item(item):
+    from boto3.dynamodb.types import TypeDeserializer
+
+    return json.loads(json.dumps({name: TypeDeserializer().deserialize(value) for name, value in item.items()}, default=int))
+
+
+def with_body(event, **members):
+    return event | {"body": json.dumps(body_of(event) | members)}
+
+
+def with_header(event, name, value):
+    event = event | {"headers": event["headers"] | {name: value}}
+    return event | {"multiValueHeaders": event["multiValueHeaders"] | {name: [value]}} if event.get("multiValueHeaders") else event
+
+
+def with_data(event, data):
+    record = event["Records"][0]
+    envelope = json.loads(record["body"]) | {"data": data}
+    return event | {"Records": [record | {"body": json.dumps(envelope)}]}
+
+
+def session_of(token):
+    return json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))["sid"]
+
+
+def succeeded(answer):
+    if not isinstance(answer, dict):
+        return True
+    if "statusCode" in answer:
+        return 200 <= answer["statusCode"] < 300
+    return not answer.get("batchItemFailures")
+
+
+def invoke(_shop, args):
+    stack = local.Stack(args.name)
+    stack.must_be_deployed()
+    if args.all:
+        return invoke_all(stack)
+    if not args.operation:
+        raise Trouble("Say which operation: make invoke OP=create-order.")
+    if args.event:
+        event = json.loads(Path(args.event).read_text())
+    else:
+        event = sample(args.operation)
+        event = Samples(stack).adapted(args.operation) if is_about_something(args.operation, event) else event
+    function = f"{local.STACK}-{args.operation}"
+    answer = (local.call_in_docker if args.via == "docker" else local.call)(stack, function, event)
+    print(json.dumps(answer, indent=2, ensure_ascii=False))
+
+
+def invoke_all(stack):
+    began, failed = datetime.now(timezone.utc), []
+    operations = sorted(path.stem for path in EVENTS.glob("*.json"))
+    for operation in operations:
+        try:
+            answer = local.call(stack, f"{local.STACK}-{operation}", Samples(stack).adapted(operation))
+            problem = None if succeeded(answer) else json.dumps(answer)
+        except Exception as error:  # the next sample is tried all the same
+            problem = str(error)
+        print(f"{operation:28} {'success' if problem is None else 'FAILED: ' + problem}", flush=True)
+        if problem is not None:
+            failed.append(operation)
+    if failed:
+        raise Trouble(f"{len(failed)} of {len(operations)} samples do not succeed: {', '.join(failed)}.")
+    print(f"All {len(operations)} samples succeed. Stock, payments and ledger of what they touched:")
+    command = [sys.executable, local.HERE / "reconcile.py", "--name", stack.name, "--since", began.isoformat()]
+    environment = {name: value for name, value in os.environ.items() if name != "FERROCART_STACK"}
+    if subprocess.run(command, env=environment).returncode != 0:
+        raise Trouble("The samples left records that do not balance: see above.")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("operation", nargs="?", help="for example create-order")
+    parser.add_argument("--event", help="a file other than events/<operation>.json, sent as it is")
+    parser.add_argument("--via", choices=["docker"], help="run the function in Lambda's own image, with sam local")
+    parser.add_argument("--all", action="store_true", help="invoke every function with its sample")
+    deployment.options(parser)
+    raise SystemExit(deployment.main(parser, invoke))
