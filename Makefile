@@ -12,10 +12,10 @@ TOKEN_OF := $(if $(filter command line,$(origin USER)),$(USER),customer)
 # The processor to build for is the one that the deployment remembers.
 ARCHITECTURE ?= $(if $(shell grep -s 'Architecture=.*x86_64' samconfig.toml),x86_64,arm64)
 
-.PHONY: help setup build up demo test bench lint preview invoke logs url token reconcile redrive down deploy
+.PHONY: help setup build up demo test bench lint preview invoke logs url token reconcile redrive rotate-key revoke-signing-key down deploy
 
 help: ## Lists these targets.
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  \1\t\2/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 22
 
 setup: ## Installs the pinned local tools, once.
 	@$(STACK) setup
@@ -82,6 +82,12 @@ reconcile: ## Compares all books and names what does not balance. ARGS="--order 
 
 redrive: ## Puts the dead letters of a queue back: make redrive QUEUE=reserve-stock. DRY_RUN=1 only shows them; ARGS="--stack NAME" on AWS.
 	@python3 localstack/redrive.py $(QUEUE) $(if $(DRY_RUN),--dry-run) $(ARGS)
+
+rotate-key: ## Makes a new server key and keeps the previous one: make rotate-key KEY=users-key. ARGS="--stack NAME" on AWS.
+	@python3 localstack/keys.py rotate $(if $(KEY),$(KEY),$(error Say which key: make rotate-key KEY=users-key)) $(ARGS)
+
+revoke-signing-key: ## Revokes the key that signs access tokens, or the one with this KID, at once. ARGS="--stack NAME" on AWS.
+	@python3 localstack/keys.py revoke $(KID) $(ARGS)
 
 down: ## Stops the local stack and forgets what was in it.
 	@$(STACK) stop

@@ -30,6 +30,13 @@ pub trait PrefixedId: Sized {
     }
 }
 
+/// When an id of [`Ids::create`] was made; none for a derived id.
+pub fn created_at(uuid: Uuid) -> Option<Timestamp> {
+    let (seconds, nanoseconds) = uuid.get_timestamp()?.to_unix();
+    let milliseconds = i64::try_from(seconds).ok()?.checked_mul(1000)?.checked_add(i64::from(nanoseconds / 1_000_000))?;
+    Some(Timestamp::from_milliseconds(milliseconds))
+}
+
 /// The UUID that `text` spells, if it is one that Ferrocart makes: hyphenated, lower case, version 7 or 8.
 pub fn parse_uuid(text: &str) -> Option<Uuid> {
     let parsed = Uuid::try_parse(text).ok()?;

@@ -10,7 +10,7 @@ use crate::ids::Ids;
 pub struct SealingKey(LessSafeKey);
 
 impl SealingKey {
-    /// A key of 256 bits; see [`crate::secret::Secrets::key`].
+    /// A key of 256 bits; see [`crate::secret::Secrets::keys`].
     ///
     /// # Panics
     /// Never: AES-256 takes 32 bytes.

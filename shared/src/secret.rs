@@ -8,6 +8,7 @@ use std::{
 
 use aws_sdk_secretsmanager::Client;
 use ring::hkdf;
+use serde::Deserialize;
 
 use crate::{
     BoxFuture,
@@ -20,6 +21,10 @@ const KEPT: Duration = Duration::from_secs(300);
 
 /// For how long a copy goes on being used while Secrets Manager does not answer: better an old key than a closed shop.
 const KEPT_IN_NEED: Duration = Duration::from_secs(3600);
+
+/// How long a new server key waits before anything is made under it: the longest time that an instance uses a copy of the secret
+/// without it, and five minutes for clocks that differ. Until then the previous key makes, and both are accepted.
+pub const KEY_DELAY: Duration = Duration::from_secs(3600 + 300);
 
 /// The secrets of one function.
 pub struct Secrets {
@@ -79,13 +84,95 @@ impl Secrets {
         })
     }
 
-    /// A 256-bit key for one purpose, derived from the text of a secret by HKDF-SHA-256 (RFC 5869): two purposes never share a key.
-    pub fn key<'a>(&'a self, name: &'a str, purpose: &'a str) -> BoxFuture<'a, Result<[u8; 32], SecretError>> {
-        Box::pin(async move { Ok(derive_key(self.get(name).await?.as_bytes(), purpose)) })
+    /// The server keys in a secret; see [`KeyRing`].
+    pub fn keys<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<KeyRing<ServerKey>, SecretError>> {
+        Box::pin(async move {
+            let text = self.get(name).await?;
+            let secret = serde_json::from_str::<ServerKeySecret>(&text).ok().filter(|secret| !secret.current.is_empty());
+            let unreadable = || SecretError { name: name.to_owned(), cause: "it does not hold server keys".to_owned() };
+            Ok(secret.ok_or_else(unreadable)?.ring(self.clock.now()))
+        })
     }
 }
 
-/// A 256-bit key for one purpose; see [`Secrets::key`].
+/// A secret that holds server keys. `localstack/keys.py` writes all three members when it rotates the key.
+#[derive(Deserialize)]
+struct ServerKeySecret {
+    current: String,
+    /// Empty before the first rotation, and after a rotation that revokes the previous key.
+    previous: String,
+    /// When `current` took the place of `previous`.
+    rotated_at: Option<Timestamp>,
+}
+
+impl ServerKeySecret {
+    fn ring(self, now: Timestamp) -> KeyRing<ServerKey> {
+        let current = ServerKey(self.current);
+        if self.previous.is_empty() {
+            return KeyRing { making: current, other: None };
+        }
+        let previous = ServerKey(self.previous);
+        let is_known_everywhere = self.rotated_at.is_none_or(|at| now >= at.plus(KEY_DELAY));
+        let (making, other) = if is_known_everywhere { (current, previous) } else { (previous, current) };
+        KeyRing { making, other: Some(other) }
+    }
+}
+
+/// The text of a server key, from which keys are derived.
+pub struct ServerKey(String);
+
+impl ServerKey {
+    /// A 256-bit key for one purpose, derived by HKDF-SHA-256 (RFC 5869): two purposes never share a key.
+    pub fn derive(&self, purpose: &str) -> [u8; 32] {
+        derive_key(self.0.as_bytes(), purpose)
+    }
+}
+
+/// The current and the previous key of a service. One of them makes tokens, seals and names; both are accepted, so that a rotation
+/// invalidates nothing. The time alone decides which one makes ([`KEY_DELAY`]), so all instances agree.
+#[derive(Clone, Debug)]
+pub struct KeyRing<K> {
+    making: K,
+    other: Option<K>,
+}
+
+impl<K> KeyRing<K> {
+    /// A ring of one key.
+    pub fn of(key: K) -> Self {
+        Self { making: key, other: None }
+    }
+
+    /// The key under which everything new is made.
+    pub fn making(&self) -> &K {
+        &self.making
+    }
+
+    /// All accepted keys, the one that makes first.
+    pub fn accepted(&self) -> impl Iterator<Item = &K> {
+        [&self.making].into_iter().chain(&self.other)
+    }
+
+    /// What the first accepted key gives for which `open` gives anything.
+    pub fn open<T>(&self, open: impl FnMut(&K) -> Option<T>) -> Option<T> {
+        self.accepted().find_map(open)
+    }
+
+    /// The same ring of other keys.
+    #[must_use]
+    pub fn map<T>(self, change: impl Fn(K) -> T) -> KeyRing<T> {
+        KeyRing { making: change(self.making), other: self.other.map(&change) }
+    }
+}
+
+impl KeyRing<ServerKey> {
+    /// The keys for one purpose; see [`ServerKey::derive`].
+    #[must_use]
+    pub fn derive(self, purpose: &str) -> KeyRing<[u8; 32]> {
+        self.map(|key| key.derive(purpose))
+    }
+}
+
+/// A 256-bit key for one purpose; see [`ServerKey::derive`].
 pub fn derive_key(secret: &[u8], purpose: &str) -> [u8; 32] {
     let mut key = [0; 32];
     let info = [purpose.as_bytes()];
@@ -94,4 +181,39 @@ pub fn derive_key(secret: &[u8], purpose: &str) -> [u8; 32] {
         hkdf::Salt::new(hkdf::HKDF_SHA256, b"ferrocart").extract(secret).expand(&info, hkdf::HKDF_SHA256).map(|okm| okm.fill(&mut key));
     assert!(matches!(filled, Ok(Ok(()))), "32 bytes are within HKDF's limits");
     key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROTATED: Timestamp = Timestamp::from_milliseconds(1_700_000_000_000);
+
+    fn ring(text: &str, now: Timestamp) -> Vec<String> {
+        let secret: ServerKeySecret = serde_json::from_str(text).unwrap();
+        secret.ring(now).accepted().map(|key| key.0.clone()).collect()
+    }
+
+    #[test]
+    fn a_new_key_makes_nothing_before_every_instance_knows_it() {
+        let rotated = format!(r#"{{"current":"new","previous":"old","rotated_at":"{ROTATED}"}}"#);
+        let known = ROTATED.plus(KEY_DELAY);
+        assert_eq!(ring(&rotated, ROTATED), ["old", "new"]);
+        assert_eq!(ring(&rotated, Timestamp::from_milliseconds(known.milliseconds() - 1)), ["old", "new"]);
+        assert_eq!(ring(&rotated, known), ["new", "old"]);
+        assert!(KEY_DELAY > KEPT_IN_NEED && KEY_DELAY > KEPT);
+    }
+
+    #[test]
+    fn a_key_without_a_previous_one_makes_at_once() {
+        assert_eq!(ring(r#"{"current":"first","previous":""}"#, ROTATED), ["first"]);
+        let revoked = format!(r#"{{"current":"new","previous":"","rotated_at":"{ROTATED}"}}"#);
+        assert_eq!(ring(&revoked, ROTATED), ["new"]);
+    }
+
+    #[test]
+    fn each_key_and_each_purpose_derives_another_key() {
+        let keys = ["one", "other"].map(|text| ["cursor", "throttle"].map(|purpose| ServerKey(text.to_owned()).derive(purpose)));
+        assert_eq!(keys.as_flattened().iter().collect::<std::collections::BTreeSet<_>>().len(), 4);
+    }
 }

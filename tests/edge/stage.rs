@@ -382,7 +382,8 @@ impl Edge {
 
 /// What the two links say that wait for [`events::USER`]; only the mails show it in the open.
 async fn links(shop: &Shop) -> (String, String) {
-    let key = SealingKey::new(shop.aws.secrets_at(shop.clock.clone()).key("mail-token-key", "one-time-token").await.unwrap());
+    let secrets = shop.aws.secrets_at(shop.clock.clone());
+    let key = SealingKey::new(secrets.keys("mail-token-key").await.unwrap().making().derive("one-time-token"));
     let profile = format!("USER#{}", events::USER);
     let profile = shop.aws.items("users").into_iter().find(|item| item["pk"]["S"] == *profile).expect("Ada is registered");
     let open = |link: &Value| key.open(link["sealed"]["S"].as_str().unwrap(), &["one-time-token", events::USER]).unwrap();

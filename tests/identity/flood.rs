@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use serde_json::json;
-use shared::clock::Timestamp;
-use tests::door::{ADA, Door, PASSWORD, Session, seen};
+use shared::{clock::Timestamp, ids::Ids};
+use tests::door::{ADA, Door, PASSWORD, Session, code, seen};
+use users::one_time_token::OneTimeToken;
 
 use crate::{dice::Dice, print};
 
@@ -172,4 +173,69 @@ async fn three_hours_of_tries_reach_ten_in_any_quarter_and_the_owner_gets_in_wit
     assert!(known.most() <= 10 && unknown.most() <= 10, "{} {}", known.most(), unknown.most());
     assert!(unknown.looked_at.len() <= 10 + 12 && before_reset <= 10 + 6 && after_reset <= 10 + 6);
     assert_eq!(entered, steps.div_ceil(60));
+}
+
+#[tokio::test]
+async fn one_network_cannot_lock_the_accounts_of_strangers() {
+    let door = Door::open().with_network_burst(20);
+    let owners: Vec<String> = (0..6).map(|number| format!("owner{number}@example.com")).collect();
+    for owner in &owners {
+        door.enrol(owner).await;
+    }
+    let mut looked_at = 0;
+    for owner in &owners {
+        for _ in 0..15 {
+            looked_at += usize::from(door.login_from("198.51.100.7", None, owner, "not the password").await.status() == 401);
+        }
+    }
+    let mut locked = 0;
+    for (number, owner) in owners.iter().enumerate() {
+        let called = door.login_from(&format!("203.0.113.{number}"), None, owner, PASSWORD).await;
+        assert!([200, 429].contains(&called.status()), "{:?}", called.answer);
+        locked += usize::from(called.status() == 429);
+    }
+    print(&format!("90 attempts of one network that may make 20: {looked_at} looked at, {locked} of {} accounts locked", owners.len()));
+    assert_eq!((looked_at, locked), (20, 2));
+
+    // The same for the links that reset a password: 5 for each account.
+    for owner in &owners {
+        for _ in 0..8 {
+            assert!([202, 429].contains(&door.request_reset_from("198.51.100.7", owner).await.status()));
+        }
+    }
+    let open = async |owner: &String| door.request_reset_from("203.0.113.99", owner).await.status() == 202;
+    assert_eq!((open(&owners[3]).await, open(&owners[4]).await, open(&owners[5]).await), (false, true, true));
+}
+
+#[tokio::test]
+async fn links_that_one_network_uses_are_limited() {
+    let door = Door::open().with_network_burst(4);
+    let user = door.enrol(ADA).await;
+    let guess = OneTimeToken::create(user.id, &Ids::System);
+    let made_up = door.unseal(&guess.link(&door.mail_key().await, door.clock.now(), QUARTER, &Ids::System).sealed, user.id).await;
+    let (verify, reset) = ("/users/verify-email", "/users/password-reset/confirm");
+    let bodies = |token: &str| [(verify, json!({ "token": token })), (reset, json!({ "token": token, "new_password": NEW_PASSWORD }))];
+    // What can be no link is refused before anything is charged.
+    for _ in 0..4 {
+        for (path, body) in bodies("no link") {
+            assert_eq!(door.use_link_from("2001:db8:1:2::1", path, &body).await.status(), 400);
+        }
+    }
+    for host in 1..=2 {
+        for (path, body) in bodies(&made_up) {
+            let called = door.use_link_from(&format!("2001:db8:1:2::{host}"), path, &body).await;
+            assert_eq!((called.status(), code(&called).as_str()), (400, "invalid_one_time_token"), "{path}");
+        }
+    }
+    let before = door.aws.items("users");
+    for (path, body) in bodies(&door.verification_token(user.id).await) {
+        let called = door.use_link_from("2001:db8:1:2:ffff::9", path, &body).await;
+        assert_eq!((called.status(), code(&called).as_str()), (429, "too_many_requests"), "{path}");
+        assert_eq!(called.header("retry-after").as_deref(), Some("225"), "{path}");
+    }
+    assert_eq!(door.aws.items("users"), before);
+    let token = door.verification_token(user.id).await;
+    assert_eq!(door.use_link_from("2001:db8:1:3::1", verify, &json!({ "token": token })).await.status(), 204, "another network");
+    door.clock.advance(Duration::from_secs(225));
+    assert_eq!(door.use_link_from("2001:db8:1:2::1", verify, &json!({ "token": token })).await.status(), 400, "one more, after its wait");
 }

@@ -8,7 +8,9 @@ mod faults;
 mod flood;
 mod forged;
 mod registrations;
+mod revocation;
 mod rotation;
+mod server_keys;
 mod writers;
 
 /// What a test has counted: `cargo test -p tests --test identity -- --nocapture` shows it.

@@ -21,7 +21,7 @@ use shared::{
     lambda::Lambda,
     problem::Problem,
     seal::SealingKey,
-    secret::Secrets,
+    secret::{KeyRing, Secrets},
     stream,
     table::Table,
     telemetry::Trace,
@@ -60,7 +60,7 @@ use crate::{
     aws::{Aws, Called},
     events,
     pump::Pump,
-    shop::{self, SHARDS},
+    shop::{self, SESSION_MAX, SHARDS},
     template::STACK,
 };
 
@@ -199,6 +199,14 @@ impl Door {
         Self { aws: self.aws.clone(), clock: self.clock.clone(), users }
     }
 
+    /// Another instance in the same world, with another limit for each network.
+    #[must_use]
+    pub fn with_network_burst(&self, burst: u32) -> Self {
+        let mut users = Arc::into_inner(instance(&self.aws.sdk_config(), &self.clock)).expect("nobody else has it");
+        users.network_burst = burst;
+        Self { users: Arc::new(users), ..self.clone() }
+    }
+
     /// An HTTP operation.
     pub async fn http<F, Fut>(&self, operation: F, event: Value) -> Called
     where
@@ -251,7 +259,11 @@ impl Door {
         let (now, ids) = (self.clock.now(), &Ids::System);
         let user = self.user(id).await;
         let token = RefreshToken::first(Bearer::from(&user), ids, now);
-        self.users.store.begin_family(&token, now, Vec::new()).await.expect("the table takes a session");
+        self.users
+            .store
+            .begin_family(&token, self.users.session_end(&token, now), now, Vec::new())
+            .await
+            .expect("the table takes a session");
         let keys = SigningKeys::parse(&self.aws.secrets_manager().text("signing-key").expect("a secret")).expect("keys");
         let claims = Claims::new(&token.bearer, token.family, &self.users.parties, ids, now);
         let access_token = claims.sign(&keys.current().expect("a key that signs")).expect("a token");
@@ -271,13 +283,21 @@ impl Door {
     /// # Panics
     /// When the secret is missing.
     pub async fn refresh_key(&self) -> RefreshTokenKey {
-        let secrets = &self.users.secrets;
-        let key = async |purpose| secrets.key("users-key", purpose).await.expect("a secret");
-        RefreshTokenKey::new(key("refresh-token").await, key("refresh-token-successor").await)
+        let keys = self.users.secrets.keys("users-key").await.expect("a secret");
+        let key = |purpose| keys.making().derive(purpose);
+        RefreshTokenKey::new(key("refresh-token"), key("refresh-token-successor"))
     }
 
-    async fn mail_key(&self) -> SealingKey {
-        SealingKey::new(self.users.secrets.key("mail-token-key", "one-time-token").await.expect("a secret"))
+    /// The key that seals one-time tokens.
+    ///
+    /// # Panics
+    /// When the secret is missing.
+    pub async fn mail_key(&self) -> SealingKey {
+        self.mail_keys().await.making().clone()
+    }
+
+    async fn mail_keys(&self) -> KeyRing<SealingKey> {
+        self.users.secrets.keys("mail-token-key").await.expect("a secret").derive("one-time-token").map(SealingKey::new)
     }
 
     /// The one-time token that stands sealed in a profile or in a message, as the mail shows it.
@@ -285,7 +305,8 @@ impl Door {
     /// # Panics
     /// When it is none of this user's.
     pub async fn unseal(&self, sealed: &str, id: UserId) -> String {
-        self.mail_key().await.open(sealed, &["one-time-token", &id.to_string()]).expect("it was sealed for this user")
+        let keys = self.mail_keys().await;
+        keys.open(|key| key.open(sealed, &["one-time-token", &id.to_string()])).expect("it was sealed for this user")
     }
 
     /// What the link says that resets somebody's password.
@@ -375,6 +396,23 @@ impl Door {
         self.http(request_password_reset, events::post("/users/password-reset", &json!({ "email": email })).event()).await
     }
 
+    /// `POST /users/password-reset` from some network.
+    pub async fn request_reset_from(&self, source: &str, email: &str) -> Called {
+        let mut event = events::post("/users/password-reset", &json!({ "email": email })).event();
+        event["requestContext"]["identity"]["sourceIp"] = source.into();
+        self.http(request_password_reset, event).await
+    }
+
+    /// `POST /users/verify-email` or `POST /users/password-reset/confirm` from some network.
+    pub async fn use_link_from(&self, source: &str, path: &str, body: &Value) -> Called {
+        let mut event = events::post(path, body).event();
+        event["requestContext"]["identity"]["sourceIp"] = source.into();
+        match path {
+            "/users/verify-email" => self.http(verify_email, event).await,
+            _ => self.http(confirm_password_reset, event).await,
+        }
+    }
+
     /// `POST /users/password-reset/confirm`.
     pub async fn confirm_reset(&self, token: &str, new: &str) -> Called {
         let body = json!({ "token": token, "new_password": new });
@@ -432,9 +470,18 @@ impl Door {
 
     /// One step of a rotation of the signing key.
     pub async fn step(&self, step: &str, token: &str) -> Called {
+        self.signing_key_function(json!({ "Step": step, "SecretId": "ferrocart/signing-key", "ClientRequestToken": token })).await
+    }
+
+    /// Revokes a signing key, as an operator does: by its `kid`, or the `current` one.
+    pub async fn revoke_key(&self, key: &str) -> Called {
+        self.signing_key_function(json!({ "revoke": key })).await
+    }
+
+    async fn signing_key_function(&self, event: Value) -> Called {
         let client = aws_sdk_secretsmanager::Client::new(&self.aws.sdk_config());
-        let rotation = Rotation { client, clock: self.clock.clone(), ids: Ids::System };
-        let event = json!({ "Step": step, "SecretId": "ferrocart/signing-key", "ClientRequestToken": token });
+        let secret_id = "ferrocart/signing-key".to_owned();
+        let rotation = Rotation { client, clock: self.clock.clone(), ids: Ids::System, secret_id };
         self.aws.call(&invoke::lambda(Arc::new(rotation), rotate_signing_key), event).await
     }
 
@@ -525,7 +572,7 @@ fn instance(config: &SdkConfig, clock: &Clock) -> Arc<Users> {
     let store = Store { users: table("users"), sessions: table("sessions"), shards: SHARDS };
     let parties = Parties { issuer: "urn:ferrocart:tests".to_owned(), audience: "urn:ferrocart:tests:api".to_owned() };
     let secrets = Secrets::new(aws_sdk_secretsmanager::Client::new(config), format!("{STACK}/"), clock.clone());
-    Arc::new(Users::new(store, secrets, clock.clone(), Ids::System, parties, NETWORK_BURST))
+    Arc::new(Users::new(store, secrets, clock.clone(), Ids::System, parties, NETWORK_BURST, SESSION_MAX))
 }
 
 /// What [`PASSWORD`] hashes to, computed once.

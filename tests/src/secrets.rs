@@ -6,12 +6,15 @@ use std::{
 };
 
 use serde_json::{Value, json};
+use shared::clock::Timestamp;
 
 use crate::template::{STACK, Template};
 
 /// The secrets.
 pub struct SecretsManager {
     secrets: Mutex<BTreeMap<String, Secret>>,
+    /// A secret and the version that is to be current at the next `PutSecretValue`.
+    overtaking: Mutex<Option<(String, String)>>,
 }
 
 /// One secret: its versions, and which version each stage (`AWSCURRENT`, `AWSPENDING`, ...) marks.
@@ -24,7 +27,7 @@ struct Secret {
 impl SecretsManager {
     /// The secrets of `template`: what it spells out, and for what AWS would generate a fixed text of 64 characters.
     pub fn new(template: &Template) -> Self {
-        let secrets = Self { secrets: Mutex::default() };
+        let secrets = Self { secrets: Mutex::default(), overtaking: Mutex::default() };
         for (_, resource) in template.resources("AWS::SecretsManager::Secret") {
             let properties = template.resolve(&resource["Properties"]);
             let name = properties["Name"].as_str().unwrap_or_default().to_owned();
@@ -50,6 +53,13 @@ impl SecretsManager {
         secret.versions.get(secret.stages.get("AWSCURRENT")?)?.clone()
     }
 
+    /// Rotates a server key as `localstack/keys.py` does: the previous key is kept.
+    pub fn rotate_server_key(&self, name: &str, new: &str, now: Timestamp) {
+        let text = self.text(name).unwrap_or_default();
+        let secret: Value = serde_json::from_str(&text).unwrap_or_default();
+        self.set(name, &json!({ "current": new, "previous": secret["current"], "rotated_at": now }).to_string());
+    }
+
     /// Begins a rotation as Secrets Manager does: a version without a text, marked `AWSPENDING`.
     pub fn begin_rotation(&self, name: &str, token: &str) {
         let mut secrets = self.lock();
@@ -58,12 +68,23 @@ impl SecretsManager {
         secret.stages.insert("AWSPENDING".to_owned(), token.to_owned());
     }
 
+    /// Makes a version current at the moment of the next `PutSecretValue`: another rotation is quicker.
+    pub fn overtake(&self, name: &str, token: &str) {
+        *self.overtaking.lock().unwrap_or_else(PoisonError::into_inner) = Some((full_name(name), token.to_owned()));
+    }
+
     /// Answers one request.
     pub(crate) fn call(&self, operation: &str, request: &Value) -> (u16, String) {
         let text = |name: &str| request[name].as_str().unwrap_or_default().to_owned();
         let name = full_name(&text("SecretId"));
         let mut secrets = self.lock();
         let Some(secret) = secrets.get_mut(&name) else { return not_found() };
+        if operation == "PutSecretValue"
+            && let Some((_, token)) =
+                self.overtaking.lock().unwrap_or_else(PoisonError::into_inner).take_if(|(overtaken, _)| *overtaken == name)
+        {
+            secret.stages.insert("AWSCURRENT".to_owned(), token);
+        }
         match operation {
             "GetSecretValue" => {
                 let stage = request["VersionStage"].as_str().unwrap_or("AWSCURRENT");
@@ -76,6 +97,10 @@ impl SecretsManager {
             }
             "PutSecretValue" => {
                 let token = text("ClientRequestToken");
+                if matches!(secret.versions.get(&token), Some(Some(_))) {
+                    let message = "A version with this token exists, with another text.";
+                    return (400, json!({ "__type": "ResourceExistsException", "Message": message }).to_string());
+                }
                 secret.versions.insert(token.clone(), Some(text("SecretString")));
                 for stage in request["VersionStages"].as_array().unwrap_or(&vec!["AWSCURRENT".into()]) {
                     secret.stages.insert(stage.as_str().unwrap_or_default().to_owned(), token.clone());
@@ -91,6 +116,11 @@ impl SecretsManager {
             }
             "UpdateSecretVersionStage" => {
                 let (stage, version) = (text("VersionStage"), text("MoveToVersionId"));
+                let marked = secret.stages.get(&stage).map_or("", String::as_str);
+                if marked != request["RemoveFromVersionId"].as_str().unwrap_or_default() {
+                    let message = "The parameter RemoveFromVersionId can't be empty, or names a version without this staging label.";
+                    return (400, json!({ "__type": "InvalidParameterException", "Message": message }).to_string());
+                }
                 if stage == "AWSCURRENT"
                     && let Some(previous) = secret.stages.get(&stage).cloned()
                 {

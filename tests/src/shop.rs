@@ -27,6 +27,8 @@ pub const NUDGE: Duration = Duration::from_secs(60);
 /// How much one network may try at once: more than any story does, all of whose requests come from one. A test of the limit gives
 /// [`users::Users::network_burst`] another value.
 pub const NETWORK_BURST: u32 = 1_000_000;
+/// How long a session lasts at most: as long as the template says.
+pub const SESSION_MAX: Duration = Duration::from_secs(180 * 24 * 3600);
 
 /// A clock that stands at the beginning of the story: 2026-11-21T10:00:00Z.
 pub fn clock() -> Clock {
@@ -38,14 +40,19 @@ pub fn clock() -> Clock {
 pub fn users(aws: &Aws, clock: &Clock) -> users::Users {
     let store = users::store::Store { users: aws.table("users"), sessions: aws.table("sessions"), shards: SHARDS };
     let parties = users::access_token::Parties { issuer: "urn:ferrocart:tests".to_owned(), audience: "urn:ferrocart:tests:api".to_owned() };
-    users::Users::new(store, aws.secrets_at(clock.clone()), clock.clone(), Ids::seeded(100_000), parties, NETWORK_BURST)
+    users::Users::new(store, aws.secrets_at(clock.clone()), clock.clone(), Ids::seeded(100_000), parties, NETWORK_BURST, SESSION_MAX)
 }
 
 /// The rotation of the signing key.
 #[cfg(feature = "users")]
 pub fn rotation(aws: &Aws, clock: &Clock) -> users::operations::rotate_signing_key::Rotation {
     let client = aws_sdk_secretsmanager::Client::new(&aws.sdk_config());
-    users::operations::rotate_signing_key::Rotation { client, clock: clock.clone(), ids: Ids::seeded(200_000) }
+    users::operations::rotate_signing_key::Rotation {
+        client,
+        clock: clock.clone(),
+        ids: Ids::seeded(200_000),
+        secret_id: "ferrocart/signing-key".to_owned(),
+    }
 }
 
 /// Catalog.

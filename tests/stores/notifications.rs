@@ -43,7 +43,7 @@ const MAIL_TOKEN_KEY: &str = "a text of the test";
 
 fn stage() -> Stage {
     let aws = Aws::new();
-    aws.secrets_manager().set("mail-token-key", MAIL_TOKEN_KEY);
+    aws.secrets_manager().set("mail-token-key", &json!({ "current": MAIL_TOKEN_KEY, "previous": "" }).to_string());
     let clock = shop::clock();
     let service: Arc<Notifications> = Arc::new(shop::notifications(&aws, &clock));
     let send = queue::lambda(service.clone(), send_notification, Queue::new(sqs::url("send-notification")));

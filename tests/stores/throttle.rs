@@ -1,6 +1,6 @@
 //! Throttles: exactly as many tries as a limit allows, whoever tries at the same time and whatever happens to a call.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use aws_config::{SdkConfig, retry::RetryConfig};
 use serde_json::{Value, json};
@@ -244,6 +244,141 @@ async fn giving_back_and_clearing_go_along_with_other_writes_and_never_stand_in_
     assert_eq!(admitted(&store, &bucket, START, 3 * BURST).await, BURST);
 }
 
+/// A network that may try `burst` times, and the account of the person with this address.
+fn pair(burst: u32, source: &str, address: &str) -> [Bucket; 2] {
+    let buckets = Buckets::new([7; 32], burst);
+    [buckets.login_network(source), buckets.login_strangers(address)]
+}
+
+/// All buckets, each with its arrival time.
+fn arrivals(aws: &Aws) -> BTreeMap<String, i64> {
+    let of = |item: &Value| (item["pk"]["S"].as_str().unwrap().to_owned(), item["tat"]["N"].as_str().unwrap().parse().unwrap());
+    aws.items("sessions").iter().map(of).collect()
+}
+
+#[tokio::test]
+async fn attempt_refused_by_the_network_charges_no_account_and_costs_one_call() {
+    let aws = Aws::new();
+    let store = store(&aws.sdk_config());
+    for _ in 0..3 {
+        assert_eq!(store.admit_all(&pair(3, "203.0.113.7", "ada@example.com"), START).await.unwrap(), Admission::Admitted);
+    }
+    let (before, cost) = (arrivals(&aws), calls(&aws));
+    assert_eq!((before.len(), cost), (2, 1 + 1 + 2 * 2 + 2 * 2));
+    for stranger in 0..20 {
+        let refused = store.admit_all(&pair(3, "203.0.113.7", &format!("{stranger}@example.com")), START).await.unwrap();
+        assert_eq!(refused, Admission::Refused { retry_after: Duration::from_secs(300) });
+    }
+    assert_eq!((arrivals(&aws), calls(&aws) - cost), (before, 20));
+}
+
+#[tokio::test]
+async fn attempt_refused_by_the_account_is_refunded_to_the_network() {
+    let aws = Aws::new();
+    let store = store(&aws.sdk_config());
+    for source in ["203.0.113.7", "203.0.113.8"] {
+        for _ in 0..5 {
+            assert_eq!(store.admit_all(&pair(300, source, "ada@example.com"), START).await.unwrap(), Admission::Admitted);
+        }
+    }
+    let (before, cost) = (arrivals(&aws), calls(&aws));
+    for _ in 0..20 {
+        assert_eq!(store.admit_all(&pair(300, "203.0.113.7", "ada@example.com"), START).await.unwrap(), refused(900_000));
+    }
+    assert_eq!(arrivals(&aws), before);
+    assert_eq!(calls(&aws) - cost, 20 * (2 + 1 + 1), "two for the busy network, one for the account, one for the refund");
+    // A refund that fails changes no answer, and costs the network alone.
+    aws.fail(3, Fault::LoseRequest);
+    assert_eq!(store.admit_all(&pair(300, "203.0.113.7", "ada@example.com"), START).await.unwrap(), refused(900_000));
+    aws.heal();
+    let [network, account] = pair(300, "203.0.113.7", "ada@example.com").map(|bucket| name(&bucket));
+    let after = arrivals(&aws);
+    assert_eq!((after[&account], after[&network]), (before[&account], before[&network] + 3_000));
+}
+
+/// The name of a bucket in the table.
+fn name(bucket: &Bucket) -> String {
+    let shown = format!("{bucket:?}");
+    format!("BUCKET#{}", shown.split('"').nth(1).unwrap())
+}
+
+#[tokio::test]
+async fn combined_buckets_charge_as_the_rule_does() {
+    for seed in 0..8_u64 {
+        let chance = Ids::seeded(seed * 1_000);
+        let below = |limit: u64| u64::from_be_bytes(chance.bytes::<8>()) % limit;
+        let aws = Aws::new();
+        let store = store(&aws.sdk_config());
+        let burst = u32::try_from(2 + below(20)).unwrap();
+        let (mut now, mut expected) = (START, BTreeMap::<String, Timestamp>::new());
+        for step in 0..60 {
+            now = now.plus(Duration::from_millis([0, 0, 0, below(60_000), below(900_000)][usize::try_from(below(5)).unwrap()]));
+            let buckets = pair(burst, &format!("203.0.113.{}", below(3)), &format!("{}@example.com", below(3)));
+            let names = buckets.each_ref().map(|bucket| name(bucket));
+            let judged = [0, 1].map(|at| buckets[at].limit().judge(expected.get(&names[at]).copied(), now));
+            let admission = match judged {
+                [Ok(network), Ok(account)] => {
+                    expected.extend([(names[0].clone(), network), (names[1].clone(), account)]);
+                    Admission::Admitted
+                }
+                // The network is asked first.
+                [Err(retry_after), _] | [Ok(_), Err(retry_after)] => Admission::Refused { retry_after },
+            };
+            assert_eq!(store.admit_all(&buckets, now).await.unwrap(), admission, "seed {seed}, step {step}");
+            // What was refunded leaves a bucket that is as empty as one that nobody has charged.
+            let seen = |at: Timestamp| at.max(now);
+            let stored = arrivals(&aws).into_iter().map(|(name, at)| (name, seen(Timestamp::from_milliseconds(at))));
+            let stored: BTreeMap<_, _> = stored.filter(|(_, at)| *at > now).collect();
+            let rule: BTreeMap<_, _> = expected.iter().map(|(name, at)| (name.clone(), seen(*at))).filter(|(_, at)| *at > now).collect();
+            assert_eq!(stored, rule, "seed {seed}, step {step}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn attempts_at_the_same_moment_charge_both_buckets_or_none() {
+    for seed in 0..20 {
+        let aws = Aws::new();
+        let store = Arc::new(store(&aws.crowded_sdk_config(seed)));
+        let mut attempts = JoinSet::new();
+        for attempt in 0..40 {
+            let store = store.clone();
+            let buckets = pair(15, "203.0.113.7", ["ada@example.com", "bob@example.com"][attempt % 2]);
+            attempts.spawn(async move { store.admit_all(&buckets, START).await.unwrap() });
+        }
+        let outcomes = attempts.join_all().await;
+        let admitted = outcomes.iter().filter(|outcome| **outcome == Admission::Admitted).count();
+        let charged = |address: &str, at: usize| {
+            let bucket = &pair(15, "203.0.113.7", address)[at];
+            let arrival = arrivals(&aws).get(&name(bucket)).map_or(0, |at| at - START.milliseconds());
+            usize::try_from(arrival.max(0)).unwrap() / usize::try_from(bucket.limit().interval().as_millis()).unwrap()
+        };
+        // A network whose last attempts wait for their refund may refuse one that it would admit later.
+        assert!((5..=15).contains(&admitted), "seed {seed}: {admitted}");
+        assert_eq!(charged("ada@example.com", 0), admitted, "seed {seed}: the network");
+        let accounts = ["ada@example.com", "bob@example.com"].map(|address| charged(address, 1));
+        assert_eq!(accounts.iter().sum::<usize>(), admitted, "seed {seed}: the accounts");
+        assert!(accounts.iter().all(|charged| *charged <= 10), "seed {seed}");
+    }
+}
+
+#[tokio::test]
+async fn lost_answer_of_combined_buckets_never_admits_an_attempt_too_many() {
+    for fault in [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse] {
+        for call in 0..24 {
+            let aws = Aws::new();
+            let store = store(&aws.sdk_config());
+            aws.fail(call, fault);
+            let mut count = 0;
+            for _ in 0..14 {
+                let admission = store.admit_all(&pair(12, "203.0.113.7", "ada@example.com"), START).await;
+                count += u32::from(matches!(admission, Ok(Admission::Admitted)));
+            }
+            assert!((BURST - 1..=BURST).contains(&count), "{fault:?} at {call}: {count}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_is_no_bucket_is_left_alone() {
     let aws = Aws::new();
@@ -290,6 +425,7 @@ async fn the_table_says_of_nobody_that_they_tried_and_forgets_it() {
         buckets.login_device(&device),
         buckets.login_network("203.0.113.7"),
         buckets.register_network("203.0.113.7"),
+        buckets.link_network("203.0.113.7"),
         buckets.reset_account("ada@example.com"),
         buckets.reset_network("203.0.113.7"),
         buckets.password_change(derive(&["ada"])),

@@ -44,7 +44,7 @@ use shared::{
     clock::Clock,
     config,
     ids::Ids,
-    secret::{SecretError, Secrets},
+    secret::{KeyRing, SecretError, Secrets},
     table::Table,
 };
 
@@ -98,8 +98,9 @@ impl Notifications {
         }
     }
 
-    /// By what an address is known to the table.
-    async fn address_mac(&self, address: &str) -> Result<AddressMac, SecretError> {
-        Ok(AddressMac::new(&self.secrets.key("notifications-key", "suppressed-address").await?, address))
+    /// The names of an address in the table, under the current and the previous server key.
+    async fn address_macs(&self, address: &str) -> Result<KeyRing<AddressMac>, SecretError> {
+        let keys = self.secrets.keys("notifications-key").await?.derive("suppressed-address");
+        Ok(keys.map(|key| AddressMac::new(&key, address)))
     }
 }

@@ -33,7 +33,7 @@ prefixed_id!(
 pub struct DeviceTokenKey(hmac::Key);
 
 impl DeviceTokenKey {
-    /// A key of 256 bits; see [`shared::secret::Secrets::key`].
+    /// A key of 256 bits; see [`shared::secret::Secrets::keys`].
     pub fn new(key: [u8; 32]) -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA256, &key))
     }

@@ -13,16 +13,20 @@
 //! [`access_token`], [`refresh_token`], [`one_time_token`], [`device_token`], [`throttle`], [`signing_keys`], [`password_hash`],
 //! [`store`], [`publish`], [`error`].
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use shared::{
     aws,
     clock::{Clock, Timestamp},
     config,
+    http::Request,
     ids::{Ids, UserId},
     problem::Problem,
     seal::SealingKey,
-    secret::Secrets,
+    secret::{KeyRing, SecretError, Secrets, ServerKey},
     table::{Table, TableError},
 };
 
@@ -43,13 +47,13 @@ pub mod throttle;
 
 use access_token::Parties;
 use device_token::DeviceTokenKey;
-use domain::User;
+use domain::{User, session_end};
 use error::UsersError;
 use password_hash::PasswordHasher;
-use refresh_token::{FamilyId, RefreshTokenKey};
+use refresh_token::{FamilyId, RefreshToken, RefreshTokenKey};
 use signing_keys::{CurrentKey, SigningKeys};
 use store::Store;
-use throttle::{Admission, Bucket, Buckets};
+use throttle::{Bucket, Buckets};
 
 /// What every operation of this service works with.
 pub struct Users {
@@ -65,14 +69,25 @@ pub struct Users {
     pub parties: Parties,
     /// How much one network may try at once; see [`throttle::Limit::network`].
     pub network_burst: u32,
+    /// How long a session lasts at most, however often it is used.
+    pub session_max: Duration,
     hasher: PasswordHasher,
     reloads: Mutex<Option<Timestamp>>,
 }
 
 impl Users {
     /// The service over these tables and secrets.
-    pub fn new(store: Store, secrets: Secrets, clock: Clock, ids: Ids, parties: Parties, network_burst: u32) -> Self {
-        Self { store, secrets, clock, ids, parties, network_burst, hasher: PasswordHasher::default(), reloads: Mutex::new(None) }
+    pub fn new(
+        store: Store,
+        secrets: Secrets,
+        clock: Clock,
+        ids: Ids,
+        parties: Parties,
+        network_burst: u32,
+        session_max: Duration,
+    ) -> Self {
+        let (hasher, reloads) = (PasswordHasher::default(), Mutex::new(None));
+        Self { store, secrets, clock, ids, parties, network_burst, session_max, hasher, reloads }
     }
 
     /// The service as it runs deployed.
@@ -90,12 +105,13 @@ impl Users {
         };
         let parties = Parties { issuer: config::required("TOKEN_ISSUER"), audience: config::required("TOKEN_AUDIENCE") };
         let secrets = Secrets::new(secrets, config::required("SERVER_KEYS_PREFIX"), Clock::System);
-        Self::new(store, secrets, Clock::System, Ids::System, parties, config::parsed("NETWORK_BURST"))
+        let session_max = Duration::from_secs(24 * 3600 * u64::from(config::parsed::<u32>("SESSION_MAX_DAYS")));
+        Self::new(store, secrets, Clock::System, Ids::System, parties, config::parsed("NETWORK_BURST"), session_max)
     }
 
-    /// The signing keys, at most five minutes old.
+    /// The signing keys, at most [`signing_keys::KEPT`] old.
     pub(crate) async fn signing_keys(&self) -> Result<SigningKeys, UsersError> {
-        Ok(SigningKeys::parse(&self.secrets.get(signing_keys::SECRET).await?)?)
+        Ok(SigningKeys::parse(&self.secrets.get_within(signing_keys::SECRET, signing_keys::KEPT).await?)?)
     }
 
     /// The signing keys as they are now.
@@ -121,27 +137,28 @@ impl Users {
 
     /// Who shares which limits.
     pub(crate) async fn buckets(&self) -> Result<Buckets, UsersError> {
-        Ok(Buckets::new(self.secrets.key("users-key", "throttle").await?, self.network_burst))
+        Ok(Buckets::new(self.server_keys().await?.making().derive("throttle"), self.network_burst))
     }
 
-    /// Goes on only if all of the buckets admit a try; asks them at the same time.
+    /// The server keys of this service.
+    pub(crate) async fn server_keys(&self) -> Result<KeyRing<ServerKey>, SecretError> {
+        self.secrets.keys("users-key").await
+    }
+
+    /// Charges one attempt to all of the buckets, or to none of them; see [`Store::admit_all`].
     pub(crate) async fn admit(&self, buckets: &[Bucket]) -> Result<(), UsersError> {
-        let now = self.clock.now();
-        let admissions = match buckets {
-            [one] => vec![self.store.admit(one, now).await?],
-            [one, other] => {
-                let (one, other) = tokio::join!(self.store.admit(one, now), self.store.admit(other, now));
-                vec![one?, other?]
-            }
-            more => unreachable!("nothing is in {} buckets", more.len()),
-        };
-        let longest = admissions.into_iter().filter_map(Admission::retry_after_seconds).max();
-        longest.map_or(Ok(()), |retry_after_seconds| Err(UsersError::Throttled { retry_after_seconds }))
+        let retry_after = self.store.admit_all(buckets, self.clock.now()).await?.retry_after_seconds();
+        retry_after.map_or(Ok(()), |retry_after_seconds| Err(UsersError::Throttled { retry_after_seconds }))
     }
 
-    /// The key under which device tokens are made.
-    pub(crate) async fn device_token_key(&self) -> Result<DeviceTokenKey, UsersError> {
-        Ok(DeviceTokenKey::new(self.secrets.key("users-key", "device-token").await?))
+    /// Charges one attempt to use a link to the network that it comes from.
+    pub(crate) async fn admit_link(&self, request: &Request) -> Result<(), UsersError> {
+        self.admit(&[self.buckets().await?.link_network(request.source_ip())]).await
+    }
+
+    /// The keys of device tokens.
+    pub(crate) async fn device_token_keys(&self) -> Result<KeyRing<DeviceTokenKey>, UsersError> {
+        Ok(self.server_keys().await?.derive("device-token").map(DeviceTokenKey::new))
     }
 
     /// Whether a session of this user is not over.
@@ -164,16 +181,20 @@ impl Users {
         self.reloaded_signing_keys().await?.current().ok_or(UsersError::NoSigningKey)
     }
 
-    /// The keys under which refresh tokens are made.
-    pub(crate) async fn refresh_token_key(&self) -> Result<RefreshTokenKey, UsersError> {
-        let mac = self.secrets.key("users-key", "refresh-token").await?;
-        let successor = self.secrets.key("users-key", "refresh-token-successor").await?;
-        Ok(RefreshTokenKey::new(mac, successor))
+    /// The keys of refresh tokens.
+    pub(crate) async fn refresh_token_keys(&self) -> Result<KeyRing<RefreshTokenKey>, UsersError> {
+        let keys = self.server_keys().await?;
+        Ok(keys.map(|key| RefreshTokenKey::new(key.derive("refresh-token"), key.derive("refresh-token-successor"))))
+    }
+
+    /// When the session of `token` ends unless it is used again after `now`.
+    pub fn session_end(&self, token: &RefreshToken, now: Timestamp) -> Timestamp {
+        session_end(token.started_at(), self.session_max, now)
     }
 
     /// The key that seals one-time tokens until their mail is written.
     pub(crate) async fn one_time_token_key(&self) -> Result<SealingKey, UsersError> {
-        Ok(SealingKey::new(self.secrets.key("mail-token-key", "one-time-token").await?))
+        Ok(SealingKey::new(self.secrets.keys("mail-token-key").await?.making().derive("one-time-token")))
     }
 
     /// What hashes passwords, with the memory that it keeps.

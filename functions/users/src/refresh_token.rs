@@ -40,7 +40,7 @@ pub struct RefreshTokenKey {
 }
 
 impl RefreshTokenKey {
-    /// Two keys of 256 bits; see [`shared::secret::Secrets::key`].
+    /// Two keys of 256 bits; see [`shared::secret::Secrets::keys`].
     pub fn new(mac: [u8; 32], successor: [u8; 32]) -> Self {
         Self { mac: hmac::Key::new(hmac::HMAC_SHA256, &mac), successor: hmac::Key::new(hmac::HMAC_SHA256, &successor) }
     }
@@ -81,6 +81,11 @@ impl RefreshToken {
     /// The first token of a new family.
     pub fn first(bearer: Bearer, ids: &Ids, now: Timestamp) -> Self {
         Self { family: ids.create(now), sequence: 1, secret: Bytes32(ids.bytes()), bearer }
+    }
+
+    /// When its session began, which is when the id of the session was made. The MAC covers that id.
+    pub fn started_at(&self) -> Timestamp {
+        ids::created_at(self.family.uuid()).unwrap_or(Timestamp::from_milliseconds(0))
     }
 
     /// The token that takes the place of this one: the same each time, but for what it says of its bearer.

@@ -1,8 +1,11 @@
 //! The keys that sign access tokens, as they stand in the secret `signing-key`: one that signs, and those that signed before it for as
 //! long as a token of theirs may be alive.
 //!
-//! A rotation keeps no private key but the new one. A login may go on with the old one for as long as it keeps the secret (five minutes),
-//! and what it signs lives for fifteen more; [`RETAINED`] covers both.
+//! A rotation keeps no private key but the new one. A login may sign with the old one for as long as it keeps its copy of the secret
+//! ([`KEPT`]), and an access token lives for fifteen minutes; [`RETAINED`] covers both.
+//!
+//! A revocation is a rotation after which the revoked key verifies nothing. Functions read the secret again every [`KEPT`], and the
+//! gateway keeps the authorizer's answer for another 30 seconds: no token of a revoked key passes after a minute.
 
 use std::time::Duration;
 
@@ -17,8 +20,11 @@ use crate::{encoding::Bytes32, throttle::Limit};
 
 /// The name of the secret, without the stack's prefix.
 pub const SECRET: &str = "signing-key";
-/// How long a key that does not sign any more still vouches for tokens: 5 minutes that a login keeps it, 15 that its last token lives,
-/// and 5 for whatever took longer.
+/// How old a function's copy of the keys may be. Together with the 30 seconds that the gateway keeps the authorizer's answer, it bounds
+/// how long a revoked key is accepted: a minute. While Secrets Manager does not answer, a copy is used for up to an hour.
+pub const KEPT: Duration = Duration::from_secs(30);
+/// How long a key that was rotated out still verifies tokens: the 15 minutes that its last token lives, and 10 for a login that used an
+/// old copy of the keys. A revoked key is remembered for as long, so that its tokens are rejected without another read of the secret.
 pub const RETAINED: Duration = Duration::from_secs(25 * 60);
 /// How often the secret is read again, at most, because a token names a key that is not known: every 30 seconds, and a few times at once
 /// after a rest, so that one made-up key id does not make a rotation at the same moment look like another.
@@ -59,6 +65,8 @@ enum Status {
     Current,
     /// It signed before.
     Retired,
+    /// It may be known to somebody else: it verifies nothing any more.
+    Revoked,
     /// Something that a newer release knows: it neither signs nor vouches.
     #[serde(untagged)]
     Unknown(String),
@@ -153,8 +161,27 @@ impl SigningKeys {
         let public = public_key(&seed)?;
         let new =
             SigningKey { kid: ids.create(now), status: Status::Current, private: Some(seed), public, created_at: now, retired_at: None };
-        let earlier = self.keys.iter().cloned().map(|key| key.retire(now)).filter(|key| key.vouches(now));
+        let earlier = self.keys.iter().cloned().map(|key| key.retire(now)).filter(|key| key.is_kept(now));
         Ok(Self { keys: earlier.chain([new]).collect() })
+    }
+
+    /// These keys after a revocation: `kid` verifies nothing from now on, and a new key signs, whichever key was revoked. The new key makes
+    /// a rotation that began before this one fail: it would bring the revoked key back.
+    ///
+    /// # Errors
+    /// When no key can be made.
+    pub fn revoked(&self, kid: KeyId, ids: &Ids, now: Timestamp) -> Result<Self, SigningKeysError> {
+        let mut keys = self.rotated(ids, now)?;
+        for key in keys.keys.iter_mut().filter(|key| key.kid == kid) {
+            key.status = Status::Revoked;
+            key.retired_at = Some(now);
+        }
+        Ok(keys)
+    }
+
+    /// Whether the key is revoked.
+    pub fn is_revoked(&self, kid: KeyId) -> bool {
+        self.keys.iter().any(|key| key.kid == kid && key.status == Status::Revoked)
     }
 
     /// Whether these keys come from a rotation of exactly `earlier`: then no token that counts now is lost by moving on to them.
@@ -169,9 +196,13 @@ impl SigningKeys {
 
 impl SigningKey {
     fn vouches(&self, now: Timestamp) -> bool {
+        matches!(self.status, Status::Current | Status::Retired) && self.is_kept(now)
+    }
+
+    fn is_kept(&self, now: Timestamp) -> bool {
         match self.status {
             Status::Current => true,
-            Status::Retired => self.retired_at.is_some_and(|at| now < at.plus(RETAINED)),
+            Status::Retired | Status::Revoked => self.retired_at.is_some_and(|at| now < at.plus(RETAINED)),
             Status::Unknown(_) => false,
         }
     }
@@ -248,6 +279,26 @@ mod tests {
     }
 
     #[test]
+    fn a_revoked_key_verifies_nothing_is_known_for_a_while_and_a_new_one_signs() {
+        let ids = Ids::seeded(1);
+        let first = empty().rotated(&ids, at(0)).unwrap();
+        let second = first.rotated(&ids, at(10)).unwrap();
+        for kid in [first.current().unwrap().kid, second.current().unwrap().kid] {
+            let revoked = second.revoked(kid, &ids, at(11)).unwrap();
+            let signing = revoked.current().unwrap().kid;
+            assert!(signing != kid && !second.knows(signing), "a new key signs");
+            assert!(revoked.is_revoked(kid) && revoked.knows(kid) && revoked.verifying(kid, at(11)).is_none());
+            assert_eq!(revoked.public(at(11)).keys.len(), 2, "the other key verifies as before");
+            assert_eq!(SigningKeys::parse(&revoked.text()).unwrap(), revoked);
+            assert_eq!(revoked.text().matches("private").count(), 1);
+            assert!(revoked.rotated(&ids, at(35)).unwrap().is_revoked(kid), "a rotation does not bring it back");
+            assert!(!revoked.rotated(&ids, at(36)).unwrap().knows(kid));
+            // A rotation that began before the revocation.
+            assert!(!second.rotated(&ids, at(11)).unwrap().follow(&revoked));
+        }
+    }
+
+    #[test]
     fn keys_that_leave_out_the_one_that_signs_do_not_follow() {
         let (one, other) = (Ids::seeded(1), Ids::seeded(1000));
         let first = empty().rotated(&one, at(0)).unwrap();
@@ -261,9 +312,9 @@ mod tests {
     fn a_key_of_a_status_that_is_not_known_neither_signs_nor_vouches_and_is_not_misread() {
         let keys = empty().rotated(&Ids::seeded(1), at(0)).unwrap();
         let kid = keys.current().unwrap().kid;
-        let revoked = SigningKeys::parse(&keys.text().replace("\"current\"", "\"revoked\"")).unwrap();
-        assert!(revoked.current().is_none() && revoked.verifying(kid, at(0)).is_none() && revoked.knows(kid));
-        assert!(revoked.text().contains("\"revoked\""));
+        let paused = SigningKeys::parse(&keys.text().replace("\"current\"", "\"paused\"")).unwrap();
+        assert!(paused.current().is_none() && paused.verifying(kid, at(0)).is_none() && paused.knows(kid));
+        assert!(paused.text().contains("\"paused\""));
     }
 
     #[test]

@@ -146,7 +146,7 @@ pub struct Buckets {
 }
 
 impl Buckets {
-    /// Names under a key of 256 bits (see [`shared::secret::Secrets::key`]); `network_burst`: see [`Limit::network`].
+    /// Names under a key of 256 bits (see [`shared::secret::Secrets::keys`]); `network_burst`: see [`Limit::network`].
     pub fn new(key: [u8; 32], network_burst: u32) -> Self {
         Self { key: hmac::Key::new(hmac::HMAC_SHA256, &key), network: Limit::network(network_burst) }
     }
@@ -164,6 +164,11 @@ impl Buckets {
     /// Logins of whatever account from one network.
     pub fn login_network(&self, source: &str) -> Bucket {
         self.bucket("login-network", &[&network_of(source)], self.network)
+    }
+
+    /// Links of mails that are used from one network, for whatever they do.
+    pub fn link_network(&self, source: &str) -> Bucket {
+        self.bucket("link-network", &[&network_of(source)], self.network)
     }
 
     /// Registrations from one network.
@@ -369,6 +374,7 @@ mod tests {
                     buckets.login_strangers(text),
                     buckets.login_network(text),
                     buckets.register_network(text),
+                    buckets.link_network(text),
                     buckets.reset_account(text),
                     buckets.reset_network(text),
                     buckets.login_device(&device(text, 1)),

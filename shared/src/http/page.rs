@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use crate::{clock::Timestamp, ids::Ids, problem::Problem, seal::SealingKey, validation::Violation};
+use crate::{clock::Timestamp, ids::Ids, problem::Problem, seal::SealingKey, secret::KeyRing, validation::Violation};
 
 const DEFAULT_LIMIT: u32 = 20;
 const MAX_LIMIT: u32 = 100;
@@ -96,26 +96,26 @@ impl utoipa::IntoParams for PageRequest<'_> {
     }
 }
 
-/// The key that seals the cursors of one service.
+/// The keys that seal and open the cursors of one service.
 #[derive(Clone)]
-pub struct CursorKey(SealingKey);
+pub struct CursorKey(KeyRing<SealingKey>);
 
 impl CursorKey {
-    /// A key of 256 bits; see [`crate::secret::Secrets::key`].
-    pub fn new(key: [u8; 32]) -> Self {
-        Self(SealingKey::new(key))
+    /// Keys of 256 bits; see [`crate::secret::Secrets::keys`].
+    pub fn new(keys: KeyRing<[u8; 32]>) -> Self {
+        Self(keys.map(SealingKey::new))
     }
 
     fn seal(&self, last: &str, scope: &str, now: Timestamp, ids: &Ids) -> String {
         let expires = now.seconds() + VALID_SECONDS;
-        self.0.seal(&format!("{expires} {last}"), &[scope], ids)
+        self.0.making().seal(&format!("{expires} {last}"), &[scope], ids)
     }
 
     fn open(&self, cursor: &str, scope: &str, now: Timestamp) -> Option<String> {
         if cursor.len() > MAX_CURSOR_BYTES {
             return None;
         }
-        let plain = self.0.open(cursor, &[scope])?;
+        let plain = self.0.open(|key| key.open(cursor, &[scope]))?;
         let (expires, last) = plain.split_once(' ')?;
         (now.seconds() < expires.parse().ok()?).then(|| last.to_owned())
     }
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_cursor_opens_only_where_it_was_given() {
-        let (key, now, ids) = (CursorKey::new([7; 32]), Timestamp::from_milliseconds(0), Ids::seeded(1));
+        let (key, now, ids) = (CursorKey::new(KeyRing::of([7; 32])), Timestamp::from_milliseconds(0), Ids::seeded(1));
         let page = |limit| PageRequest { limit, cursor: None };
         let cursor = page(20).next(&key, &["list-orders", "usr_a", "pending"], "2026#x", now, &ids);
         let open =

@@ -13,6 +13,7 @@ pub(super) async fn users(seen: &Arc<Mutex<Actions>>) {
             assert!(watched.call("rotate-signing-key", event).await.answer.is_ok(), "{step}");
         }
     }
+    assert!(watched.call("rotate-signing-key", json!({ "revoke": "current" })).await.answer.is_ok());
     let mut pump = watched.pump();
     for status in [201, 409] {
         assert_eq!(watched.cold("register-user", sample("register-user")).await.status(), status);

@@ -12,10 +12,11 @@ use shared::{
     seal::SealingKey,
     telemetry::Trace,
 };
+use tests::shop::SESSION_MAX;
 use users::{
     domain::{
         Administration, Email, Ended, Family, FullName, ProfileEdit, Registration, SESSION_LIFETIME, Standing, User, Username,
-        VERIFICATION_LIFETIME,
+        VERIFICATION_LIFETIME, session_end,
     },
     one_time_token::OneTimeToken,
     refresh_token::{Bearer, RefreshToken, RefreshTokenKey},
@@ -39,6 +40,8 @@ pub enum Flaw {
     NoEnd,
     /// ... nor whether its time is,
     NoExpiry,
+    /// ... and each exchange prolongs it, however old it is,
+    NoAbsoluteEnd,
     /// ... nor whether it is of the user's present epoch,
     NoEpoch,
     /// ... nor whether the user is as the token says.
@@ -85,7 +88,15 @@ impl Memory {
         let trace = Trace::start(&ids);
         let user = User::register(id, registration, link, now, trace.clone());
         let first = RefreshToken::first(Bearer::from(&user), &ids, now);
-        Self { family: Family::begin(&first, now), key: RefreshTokenKey::new([1; 32], [2; 32]), clock, trace, first, user, flaw }
+        Self {
+            family: Family::begin(&first, session_end(first.started_at(), SESSION_MAX, now), now),
+            key: RefreshTokenKey::new([1; 32], [2; 32]),
+            clock,
+            trace,
+            first,
+            user,
+            flaw,
+        }
     }
 
     fn has(&self, flaw: Flaw) -> bool {
@@ -112,7 +123,10 @@ impl Memory {
         self.family.sequence = successor.sequence;
         self.family.secret_hash = successor.secret_hash();
         self.family.rotated_at = Some(now);
-        self.family.expires_at = now.plus(SESSION_LIFETIME);
+        self.family.expires_at = match self.has(Flaw::NoAbsoluteEnd) {
+            true => now.plus(SESSION_LIFETIME),
+            false => session_end(presented.started_at(), SESSION_MAX, now),
+        };
         None
     }
 
@@ -150,6 +164,10 @@ impl Memory {
         let now = running.now;
         match &mut running.next {
             Next::Rotate { presented, successor, tries } => {
+                let is_over = session_end(presented.started_at(), SESSION_MAX, now) <= now;
+                if is_over && !self.has(Flaw::NoAbsoluteEnd) && !self.has(Flaw::NoExpiry) {
+                    return Some(Answer::Refused);
+                }
                 if self.has(Flaw::AnsweredTooSoon) && presented.sequence == self.family.sequence {
                     return Some(Answer::Token(self.held(successor)));
                 }
@@ -305,6 +323,7 @@ pub fn state(family: &Family, user: &User) -> State {
     State {
         sequence: family.sequence,
         exchanged_at: family.rotated_at,
+        started_at: family.started_at,
         expires_at: family.expires_at,
         end: match family.ended {
             None => End::None,

@@ -19,10 +19,11 @@ const ON_TABLES: u64 = 300;
 /// Within how many stories a mistake has to be noticed.
 const NOTICED_WITHIN: u64 = 1_500;
 
-const FLAWS: [Flaw; 13] = [
+const FLAWS: [Flaw; 14] = [
     Flaw::NoSequence,
     Flaw::NoEnd,
     Flaw::NoExpiry,
+    Flaw::NoAbsoluteEnd,
     Flaw::NoEpoch,
     Flaw::NoVersion,
     Flaw::NoTokenVersion,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use shared::clock::Timestamp;
 
 const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
+const HALF_A_YEAR: Duration = Duration::from_secs(180 * 24 * 3600);
 const TEN_SECONDS: Duration = Duration::from_secs(10);
 
 /// All that counts about a session and its user.
@@ -17,6 +18,7 @@ pub struct State {
     pub sequence: u64,
     /// Since when.
     pub exchanged_at: Option<Timestamp>,
+    pub started_at: Timestamp,
     pub expires_at: Timestamp,
     pub end: End,
     /// Whether the session belongs to the time since the password was last changed elsewhere.
@@ -83,7 +85,7 @@ impl State {
             Act::Refresh(number) if self.counts(number, now) => {
                 self.sequence += 1;
                 self.exchanged_at = Some(now);
-                self.expires_at = now.plus(MONTH);
+                self.expires_at = now.plus(MONTH).min(self.started_at.plus(HALF_A_YEAR));
                 Told::Token(self.sequence)
             }
             Act::Refresh(number) if self.repeats(number, now) => Told::Token(self.sequence),

@@ -105,9 +105,12 @@ impl Counts {
     }
 }
 
-/// Times around which something changes: the ten seconds in which a lost answer comes again, and a session's thirty days.
-const WAITS: [u64; 12] =
-    [1, 1_000, 4_000, 5_000, 9_999, 10_000, 10_001, 60_000, 900_000, 30 * 86_400_000 - 1, 30 * 86_400_000, 15 * 86_400_000];
+const DAY: u64 = 86_400_000;
+
+/// Times around which something changes: the ten seconds in which a lost answer comes again, a session's thirty days, and what is left
+/// of its 180 after [`old_age`].
+const WAITS: [u64; 14] =
+    [1, 1_000, 4_000, 5_000, 9_999, 10_000, 10_001, 60_000, 900_000, 30 * DAY - 1, 30 * DAY, 15 * DAY, 6 * DAY - 1, 6 * DAY];
 
 /// How far clocks differ at most.
 const MOST_SKEW: Duration = Duration::from_millis(200);
@@ -117,7 +120,7 @@ pub fn tell(seed: u64, skews: bool) -> Vec<Event> {
     let mut dice = Dice::new(seed);
     let (is_honest, is_quiet) = (dice.chance(35), dice.chance(40));
     let length = dice.within(6..16);
-    let mut events = Vec::new();
+    let mut events = if dice.chance(15) { old_age(&mut dice) } else { Vec::new() };
     for _ in 0..length {
         let event = match dice.within(0..100) {
             0..30 => Event::Wait(Duration::from_millis(*dice.one(if is_honest { &WAITS[..4] } else { &WAITS[..] }))),
@@ -127,6 +130,12 @@ pub fn tell(seed: u64, skews: bool) -> Vec<Event> {
         events.push(event);
     }
     events
+}
+
+/// An owner who comes back every 29 days, for 174 days.
+fn old_age(dice: &mut Dice) -> Vec<Event> {
+    let back = || Wish { who: Who::Owner, what: What::Refresh(0), skew: Duration::ZERO, spoil: None };
+    (0..6).flat_map(|_| [Event::Wait(Duration::from_millis(29 * DAY)), Event::Ask(vec![back()], dice.next())]).collect()
 }
 
 fn ask(dice: &mut Dice, is_honest: bool, is_quiet: bool, skews: bool) -> Event {

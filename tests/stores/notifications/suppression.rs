@@ -194,3 +194,34 @@ async fn the_sample_is_heard() {
     assert!(stage.hear(&sample).await);
     assert_eq!(stage.suppressions().len(), 1);
 }
+
+#[tokio::test]
+async fn suppression_and_link_survive_a_rotation_of_their_server_keys() {
+    let stage = stage();
+    assert!(stage.hear(&permanent("ada@example.com")).await);
+    for key in ["notifications-key", "mail-token-key"] {
+        stage.aws.secrets_manager().rotate_server_key(key, "a new key", stage.clock.now());
+    }
+    let mut mails = 0;
+    for (number, pause) in [(1, 0), (2, 301), (3, 1_400)] {
+        stage.clock.advance(Duration::from_secs(pause));
+        let called = stage.aws.call(&stage.send, message(number)).await;
+        assert_eq!((is_done(&called), stage.mails()), (true, mails), "{number}: the address stays suppressed");
+        // Sealed under the previous key; to somebody else.
+        let mut link = message_with(10 + number, "password_reset", &good_link());
+        link = with_recipient(&link, "bob@example.com");
+        assert!(stage.deliver(&link).await, "{number}");
+        mails += 1;
+        assert_eq!(stage.mails(), mails);
+    }
+    // The new key is in use by now.
+    stage.clock.advance(Duration::from_secs(2 * 3600));
+    assert!(is_done(&stage.aws.call(&stage.send, message(4)).await));
+    assert_eq!(stage.mails(), mails);
+}
+
+/// The message of a queue's event, to another address.
+fn with_recipient(event: &Value, address: &str) -> Value {
+    let text = event.to_string().replace("ada@example.com", address);
+    serde_json::from_str(&text).unwrap()
+}

@@ -13,11 +13,8 @@ use tests::{
 use users::{
     access_token::LIFETIME,
     operations::get_jwks::get_jwks,
-    signing_keys::{FRESH, RELOADS, RETAINED},
+    signing_keys::{FRESH, KEPT, RELOADS, RETAINED},
 };
-
-/// How long a function may go on with a secret that it has read.
-const KEPT: Duration = Duration::from_secs(300);
 
 fn secrets_read(called: &Called) -> usize {
     called.calls.iter().filter(|call| call.service == "secretsmanager").count()
@@ -30,7 +27,7 @@ fn head(session: &Session) -> &str {
 
 async fn published(door: &Door) -> Vec<Value> {
     let called = door.http(get_jwks, events::get("/.well-known/jwks.json").event()).await;
-    assert_eq!((called.status(), called.header("cache-control").as_deref()), (200, Some("public, max-age=60")));
+    assert_eq!((called.status(), called.header("cache-control").as_deref()), (200, Some("public, max-age=30")));
     called.json()["keys"].as_array().unwrap().clone()
 }
 
@@ -173,7 +170,8 @@ async fn keys_that_nobody_knows_are_looked_for_a_few_times_and_then_every_thirty
     door.clock.advance(RELOADS.interval() - Duration::from_millis(1));
     assert_eq!((asks(&made_up).await, asks(&token).await), (0, 0));
     door.clock.advance(Duration::from_millis(1));
-    assert_eq!((asks(&made_up).await, asks(&made_up).await, asks(&token).await), (1, 0, 0));
+    // The copy of the keys is too old by now, too.
+    assert_eq!((asks(&made_up).await, asks(&made_up).await, asks(&token).await), (2, 0, 0));
 
     // A key that is new is noticed at once, if something may be looked for.
     door.clock.advance(RELOADS.interval());
@@ -232,4 +230,89 @@ async fn nothing_private_is_published() {
     let called = door.http(get_jwks, events::get("/.well-known/jwks.json").event()).await;
     assert!(!called.ok().to_string().contains(private[0]) && !called.ok().to_string().contains("private"));
     assert_eq!(json!(called.status()), json!(200));
+}
+
+/// The status of a key, and how many keys sign.
+fn status(door: &Door, kid: &str) -> (String, usize) {
+    let keys = door.keys();
+    (keys.get(kid).cloned().unwrap_or_default(), keys.values().filter(|status| *status == "current").count())
+}
+
+#[tokio::test]
+async fn revocation_names_the_revoked_and_the_new_key_and_may_be_repeated() {
+    let door = Door::open();
+    door.rotate("second").await;
+    let before = door.keys();
+    for wanted in ["retired", "current"] {
+        let kid = before.iter().find(|(_, status)| *status == wanted).map(|(kid, _)| kid.clone()).unwrap();
+        let called = door.revoke_key(&kid).await;
+        let answer = called.ok().clone();
+        assert_eq!(
+            called.calls.iter().map(|call| call.operation.as_str()).collect::<Vec<_>>(),
+            ["DescribeSecret", "GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage"]
+        );
+        assert_eq!((&answer["revoked"], status(&door, &kid)), (&json!(kid), ("revoked".to_owned(), 1)));
+        assert_eq!(status(&door, answer["current"].as_str().unwrap()).0, "current");
+        let keys = door.keys();
+        let again = door.revoke_key(&kid).await;
+        assert_eq!((again.ok(), door.keys()), (&answer, keys), "nothing is written");
+        // A revoked key is not published.
+        door.clock.advance(FRESH);
+        assert!(published(&door).await.iter().all(|key| key["kid"] != *kid));
+    }
+    let signing = door.keys().into_iter().find(|(_, status)| status == "current").unwrap().0;
+    assert_eq!(door.revoke_key("current").await.ok()["revoked"], json!(signing));
+    let keys = door.keys();
+    for unknown in ["", "CURRENT", "key_0199c2a8-0000-7000-8000-000000000001", "key_x", "*"] {
+        assert_eq!(kind(&door.revoke_key(unknown).await), "UnknownKey", "{unknown}");
+    }
+    assert_eq!(kind(&Door::closed().revoke_key("current").await), "UnknownKey", "before the first rotation");
+    assert_eq!(door.keys(), keys);
+}
+
+#[tokio::test]
+async fn rotation_that_began_before_a_revocation_does_not_bring_the_key_back() {
+    for retire in [false, true] {
+        let door = Door::open();
+        let kid = door.keys().keys().next().unwrap().clone();
+        if retire {
+            door.rotate("second").await;
+        }
+        door.aws.secrets_manager().begin_rotation("signing-key", "slow");
+        assert!(door.step("createSecret", "slow").await.answer.is_ok());
+        assert!(door.revoke_key(&kid).await.answer.is_ok());
+        assert_eq!(kind(&door.step("finishSecret", "slow").await), "Superseded");
+        assert_eq!(status(&door, &kid), ("revoked".to_owned(), 1));
+        door.rotate("third").await;
+        assert_eq!(status(&door, &kid), ("revoked".to_owned(), 1));
+    }
+}
+
+#[tokio::test]
+async fn revocation_survives_faults_and_a_rotation_that_finishes_first() {
+    for fault in [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse] {
+        for call in 0..4 {
+            let door = Door::open();
+            let kid = door.keys().keys().next().unwrap().clone();
+            door.aws.fail(call, fault);
+            let called = door.revoke_key(&kid).await;
+            assert!(["", "SecretsManagerFailed"].contains(&kind(&called)), "{fault:?} at {call}: {:?}", called.answer);
+            // Only the last call is tried again, from the start.
+            assert_eq!(called.answer.is_ok(), call == 3, "{fault:?} at {call}");
+            door.aws.heal();
+            assert!(door.revoke_key(&kid).await.answer.is_ok(), "{fault:?} at {call}");
+            assert_eq!(status(&door, &kid), ("revoked".to_owned(), 1), "{fault:?} at {call}");
+        }
+    }
+    // Between the revocation's read and its last write another rotation finishes.
+    let door = Door::open();
+    let kid = door.keys().keys().next().unwrap().clone();
+    door.aws.secrets_manager().begin_rotation("signing-key", "quick");
+    assert!(door.step("createSecret", "quick").await.answer.is_ok());
+    door.aws.secrets_manager().overtake("signing-key", "quick");
+    let called = door.revoke_key("current").await;
+    assert_eq!(called.ok()["revoked"], json!(kid), "the key that was meant, and not the one that signs by then");
+    assert_eq!(called.calls.len(), 8);
+    assert_eq!(status(&door, &kid), ("revoked".to_owned(), 1));
+    assert_eq!(door.keys().len(), 3, "the key of the rotation is not thrown away");
 }

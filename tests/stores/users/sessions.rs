@@ -9,6 +9,7 @@ use tests::{
     aws::{Called, Fault},
     door::{ADA, Door, PASSWORD, Session, code, kind, seen},
     events,
+    shop::SESSION_MAX,
 };
 use users::{
     domain::{GRACE, SESSION_LIFETIME},
@@ -51,6 +52,35 @@ async fn a_refresh_costs_one_transaction_and_no_read() {
         assert_eq!((next.family(), next.user_id()), (session.family(), session.user_id()));
         last = next;
     }
+}
+
+#[tokio::test]
+async fn session_ends_180_days_after_its_login_however_often_it_is_used() {
+    let door = Door::open();
+    let user = door.enrol(ADA).await;
+    let start = door.clock.now();
+    let mut session = door.enter(user.id).await;
+    let stored = || {
+        let item = door.aws.items("sessions").remove(0);
+        (item["expires_at"]["S"].as_str().unwrap().to_owned(), item["ttl"]["N"].as_str().unwrap().parse::<i64>().unwrap())
+    };
+    for days in (20..180).step_by(20) {
+        door.clock.advance(Duration::from_secs(20 * 24 * 3600));
+        session = refreshed(&door, &session).await;
+        let end = door.clock.now().plus(SESSION_LIFETIME).min(start.plus(SESSION_MAX));
+        assert_eq!(stored(), (end.to_string(), end.seconds()), "day {days}");
+    }
+    door.clock.advance(Duration::from_secs(20 * 24 * 3600) - Duration::from_millis(1));
+    let last = refreshed(&door, &session).await;
+    assert!(is_in(&door, &last).await);
+    door.clock.advance(Duration::from_millis(1));
+    assert!(!is_in(&door, &last).await);
+    for token in [&last, &session] {
+        let called = door.refresh(&token.refresh_token).await;
+        assert_eq!((called.status(), code(&called).as_str(), called.operations().len()), (401, "invalid_token", 0));
+    }
+    assert_eq!(door.user(user.id).await.token_version, 1, "an old token is no reuse");
+    assert!(is_in(&door, &door.enter(user.id).await).await, "a login begins another session");
 }
 
 #[tokio::test]

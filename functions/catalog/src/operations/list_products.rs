@@ -52,6 +52,6 @@ pub async fn list_products(catalog: Arc<Catalog>, request: Request) -> Result<Re
 
 impl Catalog {
     async fn cursor_key(&self) -> Result<CursorKey, CatalogError> {
-        Ok(CursorKey::new(self.secrets.key("catalog-key", "cursor").await?))
+        Ok(CursorKey::new(self.secrets.keys("catalog-key").await?.derive("cursor")))
     }
 }

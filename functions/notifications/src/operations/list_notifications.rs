@@ -58,8 +58,8 @@ pub async fn list_notifications(notifications: Arc<Notifications>, request: Requ
 }
 
 async fn cursor_key(notifications: &Notifications) -> Result<CursorKey, Problem> {
-    let key = notifications.secrets.key("notifications-key", "cursor").await;
-    key.map(CursorKey::new).map_err(|error| Problem::unavailable().because(&error))
+    let keys = notifications.secrets.keys("notifications-key").await.map_err(|error| Problem::unavailable().because(&error))?;
+    Ok(CursorKey::new(keys.derive("cursor")))
 }
 
 /// A notification as its user sees it.

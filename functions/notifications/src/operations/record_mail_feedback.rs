@@ -116,8 +116,8 @@ pub async fn record_mail_feedback(notifications: Arc<Notifications>, delivery: D
         return Ok(());
     };
 
-    let address = notifications.address_mac(address).await?;
-    notifications.store.suppress(&address, reason, notifications.clock.now()).await?;
+    let address = notifications.address_macs(address).await?;
+    notifications.store.suppress(address.making(), reason, notifications.clock.now()).await?;
 
     tracing::warn!(?reason, "the address of a mail is not written to from now on");
     telemetry::count(feedback.metric(), "notifications", &Clock::System);

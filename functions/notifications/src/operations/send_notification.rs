@@ -146,7 +146,7 @@ pub async fn send_notification(
     }
     let me = try_name(&notifications);
     let mail = write(&notifications, &message).await?;
-    let is_suppressed = notifications.store.is_suppressed(&notifications.address_mac(&message.email).await?, now).await?;
+    let is_suppressed = is_suppressed(&notifications, &message.email, now).await?;
     let notification = Notification {
         id: message.notification_id,
         user_id: message.user_id,
@@ -195,6 +195,17 @@ pub async fn send_notification(
     }
 }
 
+/// Whether the address is suppressed, under the current or the previous server key. Only for 90 days after a rotation does an entry
+/// under the previous key count; the second read is made whenever there is such a key.
+async fn is_suppressed(notifications: &Notifications, address: &str, now: Timestamp) -> Result<bool, NotificationError> {
+    for mac in notifications.address_macs(address).await?.accepted() {
+        if notifications.store.is_suppressed(mac, now).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// The mail. A link is opened for it alone.
 async fn write(notifications: &Notifications, message: &SendNotification) -> Result<Rendered, NotificationError> {
     let store_url = &notifications.store_url;
@@ -202,8 +213,8 @@ async fn write(notifications: &Notifications, message: &SendNotification) -> Res
         Content::Order(template, about) => order::render(*template, &message.name, about, store_url),
         Content::Stock(template, about) => stock::render(*template, &message.name, about, store_url),
         Content::Link(template, link) => {
-            let key = SealingKey::new(notifications.secrets.key("mail-token-key", "one-time-token").await?);
-            let token = key.open(&link.sealed_token, &["one-time-token", &message.user_id.to_string()]);
+            let keys = notifications.secrets.keys("mail-token-key").await?.derive("one-time-token").map(SealingKey::new);
+            let token = keys.open(|key| key.open(&link.sealed_token, &["one-time-token", &message.user_id.to_string()]));
             link::render(*template, &token.ok_or(NotificationError::SealedOtherwise)?, link.expires_at, store_url)
         }
         Content::Notice(template) => notice::render(*template, store_url),

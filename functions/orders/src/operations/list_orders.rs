@@ -152,5 +152,6 @@ fn parameter(name: &str, code: &str, detail: &str) -> Problem {
 }
 
 async fn cursor_key(orders: &Orders) -> Result<CursorKey, Problem> {
-    orders.secrets.key("orders-key", "cursor").await.map(CursorKey::new).map_err(|error| Problem::unavailable().because(&error))
+    let keys = orders.secrets.keys("orders-key").await.map_err(|error| Problem::unavailable().because(&error))?;
+    Ok(CursorKey::new(keys.derive("cursor")))
 }

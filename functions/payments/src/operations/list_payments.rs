@@ -65,6 +65,6 @@ fn place(attempt: &Attempt) -> String {
 
 impl Payments {
     async fn cursor_key(&self) -> Result<CursorKey, PaymentError> {
-        Ok(CursorKey::new(self.secrets.key("payments-key", "cursor").await?))
+        Ok(CursorKey::new(self.secrets.keys("payments-key").await?.derive("cursor")))
     }
 }

@@ -14,6 +14,11 @@ pub const SESSION_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
 /// way, or two pages of the shop may have asked at the same moment.
 pub const GRACE: Duration = Duration::from_secs(10);
 
+/// When a session ends that is used at `now` and not again: [`SESSION_LIFETIME`] later, and at most `max` after its start.
+pub fn session_end(started_at: Timestamp, max: Duration, now: Timestamp) -> Timestamp {
+    now.plus(SESSION_LIFETIME).min(started_at.plus(max))
+}
+
 /// What grew out of one login: which of its tokens counts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Family {
@@ -31,7 +36,7 @@ pub struct Family {
     pub rotated_at: Option<Timestamp>,
     /// When its owner logged in.
     pub started_at: Timestamp,
-    /// Until when somebody must have come back.
+    /// When the session ends unless it is used again; see [`session_end`].
     pub expires_at: Timestamp,
     /// Why it is over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -66,7 +71,7 @@ pub enum Standing {
 
 impl Family {
     /// The family that a login begins.
-    pub fn begin(token: &RefreshToken, now: Timestamp) -> Self {
+    pub fn begin(token: &RefreshToken, expires_at: Timestamp, now: Timestamp) -> Self {
         Self {
             user_id: token.bearer.user_id,
             session_epoch: token.bearer.session_epoch,
@@ -74,7 +79,7 @@ impl Family {
             secret_hash: token.secret_hash(),
             rotated_at: None,
             started_at: now,
-            expires_at: now.plus(SESSION_LIFETIME),
+            expires_at,
             ended: None,
         }
     }

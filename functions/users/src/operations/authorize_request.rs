@@ -1,6 +1,6 @@
 //! API Gateway's REQUEST authorizer: who is calling?
 //!
-//! - A token that counts is answered with a policy for *every* route of the stage, because the gateway keeps the answer for a minute by
+//! - A token that counts is answered with a policy for *every* route of the stage, because the gateway keeps the answer for 30 seconds by
 //!   the `Authorization` header alone: a policy for one route would refuse the next. What a user may do is judged in the functions,
 //!   from the context: `sub`, `role`, `name`, `email`, `tv`, `sid`, `exp`.
 //! - A token that does not count fails the invocation with exactly `Unauthorized`, which the gateway turns into 401. A policy that denies

@@ -39,18 +39,20 @@ pub fn main() -> Result<(), lambda_http::Error> {
 /// account. All sessions end.
 ///
 /// # Errors
-/// The problem that is answered: `400` for a link that does not work, whatever is wrong with it.
+/// The problem that is answered: `400` for a link that does not work, whatever is wrong with it; `429` to a network that
+/// uses too many.
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
     path = "/users/password-reset/confirm",
     request_body = ConfirmPasswordReset,
     responses((status = 204, description = "The password is set.", headers(("X-Device-Token")))),
     security(()),
-    extensions(("x-roles" = json!(["anonymous"])), ("x-problems" = json!(["invalid_one_time_token", "password_is_email"]))),
+    extensions(("x-roles" = json!(["anonymous"])), ("x-problems" = json!(["invalid_one_time_token", "password_is_email", "too_many_requests"]))),
 ))]
 pub async fn confirm_password_reset(users: Arc<Users>, request: Request) -> Result<Response, Problem> {
     let ConfirmPasswordReset { token, new_password } = request.json()?;
     let token = OneTimeToken::parse(&token).ok_or(UsersError::InvalidLink)?;
+    users.admit_link(&request).await?;
 
     let user = users.store.user(token.user_id).await?.ok_or(UsersError::InvalidLink)?;
     let now = users.clock.now();
@@ -62,7 +64,7 @@ pub async fn confirm_password_reset(users: Arc<Users>, request: Request) -> Resu
     change.also = vec![users.store.clearing(&users.buckets().await?.login_strangers(&user.email))];
     match users.store.replace(change).await? {
         Replaced::Written => {
-            let device = DeviceToken::issue(&user.email, &users.ids, now).text(&users.device_token_key().await?);
+            let device = DeviceToken::issue(&user.email, &users.ids, now).text(users.device_token_keys().await?.making());
             Ok(http::no_content().with_header(DEVICE_TOKEN, &device))
         }
         Replaced::Overtaken | Replaced::EmailTaken => Err(UsersError::Contended.into()),

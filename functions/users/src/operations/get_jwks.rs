@@ -9,8 +9,8 @@ use shared::{
 
 use crate::{Users, error::UsersError};
 
-/// How long the answer may be kept: a new key signs nothing that anybody else sees for longer than that.
-const CACHED: &str = "public, max-age=60";
+/// How long the answer may be kept: a revoked key is gone from it as soon as from the authorizers.
+const CACHED: &str = "public, max-age=30";
 
 /// Runs the function.
 ///

@@ -53,5 +53,6 @@ pub async fn list_users(users: Arc<Users>, request: Request) -> Result<Response,
 }
 
 async fn cursor_key(users: &Users) -> Result<CursorKey, Problem> {
-    users.secrets.key("users-key", "cursor").await.map(CursorKey::new).map_err(|error| Problem::unavailable().because(&error))
+    let keys = users.server_keys().await.map_err(|error| Problem::unavailable().because(&error))?;
+    Ok(CursorKey::new(keys.derive("cursor")))
 }

@@ -64,14 +64,16 @@ pub async fn login_user(users: Arc<Users>, request: Request) -> Result<Response,
 
     let now = users.clock.now();
     let address = Email::parse(&email).map_or(email, String::from);
-    let device_key = users.device_token_key().await?;
-    let device = request.header(DEVICE_TOKEN).and_then(|text| DeviceToken::open(text, &address, &device_key, now));
+    let device_keys = users.device_token_keys().await?;
+    let shown = request.header(DEVICE_TOKEN);
+    let device = shown.and_then(|text| device_keys.open(|key| DeviceToken::open(text, &address, key, now)));
     let buckets = users.buckets().await?;
-    let tries = match &device {
-        Some(device) => vec![buckets.login_device(device)],
-        None => vec![buckets.login_strangers(&address), buckets.login_network(request.source_ip())],
+    let account = device.as_ref().map_or_else(|| buckets.login_strangers(&address), |device| buckets.login_device(device));
+    let charged = match &device {
+        Some(_) => vec![account.clone()],
+        None => vec![buckets.login_network(request.source_ip()), account.clone()],
     };
-    let (admitted, credentials) = tokio::join!(users.admit(&tries), users.store.credentials(&address));
+    let (admitted, credentials) = tokio::join!(users.admit(&charged), users.store.credentials(&address));
     admitted?;
 
     let credentials = credentials?;
@@ -80,17 +82,16 @@ pub async fn login_user(users: Arc<Users>, request: Request) -> Result<Response,
     let user = credentials.filter(|user| is_right && user.is_active).ok_or(UsersError::InvalidCredentials)?;
 
     let refresh_token = RefreshToken::first(Bearer::from(&user), &users.ids, now);
-    let refresh_token_key = users.refresh_token_key().await?;
+    let refresh_token_keys = users.refresh_token_keys().await?;
     // A try that was right does not count. The network's does: many would change it at the same moment.
-    let paid_back = tries.first().map(|bucket| users.store.giving_back(bucket, now)).into_iter().collect();
-    users.store.begin_family(&refresh_token, now, paid_back).await?;
+    let refund = vec![users.store.giving_back(&account, now)];
+    users.store.begin_family(&refresh_token, users.session_end(&refresh_token, now), now, refund).await?;
     keep_hash_up_to_date(&users, &user, &password).await;
 
-    let answer = http::ok(&TokensView::new(&refresh_token, &refresh_token_key, &signing_key, &users, now)?);
-    Ok(match device {
-        Some(_) => answer,
-        None => answer.with_header(DEVICE_TOKEN, &DeviceToken::issue(&address, &users.ids, now).text(&device_key)),
-    })
+    let answer = http::ok(&TokensView::new(&refresh_token, refresh_token_keys.making(), &signing_key, &users, now)?);
+    // A token under the previous server key is replaced, so that it survives the next rotation of that key too.
+    let device = device.unwrap_or_else(|| DeviceToken::issue(&address, &users.ids, now)).text(device_keys.making());
+    Ok(if shown == Some(device.as_str()) { answer } else { answer.with_header(DEVICE_TOKEN, &device) })
 }
 
 /// A password that was found right by an old kind of hash is hashed again. If that fails, the next login tries.

@@ -11,6 +11,7 @@ use shared::{
     clock::Timestamp,
     http::{self, Request, Response},
     problem::Problem,
+    secret::KeyRing,
     telemetry::{self, Trace},
 };
 
@@ -58,33 +59,38 @@ pub async fn refresh_token(users: Arc<Users>, request: Request) -> Result<Respon
     let ExchangedToken { refresh_token } = request.json()?;
     // First, so that a token is not exchanged for nothing.
     let signing_key = users.signing_key().await?;
-    let key = users.refresh_token_key().await?;
-    let presented = RefreshToken::open(&refresh_token, &key).ok_or(UsersError::InvalidRefreshToken("it is none of ours"))?;
+    let keys = users.refresh_token_keys().await?;
+    let presented = keys.open(|key| RefreshToken::open(&refresh_token, key));
+    let presented = presented.ok_or(UsersError::InvalidRefreshToken("it is none of ours"))?;
 
     let now = users.clock.now();
-    let successor = exchange(&users, &presented, &key, now, request.trace()).await?;
+    let successor = exchange(&users, &presented, &keys, now, request.trace()).await?;
 
-    Ok(http::ok(&TokensView::new(&successor, &key, &signing_key, &users, now)?))
+    Ok(http::ok(&TokensView::new(&successor, keys.making(), &signing_key, &users, now)?))
 }
 
 /// The successor of a token that counts, or counted a moment ago.
 async fn exchange(
     users: &Users,
     presented: &RefreshToken,
-    key: &RefreshTokenKey,
+    keys: &KeyRing<RefreshTokenKey>,
     now: Timestamp,
     trace: &Trace,
 ) -> Result<RefreshToken, UsersError> {
-    let mut successor = presented.successor(presented.bearer.clone(), key);
+    let expires_at = users.session_end(presented, now);
+    if expires_at <= now {
+        return Err(UsersError::InvalidRefreshToken("its session has reached its absolute end"));
+    }
+    let mut successor = presented.successor(presented.bearer.clone(), keys.making());
     for _ in 0..TRIES {
-        let (family, user) = match users.store.rotate(presented, &successor, now).await? {
+        let (family, user) = match users.store.rotate(presented, &successor, expires_at, now).await? {
             Rotated::Written => return Ok(successor),
             Rotated::Refused { family, user } => (family, user),
         };
         let user_moved_on = user.is_some();
         if let Some(user) = user {
             let user = user.filter(|user| user.is_active).ok_or(UsersError::InvalidRefreshToken("its user is gone or disabled"))?;
-            successor = presented.successor(Bearer::from(&*user), key);
+            successor = presented.successor(Bearer::from(&*user), keys.making());
         }
         let Some(family) = family else {
             // Without a family that refused it, a user who has moved on was the reason, or the session is none.
@@ -93,11 +99,16 @@ async fn exchange(
             }
             return Err(UsersError::InvalidRefreshToken("there is no such session"));
         };
+        // The exchange may have been made under the other server key: just before a rotation of that key took effect.
+        let successors = keys.accepted().map(|key| presented.successor(successor.bearer.clone(), key));
+        let is_repeated = |successor: &RefreshToken| standing(&family, presented, successor, now) == Standing::JustExchanged;
+        if let Some(repeated) = successors.into_iter().find(is_repeated) {
+            return Ok(repeated);
+        }
         match standing(&family, presented, &successor, now) {
-            Standing::JustExchanged => return Ok(successor),
             Standing::Current if user_moved_on => {}
             Standing::Current | Standing::Over => return Err(UsersError::InvalidRefreshToken("its session is over")),
-            Standing::Reused => {
+            Standing::JustExchanged | Standing::Reused => {
                 revoke(users, presented, trace).await?;
                 return Err(UsersError::InvalidRefreshToken("it was used before"));
             }

@@ -56,7 +56,7 @@ pub async fn request_password_reset(users: Arc<Users>, request: Request) -> Resu
     let RequestPasswordReset { email } = request.json()?;
     let address = Email::parse(&email).map_or(email, String::from);
     let buckets = users.buckets().await?;
-    users.admit(&[buckets.reset_account(&address), buckets.reset_network(request.source_ip())]).await?;
+    users.admit(&[buckets.reset_network(request.source_ip()), buckets.reset_account(&address)]).await?;
 
     let known = users.store.credentials(&address).await?;
     let user_id = known.map_or_else(|| ids::derive::<UserId>(&["nobody", &address]), |known| known.user_id);

@@ -3,6 +3,9 @@
 //! Secrets Manager calls it four times with the same token, which names the new version, and repeats a step that failed: `createSecret`
 //! puts the new keys beside the present ones (`AWSPENDING`), `setSecret` has nothing to do (no other system holds the key), `testSecret`
 //! signs and verifies with them, `finishSecret` makes them the present ones (`AWSCURRENT`). Every step may be repeated, and come late.
+//!
+//! An operator invokes it directly with `{"revoke": "<kid>"}` or `{"revoke": "current"}` when a key may be known to somebody else. The key
+//! is revoked at once and a new one signs. Refresh tokens are not signed by these keys: clients get their next access token as always.
 
 use std::sync::Arc;
 
@@ -13,7 +16,8 @@ use shared::{
     auth::Role,
     aws,
     clock::Clock,
-    ids::Ids,
+    config,
+    ids::{Ids, PrefixedId},
     invoke::{self, Call},
     lambda::Failure,
 };
@@ -21,11 +25,15 @@ use shared::{
 use crate::{
     access_token::{self, Claims, Parties},
     refresh_token::Bearer,
-    signing_keys::SigningKeys,
+    signing_keys::{self, KeyId, SigningKeys},
 };
 
 const CURRENT: &str = "AWSCURRENT";
 const PENDING: &str = "AWSPENDING";
+/// Marks the keys of a revocation until they are current. Not `AWSPENDING`: Secrets Manager would take it for a rotation of its own.
+const REVOKING: &str = "REVOKING";
+/// How often a revocation is tried that a rotation gets ahead of.
+const TRIES: u32 = 5;
 
 /// What a rotation works with.
 pub struct Rotation {
@@ -35,6 +43,26 @@ pub struct Rotation {
     pub clock: Clock,
     /// Where keys come from.
     pub ids: Ids,
+    /// The name of the secret with the signing keys, for a revocation. A rotation names it in its event.
+    pub secret_id: String,
+}
+
+/// What the function is invoked for.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum RotateSigningKey {
+    /// By Secrets Manager.
+    Rotate(RotateSecret),
+    /// By an operator.
+    Revoke(RevokeKey),
+}
+
+/// A revocation.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RevokeKey {
+    /// A `kid`, or `current`.
+    revoke: String,
 }
 
 /// One step, as Secrets Manager asks for it.
@@ -62,7 +90,8 @@ impl Rotation {
     /// # Panics
     /// When the environment lacks a setting; see the template.
     pub fn from_env() -> Self {
-        Self { client: Client::new(&aws::sdk_config()), clock: Clock::System, ids: Ids::System }
+        let secret_id = format!("{}{}", config::required("SERVER_KEYS_PREFIX"), signing_keys::SECRET);
+        Self { client: Client::new(&aws::sdk_config()), clock: Clock::System, ids: Ids::System, secret_id }
     }
 }
 
@@ -74,13 +103,17 @@ pub fn main() -> Result<(), lambda_http::Error> {
     invoke::run(Rotation::from_env, rotate_signing_key)
 }
 
-/// Carries out one step; answers an empty object.
+/// Carries out one step of a rotation and answers an empty object, or revokes a key and answers `{"revoked", "current"}`.
 ///
 /// # Errors
-/// `SecretsManagerFailed`; `UnreadableKeys` when a version holds no keys; `UnusableKeys` when the new ones do not work; `Superseded` when
+/// `SecretsManagerFailed`; `UnknownKey` when there is no key to revoke under that name; `UnreadableKeys` when a version holds no keys;
+/// `UnusableKeys` when the new ones do not work; `Superseded` when
 /// another rotation was finished since this one began: finishing it would throw away the key that signs.
-pub async fn rotate_signing_key(rotation: Arc<Rotation>, call: Call<RotateSecret>) -> Result<Value, Failure> {
-    let RotateSecret { step, secret_id, client_request_token } = call.event;
+pub async fn rotate_signing_key(rotation: Arc<Rotation>, call: Call<RotateSigningKey>) -> Result<Value, Failure> {
+    let RotateSecret { step, secret_id, client_request_token } = match call.event {
+        RotateSigningKey::Rotate(step) => step,
+        RotateSigningKey::Revoke(RevokeKey { revoke }) => return revoke_key(&rotation, &revoke).await,
+    };
     let secret = Secret { client: &rotation.client, id: &secret_id };
     match step {
         Step::CreateSecret => create_secret(&rotation, &secret, &client_request_token).await?,
@@ -97,7 +130,45 @@ async fn create_secret(rotation: &Rotation, secret: &Secret<'_>, token: &str) ->
     }
     let present = secret.present().await?;
     let next = present.rotated(&rotation.ids, rotation.clock.now()).map_err(|error| Failure::because("UnusableKeys", &error))?;
-    secret.put_pending(token, next.text()).await
+    secret.put(token, PENDING, next.text()).await
+}
+
+/// Makes keys current in which the named one is revoked. A rotation that finishes meanwhile is not overwritten: the key is then revoked
+/// in its keys. A key that is revoked already stays so, and nothing is written: a repeated invocation is answered like the first.
+async fn revoke_key(rotation: &Rotation, name: &str) -> Result<Value, Failure> {
+    let secret = Secret { client: &rotation.client, id: &rotation.secret_id };
+    let mut named = None;
+    let mut failure = None;
+    for _ in 0..TRIES {
+        let version = secret.current_version().await?;
+        let present = secret.version(&version).await?.unwrap_or_default();
+        // The key that signs at the first try, also when a rotation has retired it since.
+        let kid = named.or_else(|| if name == "current" { present.current().map(|key| key.kid) } else { KeyId::parse(name) });
+        let kid = kid.filter(|kid| present.knows(*kid)).ok_or_else(|| {
+            Failure::new("UnknownKey", "There is no such signing key: GET /.well-known/jwks.json lists those that verify tokens.")
+        })?;
+        named = Some(kid);
+        if present.is_revoked(kid) {
+            return Ok(revoked(kid, &present));
+        }
+        let now = rotation.clock.now();
+        let next = present.revoked(kid, &rotation.ids, now).map_err(|error| Failure::because("UnusableKeys", &error))?;
+        check(&next, rotation)?;
+        let token = rotation.ids.create::<KeyId>(now).to_string();
+        secret.put(&token, REVOKING, next.text()).await?;
+        match secret.make_current(&token, &version).await {
+            Ok(()) => {
+                tracing::warn!(kid = %kid, "signing key revoked, its tokens are rejected within a minute");
+                return Ok(revoked(kid, &next));
+            }
+            Err(error) => failure = Some(error),
+        }
+    }
+    Err(failure.unwrap_or_else(no_version))
+}
+
+fn revoked(kid: KeyId, keys: &SigningKeys) -> Value {
+    json!({ "revoked": kid, "current": keys.current().map(|key| key.kid) })
 }
 
 async fn test_secret(rotation: &Rotation, secret: &Secret<'_>, token: &str) -> Result<(), Failure> {
@@ -173,11 +244,11 @@ impl Secret<'_> {
         current.last().ok_or_else(|| Failure::new("UnreadableKeys", "The secret has no current version."))
     }
 
-    /// Writes the version that a token names. A copy of this step that was quicker has written other keys under the same name: they are
-    /// as good.
-    async fn put_pending(&self, token: &str, text: String) -> Result<(), Failure> {
+    /// Writes the version that a token names, marked by `stage`. A copy of this step that was quicker has written other keys under the
+    /// same name: they are as good.
+    async fn put(&self, token: &str, stage: &str, text: String) -> Result<(), Failure> {
         let put = self.client.put_secret_value().secret_id(self.id).client_request_token(token).secret_string(text);
-        match put.version_stages(PENDING).send().await {
+        match put.version_stages(stage).send().await {
             Ok(_) => Ok(()),
             Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_exists_exception()) => Ok(()),
             Err(error) => Err(failed("PutSecretValue", &error)),

@@ -35,18 +35,20 @@ pub fn main() -> Result<(), lambda_http::Error> {
 /// go there; `409` if somebody else has registered with it meanwhile.
 ///
 /// # Errors
-/// The problem that is answered: `400` for a link that does not work, whatever is wrong with it.
+/// The problem that is answered: `400` for a link that does not work, whatever is wrong with it; `429` to a network that
+/// uses too many.
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
     path = "/users/verify-email",
     request_body = VerifyEmail,
     responses((status = 204, description = "The address is verified.")),
     security(()),
-    extensions(("x-roles" = json!(["anonymous"])), ("x-problems" = json!(["invalid_one_time_token", "email_taken"]))),
+    extensions(("x-roles" = json!(["anonymous"])), ("x-problems" = json!(["invalid_one_time_token", "email_taken", "too_many_requests"]))),
 ))]
 pub async fn verify_email(users: Arc<Users>, request: Request) -> Result<Response, Problem> {
     let VerifyEmail { token } = request.json()?;
     let token = OneTimeToken::parse(&token).ok_or(UsersError::InvalidLink)?;
+    users.admit_link(&request).await?;
 
     let user = users.store.user(token.user_id).await?.ok_or(UsersError::InvalidLink)?;
     let after = user.with_verified_email(&token.hash(), users.clock.now(), request.trace().clone())?;

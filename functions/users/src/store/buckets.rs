@@ -9,6 +9,7 @@ use serde::Deserialize;
 use shared::{
     clock::Timestamp,
     table::{Expression, Key, Outcome, TableError, Write, from_item},
+    telemetry,
 };
 
 use super::Store;
@@ -50,6 +51,31 @@ impl Store {
         }
         let table = self.sessions.name().to_owned();
         Err(TableError::Busy { table, call: "UpdateItem", cause: "a bucket changed each time".to_owned() })
+    }
+
+    /// Charges one attempt to every bucket, or to none: an attempt that a later bucket refuses is refunded to the earlier ones. The
+    /// bucket of the network comes first. Otherwise one address could use up the attempts of every account.
+    ///
+    /// One bucket after the other, and not one transaction: a transaction fails while another one changes the bucket of a busy network.
+    /// A refusal by the second bucket costs one more update. If that update fails, or the function dies before it, the network has one
+    /// attempt less until its bucket has drained: never the account, and never another network.
+    ///
+    /// # Errors
+    /// When the table fails: the attempt must not go on. What was charged before stays charged.
+    pub async fn admit_all(&self, buckets: &[Bucket], now: Timestamp) -> Result<Admission, TableError> {
+        for (position, bucket) in buckets.iter().enumerate() {
+            let admission = self.admit(bucket, now).await?;
+            if admission == Admission::Admitted {
+                continue;
+            }
+            for charged in &buckets[..position] {
+                if let Err(error) = self.give_back(charged, now).await {
+                    tracing::warn!(error = telemetry::causes(&error), "throttle bucket not refunded, its network has one attempt less");
+                }
+            }
+            return Ok(admission);
+        }
+        Ok(Admission::Admitted)
     }
 
     /// Gives a try back that was admitted just now.

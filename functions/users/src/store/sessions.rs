@@ -11,7 +11,7 @@ use super::{
     users::{Image, unchanged},
 };
 use crate::{
-    domain::{Ended, Family, SESSION_LIFETIME, User},
+    domain::{Ended, Family, User},
     error::UsersError,
     refresh_token::{FamilyId, RefreshToken},
 };
@@ -31,12 +31,18 @@ pub enum Rotated {
 }
 
 impl Store {
-    /// Begins a family with its first token, together with `also`.
+    /// Begins a family with its first token, until `expires_at`, together with `also`.
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn begin_family(&self, token: &RefreshToken, now: Timestamp, also: Vec<Write>) -> Result<(), UsersError> {
-        let family = Family::begin(token, now);
+    pub async fn begin_family(
+        &self,
+        token: &RefreshToken,
+        expires_at: Timestamp,
+        now: Timestamp,
+        also: Vec<Write>,
+    ) -> Result<(), UsersError> {
+        let family = Family::begin(token, expires_at, now);
         let item = family_item(token.family, &family);
         if also.is_empty() {
             return match self.sessions.put(item, Expression::absent()).await? {
@@ -51,12 +57,17 @@ impl Store {
         }
     }
 
-    /// Puts `successor` in the place of `presented`, if that is the token that counts and the user is as it says.
+    /// Puts `successor` in the place of `presented` until `expires_at`, if that is the token that counts and the user is as it says.
     ///
     /// # Errors
     /// When a table fails.
-    pub async fn rotate(&self, presented: &RefreshToken, successor: &RefreshToken, now: Timestamp) -> Result<Rotated, TableError> {
-        let expires_at = now.plus(SESSION_LIFETIME);
+    pub async fn rotate(
+        &self,
+        presented: &RefreshToken,
+        successor: &RefreshToken,
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<Rotated, TableError> {
         let change =
             Expression::new("SET #sequence = :next, #secret_hash = :next_hash, #rotated_at = :now, #expires_at = :expires_at, #ttl = :ttl")
                 .value("next", successor.sequence)

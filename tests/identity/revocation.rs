@@ -1,0 +1,115 @@
+//! A signing key is known to somebody else: its tokens are rejected within a minute, and every client goes on by its refresh token.
+
+use std::{collections::HashMap, time::Duration};
+
+use shared::{clock::Timestamp, ids::Ids};
+use tests::{
+    door::{ADA, Door, Session, kind},
+    template::template,
+};
+use users::{
+    access_token::Claims,
+    refresh_token::{Bearer, FamilyId},
+    signing_keys::{KEPT, SigningKeys},
+};
+
+use crate::{dice::Dice, print};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// How long the gateway keeps what the authorizer said.
+fn gateway_ttl() -> Duration {
+    let authorizers = &template().resource("Api")["Properties"]["Auth"]["Authorizers"];
+    let seconds = |name: &str| authorizers[name]["Identity"]["ReauthorizeEvery"].as_u64().expect("the template says how long");
+    assert_eq!(seconds("OptionalBearer"), 0);
+    Duration::from_secs(seconds("Bearer"))
+}
+
+#[test]
+fn gateway_cache_and_authorizer_cache_together_last_a_minute() {
+    assert!(gateway_ttl() + KEPT <= MINUTE);
+}
+
+/// The gateway before two instances of the authorizer.
+struct Gateway {
+    door: Door,
+    authorizers: Vec<Door>,
+    accepted: HashMap<String, Timestamp>,
+    dice: Dice,
+}
+
+impl Gateway {
+    async fn lets_in(&mut self, token: &str) -> bool {
+        let now = self.door.clock.now();
+        if self.accepted.get(token).is_some_and(|at| now.since(*at) < gateway_ttl()) {
+            return true;
+        }
+        let called = self.dice.one(&self.authorizers).authorize(token).await;
+        assert!(["", "Unauthorized"].contains(&kind(&called)), "{:?}", called.answer);
+        if called.answer.is_ok() {
+            self.accepted.insert(token.to_owned(), now);
+        }
+        called.answer.is_ok()
+    }
+}
+
+/// What a thief who has the private key makes of it: a new token for a session that is alive.
+fn forge(door: &Door, keys: &str, bearer: &Bearer, family: FamilyId) -> String {
+    let keys = SigningKeys::parse(keys).unwrap();
+    let claims = Claims::new(bearer, family, &door.users.parties, &Ids::System, door.clock.now());
+    claims.sign(&keys.current().unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn revoked_key_is_rejected_within_a_minute_and_every_client_goes_on_by_refresh() {
+    let mut longest = Duration::ZERO;
+    let mut refreshed = 0;
+    for (seed, pause) in [0, 1, 7, 15, 29, 31].into_iter().enumerate() {
+        // Every other time nobody but the thief comes in the first minute: no token of the new key makes an authorizer read the keys again.
+        let is_quiet = seed % 2 == 0;
+        let door = Door::open();
+        let user = door.enrol(ADA).await;
+        let bearer = Bearer::from(&user);
+        let mut session = door.enter(user.id).await;
+        let instances = [door.cold(), door.cold()];
+        let authorizers = vec![door.cold(), door.cold()];
+        let mut gateway = Gateway { door: door.clone(), authorizers, accepted: HashMap::new(), dice: Dice::new(seed as u64) };
+        let mut dice = Dice::new(100 + seed as u64);
+        let stolen = door.aws.secrets_manager().text("signing-key").unwrap();
+        let mut forged = vec![forge(&door, &stolen, &bearer, session.family())];
+        for instance in &instances {
+            session = Session::of(&instance.refresh(&session.refresh_token).await).unwrap();
+        }
+        for _ in 0..pause {
+            assert!(gateway.lets_in(&forged[0]).await && gateway.lets_in(&session.access_token).await);
+            door.clock.advance(SECOND);
+        }
+
+        let revoked = door.revoke_key("current").await;
+        assert!(revoked.answer.is_ok(), "{:?}", revoked.answer);
+        let at = door.clock.now();
+        for second in 0..100 {
+            if second < 40 && second % 3 == 0 {
+                forged.push(forge(&door, &stolen, &bearer, session.family()));
+            }
+            for token in &forged {
+                if gateway.lets_in(token).await {
+                    longest = longest.max(door.clock.now().since(at));
+                }
+            }
+            let is_there = second >= 60 || !is_quiet;
+            if is_there && !gateway.lets_in(&session.access_token).await {
+                assert!(is_quiet || door.clock.now().since(at) < MINUTE, "a client with a token of the new key is refused");
+                let called = dice.one(&instances).refresh(&session.refresh_token).await;
+                session = Session::of(&called).unwrap_or_else(|| panic!("logged out: {:?}", called.answer));
+                refreshed += 1;
+            }
+            door.clock.advance(SECOND);
+        }
+        assert!(gateway.lets_in(&session.access_token).await);
+    }
+    print(&format!("a revoked key is accepted for {longest:?} at most; clients refreshed {refreshed} times in 6 runs"));
+    assert!(longest < MINUTE, "{longest:?}");
+    assert!(longest >= gateway_ttl(), "{longest:?}: the caches were never met");
+}
