@@ -642,7 +642,8 @@ def session_of(token):
 
 def mailed_token(stack, path):
     """What the last mail to Ada holds that has a link for this: the emulator keeps all mails."""
-    page = "reset-password" if "password-reset" in path else "verify-email"
+    pages = {"password-reset": "reset-password", "email-change": "withdraw-email-change"}
+    page = next((page for part, page in pages.items() if part in path), "verify-email")
     with urllib.request.urlopen(f"{stack.endpoint}/_ministack/ses/messages", timeout=10) as response:
         mails = [mail for account in json.load(response)["messages"].values() for mail in account]
     hers = {json.loads(event(operation)["body"])["email"] for operation in ("register-user", "update-me")}

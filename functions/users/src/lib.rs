@@ -43,7 +43,7 @@ pub mod throttle;
 
 use access_token::Parties;
 use device_token::DeviceTokenKey;
-use domain::User;
+use domain::{Credentials, User};
 use error::UsersError;
 use password_hash::PasswordHasher;
 use refresh_token::{FamilyId, RefreshTokenKey};
@@ -137,6 +137,18 @@ impl Users {
         };
         let longest = admissions.into_iter().filter_map(Admission::retry_after_seconds).max();
         longest.map_or(Ok(()), |retry_after_seconds| Err(UsersError::Throttled { retry_after_seconds }))
+    }
+
+    /// The credentials of a user who gives the right present password; a wrong one is charged to `tries`. The caller gives the try back in
+    /// the transaction that the password allows, and passes the credentials to it, so that it fails if the password changes meanwhile.
+    pub(crate) async fn confirm_password(&self, user: &User, password: &str, tries: &[Bucket]) -> Result<Credentials, UsersError> {
+        self.admit(tries).await?;
+        let credentials = self.store.credentials(&user.email).await?.filter(|credentials| credentials.user_id == user.id);
+        let credentials = credentials.ok_or(UsersError::Contended)?;
+        if !self.hasher.verify(password, Some(&credentials.password_hash))? {
+            return Err(UsersError::WrongPassword);
+        }
+        Ok(credentials)
     }
 
     /// The key under which device tokens are made.

@@ -65,16 +65,21 @@ pub async fn login_user(users: Arc<Users>, request: Request) -> Result<Response,
     let now = users.clock.now();
     let address = Email::parse(&email).map_or(email, String::from);
     let device_key = users.device_token_key().await?;
-    let device = request.header(DEVICE_TOKEN).and_then(|text| DeviceToken::open(text, &address, &device_key, now));
+    let presented = request.header(DEVICE_TOKEN).and_then(|text| DeviceToken::open(text, &address, &device_key, now));
     let buckets = users.buckets().await?;
-    let tries = match &device {
-        Some(device) => vec![buckets.login_device(device)],
-        None => vec![buckets.login_strangers(&address), buckets.login_network(request.source_ip())],
-    };
+    let strangers = || vec![buckets.login_strangers(&address), buckets.login_network(request.source_ip())];
+    let mut tries = presented.as_ref().map_or_else(strangers, |device| vec![buckets.login_device(device)]);
     let (admitted, credentials) = tokio::join!(users.admit(&tries), users.store.credentials(&address));
     admitted?;
 
     let credentials = credentials?;
+    let is_current = |device: &DeviceToken| credentials.as_ref().is_some_and(|user| device.is_of(user.user_id, user.session_epoch));
+    let device = presented.clone().filter(is_current);
+    if presented.is_some() && device.is_none() {
+        // It was issued before the last reset, or to a user before this one: whoever has it is a stranger.
+        tries = strangers();
+        users.admit(&tries).await?;
+    }
     let stored_hash = credentials.as_ref().map(|credentials| credentials.password_hash.as_str());
     let is_right = users.hasher().verify(&password, stored_hash).map_err(UsersError::from)?;
     let user = credentials.filter(|user| is_right && user.is_active).ok_or(UsersError::InvalidCredentials)?;
@@ -89,7 +94,8 @@ pub async fn login_user(users: Arc<Users>, request: Request) -> Result<Response,
     let answer = http::ok(&TokensView::new(&refresh_token, &refresh_token_key, &signing_key, &users, now)?);
     Ok(match device {
         Some(_) => answer,
-        None => answer.with_header(DEVICE_TOKEN, &DeviceToken::issue(&address, &users.ids, now).text(&device_key)),
+        None => answer
+            .with_header(DEVICE_TOKEN, &DeviceToken::issue(&address, user.user_id, user.session_epoch, &users.ids, now).text(&device_key)),
     })
 }
 
