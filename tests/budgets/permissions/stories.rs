@@ -64,14 +64,24 @@ pub(super) async fn users(seen: &Arc<Mutex<Actions>>) {
 /// What Ada does herself: her profile, another address, another password.
 async fn ada_changes(watched: &Watched, pump: &mut Pump, ada: &Value) {
     let me = |method: &str, path: &str| events::http(method, path).authorized(ada).header("content-type", "application/json");
-    let profile = watched.call("get-me", me("GET", "/users/me").event()).await;
-    let tag = profile.header("etag").expect("a profile has a version");
-    let update = me("PATCH", "/users/me").header("if-match", &tag).body(&json!({ "full_name": "Ada King", "email": KING }).to_string());
-    for status in [200, 412] {
-        assert_eq!(watched.cold("update-me", update.clone().event()).await.status(), status);
+    let body = json!({ "full_name": "Ada King", "email": KING, "current_password": "correct horse battery staple" });
+    // A change that is withdrawn before it is confirmed, one that is withdrawn afterwards, and one that stays.
+    for withdrawn in ["pending", "moved", ""] {
+        let tag = watched.call("get-me", me("GET", "/users/me").event()).await.header("etag").expect("a profile has a version");
+        let update = me("PATCH", "/users/me").header("if-match", &tag).body(&body.to_string());
+        for status in [200, 412] {
+            assert_eq!(watched.cold("update-me", update.clone().event()).await.status(), status);
+        }
+        pump.settle().await;
+        if withdrawn != "pending" {
+            watched.follow("verify-email", KING, json!({}), 204).await;
+            pump.settle().await;
+        }
+        if !withdrawn.is_empty() {
+            watched.follow("withdraw-email-change", ADA, json!({}), 204).await;
+            watched.follow("withdraw-email-change", ADA, json!({}), 400).await;
+        }
     }
-    pump.settle().await;
-    watched.follow("verify-email", KING, json!({}), 204).await;
     for (password, status) in [("wrong", 422), ("correct horse battery staple", 204)] {
         let body = json!({ "current_password": password, "new_password": "four score and seven donkeys" });
         let changed = watched.cold("change-password", me("POST", "/users/me/password").body(&body.to_string()).event()).await;
