@@ -31,7 +31,7 @@ class Api:
     def as_caller(self, token, refresh_token=None):
         return Api(self.url, token, refresh_token)
 
-    def call(self, method, path, body=None, key=None, expect=(200, 201, 202, 204)):
+    def call(self, method, path, body=None, key=None, expect=(200, 201, 202, 204), if_match=None):
         """Sends one request. Repeats it while the service asks for that: 429, 503 and a gateway that just started."""
         headers = {"Accept": "application/json"}
         if body is not None:
@@ -40,6 +40,8 @@ class Api:
             headers["Authorization"] = f"Bearer {self.token}"
         if key:
             headers["Idempotency-Key"] = key
+        if if_match:
+            headers["If-Match"] = if_match
         data = None if body is None else json.dumps(body).encode()
         deadline = time.monotonic() + 20
         while True:

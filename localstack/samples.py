@@ -254,6 +254,13 @@ class Samples:
         self.fresh_ada()
         return with_body(event, token=self.mailed_token("verify-email", seen))
 
+    def for_withdraw_email_change(self, event):
+        seen = len(self.mails())
+        self.fresh_ada()
+        change = {"email": body_of(sample("update-me"))["email"], "current_password": self.password}
+        self.ada.call("PATCH", "/users/me", change, if_match=self.me.headers["ETag"])
+        return with_body(event, token=self.mailed_token("withdraw-email-change", seen))
+
     def for_receive_payment_webhook(self, event):
         """Signs the body, with the real ids in it, by the stack's own secret."""
         order = self.order("paid")

@@ -189,8 +189,14 @@ async fn what_somebody_does_with_their_account_costs_a_read_and_a_write_for_each
     };
     let tag = async || shop.call("get-me", me("GET", "/users/me", Value::Null).event()).await.header("etag").unwrap();
     costs(&shop.call("get-me", me("GET", "/users/me", Value::Null).event()).await, &["GetItem"]);
-    let name = me("PATCH", "/users/me", json!({ "full_name": "Ada King", "email": "king@example.com" })).header("if-match", &tag().await);
-    costs(&shop.call("update-me", name.event()).await, &["GetItem", "TransactWriteItems"]);
+    let name = me(
+        "PATCH",
+        "/users/me",
+        json!({ "full_name": "Ada King", "email": "king@example.com", "current_password": "correct horse battery staple" }),
+    )
+    .header("if-match", &tag().await);
+    // Two buckets, and the credentials that the present password is checked against: only where the address is another one.
+    costs(&shop.call("update-me", name.event()).await, &["GetItem", "UpdateItem", "UpdateItem", "GetItem", "TransactWriteItems"]);
 
     shop.pump().settle().await;
     let link = |address: &str| shop.aws.mails().token_for(address);

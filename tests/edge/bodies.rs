@@ -248,7 +248,7 @@ async fn a_field_of_another_type_is_422_with_its_place() {
 #[tokio::test]
 async fn a_list_is_no_object_and_an_object_is_no_name() {
     let mut edge = Edge::new("lists for objects").await;
-    let lists: [(&str, &str, Value); 28] = [
+    let lists: [(&str, &str, Value); 29] = [
         ("register-user", "", json!(["grace@example.org", "grace", "Grace Hopper", "correct horse battery"])),
         ("login-user", "", json!(["ada@example.com", "correct horse battery staple"])),
         ("refresh-token", "", json!([edge.refresh_token])),
@@ -256,7 +256,8 @@ async fn a_list_is_no_object_and_an_object_is_no_name() {
         ("request-password-reset", "", json!(["ada@example.com"])),
         ("confirm-password-reset", "", json!([edge.reset_token, "four score and seven donkeys"])),
         ("verify-email", "", json!([edge.verification_token])),
-        ("update-me", "", json!(["countess@example.com", "countess", "Ada King"])),
+        ("withdraw-email-change", "", json!([edge.withdraw_token])),
+        ("update-me", "", json!(["countess@example.com", "countess", "Ada King", "correct horse battery staple"])),
         ("update-user", "", json!(["admin", true, "countess", "Ada King"])),
         ("update-user", "/role", json!({ "admin": null })),
         ("create-product", "", json!(["Oak spoon", "Of oak.", "kitchen", "SPOON-OAK", { "amount": 2999, "currency": "USD" }])),
@@ -582,6 +583,7 @@ fn broken_rules() -> Vec<(&'static str, &'static str, Value, &'static str)> {
             ("request-password-reset", "/email"),
             ("confirm-password-reset", "/new_password"),
             ("verify-email", "/token"),
+            ("withdraw-email-change", "/token"),
             ("update-me", "/full_name"),
             ("update-user", "/is_active"),
             ("create-product", "/description"),

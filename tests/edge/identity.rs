@@ -87,7 +87,7 @@ async fn a_refresh_token_that_does_not_count_is_401_and_says_nothing_about_why()
 #[tokio::test]
 async fn a_link_that_does_not_work_is_400_and_says_nothing_about_why() {
     const REFUSED: Expect = Expect::Problem(400, "invalid_one_time_token");
-    for operation in ["verify-email", "confirm-password-reset"] {
+    for operation in ["verify-email", "confirm-password-reset", "withdraw-email-change"] {
         let mut edge = Edge::new("links").await;
         let with = |edge: &Edge, token: &str| {
             let mut body = edge.body(operation).unwrap();
@@ -95,7 +95,11 @@ async fn a_link_that_does_not_work_is_400_and_says_nothing_about_why() {
             edge.with_body(operation, &body.to_string())
         };
         let (verification, reset) = (edge.verification_token.clone(), edge.reset_token.clone());
-        let (good, other) = if operation == "verify-email" { (verification, reset) } else { (reset, verification) };
+        let (good, other) = match operation {
+            "verify-email" => (verification, reset),
+            "confirm-password-reset" => (reset, verification),
+            _ => (edge.withdraw_token.clone(), verification),
+        };
         let strangers = good.replace(events::USER, STRANGER);
         let mut answers = Vec::new();
         for text in spoiled(&good).into_iter().chain([other, strangers, edge.refresh_token.clone()]) {
@@ -106,9 +110,11 @@ async fn a_link_that_does_not_work_is_400_and_says_nothing_about_why() {
         expect_one_answer(&mut edge, &answers);
         edge.done();
 
-        for what in ["it is too old", "its user is disabled", "its user is gone"] {
+        // A withdrawal works for a disabled account too.
+        let ends = ["it is too old", "its user is gone", "its user is disabled"];
+        for what in &ends[..if operation == "withdraw-email-change" { 2 } else { 3 }] {
             let mut edge = Edge::new("links that have ended").await;
-            match what {
+            match *what {
                 "it is too old" => edge.shop.clock.advance(Duration::from_secs(48 * 3600)),
                 "its user is disabled" => {
                     let event = edge.with_body("update-user", &json!({ "is_active": false }).to_string());

@@ -68,7 +68,7 @@ const fn versioned(route: Route, if_match: IfMatch) -> Route {
 }
 
 /// Every route.
-pub const ROUTES: [Route; 36] = [
+pub const ROUTES: [Route; 37] = [
     route("register-user", Who::Anybody, None, "body"),
     route("login-user", Who::Anybody, None, "body"),
     route("refresh-token", Who::Anybody, None, "body"),
@@ -80,6 +80,7 @@ pub const ROUTES: [Route; 36] = [
     route("request-password-reset", Who::Anybody, None, "body"),
     route("confirm-password-reset", Who::Anybody, None, "body"),
     route("verify-email", Who::Anybody, None, "body"),
+    route("withdraw-email-change", Who::Anybody, None, "body"),
     route("list-users", Who::Admin, None, "list"),
     route("get-user", Who::User, Some(("user_id", "user_not_found")), ""),
     versioned(route("update-user", Who::Admin, Some(("user_id", "user_not_found")), "body"), IfMatch::Needed),
@@ -138,6 +139,8 @@ pub struct Edge {
     /// What the links in mails to [`events::USER`] say: the one that sets a new password, and the one that verifies another address.
     pub reset_token: String,
     pub verification_token: String,
+    /// The link that withdraws the change of the address.
+    pub withdraw_token: String,
     before: Vec<Value>,
     checked: usize,
     odd: Vec<String>,
@@ -156,7 +159,7 @@ impl Edge {
         assert_eq!(shop.call("update-me", sample("update-me")).await.status(), 200, "the sample changes Ada's address");
         assert_eq!(shop.call("request-password-reset", sample("request-password-reset")).await.status(), 202);
         let etag = shop.call("get-me", sample("get-me")).await.header("etag").expect("a profile has a version");
-        let (reset_token, verification_token) = links(&shop).await;
+        let (reset_token, verification_token, withdraw_token) = links(&shop).await;
         let product = shop.product("Teapot", 2999, 50).await;
         let mut pump = shop.pump();
         pump.settle().await;
@@ -196,6 +199,7 @@ impl Edge {
             refresh_token,
             reset_token,
             verification_token,
+            withdraw_token,
             before,
             checked: 0,
             odd: Vec::new(),
@@ -286,7 +290,11 @@ impl Edge {
             "request-password-reset" => json!({ "email": "ada@example.com" }),
             "confirm-password-reset" => json!({ "token": self.reset_token, "new_password": "four score and seven donkeys" }),
             "verify-email" => json!({ "token": self.verification_token }),
-            "update-me" => json!({ "email": "countess@example.com", "username": "countess", "full_name": "Ada King" }),
+            "withdraw-email-change" => json!({ "token": self.withdraw_token }),
+            "update-me" => json!({
+                "email": "countess@example.com", "username": "countess", "full_name": "Ada King",
+                "current_password": "correct horse battery staple",
+            }),
             "update-user" => json!({ "role": "admin", "is_active": true, "username": "countess", "full_name": "Ada King" }),
             "create-product" => {
                 json!({
@@ -381,13 +389,14 @@ impl Edge {
 }
 
 /// What the two links say that wait for [`events::USER`]; only the mails show it in the open.
-async fn links(shop: &Shop) -> (String, String) {
+async fn links(shop: &Shop) -> (String, String, String) {
     let secrets = shop.aws.secrets_at(shop.clock.clone());
     let key = SealingKey::new(secrets.keys("mail-token-key").await.unwrap().making().derive("one-time-token"));
     let profile = format!("USER#{}", events::USER);
     let profile = shop.aws.items("users").into_iter().find(|item| item["pk"]["S"] == *profile).expect("Ada is registered");
     let open = |link: &Value| key.open(link["sealed"]["S"].as_str().unwrap(), &["one-time-token", events::USER]).unwrap();
-    (open(&profile["reset"]["M"]), open(&profile["verification"]["M"]["link"]["M"]))
+    let link = |attribute: &str| open(&profile[attribute]["M"]["link"]["M"]);
+    (open(&profile["reset"]["M"]), link("verification"), link("withdrawal"))
 }
 
 /// An order of one piece, paid at once and sent to Ada: every field that there is.

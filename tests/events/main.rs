@@ -74,6 +74,7 @@ fn rows() -> Vec<(&'static str, Vec<Before>, Then)> {
         ("request-password-reset", vec![Ada], Status(202)),
         ("confirm-password-reset", vec![Ada, Link("confirm-password-reset", "reset")], Status(204)),
         ("verify-email", vec![Ada, Link("verify-email", "verification")], Status(204)),
+        ("withdraw-email-change", vec![Ada, Link("withdraw-email-change", "withdrawal")], Status(204)),
         ("list-users", vec![Ada], Status(200)),
         ("get-user", vec![Ada], Status(200)),
         ("update-user", vec![Ada], Status(200)),

@@ -28,7 +28,7 @@ impl Scene {
     async fn set(door: Door) -> Self {
         let user = door.enrol(ADA).await;
         let (session, other) = (door.enter(user.id).await, door.enter(user.id).await);
-        assert_eq!(door.edit(&session, &json!({ "email": NEW })).await.status(), 200);
+        assert_eq!(door.ask_for_address(&session, NEW).await.status(), 200);
         assert_eq!(door.request_reset(ADA).await.status(), 202);
         let (verification, reset) = (door.verification_token(user.id).await, door.reset_token(user.id).await);
         // An instance that has read no secret yet: those calls may fail, too.

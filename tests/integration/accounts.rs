@@ -20,7 +20,7 @@ async fn an_address_is_verified_and_moved_by_the_links_that_are_mailed() {
     let me = person.get("/users/me").await;
     assert_eq!(me.expect(200)["email_verified"], true);
     let new = format!("{}@example.com", unique("moved"));
-    let change = json!({ "email": new, "full_name": "Ada King" });
+    let change = json!({ "email": new, "full_name": "Ada King", "current_password": PASSWORD });
     assert_eq!(person.patch("/users/me", None, &change).await.problem(428), "precondition_required");
     let stale = person.patch("/users/me", Some("\"1\""), &change).await;
     assert_eq!(stale.problem(412), "precondition_failed");
@@ -34,8 +34,12 @@ async fn an_address_is_verified_and_moved_by_the_links_that_are_mailed() {
     assert_eq!(shop.try_login(&person.email, PASSWORD).await.problem(401), "invalid_credentials");
     let moved = shop.log_in(&new).await;
     assert_eq!(moved.get("/users/me").await.expect(200)["full_name"], "Ada King");
-    // The old address is free again.
-    shop.register(&person.email).await.expect(201);
+    // The address before is reserved while the link that was mailed there can return the login to it.
+    assert_eq!(shop.register(&person.email).await.problem(409), "email_taken");
+    let withdraw = shop.link_mailed_to(&person.email, "withdraw-email-change").await;
+    shop.visitor().post("/users/email-change/withdraw", &json!({ "token": withdraw })).await.expect(204);
+    assert_eq!(shop.try_login(&new, PASSWORD).await.problem(401), "invalid_credentials");
+    assert_eq!(shop.log_in(&person.email).await.get("/users/me").await.expect(200)["email_verified"], true);
 }
 
 #[tokio::test]

@@ -8,13 +8,14 @@ use tests::template::template;
 use crate::shop::{Shop, card, unique, until};
 
 /// Routes that anybody may use. One that is not listed here answers 401 without a token.
-const PUBLIC: [&str; 13] = [
+const PUBLIC: [&str; 14] = [
     "POST /users",
     "POST /users/login",
     "POST /users/token/refresh",
     "POST /users/password-reset",
     "POST /users/password-reset/confirm",
     "POST /users/verify-email",
+    "POST /users/email-change/withdraw",
     "GET /.well-known/jwks.json",
     "GET /products",
     "GET /products/{product_id}",

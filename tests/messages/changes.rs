@@ -220,6 +220,13 @@ fn user_changes() -> Vec<Change> {
     vec![
         ("registered", None, json!({ "verification": wanted })),
         ("asked-for-another-address", Some(json!({})), json!({ "verification": { "email": "ada@example.org", "link": link("second") } })),
+        ("asked-to-withdraw", Some(json!({})), json!({ "withdrawal": { "email": "ada@example.com", "link": link("fourth") } })),
+        (
+            "moved-to-another-address",
+            Some(json!({ "email": "old@example.com" })),
+            json!({ "version": 5, "withdrawal": { "email": "old@example.com", "link": link("fourth") } }),
+        ),
+        ("withdrew-the-change", Some(json!({})), json!({ "change_withdrawn_at": "2026-11-21T10:00:00.000Z" })),
         ("forgot-the-password", Some(json!({})), json!({ "reset": link("third") })),
         ("has-another-password", Some(json!({})), json!({ "password_changed_at": "2026-11-21T10:00:00.000Z" })),
         ("has-another-address", Some(json!({ "email": "old@example.com" })), json!({ "version": 5 })),

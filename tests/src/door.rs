@@ -48,6 +48,7 @@ use users::{
         update_me::update_me,
         update_user::update_user,
         verify_email::verify_email,
+        withdraw_email_change::withdraw_email_change,
     },
     password_hash::PasswordHasher,
     publish,
@@ -317,6 +318,14 @@ impl Door {
         self.unseal(&self.user(id).await.reset.expect("a link was asked for").sealed, id).await
     }
 
+    /// What the link says that withdraws an address change.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub async fn withdraw_token(&self, id: UserId) -> String {
+        self.unseal(&self.user(id).await.withdrawal.expect("a change was asked for").link.sealed, id).await
+    }
+
     /// What the link says that verifies somebody's address.
     ///
     /// # Panics
@@ -384,6 +393,16 @@ impl Door {
     /// `PATCH /users/me` with this `If-Match`.
     pub async fn edit_if(&self, session: &Session, tag: &str, body: &Value) -> Called {
         self.http(update_me, session.request(patch("/users/me", body).header("If-Match", tag))).await
+    }
+
+    /// `PATCH /users/me` with another address and the password of everybody.
+    pub async fn ask_for_address(&self, session: &Session, email: &str) -> Called {
+        self.edit(session, &json!({ "email": email, "current_password": PASSWORD })).await
+    }
+
+    /// `POST /users/email-change/withdraw`.
+    pub async fn withdraw(&self, token: &str) -> Called {
+        self.http(withdraw_email_change, events::post("/users/email-change/withdraw", &json!({ "token": token })).event()).await
     }
 
     /// `DELETE /users/me`.
@@ -522,7 +541,12 @@ impl Door {
 
     /// Everybody's credentials, as they stand in the table.
     pub fn credentials(&self) -> Vec<Value> {
-        self.of_kind("EMAIL#")
+        self.of_kind("EMAIL#").into_iter().filter(|item| item.get("reserved_until").is_none()).collect()
+    }
+
+    /// Addresses that are reserved for the withdrawal of a change.
+    pub fn reservations(&self) -> Vec<Value> {
+        self.of_kind("EMAIL#").into_iter().filter(|item| item.get("reserved_until").is_some()).collect()
     }
 
     fn of_kind(&self, prefix: &str) -> Vec<Value> {
@@ -542,7 +566,8 @@ impl Door {
         let (profiles, credentials) = (self.profiles(), self.credentials());
         let (gone, profiles): (Vec<_>, Vec<_>) = profiles.into_iter().partition(|item| item.get("deleted_at").is_some());
         assert_eq!(profiles.len(), credentials.len(), "profiles and credentials");
-        assert_eq!(gone.len() + profiles.len() + credentials.len(), self.aws.items("users").len(), "nothing else stands there");
+        let all = gone.len() + profiles.len() + credentials.len() + self.reservations().len();
+        assert_eq!(all, self.aws.items("users").len(), "nothing else stands there");
         for item in &credentials {
             let email = item["email"]["S"].as_str().unwrap_or_default();
             assert_eq!(item["pk"]["S"], format!("EMAIL#{}", sha256_hex(email)));

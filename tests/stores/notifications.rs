@@ -203,7 +203,13 @@ async fn a_notification_looks_like_this() {
 
 #[tokio::test]
 async fn a_link_stands_in_its_mail_and_nowhere_else() {
-    for (template, page) in [("welcome", "verify-email"), ("verify_email", "verify-email"), ("password_reset", "reset-password")] {
+    for (template, page) in [
+        ("welcome", "verify-email"),
+        ("verify_email", "verify-email"),
+        ("password_reset", "reset-password"),
+        ("email_change_requested", "withdraw-email-change"),
+        ("email_moved", "withdraw-email-change"),
+    ] {
         let stage = stage();
         let called = stage.aws.call(&stage.send, message_with(1, template, &good_link())).await;
         assert_eq!(called.ok()["batchItemFailures"], json!([]));
@@ -281,7 +287,7 @@ async fn a_mail_with_a_link_survives_every_single_fault() {
 
 #[tokio::test]
 async fn a_change_to_an_account_is_told_without_a_link_that_does_anything() {
-    for template in ["password_changed", "email_changed"] {
+    for template in ["password_changed", "email_changed", "email_change_withdrawn"] {
         let stage = stage();
         assert!(stage.deliver(&message_with(1, template, &json!({}))).await);
         let mails = stage.aws.mails().mails();

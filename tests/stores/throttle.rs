@@ -419,7 +419,7 @@ async fn a_try_that_meets_one_given_back_pays_its_full_price() {
 async fn the_table_says_of_nobody_that_they_tried_and_forgets_it() {
     let aws = Aws::new();
     let (store, buckets) = (store(&aws.sdk_config()), buckets());
-    let device = DeviceToken::issue("ada@example.com", &Ids::seeded(1), START);
+    let device = DeviceToken::issue("ada@example.com", derive(&["ada"]), 1, &Ids::seeded(1), START);
     let all = [
         buckets.login_strangers("ada@example.com"),
         buckets.login_device(&device),
@@ -429,6 +429,7 @@ async fn the_table_says_of_nobody_that_they_tried_and_forgets_it() {
         buckets.reset_account("ada@example.com"),
         buckets.reset_network("203.0.113.7"),
         buckets.password_change(derive(&["ada"])),
+        buckets.address_mails(derive(&["ada"])),
     ];
     for bucket in &all {
         fill(&store, bucket, START).await;

@@ -178,6 +178,12 @@ pub const PROBLEMS: &[ProblemType] = &[
     .members(&[member("available", "So many can be taken away.", "3")]),
     problem(
         409,
+        "email_moved_recently",
+        "The e-mail address changed recently",
+        "The account has had its address for less than 48 hours. Wait, or undo the change with the link that was mailed to the address before.",
+    ),
+    problem(
+        409,
         "email_taken",
         "The e-mail address is taken",
         "Somebody has registered with it, in this or another spelling. Log in, or take another.",

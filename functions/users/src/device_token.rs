@@ -1,8 +1,11 @@
-//! Device tokens: `device.issued.mac`, in the header `X-Device-Token`.
+//! Device tokens: `device.issued.binding.mac`, in the header `X-Device-Token`.
 //!
 //! A login that succeeds earns one, and brings it along the next time: then its tries are counted apart from those of strangers, who
 //! could otherwise keep the owner out by using theirs up. It proves that somebody knew the password once, and nothing else: it logs nobody
-//! in, and whoever steals it gets the few tries of that one device. So nothing of it is stored, and nothing needs to be revoked.
+//! in, and whoever steals it gets the few tries of that one device. So nothing of it is stored.
+//!
+//! It counts for one user in one session epoch, which the binding is a hash of: a new password, a withdrawn address change and a disabled
+//! account end it, and whoever registers the address after a deletion does not inherit the devices of the user before.
 //!
 //! The MAC, under the service's own key, is over the account's address too, which the token does not show: with another account it is
 //! worth nothing.
@@ -13,15 +16,17 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use ring::hmac;
 use shared::{
     clock::Timestamp,
-    ids::{Ids, PrefixedId},
+    ids::{self, Ids, PrefixedId, UserId},
     prefixed_id,
 };
 
 /// How long a token counts: for those who come back twice a year.
 pub const LIFETIME: Duration = Duration::from_secs(180 * 24 * 3600);
 
-/// The longest token has 105.
-const MAX_BYTES: usize = 112;
+/// The longest token has 138.
+const MAX_BYTES: usize = 144;
+/// How many digits of the hash a binding has: 128 bits.
+const BINDING_DIGITS: usize = 32;
 
 prefixed_id!(
     /// A device, or rather a login that succeeded on one.
@@ -44,19 +49,21 @@ impl DeviceTokenKey {
 pub struct DeviceToken {
     device: DeviceId,
     account: String,
+    /// Which user and session epoch it counts for.
+    binding: String,
     /// Since when, in seconds since 1970.
     issued: i64,
 }
 
 impl DeviceToken {
-    /// A token of a new device, for the account with this address in its normal form.
-    pub fn issue(account: &str, ids: &Ids, now: Timestamp) -> Self {
-        Self { device: ids.create(now), account: account.to_owned(), issued: now.seconds() }
+    /// A token of a new device, for the account with this address in its normal form, as long as its user is in this session epoch.
+    pub fn issue(account: &str, user_id: UserId, session_epoch: u64, ids: &Ids, now: Timestamp) -> Self {
+        Self { device: ids.create(now), account: account.to_owned(), binding: binding(user_id, session_epoch), issued: now.seconds() }
     }
 
     /// The token as the client gets it.
     pub fn text(&self, key: &DeviceTokenKey) -> String {
-        let body = format!("{}.{}", self.device, self.issued);
+        let body = format!("{}.{}.{}", self.device, self.issued, self.binding);
         let mac = BASE64_URL_SAFE_NO_PAD.encode(hmac::sign(&key.0, &signed(&body, &self.account)));
         format!("{body}.{mac}")
     }
@@ -70,9 +77,20 @@ impl DeviceToken {
         let (body, mac) = text.rsplit_once('.')?;
         let mac = BASE64_URL_SAFE_NO_PAD.decode(mac).ok()?;
         hmac::verify(&key.0, &signed(body, account), &mac).ok()?;
-        let (device, issued) = body.split_once('.')?;
-        let token = Self { device: DeviceId::parse(device)?, account: account.to_owned(), issued: issued.parse().ok()? };
+        let mut parts = body.split('.');
+        let (device, issued, binding) = (parts.next()?, parts.next()?, parts.next()?);
+        let token = Self {
+            device: DeviceId::parse(device)?,
+            account: account.to_owned(),
+            binding: binding.to_owned(),
+            issued: issued.parse().ok()?,
+        };
         token.counts(now).then_some(token)
+    }
+
+    /// Whether it counts for this user in this session epoch.
+    pub fn is_of(&self, user_id: UserId, session_epoch: u64) -> bool {
+        self.binding == binding(user_id, session_epoch)
     }
 
     /// The account that it was earned with: its address in the normal form.
@@ -91,6 +109,12 @@ impl DeviceToken {
     }
 }
 
+fn binding(user_id: UserId, session_epoch: u64) -> String {
+    let mut hash = ids::sha256_hex(&format!("{user_id}.{session_epoch}"));
+    hash.truncate(BINDING_DIGITS);
+    hash
+}
+
 /// What the MAC is over. The length in front keeps the two parts apart.
 fn signed(body: &str, account: &str) -> Vec<u8> {
     [&(body.len() as u64).to_be_bytes(), body.as_bytes(), account.as_bytes()].concat()
@@ -107,14 +131,26 @@ mod tests {
         DeviceTokenKey::new([1; 32])
     }
 
+    fn ada() -> UserId {
+        ids::derive(&["ada"])
+    }
+
     fn token() -> DeviceToken {
-        DeviceToken::issue(ADA, &Ids::seeded(1), NOW)
+        DeviceToken::issue(ADA, ada(), 1, &Ids::seeded(1), NOW)
+    }
+
+    #[test]
+    fn a_token_counts_for_one_user_in_one_session_epoch() {
+        let opened = DeviceToken::open(&token().text(&key()), ADA, &key(), NOW).unwrap();
+        assert!(opened.is_of(ada(), 1));
+        assert!(!opened.is_of(ada(), 2) && !opened.is_of(ids::derive(&["bob"]), 1));
+        assert!(!token().text(&key()).contains(&ada().to_string()));
     }
 
     #[test]
     fn a_token_opens_under_its_own_key_and_for_its_own_account_only() {
         let text = token().text(&key());
-        assert_eq!(text.split('.').count(), 3);
+        assert_eq!(text.split('.').count(), 4);
         assert_eq!(DeviceToken::open(&text, ADA, &key(), NOW), Some(token()));
         assert_eq!(DeviceToken::open(&text, ADA, &DeviceTokenKey::new([2; 32]), NOW), None);
         for other in ["bob@example.com", "ada@example.co", "ada@example.com ", "Ada@example.com", ""] {
@@ -134,18 +170,18 @@ mod tests {
                 }
             }
         }
-        let other = DeviceToken::issue(ADA, &Ids::seeded(100), NOW.plus(Duration::from_secs(1))).text(&key());
+        let other = DeviceToken::issue(ADA, ada(), 1, &Ids::seeded(100), NOW.plus(Duration::from_secs(1))).text(&key());
         let (mine, theirs): (Vec<&str>, Vec<&str>) = (text.split('.').collect(), other.split('.').collect());
-        let spliced = format!("{}.{}.{}", theirs[0], mine[1], mine[2]);
-        let younger = format!("{}.{}.{}", mine[0], theirs[1], mine[2]);
+        let spliced = format!("{}.{}.{}.{}", theirs[0], mine[1], mine[2], mine[3]);
+        let younger = format!("{}.{}.{}.{}", mine[0], theirs[1], mine[2], mine[3]);
         // Moves what stands at the end of one part to the beginning of the next.
-        let moved = format!("{}.{}", mine[0], mine[2]);
+        let moved = format!("{}.{}.{}", mine[0], mine[2], mine[3]);
         let with_space = format!("{text} ");
         for odd in ["", ".", "..", "...", &spliced, &younger, &moved, &with_space, &format!("{text}."), &format!("{text}=")] {
             assert_eq!(DeviceToken::open(odd, ADA, &key(), NOW), None, "{odd}");
         }
-        let moved_account = format!("{}.{}", mine[1], ADA);
-        assert_eq!(DeviceToken::open(&format!("{}.{}", mine[0], mine[2]), &moved_account, &key(), NOW), None);
+        let moved_account = format!("{}.{}.{}", mine[1], mine[2], ADA);
+        assert_eq!(DeviceToken::open(&format!("{}.{}", mine[0], mine[3]), &moved_account, &key(), NOW), None);
     }
 
     #[test]
@@ -177,7 +213,7 @@ mod tests {
     fn a_token_does_not_show_whose_it_is_and_each_has_a_bucket_of_its_own() {
         let text = token().text(&key());
         assert!(!text.contains("ada") && !text.contains("example"));
-        let other = DeviceToken::issue(ADA, &Ids::seeded(2), NOW);
+        let other = DeviceToken::issue(ADA, ada(), 1, &Ids::seeded(2), NOW);
         assert_ne!(token().bucket_part(), other.bucket_part());
         assert_eq!(DeviceToken::open(&text, ADA, &key(), NOW).unwrap().bucket_part(), token().bucket_part());
     }

@@ -17,6 +17,12 @@ pub enum UsersError {
     /// A new password breaks such a rule.
     #[error("the new password breaks a rule that depends on another field")]
     NewPassword(Violation),
+    /// A change that needs the present password came without it.
+    #[error("the present password is missing")]
+    PasswordMissing,
+    /// The login moved to the present address a short while ago.
+    #[error("the address has moved recently")]
+    EmailMovedRecently,
     /// The password that is to be changed is another one.
     #[error("the present password is another one")]
     WrongPassword,
@@ -81,6 +87,11 @@ impl From<UsersError> for Problem {
             UsersError::WrongPassword => {
                 Self::invalid_field("/current_password", &Violation::new("wrong_password", "This is not the present password."))
             }
+            UsersError::PasswordMissing => {
+                Self::invalid_field("/current_password", &Violation::new("required", "Another e-mail address needs the present password."))
+            }
+            UsersError::EmailMovedRecently => Self::conflict("email_moved_recently", "The e-mail address changed recently")
+                .detail("Wait until 48 hours after the last change, or undo it with the link that was mailed to the address before."),
             UsersError::InvalidRefreshToken(_) => Self::unauthorized(),
             UsersError::InvalidLink => Self::bad_request("invalid_one_time_token", "The link does not work")
                 .detail("It was used already, has expired, or was replaced by a newer one. Ask for a new link."),

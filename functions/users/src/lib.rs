@@ -47,7 +47,7 @@ pub mod throttle;
 
 use access_token::Parties;
 use device_token::DeviceTokenKey;
-use domain::{User, session_end};
+use domain::{Credentials, User, session_end};
 use error::UsersError;
 use password_hash::PasswordHasher;
 use refresh_token::{FamilyId, RefreshToken, RefreshTokenKey};
@@ -149,6 +149,18 @@ impl Users {
     pub(crate) async fn admit(&self, buckets: &[Bucket]) -> Result<(), UsersError> {
         let retry_after = self.store.admit_all(buckets, self.clock.now()).await?.retry_after_seconds();
         retry_after.map_or(Ok(()), |retry_after_seconds| Err(UsersError::Throttled { retry_after_seconds }))
+    }
+
+    /// The credentials of a user who gives the right present password; a wrong one is charged to `tries`. The caller gives the try back in
+    /// the transaction that the password allows, and passes the credentials to it, so that it fails if the password changes meanwhile.
+    pub(crate) async fn confirm_password(&self, user: &User, password: &str, tries: &[Bucket]) -> Result<Credentials, UsersError> {
+        self.admit(tries).await?;
+        let credentials = self.store.credentials(&user.email).await?.filter(|credentials| credentials.user_id == user.id);
+        let credentials = credentials.ok_or(UsersError::Contended)?;
+        if !self.hasher.verify(password, Some(&credentials.password_hash))? {
+            return Err(UsersError::WrongPassword);
+        }
+        Ok(credentials)
     }
 
     /// Charges one attempt to use a link to the network that it comes from.

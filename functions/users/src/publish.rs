@@ -53,8 +53,17 @@ fn changes(old: &User, new: &User) -> Vec<Message> {
     if let Some(at) = new.password_changed_at.filter(|_| old.password_changed_at != new.password_changed_at) {
         messages.push(mail("password_changed", &at.to_string(), new, &new.email, at, None));
     }
-    if old.email != new.email {
-        messages.push(mail("email_changed", &new.version.to_string(), new, &old.email, new.updated_at, None));
+    if let Some(at) = new.change_withdrawn_at.filter(|_| old.change_withdrawn_at != new.change_withdrawn_at) {
+        messages.push(mail("email_change_withdrawn", &at.to_string(), new, &new.email, at, None));
+    } else if old.email != new.email {
+        let withdrawal = new.withdrawal.as_ref().filter(|withdrawal| withdrawal.email == old.email);
+        let template = if withdrawal.is_some() { "email_moved" } else { "email_changed" };
+        let link = withdrawal.map(|withdrawal| &withdrawal.link);
+        messages.push(mail(template, &new.version.to_string(), new, &old.email, new.updated_at, link));
+    } else if let Some(withdrawal) = new.withdrawal.as_ref().filter(|_| old.withdrawal != new.withdrawal) {
+        let occurrence = format!("{}.{}", withdrawal.link.hash, withdrawal.link.sent);
+        let (email, link) = (&withdrawal.email, &withdrawal.link);
+        messages.push(mail("email_change_requested", &occurrence, new, email, new.updated_at, Some(link)));
     }
     if (&old.email, &old.full_name) != (&new.email, &new.full_name) {
         let changed = UserChanged { user_id: new.id, version: new.version, name: new.full_name.clone(), email: new.email.clone() };
@@ -103,7 +112,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::domain::{Administration, Email, FullName, ProfileEdit, Registration, Username};
+    use crate::domain::{Administration, Email, EmailEdit, FullName, ProfileEdit, Registration, Username};
 
     fn at(minutes: u64) -> Timestamp {
         Timestamp::from_milliseconds(1_700_000_000_000).plus(Duration::from_secs(60 * minutes))
@@ -126,6 +135,13 @@ mod tests {
         User::register(ids::derive(&["ada"]), registration, link("first"), at(0), trace())
     }
 
+    /// After a request for another address.
+    fn asking(user: &User) -> User {
+        let email = Email::parse("new@example.com").unwrap();
+        let email = Some(EmailEdit { email, verification: link("second"), withdrawal: link("withdraw") });
+        user.edited(ProfileEdit { email, ..Default::default() }, at(1), trace()).unwrap()
+    }
+
     fn told(old: Option<&User>, new: &User) -> Vec<(&'static str, serde_json::Value)> {
         let image = |user: &User| Image::Present(Box::new(user.clone()));
         let messages = messages(old.map(image).as_ref(), &image(new));
@@ -146,11 +162,12 @@ mod tests {
 
     #[test]
     fn the_link_to_a_new_address_goes_there_and_the_old_one_hears_of_the_change() {
-        let email = Some((Email::parse("new@example.com").unwrap(), link("second")));
-        let asked = ada().edited(ProfileEdit { email, ..Default::default() }, at(1), trace());
+        let asked = asking(&ada());
         let mails = told(Some(&ada()), &asked);
-        assert_eq!(mails.len(), 1);
-        assert_eq!((mails[0].1["template"].as_str(), mails[0].1["email"].as_str()), (Some("verify_email"), Some("new@example.com")));
+        let kinds: Vec<_> = mails.iter().map(|(_, data)| (data["template"].as_str(), data["email"].as_str())).collect();
+        let expected = [(Some("verify_email"), Some("new@example.com")), (Some("email_change_requested"), Some("ada@example.com"))];
+        assert_eq!(kinds, expected);
+        assert_eq!(mails[1].1["data"]["sealed_token"], "sealed withdraw");
 
         let moved = asked.with_verified_email("second", at(2), trace()).unwrap();
         let messages = told(Some(&asked), &moved);
@@ -158,6 +175,23 @@ mod tests {
         let expected =
             [("send-notification", Some("email_changed"), Some("ada@example.com")), ("update-buyer", None, Some("new@example.com"))];
         assert_eq!(kinds, expected);
+    }
+
+    #[test]
+    fn a_verified_address_that_is_left_gets_the_withdraw_link_and_a_withdrawal_a_notice() {
+        let verified = ada().with_verified_email("first", at(1), trace()).unwrap();
+        let asked = asking(&verified);
+        let moved = asked.with_verified_email("second", at(2), trace()).unwrap();
+        let mails = |old: &User, new: &User| -> Vec<_> {
+            let told = told(Some(old), new).into_iter().filter(|(queue, _)| *queue == "send-notification");
+            told.map(|(_, data)| (data["template"].clone(), data["email"].clone(), data["data"]["sealed_token"].clone())).collect()
+        };
+        assert_eq!(mails(&asked, &moved), [(json!("email_moved"), json!("ada@example.com"), json!("sealed withdraw"))]);
+        for user in [&asked, &moved] {
+            let withdrawn = user.with_withdrawn_change("withdraw", at(3), trace()).unwrap();
+            let expected = (json!("email_change_withdrawn"), json!("ada@example.com"), serde_json::Value::Null);
+            assert_eq!(mails(user, &withdrawn), [expected]);
+        }
     }
 
     #[test]

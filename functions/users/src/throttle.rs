@@ -39,6 +39,9 @@ pub const RESET_ACCOUNT: Limit = Limit::new(5, QUARTER);
 /// Passwords that somebody who is logged in gives for their present one: a session that was stolen is no place to guess it.
 pub const PASSWORD_CHANGE: Limit = Limit::new(10, QUARTER);
 
+/// Mails that a user has sent to an address of their choice: verifications and changes. A mailbox must not be flooded in the shop's name.
+pub const ADDRESS_MAILS: Limit = Limit::new(5, QUARTER);
+
 /// How often something may be tried: so often at once, and once more after each interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
@@ -184,6 +187,11 @@ impl Buckets {
     /// Requests for such mails, for whatever account, from one network.
     pub fn reset_network(&self, source: &str) -> Bucket {
         self.bucket("reset-network", &[&network_of(source)], self.network)
+    }
+
+    /// Mails that a user has sent to an address; see [`ADDRESS_MAILS`].
+    pub fn address_mails(&self, user_id: UserId) -> Bucket {
+        self.bucket("address-mails", &[&user_id.to_string()], ADDRESS_MAILS)
     }
 
     /// A user's tries at their own password; see [`PASSWORD_CHANGE`].
@@ -365,7 +373,7 @@ mod tests {
 
     #[test]
     fn every_kind_every_part_and_every_key_has_a_bucket_of_its_own() {
-        let device = |account: &str, seed| DeviceToken::issue(account, &Ids::seeded(seed), START);
+        let device = |account: &str, seed| DeviceToken::issue(account, derive(&[account]), 1, &Ids::seeded(seed), START);
         let mut names = Vec::new();
         for key in [[1; 32], [2; 32]] {
             let buckets = Buckets::new(key, 300);
@@ -377,6 +385,7 @@ mod tests {
                     buckets.link_network(text),
                     buckets.reset_account(text),
                     buckets.reset_network(text),
+                    buckets.address_mails(derive(&[text])),
                     buckets.login_device(&device(text, 1)),
                     buckets.login_device(&device(text, 2)),
                     buckets.password_change(derive(&[text])),

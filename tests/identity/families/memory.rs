@@ -239,7 +239,7 @@ impl Memory {
                     Act::SetActive(is_active) => {
                         seen.administered(Administration { is_active: Some(*is_active), ..Default::default() }, now, trace)
                     }
-                    _ => seen.edited(ProfileEdit::default(), now, trace),
+                    _ => seen.edited(ProfileEdit::default(), now, trace).expect("no address is asked for"),
                 };
                 if keeps {
                     self.family.session_epoch = self.user.session_epoch;

@@ -45,7 +45,7 @@ pub struct Shop {
 }
 
 /// Every operation that [`Shop::lambda`] knows.
-pub const OPERATIONS: [&str; 63] = [
+pub const OPERATIONS: [&str; 64] = [
     "adjust-stock",
     "advance-order",
     "archive-product",
@@ -109,6 +109,7 @@ pub const OPERATIONS: [&str; 63] = [
     "update-product",
     "update-user",
     "verify-email",
+    "withdraw-email-change",
 ];
 
 impl Default for Shop {
@@ -156,6 +157,7 @@ impl Shop {
             "request-password-reset" => http::lambda(users, ::users::operations::request_password_reset::request_password_reset),
             "confirm-password-reset" => http::lambda(users, ::users::operations::confirm_password_reset::confirm_password_reset),
             "verify-email" => http::lambda(users, ::users::operations::verify_email::verify_email),
+            "withdraw-email-change" => http::lambda(users, ::users::operations::withdraw_email_change::withdraw_email_change),
             "list-users" => http::lambda(users, ::users::operations::list_users::list_users),
             "get-user" => http::lambda(users, ::users::operations::get_user::get_user),
             "update-user" => http::lambda(users, ::users::operations::update_user::update_user),

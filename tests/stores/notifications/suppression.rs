@@ -225,3 +225,19 @@ fn with_recipient(event: &Value, address: &str) -> Value {
     let text = event.to_string().replace("ada@example.com", address);
     serde_json::from_str(&text).unwrap()
 }
+
+#[tokio::test]
+async fn the_first_bounce_or_complaint_stops_mails_with_links_too() {
+    for event in [permanent("ada@example.com"), feedback("mail_complained.v1", &complained("ada@example.com", Some("abuse")))] {
+        let stage = stage();
+        let templates = ["welcome", "verify_email", "password_reset", "email_change_requested", "email_moved"];
+        assert!(stage.deliver(&message_with(1, "welcome", &good_link())).await);
+        assert_eq!(stage.mails(), 1, "the verification is the first mail to an address");
+        assert!(stage.hear(&event).await);
+        for (number, template) in (2..).zip(templates) {
+            assert!(stage.deliver(&message_with(number, template, &good_link())).await, "{template}");
+        }
+        assert!(stage.deliver(&message(9)).await);
+        assert_eq!(stage.mails(), 1);
+    }
+}

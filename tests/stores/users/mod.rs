@@ -1,12 +1,15 @@
 //! Users: one account for each address, tokens that count exactly as long as they should, changes that are made as a whole, and keys that
 //! rotate without logging anybody out.
 
+mod address_change;
 mod keys;
 mod login;
 mod profile;
 mod recovery;
 mod registration;
 mod sessions;
+mod survival;
+mod takeover;
 
 use tests::aws::Fault;
 

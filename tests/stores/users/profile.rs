@@ -209,7 +209,12 @@ async fn who_goes_leaves_nothing_behind_and_may_come_back_as_somebody_new() {
     let session = door.log_in(ADA).await;
     assert_eq!(door.request_reset(ADA).await.status(), 202);
     assert_eq!(
-        door.edit(&session, &json!({ "email": "countess@example.com", "username": "lady", "full_name": "Augusta King" })).await.status(),
+        door.edit(
+            &session,
+            &json!({ "email": "countess@example.com", "username": "lady", "full_name": "Augusta King", "current_password": PASSWORD })
+        )
+        .await
+        .status(),
         200
     );
     let (reset, verification) = (door.reset_token(user.id).await, door.verification_token(user.id).await);

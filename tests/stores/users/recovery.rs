@@ -49,10 +49,10 @@ async fn another_address_counts_only_after_its_link() {
     assert_eq!(templates(&welcome), [("welcome", ADA)]);
     let first_link = door.unseal(welcome[0]["data"]["sealed_token"].as_str().unwrap(), user.id).await;
 
-    let asked = door.edit(&session, &json!({ "email": "Countess@Example.com" })).await;
+    let asked = door.ask_for_address(&session, "Countess@Example.com").await;
     assert_eq!((asked.status(), &asked.json()["email"], &asked.json()["pending_email"]), (200, &json!(ADA), &json!(NEW)));
     let sent = mails(&door, &mut publisher).await;
-    assert_eq!(templates(&sent), [("verify_email", NEW)]);
+    assert_eq!(templates(&sent), [("verify_email", NEW), ("email_change_requested", ADA)]);
     let token = door.unseal(sent[0]["data"]["sealed_token"].as_str().unwrap(), user.id).await;
     assert_eq!(token, door.verification_token(user.id).await);
     refused(&door.verify_email(&first_link).await);
@@ -94,7 +94,7 @@ async fn of_two_who_want_one_address_one_gets_it_and_the_other_keeps_their_own()
         let mut tokens = Vec::new();
         for user in [&ada, &bob] {
             let session = door.enter(user.id).await;
-            assert_eq!(door.edit(&session, &json!({ "email": NEW })).await.status(), 200);
+            assert_eq!(door.ask_for_address(&session, NEW).await.status(), 200);
             tokens.push(door.verification_token(user.id).await);
         }
         let (one, other) = tokio::join!(door.verify_email(&tokens[0]), door.verify_email(&tokens[1]));
@@ -113,7 +113,7 @@ async fn an_address_that_was_registered_meanwhile_is_taken_and_a_link_followed_t
     let door = Door::open();
     let user = door.enrol(ADA).await;
     let session = door.enter(user.id).await;
-    assert_eq!(door.edit(&session, &json!({ "email": NEW })).await.status(), 200);
+    assert_eq!(door.ask_for_address(&session, NEW).await.status(), 200);
     let token = door.verification_token(user.id).await;
     door.enrol(NEW).await;
     let taken = door.verify_email(&token).await;
@@ -125,7 +125,7 @@ async fn an_address_that_was_registered_meanwhile_is_taken_and_a_link_followed_t
         let door = Door::crowded(seed);
         let user = door.enrol(ADA).await;
         let session = door.enter(user.id).await;
-        assert_eq!(door.edit(&session, &json!({ "email": NEW })).await.status(), 200);
+        assert_eq!(door.ask_for_address(&session, NEW).await.status(), 200);
         let token = door.verification_token(user.id).await;
         let (one, other) = tokio::join!(door.verify_email(&token), door.verify_email(&token));
         let statuses = [one.status(), other.status()];
@@ -261,8 +261,8 @@ async fn the_token_of_a_link_stands_nowhere_in_clear() {
     let session = door.enter(user.id).await;
     let welcome = door.verification_token(user.id).await;
     assert_eq!(door.request_reset(ADA).await.status(), 202);
-    assert_eq!(door.edit(&session, &json!({ "email": NEW })).await.status(), 200);
-    let tokens = [welcome, door.reset_token(user.id).await, door.verification_token(user.id).await];
+    assert_eq!(door.ask_for_address(&session, NEW).await.status(), 200);
+    let tokens = [welcome, door.reset_token(user.id).await, door.verification_token(user.id).await, door.withdraw_token(user.id).await];
     publisher.publish().await;
     let messages: String = ["send-notification", "update-buyer", "forget-recipient", "publish-user-dead-letter"]
         .into_iter()
@@ -271,7 +271,7 @@ async fn the_token_of_a_link_stands_nowhere_in_clear() {
         .collect();
     let (changes, _) = door.aws.database().changes("ferrocart-users", None);
     let everything = format!("{messages}{changes:?}{:?}{:?}", door.aws.items("users"), door.aws.items("sessions"));
-    assert_eq!(messages.matches("sealed_token").count(), 3);
+    assert_eq!(messages.matches("sealed_token").count(), 4);
     for token in tokens {
         let secret = token.split_once('.').unwrap().1;
         assert!(!everything.contains(&token) && !everything.contains(secret) && !everything.contains(&secret[..20]));

@@ -15,11 +15,15 @@ pub enum Template {
     VerifyEmail,
     /// Somebody does not know their password: the link lets them choose one.
     PasswordReset,
+    /// Another address was requested for the account: the link withdraws the request. This goes to the present address.
+    EmailChangeRequested,
+    /// The account has another address: the link returns the account to the one before, where this goes.
+    EmailMoved,
 }
 
 impl Template {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Welcome, Self::VerifyEmail, Self::PasswordReset];
+    pub const ALL: [Self; 5] = [Self::Welcome, Self::VerifyEmail, Self::PasswordReset, Self::EmailChangeRequested, Self::EmailMoved];
 
     /// The name that messages and records use.
     pub fn name(self) -> &'static str {
@@ -27,6 +31,8 @@ impl Template {
             Self::Welcome => "welcome",
             Self::VerifyEmail => "verify_email",
             Self::PasswordReset => "password_reset",
+            Self::EmailChangeRequested => "email_change_requested",
+            Self::EmailMoved => "email_moved",
         }
     }
 
@@ -36,6 +42,8 @@ impl Template {
             Self::Welcome => "Welcome: please confirm your address",
             Self::VerifyEmail => "Please confirm your address",
             Self::PasswordReset => "Choose a new password",
+            Self::EmailChangeRequested => "A change of your mail address was requested",
+            Self::EmailMoved => "Your mail address was changed: was it you?",
         }
     }
 
@@ -44,6 +52,7 @@ impl Template {
         match self {
             Self::Welcome | Self::VerifyEmail => "verify-email",
             Self::PasswordReset => "reset-password",
+            Self::EmailChangeRequested | Self::EmailMoved => "withdraw-email-change",
         }
     }
 }
@@ -64,6 +73,8 @@ pub fn render(template: Template, token: &str, expires_at: Timestamp, store_url:
         Template::Welcome => welcome::render(&letter),
         Template::VerifyEmail => verify_email::render(&letter),
         Template::PasswordReset => password_reset::render(&letter),
+        Template::EmailChangeRequested => email_change_requested::render(&letter),
+        Template::EmailMoved => email_moved::render(&letter),
     }?;
     Ok(Rendered { template: template.name(), subject: template.subject(), html, text, body })
 }
@@ -85,4 +96,6 @@ templates! {
     welcome: "welcome.html", "welcome.txt", body(path = "welcome.body.txt");
     verify_email: "verify_email.html", "verify_email.txt", body(path = "verify_email.body.txt");
     password_reset: "password_reset.html", "password_reset.txt", body(path = "password_reset.body.txt");
+    email_change_requested: "email_change_requested.html", "email_change_requested.txt", body(path = "email_change_requested.body.txt");
+    email_moved: "email_moved.html", "email_moved.txt", body(path = "email_moved.body.txt");
 }

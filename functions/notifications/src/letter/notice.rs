@@ -10,19 +10,22 @@ use super::Rendered;
 pub enum Template {
     /// The account has another password.
     PasswordChanged,
-    /// The account has another address; this goes to the one before.
+    /// The account has another address; this goes to the one before, which was never verified.
     EmailChanged,
+    /// A change of the address was withdrawn; this goes to the address that stays or returns.
+    EmailChangeWithdrawn,
 }
 
 impl Template {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::PasswordChanged, Self::EmailChanged];
+    pub const ALL: [Self; 3] = [Self::PasswordChanged, Self::EmailChanged, Self::EmailChangeWithdrawn];
 
     /// The name that messages and records use.
     pub fn name(self) -> &'static str {
         match self {
             Self::PasswordChanged => "password_changed",
             Self::EmailChanged => "email_changed",
+            Self::EmailChangeWithdrawn => "email_change_withdrawn",
         }
     }
 
@@ -31,6 +34,7 @@ impl Template {
         match self {
             Self::PasswordChanged => "Your password was changed",
             Self::EmailChanged => "Your mail address was changed",
+            Self::EmailChangeWithdrawn => "Reset your password: the address change was withdrawn",
         }
     }
 }
@@ -44,6 +48,7 @@ pub fn render(template: Template, store_url: &str) -> Result<Rendered, askama::E
     let (html, text, body) = match template {
         Template::PasswordChanged => password_changed::render(&letter),
         Template::EmailChanged => email_changed::render(&letter),
+        Template::EmailChangeWithdrawn => email_change_withdrawn::render(&letter),
     }?;
     Ok(Rendered { template: template.name(), subject: template.subject(), html, text, body })
 }
@@ -57,4 +62,6 @@ struct Letter<'a> {
 templates! {
     password_changed: "password_changed.html", "password_changed.txt", body(path = "password_changed.txt", block = "content");
     email_changed: "email_changed.html", "email_changed.txt", body(path = "email_changed.txt", block = "content");
+    email_change_withdrawn:
+        "email_change_withdrawn.html", "email_change_withdrawn.txt", body(path = "email_change_withdrawn.txt", block = "content");
 }

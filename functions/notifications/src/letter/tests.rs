@@ -135,7 +135,11 @@ fn links_lead_to_the_shop_alone() {
         assert_eq!(links(&mail), ["https://shop.example.com/products/prd_0199c2a8-0000-7000-8000-00000000000a"]);
     }
     for mail in with_links() {
-        let page = if mail.template == "password_reset" { "reset-password" } else { "verify-email" };
+        let page = match mail.template {
+            "password_reset" => "reset-password",
+            "email_change_requested" | "email_moved" => "withdraw-email-change",
+            _ => "verify-email",
+        };
         let expected = format!("{STORE_URL}/{page}#token={TOKEN}");
         assert_eq!(links(&mail), [expected.as_str()]);
         assert!(mail.text.lines().any(|line| line == expected), "{}", mail.text);

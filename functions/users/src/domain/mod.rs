@@ -4,13 +4,17 @@ pub mod email;
 pub mod name;
 pub mod password;
 mod session;
+pub mod survival;
 mod user;
 
 pub use email::Email;
 pub use name::{FullName, Username};
 pub use password::Password;
 pub use session::{Ended, Family, GRACE, SESSION_LIFETIME, Standing, session_end};
-pub use user::{Administration, Credentials, Link, ProfileEdit, RESET_LIFETIME, Registration, User, VERIFICATION_LIFETIME, Verification};
+pub use user::{
+    Administration, Credentials, EmailEdit, Link, ProfileEdit, RESET_LIFETIME, Registration, User, VERIFICATION_LIFETIME, Verification,
+    WITHDRAWAL_LIFETIME, Withdrawal,
+};
 
 use shared::validation::Violation;
 

@@ -6,11 +6,16 @@ use serde::{Deserialize, Serialize};
 use shared::{auth::Role, clock::Timestamp, ids::UserId, telemetry::Trace};
 use subtle::ConstantTimeEq;
 
-use super::{Email, FullName, Username};
+use super::{
+    Email, FullName, Username,
+    survival::{Event, Fate, Pending, fate},
+};
 use crate::error::UsersError;
 
 /// How long the link that verifies an address is good for.
 pub const VERIFICATION_LIFETIME: Duration = Duration::from_secs(48 * 3600);
+/// How long the link that withdraws an address change works, counted from the request and again from the move.
+pub const WITHDRAWAL_LIFETIME: Duration = Duration::from_secs(48 * 3600);
 /// How long the link that resets a password is good for.
 pub const RESET_LIFETIME: Duration = Duration::from_secs(30 * 60);
 /// A reset link that is good for this long is sent once more; a shorter one is replaced. So nobody who keeps asking for links can make
@@ -44,8 +49,12 @@ pub struct User {
     pub verification: Option<Verification>,
     /// The link that sets a new password.
     pub reset: Option<Link>,
+    /// The link that withdraws an address change, and the address that it was sent to.
+    pub withdrawal: Option<Withdrawal>,
     /// When the password was last changed.
     pub password_changed_at: Option<Timestamp>,
+    /// When an address change was last withdrawn.
+    pub change_withdrawn_at: Option<Timestamp>,
     /// Since when.
     pub created_at: Timestamp,
     /// When something was last changed that they can see.
@@ -78,6 +87,15 @@ pub struct Verification {
     pub link: Link,
 }
 
+/// The link that withdraws an address change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Withdrawal {
+    /// The address that was the login when the change was asked for. The link was sent there, and a withdrawal returns the login to it.
+    pub email: String,
+    /// The link.
+    pub link: Link,
+}
+
 /// What somebody fills in to become a user.
 #[derive(Clone, Debug)]
 pub struct Registration {
@@ -96,8 +114,19 @@ pub struct ProfileEdit {
     pub username: Option<Username>,
     /// What they are called.
     pub full_name: Option<FullName>,
-    /// Another address, or the present one that was never verified, with the link that goes there.
-    pub email: Option<(Email, Link)>,
+    /// Another address, or the present one that was never verified.
+    pub email: Option<EmailEdit>,
+}
+
+/// An address that a user asks for.
+#[derive(Clone, Debug)]
+pub struct EmailEdit {
+    /// The address.
+    pub email: Email,
+    /// The link that is sent there.
+    pub verification: Link,
+    /// The link that is sent to the present address.
+    pub withdrawal: Link,
 }
 
 /// What an admin changes in somebody's profile; what is absent stays.
@@ -129,7 +158,9 @@ impl User {
             verification: Some(Verification { email: email.clone(), link }),
             email,
             reset: None,
+            withdrawal: None,
             password_changed_at: None,
+            change_withdrawn_at: None,
             created_at: now,
             updated_at: now,
             version: 1,
@@ -142,19 +173,43 @@ impl User {
         self.verification.as_ref().map(|verification| verification.email.as_str()).filter(|email| *email != self.email)
     }
 
-    /// With changes of their own. Another address counts only once it is verified.
-    #[must_use]
-    pub fn edited(&self, edit: ProfileEdit, now: Timestamp, trace: Trace) -> Self {
+    /// The address before the present one, as long as a withdrawal can return the login to it.
+    pub fn former_email(&self, now: Timestamp) -> Option<&str> {
+        let withdrawal = self.withdrawal.as_ref().filter(|withdrawal| withdrawal.link.works(now));
+        withdrawal.map(|withdrawal| withdrawal.email.as_str()).filter(|email| *email != self.email)
+    }
+
+    /// With changes of their own. Another address counts only once it is verified; the present one takes an earlier request back.
+    ///
+    /// # Errors
+    /// [`UsersError::EmailMovedRecently`] when the address before the present one can still be restored. A second move would put a third
+    /// address between the login and the owner of the first.
+    pub fn edited(&self, edit: ProfileEdit, now: Timestamp, trace: Trace) -> Result<Self, UsersError> {
         let mut user = self.next(now, trace);
         user.username = edit.username.map_or(user.username, String::from);
         user.full_name = edit.full_name.map_or(user.full_name, String::from);
-        if let Some((email, link)) = edit.email {
-            let email = String::from(email);
-            let settled = email == user.email && user.email_verified;
-            // Asking for the address that they have and have verified takes an earlier wish back.
-            user.verification = (!settled).then_some(Verification { email, link });
+        let Some(EmailEdit { email, verification, withdrawal }) = edit.email else { return Ok(user) };
+        let email = String::from(email);
+        if email == user.email {
+            user.verification = (!user.email_verified).then_some(Verification { email, link: verification });
+            return Ok(user);
         }
-        user
+        if self.former_email(now).is_some() {
+            return Err(UsersError::EmailMovedRecently);
+        }
+        user.settle(Event::AddressChangeAsked);
+        user.withdrawal = Some(Withdrawal { email: user.email.clone(), link: self.withdraw_link(withdrawal, now) });
+        user.verification = Some(Verification { email, link: verification });
+        Ok(user)
+    }
+
+    /// The link that is sent to the present address: the one that was sent there before, for longer, or `fresh`. So repeated requests do
+    /// not invalidate the link that the owner is reading.
+    fn withdraw_link(&self, fresh: Link, now: Timestamp) -> Link {
+        match self.withdrawal.as_ref().filter(|sent| sent.email == self.email && sent.link.works(now)) {
+            Some(sent) => Link { expires_at: fresh.expires_at, sent: sent.link.sent + 1, ..sent.link.clone() },
+            None => fresh,
+        }
     }
 
     /// With changes by an admin. Another role makes access tokens with the old one worthless; who is disabled has no session left.
@@ -165,12 +220,11 @@ impl User {
         user.full_name = change.full_name.map_or(user.full_name, String::from);
         if let Some(role) = change.role.filter(|role| role.name() != self.role) {
             user.role = role.name().to_owned();
-            user.token_version += 1;
+            user.settle(Event::RoleChanged);
         }
         if let Some(is_active) = change.is_active.filter(|is_active| *is_active != self.is_active) {
             user.is_active = is_active;
-            user.token_version += 1;
-            user.session_epoch += 1;
+            user.settle(if is_active { Event::Enabled } else { Event::Disabled });
         }
         user
     }
@@ -183,12 +237,33 @@ impl User {
         let verification = self.verification.as_ref().filter(|verification| verification.link.opens_by(token_hash, now));
         let verification = verification.filter(|_| self.is_active).ok_or(UsersError::InvalidLink)?;
         let mut user = self.next(now, trace);
-        if verification.email != self.email {
+        if verification.email == self.email {
+            user.settle(Event::AddressVerified);
+        } else {
+            user.settle(Event::AddressMoved);
             user.email.clone_from(&verification.email);
-            user.token_version += 1;
+            if let Some(withdrawal) = &mut user.withdrawal {
+                withdrawal.link.expires_at = now.plus(WITHDRAWAL_LIFETIME);
+            }
         }
         user.email_verified = true;
-        user.verification = None;
+        Ok(user)
+    }
+
+    /// After the link that withdraws an address change was followed: the login is the address that the link was sent to, which is thereby
+    /// verified, and whoever asked for the change is logged out. It works for a disabled account too: otherwise disabling a stolen account
+    /// would let the link expire.
+    ///
+    /// # Errors
+    /// [`UsersError::InvalidLink`] when this is not the link that was sent, or it has expired.
+    pub fn with_withdrawn_change(&self, token_hash: &str, now: Timestamp, trace: Trace) -> Result<Self, UsersError> {
+        let withdrawal = self.withdrawal.as_ref().filter(|withdrawal| withdrawal.link.opens_by(token_hash, now));
+        let withdrawal = withdrawal.ok_or(UsersError::InvalidLink)?;
+        let mut user = self.next(now, trace);
+        user.email.clone_from(&withdrawal.email);
+        user.settle(Event::ChangeWithdrawn);
+        user.email_verified = true;
+        user.change_withdrawn_at = Some(now);
         Ok(user)
     }
 
@@ -210,18 +285,19 @@ impl User {
         if !is_good {
             return Err(UsersError::InvalidLink);
         }
-        let user = self.with_changed_password(now, trace);
-        let verification = user.verification.clone().filter(|waiting| waiting.email != user.email);
-        Ok(Self { token_version: user.token_version + 1, email_verified: true, verification, ..user })
+        let mut user = self.next(now, trace);
+        user.settle(Event::PasswordReset);
+        user.email_verified = true;
+        user.password_changed_at = Some(now);
+        Ok(user)
     }
 
     /// After they have changed their password: sessions of earlier epochs are over, and so is a link that would set another one.
     #[must_use]
     pub fn with_changed_password(&self, now: Timestamp, trace: Trace) -> Self {
         let mut user = self.next(now, trace);
-        user.session_epoch += 1;
+        user.settle(Event::PasswordChanged);
         user.password_changed_at = Some(now);
-        user.reset = None;
         user
     }
 
@@ -233,6 +309,30 @@ impl User {
         user
     }
 
+    /// Ends what does not survive the event: links are removed, tokens and sessions get a number that they do not carry. Device tokens are
+    /// bound to the session epoch and to the address, so they end with either.
+    fn settle(&mut self, event: Event) {
+        let ends = |pending| !matches!(fate(pending, event), Fate::Survives);
+        let verifies_present = self.verification.as_ref().is_some_and(|verification| verification.email == self.email);
+        if ends(if verifies_present { Pending::Verification } else { Pending::AddressChange }) {
+            self.verification = None;
+        }
+        if ends(Pending::PasswordReset) {
+            self.reset = None;
+        }
+        // A link to the address before the present one exists only where that one was verified.
+        let was_verified = self.email_verified || self.withdrawal.as_ref().is_some_and(|withdrawal| withdrawal.email != self.email);
+        if ends(if was_verified { Pending::WithdrawLink } else { Pending::UnverifiedWithdrawLink }) {
+            self.withdrawal = None;
+        }
+        if ends(Pending::Sessions) {
+            self.session_epoch += 1;
+        }
+        if matches!(fate(Pending::AccessTokens, event), Fate::Ends) {
+            self.token_version += 1;
+        }
+    }
+
     fn next(&self, updated_at: Timestamp, trace: Trace) -> Self {
         Self { updated_at, version: self.version + 1, trace: Some(trace), ..self.clone() }
     }
@@ -242,7 +342,12 @@ impl Link {
     /// Whether a token with this hash is the one, and still good.
     fn opens_by(&self, token_hash: &str, now: Timestamp) -> bool {
         let same = bool::from(self.hash.as_bytes().ct_eq(token_hash.as_bytes()));
-        same && now < self.expires_at
+        same && self.works(now)
+    }
+
+    /// Whether it has not expired.
+    fn works(&self, now: Timestamp) -> bool {
+        now < self.expires_at
     }
 }
 
@@ -276,114 +381,4 @@ impl std::fmt::Debug for Credentials {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use shared::ids::{self, Ids};
-
-    fn at(minutes: u64) -> Timestamp {
-        Timestamp::from_milliseconds(1_700_000_000_000).plus(Duration::from_secs(60 * minutes))
-    }
-
-    fn trace() -> Trace {
-        Trace::start(&Ids::seeded(1))
-    }
-
-    fn link(hash: &str, expires_at: Timestamp) -> Link {
-        Link { hash: hash.to_owned(), sealed: "sealed".to_owned(), expires_at, sent: 1 }
-    }
-
-    fn ada() -> User {
-        let registration = Registration {
-            email: Email::parse("ada@example.com").unwrap(),
-            username: Username::parse("ada").unwrap(),
-            full_name: FullName::parse("Ada Lovelace").unwrap(),
-        };
-        User::register(ids::derive(&["ada"]), registration, link("first", at(60)), at(0), trace())
-    }
-
-    #[test]
-    fn a_new_role_makes_old_access_tokens_worthless_and_keeps_sessions() {
-        let admin = ada().administered(Administration { role: Some(Role::Admin), ..Default::default() }, at(1), trace());
-        assert_eq!((admin.role.as_str(), admin.token_version, admin.session_epoch, admin.version), ("admin", 2, 1, 2));
-        let same = ada().administered(Administration { role: Some(Role::User), ..Default::default() }, at(1), trace());
-        assert_eq!((same.token_version, same.session_epoch), (1, 1));
-    }
-
-    #[test]
-    fn who_is_disabled_has_no_token_and_no_session_left_even_if_they_are_enabled_again() {
-        let change = |is_active| Administration { is_active: Some(is_active), ..Default::default() };
-        let disabled = ada().administered(change(false), at(1), trace());
-        let enabled = disabled.administered(change(true), at(2), trace());
-        assert!(!disabled.is_active && enabled.is_active);
-        assert!(disabled.token_version > ada().token_version && disabled.session_epoch > ada().session_epoch);
-        assert!(enabled.session_epoch > ada().session_epoch);
-        assert_eq!(disabled.administered(change(false), at(2), trace()).token_version, disabled.token_version);
-    }
-
-    #[test]
-    fn another_address_counts_only_once_its_link_was_followed() {
-        let email = Some((Email::parse("new@example.com").unwrap(), link("second", at(60))));
-        let asked = ada().edited(ProfileEdit { email, ..Default::default() }, at(1), trace());
-        assert_eq!((asked.email.as_str(), asked.pending_email()), ("ada@example.com", Some("new@example.com")));
-        assert!(asked.with_verified_email("first", at(2), trace()).is_err(), "the earlier link is worthless");
-        assert!(asked.with_verified_email("second", at(60), trace()).is_err(), "too late");
-        let moved = asked.with_verified_email("second", at(2), trace()).unwrap();
-        assert_eq!((moved.email.as_str(), moved.email_verified, moved.pending_email()), ("new@example.com", true, None));
-        assert!(moved.token_version > asked.token_version && moved.session_epoch == asked.session_epoch);
-        assert!(moved.with_verified_email("second", at(3), trace()).is_err(), "a link is good once");
-    }
-
-    #[test]
-    fn asking_for_the_address_that_is_verified_takes_an_earlier_wish_back() {
-        let verified = ada().with_verified_email("first", at(1), trace()).unwrap();
-        assert_eq!(verified.token_version, 1, "nothing in the tokens has changed");
-        let wish = |user: &User, text: &str| {
-            let email = Some((Email::parse(text).unwrap(), link("x", at(60))));
-            user.edited(ProfileEdit { email, ..Default::default() }, at(2), trace())
-        };
-        let asked = wish(&verified, "new@example.com");
-        assert!(asked.pending_email().is_some());
-        assert_eq!(wish(&asked, "ada@example.com").verification, None);
-    }
-
-    /// Ada after she has asked for `link`.
-    fn asked(user: &User, link: Link, now: Timestamp) -> User {
-        User { reset: Some(user.reset_link(link, now)), version: user.version + 1, ..user.clone() }
-    }
-
-    #[test]
-    fn a_reset_link_that_is_still_good_is_sent_again_and_not_replaced() {
-        let once = asked(&ada(), link("one", at(30)), at(0));
-        let again = asked(&once, link("two", at(35)), at(5));
-        assert_eq!(again.reset.as_ref().map(|link| (link.hash.as_str(), link.sent)), Some(("one", 2)));
-        let late = asked(&again, link("three", at(51)), at(21));
-        assert_eq!(late.reset.as_ref().map(|link| (link.hash.as_str(), link.sent)), Some(("three", 1)));
-    }
-
-    #[test]
-    fn a_reset_ends_every_session_and_token_and_works_once() {
-        let ada_asked = asked(&ada(), link("one", at(30)), at(0));
-        assert!(ada_asked.with_reset_password("two", at(1), trace()).is_err());
-        assert!(ada_asked.with_reset_password("one", at(30), trace()).is_err());
-        let reset = ada_asked.with_reset_password("one", at(1), trace()).unwrap();
-        assert!(reset.token_version > ada_asked.token_version && reset.session_epoch > ada_asked.session_epoch);
-        assert!(reset.email_verified && reset.reset.is_none() && reset.verification.is_none());
-        assert!(reset.with_reset_password("one", at(2), trace()).is_err());
-    }
-
-    #[test]
-    fn no_link_works_for_somebody_who_is_disabled() {
-        let ada_asked = asked(&ada(), link("one", at(30)), at(0));
-        let disabled = ada_asked.administered(Administration { is_active: Some(false), ..Default::default() }, at(1), trace());
-        assert!(disabled.with_reset_password("one", at(2), trace()).is_err());
-        assert!(disabled.with_verified_email("first", at(2), trace()).is_err());
-    }
-
-    #[test]
-    fn a_changed_password_takes_a_waiting_reset_link_away() {
-        let ada_asked = asked(&ada(), link("one", at(30)), at(0));
-        let changed = ada_asked.with_changed_password(at(1), trace());
-        assert!(changed.reset.is_none());
-        assert_eq!((changed.session_epoch, changed.token_version, changed.password_changed_at), (2, 1, Some(at(1))));
-    }
-}
+mod tests;

@@ -9,8 +9,10 @@ use shared::{
     problem::Problem,
 };
 
+use super::DEVICE_TOKEN;
 use crate::{
     Users,
+    device_token::DeviceToken,
     domain::{Password, check_password_differs},
     error::UsersError,
     refresh_token::FamilyId,
@@ -35,7 +37,7 @@ pub fn main() -> Result<(), lambda_http::Error> {
     http::run(Users::from_env, change_password)
 }
 
-/// Answers `204`. The session of this request goes on; refresh tokens of all others are worthless at once, their access tokens as soon as
+/// Answers `204` with a device token, because the earlier ones end. The session of this request goes on; refresh tokens of all others are worthless at once, their access tokens as soon as
 /// the gateway asks again. Whoever has got hold of an access token cannot try passwords with it for long: `429`.
 ///
 /// # Errors
@@ -44,7 +46,7 @@ pub fn main() -> Result<(), lambda_http::Error> {
     post,
     path = "/users/me/password",
     request_body = ChangePassword,
-    responses((status = 204, description = "The password is changed.")),
+    responses((status = 204, description = "The password is changed.", headers(("X-Device-Token")))),
     security(("bearer" = [])),
     extensions(
         ("x-roles" = json!(["user", "admin"])),
@@ -58,24 +60,23 @@ pub async fn change_password(users: Arc<Users>, request: Request) -> Result<Resp
     let user = users.store.user(caller.user_id).await?.filter(|user| user.is_active).ok_or_else(Problem::unauthorized)?;
     check_password_differs(&new_password, &user.email).map_err(UsersError::NewPassword)?;
     let tries = users.buckets().await?.password_change(user.id);
-    users.admit(std::slice::from_ref(&tries)).await?;
-    let credentials = users.store.credentials(&user.email).await?.filter(|credentials| credentials.user_id == user.id);
-    let credentials = credentials.ok_or(UsersError::Contended)?;
-    if !users.hasher().verify(&current_password, Some(&credentials.password_hash)).map_err(UsersError::from)? {
-        return Err(UsersError::WrongPassword.into());
-    }
+    let credentials = users.confirm_password(&user, &current_password, std::slice::from_ref(&tries)).await?;
 
-    let after = user.with_changed_password(users.clock.now(), request.trace().clone());
+    let now = users.clock.now();
+    let after = user.with_changed_password(now, request.trace().clone());
     let mut change = Change::new(&user, &after);
     change.password_hash = Some(users.hasher().hash(new_password.as_str(), users.ids.bytes()).map_err(UsersError::from)?);
     change.credentials = Some(&credentials);
-    change.also = vec![users.store.giving_back(&tries, users.clock.now())];
+    change.also = vec![users.store.giving_back(&tries, now)];
     let session = caller.session.as_deref().and_then(FamilyId::parse);
     if let Some(session) = session {
         change.also.push(users.store.keeping_family(session, user.id, after.session_epoch));
     }
     match users.store.replace(change).await? {
-        Replaced::Written => Ok(http::no_content()),
+        Replaced::Written => {
+            let device = DeviceToken::issue(&after.email, after.id, after.session_epoch, &users.ids, now);
+            Ok(http::no_content().with_header(DEVICE_TOKEN, &device.text(users.device_token_keys().await?.making())))
+        }
         Replaced::Overtaken | Replaced::EmailTaken => match session {
             Some(session) if !users.is_alive(session, &user).await? => Err(Problem::unauthorized()),
             _ => Err(UsersError::Contended.into()),

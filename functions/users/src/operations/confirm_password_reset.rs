@@ -36,7 +36,7 @@ pub fn main() -> Result<(), lambda_http::Error> {
 }
 
 /// Answers `204` with a device token: who reads the mailbox is the owner, and gets in even while strangers use up the tries of the
-/// account. All sessions end.
+/// account. All sessions and earlier device tokens end, and an address change that waits is cancelled.
 ///
 /// # Errors
 /// The problem that is answered: `400` for a link that does not work, whatever is wrong with it; `429` to a network that
@@ -64,8 +64,8 @@ pub async fn confirm_password_reset(users: Arc<Users>, request: Request) -> Resu
     change.also = vec![users.store.clearing(&users.buckets().await?.login_strangers(&user.email))];
     match users.store.replace(change).await? {
         Replaced::Written => {
-            let device = DeviceToken::issue(&user.email, &users.ids, now).text(users.device_token_keys().await?.making());
-            Ok(http::no_content().with_header(DEVICE_TOKEN, &device))
+            let device = DeviceToken::issue(&after.email, after.id, after.session_epoch, &users.ids, now);
+            Ok(http::no_content().with_header(DEVICE_TOKEN, &device.text(users.device_token_keys().await?.making())))
         }
         Replaced::Overtaken | Replaced::EmailTaken => Err(UsersError::Contended.into()),
     }

@@ -66,31 +66,37 @@ pub async fn login_user(users: Arc<Users>, request: Request) -> Result<Response,
     let address = Email::parse(&email).map_or(email, String::from);
     let device_keys = users.device_token_keys().await?;
     let shown = request.header(DEVICE_TOKEN);
-    let device = shown.and_then(|text| device_keys.open(|key| DeviceToken::open(text, &address, key, now)));
+    let presented = shown.and_then(|text| device_keys.open(|key| DeviceToken::open(text, &address, key, now)));
     let buckets = users.buckets().await?;
-    let account = device.as_ref().map_or_else(|| buckets.login_strangers(&address), |device| buckets.login_device(device));
-    let charged = match &device {
-        Some(_) => vec![account.clone()],
-        None => vec![buckets.login_network(request.source_ip()), account.clone()],
-    };
-    let (admitted, credentials) = tokio::join!(users.admit(&charged), users.store.credentials(&address));
+    let strangers = || vec![buckets.login_network(request.source_ip()), buckets.login_strangers(&address)];
+    let mut tries = presented.as_ref().map_or_else(strangers, |device| vec![buckets.login_device(device)]);
+    let (admitted, credentials) = tokio::join!(users.admit(&tries), users.store.credentials(&address));
     admitted?;
 
     let credentials = credentials?;
+    let is_current = |device: &DeviceToken| credentials.as_ref().is_some_and(|user| device.is_of(user.user_id, user.session_epoch));
+    let device = presented.clone().filter(is_current);
+    if presented.is_some() && device.is_none() {
+        // It was issued before the last reset, or to a user before this one: whoever has it is a stranger.
+        tries = strangers();
+        users.admit(&tries).await?;
+    }
     let stored_hash = credentials.as_ref().map(|credentials| credentials.password_hash.as_str());
     let is_right = users.hasher().verify(&password, stored_hash).map_err(UsersError::from)?;
     let user = credentials.filter(|user| is_right && user.is_active).ok_or(UsersError::InvalidCredentials)?;
 
     let refresh_token = RefreshToken::first(Bearer::from(&user), &users.ids, now);
     let refresh_token_keys = users.refresh_token_keys().await?;
-    // A try that was right does not count. The network's does: many would change it at the same moment.
-    let refund = vec![users.store.giving_back(&account, now)];
+    // A try that was right does not count for the account or device, which is charged last. The network's does: many would change it at the
+    // same moment.
+    let refund = tries.last().map(|bucket| users.store.giving_back(bucket, now)).into_iter().collect();
     users.store.begin_family(&refresh_token, users.session_end(&refresh_token, now), now, refund).await?;
     keep_hash_up_to_date(&users, &user, &password).await;
 
     let answer = http::ok(&TokensView::new(&refresh_token, refresh_token_keys.making(), &signing_key, &users, now)?);
     // A token under the previous server key is replaced, so that it survives the next rotation of that key too.
-    let device = device.unwrap_or_else(|| DeviceToken::issue(&address, &users.ids, now)).text(device_keys.making());
+    let issued = || DeviceToken::issue(&address, user.user_id, user.session_epoch, &users.ids, now);
+    let device = device.unwrap_or_else(issued).text(device_keys.making());
     Ok(if shown == Some(device.as_str()) { answer } else { answer.with_header(DEVICE_TOKEN, &device) })
 }
 

@@ -31,6 +31,7 @@ pub mod rotate_signing_key;
 pub mod update_me;
 pub mod update_user;
 pub mod verify_email;
+pub mod withdraw_email_change;
 
 /// The header in which a device token comes and goes.
 const DEVICE_TOKEN: &str = "x-device-token";
@@ -126,6 +127,7 @@ impl From<&User> for UserView {
     request_password_reset::request_password_reset,
     update_me::update_me,
     update_user::update_user,
-    verify_email::verify_email
+    verify_email::verify_email,
+    withdraw_email_change::withdraw_email_change
 ))]
 pub struct ApiDocument;

@@ -12,7 +12,7 @@ use shared::{
 use super::UserView;
 use crate::{
     Users,
-    domain::{Email, FullName, ProfileEdit, Username, VERIFICATION_LIFETIME},
+    domain::{Email, EmailEdit, FullName, ProfileEdit, Username, VERIFICATION_LIFETIME, WITHDRAWAL_LIFETIME},
     error::UsersError,
     one_time_token::OneTimeToken,
     store::{Change, Replaced},
@@ -32,6 +32,10 @@ struct UpdateMe {
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
     #[serde(default, deserialize_with = "shared::http::present")]
     full_name: Option<FullName>,
+    /// Needed where `email` differs from the present address.
+    #[cfg_attr(feature = "api-document", schema(nullable = false, format = "password"))]
+    #[serde(default, deserialize_with = "shared::http::present")]
+    current_password: Option<String>,
 }
 
 /// Runs the function.
@@ -42,11 +46,12 @@ pub fn main() -> Result<(), lambda_http::Error> {
     http::run(Users::from_env, update_me)
 }
 
-/// Answers `200` with the profile. Another address is only `pending_email` until the link that is sent there was followed; whether
-/// somebody else has it is not said before. The present address, sent again, is sent a new link if it was never verified.
+/// Answers `200` with the profile. Another address needs `current_password` and is only `pending_email` until the link that is sent there
+/// was followed; whether somebody else has it is not said before. The present address gets a mail with a link that withdraws the change.
+/// The present address, sent again, cancels a change that waits, and is sent a new link if it was never verified.
 ///
 /// # Errors
-/// The problem that is answered: `428` without `If-Match`, `412` when the profile has changed since.
+/// The problem that is answered: `428` without `If-Match`, `412` when the profile has changed since, `409` for 48 hours after a move.
 #[cfg_attr(feature = "api-document", utoipa::path(
     patch,
     path = "/users/me",
@@ -54,12 +59,14 @@ pub fn main() -> Result<(), lambda_http::Error> {
     request_body = UpdateMe,
     responses((status = 200, description = "The profile as it is now.", body = UserView, headers(("ETag")))),
     security(("bearer" = [])),
-    extensions(("x-roles" = json!(["user", "admin"])), ("x-problems" = json!(["nothing_to_change"]))),
+    extensions(("x-roles" = json!(["user", "admin"])), (
+        "x-problems" = json!(["nothing_to_change", "wrong_password", "email_moved_recently", "too_many_requests"])
+    )),
 ))]
 pub async fn update_me(users: Arc<Users>, request: Request) -> Result<Response, Problem> {
     let caller = request.caller()?;
     let seen = request.if_match()?;
-    let UpdateMe { email, username, full_name } = request.json()?;
+    let UpdateMe { email, username, full_name, current_password } = request.json()?;
     if email.is_none() && username.is_none() && full_name.is_none() {
         return Err(nothing_to_change());
     }
@@ -69,15 +76,32 @@ pub async fn update_me(users: Arc<Users>, request: Request) -> Result<Response, 
         return Err(UsersError::Stale { current: user.version }.into());
     }
     let now = users.clock.now();
+    let mut credentials = None;
+    let mut also = Vec::new();
+    match &email {
+        Some(email) if email.as_str() != user.email => {
+            let password = current_password.ok_or(UsersError::PasswordMissing)?;
+            let buckets = users.buckets().await?;
+            let tries = buckets.password_change(user.id);
+            also.push(users.store.giving_back(&tries, now));
+            credentials = Some(users.confirm_password(&user, &password, &[buckets.address_mails(user.id), tries]).await?);
+        }
+        Some(_) if !user.email_verified => users.admit(&[users.buckets().await?.address_mails(user.id)]).await?,
+        _ => {}
+    }
     let email = match email {
         None => None,
         Some(email) => {
-            let token = OneTimeToken::create(user.id, &users.ids);
-            Some((email, token.link(&users.one_time_token_key().await?, now, VERIFICATION_LIFETIME, &users.ids)))
+            let key = users.one_time_token_key().await?;
+            let link = |lifetime| OneTimeToken::create(user.id, &users.ids).link(&key, now, lifetime, &users.ids);
+            Some(EmailEdit { email, verification: link(VERIFICATION_LIFETIME), withdrawal: link(WITHDRAWAL_LIFETIME) })
         }
     };
-    let after = user.edited(ProfileEdit { email, username, full_name }, now, request.trace().clone());
-    match users.store.replace(Change::new(&user, &after)).await? {
+    let after = user.edited(ProfileEdit { email, username, full_name }, now, request.trace().clone())?;
+    let mut change = Change::new(&user, &after);
+    change.credentials = credentials.as_ref();
+    change.also = also;
+    match users.store.replace(change).await? {
         Replaced::Written => Ok(http::ok(&UserView::from(&after)).etag(after.version)),
         Replaced::Overtaken | Replaced::EmailTaken => Err(users.stale(user.id).await?),
     }

@@ -5,6 +5,7 @@
 //! | users | `USER#<id>` | the profile, with the links that wait for its owner; in the index `listed-index` by time of registration |
 //! | users | `USER#<id>`, deleted | what is left of it: that there was somebody, and nothing about them |
 //! | users | `EMAIL#<SHA-256 of the address>` | credentials: all that a login needs, found by one read |
+//! | users | `EMAIL#<SHA-256 of the address>`, reserved | an address that the login has left: kept for its owner while the withdraw link works |
 //! | sessions | `FAMILY#<id>` | a family of refresh tokens: the number and the hash of the one that counts |
 //! | sessions | `BUCKET#<HMAC>` | how much somebody, or some network, has tried |
 
@@ -16,11 +17,13 @@ use shared::{
 use crate::refresh_token::FamilyId;
 
 mod buckets;
+mod items;
 mod sessions;
 mod users;
 
+pub use items::Image;
 pub use sessions::Rotated;
-pub use users::{Change, Image, Listed, Replaced};
+pub use users::{Change, Listed, Replaced};
 
 /// The tables of this service.
 #[derive(Clone, Debug)]

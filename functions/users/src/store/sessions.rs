@@ -6,10 +6,7 @@ use shared::{
     table::{AttributeValue, Conflict, Expression, Item, Key, Outcome, TableError, Transacted, Write, from_item, to_item},
 };
 
-use super::{
-    Store, family_key,
-    users::{Image, unchanged},
-};
+use super::{Store, family_key, items::Image, users::unchanged};
 use crate::{
     domain::{Ended, Family, User},
     error::UsersError,

@@ -1,6 +1,5 @@
 //! Profiles and credentials.
 
-use serde::{Deserialize, Serialize};
 use shared::{
     clock::Timestamp,
     ids::{self, UserId},
@@ -8,94 +7,16 @@ use shared::{
     telemetry::Trace,
 };
 
-use super::{Store, credentials_key, family_key, profile_key};
+use super::{
+    Store, credentials_key, family_key,
+    items::{CredentialsItem, DeletedItem, Image, ProfileItem, ReservedItem, credentials_in},
+    profile_key,
+};
 use crate::{
-    domain::{Credentials, Family, Link, User, Verification},
+    domain::{Credentials, Family, Link, User},
     error::UsersError,
     refresh_token::FamilyId,
 };
-
-#[derive(Serialize, Deserialize)]
-struct ProfileItem {
-    pk: String,
-    user_id: UserId,
-    email: String,
-    username: String,
-    full_name: String,
-    role: String,
-    is_active: bool,
-    tv: u64,
-    #[serde(default)]
-    session_epoch: u64,
-    #[serde(default)]
-    email_verified: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    verification: Option<Verification>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    reset: Option<Link>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    password_changed_at: Option<Timestamp>,
-    created_at: Timestamp,
-    updated_at: Timestamp,
-    version: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    traceparent: Option<Trace>,
-    listed_shard: String,
-    listed_at: String,
-}
-
-/// What is left of somebody who has gone.
-#[derive(Serialize, Deserialize)]
-struct DeletedItem {
-    pk: String,
-    user_id: UserId,
-    deleted_at: Timestamp,
-    version: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    traceparent: Option<Trace>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct CredentialsItem {
-    pk: String,
-    user_id: UserId,
-    email: String,
-    full_name: String,
-    password_hash: String,
-    role: String,
-    is_active: bool,
-    tv: u64,
-    #[serde(default)]
-    session_epoch: u64,
-    #[serde(default)]
-    version: u64,
-}
-
-/// What stands under a user's key, as the table's stream shows it.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(from = "StoredUser")]
-pub enum Image {
-    /// Somebody.
-    Present(Box<User>),
-    /// Somebody was here.
-    Deleted {
-        /// Who.
-        user_id: UserId,
-        /// Since when they are gone.
-        deleted_at: Timestamp,
-        /// One more than the last version of the profile.
-        version: u64,
-        /// The trace that deleted them.
-        trace: Option<Trace>,
-    },
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum StoredUser {
-    Deleted(DeletedItem),
-    Present(Box<ProfileItem>),
-}
 
 /// A user's change from one version to the next, with everything that is written together with it.
 #[derive(Debug)]
@@ -146,16 +67,14 @@ impl Store {
     /// [`UsersError::EmailTaken`] when there are credentials for the address.
     pub async fn register(&self, user: &User, password_hash: String) -> Result<(), UsersError> {
         let credentials = CredentialsItem::new(user, password_hash);
-        let writes = vec![
-            self.users.putting(to_item(&credentials), Expression::absent()),
-            self.users.putting(self.profile_item(user), Expression::absent()),
-        ];
+        let writes =
+            vec![self.users.putting(to_item(&credentials), free(user)), self.users.putting(self.profile_item(user), Expression::absent())];
         match self.users.transact(writes).await? {
             Transacted::Written => Ok(()),
             Transacted::Refused(conflicts) => {
                 // The answer to our own write may have been lost on its way: then what stands there is ours.
                 let first = conflicts.into_iter().next().flatten();
-                let stored = first.and_then(|conflict| conflict.item).map(from_item::<CredentialsItem>).transpose()?;
+                let stored = first.and_then(|conflict| conflict.item).map(credentials_in).transpose()?.flatten();
                 if stored.is_some_and(|stored| stored.user_id == user.id) { Ok(()) } else { Err(UsersError::EmailTaken) }
             }
         }
@@ -167,7 +86,7 @@ impl Store {
     /// When the table fails.
     pub async fn credentials(&self, address: &str) -> Result<Option<Credentials>, TableError> {
         let item = self.users.get(Key::new(credentials_key(address))).await?;
-        item.map(|item| from_item::<CredentialsItem>(item).map(Credentials::from)).transpose()
+        Ok(item.map(credentials_in).transpose()?.flatten())
     }
 
     /// A user's profile; none for somebody who was never here, or is gone.
@@ -258,14 +177,21 @@ impl Store {
         self.users.updating(Key::new(credentials_key(&after.email)), change, as_seen(after, seen))
     }
 
-    /// The credentials under another address. The last write is the one that another owner of that address refuses.
+    /// The credentials under another address. The address before is reserved as long as a withdrawal can return to it. The last write is
+    /// the one that another owner of the address refuses.
     fn credentials_move(&self, before: &User, after: &User, password_hash: Option<String>, seen: Option<&Credentials>) -> Vec<Write> {
         let hash = password_hash.or_else(|| seen.map(|seen| seen.password_hash.clone())).unwrap_or_default();
         let moved = to_item(&CredentialsItem::new(after, hash));
-        vec![
-            self.users.deleting(Key::new(credentials_key(&before.email)), as_seen(before, seen)),
-            self.users.putting(moved, Expression::absent()),
-        ]
+        let left = match after.withdrawal.as_ref().filter(|withdrawal| withdrawal.email == before.email) {
+            Some(withdrawal) => {
+                let reserved_until = withdrawal.link.expires_at;
+                let pk = credentials_key(&before.email);
+                let reserved = ReservedItem { pk, user_id: before.id, reserved_until, ttl: reserved_until.seconds() };
+                self.users.putting(to_item(&reserved), as_seen(before, seen))
+            }
+            None => self.users.deleting(Key::new(credentials_key(&before.email)), as_seen(before, seen)),
+        };
+        vec![left, self.users.putting(moved, free(after))]
     }
 
     /// Puts the link that resets a password into the profile, if that still has the version that was seen. Nobody's profile refuses, by
@@ -305,10 +231,13 @@ impl Store {
             version: user.version + 1,
             traceparent: Some(trace.clone()),
         });
-        let writes = vec![
+        let mut writes = vec![
             self.users.putting(deleted.clone(), Expression::version(user.version)),
             self.users.deleting(Key::new(credentials_key(&user.email)), as_seen(user, None)),
         ];
+        if let Some(former) = user.former_email(now) {
+            writes.push(self.users.deleting(Key::new(credentials_key(former)), as_seen(user, None)));
+        }
         match self.users.transact(writes).await? {
             Transacted::Written => Ok(Replaced::Written),
             Transacted::Refused(conflicts) => {
@@ -332,7 +261,9 @@ impl Store {
             email_verified: user.email_verified,
             verification: user.verification.clone(),
             reset: user.reset.clone(),
+            withdrawal: user.withdrawal.clone(),
             password_changed_at: user.password_changed_at,
+            change_withdrawn_at: user.change_withdrawn_at,
             created_at: user.created_at,
             updated_at: user.updated_at,
             version: user.version,
@@ -349,86 +280,16 @@ pub(super) fn unchanged(users: &Table, id: UserId, version: u64) -> Write {
     users.checking(Key::new(profile_key(id)), condition)
 }
 
+/// That `user` can take the address: it is free, reserved for them, or its reservation is over.
+fn free(user: &User) -> Expression {
+    Expression::new("attribute_not_exists(#pk) OR #reserved_until <= :now OR (attribute_exists(#reserved_until) AND #user_id = :user_id)")
+        .value("now", user.updated_at)
+        .value("user_id", user.id)
+}
+
 /// That the credentials are this user's, with the password that was read.
 fn as_seen(user: &User, seen: Option<&Credentials>) -> Expression {
     let owner = Expression::new("#user_id = :user_id").value("user_id", user.id);
     let Some(seen) = seen else { return owner };
     Expression::new("#user_id = :user_id AND #password_hash = :seen_hash").value("user_id", user.id).value("seen_hash", &seen.password_hash)
-}
-
-impl Image {
-    /// The user, unless they are gone.
-    pub fn into_user(self) -> Option<User> {
-        match self {
-            Self::Present(user) => Some(*user),
-            Self::Deleted { .. } => None,
-        }
-    }
-}
-
-impl From<StoredUser> for Image {
-    fn from(stored: StoredUser) -> Self {
-        match stored {
-            StoredUser::Present(item) => Self::Present(Box::new((*item).into())),
-            StoredUser::Deleted(DeletedItem { user_id, deleted_at, version, traceparent, .. }) => {
-                Self::Deleted { user_id, deleted_at, version, trace: traceparent }
-            }
-        }
-    }
-}
-
-impl CredentialsItem {
-    fn new(user: &User, password_hash: String) -> Self {
-        Self {
-            pk: credentials_key(&user.email),
-            user_id: user.id,
-            email: user.email.clone(),
-            full_name: user.full_name.clone(),
-            password_hash,
-            role: user.role.clone(),
-            is_active: user.is_active,
-            tv: user.token_version,
-            session_epoch: user.session_epoch,
-            version: user.version,
-        }
-    }
-}
-
-impl From<ProfileItem> for User {
-    fn from(item: ProfileItem) -> Self {
-        Self {
-            id: item.user_id,
-            email: item.email,
-            username: item.username,
-            full_name: item.full_name,
-            role: item.role,
-            is_active: item.is_active,
-            token_version: item.tv,
-            session_epoch: item.session_epoch,
-            email_verified: item.email_verified,
-            verification: item.verification,
-            reset: item.reset,
-            password_changed_at: item.password_changed_at,
-            created_at: item.created_at,
-            updated_at: item.updated_at,
-            version: item.version,
-            trace: item.traceparent,
-        }
-    }
-}
-
-impl From<CredentialsItem> for Credentials {
-    fn from(item: CredentialsItem) -> Self {
-        Self {
-            user_id: item.user_id,
-            email: item.email,
-            full_name: item.full_name,
-            password_hash: item.password_hash,
-            role: item.role,
-            is_active: item.is_active,
-            token_version: item.tv,
-            session_epoch: item.session_epoch,
-            version: item.version,
-        }
-    }
 }

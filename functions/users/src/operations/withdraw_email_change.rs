@@ -1,0 +1,73 @@
+//! `POST /users/email-change/withdraw`: withdraws an address change that somebody else asked for.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use shared::{
+    http::{self, Request, Response},
+    problem::Problem,
+};
+
+use crate::{
+    Users,
+    error::UsersError,
+    one_time_token::OneTimeToken,
+    store::{Change, Replaced},
+};
+
+/// How often the withdrawal is tried when the account changes at the same time.
+const TRIES: u32 = 5;
+
+/// What the link carries.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+struct WithdrawEmailChange {
+    token: String,
+}
+
+/// Runs the function.
+///
+/// # Errors
+/// When the Lambda runtime's own interface fails.
+pub fn main() -> Result<(), lambda_http::Error> {
+    http::run(Users::from_env, withdraw_email_change)
+}
+
+/// Answers `204`. The login is the address that the link was sent to, also where it has moved meanwhile. All sessions, access tokens and
+/// device tokens end. The password stays: the mails say to reset it.
+///
+/// # Errors
+/// The problem that is answered: `400` for a link that does not work, whatever is wrong with it; `429` to a network that tries too many.
+#[cfg_attr(feature = "api-document", utoipa::path(
+    post,
+    path = "/users/email-change/withdraw",
+    request_body = WithdrawEmailChange,
+    responses((status = 204, description = "The change is withdrawn, and everybody is logged out.")),
+    security(()),
+    extensions(("x-roles" = json!(["anonymous"])), ("x-problems" = json!(["invalid_one_time_token", "too_many_requests"]))),
+))]
+pub async fn withdraw_email_change(users: Arc<Users>, request: Request) -> Result<Response, Problem> {
+    let WithdrawEmailChange { token } = request.json()?;
+    users.admit_link(&request).await?;
+    let token = OneTimeToken::parse(&token).ok_or(UsersError::InvalidLink)?;
+
+    for _ in 0..TRIES {
+        let user = users.store.user(token.user_id).await?.ok_or(UsersError::InvalidLink)?;
+        let after = user.with_withdrawn_change(&token.hash(), users.clock.now(), request.trace().clone())?;
+        let moves = user.email != after.email;
+        let credentials = if moves { users.store.credentials(&user.email).await? } else { None };
+        if moves && credentials.is_none() {
+            continue;
+        }
+        let mut change = Change::new(&user, &after);
+        change.credentials = credentials.as_ref();
+        match users.store.replace(change).await? {
+            Replaced::Written => return Ok(http::no_content()),
+            // The address is reserved until the link expires, and it has expired on another machine's clock.
+            Replaced::EmailTaken => return Err(UsersError::InvalidLink.into()),
+            Replaced::Overtaken => {}
+        }
+    }
+    Err(UsersError::Contended.into())
+}

@@ -1,0 +1,194 @@
+//! Items of the table `users`, and what they are read into.
+
+use serde::{Deserialize, Serialize};
+use shared::{
+    clock::Timestamp,
+    ids::UserId,
+    table::{Item, TableError, from_item},
+    telemetry::Trace,
+};
+
+use super::credentials_key;
+use crate::domain::{Credentials, Link, User, Verification, Withdrawal};
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct ProfileItem {
+    pub(super) pk: String,
+    pub(super) user_id: UserId,
+    pub(super) email: String,
+    pub(super) username: String,
+    pub(super) full_name: String,
+    pub(super) role: String,
+    pub(super) is_active: bool,
+    pub(super) tv: u64,
+    #[serde(default)]
+    pub(super) session_epoch: u64,
+    #[serde(default)]
+    pub(super) email_verified: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) verification: Option<Verification>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) reset: Option<Link>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) withdrawal: Option<Withdrawal>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) password_changed_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) change_withdrawn_at: Option<Timestamp>,
+    pub(super) created_at: Timestamp,
+    pub(super) updated_at: Timestamp,
+    pub(super) version: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) traceparent: Option<Trace>,
+    pub(super) listed_shard: String,
+    pub(super) listed_at: String,
+}
+
+/// What is left of somebody who has gone.
+#[derive(Serialize, Deserialize)]
+pub(super) struct DeletedItem {
+    pub(super) pk: String,
+    pub(super) user_id: UserId,
+    pub(super) deleted_at: Timestamp,
+    pub(super) version: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) traceparent: Option<Trace>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct CredentialsItem {
+    pub(super) pk: String,
+    pub(super) user_id: UserId,
+    pub(super) email: String,
+    pub(super) full_name: String,
+    pub(super) password_hash: String,
+    pub(super) role: String,
+    pub(super) is_active: bool,
+    pub(super) tv: u64,
+    #[serde(default)]
+    pub(super) session_epoch: u64,
+    #[serde(default)]
+    pub(super) version: u64,
+}
+
+/// An address that a login has left. Nobody else can register it before `reserved_until`, or a thief could block the withdrawal.
+#[derive(Serialize, Deserialize)]
+pub(super) struct ReservedItem {
+    pub(super) pk: String,
+    pub(super) user_id: UserId,
+    pub(super) reserved_until: Timestamp,
+    pub(super) ttl: i64,
+}
+
+/// What stands under a user's key, as the table's stream shows it.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(from = "StoredUser")]
+pub enum Image {
+    /// Somebody.
+    Present(Box<User>),
+    /// Somebody was here.
+    Deleted {
+        /// Who.
+        user_id: UserId,
+        /// Since when they are gone.
+        deleted_at: Timestamp,
+        /// One more than the last version of the profile.
+        version: u64,
+        /// The trace that deleted them.
+        trace: Option<Trace>,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum StoredUser {
+    Deleted(DeletedItem),
+    Present(Box<ProfileItem>),
+}
+
+/// The credentials in an item; none in a reservation.
+pub(super) fn credentials_in(item: Item) -> Result<Option<Credentials>, TableError> {
+    if item.contains_key("reserved_until") {
+        return Ok(None);
+    }
+    from_item::<CredentialsItem>(item).map(|item| Some(item.into()))
+}
+
+impl Image {
+    /// The user, unless they are gone.
+    pub fn into_user(self) -> Option<User> {
+        match self {
+            Self::Present(user) => Some(*user),
+            Self::Deleted { .. } => None,
+        }
+    }
+}
+
+impl From<StoredUser> for Image {
+    fn from(stored: StoredUser) -> Self {
+        match stored {
+            StoredUser::Present(item) => Self::Present(Box::new((*item).into())),
+            StoredUser::Deleted(DeletedItem { user_id, deleted_at, version, traceparent, .. }) => {
+                Self::Deleted { user_id, deleted_at, version, trace: traceparent }
+            }
+        }
+    }
+}
+
+impl CredentialsItem {
+    pub(super) fn new(user: &User, password_hash: String) -> Self {
+        Self {
+            pk: credentials_key(&user.email),
+            user_id: user.id,
+            email: user.email.clone(),
+            full_name: user.full_name.clone(),
+            password_hash,
+            role: user.role.clone(),
+            is_active: user.is_active,
+            tv: user.token_version,
+            session_epoch: user.session_epoch,
+            version: user.version,
+        }
+    }
+}
+
+impl From<ProfileItem> for User {
+    fn from(item: ProfileItem) -> Self {
+        Self {
+            id: item.user_id,
+            email: item.email,
+            username: item.username,
+            full_name: item.full_name,
+            role: item.role,
+            is_active: item.is_active,
+            token_version: item.tv,
+            session_epoch: item.session_epoch,
+            email_verified: item.email_verified,
+            verification: item.verification,
+            reset: item.reset,
+            withdrawal: item.withdrawal,
+            password_changed_at: item.password_changed_at,
+            change_withdrawn_at: item.change_withdrawn_at,
+            created_at: item.created_at,
+            updated_at: item.updated_at,
+            version: item.version,
+            trace: item.traceparent,
+        }
+    }
+}
+
+impl From<CredentialsItem> for Credentials {
+    fn from(item: CredentialsItem) -> Self {
+        Self {
+            user_id: item.user_id,
+            email: item.email,
+            full_name: item.full_name,
+            password_hash: item.password_hash,
+            role: item.role,
+            is_active: item.is_active,
+            token_version: item.tv,
+            session_epoch: item.session_epoch,
+            version: item.version,
+        }
+    }
+}
