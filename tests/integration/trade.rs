@@ -233,6 +233,28 @@ async fn nobody_has_more_than_five_orders_that_wait_for_their_money() {
 }
 
 #[tokio::test]
+async fn an_unverified_account_has_one_unpaid_order_until_it_follows_the_link() {
+    let shop = Shop::open().await;
+    let (buyer, product) = (shop.unverified_customer().await, shop.product(100, 20).await);
+    let first = buyer.order(&product, 1, None).await;
+    let body = json!({ "items": [{ "product_id": product, "quantity": 1 }] });
+    let refused = buyer.post_with_key("/orders", "the-second", &body).await;
+    assert_eq!((refused.problem(409), refused.json()["maximum"].as_u64()), ("too_many_open_orders".to_owned(), Some(1)));
+    // Paying the first makes room for the second.
+    let pay = || buyer.pay(&first, "tok_ok");
+    until("payments knows the order", pay, |answer| ![404, 409].contains(&answer.status)).await.expect(201);
+    buyer.order_with_status(&first, "confirmed").await;
+    buyer.post_with_key("/orders", "the-second", &body).await.expect(201);
+    assert_eq!(buyer.post_with_key("/orders", "the-third", &body).await.problem(409), "too_many_open_orders");
+
+    let link = shop.link_mailed_to(&buyer.email, "verify-email").await;
+    shop.visitor().post("/users/verify-email", &json!({ "token": link })).await.expect(204);
+    // A new token: the gateway keeps what it knows of the old one for a minute.
+    let verified = shop.log_in(&buyer.email).await;
+    verified.post_with_key("/orders", "the-third", &body).await.expect(201);
+}
+
+#[tokio::test]
 async fn a_product_is_changed_and_withdrawn_and_orders_follow() {
     let shop = Shop::open().await;
     let (admin, buyer, product) = (shop.admin().await, shop.customer().await, shop.product(1500, 5).await);

@@ -31,7 +31,7 @@ async fn an_order_is_given_up_by_its_buyer_or_the_shop_and_by_nobody_else() {
         assert_eq!(hidden.json(), desk.step(STRANGER, "cancel", NOBODYS, &Value::Null).await.json());
 
         let given_up = desk.step(who, "cancel", &order, &json!({ "reason": "It is the wrong colour." })).await;
-        assert_eq!((given_up.status(), given_up.operations()), (202, vec!["GetItem", "PutItem"]));
+        assert_eq!((given_up.status(), given_up.operations()), (202, vec!["GetItem", "UpdateItem", "PutItem"]));
         let view = given_up.json();
         assert_eq!((&view["status"], &view["step"], &view["reason"]), (&json!("pending"), &json!("releasing"), &json!("cancelled")));
         assert_eq!(view["cancellation"], json!({ "by": by, "reason": "It is the wrong colour." }));
