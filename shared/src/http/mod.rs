@@ -201,9 +201,14 @@ mod tests {
 
     #[test]
     fn only_the_authorizer_says_that_an_address_is_verified() {
-        for (said, verified) in
-            [(json!("true"), true), (json!(true), true), (json!("false"), false), (json!("TRUE"), false), (json!("1"), false), (Value::Null, false)]
-        {
+        for (said, verified) in [
+            (json!("true"), true),
+            (json!(true), true),
+            (json!("false"), false),
+            (json!("TRUE"), false),
+            (json!("1"), false),
+            (Value::Null, false),
+        ] {
             let mut event = event("/");
             event["headers"] = json!({ "email_verified": "true" });
             event["requestContext"]["authorizer"]["email_verified"] = said.clone();

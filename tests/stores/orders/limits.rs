@@ -86,10 +86,9 @@ async fn an_unverified_account_has_one_unpaid_order_for_ten_minutes() {
 async fn payments_are_told_the_deadline_of_the_order() {
     let desk = Desk::new().await;
     let mut stream = desk.stream();
-    for (event, deadline) in [
-        (unverified(STRANGER, "k"), "2026-11-21T10:10:00.000Z"),
-        (wanted("k", &two_spoons()).event(), "2026-11-21T10:30:00.000Z"),
-    ] {
+    for (event, deadline) in
+        [(unverified(STRANGER, "k"), "2026-11-21T10:10:00.000Z"), (wanted("k", &two_spoons()).event(), "2026-11-21T10:30:00.000Z")]
+    {
         let order = desk.aws.call(&desk.create, event).await.json()["id"].as_str().unwrap().to_owned();
         desk.tell(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
         stream.publish().await;

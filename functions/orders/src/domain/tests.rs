@@ -415,9 +415,8 @@ fn nudges_wait_longer_each_time_and_never_past_the_deadline() {
 #[test]
 fn an_order_that_nobody_moves_is_stuck_unless_it_waits_for_its_buyer() {
     let patient = Terms { pay_within: Duration::from_secs(24 * 3600), ..TERMS };
-    let nudged = |order: Order| {
-        (0..7).fold(order, |order, _| order.apply(&Event::Nudge, order.check_at.unwrap(), TIMING).unwrap().unwrap_or(order))
-    };
+    let nudged =
+        |order: Order| (0..7).fold(order, |order, _| order.apply(&Event::Nudge, order.check_at.unwrap(), TIMING).unwrap().unwrap_or(order));
     let place = |extra| Order::place(Placement { terms: patient, ..placement() }, basket(extra), &[product()], START, TIMING).unwrap();
     let held = |order: &Order| after(order, &Event::StockReserved(stock(9)));
     let (with_card, without) = (placed(), place(json!({})));

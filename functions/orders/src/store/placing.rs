@@ -75,7 +75,8 @@ impl Store {
     /// Writes a new order, its entry among the buyer's unpaid orders and its charge to the network: all three or none, if `standing` is
     /// still what the buyer has and the network still has room.
     pub async fn place(&self, order: &Order, standing: &Standing, limit: Limit, now: Timestamp) -> Result<Placed, TableError> {
-        let mut writes = vec![self.orders.putting(self.order_item(order), Expression::absent()), self.listing(order, &standing.unpaid, now)];
+        let mut writes =
+            vec![self.orders.putting(self.order_item(order), Expression::absent()), self.listing(order, &standing.unpaid, now)];
         writes.extend(order.network.as_ref().map(|network| self.charging(network, standing.network, limit, now)));
         let Transacted::Refused(conflicts) = self.orders.transact(writes).await? else { return Ok(Placed::Written) };
         let mut conflicts = conflicts.into_iter();
