@@ -160,12 +160,12 @@ impl Edge {
         assert_eq!(shop.call("request-password-reset", sample("request-password-reset")).await.status(), 202);
         let etag = shop.call("get-me", sample("get-me")).await.header("etag").expect("a profile has a version");
         let (reset_token, verification_token, withdraw_token) = links(&shop).await;
-        let product = shop.product("Teapot", 2999, 50).await;
+        let (product, scarce) = (shop.product("Teapot", 2999, 50).await, shop.product("Saucer", 499, 1).await);
         let mut pump = shop.pump();
         pump.settle().await;
         let mut orders = Vec::new();
-        for (key, quantity, token) in [("paid", 2, Some("tok_ok")), ("open", 1, None), ("failed", 900, None)] {
-            let placed = shop.order(key, &product, quantity, token).await;
+        for (key, product, token) in [("paid", &product, Some("tok_ok")), ("open", &product, None), ("failed", &scarce, None)] {
+            let placed = shop.order(key, product, if key == "open" { 1 } else { 2 }, token).await;
             orders.push(placed.json()["id"].as_str().expect("the order is placed").to_owned());
             pump.settle().await;
         }

@@ -374,6 +374,8 @@ async fn nobody_holds_more_than_their_share() {
     let too_many = Expect::Problem(422, "too_many_of_product");
     edge.check("too many", "create-order", place("l1", json!([line(&limited, 4)])), too_many).await;
     edge.check("too many in two lines", "create-order", place("l2", json!([line(&limited, 2), line(&limited, 2)])), too_many).await;
+    let usual = json!(edge.product);
+    edge.check("more than the shop allows of any product", "create-order", place("l3", json!([line(&usual, 21)])), too_many).await;
     // One is open already, on the stage.
     for number in 2..=5 {
         edge.check("open", "create-order", place(&format!("open-{number}"), json!([line(&limited, 1)])), Expect::Fine).await;
@@ -385,6 +387,23 @@ async fn nobody_holds_more_than_their_share() {
     edge.check("an earlier one again", "create-order", place("open-5", json!([line(&limited, 1)])), Expect::Fine).await;
     let stranger = events::post("/orders", &json!({ "items": [line(&limited, 1)] })).caller(STRANGER).header("idempotency-key", "open-6");
     edge.check("somebody else", "create-order", stranger.event(), Expect::Fine).await;
+
+    let newcomer = "usr_0199c2a8-0000-7000-8000-0000000000c7";
+    for (said, key, expect) in [
+        (json!("false"), "first", Expect::Fine),
+        (json!("false"), "second", full),
+        // Whatever is not exactly the authorizer's word leaves the account unverified; what a client sends in a header does not matter.
+        (Value::Null, "second", full),
+        (json!("yes"), "second", full),
+        (json!({}), "second", full),
+        (json!("false"), "first", Expect::Fine),
+        (json!("true"), "second", Expect::Fine),
+    ] {
+        let request = events::post("/orders", &json!({ "items": [line(&limited, 1)] })).unverified_caller(newcomer);
+        let mut event = request.header("idempotency-key", key).header("email_verified", "true").header("x-email-verified", "true").event();
+        event["requestContext"]["authorizer"]["email_verified"] = said.clone();
+        edge.check(&format!("a newcomer, {said}, {key}"), "create-order", event, expect).await;
+    }
     edge.done();
 }
 

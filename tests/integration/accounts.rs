@@ -10,7 +10,7 @@ use crate::shop::{Answer, PASSWORD, Person, Shop, unique, until};
 #[tokio::test]
 async fn an_address_is_verified_and_moved_by_the_links_that_are_mailed() {
     let shop = Shop::open().await;
-    let person = shop.customer().await;
+    let person = shop.unverified_customer().await;
     let me = person.get("/users/me").await;
     assert_eq!(me.expect(200)["email_verified"], false);
     let welcome = shop.link_mailed_to(&person.email, "verify-email").await;

@@ -257,6 +257,28 @@ async fn an_order_is_shipped_and_delivered_once_and_its_buyer_hears_of_both() {
 }
 
 #[tokio::test]
+async fn an_order_ships_right_after_its_confirmation_though_the_commit_is_lost() {
+    let (shop, product) = shop().await;
+    let order = placed(&shop, &product, 2, Some("tok_ok")).await;
+    let mut pump = shop.pump();
+    while shop.read_order(&order).await["status"] != "confirmed" {
+        assert!(pump.publish().await | pump.consume().await, "nothing moves, and the order is not confirmed");
+    }
+    // What the warehouse does as soon as it hears of the confirmation.
+    let (status, shipped) = ship(&shop, &order, "RM1").await;
+    assert_eq!((status, history(&shipped).contains(&"stock_committed")), (200, false), "{shipped:#}");
+    pump.publish().await;
+    assert_eq!(shop.aws.queues().take("commit-stock", usize::MAX).len(), 1);
+    pump.settle().await;
+    assert_eq!(stock(&shop, &product).await, (10, 8, 2), "still reserved for the order");
+    time_passes(&shop, &mut pump, 120).await;
+    let read = shop.read_order(&order).await;
+    assert_eq!(standing(&read), ("shipped", "paid"), "{read:#}");
+    assert_eq!(stock(&shop, &product).await, (8, 8, 0));
+    at_rest(&shop).await;
+}
+
+#[tokio::test]
 async fn a_payment_that_waits_for_the_bank_is_ended_by_what_the_provider_tells() {
     let (shop, product) = shop().await;
     let order = placed(&shop, &product, 2, None).await;

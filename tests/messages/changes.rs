@@ -29,7 +29,11 @@ pub fn sent() -> Vec<Sent> {
     for (change, base, old, new) in stock_changes() {
         publish(&mut all, change, from_inventory, &base, old, new);
     }
-    publish(&mut all, "created", catalog::publish::messages, &image("publish-product-events", 0), None, json!({}));
+    let product = image("publish-product-events", 0);
+    let mut limited = product["details"].clone();
+    limited["max_per_order"] = 5.into();
+    publish(&mut all, "created", catalog::publish::messages, &product, None, json!({}));
+    publish(&mut all, "limited", catalog::publish::messages, &product, None, json!({ "details": limited }));
     for (change, old, new) in user_changes() {
         publish(&mut all, change, users::publish::messages, &image("publish-user-events", 0), old, new);
     }

@@ -114,7 +114,7 @@ impl Schedule {
 
     /// What is confirmed is not over: it is sent, or given up, or given back, and everything goes wrong once more.
     pub async fn carry_on(&mut self) {
-        if self.shop.aws.items("orders").iter().any(|order| text(order, "status") == "confirmed") {
+        if self.shop.aws.orders().iter().any(|order| text(order, "status") == "confirmed") {
             self.muddle_along(60).await;
         }
     }
@@ -159,7 +159,7 @@ impl Schedule {
 
     /// The promises. Answers how the orders ended.
     pub fn check(&self) -> Vec<String> {
-        let orders = self.shop.aws.items("orders");
+        let orders = self.shop.aws.orders();
         assert_eq!(orders.len(), self.orders.len(), "an order was lost\n{}", self.story());
         let (books, payments) = (self.shop.aws.items("payment-simulator"), self.shop.aws.items("payments"));
         let mut sold = 0;
@@ -249,7 +249,7 @@ impl Schedule {
 
         let written: BTreeSet<(String, String)> =
             self.shop.aws.items("notifications").iter().map(|item| (text(item, "order_id"), text(item, "template"))).collect();
-        for order in self.shop.aws.items("orders") {
+        for order in self.shop.aws.orders() {
             let (id, status) = (text(&order, "order_id"), text(&order, "status"));
             let due: &[&str] = match status.as_str() {
                 "shipped" => &["order_confirmed", "order_shipped"],
@@ -320,7 +320,7 @@ impl Schedule {
     async fn step(&mut self) {
         let chosen = self.below(self.orders.len() as u64) as usize;
         let order = self.orders[chosen].clone();
-        let status = self.shop.aws.items("orders").iter().find(|item| text(item, "order_id") == order).map(|item| text(item, "status"));
+        let status = self.shop.aws.orders().iter().find(|item| text(item, "order_id") == order).map(|item| text(item, "status"));
         // Mostly what comes next, and now and then what must not.
         let operation = match (status.unwrap_or_default().as_str(), self.below(20)) {
             ("confirmed", 0..12) | ("shipped", 0) | ("pending", 0) => "ship-order",

@@ -239,6 +239,15 @@ impl Aws {
         answer["Items"].as_array().cloned().unwrap_or_default()
     }
 
+    /// Every order, without the lists of unpaid orders that the same table holds.
+    ///
+    /// # Panics
+    /// As [`Aws::items`].
+    pub fn orders(&self) -> Vec<Value> {
+        let is_order = |item: &Value| item["pk"]["S"].as_str().is_some_and(|key| key.starts_with("ORDER#"));
+        self.items("orders").into_iter().filter(is_order).collect()
+    }
+
     /// Puts an item, as DynamoDB's JSON, whatever stands in its place; without recording the call.
     ///
     /// # Panics

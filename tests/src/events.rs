@@ -50,15 +50,32 @@ pub fn http(method: &str, path: &str) -> Http {
 }
 
 impl Http {
-    /// As [`USER`], [`ADMIN`] or somebody else, whose token the authorizer accepted. [`ADMIN`] is an admin, everybody else is not.
+    /// As [`USER`], [`ADMIN`] or another user, whose token the authorizer accepted and whose address is verified. [`ADMIN`] is an admin,
+    /// everybody else is not.
     #[must_use]
     pub fn caller(mut self, user_id: &str) -> Self {
         let (role, name, email) = match user_id {
             ADMIN => ("admin", "Grace Hopper", "grace@example.com"),
             _ => ("user", "Ada Lovelace", "ada@example.com"),
         };
-        self.0["requestContext"]["authorizer"] =
-            json!({ "sub": user_id, "role": role, "name": name, "email": email, "tv": "1", "exp": "4102444800" });
+        self.0["requestContext"]["authorizer"] = json!({
+            "sub": user_id, "role": role, "name": name, "email": email, "email_verified": "true", "tv": "1", "exp": "4102444800",
+        });
+        self
+    }
+
+    /// As a user whose address is not verified.
+    #[must_use]
+    pub fn unverified_caller(self, user_id: &str) -> Self {
+        let mut request = self.caller(user_id);
+        request.0["requestContext"]["authorizer"]["email_verified"] = "false".into();
+        request
+    }
+
+    /// From another network address.
+    #[must_use]
+    pub fn source_ip(mut self, address: &str) -> Self {
+        self.0["requestContext"]["identity"]["sourceIp"] = address.into();
         self
     }
 

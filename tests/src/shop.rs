@@ -20,7 +20,9 @@ pub const SHARDS: u32 = 8;
 /// How many there should be of each product.
 #[cfg(feature = "inventory")]
 pub const LOW_STOCK_THRESHOLD: i64 = 10;
-/// How long an order waits for its payment.
+/// The most pieces of a product in one order, where the product does not say.
+pub const MAX_PER_ORDER: u32 = 20;
+/// How long an order of a buyer with a verified address waits for its payment.
 pub const PAY_WITHIN: Duration = Duration::from_secs(1800);
 /// When an unsettled record is looked at first.
 pub const NUDGE: Duration = Duration::from_secs(60);
@@ -63,6 +65,7 @@ pub fn catalog(aws: &Aws, clock: &Clock) -> catalog::Catalog {
         secrets: aws.secrets_at(clock.clone()),
         clock: clock.clone(),
         ids: Ids::seeded(300_000),
+        max_per_order: MAX_PER_ORDER,
     }
 }
 
@@ -73,6 +76,19 @@ pub fn inventory(aws: &Aws, clock: &Clock) -> inventory::Inventory {
     inventory::Inventory::new(store, clock.clone(), LOW_STOCK_THRESHOLD)
 }
 
+/// How many orders may be unpaid at once, as the template has it. Only the limit of a network is higher than any story needs, because all
+/// requests come from one.
+#[cfg(feature = "orders")]
+pub fn limits() -> orders::domain::unpaid::Limits {
+    use orders::domain::unpaid::{BuyerLimit, Limits};
+    Limits {
+        verified: BuyerLimit { orders: 5, pay_within: PAY_WITHIN },
+        unverified: BuyerLimit { orders: 1, pay_within: Duration::from_secs(600) },
+        network: shared::throttle::Limit::within(NETWORK_BURST, PAY_WITHIN),
+        max_per_order: MAX_PER_ORDER,
+    }
+}
+
 /// Orders.
 #[cfg(feature = "orders")]
 pub fn orders(aws: &Aws, clock: &Clock) -> orders::Orders {
@@ -81,7 +97,8 @@ pub fn orders(aws: &Aws, clock: &Clock) -> orders::Orders {
         secrets: aws.secrets_at(clock.clone()),
         clock: clock.clone(),
         ids: Ids::seeded(400_000),
-        timing: orders::domain::Timing { pay_within: PAY_WITHIN, first_nudge: NUDGE },
+        timing: orders::domain::Timing { first_nudge: NUDGE },
+        limits: limits(),
     }
 }
 

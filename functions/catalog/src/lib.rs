@@ -32,6 +32,8 @@ pub struct Catalog {
     pub clock: Clock,
     /// Where random bytes come from.
     pub ids: Ids,
+    /// The most pieces of a product that one order may have, unless the product says otherwise.
+    pub max_per_order: u32,
 }
 
 impl Catalog {
@@ -48,6 +50,7 @@ impl Catalog {
             secrets: Secrets::new(secrets, config::required("SERVER_KEYS_PREFIX"), Clock::System),
             clock: Clock::System,
             ids: Ids::System,
+            max_per_order: config::parsed("MAX_PER_ORDER"),
         }
     }
 }

@@ -19,8 +19,10 @@ pub struct ProductChanged {
     pub category: String,
     /// What one piece costs.
     pub price: Money,
-    /// The most pieces of it that one order may have.
-    pub max_per_order: u32,
+    /// The most pieces of it that one order may have. Absent: the shop's own limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "api-document", schema(nullable = false))]
+    pub max_per_order: Option<u32>,
     /// Whether it is sold.
     pub active: bool,
 }

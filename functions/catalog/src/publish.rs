@@ -3,7 +3,7 @@
 use shared::queue::{Message, Subject};
 
 use crate::{
-    domain::{Product, Status},
+    domain::{MaxPerOrder, Product, Status},
     messages::ProductChanged,
 };
 
@@ -40,7 +40,7 @@ pub fn messages(old: Option<&Product>, new: &Product) -> Vec<Message> {
         name: details.name.as_str().to_owned(),
         category: details.category.as_str().to_owned(),
         price: details.price.money(),
-        max_per_order: details.max_per_order.count(),
+        max_per_order: details.max_per_order.map(MaxPerOrder::count),
         active,
     };
     vec![Message::new("product-changes", "product_changed.v1", &subject, &changed)]
@@ -61,7 +61,7 @@ mod tests {
         assert_eq!((told[0].queue, told[0].kind), ("product-changes", "product_changed.v1"));
         let expected = json!({
             "product_id": first.product_id, "version": 1, "sku": "LAMP-01", "name": "Desk lamp", "category": "lamps",
-            "price": { "amount": 2999, "currency": "USD" }, "max_per_order": 999, "active": true,
+            "price": { "amount": 2999, "currency": "USD" }, "active": true,
         });
         assert_eq!(told[0].data, expected);
         let told_again = messages(Some(&first), &second);

@@ -1,9 +1,11 @@
 //! What can go wrong with an order, in the words of the trade; at the end, as problems.
 
-use serde_json::json;
-use shared::{http::IdempotencyKey, money::Money, problem::Problem, table::TableError, validation::Violation};
+use std::time::Duration;
 
-use crate::domain::{MAX_UNPAID_ORDERS, saga::Rejection};
+use serde_json::json;
+use shared::{http::IdempotencyKey, money::Money, problem::Problem, secret::SecretError, table::TableError, validation::Violation};
+
+use crate::domain::saga::Rejection;
 
 /// What can go wrong with an order.
 #[derive(Debug, thiserror::Error)]
@@ -25,9 +27,23 @@ pub enum OrderError {
         /// How many one order may have.
         maximum: u32,
     },
-    /// The buyer has too many orders that are not paid.
-    #[error("the buyer has {MAX_UNPAID_ORDERS} orders that are not paid")]
-    TooManyUnpaid,
+    /// The buyer has as many unpaid orders as they may have.
+    #[error("the buyer has {maximum} unpaid orders")]
+    TooManyUnpaid {
+        /// How many they may have.
+        maximum: u32,
+        /// How many they may have once their e-mail address is verified, where it is not.
+        if_verified: Option<u32>,
+    },
+    /// The network has as many unpaid orders as it may have.
+    #[error("the network has too many unpaid orders")]
+    NetworkFull {
+        /// When it may have another one.
+        retry_after: Duration,
+    },
+    /// The key that names networks could not be read.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// The products have prices in different currencies.
     #[error("the products are sold in different currencies")]
     CurrencyMismatch,
@@ -79,9 +95,19 @@ impl From<OrderError> for Problem {
                 let violation = Violation::new("too_many_of_product", allowed);
                 Self::invalid_field(&format!("/items/{position}/quantity"), &violation).with("maximum", maximum)
             }
-            OrderError::TooManyUnpaid => Self::conflict("too_many_open_orders", "Too many orders wait for their payment")
-                .detail("Pay one of them or cancel it, and send the same request again.")
-                .with("maximum", MAX_UNPAID_ORDERS),
+            OrderError::TooManyUnpaid { maximum, if_verified } => {
+                let verify = if_verified
+                    .map(|more| format!(" Or verify your e-mail address: up to {more} orders may wait for their payment then."))
+                    .unwrap_or_default();
+                Self::conflict("too_many_open_orders", "Too many orders wait for their payment")
+                    .detail(&format!("Pay one of them or cancel it, and send the same request again.{verify}"))
+                    .with("maximum", maximum)
+            }
+            OrderError::NetworkFull { retry_after } => {
+                // Rounded up: a client that comes back then is not too early.
+                Self::too_many_requests(retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0))
+            }
+            unread @ OrderError::Secret(_) => Self::unavailable().because(&unread),
             OrderError::CurrencyMismatch => {
                 Self::unprocessable("currency_mismatch", "The currencies differ").detail("Order products of one currency at a time.")
             }

@@ -18,9 +18,10 @@ use shared::{
     clock::Clock,
     config,
     ids::Ids,
-    secret::Secrets,
-    table::Table,
+    secret::{SecretError, Secrets},
+    table::{Table, TableError},
     telemetry::{self, Trace},
+    throttle::{self, Limit},
 };
 
 pub mod domain;
@@ -30,7 +31,11 @@ pub mod operations;
 pub mod publish;
 pub mod store;
 
-use domain::{Order, Timing, saga::Event};
+use domain::{
+    Order, Timing,
+    saga::Event,
+    unpaid::{BuyerLimit, Freed, Limits},
+};
 use error::OrderError;
 use store::{Saved, Store, Stored};
 
@@ -41,14 +46,16 @@ const TRIES: u32 = 5;
 pub struct Orders {
     /// The tables.
     pub store: Store,
-    /// The server key of this service, for cursors.
+    /// The server key of this service, for cursors and for the names of networks.
     pub secrets: Secrets,
     /// The time.
     pub clock: Clock,
     /// Where random bytes come from.
     pub ids: Ids,
-    /// How long an order may stay unpaid, and when it is looked at first.
+    /// When an unsettled order is looked at first.
     pub timing: Timing,
+    /// How many orders may be unpaid at once, and for how long.
+    pub limits: Limits,
 }
 
 impl Orders {
@@ -65,13 +72,24 @@ impl Orders {
             products: Table::new(client, config::required("ORDER_PRODUCTS_TABLE")),
             shards: config::parsed("INDEX_SHARDS"),
         };
-        let timing = Timing { pay_within: config::seconds("ORDER_PAYMENT_SECONDS"), first_nudge: config::seconds("NUDGE_SECONDS") };
+        let verified = BuyerLimit { orders: config::parsed("MAX_UNPAID_ORDERS"), pay_within: config::seconds("ORDER_PAYMENT_SECONDS") };
+        let unverified = BuyerLimit {
+            orders: config::parsed("MAX_UNPAID_ORDERS_UNVERIFIED"),
+            pay_within: config::seconds("ORDER_PAYMENT_SECONDS_UNVERIFIED"),
+        };
+        let limits = Limits {
+            verified,
+            unverified,
+            network: Limit::within(config::parsed("NETWORK_UNPAID_ORDERS"), verified.pay_within),
+            max_per_order: config::parsed("MAX_PER_ORDER"),
+        };
         Self {
             store,
             secrets: Secrets::new(secrets, config::required("SERVER_KEYS_PREFIX"), Clock::System),
             clock: Clock::System,
             ids: Ids::System,
-            timing,
+            timing: Timing { first_nudge: config::seconds("NUDGE_SECONDS") },
+            limits,
         }
     }
 
@@ -81,7 +99,7 @@ impl Orders {
         for _ in 0..TRIES {
             let Some(next) = seen.order.apply(event, self.clock.now(), self.timing)? else { return Ok(seen.order) };
             let next = Order { traceparent: trace.clone(), ..next };
-            match self.store.replace(&seen, &next).await? {
+            match self.save(&seen, &next).await? {
                 Saved::Written => {
                     if next.attentions().any(|what| !seen.order.attentions().any(|known| known == what)) {
                         telemetry::count("NeedsAttention", "orders", &Clock::System);
@@ -92,5 +110,37 @@ impl Orders {
             }
         }
         Err(OrderError::Contended)
+    }
+
+    /// Writes `next` in place of `seen`. An order that is no longer unpaid stops counting against its buyer and, once it is paid, against its
+    /// network.
+    ///
+    /// The buyer's entry goes first, so that a buyer who reads that an order is paid can place the next one. Neither is needed for the order
+    /// itself: where a removal fails, the entry ends with its deadline and the network's charge with time.
+    pub(crate) async fn save(&self, seen: &Stored, next: &Order) -> Result<Saved, OrderError> {
+        let Freed { buyer, network } = seen.order.frees(next);
+        if buyer {
+            kept(self.store.free_buyer(next).await, "an order that is no longer unpaid counts against its buyer until its deadline");
+        }
+        let saved = self.store.replace(seen, next).await?;
+        if let (Saved::Written, Some(network)) = (&saved, network) {
+            let refunded = self.store.refund_network(&network, self.limits.network, self.clock.now()).await;
+            kept(refunded, "a paid order counts against its network until the limit recovers");
+        }
+        Ok(saved)
+    }
+
+    /// The name of the network that a request comes from.
+    pub(crate) async fn network_name(&self, source_ip: &str) -> Result<String, SecretError> {
+        let keys = self.secrets.keys("orders-key").await?.derive("network");
+        Ok(throttle::network_name(*keys.making(), source_ip))
+    }
+}
+
+/// Logs and counts a removal that failed; see [`Orders::save`].
+fn kept(removal: Result<(), TableError>, what: &str) {
+    if let Err(error) = removal {
+        tracing::warn!(error = telemetry::causes(&error), "{what}");
+        telemetry::count("UnpaidOrderKept", "orders", &Clock::System);
     }
 }

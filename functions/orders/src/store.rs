@@ -1,5 +1,7 @@
 //! Orders and products in DynamoDB: the only file that knows keys and attribute names.
 
+mod placing;
+
 use serde::{Deserialize, Serialize};
 use shared::{
     auth::Caller,
@@ -13,13 +15,15 @@ use crate::{
     error::OrderError,
 };
 
+pub use placing::{Placed, Reading};
+
 /// The attributes of an order's item that follow from its others: keys, and those of the indexes.
 const DERIVED: [&str; 5] = ["pk", "listed_at", "status_shard", "check_shard", "attention_shard"];
 
 /// The tables of this service.
 #[derive(Clone, Debug)]
 pub struct Store {
-    /// `ORDER#<id>`.
+    /// `ORDER#<id>`; beside them `UNPAID#<user>` and `NETWORK#<name>`, see [`Store::place`].
     pub orders: Table,
     /// `PRODUCT#<id>`: the read model of the catalogue.
     pub products: Table,
@@ -111,30 +115,6 @@ pub enum Saved {
 }
 
 impl Store {
-    /// The order that this request placed before, if it did, and the products that it asks for: in one call, so that a repeated
-    /// request finds its order whatever has become of the prices.
-    pub async fn earlier_and_products(
-        &self,
-        order_id: OrderId,
-        products: &[ProductId],
-    ) -> Result<(Option<Order>, Vec<Product>), TableError> {
-        let order = [(&self.orders, order_key(order_id))];
-        let keys = products.iter().map(|product| (&self.products, product_key(*product)));
-        let items = self.orders.get_many(order.into_iter().chain(keys).collect()).await?;
-        let (orders, products): (Vec<Item>, Vec<Item>) = items.into_iter().partition(|item| item.contains_key("order_id"));
-        let earlier = orders.into_iter().next().map(from_item).transpose()?;
-        let products = products.into_iter().map(from_item).collect::<Result<_, _>>()?;
-        Ok((earlier, products))
-    }
-
-    /// Writes a new order, unless one with its id is there: that one comes back then, placed by the same request at the same time.
-    pub async fn insert_once(&self, order: &Order) -> Result<Option<Order>, TableError> {
-        match self.orders.put(self.order_item(order), Expression::absent()).await? {
-            Outcome::Written => Ok(None),
-            Outcome::Refused(standing) => standing.map(from_item).transpose(),
-        }
-    }
-
     /// The order.
     pub async fn find(&self, order_id: OrderId) -> Result<Option<Stored>, TableError> {
         self.orders.get(order_key(order_id)).await?.map(Stored::read).transpose()
@@ -147,30 +127,6 @@ impl Store {
     pub async fn find_for(&self, caller: &Caller, order_id: OrderId) -> Result<Stored, OrderError> {
         let found = self.find(order_id).await?;
         found.filter(|found| caller.may_see(found.order.user_id)).ok_or(OrderError::NotFound)
-    }
-
-    /// How many orders the index has of a buyer that were placed after `since` and wait for their money; `except` is not counted. What was
-    /// placed a moment ago may not be found yet.
-    pub async fn count_unpaid(&self, user_id: UserId, since: Timestamp, except: OrderId) -> Result<usize, TableError> {
-        #[derive(Deserialize)]
-        struct Found {
-            pk: String,
-            status: Status,
-            goal: Goal,
-            payment: PaymentLeg,
-        }
-        // Nobody has so many that are not paid: all but a few of them are over.
-        const LOOKED_AT: u32 = 100;
-        // The keys of that very moment go on with `#` and an id: `~` is behind all of them.
-        let recent = Expression::new("#listed_at > :since").value("since", format!("{since}~"));
-        let query = Query::new(Some("user-index"), "user_id", user_id.to_string(), LOOKED_AT).sort(recent).descending();
-        let items = self.orders.query(query).await?;
-        let found = items.into_iter().map(from_item).collect::<Result<Vec<Found>, _>>()?;
-        let is_unpaid = |found: &&Found| {
-            let is_open = found.status == Status::Pending && found.goal == Goal::Fulfil && found.payment != PaymentLeg::Paid;
-            is_open && order_id_of(&found.pk) != Some(except)
-        };
-        Ok(found.iter().filter(is_unpaid).count())
     }
 
     /// Writes `next` in place of `seen`, if that still stands there.

@@ -263,7 +263,7 @@ pub const PROBLEMS: &[ProblemType] = &[
         409,
         "too_many_open_orders",
         "Too many orders wait for their payment",
-        "Pay one of them or cancel it, and send the same request again.",
+        "Pay one of them or cancel it, and send the same request again. An account whose e-mail address is verified may have more of them.",
     )
     .members(&[member("maximum", "So many may wait at once.", "5")]),
     problem(

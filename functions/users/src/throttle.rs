@@ -8,19 +8,17 @@
 //! Whose bucket it is stands nowhere in clear: its name is a MAC, so that the table is no list of who tried to log in from where.
 //! Addresses that nobody has registered have buckets like all others, or a refusal would tell which ones are.
 
-use std::{
-    net::{IpAddr, Ipv6Addr},
-    time::Duration,
-};
+use std::time::Duration;
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use ring::hmac;
-use shared::{clock::Timestamp, ids::UserId};
+pub use shared::throttle::Limit;
+use shared::{
+    ids::UserId,
+    throttle::{QUARTER, network_of},
+};
 
 use crate::device_token::DeviceToken;
-
-/// The time that those who break in must not get many tries in.
-const QUARTER: Duration = Duration::from_secs(15 * 60);
 
 /// Logins of one account from devices that have shown nothing: all strangers share them, wherever they come from, or whoever has many
 /// addresses would have many tries. Ten are enough for somebody who tries their old passwords, and no more than ten fall into any
@@ -41,63 +39,6 @@ pub const PASSWORD_CHANGE: Limit = Limit::new(10, QUARTER);
 
 /// Mails that a user has sent to an address of their choice: verifications and changes. A mailbox must not be flooded in the shop's name.
 pub const ADDRESS_MAILS: Limit = Limit::new(5, QUARTER);
-
-/// How often something may be tried: so often at once, and once more after each interval.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limit {
-    burst: u32,
-    interval: Duration,
-}
-
-impl Limit {
-    /// At least one at once. Intervals are whole milliseconds, the unit that the table counts in, and at least one.
-    pub const fn new(burst: u32, interval: Duration) -> Self {
-        let milliseconds = interval.as_nanos().div_ceil(1_000_000) as u64;
-        let interval = Duration::from_millis(if milliseconds == 0 { 1 } else { milliseconds });
-        Self { burst: if burst == 0 { 1 } else { burst }, interval }
-    }
-
-    /// What one network may try of one thing: `burst` at once, which are there again after a quarter of an hour.
-    ///
-    /// It stops one machine that goes through many accounts. A setting and not a constant, because a whole campus or a mobile carrier
-    /// may stand behind one address.
-    pub const fn network(burst: u32) -> Self {
-        let burst = if burst == 0 { 1 } else { burst };
-        // Rounded up: with less, more than a burst would come back in a quarter of an hour.
-        Self::new(burst, Duration::from_millis((QUARTER.as_secs() * 1000).div_ceil(burst as u64)))
-    }
-
-    /// How many at once.
-    pub const fn burst(self) -> u32 {
-        self.burst
-    }
-
-    /// What each costs: the time after which it may be tried once more.
-    pub const fn interval(self) -> Duration {
-        self.interval
-    }
-
-    /// Judges a try at `now` in a bucket that stands at `arrival` (none: nobody has tried, or not for long): where the bucket stands
-    /// after it, if it is admitted.
-    ///
-    /// # Errors
-    /// How long to wait: a try is admitted exactly then, if nobody else tries meanwhile.
-    pub fn judge(self, arrival: Option<Timestamp>, now: Timestamp) -> Result<Timestamp, Duration> {
-        let arrival = arrival.map_or(now, |arrival| arrival.max(now));
-        let latest = self.latest(now);
-        if arrival > latest { Err(arrival.since(latest)) } else { Ok(arrival.plus(self.interval)) }
-    }
-
-    /// The latest arrival time at which a try at `now` is admitted.
-    pub(crate) fn latest(self, now: Timestamp) -> Timestamp {
-        now.plus(self.interval.saturating_mul(self.burst - 1))
-    }
-
-    /// The latest arrival time that a try at `now` leads to.
-    pub(crate) fn full(self, now: Timestamp) -> Timestamp {
-        now.plus(self.interval.saturating_mul(self.burst))
-    }
-}
 
 /// What became of a try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -210,20 +151,13 @@ impl Buckets {
     }
 }
 
-/// The network that an address belongs to: with IPv4 the address, with IPv6 the 64 bits that a provider gives to one customer, who may
-/// choose any address below them. What is no address stands for itself.
-fn network_of(source: &str) -> String {
-    match source.parse::<IpAddr>().map(|address| address.to_canonical()) {
-        Ok(IpAddr::V4(address)) => address.to_string(),
-        Ok(IpAddr::V6(address)) => format!("{}/64", Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
-        Err(_) => source.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::{collection::vec, prelude::*};
-    use shared::ids::{Ids, derive};
+    use shared::{
+        clock::Timestamp,
+        ids::{Ids, derive},
+    };
 
     use super::*;
 
@@ -351,24 +285,6 @@ mod tests {
         let seconds = |milliseconds| Admission::Refused { retry_after: Duration::from_millis(milliseconds) }.retry_after_seconds();
         assert_eq!([seconds(1), seconds(1000), seconds(1001), seconds(900_000)], [Some(1), Some(1), Some(2), Some(900)]);
         assert_eq!(Admission::Admitted.retry_after_seconds(), None);
-    }
-
-    #[test]
-    fn a_network_is_an_ipv4_address_or_an_ipv6_customer() {
-        for (source, network) in [
-            ("203.0.113.7", "203.0.113.7"),
-            ("::ffff:203.0.113.7", "203.0.113.7"),
-            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-            ("2001:DB8:1:2:ffff::", "2001:db8:1:2::/64"),
-            ("2001:db8:1:3::1", "2001:db8:1:3::/64"),
-            ("::1", "::/64"),
-            ("", ""),
-            ("203.0.113.7:443", "203.0.113.7:443"),
-            ("fe80::1%eth0", "fe80::1%eth0"),
-            ("test-invoke-source-ip", "test-invoke-source-ip"),
-        ] {
-            assert_eq!(network_of(source), network, "{source}");
-        }
     }
 
     #[test]

@@ -202,6 +202,24 @@ mod tests {
         assert_eq!(nobody["headers"]["www-authenticate"], "Bearer error=\"invalid_token\"");
     }
 
+    #[test]
+    fn only_the_authorizer_says_that_an_address_is_verified() {
+        for (said, verified) in [
+            (json!("true"), true),
+            (json!(true), true),
+            (json!("false"), false),
+            (json!("TRUE"), false),
+            (json!("1"), false),
+            (Value::Null, false),
+        ] {
+            let mut event = event("/");
+            event["headers"] = json!({ "email_verified": "true" });
+            event["requestContext"]["authorizer"]["email_verified"] = said.clone();
+            let request = Request::from_event(Invocation::with_event(event), Clock::System.now()).expect("a request");
+            assert_eq!(request.caller().expect("a caller").email_verified, verified, "{said}");
+        }
+    }
+
     #[tokio::test]
     async fn a_role_that_is_missing_or_unknown_is_403() {
         for role in [Value::Null, "admin admin".into()] {

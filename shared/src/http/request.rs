@@ -172,7 +172,8 @@ impl Request {
         }
         let role = text("role").as_deref().and_then(Role::parse).ok_or_else(Problem::forbidden)?;
         let (name, email) = (text("name").unwrap_or_default(), text("email").unwrap_or_default());
-        Ok(Some(Caller { user_id, role, name, email, session: text("sid") }))
+        let email_verified = text("email_verified").as_deref() == Some("true");
+        Ok(Some(Caller { user_id, role, name, email, email_verified, session: text("sid") }))
     }
 
     /// The `Idempotency-Key` of a request that creates something.

@@ -82,7 +82,7 @@ async fn a_product_is_changed_as_a_whole_and_its_sku_with_it() {
     let changed = shop.update(&id, 2, &product("Elm spoon", "SPOON-ELM", "garden")).await;
     assert_eq!(changed.operations(), ["GetItem", "TransactWriteItems"]);
     let expected = json!({
-        "id": id, "sku": "SPOON-ELM", "name": "Elm spoon", "description": null, "category": "garden", "active": true, "max_per_order": 999,
+        "id": id, "sku": "SPOON-ELM", "name": "Elm spoon", "description": null, "category": "garden", "active": true, "max_per_order": 20,
         "price": { "amount": 2999, "currency": "USD" }, "created_at": "2026-11-21T09:48:49.123Z", "updated_at": "2026-11-21T09:49:49.123Z",
     });
     assert_eq!(changed.json(), expected);

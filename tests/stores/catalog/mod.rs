@@ -135,7 +135,7 @@ async fn a_product_is_created_with_one_call_and_can_be_read() {
     let id = view["id"].as_str().unwrap();
     assert_eq!(created.header("location"), Some(format!("products/{id}")));
     let expected = json!({
-        "id": id, "sku": "SPOON-OAK", "name": "Oak spoon", "description": null, "category": "kitchen", "active": true, "max_per_order": 999,
+        "id": id, "sku": "SPOON-OAK", "name": "Oak spoon", "description": null, "category": "kitchen", "active": true, "max_per_order": 20,
         "price": { "amount": 2999, "currency": "USD" }, "created_at": "2026-11-21T09:48:49.123Z", "updated_at": "2026-11-21T09:48:49.123Z",
     });
     assert_eq!(view, expected);

@@ -198,7 +198,7 @@ async fn trade(aws: &Aws, clock: &Clock, record: &Lambda) -> ([String; 4], Vec<V
     pump.settle().await;
 
     let states = |id: &str| {
-        aws.items("orders")
+        aws.orders()
             .into_iter()
             .find(|item| item["order_id"]["S"] == id)
             .map(|item| (text(&item["status"]["S"]), text(&item["payment"]["S"])))

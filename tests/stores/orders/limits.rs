@@ -1,9 +1,12 @@
-//! What a buyer may not have: too many orders that wait for their money, and more of a product than it allows.
+//! What a buyer may not have: too many unpaid orders, for too long, and more of a product than one order may have.
+
+use shared::throttle::Limit;
 
 use super::*;
 
-/// As many orders as a buyer may leave unpaid.
-const MOST: usize = orders::domain::MAX_UNPAID_ORDERS;
+/// As many orders as a buyer with a verified address may leave unpaid.
+const MOST: usize = 5;
+const UNVERIFIED_PAY_WITHIN: Duration = Duration::from_secs(600);
 
 async fn leave_unpaid(desk: &Desk, many: usize) -> Vec<String> {
     let mut unpaid = Vec::new();
@@ -13,13 +16,36 @@ async fn leave_unpaid(desk: &Desk, many: usize) -> Vec<String> {
     unpaid
 }
 
+/// An order of somebody whose address is not verified.
+fn unverified(who: &str, key: &str) -> Value {
+    events::post("/orders", &two_spoons()).unverified_caller(who).header("idempotency-key", key).event()
+}
+
+/// The entries of a buyer's list.
+fn listed(desk: &Desk, user: &str) -> usize {
+    let pk = format!("UNPAID#{user}");
+    let item = desk.aws.items("orders").into_iter().find(|item| item["pk"]["S"] == pk.as_str());
+    item.map_or(0, |item| item.as_object().unwrap().keys().filter(|name| name.starts_with("ord_")).count())
+}
+
+/// A desk with another limit for a network: so many orders within half an hour.
+async fn desk_with_network_limit(orders: u32) -> Desk {
+    let desk = Desk::new().await;
+    let mut limits = desk.orders.limits;
+    limits.network = Limit::within(orders, PAY_WITHIN);
+    let service = Orders { limits, store: desk.orders.store.clone(), ..shop::orders(&desk.aws, &desk.clock) };
+    assert!(service.secrets.get("orders-key").await.is_ok());
+    desk.with(service)
+}
+
 #[tokio::test]
-async fn who_has_five_orders_to_pay_pays_one_before_the_next() {
+async fn a_sixth_unpaid_order_is_refused() {
     let desk = Desk::new().await;
     leave_unpaid(&desk, MOST).await;
     let refused = desk.post("one-more", &two_spoons()).await;
     assert_eq!((refused.status(), code(&refused).as_str(), &refused.json()["maximum"]), (409, "too_many_open_orders", &json!(5)));
-    assert_eq!((refused.operations(), desk.count()), (vec!["BatchGetItem", "Query"], MOST), "one more query, beside the read");
+    assert_eq!(refused.json()["detail"], "Pay one of them or cancel it, and send the same request again.");
+    assert_eq!((refused.operations(), desk.count()), (vec!["BatchGetItem"], MOST));
 
     // What was placed is answered again, and others are not concerned.
     let again = desk.post("unpaid-0", &two_spoons()).await;
@@ -32,12 +58,52 @@ async fn who_has_five_orders_to_pay_pays_one_before_the_next() {
 }
 
 #[tokio::test]
-async fn an_order_that_is_paid_given_up_or_expired_makes_room_and_the_key_is_still_good() {
-    for way in ["paid before its stock is held", "paid", "given up", "failed", "expired"] {
+async fn an_unverified_account_has_one_unpaid_order_for_ten_minutes() {
+    let desk = Desk::new().await;
+    let first = desk.aws.call(&desk.create, unverified(USER, "one")).await;
+    assert_eq!((first.status(), &first.json()["expires_at"]), (201, &json!("2026-11-21T10:10:00.000Z")));
+    let mut without = unverified(USER, "two");
+    without["requestContext"]["authorizer"].as_object_mut().unwrap().remove("email_verified");
+    for event in [unverified(USER, "two"), without] {
+        let refused = desk.aws.call(&desk.create, event).await;
+        assert_eq!((refused.status(), code(&refused).as_str(), &refused.json()["maximum"]), (409, "too_many_open_orders", &json!(1)));
+        let detail = refused.json()["detail"].as_str().unwrap().to_owned();
+        assert!(detail.ends_with("verify your e-mail address: up to 5 orders may wait for their payment then."), "{detail}");
+    }
+    let again = desk.aws.call(&desk.create, unverified(USER, "one")).await;
+    assert_eq!((again.status(), body(&again)), (201, body(&first)));
+    // The address is verified: the same request is good for four more.
+    assert_eq!(desk.post("two", &two_spoons()).await.json()["expires_at"], "2026-11-21T10:30:00.000Z");
+
+    let order = first.json()["id"].as_str().unwrap().to_owned();
+    desk.tell(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
+    desk.clock.advance(UNVERIFIED_PAY_WITHIN);
+    desk.resume().await;
+    assert_eq!(desk.order(&order).await.reason.as_deref(), Some("not_paid_in_time"));
+}
+
+#[tokio::test]
+async fn payments_are_told_the_deadline_of_the_order() {
+    let desk = Desk::new().await;
+    let mut stream = desk.stream();
+    for (event, deadline) in
+        [(unverified(STRANGER, "k"), "2026-11-21T10:10:00.000Z"), (wanted("k", &two_spoons()).event(), "2026-11-21T10:30:00.000Z")]
+    {
+        let order = desk.aws.call(&desk.create, event).await.json()["id"].as_str().unwrap().to_owned();
+        desk.tell(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
+        stream.publish().await;
+        let opened = desk.aws.queues().take("open-payment", usize::MAX);
+        assert_eq!(opened.iter().map(|message| message.json()["data"]["expires_at"].clone()).collect::<Vec<_>>(), [deadline]);
+    }
+}
+
+#[tokio::test]
+async fn an_order_that_is_no_longer_unpaid_makes_room_and_the_key_is_still_good() {
+    for way in ["paid before its stock is held", "paid", "unknown", "given up", "failed", "rejected", "expired"] {
         let desk = Desk::new().await;
         let unpaid = leave_unpaid(&desk, MOST).await;
-        for order in &unpaid {
-            // Whether it is being paid makes no difference: the money is not there.
+        for order in unpaid.iter().skip(1) {
+            // A started payment may wait for the buyer's bank: the order still counts.
             desk.tell(order, "stock_reserved.v1", &json!({ "version": 1 })).await;
             desk.tell(order, "payment_started.v1", &json!({ "version": 1, "payment_id": "pay_1" })).await;
         }
@@ -45,18 +111,60 @@ async fn an_order_that_is_paid_given_up_or_expired_makes_room_and_the_key_is_sti
         let order = &unpaid[2];
         match way {
             "paid" => desk.confirm(order).await,
+            // It waits for us.
+            "unknown" => assert!(is_done(&desk.tell(order, "payment_unknown.v1", &json!({ "version": 2 })).await)),
             "given up" => assert_eq!(desk.step(USER, "cancel", order, &Value::Null).await.status(), 202),
             "failed" => assert!(is_done(&desk.tell(order, "payment_closed.v1", &json!({ "version": 2 })).await)),
+            "rejected" => assert!(is_done(&desk.tell(&unpaid[0], "stock_rejected.v1", &json!({ "version": 1 })).await)),
             // Nobody has looked at them yet, and they can be paid no more.
             "expired" => desk.clock.advance(PAY_WITHIN),
             _ => {
-                let early = desk.stored("early", &two_spoons()).await;
-                assert!(is_done(&desk.tell(&early, "payment_succeeded.v1", &json!({ "version": 1, "captured_total": 5998 })).await));
-                assert_eq!(code(&desk.post("next", &two_spoons()).await), "too_many_open_orders", "it does not count itself");
-                desk.confirm(order).await;
+                let captured = json!({ "version": 1, "captured_total": 5998 });
+                assert!(is_done(&desk.tell(&unpaid[0], "payment_succeeded.v1", &captured).await));
             }
         }
+        assert_eq!(listed(&desk, USER), if way == "expired" { MOST } else { MOST - 1 }, "{way}");
         assert_eq!(desk.post("next", &two_spoons()).await.status(), 201, "{way}");
+        assert_eq!(listed(&desk, USER), if way == "expired" { 1 } else { MOST }, "{way}");
+        let code = if way == "expired" { "" } else { "too_many_open_orders" };
+        assert_eq!(self::code(&desk.post("one-more", &two_spoons()).await), code, "{way}");
+    }
+}
+
+#[tokio::test]
+async fn a_lost_removal_does_not_stop_the_order_and_ends_with_the_deadline() {
+    for fault in [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse] {
+        let desk = Desk::new().await;
+        let unpaid = leave_unpaid(&desk, MOST).await;
+        // The read, the removal, the write.
+        desk.aws.fail(1, fault);
+        assert_eq!(desk.step(USER, "cancel", &unpaid[0], &Value::Null).await.status(), 202, "{fault:?}");
+        desk.aws.heal();
+        assert_eq!(listed(&desk, USER), if fault == Fault::LoseResponse { MOST - 1 } else { MOST }, "{fault:?}");
+        desk.clock.advance(PAY_WITHIN);
+        assert_eq!(desk.post("next", &two_spoons()).await.status(), 201, "{fault:?}");
+        assert_eq!(listed(&desk, USER), 1);
+    }
+}
+
+#[tokio::test]
+async fn of_twenty_orders_at_the_same_time_exactly_the_limit_is_written() {
+    for seed in 0..10 {
+        for (verified, most) in [(true, MOST), (false, 1)] {
+            let desk = Desk::crowded(seed).await;
+            let event = |number: usize| {
+                let key = format!("k-{number}");
+                if verified { wanted(&key, &two_spoons()).event() } else { unverified(USER, &key) }
+            };
+            let all: Vec<_> = (0..20).map(|number| tokio::spawn((desk.create)(Invocation::with_event(event(number))))).collect();
+            let mut statuses = BTreeMap::new();
+            for answer in all {
+                let answer = answer.await.unwrap().unwrap();
+                *statuses.entry(answer["statusCode"].as_u64().unwrap()).or_insert(0) += 1;
+            }
+            assert_eq!(statuses, BTreeMap::from([(201, most), (409, 20 - most)]), "seed {seed}");
+            assert_eq!((desk.count(), listed(&desk, USER)), (most, most), "seed {seed}");
+        }
     }
 }
 
@@ -78,32 +186,140 @@ async fn copies_of_the_last_request_that_is_allowed_get_one_answer() {
 }
 
 #[tokio::test]
-async fn where_it_cannot_be_found_out_what_a_buyer_has_to_pay_one_more_is_taken() {
-    for fault in [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse] {
-        let desk = Desk::new().await;
-        leave_unpaid(&desk, MOST).await;
-        desk.aws.fail(1, fault);
-        assert_eq!(desk.post("one-more", &two_spoons()).await.status(), 201, "{fault:?}");
-        desk.aws.heal();
-        assert_eq!(code(&desk.post("another", &two_spoons()).await), "too_many_open_orders", "{fault:?}");
+async fn a_transaction_in_conflict_is_retried_and_then_refused_as_unavailable() {
+    let desk = Desk::new().await;
+    for call in 1..=4 {
+        desk.aws.fail(call, Fault::Conflict);
+    }
+    let placed = desk.post("k", &two_spoons()).await;
+    assert_eq!((placed.status(), placed.operations().len()), (201, 6));
+    for call in 1..=5 {
+        desk.aws.fail(call, Fault::Conflict);
+    }
+    assert_eq!(desk.post("other", &two_spoons()).await.status(), 503);
+    assert_eq!((desk.count(), listed(&desk, USER)), (1, 1));
+}
+
+#[tokio::test]
+async fn a_network_has_a_limited_number_of_unpaid_orders_whoever_places_them() {
+    let desk = desk_with_network_limit(3).await;
+    let order = async |who: u32, address: &str| {
+        let who = format!("usr_0199c2a8-0000-7000-8000-0000000001{who:02}");
+        let request = events::post("/orders", &two_spoons()).caller(&who).header("idempotency-key", "k").source_ip(address);
+        desk.aws.call(&desk.create, request.event()).await
+    };
+    let mut orders = Vec::new();
+    // One customer of a provider has 64 bits of addresses to choose from.
+    for (who, address) in [(1, "2001:db8:1:2::1"), (2, "2001:db8:1:2::2"), (3, "2001:db8:1:2:ffff::3")] {
+        let placed = order(who, address).await;
+        assert_eq!(placed.status(), 201, "{:?}", placed.answer);
+        orders.push(placed.json()["id"].as_str().unwrap().to_owned());
+    }
+    for who in [4, 5] {
+        let refused = order(who, "2001:db8:1:2::4").await;
+        assert_eq!((refused.status(), code(&refused).as_str()), (429, "too_many_requests"));
+        assert_eq!((refused.header("retry-after").as_deref(), refused.operations()), (Some("600"), vec!["BatchGetItem"]));
+    }
+    assert_eq!(order(1, "2001:db8:1:2::1").await.header("idempotent-replayed").as_deref(), Some("true"), "a replay costs nothing");
+    assert_eq!(order(6, "2001:db8:1:3::1").await.status(), 201, "another network");
+
+    // An order that is given up stays charged; one that is paid does not.
+    let owner = "usr_0199c2a8-0000-7000-8000-000000000101";
+    assert_eq!(desk.step(owner, "cancel", &orders[0], &Value::Null).await.status(), 202);
+    assert_eq!(order(4, "2001:db8:1:2::4").await.status(), 429);
+    desk.confirm(&orders[1]).await;
+    assert_eq!(order(4, "2001:db8:1:2::4").await.status(), 201);
+    assert_eq!(order(5, "2001:db8:1:2::4").await.status(), 429);
+    desk.clock.advance(Duration::from_secs(600));
+    assert_eq!(order(5, "2001:db8:1:2::4").await.status(), 201);
+
+    let stored: String = desk.aws.items("orders").iter().map(Value::to_string).collect();
+    assert!(!stored.contains("2001:db8"), "no address is stored");
+}
+
+#[tokio::test]
+async fn only_an_order_that_is_written_is_charged_to_its_network() {
+    let desk = desk_with_network_limit(2).await;
+    let arrival = || {
+        let networks = desk.aws.items("orders").into_iter().filter(|item| item["pk"]["S"].as_str().unwrap().starts_with("NETWORK#"));
+        networks.map(|item| item["tat"]["N"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let wrong = json!({ "items": [{ "product_id": SPOON, "quantity": 2 }], "expected_total": { "amount": 1, "currency": "USD" } });
+    assert_eq!(code(&desk.post("k", &wrong).await), "price_changed");
+    assert!(arrival().is_empty());
+    assert_eq!(desk.aws.call(&desk.create, unverified(USER, "k")).await.status(), 201);
+    let charged = arrival();
+    for (event, status) in [(unverified(USER, "k"), 201), (unverified(USER, "other"), 409)] {
+        assert_eq!(desk.aws.call(&desk.create, event).await.status(), status);
+        assert_eq!(arrival(), charged);
     }
 }
 
 #[tokio::test]
-async fn a_product_says_how_many_of_it_one_order_may_have() {
+async fn orders_of_one_network_at_the_same_time_use_up_its_limit_exactly() {
+    for seed in 0..10 {
+        let desk = Desk::crowded(seed).await;
+        let mut limits = desk.orders.limits;
+        limits.network = Limit::within(7, PAY_WITHIN);
+        let service = Orders { limits, store: desk.orders.store.clone(), ..shop::orders(&desk.aws, &desk.clock) };
+        let desk = desk.with(service);
+        let event = |who: u32| {
+            let who = format!("usr_0199c2a8-0000-7000-8000-0000000001{who:02}");
+            events::post("/orders", &two_spoons()).caller(&who).header("idempotency-key", "k").event()
+        };
+        let all: Vec<_> = (0..20).map(|who| tokio::spawn((desk.create)(Invocation::with_event(event(who))))).collect();
+        let mut statuses = BTreeMap::new();
+        for answer in all {
+            *statuses.entry(answer.await.unwrap().unwrap()["statusCode"].as_u64().unwrap()).or_insert(0) += 1;
+        }
+        assert_eq!(statuses, BTreeMap::from([(201, 7), (429, 13)]), "seed {seed}");
+    }
+}
+
+#[tokio::test]
+async fn lists_of_unpaid_orders_are_published_to_nobody_and_expire() {
+    let desk = Desk::new().await;
+    let order = desk.placed("k").await;
+    let beside: Vec<_> = desk.aws.items("orders").into_iter().filter(|item| item["order_id"].is_null()).collect();
+    let mut kinds: Vec<_> = beside.iter().map(|item| item["pk"]["S"].as_str().unwrap().split('#').next().unwrap()).collect();
+    kinds.sort_unstable();
+    assert_eq!(kinds, ["NETWORK", "UNPAID"]);
+    for item in &beside {
+        let ttl = item["ttl"]["N"].as_str().unwrap().parse::<i64>().unwrap();
+        assert!(ttl > desk.clock.now().plus(Duration::from_secs(3600)).seconds(), "{item}");
+        for attribute in ["user_id", "listed_at", "status_shard", "check_shard", "attention_shard"] {
+            assert!(item[attribute].is_null(), "no index has it: {item}");
+        }
+    }
+    assert!(desk.item(&order)["ttl"].is_null(), "an order stays");
+    let mut stream = desk.stream();
+    stream.publish().await;
+    let sent: usize =
+        publisher::QUEUES.iter().chain(&["publish-order-dead-letter"]).map(|queue| desk.aws.queues().waiting(queue).len()).sum();
+    assert_eq!(sent, 1, "to reserve the stock");
+    assert_eq!(ids(&desk.page("", USER).await), [order]);
+}
+
+#[tokio::test]
+async fn a_product_says_how_many_of_it_one_order_may_have_and_the_shop_says_it_for_all_others() {
     let desk = Desk::new().await;
     let mut few = product(SPOON, 2, 2999, true);
     few["max_per_order"] = 3.into();
     assert!(desk.hear_of(&few).await);
     let spoons = |quantity: u32| json!({ "product_id": SPOON, "quantity": quantity });
-    let bowl = json!({ "product_id": BOWL, "quantity": 999 });
-    for (items, pointer) in [(json!([spoons(4)]), "/items/0/quantity"), (json!([bowl, spoons(2), spoons(2)]), "/items/1/quantity")] {
+    let bowls = |quantity: u32| json!({ "product_id": BOWL, "quantity": quantity });
+    for (items, pointer, maximum) in [
+        (json!([spoons(4)]), "/items/0/quantity", 3),
+        (json!([bowls(20), spoons(2), spoons(2)]), "/items/1/quantity", 3),
+        (json!([spoons(1), bowls(21)]), "/items/1/quantity", 20),
+        (json!([bowls(999)]), "/items/0/quantity", 20),
+    ] {
         let refused = desk.post("k", &json!({ "items": items })).await;
         let problem = refused.json();
         assert_eq!((refused.status(), &problem["errors"][0]["code"]), (422, &json!("too_many_of_product")));
-        assert_eq!((&problem["errors"][0]["pointer"], &problem["maximum"]), (&json!(pointer), &json!(3)));
+        assert_eq!((&problem["errors"][0]["pointer"], &problem["maximum"]), (&json!(pointer), &json!(maximum)));
     }
-    let wish = json!({ "items": [bowl, spoons(1), spoons(2)] });
+    let wish = json!({ "items": [bowls(20), spoons(1), spoons(2)] });
     let placed = desk.post("k", &wish).await;
     assert_eq!((placed.status(), desk.count()), (201, 1));
 
@@ -112,4 +328,10 @@ async fn a_product_says_how_many_of_it_one_order_may_have() {
     assert!(desk.hear_of(&few).await);
     assert_eq!(body(&desk.post("k", &wish).await), body(&placed), "what was placed is answered again");
     assert_eq!(desk.post("new", &wish).await.status(), 422);
+
+    // A product may also allow more than the shop does for others.
+    few["max_per_order"] = 999.into();
+    few["version"] = 4.into();
+    assert!(desk.hear_of(&few).await);
+    assert_eq!(desk.post("many", &json!({ "items": [spoons(999)] })).await.status(), 201);
 }

@@ -26,7 +26,7 @@ use orders::{
         resume_orders::resume_orders, ship_order::ship_order, update_buyer::update_buyer,
     },
     publish,
-    store::{Saved, Store, Stored},
+    store::{Placed, Saved, Store, Stored},
 };
 use serde_json::{Value, json};
 use shared::{
@@ -100,8 +100,22 @@ impl Desk {
         let table = |name: &str| Table::new(aws_sdk_dynamodb::Client::new(config), format!("ferrocart-{name}"));
         let store = Store { orders: table("orders"), products: table("order-products"), shards: SHARDS };
         let orders = Arc::new(Orders { store, ..shop::orders(&aws, &clock) });
+        let desk = Self::of(aws, clock, orders);
+        assert!(desk.hear_of(&product(SPOON, 1, 2999, true)).await);
+        assert!(desk.hear_of(&product(BOWL, 1, 1000, true)).await);
+        // The key that names networks is at hand, as in every instance that has placed an order of late.
+        assert!(desk.orders.secrets.get("orders-key").await.is_ok());
+        desk
+    }
+
+    /// The same desk with another service behind it: with other limits.
+    fn with(self, orders: Orders) -> Self {
+        Self::of(self.aws, self.clock, Arc::new(orders))
+    }
+
+    fn of(aws: Aws, clock: Clock, orders: Arc<Orders>) -> Self {
         let queue = |name: &str| Queue::new(sqs::url(name));
-        let desk = Self {
+        Self {
             create: http::lambda(orders.clone(), create_order),
             get: http::lambda(orders.clone(), get_order),
             list: http::lambda(orders.clone(), list_orders),
@@ -115,10 +129,7 @@ impl Desk {
             aws,
             clock,
             orders,
-        };
-        assert!(desk.hear_of(&product(SPOON, 1, 2999, true)).await);
-        assert!(desk.hear_of(&product(BOWL, 1, 1000, true)).await);
-        desk
+        }
     }
 
     async fn hear_of(&self, product: &Value) -> bool {
@@ -149,11 +160,16 @@ impl Desk {
             user_id: UserId::parse(USER).unwrap(),
             buyer: Contact { name: "Ada Lovelace".to_owned(), email: "ada@example.com".to_owned(), version: 0 },
             fingerprint: "made of the request".to_owned(),
+            terms: self.orders.limits.terms(true),
+            network: None,
             trace: Trace::start(&Ids::seeded(1)),
         };
         let basket = serde_json::from_value(wish.clone()).unwrap();
         let order = Order::place(placement, basket, &products, self.clock.now(), self.orders.timing).unwrap();
-        assert_eq!(self.orders.store.insert_once(&order).await.unwrap(), None);
+        let store = &self.orders.store;
+        let reading = store.read_for_placing(order.order_id, &[], order.user_id, "nowhere").await.unwrap();
+        let placed = store.place(&order, &reading.standing, self.orders.limits.network, self.clock.now()).await.unwrap();
+        assert!(matches!(placed, Placed::Written), "{placed:?}");
         order.order_id.to_string()
     }
 
@@ -218,7 +234,7 @@ impl Desk {
     }
 
     fn count(&self) -> usize {
-        self.aws.items("orders").len()
+        self.aws.orders().len()
     }
 
     /// Writes an attribute behind the service's back.

@@ -31,7 +31,7 @@ async fn an_order_is_given_up_by_its_buyer_or_the_shop_and_by_nobody_else() {
         assert_eq!(hidden.json(), desk.step(STRANGER, "cancel", NOBODYS, &Value::Null).await.json());
 
         let given_up = desk.step(who, "cancel", &order, &json!({ "reason": "It is the wrong colour." })).await;
-        assert_eq!((given_up.status(), given_up.operations()), (202, vec!["GetItem", "PutItem"]));
+        assert_eq!((given_up.status(), given_up.operations()), (202, vec!["GetItem", "UpdateItem", "PutItem"]));
         let view = given_up.json();
         assert_eq!((&view["status"], &view["step"], &view["reason"]), (&json!("pending"), &json!("releasing"), &json!("cancelled")));
         assert_eq!(view["cancellation"], json!({ "by": by, "reason": "It is the wrong colour." }));
@@ -213,6 +213,30 @@ async fn goods_are_sent_by_the_shop_with_a_carrier_and_a_number_and_then_handed_
 }
 
 #[tokio::test]
+async fn an_order_ships_as_soon_as_it_is_confirmed_and_its_commit_is_asked_for_until_it_comes() {
+    let desk = Desk::new().await;
+    let order = desk.stored("k", &addressed()).await;
+    desk.confirm(&order).await;
+    let shipped = desk.step(ADMIN, "ship", &order, &parcel()).await;
+    assert_eq!((shipped.status(), &shipped.json()["status"]), (200, &json!("shipped")), "{:?}", shipped.answer);
+    assert_eq!(legs(&desk, &order).await, (Goal::Fulfil, StockLeg::Committing, PaymentLeg::Paid));
+    assert_eq!(desk.step(ADMIN, "deliver", &order, &Value::Null).await.status(), 200);
+
+    // The commit was lost: the scheduled check sends it again.
+    let mut stream = desk.stream();
+    stream.publish().await;
+    desk.aws.queues().take("commit-stock", usize::MAX);
+    desk.clock.advance(NUDGE);
+    assert_eq!(desk.resume().await, (1, 0, 0));
+    stream.publish().await;
+    let again = desk.aws.queues().take("commit-stock", usize::MAX);
+    assert_eq!(again.iter().map(|message| message.json()["data"]["drive"].clone()).collect::<Vec<_>>(), [1]);
+    assert!(is_done(&desk.tell(&order, "stock_committed.v1", &json!({ "version": 2 })).await));
+    let end = desk.order(&order).await;
+    assert_eq!((end.status, end.stock, end.check_at), (Status::Delivered, StockLeg::Committed, None));
+}
+
+#[tokio::test]
 async fn a_step_that_an_order_does_not_take_is_refused_with_those_that_it_takes_and_writes_nothing() {
     let desk = Desk::new().await;
     let pending = desk.stored("pending", &addressed()).await;
@@ -239,7 +263,7 @@ async fn a_step_that_an_order_does_not_take_is_refused_with_those_that_it_takes_
     for (step, order, refused, current, allowed) in [
         ("ship", &pending, "invalid_transition", "pending", &["cancel"][..]),
         ("deliver", &pending, "invalid_transition", "pending", &["cancel"]),
-        ("ship", &uncommitted, "invalid_transition", "confirmed", &["cancel"]),
+        ("deliver", &uncommitted, "invalid_transition", "confirmed", &["cancel", "ship"]),
         ("deliver", &ready, "invalid_transition", "confirmed", &["cancel", "ship"]),
         ("ship", &nowhere, "no_shipping_address", "confirmed", &["cancel"]),
         ("ship", &given_up, "invalid_transition", "confirmed", &[]),

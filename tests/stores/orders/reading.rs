@@ -160,7 +160,7 @@ async fn orders_are_spread_over_the_shards_of_their_indexes() {
         desk.stored(&format!("k-{number}"), &two_spoons()).await;
     }
     let mut shards: BTreeMap<(String, String), usize> = BTreeMap::new();
-    for item in desk.aws.items("orders") {
+    for item in desk.aws.orders() {
         let text = |name: &str| item[name]["S"].as_str().unwrap().to_owned();
         *shards.entry((text("status_shard"), text("check_shard"))).or_default() += 1;
     }

@@ -57,7 +57,7 @@ async fn more_orders_than_are_found_at_once_are_all_looked_at_in_one_run() {
         }
         desk.clock.advance(PAY_WITHIN);
         assert_eq!(desk.resume().await, (many, 0, 0));
-        for item in desk.aws.items("orders") {
+        for item in desk.aws.orders() {
             assert_eq!((&item["goal"]["S"], &item["version"]["N"]), (&json!("cancel"), &json!("2")));
         }
         assert_eq!(desk.resume().await, (0, 0, 0));
@@ -70,7 +70,7 @@ async fn an_order_that_fails_does_not_stop_the_others() {
     for number in 0..130 {
         desk.stored(&format!("k-{number:03}"), &two_spoons()).await;
     }
-    let items = desk.aws.items("orders");
+    let items = desk.aws.orders();
     let broken: Vec<&str> = items.iter().take(30).map(|item| item["pk"]["S"].as_str().unwrap().trim_start_matches("ORDER#")).collect();
     for (number, order) in broken.iter().enumerate() {
         // Of a later release, or not readable at all; and they have waited longest.
@@ -80,7 +80,7 @@ async fn an_order_that_fails_does_not_stop_the_others() {
     }
     desk.clock.advance(NUDGE);
     assert_eq!(desk.resume().await, (100, 0, 30));
-    for item in desk.aws.items("orders") {
+    for item in desk.aws.orders() {
         let is_broken = broken.contains(&item["pk"]["S"].as_str().unwrap().trim_start_matches("ORDER#"));
         assert_eq!(item["version"]["N"], if is_broken { "1" } else { "2" });
     }
@@ -92,7 +92,7 @@ async fn more_orders_that_cannot_be_moved_than_are_found_at_once_do_not_keep_the
     for number in 0..125 {
         desk.stored(&format!("k-{number:03}"), &two_spoons()).await;
     }
-    for (number, item) in desk.aws.items("orders").iter().enumerate().take(120) {
+    for (number, item) in desk.aws.orders().iter().enumerate().take(120) {
         let order = item["pk"]["S"].as_str().unwrap().trim_start_matches("ORDER#");
         desk.set(order, "stock", "parcelled").await;
         desk.set(order, "check_at", &format!("2026-11-21T09:00:00.{number:03}Z")).await;

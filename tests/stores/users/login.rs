@@ -57,6 +57,19 @@ async fn a_login_gives_tokens_that_count() {
 }
 
 #[tokio::test]
+async fn the_authorizer_reads_whether_the_address_is_verified_at_each_request() {
+    let door = Door::open();
+    door.enrol(ADA).await;
+    let session = Session::of(&door.login(ADA, PASSWORD).await).unwrap();
+    let verified = async || door.authorize(&session.access_token).await.ok()["context"]["email_verified"].clone();
+    assert_eq!(verified().await, "false");
+    let mut profile = door.profiles().remove(0);
+    profile["email_verified"] = json!({ "BOOL": true });
+    door.aws.put("users", &profile);
+    assert_eq!(verified().await, "true", "the token is the same");
+}
+
+#[tokio::test]
 async fn an_unknown_address_a_wrong_password_and_a_disabled_user_are_one_and_the_same() {
     let door = Door::open();
     door.enrol(ADA).await;

@@ -198,23 +198,14 @@ pub struct MaxPerOrder(u32);
 
 shared::describe!(
     MaxPerOrder,
-    number("The most pieces of it that one order may have; 999 where nothing is said.", 10).within(1..=i64::from(MAX_PIECES))
+    number("The most pieces of it that one order may have. A product that does not say has the shop's own limit.", 10)
+        .within(1..=i64::from(MAX_PIECES))
 );
 
 impl MaxPerOrder {
     /// The number.
     pub const fn count(self) -> u32 {
         self.0
-    }
-
-    fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
-impl Default for MaxPerOrder {
-    fn default() -> Self {
-        Self(MAX_PIECES)
     }
 }
 
@@ -249,9 +240,9 @@ pub struct Details {
     pub sku: Sku,
     /// What one piece costs.
     pub price: Price,
-    /// The most pieces of it that one order may have. Left out where it is what every product has.
-    #[serde(default, skip_serializing_if = "MaxPerOrder::is_default")]
-    pub max_per_order: MaxPerOrder,
+    /// The most pieces of it that one order may have. `None`: the shop's own limit, which a parameter of the deployment sets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_per_order: Option<MaxPerOrder>,
 }
 
 #[cfg(test)]
@@ -300,10 +291,10 @@ mod tests {
     }
 
     #[test]
-    fn what_was_said_before_there_was_a_limit_says_the_same_as_ever() {
+    fn details_without_a_limit_stay_without_one() {
         let before = json!({ "name": "Desk lamp", "category": "lamps", "sku": "LAMP-01", "price": { "amount": 2999, "currency": "USD" } });
         let details: Details = from_value(before.clone()).unwrap();
-        assert_eq!(details.max_per_order.count(), 999);
+        assert_eq!(details.max_per_order, None);
         assert_eq!(serde_json::to_value(&details).unwrap(), before, "a repeated request has the fingerprint that it had");
     }
 }

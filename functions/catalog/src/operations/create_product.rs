@@ -46,7 +46,7 @@ pub async fn create_product(catalog: Arc<Catalog>, request: Request) -> Result<R
     let product = Product::create(id, details, fingerprint, catalog.clock.now(), request.trace().clone());
 
     let location = request.location(&format!("/products/{id}"));
-    let answer = |product: &Product| http::created(&location, &ProductView::from(product)).etag(product.version);
+    let answer = |product: &Product| http::created(&location, &ProductView::new(product, catalog.max_per_order)).etag(product.version);
     match catalog.store.create(&product).await? {
         Created::New => Ok(answer(&product)),
         Created::Before(before) => Ok(http::replayed(answer(&before.as_created()))),

@@ -46,7 +46,7 @@ pub async fn list_products(catalog: Arc<Catalog>, request: Request) -> Result<Re
         Some((last, _)) if has_next => Some(page.next(&catalog.cursor_key().await?, &scope, last, now, &catalog.ids)),
         _ => None,
     };
-    let items = found.iter().map(|(_, product)| ProductView::from(product)).collect();
+    let items = found.iter().map(|(_, product)| ProductView::new(product, catalog.max_per_order)).collect();
     Ok(http::ok(&Page { items, next_cursor }).cached("public, max-age=30"))
 }
 

@@ -45,7 +45,7 @@ pub async fn update_product(catalog: Arc<Catalog>, request: Request) -> Result<R
     let seen = request.if_match()?;
     let wanted: Details = request.json::<WantedProduct>()?.into();
 
-    let answer = |product: &Product| Ok(http::ok(&ProductView::from(product)).etag(product.version));
+    let answer = |product: &Product| Ok(http::ok(&ProductView::new(product, catalog.max_per_order)).etag(product.version));
     let product = catalog.store.find(id).await?.filter(Product::is_active).ok_or(CatalogError::NotFound)?;
     if product.is_result_of(seen, &wanted) {
         return answer(&product);

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use shared::{clock::Timestamp, ids::ProductId, money::Money};
 
-use crate::domain::Product;
+use crate::domain::{MaxPerOrder, Product};
 
 /// A product as clients see it.
 #[derive(Debug, Serialize)]
@@ -27,8 +27,9 @@ pub struct ProductView {
     updated_at: Timestamp,
 }
 
-impl From<&Product> for ProductView {
-    fn from(product: &Product) -> Self {
+impl ProductView {
+    /// The product; `max_per_order` is the shop's limit for a product that has none of its own.
+    pub fn new(product: &Product, max_per_order: u32) -> Self {
         let details = &product.details;
         Self {
             id: product.product_id,
@@ -37,7 +38,7 @@ impl From<&Product> for ProductView {
             description: details.description.as_ref().map(|description| description.as_str().to_owned()),
             category: details.category.as_str().to_owned(),
             price: details.price.money(),
-            max_per_order: details.max_per_order.count(),
+            max_per_order: details.max_per_order.map_or(max_per_order, MaxPerOrder::count),
             active: product.is_active(),
             created_at: product.created_at,
             updated_at: product.updated_at,

@@ -22,7 +22,7 @@ pub struct WantedProduct {
 impl From<WantedProduct> for Details {
     fn from(wanted: WantedProduct) -> Self {
         let WantedProduct { name, description, category, sku, price, max_per_order } = wanted;
-        Self { name, description, category, sku, price, max_per_order: max_per_order.unwrap_or_default() }
+        Self { name, description, category, sku, price, max_per_order }
     }
 }
 
@@ -42,8 +42,8 @@ mod tests {
         let plain = details(json!({ "name": "Desk lamp", "category": "lamps", "sku": "LAMP-01", "price": price })).unwrap();
         let odd = json!({ "sku": "LAMP-01", "price": price, "description": null, "name": " Desk lamp ", "category": "lamps" });
         assert_eq!(fingerprint(&plain), fingerprint(&details(odd).unwrap()));
-        let mut limited = json!({ "name": "Desk lamp", "category": "lamps", "sku": "LAMP-01", "price": price, "max_per_order": 999 });
-        assert_eq!(fingerprint(&plain), fingerprint(&details(limited.clone()).unwrap()), "999 is what every product has");
+        let mut limited = json!({ "name": "Desk lamp", "category": "lamps", "sku": "LAMP-01", "price": price, "max_per_order": null });
+        assert_eq!(fingerprint(&plain), fingerprint(&details(limited.clone()).unwrap()), "null is the same as absent");
         limited["max_per_order"] = json!(2);
         assert_ne!(fingerprint(&plain), fingerprint(&details(limited).unwrap()));
         let other = details(json!({ "name": "Desk lamp", "category": "lamps", "sku": "LAMP-02", "price": price })).unwrap();

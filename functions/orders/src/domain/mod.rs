@@ -3,6 +3,7 @@
 //! - [`place`](Order::place): from a basket and the catalogue to an order.
 //! - [`saga`]: from an order and an event to the next order; what an order still owes to others.
 //! - [`basket`]: what a buyer may ask for.
+//! - [`unpaid`]: how many orders may be unpaid at once, and for how long.
 //! - [`steps`]: what people do with an order that stands.
 //! - [`history`]: what happened to it.
 //! - [`buyer`]: who bought, and what becomes of that when their account changes or is deleted.
@@ -14,6 +15,7 @@ pub mod saga;
 pub mod steps;
 #[cfg(test)]
 pub(crate) mod tests;
+pub mod unpaid;
 
 use std::time::Duration;
 
@@ -26,34 +28,22 @@ use shared::{
 };
 
 use self::{
-    basket::{Address, Basket, MAX_QUANTITY, PaymentMethod},
+    basket::{Address, Basket, PaymentMethod},
     buyer::{Buyer, BuyerChange, Contact},
     history::{HistoryEntry, News},
     steps::{Cancellation, Shipment},
+    unpaid::Terms,
 };
 use crate::error::OrderError;
 
 /// How many payments may be tried for one order.
 pub const PAYMENT_TRIES: u32 = 5;
-/// How many orders a buyer may have that wait for their money. A brake on those who would hold all the stock and pay for nothing, and no
-/// invariant: orders that are placed at the same moment may not see each other.
-pub const MAX_UNPAID_ORDERS: usize = 5;
 
 /// How long things may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
-    /// How long an order may stay unpaid.
-    pub pay_within: Duration,
     /// When an unsettled order is looked at first; then after twice as long, and so on.
     pub first_nudge: Duration,
-}
-
-impl Timing {
-    /// Orders that were placed before are no longer to be paid at `now`.
-    pub fn payable_since(&self, now: Timestamp) -> Timestamp {
-        let pay_within = i64::try_from(self.pay_within.as_millis()).unwrap_or(i64::MAX);
-        Timestamp::from_milliseconds(now.milliseconds().saturating_sub(pay_within))
-    }
 }
 
 /// An order.
@@ -128,6 +118,9 @@ pub struct Order {
     pub updated_at: Timestamp,
     /// When it must be paid.
     pub expires_at: Timestamp,
+    /// The name of the network that it came from, while it counts against that network's limit: until it is paid or given up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<String>,
     /// Grows with every write.
     pub version: u64,
     /// What tells the request that placed it from another with the same key; empty where the buyer is redacted.
@@ -297,9 +290,9 @@ pub struct Product {
     pub price: Money,
     /// Whether it can be bought.
     pub active: bool,
-    /// How many of it one order may have.
-    #[serde(default = "as_many_as_of_any")]
-    pub max_per_order: u32,
+    /// How many of it one order may have. `None`: the shop's own limit.
+    #[serde(default)]
+    pub max_per_order: Option<u32>,
     /// The catalogue's version of it.
     pub version: u64,
 }
@@ -315,6 +308,10 @@ pub struct Placement {
     pub buyer: Contact,
     /// What tells this request from another with the same key.
     pub fingerprint: String,
+    /// What the shop grants this buyer.
+    pub terms: Terms,
+    /// The name of the network that the request came from.
+    pub network: Option<String>,
     /// The request's trace.
     pub trace: Trace,
 }
@@ -329,8 +326,9 @@ impl Order {
         let lines = basket.lines().map(|(position, product_id, quantity)| {
             let product = products.iter().find(|product| product.product_id == product_id && product.active);
             let product = product.ok_or(OrderError::UnknownProduct { position })?;
-            if quantity > product.max_per_order {
-                return Err(OrderError::TooManyOfProduct { position, maximum: product.max_per_order });
+            let maximum = product.max_per_order.unwrap_or(placement.terms.max_per_order);
+            if quantity > maximum {
+                return Err(OrderError::TooManyOfProduct { position, maximum });
             }
             let line_total = product.price.checked_mul(quantity).ok_or(OrderError::AmountTooLarge)?;
             let (sku, name, unit_price) = (product.sku.clone(), product.name.clone(), product.price);
@@ -341,7 +339,7 @@ impl Order {
         if basket.expected_total.is_some_and(|expected| expected != totals.total) {
             return Err(OrderError::PriceChanged { total: totals.total });
         }
-        let expires_at = now.plus(timing.pay_within);
+        let expires_at = now.plus(placement.terms.pay_within);
         Ok(Self {
             order_id: placement.order_id,
             user_id: placement.user_id,
@@ -375,6 +373,7 @@ impl Order {
             created_at: now,
             updated_at: now,
             expires_at,
+            network: placement.network,
             version: 1,
             fingerprint: placement.fingerprint,
             traceparent: placement.trace,
@@ -416,11 +415,6 @@ impl Totals {
         let items = lines.iter().try_fold(nothing, |sum, line| sum.checked_add(line.line_total)).ok_or(OrderError::AmountTooLarge)?;
         Ok(Self { items, shipping: nothing, tax: nothing, total: items })
     }
-}
-
-/// What a product allows whose message does not say: the catalogue of an earlier release had no limit but that of every line.
-fn as_many_as_of_any() -> u32 {
-    MAX_QUANTITY
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]

@@ -5,6 +5,7 @@ mod buyer;
 mod history;
 mod money;
 mod people;
+mod unpaid;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -23,7 +24,8 @@ use super::{
     *,
 };
 
-const TIMING: Timing = Timing { pay_within: Duration::from_secs(1800), first_nudge: Duration::from_secs(60) };
+const TIMING: Timing = Timing { first_nudge: Duration::from_secs(60) };
+const TERMS: Terms = Terms { pay_within: Duration::from_secs(1800), max_per_order: 20 };
 const START: Timestamp = Timestamp::from_milliseconds(1_700_000_000_000);
 const TOTAL: i64 = 5998;
 /// What an operator gives back.
@@ -37,7 +39,7 @@ fn product() -> Product {
         name: "Spoon".to_owned(),
         price,
         active: true,
-        max_per_order: 2,
+        max_per_order: Some(2),
         version: 1,
     }
 }
@@ -53,6 +55,8 @@ fn placement() -> Placement {
         user_id: ids::derive(&["buyer"]),
         buyer: contact(0),
         fingerprint: "made-of-all-that".to_owned(),
+        terms: TERMS,
+        network: Some("a network".to_owned()),
         trace: Trace::start(&Ids::seeded(1)),
     }
 }
@@ -410,11 +414,10 @@ fn nudges_wait_longer_each_time_and_never_past_the_deadline() {
 
 #[test]
 fn an_order_that_nobody_moves_is_stuck_unless_it_waits_for_its_buyer() {
-    let patient = Timing { pay_within: Duration::from_secs(24 * 3600), ..TIMING };
-    let nudged = |order: Order| {
-        (0..7).fold(order, |order, _| order.apply(&Event::Nudge, order.check_at.unwrap(), patient).unwrap().unwrap_or(order))
-    };
-    let place = |extra| Order::place(placement(), basket(extra), &[product()], START, patient).unwrap();
+    let patient = Terms { pay_within: Duration::from_secs(24 * 3600), ..TERMS };
+    let nudged =
+        |order: Order| (0..7).fold(order, |order, _| order.apply(&Event::Nudge, order.check_at.unwrap(), TIMING).unwrap().unwrap_or(order));
+    let place = |extra| Order::place(Placement { terms: patient, ..placement() }, basket(extra), &[product()], START, TIMING).unwrap();
     let held = |order: &Order| after(order, &Event::StockReserved(stock(9)));
     let (with_card, without) = (placed(), place(json!({})));
     let with_card = Order { expires_at: without.expires_at, ..with_card };
@@ -452,13 +455,13 @@ fn the_catalogue_decides_the_price() {
 
 #[test]
 fn the_catalogue_decides_how_many_one_order_may_have_of_a_product_in_all_its_lines() {
-    let other = Product { product_id: ids::derive(&["bowl"]), max_per_order: 999, ..product() };
+    let other = Product { product_id: ids::derive(&["bowl"]), max_per_order: None, ..product() };
     let line = |product: &Product, quantity: u32| json!({ "product_id": product.product_id, "quantity": quantity });
     for (items, position) in [
         (json!([line(&product(), 3)]), Some(0)),
         (json!([line(&other, 9), line(&product(), 3)]), Some(1)),
         (json!([line(&other, 9), line(&product(), 1), line(&other, 1), line(&product(), 2)]), Some(1)),
-        (json!([line(&other, 9), line(&product(), 1), line(&product(), 1)]), None),
+        (json!([line(&other, 20), line(&product(), 1), line(&product(), 1)]), None),
     ] {
         let placed = Order::place(placement(), basket(json!({ "items": items })), &[product(), other.clone()], START, TIMING);
         let refused = match placed {
@@ -471,10 +474,16 @@ fn the_catalogue_decides_how_many_one_order_may_have_of_a_product_in_all_its_lin
 }
 
 #[test]
-fn a_product_that_does_not_say_how_many_one_order_may_have_allows_what_every_line_does() {
+fn a_product_without_a_limit_of_its_own_has_the_shops() {
     let mut told = serde_json::to_value(product()).unwrap();
     told.as_object_mut().unwrap().remove("max_per_order");
-    assert_eq!(serde_json::from_value::<Product>(told).unwrap().max_per_order, 999);
+    let unlimited: Product = serde_json::from_value(told).unwrap();
+    let place = |quantity: u32| {
+        let items = json!({ "items": [{ "product_id": unlimited.product_id, "quantity": quantity }] });
+        Order::place(placement(), basket(items), std::slice::from_ref(&unlimited), START, TIMING)
+    };
+    assert!(place(20).is_ok());
+    assert!(matches!(place(21), Err(OrderError::TooManyOfProduct { position: 0, maximum: 20 })));
 }
 
 #[test]

@@ -1,28 +1,29 @@
 //! `POST /orders`: places an order.
 //!
-//! The order is the whole effect: one conditional write. Its stream then asks inventory to hold the stock, and payments to charge, if
-//! a payment method came along.
+//! The stream of the new order asks inventory to hold the stock, and payments to charge, if a payment method came along.
 //!
-//! Who has too many orders that wait for their money has to pay or cancel one first. What is found out about that beside the read of the
-//! products may be out of date: it is a brake, and no invariant. Where it cannot be found out the shop goes on selling.
+//! An unpaid order holds stock. A buyer therefore has a limited number of them at once, and so has a network; both are part of the read and
+//! of the transaction that writes the order, so the limits are exact. A request that is refused or replayed is charged to nobody.
 
 use std::sync::Arc;
 
 use shared::{
-    clock::Clock,
     http::{self, Request, Response},
     ids,
     problem::Problem,
-    table::TableError,
-    telemetry,
 };
 
 use super::view::OrderView;
 use crate::{
     Orders,
-    domain::{MAX_UNPAID_ORDERS, Order, Placement, basket::Basket, buyer::Contact},
+    domain::{Order, Placement, basket::Basket, buyer::Contact},
     error::OrderError,
+    store::Placed,
 };
+
+/// How often the transaction is tried. Each refusal means that another order of the buyer was written, or that their network's limit filled
+/// up; `MaxUnpaidOrders` allows 20 at most.
+const TRIES: u32 = 24;
 
 /// Runs the function.
 ///
@@ -32,7 +33,8 @@ pub fn main() -> Result<(), lambda_http::Error> {
     http::run(Orders::from_env, create_order)
 }
 
-/// Answers `201` with the order; a repeated `Idempotency-Key` answers the first result again.
+/// Answers `201` with the order; a repeated `Idempotency-Key` answers the first result again. The order must be paid until `expires_at`:
+/// an account whose e-mail address is not verified has less time, and fewer unpaid orders at once.
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
     path = "/orders",
@@ -55,13 +57,9 @@ pub async fn create_order(orders: Arc<Orders>, request: Request) -> Result<Respo
     let order_id = key.derive_id(&buyer, "create-order");
     let fingerprint = ids::fingerprint(&basket);
     let now = orders.clock.now();
-    let wanted = basket.products();
-    let (found, unpaid) = tokio::join!(
-        orders.store.earlier_and_products(order_id, &wanted),
-        orders.store.count_unpaid(buyer.user_id, orders.timing.payable_since(now), order_id),
-    );
-    let (earlier, products) = found?;
-    if let Some(order) = earlier {
+    let network = orders.network_name(request.source_ip()).await.map_err(OrderError::from)?;
+    let reading = orders.store.read_for_placing(order_id, &basket.products(), buyer.user_id, &network).await?;
+    if let Some(order) = reading.earlier {
         return replay(&request, &order, &fingerprint);
     }
     let placement = Placement {
@@ -69,26 +67,21 @@ pub async fn create_order(orders: Arc<Orders>, request: Request) -> Result<Respo
         user_id: buyer.user_id,
         buyer: Contact { name: buyer.name, email: buyer.email, version: 0 },
         fingerprint: fingerprint.clone(),
+        terms: orders.limits.terms(buyer.email_verified),
+        network: Some(network),
         trace: request.trace().clone(),
     };
-    let order = Order::place(placement, basket, &products, now, orders.timing)?;
-    refuse_too_many(unpaid)?;
-    if let Some(order) = orders.store.insert_once(&order).await? {
-        return replay(&request, &order, &fingerprint);
-    }
-    Ok(created(&request, &order))
-}
-
-fn refuse_too_many(unpaid: Result<usize, TableError>) -> Result<(), OrderError> {
-    match unpaid {
-        Ok(unpaid) if unpaid >= MAX_UNPAID_ORDERS => Err(OrderError::TooManyUnpaid),
-        Ok(_) => Ok(()),
-        Err(error) => {
-            tracing::warn!(error = telemetry::causes(&error), "how many orders the buyer has to pay is not known: one more is taken");
-            telemetry::count("UnpaidOrdersUnknown", "orders", &Clock::System);
-            Ok(())
+    let order = Order::place(placement, basket, &reading.products, now, orders.timing)?;
+    let mut standing = reading.standing;
+    for _ in 0..TRIES {
+        orders.limits.admit(buyer.email_verified, &standing, now)?;
+        match orders.store.place(&order, &standing, orders.limits.network, now).await? {
+            Placed::Written => return Ok(created(&request, &order)),
+            Placed::Before(order) => return replay(&request, &order, &fingerprint),
+            Placed::Overtaken(by_others) => standing = by_others,
         }
     }
+    Err(OrderError::Contended.into())
 }
 
 /// The first answer again, byte for byte, if this is the same request.

@@ -110,7 +110,7 @@ async fn resume(orders: Arc<Orders>, order_id: OrderId, now: Timestamp, trace: T
         tracing::warn!(order.id = %order_id, nudges = next.nudges, "an order does not move on");
         telemetry::count("NudgedWithoutProgress", "orders", &Clock::System);
     }
-    match orders.store.replace(&seen, &Order { traceparent: trace, ..next }).await? {
+    match orders.save(&seen, &Order { traceparent: trace, ..next }).await? {
         Saved::Written => Ok(true),
         Saved::Overtaken(_) => Ok(false),
     }

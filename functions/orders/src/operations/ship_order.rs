@@ -1,4 +1,6 @@
 //! `POST /orders/{order_id}/ship`: the goods are on their way to the buyer, who hears of it by mail.
+//!
+//! An order ships as soon as it is `confirmed`. Its stock may still be committing: the order keeps asking for the commit until it comes.
 
 use std::sync::Arc;
 
@@ -35,7 +37,8 @@ pub fn main() -> Result<(), lambda_http::Error> {
     http::run(Orders::from_env, ship_order)
 }
 
-/// Answers `200` with the order; the same data again change nothing, and other data are refused.
+/// Answers `200` with the order. An order can ship as soon as it is `confirmed`; the same data again change nothing, and other data are
+/// refused.
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
     path = "/orders/{order_id}/ship",

@@ -2,7 +2,8 @@
 //!
 //! - A token that counts is answered with a policy for *every* route of the stage, because the gateway keeps the answer for 30 seconds by
 //!   the `Authorization` header alone: a policy for one route would refuse the next. What a user may do is judged in the functions,
-//!   from the context: `sub`, `role`, `name`, `email`, `tv`, `sid`, `exp`.
+//!   from the context: `sub`, `role`, `name`, `email`, `email_verified`, `tv`, `sid`, `exp`. All but `email_verified` come from the token;
+//!   that one is read from the user, because the link is followed while the token is in use.
 //! - A token that does not count fails the invocation with exactly `Unauthorized`, which the gateway turns into 401. A policy that denies
 //!   would be 403.
 //! - A request without any `Authorization` header reaches this function only from a route that is open to visitors, whose authorizer
@@ -77,7 +78,7 @@ pub async fn authorize_request(users: Arc<Users>, call: Call<AuthorizeRequest>) 
         return Err(unauthorized("its session is over"));
     }
 
-    Ok(policy(&claims.sub.to_string(), &routes, context(&claims)))
+    Ok(policy(&claims.sub.to_string(), &routes, context(&claims, user.email_verified)))
 }
 
 /// What the token says. An unknown key may be newer than the copy of the keys that is kept here: then the secret is read again, but not
@@ -151,11 +152,12 @@ fn malformed() -> Failure {
 }
 
 /// Texts only: the gateway makes texts of numbers anyway.
-fn context(claims: &Claims) -> Map<String, Value> {
+fn context(claims: &Claims, email_verified: bool) -> Map<String, Value> {
     let mut context = Map::new();
     context.insert("sub".to_owned(), claims.sub.to_string().into());
     context.insert("tv".to_owned(), claims.tv.to_string().into());
     context.insert("exp".to_owned(), claims.exp.to_string().into());
+    context.insert("email_verified".to_owned(), email_verified.to_string().into());
     if let Some(session) = claims.sid {
         context.insert("sid".to_owned(), session.to_string().into());
     }

@@ -167,6 +167,7 @@ impl Order {
         let mut next = self.clone();
         let mut news = next.take(event, now)?;
         next.conclude();
+        next.forget_network();
         news.extend(next.consequences(self));
         next.settle_buyer();
         if next == *self {

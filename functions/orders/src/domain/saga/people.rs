@@ -68,9 +68,10 @@ impl Order {
         }
     }
 
-    /// Whether the goods are out of the books and paid for. Given back in part since, it still stands as `Paid`.
+    /// Whether the goods may leave: they are paid for and reserved for this order. A partly refunded order stays `Paid`. The commit may
+    /// still be pending: nothing but a cancellation releases the stock, and an order that has shipped refuses one.
     fn is_ready_to_ship(&self) -> bool {
         let confirmed = self.status == Status::Confirmed && self.goal == Goal::Fulfil;
-        confirmed && self.stock == StockLeg::Committed && self.payment == PaymentLeg::Paid
+        confirmed && matches!(self.stock, StockLeg::Committing | StockLeg::Committed) && self.payment == PaymentLeg::Paid
     }
 }

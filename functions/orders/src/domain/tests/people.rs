@@ -82,13 +82,13 @@ fn who_gave_an_order_up_is_known_and_what_they_wrote_goes_with_them() {
 }
 
 #[test]
-fn goods_are_sent_only_of_a_confirmed_order_whose_stock_is_out_of_the_books_and_whose_money_is_there() {
-    let mut shipped = 0;
+fn only_a_confirmed_order_with_reserved_stock_and_kept_money_ships() {
+    let mut shipped = BTreeMap::from([("Committing".to_owned(), 0), ("Committed".to_owned(), 0)]);
     for order in reachable().values() {
         let next = after(order, &ship());
         if next.status == Status::Shipped && order.status != Status::Shipped {
-            shipped += 1;
-            assert_eq!((&order.status, &order.stock, &order.payment), (&Status::Confirmed, &StockLeg::Committed, &PaymentLeg::Paid));
+            *shipped.get_mut(&format!("{:?}", order.stock)).expect("the stock is committing or committed") += 1;
+            assert_eq!((&order.status, &order.payment), (&Status::Confirmed, &PaymentLeg::Paid));
             assert!(order.captured_total > order.refunded_total, "{}", core(order));
         } else if order.status != Status::Shipped {
             let (code, current, allowed) = refusal(order, &ship());
@@ -96,7 +96,46 @@ fn goods_are_sent_only_of_a_confirmed_order_whose_stock_is_out_of_the_books_and_
             assert!(!allowed.contains(&"ship"), "{}", core(order));
         }
     }
-    assert_eq!(shipped, 2, "paid, and given back in part since");
+    assert_eq!(shipped.into_values().collect::<Vec<_>>(), [2, 2], "paid in full, and refunded in part");
+}
+
+#[test]
+fn an_order_ships_and_is_delivered_while_its_stock_is_committing() {
+    let confirmed = after_all(&placed(), &[Event::StockReserved(stock(9)), Event::PaymentSucceeded(money(TOTAL, 0))]);
+    assert_eq!(confirmed.stock, StockLeg::Committing);
+    assert_eq!(refusal(&confirmed, &Event::Deliver), ("invalid_transition", "confirmed".to_owned(), vec!["cancel", "ship"]));
+    let shipped = after(&confirmed, &ship());
+    let delivered = after(&shipped, &Event::Deliver);
+    for order in [&shipped, &delivered] {
+        assert_eq!((owed(order), order.is_settled(), order.check_at.is_some()), (vec![Owed::CommitStock], false, true));
+        // The commit or its answer is lost: each scheduled check asks for it again.
+        let nudged = order.apply(&Event::Nudge, LATER, TIMING).unwrap().unwrap();
+        assert_eq!((nudged.drive, owed(&nudged)), (order.drive + 1, vec![Owed::CommitStock]));
+        let settled = after(&nudged, &Event::StockCommitted(stock(99)));
+        assert_eq!((&settled.status, settled.is_settled(), settled.check_at), (&order.status, true, None));
+    }
+    assert_eq!(refusal(&shipped, &cancel()), ("not_cancellable", "shipped".to_owned(), vec!["deliver"]));
+    let refunded = after(&shipped, &Event::PaymentRefunded(money(TOTAL, TOTAL)));
+    assert_eq!((owed(&refunded), &refunded.status), (vec![Owed::CommitStock], &Status::Shipped));
+}
+
+#[test]
+fn the_stock_of_a_shipped_order_is_never_released() {
+    let (mut shipped, mut ways) = (0, 0);
+    for order in reachable().values().filter(|order| matches!(order.status, Status::Shipped | Status::Delivered)) {
+        shipped += 1;
+        for event in events() {
+            let next = after(order, &event);
+            assert_eq!(next.goal, Goal::Fulfil, "{event:?}: {}", core(order));
+            assert!(matches!(next.stock, StockLeg::Committing | StockLeg::Committed), "{event:?}: {}", core(order));
+            assert!(!owed(&next).iter().any(|owed| *owed != Owed::CommitStock), "{event:?}: {}", core(order));
+        }
+        settle(order, 0, &mut |end| {
+            ways += 1;
+            assert_eq!((&end.status, &end.stock), (&order.status, &StockLeg::Committed));
+        });
+    }
+    assert!(shipped >= 8 && ways >= shipped, "{shipped} {ways}");
 }
 
 #[test]

@@ -1,0 +1,94 @@
+//! How many orders may be unpaid at once, and what frees a place.
+
+use shared::{ids::OrderId, throttle::Limit};
+
+use super::{
+    super::unpaid::{BuyerLimit, Freed, Limits, Standing, UnpaidOrders},
+    *,
+};
+
+const LIMITS: Limits = Limits {
+    verified: BuyerLimit { orders: 5, pay_within: Duration::from_secs(1800) },
+    unverified: BuyerLimit { orders: 1, pay_within: Duration::from_secs(600) },
+    network: Limit::within(3, Duration::from_secs(1800)),
+    max_per_order: 20,
+};
+
+/// So many unpaid orders that count for another minute.
+fn standing(orders: u64) -> Standing {
+    let id = |number: u64| ids::derive::<OrderId>(&[&number.to_string()]);
+    let deadlines = (0..orders).map(|number| (id(number), START.plus(Duration::from_secs(60)))).collect();
+    Standing { unpaid: UnpaidOrders { version: Some(orders), deadlines }, network: None }
+}
+
+#[test]
+fn a_verified_address_allows_more_unpaid_orders_for_longer() {
+    assert_eq!(LIMITS.terms(true).pay_within, Duration::from_secs(1800));
+    assert_eq!(LIMITS.terms(false).pay_within, Duration::from_secs(600));
+    for (verified, orders, refused) in
+        [(true, 4, None), (true, 5, Some((5, None))), (true, 9, Some((5, None))), (false, 0, None), (false, 1, Some((1, Some(5))))]
+    {
+        let admitted = match LIMITS.admit(verified, &standing(orders), START) {
+            Ok(()) => None,
+            Err(OrderError::TooManyUnpaid { maximum, if_verified }) => Some((maximum, if_verified)),
+            Err(other) => panic!("{other}"),
+        };
+        assert_eq!(admitted, refused, "{verified} {orders}");
+    }
+}
+
+#[test]
+fn an_entry_counts_until_its_deadline_and_not_at_it() {
+    let full = standing(5);
+    let deadline = START.plus(Duration::from_secs(60));
+    let just_before = Timestamp::from_milliseconds(deadline.milliseconds() - 1);
+    assert!(LIMITS.admit(true, &full, just_before).is_err());
+    assert!(LIMITS.admit(true, &full, deadline).is_ok());
+    assert_eq!((full.unpaid.expired_at(just_before).count(), full.unpaid.expired_at(deadline).count()), (0, 5));
+}
+
+#[test]
+fn a_network_with_too_many_unpaid_orders_waits_for_as_long_as_it_is_told() {
+    let full = Standing { network: Some(LIMITS.network.full(START)), ..Standing::default() };
+    let Err(OrderError::NetworkFull { retry_after }) = LIMITS.admit(true, &full, START) else { panic!("it is admitted") };
+    assert_eq!(retry_after, Duration::from_secs(600));
+    assert!(LIMITS.admit(true, &full, START.plus(retry_after)).is_ok());
+}
+
+#[test]
+fn an_order_counts_until_it_is_paid_given_up_or_waits_for_us() {
+    let held = after(&placed(), &Event::StockReserved(stock(9)));
+    let started = after(&held, &Event::PaymentStarted(money(0, 0)));
+    assert!([&placed(), &held, &started].iter().all(|order| order.counts_as_unpaid()));
+    let unknown = after(&started, &Event::PaymentUnknown(money(0, 0)));
+    assert_eq!(started.frees(&unknown), Freed { buyer: true, network: None });
+    let network = Some("a network".to_owned());
+    for (event, expected) in [
+        (Event::PaymentSucceeded(money(TOTAL, 0)), Freed { buyer: true, network }),
+        (Event::PaymentClosed(money(0, 0)), Freed { buyer: true, network: None }),
+        (cancel(), Freed { buyer: true, network: None }),
+        (Event::Deadline, Freed { buyer: true, network: None }),
+        (Event::PaymentDeclined(money(0, 0)), Freed::default()),
+        (Event::Nudge, Freed::default()),
+    ] {
+        let next = after(&started, &event);
+        assert_eq!(started.frees(&next), expected, "{event:?}");
+        assert_eq!(next.network.is_some(), next.counts_as_unpaid(), "{event:?}");
+    }
+}
+
+#[test]
+fn every_order_frees_its_buyer_once_on_its_way_to_the_end() {
+    let mut freed = 0;
+    for order in reachable().values() {
+        for event in events() {
+            let next = after(order, &event);
+            let frees = order.frees(&next);
+            assert_eq!(frees.buyer, order.counts_as_unpaid() && !next.counts_as_unpaid());
+            assert!(frees.network.is_none() || next.captured_total > next.refunded_total, "{event:?}: {}", core(&next));
+            assert!(!next.is_settled() || (!next.counts_as_unpaid() && next.network.is_none()), "{}", core(&next));
+            freed += u32::from(frees.buyer);
+        }
+    }
+    assert!(freed > 10, "{freed}");
+}

@@ -1,0 +1,134 @@
+//! Unpaid orders hold stock, so they are few: so many of one buyer at once, for so long, and so many from one network.
+//!
+//! A buyer's unpaid orders are listed in one item with the deadline of each ([`UnpaidOrders`]). An entry past its deadline does not count.
+//! The write that settles an order removes its entry; where that removal is lost, the deadline ends it.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use shared::{clock::Timestamp, ids::OrderId, throttle::Limit};
+
+use super::{Goal, Order, PaymentLeg, Status};
+use crate::error::OrderError;
+
+/// What the shop grants a buyer for one order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// How long the order may stay unpaid.
+    pub pay_within: Duration,
+    /// The most pieces of a product, unless the product says otherwise.
+    pub max_per_order: u32,
+}
+
+/// How many unpaid orders one buyer may have at once, and for how long each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BuyerLimit {
+    /// How many.
+    pub orders: u32,
+    /// For how long each.
+    pub pay_within: Duration,
+}
+
+/// The limits of a deployment.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// For an account whose e-mail address is verified.
+    pub verified: BuyerLimit,
+    /// For an account whose address is not: registering one costs nothing.
+    pub unverified: BuyerLimit,
+    /// For all orders from one network that nobody has paid yet.
+    pub network: Limit,
+    /// The most pieces of a product in one order, unless the product says otherwise.
+    pub max_per_order: u32,
+}
+
+impl Limits {
+    /// The limit on the unpaid orders of an account, by whether its address is verified.
+    pub fn of(&self, email_verified: bool) -> BuyerLimit {
+        if email_verified { self.verified } else { self.unverified }
+    }
+
+    /// What the shop grants this buyer for one order.
+    pub fn terms(&self, email_verified: bool) -> Terms {
+        Terms { pay_within: self.of(email_verified).pay_within, max_per_order: self.max_per_order }
+    }
+
+    /// Checks that the buyer and their network may have one more unpaid order.
+    ///
+    /// # Errors
+    /// When either has as many as it may have.
+    pub fn admit(&self, email_verified: bool, standing: &Standing, now: Timestamp) -> Result<(), OrderError> {
+        let limit = self.of(email_verified);
+        if standing.unpaid.open_at(now) >= usize::try_from(limit.orders).unwrap_or(usize::MAX) {
+            let if_verified = Some(self.verified.orders).filter(|more| !email_verified && *more > limit.orders);
+            return Err(OrderError::TooManyUnpaid { maximum: limit.orders, if_verified });
+        }
+        match self.network.judge(standing.network, now) {
+            Ok(_) => Ok(()),
+            Err(retry_after) => Err(OrderError::NetworkFull { retry_after }),
+        }
+    }
+}
+
+/// What a new order is judged by, as it was read last.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Standing {
+    /// The buyer's unpaid orders.
+    pub unpaid: UnpaidOrders,
+    /// How far the network's limit is used up; `None` where no order came from there of late.
+    pub network: Option<Timestamp>,
+}
+
+/// The unpaid orders of one buyer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct UnpaidOrders {
+    /// Grows with every new order; `None` where the buyer has no list yet.
+    pub version: Option<u64>,
+    /// When each has to be paid.
+    pub deadlines: BTreeMap<OrderId, Timestamp>,
+}
+
+impl UnpaidOrders {
+    /// How many count at `now`.
+    pub fn open_at(&self, now: Timestamp) -> usize {
+        self.deadlines.values().filter(|deadline| **deadline > now).count()
+    }
+
+    /// Those that count no more.
+    pub fn expired_at(&self, now: Timestamp) -> impl Iterator<Item = OrderId> {
+        self.deadlines.iter().filter(move |(_, deadline)| **deadline <= now).map(|(order_id, _)| *order_id)
+    }
+}
+
+/// What a change of an order frees.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Freed {
+    /// The order no longer counts against its buyer.
+    pub buyer: bool,
+    /// The network that the order was charged to, now that it is paid. An order that is given up stays charged: otherwise a script could
+    /// place and cancel orders without an end.
+    pub network: Option<String>,
+}
+
+impl Order {
+    /// Whether it counts against its buyer. While the outcome of a payment is unknown it waits for us, and not for them.
+    pub fn counts_as_unpaid(&self) -> bool {
+        let waits_for_buyer = matches!(self.payment, PaymentLeg::None | PaymentLeg::Open | PaymentLeg::Processing);
+        self.goal == Goal::Fulfil && self.status == Status::Pending && waits_for_buyer
+    }
+
+    /// What the change from this order to `next` frees.
+    pub fn frees(&self, next: &Self) -> Freed {
+        let is_paid = next.goal == Goal::Fulfil && next.payment == PaymentLeg::Paid;
+        Freed {
+            buyer: self.counts_as_unpaid() && !next.counts_as_unpaid(),
+            network: self.network.clone().filter(|_| is_paid && next.network.is_none()),
+        }
+    }
+
+    /// Forgets the network of an order that is paid or given up.
+    pub(super) fn forget_network(&mut self) {
+        if self.goal != Goal::Fulfil || matches!(self.payment, PaymentLeg::Paid | PaymentLeg::Refunded) {
+            self.network = None;
+        }
+    }
+}

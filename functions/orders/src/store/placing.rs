@@ -1,0 +1,182 @@
+//! Placing an order: one read and one transaction.
+//!
+//! Beside the orders stand two kinds of small items, in no index and published to nobody:
+//!
+//! - `UNPAID#<user>`: one attribute for each unpaid order of a buyer, named after the order, with its deadline. Placing an order is a
+//!   conditional update of the version, so that no two orders take the last place; removing an entry touches that entry alone.
+//! - `NETWORK#<name>`: how far the limit of a network is used up. Its condition asks for room, and not for what was read: orders of several
+//!   buyers do not overtake each other there.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use shared::{
+    clock::Timestamp,
+    ids::{OrderId, PrefixedId, ProductId, UserId, Uuid},
+    table::{AttributeValue, Conflict, Expression, Item, Key, TableError, Transacted, Write, from_item},
+    throttle::Limit,
+};
+
+use super::{Store, order_key, product_key};
+use crate::domain::{
+    Order, Product,
+    unpaid::{Standing, UnpaidOrders},
+};
+
+/// How long both kinds of items stay once they mean nothing: clocks of other instances may be behind.
+const KEPT: Duration = Duration::from_secs(3600);
+
+/// What an order is placed with.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// The order that the same request has placed before.
+    pub earlier: Option<Order>,
+    /// The products, as far as they are known.
+    pub products: Vec<Product>,
+    /// What the buyer and their network have.
+    pub standing: Standing,
+}
+
+/// What an attempt to place an order came to.
+#[derive(Debug)]
+pub enum Placed {
+    /// It is written.
+    Written,
+    /// The same request has placed it at the same time.
+    Before(Box<Order>),
+    /// Other orders of this buyer or network came first: what they have now.
+    Overtaken(Standing),
+}
+
+impl Store {
+    /// Reads all that placing an order depends on, in one call: so that a repeated request finds its order whatever has become of prices
+    /// and limits.
+    pub async fn read_for_placing(
+        &self,
+        order_id: OrderId,
+        products: &[ProductId],
+        user_id: UserId,
+        network: &str,
+    ) -> Result<Reading, TableError> {
+        let own = [order_key(order_id), unpaid_key(user_id), network_key(network)].map(|key| (&self.orders, key));
+        let keys = products.iter().map(|product| (&self.products, product_key(*product)));
+        let items = self.orders.get_many(own.into_iter().chain(keys).collect()).await?;
+        let mut reading = Reading { earlier: None, products: Vec::new(), standing: Standing::default() };
+        for item in items {
+            match text(&item, "pk").split('#').next() {
+                Some("ORDER") => reading.earlier = Some(from_item(item)?),
+                Some("UNPAID") => reading.standing.unpaid = unpaid_orders(&item)?,
+                Some("NETWORK") => reading.standing.network = Some(arrival(&item)?),
+                _ => reading.products.push(from_item(item)?),
+            }
+        }
+        Ok(reading)
+    }
+
+    /// Writes a new order, its entry among the buyer's unpaid orders and its charge to the network: all three or none, if `standing` is
+    /// still what the buyer has and the network still has room.
+    pub async fn place(&self, order: &Order, standing: &Standing, limit: Limit, now: Timestamp) -> Result<Placed, TableError> {
+        let mut writes =
+            vec![self.orders.putting(self.order_item(order), Expression::absent()), self.listing(order, &standing.unpaid, now)];
+        writes.extend(order.network.as_ref().map(|network| self.charging(network, standing.network, limit, now)));
+        let Transacted::Refused(conflicts) = self.orders.transact(writes).await? else { return Ok(Placed::Written) };
+        let mut conflicts = conflicts.into_iter();
+        let mut next = || conflicts.next().flatten();
+        // A refusal brings along what stands there: no second read is needed.
+        if let Some(Conflict { item: Some(earlier) }) = next() {
+            return Ok(Placed::Before(Box::new(from_item(earlier)?)));
+        }
+        let mut standing = standing.clone();
+        if let Some(Conflict { item }) = next() {
+            standing.unpaid = item.as_ref().map(unpaid_orders).transpose()?.unwrap_or_default();
+        }
+        if let Some(Conflict { item }) = next() {
+            standing.network = item.as_ref().map(arrival).transpose()?;
+        }
+        Ok(Placed::Overtaken(standing))
+    }
+
+    /// Removes an order from the buyer's unpaid orders, whether it is listed or not. Where the buyer has no list there is nothing to remove.
+    pub async fn free_buyer(&self, order: &Order) -> Result<(), TableError> {
+        let change = Expression::new(format!("REMOVE #{}", entry(order.order_id)));
+        self.orders.update(unpaid_key(order.user_id), change, Expression::present()).await.map(drop)
+    }
+
+    /// Takes the charge of one order back from a network.
+    pub async fn refund_network(&self, network: &str, limit: Limit, now: Timestamp) -> Result<(), TableError> {
+        let change = Expression::new("SET #tat = #tat - :interval").value("interval", milliseconds(limit.interval()));
+        // What is already used up by nobody needs no refund.
+        let condition = Expression::new("#tat > :now").value("now", now.milliseconds());
+        self.orders.update(network_key(network), change, condition).await.map(drop)
+    }
+
+    fn listing(&self, order: &Order, unpaid: &UnpaidOrders, now: Timestamp) -> Write {
+        let latest = unpaid.deadlines.values().copied().fold(order.expires_at, Timestamp::max);
+        let mut text = format!("SET #version = :next, #ttl = :ttl, #{} = :deadline", entry(order.order_id));
+        let expired: Vec<String> = unpaid.expired_at(now).map(|order_id| format!("#{}", entry(order_id))).collect();
+        if !expired.is_empty() {
+            text = format!("{text} REMOVE {}", expired.join(", "));
+        }
+        let change = Expression::new(text)
+            .value("next", unpaid.version.unwrap_or(0) + 1)
+            .value("ttl", latest.plus(KEPT).seconds())
+            .value("deadline", order.expires_at.milliseconds());
+        let condition = unpaid.version.map_or_else(Expression::absent, Expression::version);
+        self.orders.updating(unpaid_key(order.user_id), change, condition)
+    }
+
+    fn charging(&self, network: &str, arrival: Option<Timestamp>, limit: Limit, now: Timestamp) -> Write {
+        let ttl = limit.full(now).plus(KEPT).seconds();
+        let (change, condition) = if arrival.is_none_or(|arrival| arrival <= now) {
+            (
+                Expression::new("SET #tat = :next, #ttl = :ttl").value("next", now.plus(limit.interval()).milliseconds()),
+                Expression::new("attribute_not_exists(#tat) OR #tat <= :now"),
+            )
+        } else {
+            (
+                Expression::new("SET #tat = #tat + :interval, #ttl = :ttl").value("interval", milliseconds(limit.interval())),
+                Expression::new("#tat > :now AND #tat <= :latest").value("latest", limit.latest(now).milliseconds()),
+            )
+        };
+        self.orders.updating(network_key(network), change.value("ttl", ttl), condition.value("now", now.milliseconds()))
+    }
+}
+
+fn unpaid_key(user_id: UserId) -> Key {
+    Key::new(format!("UNPAID#{user_id}"))
+}
+
+fn network_key(network: &str) -> Key {
+    Key::new(format!("NETWORK#{network}"))
+}
+
+/// The attribute of an unpaid order: no hyphens, because expressions name attributes without them.
+fn entry(order_id: OrderId) -> String {
+    format!("{}_{}", OrderId::PREFIX, order_id.uuid().simple())
+}
+
+fn unpaid_orders(item: &Item) -> Result<UnpaidOrders, TableError> {
+    let deadline = |(name, value): (&String, &AttributeValue)| {
+        let uuid = Uuid::try_parse(name.strip_prefix(OrderId::PREFIX)?.strip_prefix('_')?).ok()?;
+        Some((OrderId::from_uuid(uuid), Timestamp::from_milliseconds(value.as_n().ok()?.parse().ok()?)))
+    };
+    let deadlines: BTreeMap<_, _> = item.iter().filter_map(deadline).collect();
+    Ok(UnpaidOrders { version: Some(number(item, "version")?), deadlines })
+}
+
+/// Where the limit of a network stands: its theoretical arrival time.
+fn arrival(item: &Item) -> Result<Timestamp, TableError> {
+    number(item, "tat").map(Timestamp::from_milliseconds)
+}
+
+fn number<N: std::str::FromStr>(item: &Item, name: &str) -> Result<N, TableError> {
+    let number = item.get(name).and_then(|value| value.as_n().ok()).and_then(|digits| digits.parse().ok());
+    number.ok_or(TableError::Unreadable { expected: "list of unpaid orders, or limit of a network" })
+}
+
+fn text<'a>(item: &'a Item, name: &str) -> &'a str {
+    item.get(name).and_then(|value| value.as_s().ok()).map_or("", String::as_str)
+}
+
+fn milliseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
