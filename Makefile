@@ -39,6 +39,7 @@ demo: ## Plays orders to all their ends: delivered, declined, given up, refunded
 TESTS := cargo test --workspace --lib --test '*'
 
 test: setup build ## Runs all tests, against a stack of their own with IAM enforced.
+	@localstack/.venv/bin/python -m unittest discover --quiet --start-directory tests/deployment
 	@echo "Building the tests; the first time takes a few minutes." >&2
 	@$(TESTS) --no-run
 	@python3 localstack/localstripe.py \
@@ -87,5 +88,6 @@ deploy: ## Builds for AWS and deploys, asking the first time. ARCHITECTURE=x86_6
 	@$(STACK) setup-release
 	PATH="$(CURDIR)/localstack/.venv-release/bin:$$PATH" cargo lambda build --release $(SERVICES) \
 		$(if $(filter x86_64,$(ARCHITECTURE)),--x86-64,--arm64)
+	@$(if $(shell grep -s 'ApiAccessLog=.*on' samconfig.toml),python3 localstack/account.py $(shell sed -n 's/^region = "\(.*\)"/\1/p' samconfig.toml))
 	$(SAM) deploy --no-fail-on-empty-changeset --capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND $(if $(wildcard samconfig.toml),, \
 		--guided --stack-name ferrocart --parameter-overrides Architecture=$(ARCHITECTURE))

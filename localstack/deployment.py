@@ -40,7 +40,14 @@ def chosen(args):
     return Deployment(args.stack, lambda service: boto3.client(service, region_name=region, config=Config(read_timeout=960)))
 
 
-def main(parser, command):
+def in_region(args):
+    """Makes clients of AWS in the region that the command names."""
+    import boto3
+
+    return lambda service: boto3.client(service, region_name=args.region)
+
+
+def main(parser, command, choose=None):
     """Runs `command` with boto3 at hand, and tells trouble in one sentence."""
     try:
         import boto3  # noqa: F401
@@ -54,7 +61,7 @@ def main(parser, command):
 
     args = parser.parse_args()
     try:
-        return command(chosen(args), args) or 0
+        return command((choose or chosen)(args), args) or 0
     except Trouble as trouble:
         print(f"error: {trouble}", file=sys.stderr)
     except (BotoCoreError, ClientError) as error:

@@ -148,6 +148,42 @@ fn methods_that_hash_or_call_the_provider_have_limits_of_their_own() {
     none(odd);
 }
 
+#[test]
+fn access_log_is_off_by_default_and_holds_no_path_query_or_header() {
+    const FIELDS: [&str; 11] = [
+        "requestId",
+        "requestTimeEpoch",
+        // Personal data. The log exists to find who floods the API.
+        "identity.sourceIp",
+        "httpMethod",
+        "resourcePath",
+        "status",
+        "error.responseType",
+        "responseLatency",
+        "integrationLatency",
+        "integration.status",
+        "responseLength",
+    ];
+    let template = transformed();
+    let setting = |template: &Template| template.resolve(&only(template, "AWS::ApiGateway::Stage").1["AccessLogSetting"]);
+    assert_eq!(setting(template), json!({ "Ref": "AWS::NoValue" }));
+    let on = template.with(&[("ApiAccessLog", "on")]);
+    assert_eq!(setting(&on)["DestinationArn"], "arn:ApiAccessLogGroup");
+    let group = on.resource("ApiAccessLogGroup");
+    assert_eq!((&group["Condition"], on.resolve(&group["Properties"]["RetentionInDays"])), (&json!("HasAccessLog"), json!("30")));
+    let format = text(&setting(&on)["Format"]).to_owned();
+    let fields: Vec<&str> =
+        format.split("$context.").skip(1).map(|rest| rest.split('"').next().unwrap()).filter(|field| !FIELDS.contains(field)).collect();
+    assert!(fields.is_empty() && !format.contains('\n'), "{fields:?} in {format}");
+    assert!(serde_json::from_str::<BTreeMap<String, String>>(&format).is_ok(), "{format}");
+}
+
+/// The role with which the gateway writes logs belongs to the account: a stack that is deleted would take it from all others.
+#[test]
+fn template_leaves_the_gateway_settings_of_the_account_alone() {
+    assert_eq!(transformed().resources("AWS::ApiGateway::Account").count(), 0);
+}
+
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
