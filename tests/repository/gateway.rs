@@ -184,6 +184,37 @@ fn template_leaves_the_gateway_settings_of_the_account_alone() {
     assert_eq!(transformed().resources("AWS::ApiGateway::Account").count(), 0);
 }
 
+#[test]
+fn prod_rejects_addresses_that_are_not_https() {
+    let template = transformed();
+    let good =
+        [("Stage", "prod"), ("PaymentProvider", "stripe"), ("StoreUrl", "https://shop.example"), ("CorsOrigin", "https://shop.example")];
+    assert_eq!(template.with(&good).broken_rules(), Vec::<String>::new());
+    for parameter in ["StoreUrl", "CorsOrigin"] {
+        let pattern =
+            jsonschema::validator_for(&json!({ "pattern": template.document["Parameters"][parameter]["AllowedPattern"] })).unwrap();
+        let allowed = |value: &str| pattern.is_valid(&value.into());
+        let rejected = |value: &str| template.with(&good).with(&[(parameter, value)]).broken_rules().len() == 1;
+        for good in ["https://shop.example", "https://shop.example:8443", "https://localhost.example", "https://xn--bcher-kva.example"] {
+            assert!(allowed(good) && !rejected(good), "{parameter} {good}");
+        }
+        for bad in
+            ["http://shop.example", "https://localhost", "https://localhost:3000", "https://127.0.0.1", "https://[::1]", "http://", ""]
+        {
+            assert!(!allowed(bad), "{parameter} {bad}");
+        }
+        // Every http address that the pattern lets through is one that the rule knows.
+        let development: Vec<String> =
+            (0..65_536).map(|port| format!("http://localhost:{port}")).filter(|address| allowed(address)).collect();
+        assert!(development.contains(&"http://localhost:3000".to_owned()), "{parameter}: {development:?}");
+        for address in development {
+            assert!(rejected(&address), "{parameter} {address} is accepted where Stage is prod");
+            assert!(template.with(&[(parameter, &address)]).broken_rules().is_empty(), "{parameter} {address}");
+        }
+        assert!(!allowed("http://localhost") && !allowed("http://localhost:3000/") && !allowed("http://localhost:3000/shop"));
+    }
+}
+
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
