@@ -251,7 +251,7 @@ fn every_function_has_a_log_group_that_forgets() {
 }
 
 #[test]
-fn every_table_is_protected_and_restorable() {
+fn every_table_is_retained_and_restorable() {
     let template = template::template();
     let mut odd = Vec::new();
     for (id, resource) in template.resources("AWS::DynamoDB::Table") {
@@ -264,9 +264,11 @@ fn every_table_is_protected_and_restorable() {
         expect(table["BillingMode"] == "PAY_PER_REQUEST", "is not on demand");
         expect(table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] == true, "cannot be restored to a point in time");
         expect(table["SSESpecification"]["SSEEnabled"] == true, "is not encrypted with a KMS key");
+        expect(resource["DeletionPolicy"] == "RetainExceptOnCreate", "has a DeletionPolicy other than RetainExceptOnCreate");
+        expect(resource["UpdateReplacePolicy"] == "Retain", "has an UpdateReplacePolicy other than Retain");
         expect(
-            table["DeletionProtectionEnabled"] == true,
-            "can be deleted by mistake: DeletionProtectionEnabled is not what ProtectTables says",
+            table.get("DeletionProtectionEnabled").is_none(),
+            "sets DeletionProtectionEnabled: a first deployment that fails could not be rolled back. make deploy turns it on",
         );
         expect(table["TableName"].as_str().is_some_and(|name| name.len() >= 11), "has a name of fewer than 11 letters");
         let stream = &table["StreamSpecification"]["StreamViewType"];
