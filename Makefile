@@ -9,10 +9,8 @@ SAM := SAM_CLI_TELEMETRY=0 localstack/.venv-sam/bin/sam
 SERVICES := --workspace --exclude tests --bins
 # USER is set in every shell, so only one given to make itself counts.
 TOKEN_OF := $(if $(filter command line,$(origin USER)),$(USER),customer)
-# The processor to build for is the one that the deployment remembers.
-ARCHITECTURE ?= $(if $(shell grep -s 'Architecture=.*x86_64' samconfig.toml),x86_64,arm64)
 
-.PHONY: help setup build up demo test bench lint preview invoke logs url token reconcile redrive rotate-key revoke-signing-key down deploy
+.PHONY: help setup build up demo test bench lint preview invoke logs url token reconcile redrive rotate-key revoke-signing-key down deploy release destroy
 
 help: ## Lists these targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 22
@@ -41,6 +39,7 @@ demo: ## Plays orders to all their ends: delivered, declined, given up, refunded
 TESTS := cargo test --workspace --lib --test '*'
 
 test: setup build ## Runs all tests, against a stack of their own with IAM enforced.
+	@localstack/.venv/bin/python -m unittest discover --quiet --start-directory tests/deployment
 	@echo "Building the tests; the first time takes a few minutes." >&2
 	@$(TESTS) --no-run
 	@python3 localstack/localstripe.py \
@@ -92,9 +91,14 @@ revoke-signing-key: ## Revokes the key that signs access tokens, or the one with
 down: ## Stops the local stack and forgets what was in it.
 	@$(STACK) stop
 
-deploy: ## Builds for AWS and deploys, asking the first time. ARCHITECTURE=x86_64 builds for that one instead of arm64.
+deploy: setup ## Checks the account, asks five questions the first time, builds for AWS and deploys. CONFIG= names another samconfig.toml.
+	@python3 localstack/deploy.py deploy $(if $(CONFIG),--config "$(CONFIG)") $(if $(ARCHITECTURE),--architecture $(ARCHITECTURE)) \
+		$(if $(FORCE),--force)
+
+release: ## Builds the functions for AWS, for ARCHITECTURE=arm64 or x86_64.
 	@$(STACK) setup-release
 	PATH="$(CURDIR)/localstack/.venv-release/bin:$$PATH" cargo lambda build --release $(SERVICES) \
 		$(if $(filter x86_64,$(ARCHITECTURE)),--x86-64,--arm64)
-	$(SAM) deploy --no-fail-on-empty-changeset --capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND $(if $(wildcard samconfig.toml),, \
-		--guided --stack-name ferrocart --parameter-overrides Architecture=$(ARCHITECTURE))
+
+destroy: setup ## Deletes a deployment and its data, once the name of the stack is typed.
+	@python3 localstack/deploy.py destroy $(if $(CONFIG),--config "$(CONFIG)")

@@ -31,16 +31,27 @@ def chosen(args):
         stack = local.Stack(args.name)
         stack.must_be_deployed()
         return Deployment(local.STACK, stack.client)
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or region_of_profile()
+    if not region:
+        raise Trouble("No region is chosen: set AWS_REGION to the one that the stack is in.")
+    return Deployment(args.stack, clients(region))
+
+
+def region_of_profile():
+    import boto3
+
+    return boto3.session.Session().region_name
+
+
+def clients(region):
+    """Makes clients of AWS in this region."""
     import boto3
     from botocore.config import Config
 
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or boto3.session.Session().region_name
-    if not region:
-        raise Trouble("No region is chosen: set AWS_REGION to the one that the stack is in.")
-    return Deployment(args.stack, lambda service: boto3.client(service, region_name=region, config=Config(read_timeout=960)))
+    return lambda service: boto3.client(service, region_name=region, config=Config(read_timeout=960))
 
 
-def main(parser, command):
+def main(parser, command, choose=chosen):
     """Runs `command` with boto3 at hand, and tells trouble in one sentence."""
     try:
         import boto3  # noqa: F401
@@ -54,7 +65,7 @@ def main(parser, command):
 
     args = parser.parse_args()
     try:
-        return command(chosen(args), args) or 0
+        return command(choose(args), args) or 0
     except Trouble as trouble:
         print(f"error: {trouble}", file=sys.stderr)
     except (BotoCoreError, ClientError) as error:

@@ -350,7 +350,6 @@ def deploy(args):
         "Architecture": "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64",
         "PaymentProvider": "simulated",
         "SenderAddress": "shop@ferrocart.example",
-        "DeletionProtection": "false",
         "NetworkBurst": "1000000",  # everybody comes from one address here
         "NetworkUnpaidOrders": "1000000",
         "NudgeSeconds": "5",  # nobody waits a minute here for what was lost

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tests::template::{self, Template};
 
 use super::{functions, none, operations, timeout};
@@ -28,6 +28,9 @@ const PUBLIC: [&str; 13] = [
 
 /// Routes that anybody may call and that show an admin more.
 const PUBLIC_WITH_TOKEN: [&str; 1] = ["GET /inventory/{product_id}"];
+
+/// The one resource with a wildcard: the identities of SES.
+const ANY_IDENTITY: &str = "arn:aws:ses:us-east-1:000000000000:identity/*";
 
 /// API Gateway gives up after this many seconds.
 const GATEWAY_SECONDS: u64 = 29;
@@ -111,12 +114,53 @@ fn every_function_has_its_own_role_with_exact_actions_on_exact_resources() {
             if actions.is_empty() || resources.is_empty() {
                 odd.push(format!("{name} has a statement without actions or resources: {statement}"));
             }
+            // SES authorises recipients as well: any identity, as long as the sender is fixed.
+            if name == "send-notification" && actions == ["ses:SendEmail"] && resources == [ANY_IDENTITY] {
+                let sender = template::template().resolve(&json!({ "Ref": "SenderAddress" }));
+                if statement["Condition"] != json!({ "StringEquals": { "ses:FromAddress": sender } }) {
+                    odd.push(format!("{name} may send from any address: {statement}"));
+                }
+                continue;
+            }
             for wide in actions.iter().chain(&resources).filter(|text| text.contains('*')) {
                 odd.push(format!("{name} may do more than it must: {wide}"));
             }
         }
     }
     none(odd);
+}
+
+/// In SES's sandbox every recipient is a verified identity, and SES authorises those too.
+#[test]
+fn mails_may_go_to_verified_recipients_from_the_sender_alone() {
+    let template = template::template();
+    let granted = |local: &str| {
+        let template = template.with(&[("Local", local)]);
+        let properties = template.resolve(&template.resource("SendNotificationFunction")["Properties"]);
+        let statements: Vec<Value> = statements(&properties).into_iter().cloned().collect();
+        statements.into_iter().filter(|statement| statement["Action"] == json!(["ses:SendEmail"])).collect::<Vec<_>>()
+    };
+    let on_aws = granted("false");
+    assert_eq!(on_aws.len(), 2);
+    assert_eq!(on_aws[0]["Resource"], ANY_IDENTITY);
+    assert_eq!(on_aws[0]["Condition"], json!({ "StringEquals": { "ses:FromAddress": "SenderAddress" } }));
+    assert_eq!(on_aws[1]["Resource"], "arn:aws:ses:us-east-1:000000000000:configuration-set/ferrocart-mail");
+    assert!(on_aws[1].get("Condition").is_none());
+    // The emulator does not know the condition key.
+    let on_the_emulator = &granted("true")[0];
+    assert_eq!(on_the_emulator["Resource"], "arn:aws:ses:us-east-1:000000000000:identity/SenderAddress");
+    assert_eq!(on_the_emulator["Condition"], json!({ "Ref": "AWS::NoValue" }));
+}
+
+#[test]
+fn sender_identity_is_created_or_left_alone() {
+    let template = template::template();
+    assert_eq!(template.resource("SenderEmailIdentity")["Condition"], "CreatesSenderIdentity");
+    assert!(template.condition("CreatesSenderIdentity"));
+    assert!(!template.with(&[("SenderIdentity", "existing")]).condition("CreatesSenderIdentity"));
+    // Each mail names the configuration set: the identity may belong to another stack.
+    let variables = template.resolve(&template.resource("SendNotificationFunction")["Properties"]["Environment"]["Variables"]);
+    assert_eq!(variables["MAIL_CONFIGURATION_SET"], "ferrocart-mail");
 }
 
 #[test]
@@ -208,7 +252,7 @@ fn every_function_has_a_log_group_that_forgets() {
 }
 
 #[test]
-fn every_table_is_protected_and_restorable() {
+fn every_table_is_retained_and_restorable() {
     let template = template::template();
     let mut odd = Vec::new();
     for (id, resource) in template.resources("AWS::DynamoDB::Table") {
@@ -221,9 +265,11 @@ fn every_table_is_protected_and_restorable() {
         expect(table["BillingMode"] == "PAY_PER_REQUEST", "is not on demand");
         expect(table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] == true, "cannot be restored to a point in time");
         expect(table["SSESpecification"]["SSEEnabled"] == true, "is not encrypted with a KMS key");
+        expect(resource["DeletionPolicy"] == "RetainExceptOnCreate", "has a DeletionPolicy other than RetainExceptOnCreate");
+        expect(resource["UpdateReplacePolicy"] == "Retain", "has an UpdateReplacePolicy other than Retain");
         expect(
-            table["DeletionProtectionEnabled"] == true,
-            "can be deleted by mistake: DeletionProtectionEnabled is not what ProtectTables says",
+            table.get("DeletionProtectionEnabled").is_none(),
+            "sets DeletionProtectionEnabled: a first deployment that fails could not be rolled back. make deploy turns it on",
         );
         expect(table["TableName"].as_str().is_some_and(|name| name.len() >= 11), "has a name of fewer than 11 letters");
         let stream = &table["StreamSpecification"]["StreamViewType"];

@@ -5,11 +5,12 @@
 mod api_document;
 mod code;
 mod functions;
+mod gateway;
 mod operations;
 mod queues;
 mod size;
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, process::Command, sync::OnceLock};
 
 use serde_json::Value;
 use tests::template::{self, Template};
@@ -112,6 +113,22 @@ pub fn functions(template: &Template) -> BTreeMap<String, (String, Value)> {
         (name.strip_prefix("ferrocart-").unwrap_or(name).to_owned(), (id.to_owned(), properties))
     };
     template.resources("AWS::Serverless::Function").map(function).collect()
+}
+
+/// The template as SAM transforms it, made by the SAM tools of `make setup`.
+///
+/// # Panics
+/// When the tools are missing or SAM rejects the template.
+pub fn transformed() -> &'static Template {
+    static TEMPLATE: OnceLock<Template> = OnceLock::new();
+    TEMPLATE.get_or_init(|| {
+        let root = template::root();
+        let python = root.join("localstack/.venv-sam/bin/python");
+        assert!(python.is_file(), "the SAM tools are missing: run python3 localstack/stack.py setup");
+        let output = Command::new(python).arg(root.join("tests/repository/transform.py")).current_dir(root).output().unwrap();
+        assert!(output.status.success(), "SAM rejects the template: {}", String::from_utf8_lossy(&output.stderr));
+        Template { document: serde_json::from_slice(&output.stdout).unwrap() }
+    })
 }
 
 /// A function's time limit in seconds.

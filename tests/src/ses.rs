@@ -16,6 +16,8 @@ pub struct Ses {
 pub struct Mail {
     /// Who sends it.
     pub from: String,
+    /// What reports whether it bounces.
+    pub configuration_set: String,
     /// Who gets it.
     pub to: Vec<String>,
     /// Its subject.
@@ -60,6 +62,7 @@ impl Ses {
         let to = request.pointer("/Destination/ToAddresses").and_then(Value::as_array).cloned().unwrap_or_default();
         let mail = Mail {
             from: text("/FromEmailAddress"),
+            configuration_set: text("/ConfigurationSetName"),
             to: to.iter().filter_map(|address| address.as_str().map(str::to_owned)).collect(),
             subject: text("/Content/Simple/Subject/Data"),
             html: text("/Content/Simple/Body/Html/Data"),

@@ -46,6 +46,40 @@ impl Template {
         Self { document: spelled_out(yaml) }
     }
 
+    /// The template for a stack that is deployed with these values of parameters.
+    ///
+    /// # Panics
+    /// When the template has no such parameter.
+    #[must_use]
+    pub fn with(&self, parameters: &[(&str, &str)]) -> Self {
+        let mut document = self.document.clone();
+        for (name, value) in parameters {
+            let parameter = &mut document["Parameters"][name];
+            assert!(parameter.is_object(), "the template has no parameter {name}");
+            parameter["Default"] = Value::from(*value);
+        }
+        Self { document }
+    }
+
+    /// Whether the condition of this name holds.
+    ///
+    /// # Panics
+    /// When the template has no such condition.
+    pub fn condition(&self, name: &str) -> bool {
+        let condition = &self.document["Conditions"][name];
+        assert!(condition.is_object(), "the template has no condition {name}");
+        self.holds(condition)
+    }
+
+    /// The descriptions of the assertions that reject the values of the parameters.
+    pub fn broken_rules(&self) -> Vec<String> {
+        let rules = self.document["Rules"].as_object().into_iter().flat_map(Map::values);
+        let applied = rules.filter(|rule| rule.get("RuleCondition").is_none_or(|condition| self.holds(condition)));
+        let assertions = applied.flat_map(|rule| rule["Assertions"].as_array().into_iter().flatten());
+        let broken = assertions.filter(|assertion| !self.holds(&assertion["Assert"]));
+        broken.map(|assertion| assertion["AssertDescription"].as_str().unwrap_or_default().to_owned()).collect()
+    }
+
     /// The resources of one type, by their logical id: each with its `Properties` and its other members.
     pub fn resources<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = (&'a str, &'a Value)> {
         self.all_resources().filter(move |(_, resource)| resource["Type"] == kind)
@@ -89,6 +123,11 @@ impl Template {
                 }
             }
             Some(("Fn::Sub", Value::String(text))) => self.substitute(text).into(),
+            Some(("Fn::FindInMap", Value::Array(keys))) => {
+                let keys: Vec<Value> = keys.iter().map(|key| self.resolve(key)).collect();
+                let found = keys.iter().filter_map(Value::as_str).try_fold(&self.document["Mappings"], |map, key| map.get(key));
+                found.cloned().unwrap_or_default()
+            }
             Some(("Fn::If", Value::Array(parts))) => {
                 let holds = parts.first().and_then(Value::as_str).is_none_or(|name| self.holds(&self.document["Conditions"][name]));
                 parts.get(if holds { 1 } else { 2 }).map_or(Value::Null, |value| self.resolve(value))
@@ -102,6 +141,12 @@ impl Template {
         match condition.as_object().and_then(|members| members.iter().next()).map(|(name, value)| (name.as_str(), value)) {
             Some(("Fn::Equals", Value::Array(sides))) => self.resolve(&sides[0]) == self.resolve(&sides[1]),
             Some(("Fn::Not", Value::Array(denied))) => !denied.iter().all(|condition| self.holds(condition)),
+            Some(("Fn::And", Value::Array(all))) => all.iter().all(|condition| self.holds(condition)),
+            Some(("Fn::Or", Value::Array(any))) => any.iter().any(|condition| self.holds(condition)),
+            Some(("Fn::Contains", Value::Array(sides))) => {
+                let wanted = self.resolve(&sides[1]);
+                self.resolve(&sides[0]).as_array().is_some_and(|values| values.contains(&wanted))
+            }
             Some(("Condition", Value::String(name))) => self.holds(&self.document["Conditions"][name]),
             _ => true,
         }
@@ -227,5 +272,28 @@ mod tests {
              Outputs: [!If [OnAws, 1, 2], !If [Simulated, 3, 4], !If [Real, 5, !Ref AWS::NoValue]]\n",
         );
         assert_eq!(template.resolve(&template.document["Outputs"]), json!([1, 3]));
+    }
+
+    #[test]
+    fn parameters_decide_conditions_maps_and_rules() {
+        let template = Template::parse(
+            "Parameters: {Stage: {Type: String, Default: dev}, Size: {Type: Number, Default: 10}}\n\
+             Mappings: {Limits: {'10': {Rate: 1}, '20': {Rate: 2}}}\n\
+             Conditions:\n\
+             \x20 Prod: !Equals [!Ref Stage, prod]\n\
+             \x20 Either: !Or [!Condition Prod, !Equals [!Ref Size, '20']]\n\
+             \x20 Both: !And [!Condition Prod, !Equals [!Ref Size, '20']]\n\
+             Rules:\n\
+             \x20 Large: {RuleCondition: !Equals [!Ref Stage, prod], Assertions: [{Assert: !Contains [['20', '30'], !Ref Size], AssertDescription: too small}]}\n\
+             Outputs: {Rate: !FindInMap [Limits, !Ref Size, Rate]}\n",
+        );
+        let conditions = |template: &Template| ["Prod", "Either", "Both"].map(|name| template.condition(name));
+        let large = template.with(&[("Size", "20")]);
+        assert_eq!((conditions(&template), conditions(&large)), ([false; 3], [false, true, false]));
+        assert_eq!(conditions(&large.with(&[("Stage", "prod")])), [true; 3]);
+        assert_eq!(large.resolve(&large.document["Outputs"]), json!({ "Rate": 2 }));
+        assert_eq!(template.broken_rules(), Vec::<String>::new());
+        assert_eq!(template.with(&[("Stage", "prod")]).broken_rules(), ["too small"]);
+        assert_eq!(large.with(&[("Stage", "prod")]).broken_rules(), Vec::<String>::new());
     }
 }

@@ -88,10 +88,11 @@ impl Notifications {
         let config = aws::sdk_config();
         let table = Table::new(aws_sdk_dynamodb::Client::new(&config), config::required("NOTIFICATIONS_TABLE"));
         let secrets = aws_sdk_secretsmanager::Client::new(&config);
+        let ses = aws_sdk_sesv2::Client::new(&aws::asking_once(&config, SES_PATIENCE));
         Self {
             store: Store { notifications: table },
             secrets: Secrets::new(secrets, config::required("SERVER_KEYS_PREFIX"), Clock::System),
-            mailer: Mailer::new(aws_sdk_sesv2::Client::new(&aws::asking_once(&config, SES_PATIENCE)), config::required("SENDER_ADDRESS")),
+            mailer: Mailer::new(ses, config::required("SENDER_ADDRESS"), config::optional("MAIL_CONFIGURATION_SET")),
             store_url: config::required("STORE_URL"),
             clock: Clock::System,
             ids: Ids::System,

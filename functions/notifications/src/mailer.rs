@@ -15,6 +15,7 @@ use crate::letter::Rendered;
 pub struct Mailer {
     client: Client,
     sender: String,
+    configuration_set: Option<String>,
 }
 
 /// A mail that SES did not take, or may not have taken.
@@ -37,9 +38,10 @@ pub enum MailError {
 }
 
 impl Mailer {
-    /// A mailer that sends from `sender`.
-    pub fn new(client: Client, sender: impl Into<String>) -> Self {
-        Self { client, sender: sender.into() }
+    /// A mailer that sends from `sender`. `configuration_set` is what reports bounces and complaints: each mail names it, because the
+    /// sender's identity may belong to another stack.
+    pub fn new(client: Client, sender: impl Into<String>, configuration_set: Option<String>) -> Self {
+        Self { client, sender: sender.into(), configuration_set }
     }
 
     /// Sends `mail` to `address`.
@@ -53,6 +55,7 @@ impl Mailer {
                 .client
                 .send_email()
                 .from_email_address(&self.sender)
+                .set_configuration_set_name(self.configuration_set.clone())
                 .destination(Destination::builder().to_addresses(address).build())
                 .content(EmailContent::builder().simple(message).build());
             call.send().await.map(|_| ()).map_err(|error| not_taken(&error))

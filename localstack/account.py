@@ -1,0 +1,89 @@
+"""What Ferrocart needs of the AWS account itself. No stack owns these settings, because every stack of the account shares them."""
+
+import json
+import time
+
+import stack as local
+
+Trouble = local.Trouble
+LEAST_CONCURRENCY = 100
+CONCURRENCY_QUOTA = "L-B99A9384"  # "Concurrent executions" of Lambda
+LOG_ROLE = "api-gateway-logs"
+LOG_POLICY = "service-role/AmazonAPIGatewayPushToCloudWatchLogs"
+PATIENCE_SECONDS = 60
+
+
+def check_credentials(client):
+    """The account that the credentials belong to."""
+    from botocore import exceptions as boto
+
+    missing = (boto.NoCredentialsError, boto.PartialCredentialsError, boto.ProfileNotFound, boto.CredentialRetrievalError,
+               boto.SSOError, boto.TokenRetrievalError)
+    try:
+        return client("sts").get_caller_identity()["Account"]
+    except missing as error:
+        raise Trouble(f"There are no AWS credentials ({error}): run aws configure sso, or set AWS_PROFILE, then try again.") from None
+    except boto.ClientError as error:
+        code = error.response["Error"]["Code"]
+        raise Trouble(f"AWS does not accept the credentials ({code}): log in again, then try again.") from None
+
+
+def concurrency(client, region, steps, chosen=None, force=False):
+    """The value for AccountConcurrency: what the account allows, or what is chosen and the account bears."""
+    limit = client("lambda").get_account_settings()["AccountLimit"]["ConcurrentExecutions"]
+    if limit < LEAST_CONCURRENCY and not force:
+        raise Trouble(
+            f"The account allows {limit} concurrent Lambda executions in {region}, and Ferrocart needs at least {LEAST_CONCURRENCY}. Ask for"
+            f" more: aws service-quotas request-service-quota-increase --service-code lambda --quota-code {CONCURRENCY_QUOTA}"
+            f" --desired-value 1000 --region {region}. For a trial: make deploy FORCE=1.")
+    if chosen is None:
+        return max([step for step in steps if step <= limit], default=min(steps))
+    if int(chosen) > limit and not force:
+        raise Trouble(f"AccountConcurrency is {chosen}, but the account allows {limit} concurrent Lambda executions in {region}.")
+    return int(chosen)
+
+
+def sender_identity(client, address, owned):
+    """The value for SenderIdentity: whether the stack creates the SES identity of its sender. `owned` says that it has done so."""
+    if owned:
+        return "create"
+    ses = client("sesv2")
+    for identity in (address, address.rsplit("@", 1)[1]):
+        try:
+            ses.get_email_identity(EmailIdentity=identity)
+            return "existing"
+        except ses.exceptions.NotFoundException:
+            pass
+    return "create"
+
+
+def ensure_log_role(client, say, sleep=time.sleep):
+    """Gives API Gateway a role to write logs with, in the region of `client`, unless it has one. Never replaces a role.
+
+    The template has no AWS::ApiGateway::Account: a stack that is deleted would take the role away from every other API.
+    """
+    gateway, iam = client("apigateway"), client("iam")
+    present = gateway.get_account().get("cloudwatchRoleArn")
+    if present:
+        say(f"API Gateway writes logs with {present}")
+        return present
+    trust = {"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Principal": {"Service": "apigateway.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
+    try:
+        role = iam.create_role(RoleName=LOG_ROLE, AssumeRolePolicyDocument=json.dumps(trust),
+                               Description="API Gateway writes access logs with it, for all APIs of the account.")["Role"]["Arn"]
+    except iam.exceptions.EntityAlreadyExistsException:  # an earlier run ended here
+        role = iam.get_role(RoleName=LOG_ROLE)["Role"]["Arn"]
+    iam.attach_role_policy(RoleName=LOG_ROLE, PolicyArn=f"arn:{role.split(':')[1]}:iam::aws:policy/{LOG_POLICY}")
+    patience = PATIENCE_SECONDS
+    while True:
+        try:
+            gateway.update_account(patchOperations=[{"op": "replace", "path": "/cloudwatchRoleArn", "value": role}])
+            break
+        except gateway.exceptions.BadRequestException:  # API Gateway does not see the role yet
+            if patience <= 0:
+                raise
+            patience -= 5
+            sleep(5)
+    say(f"API Gateway has the role {role} for logs now. It belongs to the account and stays when the stack is deleted.")
+    return role

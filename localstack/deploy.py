@@ -1,0 +1,236 @@
+#!/usr/bin/env python3
+"""Deploys Ferrocart to AWS, or deletes a deployment.
+
+    deploy.py deploy   checks credentials and account, asks five questions the first time, builds, deploys, protects the tables
+    deploy.py destroy  asks for the stack's name, then deletes the stack and its tables
+
+The answers are in samconfig.toml; --config names another file. AWS_ENDPOINT_URL stands for AWS, as everywhere.
+"""
+
+import argparse
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import account
+import answers as config
+import deployment
+import stack as local
+
+Trouble, say = local.Trouble, local.say
+SENDER = "SenderEmailIdentity"  # the logical id of the identity that the stack may own
+POLL_SECONDS = 5
+PATIENCE_SECONDS = 1800
+
+
+def deploy(clients, args):
+    definitions = config.definitions()
+    answers = config.read(args.config)
+    region = answers.region if answers else os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    number = account.check_credentials(clients(region or "us-east-1"))
+    if not answers:
+        answers = config.ask(definitions, region or deployment.region_of_profile(), args.config)
+        if args.architecture:
+            answers.parameters["Architecture"] = args.architecture
+        config.write(answers, definitions, args.config)
+    config.check(answers, definitions, args.config)
+    parameters = dict(answers.parameters)
+    remembered = parameters.setdefault("Architecture", definitions["Architecture"]["Default"])
+    if args.architecture and args.architecture != remembered:
+        raise Trouble(f"{args.config} says Architecture={remembered}: change it there.")
+
+    client = clients(answers.region)
+    say(f"deploying {answers.stack} to account {number}, {answers.region}")
+    parameters["AccountConcurrency"] = account.concurrency(
+        client, answers.region, definitions["AccountConcurrency"]["AllowedValues"], parameters.get("AccountConcurrency"), args.force)
+    stacks = Stacks(client, answers)
+    stacks.clear_the_way()
+    if "SenderIdentity" not in parameters:
+        parameters["SenderIdentity"] = account.sender_identity(client, parameters["SenderAddress"], stacks.owns(SENDER))
+        if parameters["SenderIdentity"] == "existing":
+            say(f"using the SES identity that the account has for {parameters['SenderAddress']}")
+    if parameters.get("ApiAccessLog") == "on":
+        account.ensure_log_role(client, say)
+    if not args.template:
+        build = subprocess.run(["make", "release", f"ARCHITECTURE={remembered}"], cwd=local.ROOT)
+        if build.returncode != 0:
+            raise Trouble("The functions could not be built: read cargo's lines above.")
+    sam_deploy(answers, parameters, args.template or local.ROOT / "template.yaml", stacks)
+    protected = stacks.protect(True)
+    say(f"deletion protection is on for {len(stacks.tables())} tables" + (f", {len(protected)} of them since now" if protected else ""))
+    greet(client, stacks, answers)
+
+
+def sam_deploy(answers, parameters, template, stacks):
+    # localstack/samconfig.toml is empty: all that sam needs stands in the command.
+    command = [
+        local.TOOLS / "bin/sam", "deploy", "--template-file", template, "--config-file", local.HERE / "samconfig.toml",
+        "--stack-name", answers.stack, "--region", answers.region, "--resolve-s3", "--no-confirm-changeset", "--no-fail-on-empty-changeset",
+        "--no-progressbar", "--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND",
+        "--parameter-overrides", *[f"{name}={value}" for name, value in parameters.items()]]
+    result = subprocess.run(command, cwd=local.ROOT, stdin=subprocess.DEVNULL, env=os.environ | {"SAM_CLI_TELEMETRY": "0"})
+    if result.returncode == 0:
+        return
+    state = stacks.state()
+    if state == "UPDATE_ROLLBACK_FAILED":
+        stacks.clear_the_way()
+    if state == "ROLLBACK_COMPLETE":
+        raise Trouble("The first deployment failed and is rolled back: read the reason above, and run make deploy again. It deletes the rest.")
+    raise Trouble(f"sam deploy failed, and the stack is {state or 'not there'}: read the reason above.")
+
+
+def greet(client, stacks, answers):
+    outputs = {each["OutputKey"]: each["OutputValue"] for each in stacks.find().get("Outputs", [])}
+    address = answers.parameters["SenderAddress"]
+    ses = client("sesv2")
+    try:
+        confirmed = ses.get_email_identity(EmailIdentity=address).get("VerifiedForSendingStatus", False)
+    except ses.exceptions.NotFoundException:  # its domain is the identity
+        confirmed = True
+    print(f"\n{outputs['ApiUrl']}")
+    if not confirmed:
+        print(f"SES has sent a mail to {address}: follow its link, or no mail leaves.")
+    if answers.parameters["PaymentProvider"] == "stripe":
+        print("Stripe needs its key and webhook secret: see Stripe in the README.")
+
+
+class Stacks:
+    """One CloudFormation stack, with those nested in it."""
+
+    def __init__(self, client, answers, sleep=time.sleep):
+        self.cloudformation, self.dynamodb = client("cloudformation"), client("dynamodb")
+        self.name, self.region, self.sleep = answers.stack, answers.region, sleep
+
+    def find(self, name=None):
+        from botocore.exceptions import ClientError
+
+        try:
+            return self.cloudformation.describe_stacks(StackName=name or self.name)["Stacks"][0]
+        except ClientError as error:
+            if "does not exist" in str(error):
+                return None
+            raise
+
+    def state(self):
+        stack = self.find()
+        return stack and stack["StackStatus"]
+
+    def clear_the_way(self):
+        """Leaves the stack in a state that can be deployed to, or says what to do."""
+        stack = self.find()
+        state = stack["StackStatus"] if stack else ""
+        where = f"--stack-name {self.name} --region {self.region}"
+        if state == "ROLLBACK_COMPLETE":
+            say(f"the first deployment of {self.name} had failed and nothing is left of it but its name: deleting the stack")
+            self.delete(stack["StackId"])
+        elif state == "UPDATE_ROLLBACK_FAILED":
+            raise Trouble(f"An earlier deployment of {self.name} could not be rolled back. Mend the cause that its events name, then run:"
+                          f" aws cloudformation continue-update-rollback {where}")
+        elif state in ("ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"):
+            raise Trouble(f"The stack {self.name} is {state}. Mend the cause that its events name, then run:"
+                          f" aws cloudformation delete-stack {where}")
+        elif state.endswith("_IN_PROGRESS") and state != "REVIEW_IN_PROGRESS":
+            raise Trouble(f"The stack {self.name} is {state}: wait until that has ended, then try again.")
+
+    def delete(self, stack_id):
+        self.cloudformation.delete_stack(StackName=stack_id)
+        for _ in range(PATIENCE_SECONDS // POLL_SECONDS):
+            stack = self.find(stack_id)
+            if not stack or stack["StackStatus"] == "DELETE_COMPLETE":
+                return
+            if stack["StackStatus"] == "DELETE_FAILED":
+                raise Trouble(f"The stack {self.name} could not be deleted: {stack.get('StackStatusReason', 'see its events')}")
+            self.sleep(POLL_SECONDS)
+        raise Trouble(f"The stack {self.name} is still being deleted: see its events.")
+
+    def resources(self):
+        """The resources of the stack and of those nested in it."""
+        found, stacks = [], [self.name] if self.find() else []
+        while stacks:
+            pages = self.cloudformation.get_paginator("list_stack_resources").paginate(StackName=stacks.pop())
+            for each in (each for page in pages for each in page["StackResourceSummaries"]):
+                if each["ResourceStatus"] != "DELETE_COMPLETE" and each.get("PhysicalResourceId"):
+                    found.append(each)
+                    if each["ResourceType"] == "AWS::CloudFormation::Stack":
+                        stacks.append(each["PhysicalResourceId"])
+        return found
+
+    def owns(self, logical_id):
+        return any(each["LogicalResourceId"] == logical_id for each in self.resources())
+
+    def tables(self):
+        return sorted(each["PhysicalResourceId"] for each in self.resources() if each["ResourceType"] == "AWS::DynamoDB::Table")
+
+    def protect(self, on):
+        """Turns the deletion protection of every table on or off. Returns the tables that were changed."""
+        changed = []
+        for table in self.tables():
+            try:
+                present = self.dynamodb.describe_table(TableName=table)["Table"]
+            except self.dynamodb.exceptions.ResourceNotFoundException:
+                continue  # an interrupted destroy has deleted it
+            if present.get("DeletionProtectionEnabled", False) != on:
+                self.when_free(lambda: self.dynamodb.update_table(TableName=table, DeletionProtectionEnabled=on))
+                changed.append(table)
+        return changed
+
+    def delete_tables(self):
+        for table in self.tables():
+            try:
+                self.when_free(lambda: self.dynamodb.delete_table(TableName=table))
+            except self.dynamodb.exceptions.ResourceNotFoundException:
+                pass
+
+    def when_free(self, call):
+        """Repeats a call while its table is busy with another change."""
+        for _ in range(PATIENCE_SECONDS // POLL_SECONDS):
+            try:
+                return call()
+            except self.dynamodb.exceptions.ResourceInUseException:
+                self.sleep(POLL_SECONDS)
+        return call()
+
+
+def destroy(clients, args):
+    answers = config.read(args.config)
+    if not answers:
+        raise Trouble(f"There is no {args.config}, which says what is deployed.")
+    client = clients(answers.region)
+    number = account.check_credentials(client)
+    stacks = Stacks(client, answers)
+    stack = stacks.find()
+    if not stack:
+        raise Trouble(f"There is no stack {answers.stack} in account {number}, {answers.region}.")
+    if stack["StackStatus"].endswith("_IN_PROGRESS"):
+        stacks.clear_the_way()
+    print(f"This deletes the stack {answers.stack} in account {number}, {answers.region}, and every item of {len(stacks.tables())} tables."
+          " DynamoDB keeps a backup of each table for 35 days.")
+    try:
+        typed = input("Type the name of the stack to delete it: ").strip()
+    except EOFError:
+        typed = ""
+    if typed != answers.stack:
+        raise Trouble("That is not the name of the stack: nothing is deleted.")
+    say("turning off deletion protection")
+    stacks.protect(False)
+    say("deleting the tables")
+    stacks.delete_tables()
+    say("deleting the stack")
+    stacks.delete(stack["StackId"])
+    say(f"{answers.stack} is deleted; {args.config} still has its settings")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("command", choices=["deploy", "destroy"])
+    parser.add_argument("--config", type=Path, default=config.CONFIG, help="what is remembered (default: samconfig.toml)")
+    parser.add_argument("--architecture", choices=["arm64", "x86_64"], help="the processor, at the first deployment")
+    parser.add_argument("--template", type=Path, help="deploy this packed template, and build nothing")
+    parser.add_argument("--force", action="store_true", help="go on in an account with too little concurrency")
+    return deployment.main(parser, lambda clients, args: {"deploy": deploy, "destroy": destroy}[args.command](clients, args),
+                           lambda _args: deployment.clients)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,103 @@
+"""A CloudFormation, a DynamoDB and what else `make deploy` asks, in memory. They note every change in `changes`."""
+
+import sys
+from pathlib import Path
+
+from botocore.exceptions import ClientError
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "localstack"))
+
+
+def error(code, message=""):
+    return ClientError({"Error": {"Code": code, "Message": message}}, "Call")
+
+
+class Missing(Exception):
+    pass
+
+
+class Busy(Exception):
+    pass
+
+
+class Exceptions:
+    ResourceNotFoundException = NotFoundException = Missing
+    ResourceInUseException = Busy
+
+
+class Aws:
+    """Answers as every client: tests have few calls, and none of two services has the same name."""
+
+    exceptions = Exceptions
+
+    def __init__(self, state=None, tables=(), identities=(), limit=1000):
+        self.changes = []
+        self.stack_state = state
+        self.protection = dict(tables)  # by table: whether it is protected
+        self.busy = 0  # so many changes of tables are refused
+        self.identities, self.limit = identities, limit
+        self.nested = []
+
+    def __call__(self, _service):
+        return self
+
+    # CloudFormation
+
+    def describe_stacks(self, StackName):
+        if not self.stack_state:
+            raise error("ValidationError", f"Stack with id {StackName} does not exist")
+        return {"Stacks": [{"StackId": "arn:stack", "StackStatus": self.stack_state, "Outputs": []}]}
+
+    def delete_stack(self, StackName):
+        self.changes.append(f"delete stack {StackName}")
+        self.stack_state = "DELETE_COMPLETE"
+
+    def get_paginator(self, operation):
+        assert operation == "list_stack_resources"
+        return self
+
+    def paginate(self, StackName):
+        tables = self.nested if StackName == "nested" else [table for table in self.protection if table not in self.nested]
+        rows = [(table.title(), table, "AWS::DynamoDB::Table") for table in tables] + [("Queue", "queue", "AWS::SQS::Queue")]
+        if self.nested and StackName != "nested":
+            rows.append(("Nested", "nested", "AWS::CloudFormation::Stack"))
+        return [{"StackResourceSummaries": [{"LogicalResourceId": logical, "PhysicalResourceId": physical, "ResourceType": kind,
+                                             "ResourceStatus": "CREATE_COMPLETE"} for logical, physical, kind in rows]}]
+
+    # DynamoDB
+
+    def describe_table(self, TableName):
+        if self.protection.get(TableName) is None:
+            raise Missing
+        return {"Table": {"DeletionProtectionEnabled": self.protection[TableName]}}
+
+    def update_table(self, TableName, DeletionProtectionEnabled):
+        self.refuse_while_busy()
+        self.protection[TableName] = DeletionProtectionEnabled
+        self.changes.append(f"{'protect' if DeletionProtectionEnabled else 'unprotect'} {TableName}")
+
+    def delete_table(self, TableName):
+        self.refuse_while_busy()
+        if self.protection[TableName] is None:
+            raise Missing
+        assert not self.protection[TableName], f"{TableName} is protected"
+        self.protection[TableName] = None
+        self.changes.append(f"delete table {TableName}")
+
+    def refuse_while_busy(self):
+        if self.busy:
+            self.busy -= 1
+            raise Busy
+
+    # the account
+
+    def get_caller_identity(self):
+        return {"Account": "111111111111"}
+
+    def get_account_settings(self):
+        return {"AccountLimit": {"ConcurrentExecutions": self.limit}}
+
+    def get_email_identity(self, EmailIdentity):
+        if EmailIdentity not in self.identities:
+            raise Missing
+        return {"VerifiedForSendingStatus": True}

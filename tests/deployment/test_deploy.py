@@ -1,0 +1,187 @@
+"""What `make deploy` and `make destroy` do to an account."""
+
+import argparse
+import builtins
+import contextlib
+import io
+import tempfile
+import unittest
+from pathlib import Path
+from unittest import mock
+
+from botocore.exceptions import NoCredentialsError
+
+from fakes import Aws, error
+
+import account  # noqa: E402 (fakes.py says where it is)
+import answers as config  # noqa: E402
+import deploy  # noqa: E402
+from deploy import Stacks, Trouble  # noqa: E402
+
+STEPS = [100, 200, 500, 1000, 2000, 5000]
+ANSWERS = config.Answers("shop", "eu-west-1", {"Stage": "dev", "SenderAddress": "a@example.com", "PaymentProvider": "simulated"})
+
+
+def stacks(aws):
+    return Stacks(aws, ANSWERS, sleep=lambda _: None)
+
+
+class Account(unittest.TestCase):
+    def test_missing_credentials_are_named_in_one_sentence(self):
+        def client(_service):
+            raise NoCredentialsError
+
+        with self.assertRaisesRegex(Trouble, "^There are no AWS credentials .*: run aws configure sso, or set AWS_PROFILE, then try again.$"):
+            account.check_credentials(client)
+
+    def test_expired_credentials_are_named_in_one_sentence(self):
+        aws = Aws()
+        aws.get_caller_identity = mock.Mock(side_effect=error("ExpiredToken"))
+        with self.assertRaisesRegex(Trouble, r"^AWS does not accept the credentials \(ExpiredToken\): log in again"):
+            account.check_credentials(aws)
+
+    def test_too_little_concurrency_is_refused_unless_forced(self):
+        aws = Aws(limit=10)
+        with self.assertRaisesRegex(Trouble, "allows 10 concurrent .*request-service-quota-increase .*--region eu-west-1.*FORCE=1"):
+            account.concurrency(aws, "eu-west-1", STEPS)
+        self.assertEqual(account.concurrency(aws, "eu-west-1", STEPS, force=True), 100)
+
+    def test_concurrency_is_the_largest_step_that_the_account_allows(self):
+        for limit, expected in [(100, 100), (999, 500), (1000, 1000), (40_000, 5000)]:
+            self.assertEqual(account.concurrency(Aws(limit=limit), "eu-west-1", STEPS), expected)
+
+    def test_chosen_concurrency_must_fit_into_the_account(self):
+        self.assertEqual(account.concurrency(Aws(limit=1000), "eu-west-1", STEPS, "500"), 500)
+        with self.assertRaisesRegex(Trouble, "AccountConcurrency is 2000, but the account allows 1000"):
+            account.concurrency(Aws(limit=1000), "eu-west-1", STEPS, "2000")
+
+    def test_sender_identity_is_created_unless_the_account_has_it(self):
+        for identities, owned, expected in [((), False, "create"), (("a@example.com",), False, "existing"), (("example.com",), False, "existing"),
+                                            (("a@example.com",), True, "create")]:
+            self.assertEqual(account.sender_identity(Aws(identities=identities), "a@example.com", owned), expected)
+
+
+class TheWay(unittest.TestCase):
+    def test_a_stack_that_was_never_created_is_deleted(self):
+        aws = Aws("ROLLBACK_COMPLETE")
+        with contextlib.redirect_stderr(io.StringIO()) as said:
+            stacks(aws).clear_the_way()
+        self.assertEqual(aws.changes, ["delete stack arn:stack"])
+        self.assertIn("deleting the stack", said.getvalue())
+
+    def test_a_failed_rollback_names_the_one_command(self):
+        aws = Aws("UPDATE_ROLLBACK_FAILED")
+        with self.assertRaisesRegex(Trouble, "run: aws cloudformation continue-update-rollback --stack-name shop --region eu-west-1$"):
+            stacks(aws).clear_the_way()
+        self.assertEqual(aws.changes, [])
+
+    def test_other_states_are_left_alone_or_refused(self):
+        for state in (None, "CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS"):
+            aws = Aws(state)
+            stacks(aws).clear_the_way()
+            self.assertEqual(aws.changes, [])
+        for state in ("UPDATE_IN_PROGRESS", "ROLLBACK_IN_PROGRESS", "DELETE_FAILED", "ROLLBACK_FAILED"):
+            with self.assertRaisesRegex(Trouble, state):
+                stacks(Aws(state)).clear_the_way()
+
+
+class Protection(unittest.TestCase):
+    def test_only_tables_that_lack_it_are_protected(self):
+        aws = Aws("CREATE_COMPLETE", {"orders": True, "users": False, "later": False})
+        self.assertEqual(stacks(aws).protect(True), ["later", "users"])
+        self.assertEqual((aws.changes, stacks(aws).protect(True)), (["protect later", "protect users"], []))
+
+    def test_tables_of_nested_stacks_are_protected(self):
+        aws = Aws("CREATE_COMPLETE", {"orders": False, "ledger": False})
+        aws.nested = ["ledger"]
+        self.assertEqual(stacks(aws).protect(True), ["ledger", "orders"])
+
+    def test_a_busy_table_is_waited_for(self):
+        aws = Aws("CREATE_COMPLETE", {"orders": False})
+        aws.busy = 3
+        self.assertEqual(stacks(aws).protect(True), ["orders"])
+
+
+class Deploy(unittest.TestCase):
+    def deploy(self, aws, answers=ANSWERS, sam=0, **options):
+        """Runs a deployment. What sam is given, and what is changed, is in `self.commands` and `aws.changes`."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "samconfig.toml"
+            config.write(answers, config.definitions(), path)
+            args = argparse.Namespace(**{"config": path, "architecture": None, "template": None, "force": False} | options)
+            self.commands = []
+
+            def run(command, **_):
+                self.commands.append([str(word) for word in command])
+                if "deploy" in command and sam == 0:
+                    aws.stack_state = "CREATE_COMPLETE"
+                return argparse.Namespace(returncode=sam if "deploy" in command else 0)
+
+            with mock.patch("subprocess.run", run), mock.patch.object(deploy, "greet"), contextlib.redirect_stderr(io.StringIO()):
+                deploy.deploy(lambda _region: aws, args)
+
+    def test_checks_come_before_the_build_and_protection_after_the_deployment(self):
+        aws = Aws(None, {"orders": False})
+        self.deploy(aws)
+        build, sam = self.commands
+        self.assertEqual(build, ["make", "release", "ARCHITECTURE=arm64"])
+        self.assertIn("AccountConcurrency=1000", sam)
+        self.assertIn("SenderIdentity=create", sam)
+        self.assertEqual(aws.changes, ["protect orders"])
+        with self.assertRaisesRegex(Trouble, "allows 50 concurrent"):
+            self.deploy(Aws(limit=50))
+        self.assertEqual(self.commands, [])
+
+    def test_a_deployment_that_fails_protects_nothing_and_says_what_to_do(self):
+        for state, said in [("ROLLBACK_COMPLETE", "run make deploy again"), ("UPDATE_ROLLBACK_FAILED", "continue-update-rollback"),
+                            ("UPDATE_ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_COMPLETE")]:
+            aws = Aws(None, {"orders": False})
+
+            def fail(*_args, aws=aws, state=state, **_kwargs):
+                aws.stack_state = state
+
+            with mock.patch.object(Stacks, "owns", side_effect=fail), self.assertRaisesRegex(Trouble, said):
+                self.deploy(aws, sam=1)
+            self.assertEqual(aws.changes, [])
+
+    def test_another_architecture_than_the_remembered_one_is_refused(self):
+        with self.assertRaisesRegex(Trouble, "says Architecture=arm64"):
+            self.deploy(Aws(), architecture="x86_64")
+
+
+class Destroy(unittest.TestCase):
+    def destroy(self, aws, typed):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "samconfig.toml"
+            config.write(ANSWERS, config.definitions(), path)
+            with mock.patch.object(builtins, "input", return_value=typed), contextlib.redirect_stdout(io.StringIO()), \
+                    contextlib.redirect_stderr(io.StringIO()):
+                deploy.destroy(lambda _region: aws, argparse.Namespace(config=path))
+
+    def test_protection_goes_first_then_the_tables_then_the_stack(self):
+        aws = Aws("UPDATE_COMPLETE", {"orders": True, "users": True})
+        self.destroy(aws, "shop")
+        self.assertEqual(aws.changes, ["unprotect orders", "unprotect users", "delete table orders", "delete table users",
+                                       "delete stack arn:stack"])
+
+    def test_another_name_deletes_nothing(self):
+        for typed in ("", "yes", "shop2"):
+            aws = Aws("UPDATE_COMPLETE", {"orders": True})
+            with self.assertRaisesRegex(Trouble, "nothing is deleted"):
+                self.destroy(aws, typed)
+            self.assertEqual(aws.changes, [])
+
+    def test_an_interrupted_destroy_is_continued(self):
+        aws = Aws("UPDATE_COMPLETE", {"orders": None, "users": False})
+        self.destroy(aws, "shop")
+        self.assertEqual(aws.changes, ["delete table users", "delete stack arn:stack"])
+
+    def test_a_stack_that_is_being_changed_is_not_deleted(self):
+        aws = Aws("UPDATE_IN_PROGRESS", {"orders": True})
+        with self.assertRaisesRegex(Trouble, "wait until that has ended"):
+            self.destroy(aws, "shop")
+        self.assertEqual(aws.changes, [])
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,220 @@
+//! What protects the API before a function runs: the web ACL, the limits of methods, HTTPS in production; and what the gateway logs.
+//! Read from the template as SAM transforms it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+use tests::template::{self, Template};
+
+use super::{functions, none, transformed};
+
+/// The properties of the only resource of this type.
+#[track_caller]
+fn only<'a>(template: &'a Template, kind: &'a str) -> (&'a Value, &'a Value) {
+    let found: Vec<(&str, &Value)> = template.resources(kind).collect();
+    assert_eq!(found.len(), 1, "resources of type {kind}: {found:?}");
+    (found[0].1, &found[0].1["Properties"])
+}
+
+/// The limits of the stage, by method and path.
+fn method_settings(template: &Template) -> BTreeMap<String, Value> {
+    let (_, stage) = only(template, "AWS::ApiGateway::Stage");
+    let settings = template.resolve(&stage["MethodSettings"]);
+    let route = |setting: &Value| format!("{} {}", text(&setting["HttpMethod"]), text(&setting["ResourcePath"])[1..].replace("~1", "/"));
+    settings.as_array().unwrap().iter().map(|setting| (route(setting), setting.clone())).collect()
+}
+
+#[test]
+fn web_acl_limits_the_requests_of_each_address_on_the_stage() {
+    let template = transformed();
+    let (acl, properties) = only(template, "AWS::WAFv2::WebACL");
+    assert_eq!((&properties["Scope"], &properties["DefaultAction"]), (&json!("REGIONAL"), &json!({ "Allow": {} })));
+    let rules = template.resolve(&properties["Rules"]);
+    for rule in rules.as_array().unwrap() {
+        let rate = &rule["Statement"]["RateBasedStatement"];
+        assert_eq!((&rate["AggregateKeyType"], &rate["EvaluationWindowSec"]), (&json!("IP"), &json!(300)), "{rule}");
+        assert_eq!((&rule["Action"], &rule["VisibilityConfig"]["SampledRequestsEnabled"]), (&json!({ "Block": {} }), &json!(false)));
+    }
+    // Together the rules count every request: one all but webhooks, the other webhooks.
+    let scope = |rule: usize| &rules[rule]["Statement"]["RateBasedStatement"]["ScopeDownStatement"];
+    assert_eq!(rules.as_array().unwrap().len(), 2);
+    assert_eq!(scope(0)["NotStatement"]["Statement"], *scope(1));
+    assert_eq!(scope(1)["RegexMatchStatement"]["RegexString"], "/webhooks/payments/[a-z]+$");
+
+    let (association, properties) = only(template, "AWS::WAFv2::WebACLAssociation");
+    assert_eq!((&acl["Condition"], &association["Condition"]), (&json!("HasWebAcl"), &json!("HasWebAcl")));
+    assert_eq!(template.resolve(&properties["WebACLArn"]), "arn:WebAcl");
+    // The reference to the stage is also what makes CloudFormation create the stage first.
+    let (_, stage) = only(template, "AWS::ApiGateway::Stage");
+    assert_eq!(stage["StageName"], "v1");
+    let (stage, _) = template.resources("AWS::ApiGateway::Stage").next().unwrap();
+    let arn = properties["ResourceArn"]["Fn::Sub"].as_str().unwrap();
+    assert_eq!(arn, format!("arn:${{AWS::Partition}}:apigateway:${{AWS::Region}}::/restapis/${{Api}}/stages/${{{stage}}}"));
+}
+
+#[test]
+fn web_acl_is_on_in_prod_and_elsewhere_where_a_limit_is_set() {
+    let template = transformed();
+    for (stage, limit, local, expected) in [
+        ("prod", "", "false", Some(2000)),
+        ("prod", "5000", "false", Some(5000)),
+        ("prod", "off", "false", None),
+        ("staging", "", "false", None),
+        ("dev", "", "false", None),
+        ("dev", "300", "false", Some(300)),
+        ("dev", "off", "false", None),
+        // The emulator rejects the association.
+        ("prod", "", "true", None),
+        ("dev", "300", "true", None),
+    ] {
+        let template = template.with(&[("Stage", stage), ("WebAclRateLimit", limit), ("Local", local)]);
+        let (_, properties) = only(&template, "AWS::WAFv2::WebACL");
+        let found = template.resolve(&properties["Rules"][0]["Statement"]["RateBasedStatement"]["Limit"]);
+        let found = text(&found).parse().ok().or(found.as_u64()).filter(|_| template.condition("HasWebAcl"));
+        assert_eq!(found, expected, "Stage {stage}, WebAclRateLimit {limit:?}, Local {local}");
+    }
+}
+
+#[test]
+fn web_acl_answers_429_as_a_problem() {
+    let template = template::template();
+    let response = &template.resource("Api")["Properties"]["GatewayResponses"]["WAF_FILTERED"];
+    let headers = &response["ResponseParameters"]["Headers"];
+    assert_eq!((&response["StatusCode"], &headers["Retry-After"]), (&json!(429), &json!("'300'")));
+    let problem: Value = serde_json::from_str(text(&response["ResponseTemplates"]["application/json"])).unwrap();
+    assert_eq!(problem["code"], "too_many_requests");
+}
+
+/// Lambda admits at most ten requests a second for each unit of concurrency, however short they are.
+const LEAST_DURATION_MS: u64 = 100;
+/// What queues leave to the methods of the API.
+const SHARE_OF_METHODS: u64 = 40;
+
+/// The parts of `MethodLimits`: the names of rate and burst, the share of the account's concurrency in percent, and the duration.
+const LIMITS: [(&str, &str, u64, u64); 4] = [
+    ("Rate", "Burst", SHARE_OF_METHODS / 2, LEAST_DURATION_MS),
+    ("LoginRate", "LoginBurst", 10, LEAST_DURATION_MS),
+    ("PasswordRate", "PasswordBurst", 5, LEAST_DURATION_MS),
+    ("ProviderRate", "Burst", SHARE_OF_METHODS / 2, 1000),
+];
+
+#[test]
+fn method_limits_are_shares_of_the_account_concurrency() {
+    let template = transformed();
+    let limits = template.document["Mappings"]["MethodLimits"].as_object().unwrap();
+    let mut expected = serde_json::Map::new();
+    for concurrency in template.document["Parameters"]["AccountConcurrency"]["AllowedValues"].as_array().unwrap() {
+        let concurrency = concurrency.as_u64().unwrap();
+        let mut row = serde_json::Map::new();
+        for (rate, burst, share, duration) in LIMITS {
+            let executions = share * concurrency / 100;
+            row.insert(rate.to_owned(), (executions * 1000 / duration).into());
+            row.insert(burst.to_owned(), executions.into());
+        }
+        expected.insert(concurrency.to_string(), row.into());
+    }
+    assert_eq!(*limits, expected);
+}
+
+#[test]
+fn methods_that_hash_or_call_the_provider_have_limits_of_their_own() {
+    let mut expected = BTreeMap::from([("* *".to_owned(), "Rate"), ("POST /users/password-reset".to_owned(), "PasswordRate")]);
+    for (name, (id, properties)) in functions(template::template()) {
+        let policies = template::template().resource(&id)["Properties"]["Policies"].to_string();
+        for (method, path) in super::functions::routes(&properties) {
+            let hashes = properties["MemorySize"].as_u64().is_some_and(|memory| memory >= 1769);
+            let calls_provider = policies.contains("StripeKeySecret");
+            let limit = match name.as_str() {
+                "login-user" => "LoginRate",
+                _ if hashes => "PasswordRate",
+                _ if calls_provider => "ProviderRate",
+                _ => continue,
+            };
+            expected.insert(format!("{method} {path}"), limit);
+        }
+    }
+    let template = transformed();
+    let settings = method_settings(template);
+    assert_eq!(settings.keys().collect::<BTreeSet<_>>(), expected.keys().collect::<BTreeSet<_>>());
+    let row = &template.document["Mappings"]["MethodLimits"]["1000"];
+    let mut odd = Vec::new();
+    for (route, rate) in expected {
+        let burst = LIMITS.iter().find(|limit| limit.0 == rate).unwrap().1;
+        let setting = &settings[&route];
+        if (&setting["ThrottlingRateLimit"], &setting["ThrottlingBurstLimit"]) != (&row[rate], &row[burst]) {
+            odd.push(format!("{route} should have the limits {rate} and {burst} of MethodLimits, but has {setting}"));
+        }
+    }
+    none(odd);
+}
+
+#[test]
+fn access_log_is_off_by_default_and_holds_no_path_query_or_header() {
+    const FIELDS: [&str; 11] = [
+        "requestId",
+        "requestTimeEpoch",
+        // Personal data. The log exists to find who floods the API.
+        "identity.sourceIp",
+        "httpMethod",
+        "resourcePath",
+        "status",
+        "error.responseType",
+        "responseLatency",
+        "integrationLatency",
+        "integration.status",
+        "responseLength",
+    ];
+    let template = transformed();
+    let setting = |template: &Template| template.resolve(&only(template, "AWS::ApiGateway::Stage").1["AccessLogSetting"]);
+    assert_eq!(setting(template), json!({ "Ref": "AWS::NoValue" }));
+    let on = template.with(&[("ApiAccessLog", "on")]);
+    assert_eq!(setting(&on)["DestinationArn"], "arn:ApiAccessLogGroup");
+    let group = on.resource("ApiAccessLogGroup");
+    assert_eq!((&group["Condition"], on.resolve(&group["Properties"]["RetentionInDays"])), (&json!("HasAccessLog"), json!("30")));
+    let format = text(&setting(&on)["Format"]).to_owned();
+    let fields: Vec<&str> =
+        format.split("$context.").skip(1).map(|rest| rest.split('"').next().unwrap()).filter(|field| !FIELDS.contains(field)).collect();
+    assert!(fields.is_empty() && !format.contains('\n'), "{fields:?} in {format}");
+    assert!(serde_json::from_str::<BTreeMap<String, String>>(&format).is_ok(), "{format}");
+}
+
+/// The role with which the gateway writes logs belongs to the account: a stack that is deleted would take it from all others.
+#[test]
+fn template_leaves_the_gateway_settings_of_the_account_alone() {
+    assert_eq!(transformed().resources("AWS::ApiGateway::Account").count(), 0);
+}
+
+#[test]
+fn prod_rejects_addresses_that_are_not_https() {
+    let template = transformed();
+    let good =
+        [("Stage", "prod"), ("PaymentProvider", "stripe"), ("StoreUrl", "https://shop.example"), ("CorsOrigin", "https://shop.example")];
+    assert_eq!(template.with(&good).broken_rules(), Vec::<String>::new());
+    for parameter in ["StoreUrl", "CorsOrigin"] {
+        let pattern =
+            jsonschema::validator_for(&json!({ "pattern": template.document["Parameters"][parameter]["AllowedPattern"] })).unwrap();
+        let allowed = |value: &str| pattern.is_valid(&value.into());
+        let rejected = |value: &str| template.with(&good).with(&[(parameter, value)]).broken_rules().len() == 1;
+        for good in ["https://shop.example", "https://shop.example:8443", "https://localhost.example", "https://xn--bcher-kva.example"] {
+            assert!(allowed(good) && !rejected(good), "{parameter} {good}");
+        }
+        for bad in
+            ["http://shop.example", "https://localhost", "https://localhost:3000", "https://127.0.0.1", "https://[::1]", "http://", ""]
+        {
+            assert!(!allowed(bad), "{parameter} {bad}");
+        }
+        // Every http address that the pattern lets through is one that the rule knows.
+        let development: Vec<String> =
+            (0..65_536).map(|port| format!("http://localhost:{port}")).filter(|address| allowed(address)).collect();
+        assert!(development.contains(&"http://localhost:3000".to_owned()), "{parameter}: {development:?}");
+        for address in development {
+            assert!(rejected(&address), "{parameter} {address} is accepted where Stage is prod");
+            assert!(template.with(&[(parameter, &address)]).broken_rules().is_empty(), "{parameter} {address}");
+        }
+        assert!(!allowed("http://localhost") && !allowed("http://localhost:3000/") && !allowed("http://localhost:3000/shop"));
+    }
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
