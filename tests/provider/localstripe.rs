@@ -1,8 +1,8 @@
 //! Stripe, as localstripe plays it: the real wire, with a test's own cards.
 
 use payments::{
-    domain::PaymentId,
-    provider::{ChargeOrder, PaymentProvider, Stripe, StripeSettings},
+    domain::{DisputeState, PaymentId},
+    provider::{ChargeOrder, PaymentProvider, RefundOrder, Stripe, StripeSettings},
 };
 use serde_json::Value;
 use shared::{BoxFuture, clock::Clock, config, ids::Ids};
@@ -74,6 +74,23 @@ impl World for LocalStripe {
             let charged = |intent: &&Value| intent["status"] == "succeeded" && intent["metadata"]["payment_id"] == *payment.to_string();
             intents["data"].as_array().unwrap().iter().filter(charged).count()
         })
+    }
+
+    fn refund_by_hand<'a>(&'a self, transaction_id: &'a str, amount: i64) -> BoxFuture<'a, String> {
+        Box::pin(async move {
+            let (amount, refunds) = (amount.to_string(), format!("{}/v1/refunds", self.base));
+            let form = [("payment_intent", transaction_id), ("amount", &amount)];
+            let refund = self.http.post(refunds).bearer_auth(KEY).form(&form).send().await.unwrap().error_for_status().unwrap();
+            refund.json::<Value>().await.unwrap()["id"].as_str().unwrap().to_owned()
+        })
+    }
+
+    fn fail_refund<'a>(&'a self, _: &'a RefundOrder, _: &'a str) -> BoxFuture<'a, ()> {
+        unreachable!("localstripe has no refunds that fail")
+    }
+
+    fn dispute<'a>(&'a self, _: &'a str, _: &'a str, _: DisputeState) -> BoxFuture<'a, ()> {
+        unreachable!("localstripe has no disputes")
     }
 
     fn is_complete(&self) -> bool {
