@@ -241,6 +241,8 @@ async fn an_event_about_nothing_of_ours_is_heard_and_changes_nothing_but_its_mar
         json!({ "object": "payment_intent", "id": "../refunds", "currency": "eur", "metadata": { "payment_id": payment } }),
         json!({ "object": "payment_intent", "id": long, "metadata": { "payment_id": payment } }),
         json!({ "object": "refund", "id": "re_1", "metadata": {} }),
+        json!({ "object": "refund", "id": "re_1", "payment_intent": "pi_1", "metadata": {} }),
+        json!({ "object": "refund", "id": "../re_1", "payment_intent": "pi_1", "metadata": {} }),
         json!({ "object": "refund", "id": "re_1", "amount": 999, "metadata": { "payment_id": payment, "refund_id": refund } }),
         json!({ "object": "refund", "id": "re_1", "metadata": { "payment_id": nobody, "refund_id": refund } }),
         json!({ "object": "refund", "id": long, "metadata": { "payment_id": payment, "refund_id": "x" } }),
@@ -322,6 +324,7 @@ async fn however_often_and_in_whatever_order_it_is_told_it_happens_once() {
     assert_eq!((captures("capture"), captures("surplus_capture")), (1, 0));
     let charges = shop.aws.items("payment-simulator").iter().filter(|item| item["pk"]["S"] == format!("CHARGE#{transaction}")).count();
     assert_eq!(charges, 1);
+    tests::bank::dispute(&shop.aws, "dp_1", transaction, "open");
     for id in ["evt_late", "evt_late", "evt_later"] {
         edge.check("a dispute", HEAR, edge.webhook(&of_dispute(id)), Expect::Fine).await;
     }

@@ -18,7 +18,7 @@ async fn step(shop: &Shop, operation: &str, caller: &str, order: &str, body: &Va
 }
 
 /// The buyer gives an order up, and what follows from that happens.
-async fn give_up(shop: &Shop, pump: &mut Pump, order: &str) -> Value {
+pub async fn give_up(shop: &Shop, pump: &mut Pump, order: &str) -> Value {
     let (status, given_up) = step(shop, "cancel-order", events::USER, order, &json!({ "reason": "It is the wrong colour." })).await;
     assert_eq!(status, 202, "{given_up}");
     pump.settle().await;
@@ -30,22 +30,22 @@ async fn ship(shop: &Shop, order: &str, tracking: &str) -> (u64, Value) {
 }
 
 /// The status of an order, and how its payment stands.
-fn standing(order: &Value) -> (&str, &str) {
+pub fn standing(order: &Value) -> (&str, &str) {
     (order["status"].as_str().unwrap_or_default(), order["payment_status"].as_str().unwrap_or_default())
 }
 
 /// What happened to an order, in order.
-fn history(order: &Value) -> Vec<&str> {
+pub fn history(order: &Value) -> Vec<&str> {
     order["history"].as_array().into_iter().flatten().filter_map(|entry| entry["event"].as_str()).collect()
 }
 
-async fn payment_of(shop: &Shop, order: &str) -> String {
+pub async fn payment_of(shop: &Shop, order: &str) -> String {
     let list = shop.call("list-payments", events::get(&format!("/payments?order_id={order}")).caller(events::USER).event()).await;
     list.json()["items"][0]["id"].as_str().expect("the order has a payment").to_owned()
 }
 
 /// An operator gives back so many cents, or all that is left.
-async fn give_back(shop: &Shop, key: &str, payment: &str, cents: Option<i64>) -> (u64, Value) {
+pub async fn give_back(shop: &Shop, key: &str, payment: &str, cents: Option<i64>) -> (u64, Value) {
     let mut body = json!({ "reason": "The lid was broken" });
     if let Some(cents) = cents {
         body["amount"] = json!({ "amount": cents, "currency": "USD" });
@@ -62,7 +62,7 @@ async fn told_by_provider(shop: &Shop, event_id: &str, payment: &str) {
 }
 
 /// What the provider has charged, and how much of it it could still give back.
-fn charges(shop: &Shop) -> Vec<(i64, i64)> {
+pub fn charges(shop: &Shop) -> Vec<(i64, i64)> {
     let number = |item: &Value, name: &str| item[name]["N"].as_str().and_then(|digits| digits.parse().ok()).expect("a number");
     let books = shop.aws.items("payment-simulator");
     let charges = books.iter().filter(|item| item["pk"]["S"].as_str().is_some_and(|key| key.starts_with("CHARGE#")));

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod afterwards;
+mod late_money;
 
 use std::{collections::BTreeMap, io::Write, time::Duration};
 

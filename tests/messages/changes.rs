@@ -173,6 +173,7 @@ fn head_changes() -> Vec<Change> {
         (head["failure_reason"], head["attempts_left"]) = (json!("card_declined"), json!(left));
         head
     };
+    let dispute = |state: &str, taken: i64| json!({ "dispute_id": "dp_1", "payment_id": attempt, "state": state, "taken": taken, "updated_at": "2026-11-21T09:48:49.123Z" });
     let busy = tried("busy", "started");
     vec![
         ("started", Some(open.clone()), busy.clone()),
@@ -188,7 +189,27 @@ fn head_changes() -> Vec<Change> {
         ("refunded-in-part", Some(json!({})), json!({ "refunded_total": 1000, "refundable": 4998, "version": 5 })),
         ("refunded", Some(json!({})), json!({ "refunded_total": 5998, "refundable": 0, "version": 5 })),
         ("refund-failed", Some(json!({})), json!({ "refund_failed": true, "failed_refunds": 1, "version": 5 })),
-        ("disputed", Some(json!({})), json!({ "disputed": true, "version": 5 })),
+        (
+            "refund-failed-after-it-succeeded",
+            Some(json!({ "refunded_total": 1000 })),
+            json!({ "refunded_total": 1000, "refunds_reversed_total": 1000, "refund_failed": true, "failed_refunds": 1, "version": 6 }),
+        ),
+        (
+            "refund-refused",
+            Some(json!({})),
+            json!({ "refund_failed": true, "failed_refunds": 5, "automatic_refunds_failed": 5, "version": 9 }),
+        ),
+        ("disputed", Some(json!({})), json!({ "disputes": [dispute("open", 0)], "version": 5 })),
+        (
+            "dispute-lost",
+            Some(json!({ "disputes": [dispute("open", 0)] })),
+            json!({ "disputes": [dispute("lost", 5998)], "dispute_withdrawn_total": 5998, "refundable": 0, "version": 6 }),
+        ),
+        (
+            "dispute-won",
+            Some(json!({ "disputes": [dispute("withdrawn", 5998)], "dispute_withdrawn_total": 5998, "refundable": 0, "version": 6 })),
+            json!({ "disputes": [dispute("won", 0)], "dispute_withdrawn_total": 5998, "dispute_reinstated_total": 5998, "version": 7 }),
+        ),
         ("captured-once-too-often", Some(json!({})), json!({ "surplus_captured": 5998, "version": 5 })),
     ]
 }

@@ -1,7 +1,7 @@
 //! The contract: what is asked of every provider.
 
 use payments::{
-    domain::{CardToken, Fact, PaymentId, RefundFact, RefundId},
+    domain::{CardToken, DisputeState, Fact, PaymentId, RefundFact, RefundId},
     provider::{ChargeOrder, KeyState, PaymentProvider, ProviderError, RefundOrder},
 };
 use shared::{
@@ -35,7 +35,16 @@ pub trait World: Sync {
         Clock::System.now()
     }
 
-    /// Whether it is all there: keys, looks by our own id, and refunds that end at what was charged.
+    /// Somebody refunds a charge at the provider itself; answers the provider's name for the refund.
+    fn refund_by_hand<'a>(&'a self, transaction_id: &'a str, amount: i64) -> BoxFuture<'a, String>;
+
+    /// A refund that succeeded fails.
+    fn fail_refund<'a>(&'a self, order: &'a RefundOrder, provider_refund_id: &'a str) -> BoxFuture<'a, ()>;
+
+    /// The buyer's bank opens a dispute of a charge, or moves it on to another state.
+    fn dispute<'a>(&'a self, dispute_id: &'a str, transaction_id: &'a str, state: DisputeState) -> BoxFuture<'a, ()>;
+
+    /// Whether it is all there: keys, refunds that fail, disputes, looks by our own id, and refunds that end at what was charged.
     fn is_complete(&self) -> bool {
         true
     }
@@ -96,11 +105,15 @@ pub async fn holds(world: &dyn World, salt: &str) {
     what_is_charged_cannot_be_called_off(world, &named("too late")).await;
     parts_go_back(world, &named("parts")).await;
     charge_with_rejected_credentials_is_not_made(world, &named("rejected")).await;
+    a_refund_made_at_the_provider_is_found(world, &named("by hand")).await;
     if world.is_complete() {
         keys_hold(world, salt).await;
         charge_is_found_by_the_time_it_was_sent(world, &named("listed")).await;
         nothing_is_known_of_what_was_never_asked(world, &named("unknown")).await;
         no_more_goes_back_than_was_taken(world, &named("more")).await;
+        a_refund_that_fails_later_is_a_failure(world, &named("late failure")).await;
+        a_disputed_charge_is_not_refunded(world, &named("disputed")).await;
+        a_dispute_is_won_or_lost(world, &named("disputes")).await;
     }
 }
 
@@ -110,8 +123,6 @@ async fn a_charge_takes_the_money_once(world: &dyn World, name: &str) {
     assert_eq!(world.charges(order.payment_id).await, 1);
     let found = world.provider().retrieve(&known(&order, &transaction)).await.unwrap();
     assert!(matches!(found, Some(Fact::Succeeded { transaction_id, .. }) if transaction_id == transaction));
-    assert_eq!(world.provider().payment_of(&transaction).await.unwrap(), Some(order.payment_id));
-    assert_eq!(world.provider().payment_of("pi_nobodys").await.unwrap(), None);
     if world.is_complete() {
         assert_eq!(charged(world, &order).await, transaction, "the same key is the same charge");
         assert!(matches!(world.provider().retrieve(&order).await.unwrap(), Some(Fact::Succeeded { .. })), "by our own id");
@@ -257,6 +268,55 @@ async fn no_more_goes_back_than_was_taken(world: &dyn World, name: &str) {
     let transaction = charged(world, &order).await;
     given_back(world, &to_refund(&order, &transaction, "part", PRICE - 10)).await;
     let more = world.provider().refund(&to_refund(&order, &transaction, "more", 11)).await.unwrap();
-    assert!(matches!(more, RefundFact::Failed { .. }), "{more:?}");
+    assert!(matches!(more, RefundFact::Refused { .. }), "{more:?}");
     given_back(world, &to_refund(&order, &transaction, "rest", 10)).await;
+}
+
+async fn a_refund_made_at_the_provider_is_found(world: &dyn World, name: &str) {
+    let order = to_charge(name, &world.tokens().good);
+    let transaction = charged(world, &order).await;
+    let id = world.refund_by_hand(&transaction, 1000).await;
+    let found = world.provider().find_refund(&id).await.unwrap().expect("it is a refund of our charge");
+    assert_eq!((&found.provider_refund_id, found.payment_id, found.amount), (&id, order.payment_id, usd(1000)));
+    let succeeded = RefundFact::Succeeded { provider_refund_id: id.clone(), amount: usd(1000) };
+    assert_eq!(found.fact, succeeded);
+    // Later it is looked up by the provider's name, under an id that the provider has never heard of.
+    let recorded = RefundOrder { provider_refund_id: Some(id), ..to_refund(&order, &transaction, "recorded", 1000) };
+    assert_eq!(world.provider().retrieve_refund(&recorded).await.unwrap(), Some(succeeded));
+    assert_eq!(world.provider().find_refund("re_nobodys").await.unwrap(), None);
+}
+
+async fn a_refund_that_fails_later_is_a_failure(world: &dyn World, name: &str) {
+    let order = to_charge(name, &world.tokens().good);
+    let transaction = charged(world, &order).await;
+    let refund = to_refund(&order, &transaction, "all", PRICE);
+    let id = given_back(world, &refund).await;
+    world.fail_refund(&refund, &id).await;
+    for refund in [refund.clone(), RefundOrder { provider_refund_id: Some(id.clone()), ..refund.clone() }] {
+        let found = world.provider().retrieve_refund(&refund).await.unwrap();
+        assert!(matches!(&found, Some(RefundFact::Failed { provider_refund_id, .. }) if *provider_refund_id == id), "{found:?}");
+    }
+    given_back(world, &to_refund(&order, &transaction, "again", PRICE)).await;
+}
+
+async fn a_disputed_charge_is_not_refunded(world: &dyn World, name: &str) {
+    let order = to_charge(name, &world.tokens().good);
+    let transaction = charged(world, &order).await;
+    world.dispute("dp_refused", &transaction, DisputeState::Open).await;
+    let refused = world.provider().refund(&to_refund(&order, &transaction, "all", PRICE)).await.unwrap();
+    assert_eq!(refused, RefundFact::Refused { reason: "charge_disputed".to_owned() });
+    assert_eq!(world.provider().retrieve_refund(&to_refund(&order, &transaction, "all", PRICE)).await.unwrap(), None);
+}
+
+async fn a_dispute_is_won_or_lost(world: &dyn World, name: &str) {
+    assert_eq!(world.provider().find_dispute("dp_nobodys").await.unwrap(), None);
+    for (id, end) in [("dp_won", DisputeState::Won), ("dp_lost", DisputeState::Lost)] {
+        let order = to_charge(&format!("{name} {id}"), &world.tokens().good);
+        let transaction = charged(world, &order).await;
+        for state in [DisputeState::Open, DisputeState::Withdrawn, end] {
+            world.dispute(id, &transaction, state.clone()).await;
+            let found = world.provider().find_dispute(id).await.unwrap().expect("it is a dispute of our charge");
+            assert_eq!((found.payment_id, found.amount, &found.state), (order.payment_id, order.amount, &state));
+        }
+    }
 }

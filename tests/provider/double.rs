@@ -12,7 +12,7 @@ use std::{
 
 use payments::{
     Payments, Settings,
-    domain::{Fact, HeadState, NextAction, PaymentId, RefundFact, RefundId},
+    domain::{DisputeFact, DisputeState, Fact, HeadState, NextAction, PaymentId, ProviderRefund, RefundFact, RefundId},
     operations::{charge_payment::charge_payment, reconcile_payments::reconcile_payments, refund_payment::refund_payment},
     provider::{ChargeOrder, KeyState, PaymentProvider, ProviderError, RefundOrder},
 };
@@ -60,6 +60,7 @@ struct Double {
 struct Books {
     intents: BTreeMap<String, Intent>,
     refunds: BTreeMap<String, Refunded>,
+    disputes: BTreeMap<String, (String, DisputeState)>,
     keys: HashMap<String, Remembered>,
     /// The key whose request runs for as long as the test says.
     running: Option<String>,
@@ -99,9 +100,11 @@ struct Intent {
 
 #[derive(Clone)]
 struct Refunded {
-    refund_id: RefundId,
+    /// None: it was made by hand.
+    refund_id: Option<RefundId>,
     transaction_id: String,
     amount: i64,
+    failed: bool,
 }
 
 impl Double {
@@ -140,7 +143,7 @@ impl Double {
     }
 
     fn given_back(&self) -> i64 {
-        self.books().refunds.values().map(|refund| refund.amount).sum()
+        self.books().refunds.values().filter(|refund| !refund.failed).map(|refund| refund.amount).sum()
     }
 
     /// Carries a call out, or loses it.
@@ -237,12 +240,14 @@ impl Books {
         if let Some(KeyAnswer::Refund(id)) = self.under(&key, &body, now)? {
             return Ok(self.refunds[&id].fact(&id));
         }
-        let charge = self.intents.get_mut(&order.transaction_id).filter(|intent| intent.refundable >= order.amount.amount);
-        let Some(charge) = charge else { return Ok(RefundFact::Failed { reason: "charge_not_refundable".to_owned() }) };
-        charge.refundable -= order.amount.amount;
-        let id = format!("re_{}", self.refunds.len());
-        let (refund_id, transaction_id) = (order.refund_id, order.transaction_id.clone());
-        self.refunds.insert(id.clone(), Refunded { refund_id, transaction_id, amount: order.amount.amount });
+        let refused = |reason: &str| Ok(RefundFact::Refused { reason: reason.to_owned() });
+        let is_of_it = |dispute: &&(String, DisputeState)| dispute.0 == order.transaction_id && dispute.1 != DisputeState::Won;
+        if self.disputes.values().any(|dispute| is_of_it(&dispute)) {
+            return refused("charge_disputed");
+        }
+        let Some(id) = self.make_refund(Some(order.refund_id), &order.transaction_id, order.amount.amount) else {
+            return refused("charge_not_refundable");
+        };
         self.remember(key, body, KeyAnswer::Refund(id.clone()), now);
         Ok(self.refunds[&id].fact(&id))
     }
@@ -253,9 +258,23 @@ fn body_of(order: &ChargeOrder) -> String {
     format!("{} {:?} {} {:?}", order.order_id, order.amount, order.token.as_str(), order.return_url)
 }
 
+impl Books {
+    fn make_refund(&mut self, refund_id: Option<RefundId>, transaction_id: &str, amount: i64) -> Option<String> {
+        let charge = self.intents.get_mut(transaction_id).filter(|intent| intent.refundable >= amount)?;
+        charge.refundable -= amount;
+        let id = format!("re_{}", self.refunds.len());
+        self.refunds.insert(id.clone(), Refunded { refund_id, transaction_id: transaction_id.to_owned(), amount, failed: false });
+        Some(id)
+    }
+}
+
 impl Refunded {
     fn fact(&self, id: &str) -> RefundFact {
-        RefundFact::Succeeded { provider_refund_id: id.to_owned(), amount: usd(self.amount) }
+        let provider_refund_id = id.to_owned();
+        if self.failed {
+            return RefundFact::Failed { provider_refund_id, reason: "expired_or_canceled_card".to_owned() };
+        }
+        RefundFact::Succeeded { provider_refund_id, amount: usd(self.amount) }
     }
 }
 
@@ -314,16 +333,40 @@ impl PaymentProvider for Double {
     fn retrieve_refund<'a>(&'a self, order: &'a RefundOrder) -> BoxFuture<'a, Result<Option<RefundFact>, ProviderError>> {
         Box::pin(async move {
             self.carry_out(|books, _| {
-                let ours = |(_, refund): &(&String, &Refunded)| {
-                    refund.refund_id == order.refund_id && refund.transaction_id == order.transaction_id
+                let ours = |(id, refund): &(&String, &Refunded)| {
+                    let is_named = order.provider_refund_id.as_ref() == Some(*id);
+                    is_named || refund.refund_id == Some(order.refund_id) && refund.transaction_id == order.transaction_id
                 };
                 Ok(books.refunds.iter().find(ours).map(|(id, refund)| refund.fact(id)))
             })
         })
     }
 
-    fn payment_of<'a>(&'a self, transaction_id: &'a str) -> BoxFuture<'a, Result<Option<PaymentId>, ProviderError>> {
-        Box::pin(async move { self.carry_out(|books, _| Ok(books.intents.get(transaction_id).map(|intent| intent.payment_id))) })
+    fn find_refund<'a>(&'a self, provider_refund_id: &'a str) -> BoxFuture<'a, Result<Option<ProviderRefund>, ProviderError>> {
+        Box::pin(async move {
+            self.carry_out(|books, _| {
+                let found = books.refunds.get(provider_refund_id).map(|refund| ProviderRefund {
+                    provider_refund_id: provider_refund_id.to_owned(),
+                    payment_id: books.intents[&refund.transaction_id].payment_id,
+                    amount: usd(refund.amount),
+                    fact: refund.fact(provider_refund_id),
+                });
+                Ok(found)
+            })
+        })
+    }
+
+    fn find_dispute<'a>(&'a self, dispute_id: &'a str) -> BoxFuture<'a, Result<Option<DisputeFact>, ProviderError>> {
+        Box::pin(async move {
+            self.carry_out(|books, _| {
+                let found = books.disputes.get(dispute_id).map(|(transaction_id, state)| {
+                    let intent = &books.intents[transaction_id];
+                    let (payment_id, amount) = (intent.payment_id, usd(intent.amount));
+                    DisputeFact { dispute_id: dispute_id.to_owned(), payment_id, amount, state: state.clone() }
+                });
+                Ok(found)
+            })
+        })
     }
 }
 
@@ -353,6 +396,25 @@ impl World for Double {
 
     fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    fn refund_by_hand<'a>(&'a self, transaction_id: &'a str, amount: i64) -> BoxFuture<'a, String> {
+        let made = self.books().make_refund(None, transaction_id, amount);
+        Box::pin(std::future::ready(made.unwrap()))
+    }
+
+    fn fail_refund<'a>(&'a self, _: &'a RefundOrder, provider_refund_id: &'a str) -> BoxFuture<'a, ()> {
+        let mut books = self.books();
+        let refund = books.refunds.get_mut(provider_refund_id).unwrap();
+        refund.failed = true;
+        let (transaction_id, amount) = (refund.transaction_id.clone(), refund.amount);
+        books.intents.get_mut(&transaction_id).unwrap().refundable += amount;
+        Box::pin(std::future::ready(()))
+    }
+
+    fn dispute<'a>(&'a self, dispute_id: &'a str, transaction_id: &'a str, state: DisputeState) -> BoxFuture<'a, ()> {
+        self.books().disputes.insert(dispute_id.to_owned(), (transaction_id.to_owned(), state));
+        Box::pin(std::future::ready(()))
     }
 }
 

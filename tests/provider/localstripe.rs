@@ -1,8 +1,8 @@
 //! Stripe, as localstripe plays it: the real wire, with a test's own cards.
 
 use payments::{
-    domain::PaymentId,
-    provider::{ChargeOrder, PaymentProvider, Stripe, StripeSettings},
+    domain::{DisputeState, PaymentId},
+    provider::{ChargeOrder, PaymentProvider, RefundOrder, Stripe, StripeSettings},
 };
 use serde_json::Value;
 use shared::{BoxFuture, clock::Clock, config, ids::Ids};
@@ -78,6 +78,23 @@ impl World for LocalStripe {
 
     fn with_wrong_key(&self) -> Option<Box<dyn PaymentProvider>> {
         Some(Box::new(stripe(&self.base, "pk_test_not_secret")))
+    }
+
+    fn refund_by_hand<'a>(&'a self, transaction_id: &'a str, amount: i64) -> BoxFuture<'a, String> {
+        Box::pin(async move {
+            let (amount, refunds) = (amount.to_string(), format!("{}/v1/refunds", self.base));
+            let form = [("payment_intent", transaction_id), ("amount", &amount)];
+            let refund = self.http.post(refunds).bearer_auth(KEY).form(&form).send().await.unwrap().error_for_status().unwrap();
+            refund.json::<Value>().await.unwrap()["id"].as_str().unwrap().to_owned()
+        })
+    }
+
+    fn fail_refund<'a>(&'a self, _: &'a RefundOrder, _: &'a str) -> BoxFuture<'a, ()> {
+        unreachable!("localstripe has no refunds that fail")
+    }
+
+    fn dispute<'a>(&'a self, _: &'a str, _: &'a str, _: DisputeState) -> BoxFuture<'a, ()> {
+        unreachable!("localstripe has no disputes")
     }
 
     fn is_complete(&self) -> bool {

@@ -1,11 +1,11 @@
 //! The simulated provider, over the embedded table.
 
 use payments::{
-    domain::{Fact, PaymentId},
-    provider::{ChargeOrder, PaymentProvider, ProviderError, Simulated},
+    domain::{DisputeState, Fact, PaymentId},
+    provider::{ChargeOrder, PaymentProvider, ProviderError, RefundOrder, Simulated},
 };
 use shared::BoxFuture;
-use tests::aws::Aws;
+use tests::{aws::Aws, bank};
 
 use crate::contract::{self, Tokens, World, to_charge};
 
@@ -43,6 +43,20 @@ impl World for SimulatedWorld {
 
     fn charges<'a>(&'a self, payment: PaymentId) -> BoxFuture<'a, usize> {
         Box::pin(std::future::ready(self.count(payment)))
+    }
+
+    fn refund_by_hand<'a>(&'a self, transaction_id: &'a str, amount: i64) -> BoxFuture<'a, String> {
+        Box::pin(std::future::ready(bank::refund_by_hand(&self.aws, transaction_id, "re_by_hand", amount)))
+    }
+
+    fn fail_refund<'a>(&'a self, order: &'a RefundOrder, _: &'a str) -> BoxFuture<'a, ()> {
+        bank::fail_refund(&self.aws, &order.refund_id.to_string());
+        Box::pin(std::future::ready(()))
+    }
+
+    fn dispute<'a>(&'a self, dispute_id: &'a str, transaction_id: &'a str, state: DisputeState) -> BoxFuture<'a, ()> {
+        bank::dispute(&self.aws, dispute_id, transaction_id, state.name());
+        Box::pin(std::future::ready(()))
     }
 }
 

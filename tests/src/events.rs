@@ -143,7 +143,15 @@ pub fn basket(product: &str, quantity: u32, token: Option<&str>) -> Value {
 pub fn webhook(secrets: &SecretsManager, now: Timestamp, event_id: &str, payment: &str) -> Value {
     let transaction = payment.rsplit('_').next().expect("an attempt").replace('-', "");
     let object = json!({ "object": "payment_intent", "id": format!("ch_{transaction}"), "metadata": { "payment_id": payment } });
-    let body = json!({ "id": event_id, "type": "payment_intent.succeeded", "data": { "object": object } }).to_string();
+    webhook_about(secrets, now, event_id, "payment_intent.succeeded", &object)
+}
+
+/// What the simulated provider sends and signs at `now`: an event of this type about this object.
+///
+/// # Panics
+/// When the world has no such secret.
+pub fn webhook_about(secrets: &SecretsManager, now: Timestamp, event_id: &str, kind: &str, object: &Value) -> Value {
+    let body = json!({ "id": event_id, "type": kind, "data": { "object": object } }).to_string();
     let secret = secrets.text("payment-webhook-secrets").and_then(|text| serde_json::from_str::<Value>(&text).ok());
     let secret = secret.and_then(|secrets| secrets["current"].as_str().map(str::to_owned)).expect("the provider signs with a secret");
     let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()), format!("{}.{body}", now.seconds()).as_bytes());

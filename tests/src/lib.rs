@@ -19,6 +19,7 @@
 //!
 //! - [`aws`]: the one HTTP client below every SDK client; it records each call and can spoil the k-th one. SDK retries are off.
 //! - [`dynamodb`]: dynoxide in memory. Its tables come from [`template`], so that a test never sees another schema than a deployment.
+//! - [`bank`]: what the provider's staff and the buyers' banks write into the simulated provider's books.
 //! - [`sqs`], [`secrets`], [`ses`]: small stand-ins for the other services.
 //! - [`events`]: what API Gateway, queues and streams send; the samples in `events/`.
 //! - [`pump`]: carries changes from the tables to the publishers, and messages from the queues to the consumers, until all is quiet.
@@ -28,6 +29,7 @@
 //! Two things exist in no emulator and are made here: throttling and transaction conflicts ([`aws::Fault`]).
 
 pub mod aws;
+pub mod bank;
 #[cfg(feature = "users")]
 pub mod door;
 pub mod dynamodb;

@@ -136,8 +136,9 @@ impl Sources {
             ProviderBooks::Simulated(books) => Ok(Some(simulated(books, recorded).await?)),
             ProviderBooks::Stripe(stripe) => {
                 let mut records = ProviderRecords::default();
+                let is_disputed = recorded.head.as_ref().is_some_and(|head| !head.disputes.is_empty());
                 for attempt in &recorded.attempts {
-                    stripe.add(attempt, &mut records).await?;
+                    stripe.add(attempt, is_disputed, &mut records).await?;
                 }
                 Ok(Some(records))
             }
@@ -215,8 +216,12 @@ async fn simulated(books: &Table, recorded: &PaymentRecords) -> Result<ProviderR
         let derived = attempt.payment_id.rsplit('_').next().map(|id| format!("CHARGE#ch_{}", id.replace('-', "")));
         attempt.transaction_id.iter().map(|id| format!("CHARGE#{id}")).chain(derived)
     });
-    let refunds = recorded.refunds.iter().map(|refund| format!("REFUND#{}", refund.refund_id));
-    let mut keys: Vec<String> = charges.chain(refunds).collect();
+    let refunds = recorded.refunds.iter().flat_map(|refund| {
+        let names = [Some(&refund.refund_id), refund.provider_refund_id.as_ref()];
+        names.into_iter().flatten().map(|name| format!("REFUND#{name}"))
+    });
+    let disputes = recorded.head.iter().flat_map(|head| &head.disputes).map(|dispute| format!("DISPUTE#{}", dispute.dispute_id));
+    let mut keys: Vec<String> = charges.chain(refunds).chain(disputes).collect();
     keys.sort_unstable();
     keys.dedup();
     let mut records = ProviderRecords::default();
@@ -224,7 +229,14 @@ async fn simulated(books: &Table, recorded: &PaymentRecords) -> Result<ProviderR
         for item in books.get_many(keys.iter().map(|key| (books, Key::new(key.as_str()))).collect()).await? {
             let key = text(&item, "pk").to_owned();
             if let Some(refund) = key.strip_prefix("REFUND#") {
-                records.refunds.insert(refund.to_owned(), from_item::<GivenBackRecord>(item)?);
+                // One that failed gave nothing back.
+                if !item.contains_key("failure_reason") {
+                    records.refunds.insert(refund.to_owned(), from_item::<GivenBackRecord>(item)?);
+                }
+            } else if let Some(dispute) = key.strip_prefix("DISPUTE#") {
+                let takes_money = matches!(text(&item, "state"), "withdrawn" | "lost");
+                let GivenBackRecord { amount, .. } = from_item(item)?;
+                records.disputes.insert(dispute.to_owned(), if takes_money { amount } else { 0 });
             } else {
                 let charge: ChargeRecord = from_item(item)?;
                 records.charges.insert(charge.payment_id.clone(), charge);

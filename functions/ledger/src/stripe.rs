@@ -27,7 +27,7 @@ const VERSION: &str = "2024-06-20";
 const CONNECT: Duration = Duration::from_secs(2);
 const CALL: Duration = Duration::from_secs(7);
 
-/// How many refunds of one charge are looked through; Stripe gives a hundred at a time.
+/// How many pages of a list are read; Stripe returns a hundred documents per page.
 const PAGES: u32 = 10;
 
 /// The secret that holds the key.
@@ -51,11 +51,12 @@ impl Stripe {
         Self { base: base.into(), secrets, client: OnceLock::new() }
     }
 
-    /// Adds what Stripe has of this attempt to `records`. One that has not come to its end and has no name there is passed over.
+    /// Adds what Stripe has of this attempt to `records`. One that has not come to its end and has no name there is passed over. Disputes
+    /// are listed where payments knows one (`is_disputed`) or Stripe marks the charge.
     ///
     /// # Errors
     /// When Stripe does not answer.
-    pub async fn add(&self, attempt: &AttemptRecord, records: &mut ProviderRecords) -> Result<(), NoAnswer> {
+    pub async fn add(&self, attempt: &AttemptRecord, is_disputed: bool, records: &mut ProviderRecords) -> Result<(), NoAnswer> {
         let Some(intent) = self.intent(attempt).await?.filter(|intent| intent["status"] == "succeeded") else { return Ok(()) };
         let charge_id = text(&intent["id"]).to_owned();
         let received = intent["amount_received"].as_i64().unwrap_or_default();
@@ -66,9 +67,13 @@ impl Stripe {
         for refund in self.refunds(&charge_id).await?.iter().filter(|refund| refund["status"] == "succeeded") {
             let amount = refund["amount"].as_i64().unwrap_or_default();
             refundable = refundable.saturating_sub(amount);
-            // One that was made by hand is none of ours: the charge shows that it is missed here.
-            if let Some(ours) = refund["metadata"]["refund_id"].as_str() {
-                records.refunds.insert(ours.to_owned(), GivenBackRecord { charge_id: charge_id.clone(), amount });
+            // One that was made at Stripe has only Stripe's name.
+            let name = refund["metadata"]["refund_id"].as_str().unwrap_or(text(&refund["id"]));
+            records.refunds.insert(name.to_owned(), GivenBackRecord { charge_id: charge_id.clone(), amount });
+        }
+        if is_disputed || intent["latest_charge"]["disputed"] == true {
+            for dispute in self.list("/v1/disputes", &charge_id).await? {
+                records.disputes.insert(text(&dispute["id"]).to_owned(), taken(&dispute));
             }
         }
         let (payment_id, order_id) = (attempt.payment_id.clone(), OrderId::parse(text(&intent["metadata"]["order_id"])));
@@ -78,7 +83,7 @@ impl Stripe {
 
     async fn intent(&self, attempt: &AttemptRecord) -> Result<Option<Value>, NoAnswer> {
         if let Some(id) = &attempt.transaction_id {
-            let (status, intent) = self.get(&format!("/v1/payment_intents/{id}"), &[]).await?;
+            let (status, intent) = self.get(&format!("/v1/payment_intents/{id}"), &[("expand[]", "latest_charge")]).await?;
             return match status {
                 StatusCode::NOT_FOUND => Ok(None),
                 _ if status.is_success() => Ok(Some(intent)),
@@ -97,21 +102,26 @@ impl Stripe {
     }
 
     async fn refunds(&self, intent: &str) -> Result<Vec<Value>, NoAnswer> {
+        self.list("/v1/refunds", intent).await
+    }
+
+    /// All documents of a list that belong to an intent.
+    async fn list(&self, path: &str, intent: &str) -> Result<Vec<Value>, NoAnswer> {
         let (mut all, mut after) = (Vec::new(), String::new());
         for _ in 0..PAGES {
             let mut query = vec![("payment_intent", intent), ("limit", "100")];
             if !after.is_empty() {
                 query.push(("starting_after", &after));
             }
-            let (status, page) = self.get("/v1/refunds", &query).await?;
-            let Some(refunds) = page["data"].as_array().filter(|_| status.is_success()) else { return Err(trouble(status)) };
-            all.extend(refunds.iter().cloned());
-            match refunds.last() {
+            let (status, page) = self.get(path, &query).await?;
+            let Some(documents) = page["data"].as_array().filter(|_| status.is_success()) else { return Err(trouble(status)) };
+            all.extend(documents.iter().cloned());
+            match documents.last() {
                 Some(last) if page["has_more"] == true => after = text(&last["id"]).to_owned(),
                 _ => return Ok(all),
             }
         }
-        Err(NoAnswer("it shows more refunds of the charge than are looked through".to_owned()))
+        Err(NoAnswer("it shows more documents of the charge than are looked through".to_owned()))
     }
 
     async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<(StatusCode, Value), NoAnswer> {
@@ -144,6 +154,18 @@ impl Stripe {
         let client = builder.build().map_err(|error| unusable(&error))?;
         Ok(self.client.get_or_init(|| client).clone())
     }
+}
+
+/// How much of a dispute's amount the bank holds.
+fn taken(dispute: &Value) -> i64 {
+    let transactions = dispute["balance_transactions"].as_array();
+    let balance: i64 = transactions.into_iter().flatten().filter_map(|transaction| transaction["amount"].as_i64()).sum();
+    let is_taken = match text(&dispute["status"]) {
+        "lost" => true,
+        "needs_response" | "under_review" => balance < 0,
+        _ => false,
+    };
+    if is_taken { dispute["amount"].as_i64().unwrap_or_default() } else { 0 }
 }
 
 fn trouble(status: StatusCode) -> NoAnswer {

@@ -95,10 +95,10 @@ fn mails(old: &Order, new: &Order) -> Vec<SendNotification> {
         let last = declines(new).next_back();
         mail(buyer, "payment_declined", &declined.to_string(), last.and_then(|entry| entry.detail.clone()), last, new)
     });
-    // Each sum is told once, however often it is heard of.
-    let of_refund = (new.refunded_total > old.refunded_total).then(|| {
+    // Each sum is told once, however often it is heard of. A refund that failed before the order heard of it is not told.
+    let of_refund = (new.refunded_net() > old.refunded_net()).then(|| {
         let last = new.history.iter().rfind(|entry| entry.event == "payment_refunded");
-        let refunded = Money::new(new.refunded_total, new.totals.total.currency);
+        let refunded = Money::new(new.refunded_net(), new.totals.total.currency);
         let mail = mail(buyer, "order_refunded", &new.refunded_total.to_string(), None, last, new);
         SendNotification { data: MailData { refunded: Some(refunded), ..mail.data }, ..mail }
     });
@@ -208,11 +208,11 @@ mod tests {
         for order in reachable().values() {
             for event in events() {
                 let next = after(order, &event);
-                let growth = next.refunded_total > order.refunded_total;
+                let growth = next.refunded_net() > order.refunded_net();
                 let mails = mails(order, &next);
                 let of_refund: Vec<_> = mails.iter().filter(|mail| mail.0 == "order_refunded").collect();
                 assert_eq!(of_refund.len(), usize::from(growth), "{event:?}");
-                assert!(of_refund.iter().all(|mail| mail.1 == Some(next.refunded_total)));
+                assert!(of_refund.iter().all(|mail| mail.1 == Some(next.refunded_net())));
                 assert!(mails.iter().all(|mail| mail.0 == "order_refunded" || mail.1.is_none()));
                 told += of_refund.len();
                 with_another += usize::from(growth && mails.len() == 2);

@@ -61,8 +61,11 @@ pub struct OrderSummary {
     pub item_count: u32,
     /// Minor units captured.
     pub captured_total: i64,
-    /// Minor units refunded.
+    /// Minor units that refunds gave back.
     pub refunded_total: i64,
+    /// Minor units of these that came back because a refund failed later.
+    #[serde(default)]
+    pub refunds_reversed_total: i64,
     /// Why an operator should look at it.
     pub needs_attention: Option<String>,
     /// How often it was asked for what is owed since something last moved: only in lists of what an operator should look at.

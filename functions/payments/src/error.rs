@@ -166,7 +166,7 @@ fn not_refundable(reason: RefundRefused) -> Problem {
     let money = |money: Money| json!({ "amount": money.amount, "currency": money.currency });
     match reason {
         RefundRefused::NothingCaptured => conflict().detail("It captured nothing for its order."),
-        RefundRefused::NothingLeft => conflict().detail("All of it is given back or on its way back."),
+        RefundRefused::NothingLeft => conflict().detail("All of it is given back, on its way back, or taken by a dispute."),
         RefundRefused::UnderWay { refundable } => conflict()
             .detail("Other refunds of it are under way. Wait for their outcome, or ask for no more than they leave.")
             .with("refundable", money(refundable))
@@ -174,6 +174,9 @@ fn not_refundable(reason: RefundRefused) -> Problem {
         RefundRefused::Exceeds { at_most } => Problem::unprocessable("exceeds_refundable", "The amount is more than can be given back")
             .detail("Ask for no more than was captured and not given back yet, or leave the amount out.")
             .with("refundable", money(at_most)),
+        RefundRefused::OnlyWhole { amount } => Problem::unprocessable("exceeds_refundable", "The amount is not what can be given back")
+            .detail("The order was paid twice. The second payment is refunded whole: leave the amount out.")
+            .with("refundable", money(amount)),
         RefundRefused::CurrencyMismatch => Problem::unprocessable("currency_mismatch", "The currencies differ")
             .detail("Ask for the currency that was paid, or leave the amount out."),
         RefundRefused::NotReadable => Problem::internal().because(&PaymentError::NotReadable),

@@ -32,6 +32,7 @@ pub mod store;
 
 mod asking;
 mod charging;
+mod disputing;
 pub mod operations;
 pub mod provider;
 mod refunding;

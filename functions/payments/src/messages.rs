@@ -10,10 +10,10 @@ use shared::{
     queue::{Consumed, Unreadable, read_as},
 };
 
-use crate::domain::{Expected, PaymentId, PaymentMethod};
+use crate::domain::{DisputeStatus, Expected, PaymentId, PaymentMethod};
 
 /// `payment_started.v1`, `payment_declined.v1`, `payment_unknown.v1`, `payment_succeeded.v1`, `payment_closed.v1`, `payment_refunded.v1`,
-/// `payment_refund_failed.v1`: how the payment of an order stands. `payment_disputed.v1`: the buyer's bank asks for the money back.
+/// `payment_refund_failed.v1`: how the payment of an order stands. `payment_disputed.v1`: the state of a dispute has changed.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct PaymentEvent {
@@ -26,17 +26,38 @@ pub struct PaymentEvent {
     pub payment_id: Option<PaymentId>,
     /// How much was captured for the order, in minor units.
     pub captured_total: i64,
-    /// How much of that was given back.
+    /// How much refunds gave back. It only grows.
     pub refunded_total: i64,
+    /// How much of that came back, because refunds failed after they had succeeded. It only grows.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub refunds_reversed_total: i64,
+    /// How much banks took because of disputes. It only grows.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub dispute_withdrawn_total: i64,
+    /// How much of that banks gave back. It only grows.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub dispute_reinstated_total: i64,
+    /// Whether payments tries no further automatic refund: a person has to request one.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub refund_refused: bool,
+    /// Whether a second capture of the order could not be refunded: a person has to.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub surplus_refund_refused: bool,
     /// Why the last attempt came to nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure_reason: Option<String>,
     /// Whether the buyer may try again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_try_possible: Option<bool>,
-    /// Whether the buyer's bank has asked for the money back.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub disputed: bool,
+    /// The state of all disputes of the payment together, if there ever was one: `open`, `won` or `lost`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "api-document", schema(value_type = Option<String>))]
+    pub dispute: Option<DisputeStatus>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+fn is_zero(amount: &i64) -> bool {
+    *amount == 0
 }
 
 prefixed_id!(
@@ -53,7 +74,8 @@ pub struct RecordEntry {
     pub entry_id: EntryId,
     /// When.
     pub occurred_at: Timestamp,
-    /// `capture`, `refund`, or the same of a payment that was one too many: `surplus_capture`, `surplus_refund`.
+    /// `capture`, `refund`, or the same of a payment that was one too many: `surplus_capture`, `surplus_refund`. A refund that failed
+    /// after it succeeded: `refund_reversal`, `surplus_refund_reversal`. Disputes: `dispute_withdrawal`, `dispute_reinstatement`.
     pub kind: &'static str,
     /// For which order.
     pub order_id: OrderId,

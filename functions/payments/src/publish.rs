@@ -19,19 +19,22 @@ pub const ORDER_EVENTS: &str = "order-events";
 /// The queue of what the ledger writes down.
 pub const RECORD_ENTRY: &str = "record-entry";
 
-/// What a change of a head tells: its present fact, when its state changed or it answered once more; that it is disputed, when it is so
-/// now and was not before; and what money has moved.
+/// What a change of a head tells: its present fact, when its state changed or it answered once more; the state of its disputes, when that
+/// changed; and what money has moved.
 pub fn messages(old: Option<&HeadImage>, new: &HeadImage) -> Vec<Message> {
     let (old, new) = (old.map(|old| &old.0), &new.0);
     let fact = kind(&new.fact()).filter(|_| old.is_none_or(|old| has_news(old, new)));
-    let disputed = (new.disputed && !old.is_some_and(|old| old.disputed)).then_some("payment_disputed.v1");
+    let disputed = (new.disputes != old.map_or_else(Vec::new, |old| old.disputes.clone())).then_some("payment_disputed.v1");
     fact.into_iter().chain(disputed).map(|kind| event(kind, new)).chain(entries(old, new)).collect()
 }
 
 /// Whether there is something that was not told before.
 fn has_news(old: &Head, new: &Head) -> bool {
-    let told =
-        |head: &Head| (head.state.clone(), head.fact(), head.latest_attempt, head.captured_total, head.refunded_total, head.failed_refunds);
+    let told = |head: &Head| {
+        let totals = (head.captured_total, head.refunded_total, head.refunds_reversed_total);
+        let failures = (head.failed_refunds, head.automatic_refunds_failed, head.surplus_refunds_refused.clone());
+        (head.state.clone(), head.fact(), head.latest_attempt, totals, failures)
+    };
     told(old) != told(new) || new.answered_drive > old.answered_drive
 }
 
@@ -69,23 +72,32 @@ fn event(kind: &'static str, head: &Head) -> Message {
         refunded_total: head.refunded_total,
         failure_reason: head.failure_reason.clone(),
         next_try_possible: came_to_nothing.then(|| head.next_try_possible()),
-        disputed: head.disputed,
+        refunds_reversed_total: head.refunds_reversed_total,
+        dispute_withdrawn_total: head.dispute_withdrawn_total,
+        dispute_reinstated_total: head.dispute_reinstated_total,
+        refund_refused: head.is_refund_refused(),
+        surplus_refund_refused: !head.surplus_refunds_refused.is_empty(),
+        dispute: head.dispute_status(),
     };
     Message::new(ORDER_EVENTS, kind, &subject(head), &data)
 }
 
-/// An entry for each total that has grown: what is captured comes to the provider from the customer, what is refunded goes back.
+/// An entry for each total that has grown: what is captured comes to the provider from the customer, what is refunded or taken by a dispute
+/// goes back.
 fn entries(old: Option<&Head>, new: &Head) -> Vec<Message> {
     let totals = |head: &Head| {
-        let Head { captured_total, refunded_total, surplus_captured, surplus_refunded, .. } = *head;
         [
-            ("capture", captured_total),
-            ("refund", -refunded_total),
-            ("surplus_capture", surplus_captured),
-            ("surplus_refund", -surplus_refunded),
+            ("capture", head.captured_total),
+            ("refund", -head.refunded_total),
+            ("refund_reversal", head.refunds_reversed_total),
+            ("surplus_capture", head.surplus_captured),
+            ("surplus_refund", -head.surplus_refunded),
+            ("surplus_refund_reversal", head.surplus_refunds_reversed),
+            ("dispute_withdrawal", -head.dispute_withdrawn_total),
+            ("dispute_reinstatement", head.dispute_reinstated_total),
         ]
     };
-    let before = old.map_or([0; 4], |old| totals(old).map(|(_, total)| total));
+    let before = old.map_or([0; 8], |old| totals(old).map(|(_, total)| total));
     let moved = totals(new).into_iter().zip(before).map(|((kind, now), before)| (kind, now - before));
     moved.filter(|(_, amount)| *amount != 0).map(|(kind, amount)| entry(kind, amount, new)).collect()
 }
@@ -113,7 +125,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        domain::{Expected, PaymentId},
+        domain::{DisputeFact, DisputeState, Expected, PaymentId, apply_dispute_fact},
         messages::EntryId,
     };
 
@@ -174,15 +186,57 @@ mod tests {
         assert_eq!(told(Some(&captured), &partly), ["payment_succeeded.v1"], "the totals have changed");
     }
 
+    /// A captured head after disputes in these states, one after the other.
+    fn disputed(states: &[DisputeState]) -> Vec<Head> {
+        let payment_id = PaymentId::automatic(open().order_id);
+        let captured = Head {
+            state: HeadState::Captured,
+            captured_total: 5998,
+            refundable: 5998,
+            captured_payment: Some(payment_id),
+            latest_attempt: Some(payment_id),
+            ..open()
+        };
+        let mut heads = vec![captured];
+        for state in states {
+            let fact = DisputeFact { dispute_id: "dp_1".to_owned(), payment_id, amount: open().money(), state: state.clone() };
+            let last = heads.last().expect("a head");
+            heads.push(apply_dispute_fact(last, &fact, NOW, &last.traceparent).head.expect("a change"));
+        }
+        heads
+    }
+
     #[test]
-    fn a_dispute_is_told_once_and_shown_from_then_on() {
-        let captured = Head { state: HeadState::Captured, captured_total: 5998, ..open() };
-        let disputed = captured.disputed(NOW, &captured.traceparent).expect("news");
-        assert_eq!(told(Some(&captured), &disputed), ["payment_disputed.v1"]);
-        assert_eq!(disputed.disputed(NOW, &captured.traceparent), None);
-        let again = Head { answered_drive: 9, ..disputed.clone() };
-        assert_eq!(told(Some(&disputed), &again), ["payment_succeeded.v1"]);
-        assert_eq!(messages(None, &HeadImage(again)).remove(0).data["disputed"], true);
+    fn each_state_of_a_dispute_is_published_once_and_moves_its_money() {
+        let heads = disputed(&[DisputeState::Open, DisputeState::Withdrawn, DisputeState::Won]);
+        let [captured, open, withdrawn, won] = &heads[..] else { panic!("four") };
+        assert_eq!(told(Some(captured), open), ["payment_disputed.v1"]);
+        assert_eq!(told(Some(open), withdrawn), ["payment_refunded.v1", "payment_disputed.v1"], "the money is gone");
+        assert_eq!(told(Some(withdrawn), won), ["payment_succeeded.v1", "payment_disputed.v1"]);
+        assert_eq!(told(Some(won), &Head { version: 99, ..won.clone() }), [""; 0]);
+        assert_eq!(written_down(Some(captured), open), []);
+        assert_eq!(written_down(Some(open), withdrawn), [("dispute_withdrawal".to_owned(), -5998)]);
+        assert_eq!(written_down(Some(withdrawn), won), [("dispute_reinstatement".to_owned(), 5998)]);
+        for (head, status) in [(open, "open"), (withdrawn, "open"), (won, "won")] {
+            let again = Head { answered_drive: 9, ..head.clone() };
+            assert_eq!(messages(None, &HeadImage(again)).remove(0).data["dispute"], status);
+        }
+        let lost = disputed(&[DisputeState::Lost]);
+        assert_eq!(messages(Some(&HeadImage(lost[0].clone())), &HeadImage(lost[1].clone())).remove(0).data["dispute"], "lost");
+        assert_eq!(written_down(Some(&lost[0]), &lost[1]), [("dispute_withdrawal".to_owned(), -5998)]);
+    }
+
+    #[test]
+    fn a_refund_that_failed_after_it_succeeded_is_published_and_booked_back() {
+        let captured = Head { state: HeadState::Captured, captured_total: 5998, version: 3, ..open() };
+        let refunded = Head { refunded_total: 5998, version: 4, ..captured };
+        let reversed = Head { refunds_reversed_total: 5998, refund_failed: true, failed_refunds: 1, version: 5, ..refunded.clone() };
+        assert_eq!(told(Some(&refunded), &reversed), ["payment_refund_failed.v1"]);
+        assert_eq!(written_down(Some(&refunded), &reversed), [("refund_reversal".to_owned(), 5998)]);
+        let surplus = Head { surplus_refunds_reversed: 100, version: 6, ..reversed.clone() };
+        assert_eq!(written_down(Some(&reversed), &surplus), [("surplus_refund_reversal".to_owned(), 100)]);
+        let refused = Head { surplus_refunds_refused: vec![PaymentId::automatic(open().order_id)], version: 7, ..surplus.clone() };
+        assert_eq!(told(Some(&surplus), &refused), ["payment_refund_failed.v1"], "a person has to know");
     }
 
     #[test]

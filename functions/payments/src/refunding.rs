@@ -35,7 +35,7 @@ impl Payments {
             let refund = standing.refund.as_ref().unwrap_or(&refund);
             let change = apply_refund_fact(head, paid, refund, fact, self.clock.now(), self.nudge);
             if change.needs_review {
-                tracing::error!(refund.id = %refund.refund_id, "a refund did not go as it should: somebody has to look");
+                tracing::error!(refund.id = %refund.refund_id, "refund needs review: it failed for good, failed after it succeeded, or does not match the provider's");
                 self.count("NeedsReview");
             }
             if change.is_empty() {

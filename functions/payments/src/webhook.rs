@@ -65,13 +65,16 @@ pub enum Told {
         /// The provider's name for it.
         provider_refund_id: String,
     },
-    /// The buyer's bank asks for the money back.
-    Disputed {
-        /// The charge.
-        transaction_id: String,
+    /// A refund that this service did not ask for, perhaps of a charge of ours.
+    ProviderRefund {
+        /// The provider's name for it.
+        provider_refund_id: String,
     },
-    /// Money that moves without us: nothing says which of our records it belongs to.
-    Foreign,
+    /// A dispute, perhaps of a charge of ours.
+    Dispute {
+        /// The provider's name for it.
+        dispute_id: String,
+    },
     /// Something else.
     Nothing,
 }
@@ -156,13 +159,17 @@ impl WebhookEvent {
                     (Some(payment_id), Some(refund_id), Some(provider_refund_id)) => {
                         Told::Refund { payment_id, refund_id, provider_refund_id }
                     }
-                    _ => Told::Foreign,
+                    // A charge that was made in another way than ours has no intent.
+                    (_, _, Some(provider_refund_id)) if provider_id(&object["payment_intent"]).is_some() => {
+                        Told::ProviderRefund { provider_refund_id }
+                    }
+                    _ => Told::Nothing,
                 }
             }
-            ("dispute", "charge.dispute.created" | "charge.dispute.funds_withdrawn") => {
-                // Of a charge that was made in another way than ours there is none.
-                provider_id(&object["payment_intent"]).map_or(Told::Nothing, |transaction_id| Told::Disputed { transaction_id })
-            }
+            ("dispute", _) => match (provider_id(&object["id"]), provider_id(&object["payment_intent"])) {
+                (Some(dispute_id), Some(_)) => Told::Dispute { dispute_id },
+                _ => Told::Nothing,
+            },
             _ => Told::Nothing,
         }
     }
@@ -284,11 +291,16 @@ mod tests {
         let refund = json!({ "object": "refund", "id": "re_1", "metadata": { "payment_id": PAYMENT, "refund_id": REFUND } });
         let refund_id = RefundId::parse(REFUND).expect("an id");
         assert_eq!(tells("refund.updated", refund), Told::Refund { payment_id, refund_id, provider_refund_id: "re_1".to_owned() });
-        assert_eq!(tells("refund.created", json!({ "object": "refund", "id": "re_2", "metadata": {} })), Told::Foreign);
+        let by_hand = json!({ "object": "refund", "id": "re_2", "payment_intent": "pi_1", "metadata": {} });
+        assert_eq!(tells("refund.created", by_hand), Told::ProviderRefund { provider_refund_id: "re_2".to_owned() });
         let dispute = json!({ "object": "dispute", "id": "dp_1", "payment_intent": "pi_1" });
-        assert_eq!(tells("charge.dispute.created", dispute.clone()), Told::Disputed { transaction_id: "pi_1".to_owned() });
+        for kind in ["created", "updated", "closed", "funds_withdrawn", "funds_reinstated"] {
+            let told = tells(&format!("charge.dispute.{kind}"), dispute.clone());
+            assert_eq!(told, Told::Dispute { dispute_id: "dp_1".to_owned() }, "{kind}");
+        }
         for (kind, object) in [
-            ("charge.dispute.closed", dispute),
+            ("refund.created", json!({ "object": "refund", "id": "re_2", "payment_intent": null, "metadata": {} })),
+            ("charge.dispute.closed", json!({ "object": "dispute", "id": "../dp_1", "payment_intent": "pi_1" })),
             ("payment_intent.succeeded", json!({ "object": "payment_intent", "id": "pi_2", "metadata": {} })),
             ("customer.created", json!({ "object": "customer" })),
             ("charge.dispute.created", json!({ "object": "dispute", "id": "dp_1", "payment_intent": null })),

@@ -537,6 +537,13 @@ async fn where_stripe_moves_the_money_its_own_books_are_read() {
         *one.pointer_mut(pointer).unwrap() = value;
         list
     };
+    let disputed = |list: &[Value], id: &str| {
+        let mut list = list.to_vec();
+        let one = list.iter_mut().find(|one| one["metadata"]["order_id"] == id).unwrap();
+        one["latest_charge"] = json!({ "disputed": true });
+        one["dispute"] = json!({ "id": "dp_1", "status": "lost", "amount": 7000 });
+        list
+    };
     for (name, intents, refunds, named, check) in [
         (
             "less",
@@ -567,7 +574,14 @@ async fn where_stripe_moves_the_money_its_own_books_are_read() {
             "order_at_provider",
         ),
         ("not given back", intents.clone(), vec![], &world.refunded, "refund_at_provider"),
-        ("by hand", intents.clone(), changed(&given_back, "", "/metadata", json!({})), &world.refunded, "refundable_at_provider"),
+        ("by hand", intents.clone(), changed(&given_back, "", "/metadata", json!({})), &world.refunded, "refund_at_provider"),
+        (
+            "a lost dispute that payments does not know",
+            disputed(&intents, &world.confirmed),
+            given_back.clone(),
+            &world.confirmed,
+            "dispute_at_provider",
+        ),
     ] {
         let report = audit(&intents, &refunds).await;
         assert_eq!(broken(&report), BTreeSet::from([named.clone()]), "{name}: {report:#}");

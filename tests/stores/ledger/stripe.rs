@@ -49,6 +49,9 @@ fn serve(mut stream: &TcpStream, intents: &[Value], refunds: &[Value]) {
             let of_it = refunds.iter().filter(|refund| query.contains(refund["payment_intent"].as_str().unwrap_or("?")));
             Some(json!({ "data": of_it.collect::<Vec<_>>(), "has_more": false }))
         }
+        ["disputes"] => Some(
+            json!({ "data": intents.iter().filter(|intent| query.contains(intent["id"].as_str().unwrap_or("?"))).filter_map(|intent| intent.get("dispute")).collect::<Vec<_>>(), "has_more": false }),
+        ),
         _ => None,
     };
     let (status, body) = answer.map_or(("404 Not Found", json!({ "error": {} })), |body| ("200 OK", body));

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use shared::http;
 use tests::{
     aws::{Called, Fault},
-    events,
+    bank, events,
 };
 
 use super::{CALLS, ORDER, Till, order};
@@ -163,10 +163,11 @@ async fn a_dispute_is_told_to_the_order_once() {
     let mut pump = till.publisher();
     assert!(till.charge("tok_ok", 0).await);
     till.told(&mut pump).await;
+    bank::dispute(&till.aws, "dp_1", &transaction(), "open");
     for id in ["evt_1", "evt_1", "evt_2"] {
         assert_eq!(till.is_told(&of_dispute(id)).await.status(), 200);
     }
-    assert!(till.head().await.disputed);
+    assert_eq!(till.head().await.disputes.len(), 1);
     assert_eq!(till.told(&mut pump).await, ["payment_disputed"]);
 }
 
@@ -178,13 +179,20 @@ async fn an_event_that_dies_anywhere_is_told_again_and_heard_then() {
                 let till = Till::with_webhooks();
                 let disputes = body.contains("dispute");
                 assert!(till.charge(if disputes { "tok_ok" } else { "tok_3ds" }, 0).await);
+                if disputes {
+                    bank::dispute(&till.aws, "dp_1", &transaction(), "open");
+                }
                 till.aws.fail(call, fault);
                 let answer = till.is_told(&body).await;
                 assert!([200, 503].contains(&answer.status()), "{fault:?} at {call}: {:?}", answer.answer);
                 till.aws.heal();
                 assert_eq!(till.is_told(&body).await.status(), 200, "{fault:?} at {call}");
                 let head = till.head().await;
-                assert_eq!((head.state, head.disputed, till.books()), (HeadState::Captured, disputes, (1, 0)), "{fault:?} at {call}");
+                assert_eq!(
+                    (head.state, !head.disputes.is_empty(), till.books()),
+                    (HeadState::Captured, disputes, (1, 0)),
+                    "{fault:?} at {call}"
+                );
             }
         }
     }
@@ -213,4 +221,50 @@ async fn the_sample_is_heard_at_its_time() {
     let sample = events::sample("receive-payment-webhook");
     assert!(sample["body"].as_str().unwrap().contains(ORDER));
     assert_eq!(till.aws.call(&lambda, sample).await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_refund_made_at_the_provider_survives_each_fault_and_is_recorded_once() {
+    for call in 0..CALLS {
+        for fault in [Fault::LoseRequest, Fault::LoseResponse, Fault::Throttle, Fault::Conflict] {
+            let till = Till::with_webhooks();
+            assert!(till.charge("tok_ok", 0).await);
+            let id = bank::refund_by_hand(&till.aws, &transaction(), "re_dashboard", 1000);
+            let object = json!({ "object": "refund", "id": id, "payment_intent": transaction(), "metadata": {} });
+            let body = event("evt_1", "refund.created", &object);
+            till.aws.fail(call, fault);
+            let answer = till.is_told(&body).await;
+            assert!([200, 503].contains(&answer.status()), "{fault:?} at {call}: {:?}", answer.answer);
+            till.aws.heal();
+            assert_eq!(till.is_told(&body).await.status(), 200, "{fault:?} at {call}");
+            let head = till.head().await;
+            assert_eq!((head.refunded_total, head.refundable, till.unsettled()), (1000, super::PRICE - 1000, 0), "{fault:?} at {call}");
+            let recorded = till.aws.items("payments").iter().filter(|item| item["made_by"]["S"] == "provider").count();
+            assert_eq!(recorded, 1, "{fault:?} at {call}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_late_refund_failure_survives_each_fault_and_is_counted_once() {
+    for call in 0..CALLS {
+        for fault in [Fault::LoseRequest, Fault::LoseResponse, Fault::Throttle, Fault::Conflict] {
+            let till = Till::with_webhooks();
+            assert!(till.charge("tok_ok", 0).await);
+            let answer = till.ask_back("key", &payment().to_string(), Some(1000)).await.json();
+            let refund = answer["id"].as_str().unwrap();
+            bank::fail_refund(&till.aws, refund);
+            let provider_name = format!("re_{}", refund.strip_prefix("ref_").unwrap().replace('-', ""));
+            let object = json!({ "object": "refund", "id": provider_name, "metadata": { "payment_id": payment(), "refund_id": refund } });
+            till.aws.fail(call, fault);
+            till.is_told(&event("evt_1", "refund.failed", &object)).await;
+            till.aws.heal();
+            for id in ["evt_1", "evt_2"] {
+                assert_eq!(till.is_told(&event(id, "refund.updated", &object)).await.status(), 200, "{fault:?} at {call}");
+            }
+            let head = till.head().await;
+            let totals = (head.refunded_total, head.refunds_reversed_total, head.refundable);
+            assert_eq!((totals, till.unsettled()), ((1000, 1000, super::PRICE), 0), "{fault:?} at {call}");
+        }
+    }
 }

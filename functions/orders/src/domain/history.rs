@@ -78,7 +78,7 @@ impl Order {
             news.push(News::of("confirmed"));
         }
         if before.payment != PaymentLeg::Refunding && self.payment == PaymentLeg::Refunding {
-            news.push(News::of("refund_started").payment(self.payment_id.as_ref()).amount(self.captured_total - self.refunded_total));
+            news.push(News::of("refund_started").payment(self.payment_id.as_ref()).amount(self.captured_total - self.returned_total()));
         }
         for (status, event) in [(Status::Cancelled, "cancelled"), (Status::Failed, "failed")] {
             if became(status) {

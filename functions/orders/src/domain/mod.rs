@@ -85,8 +85,20 @@ pub struct Order {
     pub payment_id: Option<String>,
     /// Minor units that were captured in all: only grows.
     pub captured_total: i64,
-    /// Minor units that were given back in all: only grows.
+    /// Minor units that refunds gave back in all: only grows.
     pub refunded_total: i64,
+    /// Minor units of these that came back because a refund failed later: only grows.
+    #[serde(default)]
+    pub refunds_reversed_total: i64,
+    /// Minor units that banks took because of disputes: only grows.
+    #[serde(default)]
+    pub dispute_withdrawn_total: i64,
+    /// Minor units of these that banks gave back: only grows.
+    #[serde(default)]
+    pub dispute_reinstated_total: i64,
+    /// Whether payments tries no further automatic refund: once true, it stays so.
+    #[serde(default)]
+    pub refund_refused: bool,
     /// The latest version of the reservation that was heard of.
     pub stock_version: u64,
     /// The latest version of the payment head that was heard of.
@@ -272,6 +284,8 @@ pub enum PaymentLeg {
     Refunding,
     /// All of it was given back.
     Refunded,
+    /// The automatic refund was refused for good: a person has to refund it.
+    RefundRefused,
     /// Written by a later release.
     #[serde(untagged)]
     Unreadable(String),
@@ -359,6 +373,10 @@ impl Order {
             payment_id: None,
             captured_total: 0,
             refunded_total: 0,
+            refunds_reversed_total: 0,
+            dispute_withdrawn_total: 0,
+            dispute_reinstated_total: 0,
+            refund_refused: false,
             stock_version: 0,
             payment_version: 0,
             last_declined: None,
@@ -393,6 +411,10 @@ impl Order {
             payment_id: None,
             captured_total: 0,
             refunded_total: 0,
+            refunds_reversed_total: 0,
+            dispute_withdrawn_total: 0,
+            dispute_reinstated_total: 0,
+            refund_refused: false,
             shipment: None,
             needs_attention: None,
             further_attention: Vec::new(),

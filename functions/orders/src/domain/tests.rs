@@ -3,6 +3,7 @@
 
 mod buyer;
 mod history;
+mod late_money;
 mod money;
 mod people;
 mod unpaid;
@@ -19,7 +20,7 @@ use shared::{clock::Timestamp, ids, ids::Ids, telemetry::Trace};
 use super::{
     basket::Basket,
     buyer::{BuyerChange, Contact},
-    saga::{Event, Owed, PaymentFact, Rejection, StockFact, owed},
+    saga::{DisputeStatus, Event, Owed, PaymentFact, Rejection, StockFact, owed},
     steps::Actor,
     *,
 };
@@ -75,7 +76,18 @@ fn placed() -> Order {
 }
 
 fn money(captured_total: i64, refunded_total: i64) -> PaymentFact {
-    PaymentFact { version: 9, payment_id: Some("pay_1".to_owned()), captured_total, refunded_total, reason: None, disputed: false }
+    PaymentFact { version: 9, payment_id: Some("pay_1".to_owned()), captured_total, refunded_total, ..PaymentFact::default() }
+}
+
+/// The whole was refunded, and the refund failed later.
+fn reversed() -> PaymentFact {
+    PaymentFact { refunds_reversed_total: TOTAL, ..money(TOTAL, TOTAL) }
+}
+
+/// A dispute stands so; the bank took so much and gave so much back.
+fn disputed(dispute: DisputeStatus, taken: i64, given_back: i64) -> PaymentFact {
+    let (dispute_withdrawn_total, dispute_reinstated_total) = (taken, given_back);
+    PaymentFact { dispute: Some(dispute), dispute_withdrawn_total, dispute_reinstated_total, ..money(TOTAL, 0) }
 }
 
 fn stock(version: u64) -> StockFact {
@@ -113,7 +125,12 @@ pub(crate) fn events() -> Vec<Event> {
         Event::PaymentRefunded(money(TOTAL, TOTAL)),
         Event::RefundFailed(money(TOTAL, 0)),
         Event::RefundFailed(money(TOTAL, PART)),
-        Event::PaymentDisputed(money(TOTAL, 0)),
+        Event::RefundFailed(reversed()),
+        Event::RefundFailed(PaymentFact { refund_refused: true, ..money(TOTAL, 0) }),
+        Event::PaymentSucceeded(PaymentFact { surplus_refund_refused: true, ..money(TOTAL, 0) }),
+        Event::PaymentDisputed(disputed(DisputeStatus::Open, 0, 0)),
+        Event::PaymentDisputed(disputed(DisputeStatus::Won, TOTAL, TOTAL)),
+        Event::PaymentDisputed(disputed(DisputeStatus::Lost, TOTAL, 0)),
         cancel(),
         Event::Deadline,
         Event::Nudge,
@@ -146,15 +163,13 @@ fn check_step(before: &Order, event: &Event, next: &Order) {
     let is_final = |order: &Order| matches!(order.status, Status::Cancelled | Status::Failed | Status::Delivered);
     assert!(!is_final(before) || before.status == next.status, "a final status changed: {}", context());
     assert!(before.goal == Goal::Fulfil || before.goal == next.goal, "the goal turned back: {}", context());
-    assert!(
-        next.captured_total >= before.captured_total && next.refunded_total >= before.refunded_total,
-        "money was forgotten: {}",
-        context()
-    );
+    let sums = sums(before).into_iter().zip(sums(next));
+    assert!(sums.into_iter().all(|(before, next)| next >= before), "money was forgotten: {}", context());
     assert!(rank(&next.status) >= rank(&before.status), "the status moved back: {}", context());
-    assert_eq!(next.check_at.is_none(), next.is_settled(), "unsettled orders are looked at, settled ones are not: {}", context());
-    assert!(before.attentions().all(|what| what == "refund_failed" || next.attentions().any(|still| still == what)), "{}", context());
-    let all_is_back = next.captured_total > 0 && next.refunded_total >= next.captured_total;
+    assert_eq!(next.check_at.is_none(), next.is_at_rest(), "unsettled orders are looked at, settled ones are not: {}", context());
+    let ends = ["refund_failed", "payment_disputed", "dispute_lost", "surplus_refund_failed"];
+    assert!(before.attentions().all(|what| ends.contains(&what) || next.attentions().any(|still| still == what)), "{}", context());
+    let all_is_back = next.captured_total > 0 && next.returned_total() >= next.captured_total;
     assert!(next.goal != Goal::Fulfil || next.status != Status::Pending || !all_is_back, "nothing is paid, and it goes on: {}", context());
     assert!(before.buyer != Buyer::Redacted || next.buyer == Buyer::Redacted, "somebody forgotten is known again: {}", context());
     assert!(next.buyer_change.is_none() || !next.is_settled(), "nothing is owed, and the buyer is not up to date: {}", context());
@@ -177,8 +192,15 @@ fn stored(order: &Order) -> String {
 
 /// What decides how an order goes on.
 fn core(order: &Order) -> String {
-    let Order { goal, status, stock, payment, captured_total, refunded_total, .. } = order;
-    format!("{goal:?}/{status:?} stock {stock:?} payment {payment:?} money {captured_total}-{refunded_total}")
+    let Order { goal, status, stock, payment, refund_refused, .. } = order;
+    let refused = if *refund_refused { " refused" } else { "" };
+    format!("{goal:?}/{status:?} stock {stock:?} payment {payment:?} money {:?}{refused}", sums(order))
+}
+
+/// All sums of money.
+fn sums(order: &Order) -> [i64; 5] {
+    let disputes = [order.dispute_withdrawn_total, order.dispute_reinstated_total];
+    [order.captured_total, order.refunded_total, order.refunds_reversed_total, disputes[0], disputes[1]]
 }
 
 fn every_state() -> Vec<Order> {
@@ -202,6 +224,7 @@ fn every_state() -> Vec<Order> {
         PaymentLeg::Closed,
         PaymentLeg::Refunding,
         PaymentLeg::Refunded,
+        PaymentLeg::RefundRefused,
     ];
     let statuses = [Status::Pending, Status::Confirmed, Status::Shipped, Status::Delivered, Status::Cancelled, Status::Failed];
     let mut all = Vec::new();
@@ -258,11 +281,7 @@ fn every_pair_of_events_in_both_orders_keeps_the_promises() {
                 check_step(state, first, &one);
                 check_step(&one, second, &both);
                 let other_way = after(&after(state, second), first);
-                assert_eq!(
-                    (both.captured_total, both.refunded_total),
-                    (other_way.captured_total, other_way.refunded_total),
-                    "{first:?}, {second:?}"
-                );
+                assert_eq!(sums(&both), sums(&other_way), "{first:?}, {second:?}");
                 pairs += 1;
             }
         }
@@ -304,10 +323,14 @@ fn is_possible(order: &Order, event: &Event) -> bool {
 
 /// What the one who is asked can answer: payments tells how the payment stands, and that is not always what was asked for.
 fn answers(order: &Order, owed: Owed) -> Vec<Event> {
-    let fact = |captured, refunded| PaymentFact { version: 99, ..money(captured, refunded) };
+    // What payments knows is at least what the order has heard.
+    let fact = |captured_total, refunded_total| PaymentFact { version: 99, captured_total, refunded_total, ..fact_of(order) };
     let of_money = || {
-        let refunded = order.refunded_total;
-        let mut facts = vec![Event::PaymentRefunded(fact(TOTAL, TOTAL)), Event::PaymentDisputed(fact(TOTAL, TOTAL))];
+        let (refunded, all) = (order.refunded_total, order.refunded_total + TOTAL - order.returned_total());
+        let mut facts = vec![Event::PaymentRefunded(fact(TOTAL, all)), Event::PaymentDisputed(fact(TOTAL, all))];
+        if owed == Owed::RefundPayment {
+            facts.push(Event::RefundFailed(PaymentFact { refund_refused: true, ..fact(TOTAL, refunded) }));
+        }
         if refunded < TOTAL && owed != Owed::RefundPayment {
             facts.push(Event::PaymentSucceeded(fact(TOTAL, refunded)));
             facts.push(Event::PaymentSucceeded(fact(TOTAL, refunded.max(PART))));
@@ -327,10 +350,28 @@ fn answers(order: &Order, owed: Owed) -> Vec<Event> {
     }
 }
 
+/// What payments would say if nothing had happened since the order heard last.
+fn fact_of(order: &Order) -> PaymentFact {
+    PaymentFact {
+        refunds_reversed_total: order.refunds_reversed_total,
+        dispute_withdrawn_total: order.dispute_withdrawn_total,
+        dispute_reinstated_total: order.dispute_reinstated_total,
+        refund_refused: order.refund_refused,
+        ..money(order.captured_total, order.refunded_total)
+    }
+}
+
 /// Follows every way on which what is owed is answered; each must end in settlement.
 fn settle(order: &Order, depth: u32, at_the_end: &mut impl FnMut(&Order)) {
     if order.is_settled() {
         return at_the_end(order);
+    }
+    if order.is_at_rest() {
+        // A person refunds it; payments says so.
+        assert!(super::saga::owed(order).is_empty(), "{}", core(order));
+        let back = PaymentFact { version: 99, ..fact_of(order) };
+        let back = PaymentFact { refunded_total: order.refunded_total + TOTAL - order.returned_total(), ..back };
+        return settle(&after(order, &Event::PaymentRefunded(back)), depth + 1, at_the_end);
     }
     assert!(depth < 12, "no end in sight: {}", core(order));
     let owed = owed(order);
@@ -363,7 +404,8 @@ fn confirmed_is_never_without_money_and_cancelled_or_failed_never_with_it() {
             assert!(order.captured_total > 0, "{}", core(order));
         }
         if matches!(order.status, Status::Cancelled | Status::Failed) {
-            assert!(order.captured_total == order.refunded_total || order.payment == PaymentLeg::Refunding, "{}", core(order));
+            let goes_back = matches!(order.payment, PaymentLeg::Refunding | PaymentLeg::RefundRefused);
+            assert!(order.captured_total <= order.returned_total() || goes_back, "{}", core(order));
         }
     }
 }

@@ -11,7 +11,7 @@ use shared::{
 
 use crate::{
     Orders,
-    domain::saga::{Event, PaymentFact, Rejection, StockFact},
+    domain::saga::{DisputeStatus, Event, PaymentFact, Rejection, StockFact},
     error::OrderError,
 };
 
@@ -43,7 +43,16 @@ struct Fields {
     refunded_total: i64,
     failure_reason: Option<String>,
     #[serde(default)]
-    disputed: bool,
+    refunds_reversed_total: i64,
+    #[serde(default)]
+    dispute_withdrawn_total: i64,
+    #[serde(default)]
+    dispute_reinstated_total: i64,
+    #[serde(default)]
+    refund_refused: bool,
+    #[serde(default)]
+    surplus_refund_refused: bool,
+    dispute: Option<String>,
 }
 
 impl Consumed for OrderEvent {
@@ -56,7 +65,17 @@ impl Consumed for OrderEvent {
             captured_total: fields.captured_total,
             refunded_total: fields.refunded_total,
             reason: fields.failure_reason,
-            disputed: fields.disputed,
+            refunds_reversed_total: fields.refunds_reversed_total,
+            dispute_withdrawn_total: fields.dispute_withdrawn_total,
+            dispute_reinstated_total: fields.dispute_reinstated_total,
+            refund_refused: fields.refund_refused,
+            surplus_refund_refused: fields.surplus_refund_refused,
+            dispute: fields.dispute.as_deref().map(|status| match status {
+                "won" => DisputeStatus::Won,
+                "lost" => DisputeStatus::Lost,
+                // A state that this release does not know needs a person too.
+                _ => DisputeStatus::Open,
+            }),
         };
         let event = match kind {
             "stock_reserved.v1" => Event::StockReserved(stock),

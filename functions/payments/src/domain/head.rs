@@ -10,7 +10,7 @@ use shared::{
     telemetry::Trace,
 };
 
-use super::{Attempt, AttemptState, Change, PaymentId, stored_enum};
+use super::{AUTOMATIC_REFUND_TRIES, Attempt, AttemptState, Change, Dispute, PaymentId, stored_enum};
 
 stored_enum!(
     /// How far the payment of an order has come.
@@ -43,7 +43,7 @@ stored_enum!(
         Succeeded = "succeeded",
         /// See [`HeadState::Closed`].
         Closed = "closed",
-        /// All that was captured is given back.
+        /// All that was captured is back with the buyer, by refunds or by a dispute.
         Refunded = "refunded",
         /// The provider would not give it back.
         RefundFailed = "refund_failed",
@@ -83,9 +83,21 @@ pub struct Head {
     /// How much of that was given back.
     #[serde(default)]
     pub surplus_refunded: i64,
-    /// How much of that was given back.
+    /// How much of what surplus refunds gave back came back to the provider, because the refund failed later. It only grows.
+    #[serde(default)]
+    pub surplus_refunds_reversed: i64,
+    /// Surplus captures whose automatic refunds failed too often: a person has to refund them.
+    #[serde(default)]
+    pub surplus_refunds_refused: Vec<PaymentId>,
+    /// How much refunds of the order's own capture gave back. It only grows: see `refunds_reversed_total`.
     pub refunded_total: i64,
-    /// How much of it may still be given back: what no refund has taken, settled or not.
+    /// How much of that came back to the provider, because the refund failed later. It only grows, so facts merge by maximum.
+    #[serde(default)]
+    pub refunds_reversed_total: i64,
+    /// How much refunds hold that have not come to their end, or that a person has to look at.
+    #[serde(default)]
+    pub refunds_pending: i64,
+    /// How much may still be given back: what was captured, less what was refunded, is pending or was taken by disputes.
     pub refundable: i64,
     /// The attempt that paid.
     #[serde(default)]
@@ -99,9 +111,18 @@ pub struct Head {
     /// How many refunds failed for good: the next one has another id.
     #[serde(default)]
     pub failed_refunds: u32,
-    /// Whether the buyer's bank asks for the money back: for a person to look at.
+    /// How many automatic refunds of the order's own capture failed for good; see [`AUTOMATIC_REFUND_TRIES`].
     #[serde(default)]
-    pub disputed: bool,
+    pub automatic_refunds_failed: u32,
+    /// The disputes of the order's payments.
+    #[serde(default)]
+    pub disputes: Vec<Dispute>,
+    /// How much banks have taken because of disputes. It only grows.
+    #[serde(default)]
+    pub dispute_withdrawn_total: i64,
+    /// How much of that banks have given back. It only grows.
+    #[serde(default)]
+    pub dispute_reinstated_total: i64,
     /// Counts the writes of this record.
     pub version: u64,
     /// The `drive` of the last command that was answered.
@@ -171,13 +192,20 @@ impl Head {
             captured_total: 0,
             surplus_captured: 0,
             surplus_refunded: 0,
+            surplus_refunds_reversed: 0,
+            surplus_refunds_refused: Vec::new(),
             refunded_total: 0,
+            refunds_reversed_total: 0,
+            refunds_pending: 0,
             refundable: 0,
             captured_payment: None,
             failure_reason: None,
             refund_failed: false,
             failed_refunds: 0,
-            disputed: false,
+            automatic_refunds_failed: 0,
+            disputes: Vec::new(),
+            dispute_withdrawn_total: 0,
+            dispute_reinstated_total: 0,
             version: 1,
             answered_drive: expected.drive,
             created_at: now,
@@ -287,7 +315,7 @@ impl Head {
     /// What there is to tell: follows from the state, so that it can be told again at any time.
     pub fn fact(&self) -> HeadFact {
         match &self.state {
-            _ if self.captured_total > 0 && self.refunded_total >= self.captured_total => HeadFact::Refunded,
+            _ if self.captured_total > 0 && self.refunded_net() + self.disputed_away() >= self.captured_total => HeadFact::Refunded,
             HeadState::Captured if self.refund_failed => HeadFact::RefundFailed,
             HeadState::Captured => HeadFact::Succeeded,
             HeadState::Closed => HeadFact::Closed,
@@ -299,9 +327,20 @@ impl Head {
         }
     }
 
-    /// The head once the buyer's bank asks for the money back; `None` where that is known.
-    pub fn disputed(&self, now: Timestamp, trace: &Trace) -> Option<Self> {
-        (!self.disputed).then(|| Self { disputed: true, traceparent: trace.clone(), ..self.written(now) })
+    /// How much refunds have given back, without those that failed later.
+    pub fn refunded_net(&self) -> i64 {
+        self.refunded_total - self.refunds_reversed_total
+    }
+
+    /// Whether payments tries no further automatic refund of the order's own capture.
+    pub fn is_refund_refused(&self) -> bool {
+        self.automatic_refunds_failed >= AUTOMATIC_REFUND_TRIES
+    }
+
+    /// The head with `refundable` as its totals say.
+    pub(super) fn with_refundable(self) -> Self {
+        let left = self.captured_total - self.refunded_net() - self.refunds_pending - self.disputed_away();
+        Self { refundable: left.max(0), ..self }
     }
 
     /// Whether the buyer may try again.

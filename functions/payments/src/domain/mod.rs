@@ -5,22 +5,26 @@
 
 mod attempt;
 mod breaker;
+mod dispute;
 mod fact;
 mod head;
 mod method;
 mod payment_id;
 mod refund;
+mod refund_adoption;
 mod refund_fact;
 mod refund_reason;
 
 pub use attempt::{Attempt, AttemptState, DelayedReason, NewAttempt, NextAction, PaymentStatus};
 pub use breaker::{Breaker, BreakerState, Stance};
+pub use dispute::{Dispute, DisputeFact, DisputeState, DisputeStatus, apply_dispute_fact};
 pub use fact::{Change, Fact, apply_provider_fact};
 pub(crate) use head::ORDER_CLOSED;
 pub use head::{Expected, Head, HeadFact, HeadState, StartRefused};
 pub use method::{CardToken, MethodType, PaymentMethod};
 pub use payment_id::PaymentId;
-pub use refund::{Refund, RefundId, RefundKind, RefundState, RefundStatus};
+pub use refund::{Refund, RefundId, RefundKind, RefundMaker, RefundState, RefundStatus};
+pub use refund_adoption::{ProviderRefund, adopt_refund};
 pub use refund_fact::{RefundFact, RefundRefused, RequestedRefund, apply_refund_fact, begin_refund, begin_requested_refund};
 pub use refund_reason::RefundReason;
 
@@ -37,6 +41,9 @@ pub const NEVER_SENT: Duration = Duration::from_secs(180);
 
 /// How long the customer has to do what the provider asks of them.
 pub const ACTION_WITHIN: Duration = Duration::from_secs(600);
+
+/// After so many automatic refunds of an order, or of a surplus capture, have failed for good no further one is tried: a person decides.
+pub const AUTOMATIC_REFUND_TRIES: u32 = 5;
 
 /// Up to this age an idempotency key is sure to be known to the provider still, and sending it again is safe.
 pub const KEY_IS_SAFE: Duration = Duration::from_secs(23 * 3600);
@@ -88,3 +95,5 @@ use stored_enum;
 mod fencing_model;
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod refund_model;

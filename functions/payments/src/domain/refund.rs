@@ -11,7 +11,7 @@ use shared::{
     telemetry::Trace,
 };
 
-use super::{Attempt, Head, PaymentId, SENT_LOCK, stored_enum};
+use super::{Attempt, Head, KEY_IS_DEAD, KEY_IS_SAFE, PaymentId, SENT_LOCK, stored_enum};
 
 prefixed_id!(
     /// A refund: the provider's idempotency key too.
@@ -32,6 +32,8 @@ stored_enum!(
         Succeeded = "succeeded",
         /// The provider will not give it back under this id.
         Failed = "failed",
+        /// Given back, and failed afterwards: the money is with the provider again.
+        Reversed = "reversed",
         /// The provider gave back another amount than was asked for: a person has to look.
         NeedsReview = "needs_review",
     }
@@ -46,6 +48,16 @@ stored_enum!(
         Surplus = "surplus",
         /// Somebody who runs the shop asked for it.
         Requested = "requested",
+    }
+);
+
+stored_enum!(
+    /// Who made a refund at the provider.
+    RefundMaker {
+        /// The shop, through this service.
+        Shop = "shop",
+        /// Somebody at the provider itself, for example in its dashboard: this service has only recorded it.
+        Provider = "provider",
     }
 );
 
@@ -87,6 +99,8 @@ pub struct Refund {
     /// Who asked for it.
     #[serde(default)]
     pub requested_by: Option<UserId>,
+    /// Who made it.
+    pub made_by: RefundMaker,
     /// The id of the request that asked for it: its answer repeats it, byte for byte.
     #[serde(default)]
     pub request_id: Option<String>,
@@ -153,6 +167,7 @@ impl Refund {
             kind,
             reason: None,
             requested_by: None,
+            made_by: RefundMaker::Shop,
             request_id: None,
             number,
             state: RefundState::New,
@@ -183,6 +198,31 @@ impl Refund {
         matches!(self.state, RefundState::New | RefundState::Sent | RefundState::OutcomeUnknown)
     }
 
+    /// Whether payments itself began it, without a request.
+    pub(super) fn is_automatic(&self) -> bool {
+        self.requested_by.is_none() && self.made_by == RefundMaker::Shop
+    }
+
+    /// Whether the provider calls it so.
+    pub(super) fn is_named(&self, provider_refund_id: &str) -> bool {
+        self.provider_refund_id.as_deref() == Some(provider_refund_id)
+    }
+
+    /// How much of the order's own capture it holds until its end is known.
+    pub(super) fn holds(&self) -> i64 {
+        if self.kind == RefundKind::Surplus { 0 } else { self.amount }
+    }
+
+    /// Whether payments may send it again under its key. A refund that was made at the provider is never sent.
+    pub fn may_be_resent(&self, now: Timestamp) -> bool {
+        self.made_by == RefundMaker::Shop && self.key_age(now) < KEY_IS_SAFE && !self.is_locked(now)
+    }
+
+    /// Whether it never will succeed if the provider does not know it by now.
+    pub fn is_lost(&self, now: Timestamp) -> bool {
+        self.made_by == RefundMaker::Shop && self.key_age(now) >= KEY_IS_DEAD
+    }
+
     /// Whether it was never sent and nobody is about to.
     pub fn can_be_taken_over(&self, now: Timestamp) -> bool {
         self.state == RefundState::New && now >= self.lock_until
@@ -204,7 +244,7 @@ impl Refund {
             RefundState::New => RefundStatus::Pending,
             RefundState::Sent => RefundStatus::Processing,
             RefundState::Succeeded => RefundStatus::Completed,
-            RefundState::Failed => RefundStatus::Failed,
+            RefundState::Failed | RefundState::Reversed => RefundStatus::Failed,
             RefundState::NeedsReview => RefundStatus::NeedsReview,
             RefundState::OutcomeUnknown | RefundState::Unknown(_) => RefundStatus::Unknown,
         }

@@ -3,12 +3,15 @@
 //!
 //! What a refund takes it takes from the head's `refundable`, in the write that records it, before anything leaves; what fails puts it back.
 //! So refunds can never sum above the capture, however many are asked for at the same time.
+//!
+//! Facts come twice, late and in any order, so they have ranks: a refusal is replaced by a success (the provider has the refund after all),
+//! and a success by a failure (the money came back later). A refund that failed at the provider never succeeds again.
 
 use std::time::Duration;
 
 use shared::{clock::Timestamp, ids::UserId, money::Money, telemetry::Trace};
 
-use super::{Attempt, Change, Head, HeadFact, HeadState, NEW_LOCK, Refund, RefundId, RefundKind, RefundState};
+use super::{AUTOMATIC_REFUND_TRIES, Attempt, Change, Head, HeadFact, HeadState, NEW_LOCK, Refund, RefundId, RefundKind, RefundState};
 
 /// What is known about a refund.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,8 +23,15 @@ pub enum RefundFact {
         /// How much.
         amount: Money,
     },
-    /// The provider will not, for good.
+    /// The provider refuses the request for good: it has made no refund.
+    Refused {
+        /// Why, as a stable name.
+        reason: String,
+    },
+    /// The provider made the refund and it failed, at once or days after it succeeded. It never succeeds again.
     Failed {
+        /// The provider's name for the refund.
+        provider_refund_id: String,
         /// Why, as a stable name.
         reason: String,
     },
@@ -65,6 +75,12 @@ pub enum RefundRefused {
         /// What they leave.
         refundable: Money,
     },
+    /// The surplus capture of an order is refunded whole, or not at all.
+    #[error("a surplus capture is refunded whole, {amount}")]
+    OnlyWhole {
+        /// What it is.
+        amount: Money,
+    },
     /// Another currency than the payment's.
     #[error("the currency is not the payment's")]
     CurrencyMismatch,
@@ -73,9 +89,10 @@ pub enum RefundRefused {
     NotReadable,
 }
 
-/// The automatic refund: all of the captured payment `paid` that no refund has taken yet. `None` where nothing is left to take.
+/// The automatic refund: all of the captured payment `paid` that no refund has taken yet. `None` where nothing is left to take, and after
+/// [`AUTOMATIC_REFUND_TRIES`] have failed.
 pub fn begin_refund(head: &Head, paid: &Attempt, drive: u64, owner: &str, now: Timestamp, trace: &Trace) -> Option<Change> {
-    if head.state != HeadState::Captured || head.refundable <= 0 {
+    if head.state != HeadState::Captured || head.refundable <= 0 || head.is_refund_refused() {
         return None;
     }
     let refund = Refund::of(paid, Refund::automatic_id(head), RefundKind::Automatic, head.failed_refunds, now);
@@ -98,11 +115,25 @@ pub fn begin_requested_refund(
     if matches!(head.state, HeadState::Unknown(_)) {
         return Err(RefundRefused::NotReadable);
     }
-    // A surplus capture is given back by payments itself, whole.
+    let money = |amount| Money::new(amount, head.currency);
+    // Payments itself refunds a surplus capture, whole; once it has stopped trying, a person may.
+    if head.surplus_refunds_refused.contains(&paid.payment_id) {
+        let at_most = money(paid.amount - paid.refunded);
+        return match wanted.amount {
+            Some(amount) if amount.currency != head.currency => Err(RefundRefused::CurrencyMismatch),
+            Some(amount) if amount.amount > at_most.amount => Err(RefundRefused::Exceeds { at_most }),
+            Some(amount) if amount.amount < at_most.amount => Err(RefundRefused::OnlyWhole { amount: at_most }),
+            _ => {
+                let refund = requested(paid, wanted, RefundKind::Surplus, at_most.amount, now);
+                let others = head.surplus_refunds_refused.iter().filter(|refused| **refused != paid.payment_id).copied().collect();
+                let head = Head { surplus_refunds_refused: others, ..head.clone() };
+                Ok(begin(&head, refund, owner, now, trace))
+            }
+        };
+    }
     if head.captured_payment != Some(paid.payment_id) {
         return Err(RefundRefused::NothingCaptured);
     }
-    let money = |amount| Money::new(amount, head.currency);
     let amount = wanted.amount.unwrap_or(money(head.refundable));
     if amount.currency != head.currency {
         return Err(RefundRefused::CurrencyMismatch);
@@ -110,30 +141,35 @@ pub fn begin_requested_refund(
     if head.refundable <= 0 {
         return Err(RefundRefused::NothingLeft);
     }
-    let at_most = money(head.captured_total - head.refunded_total);
+    let at_most = money(head.captured_total - head.refunded_net() - head.disputed_away());
     if amount.amount > at_most.amount {
         return Err(RefundRefused::Exceeds { at_most });
     }
     if amount.amount > head.refundable {
         return Err(RefundRefused::UnderWay { refundable: money(head.refundable) });
     }
-    let refund = Refund {
-        amount: amount.amount,
+    let refund = requested(paid, wanted, RefundKind::Requested, amount.amount, now);
+    Ok(begin(head, refund, owner, now, trace))
+}
+
+fn requested(paid: &Attempt, wanted: &RequestedRefund, kind: RefundKind, amount: i64, now: Timestamp) -> Refund {
+    Refund {
+        amount,
         reason: Some(wanted.reason.clone()),
         requested_by: Some(wanted.by),
         request_id: Some(wanted.request_id.clone()),
-        ..Refund::of(paid, wanted.refund_id, RefundKind::Requested, 0, now)
-    };
-    Ok(begin(head, refund, owner, now, trace))
+        ..Refund::of(paid, wanted.refund_id, kind, 0, now)
+    }
 }
 
 fn begin(head: &Head, refund: Refund, owner: &str, now: Timestamp, trace: &Trace) -> Change {
     let head = Head {
-        refundable: head.refundable - refund.amount,
+        refunds_pending: head.refunds_pending + refund.holds(),
         last_fact: HeadFact::Succeeded,
         traceparent: trace.clone(),
         ..head.written(now)
     };
+    let head = head.with_refundable();
     let refund = Refund {
         lock_owner: owner.to_owned(),
         lock_until: now.plus(NEW_LOCK),
@@ -151,9 +187,15 @@ pub fn apply_refund_fact(head: &Head, paid: &Attempt, refund: &Refund, fact: &Re
     }
     match (fact, &refund.state) {
         (_, RefundState::Unknown(_)) => Change { needs_review: true, ..Change::default() },
-        // Money that came back to the shop after all: nothing is owed by the books, and somebody has to look.
+        (_, RefundState::Reversed) => Change::default(),
+        (RefundFact::Failed { provider_refund_id, reason }, RefundState::Succeeded) if refund.is_named(provider_refund_id) => {
+            reversed(head, paid, refund, reason, now)
+        }
+        // Another refund of the provider under the same id of ours: a person has to look.
         (RefundFact::Failed { .. }, RefundState::Succeeded) => Change { needs_review: true, ..Change::default() },
         (_, RefundState::Succeeded) => Change::default(),
+        // It failed at the provider: a success is what was known before.
+        (RefundFact::Succeeded { provider_refund_id, .. }, RefundState::Failed) if refund.is_named(provider_refund_id) => Change::default(),
         (RefundFact::Succeeded { amount, .. }, RefundState::NeedsReview) if *amount != refund.money() => Change::default(),
         // What it took was put back when it failed: there is nothing to hold on to until a person has looked.
         (RefundFact::Succeeded { amount, .. }, RefundState::Failed) if *amount != refund.money() => {
@@ -161,7 +203,7 @@ pub fn apply_refund_fact(head: &Head, paid: &Attempt, refund: &Refund, fact: &Re
         }
         (RefundFact::Succeeded { provider_refund_id, amount }, _) if *amount != refund.money() => Change {
             // What it took stays taken. The order hears that its refund does not go as it should.
-            head: (refund.kind == RefundKind::Automatic).then(|| told_as_failed(head, now)),
+            head: (refund.kind == RefundKind::Automatic).then(|| marked_as_failed(head, now)),
             refund: Some(Refund {
                 provider_refund_id: Some(provider_refund_id.clone()),
                 failure_reason: Some("provider_mismatch".to_owned()),
@@ -171,9 +213,21 @@ pub fn apply_refund_fact(head: &Head, paid: &Attempt, refund: &Refund, fact: &Re
             ..Change::default()
         },
         (RefundFact::Succeeded { provider_refund_id, .. }, _) => given_back(head, paid, refund, provider_refund_id, now),
-        (RefundFact::Failed { reason }, _) if refund.is_alive() => failed(head, paid, refund, reason, now),
+        (RefundFact::Refused { reason }, _) if refund.is_alive() => failed(head, paid, refund, reason, now),
+        (RefundFact::Failed { provider_refund_id, reason }, _) if refund.is_alive() => {
+            let named = Refund { provider_refund_id: Some(provider_refund_id.clone()), ..refund.clone() };
+            failed(head, paid, &named, reason, now)
+        }
+        // What did not fit has failed: nothing was given back, and nobody has to look any more.
+        (RefundFact::Failed { provider_refund_id, reason }, RefundState::NeedsReview) if refund.is_named(provider_refund_id) => {
+            failed(head, paid, refund, reason, now)
+        }
+        (RefundFact::Failed { provider_refund_id, .. }, RefundState::Failed) if refund.provider_refund_id.is_none() => {
+            let named = Refund { provider_refund_id: Some(provider_refund_id.clone()), ..refund.settled(RefundState::Failed, now) };
+            Change { refund: Some(named), ..Change::default() }
+        }
         (RefundFact::OutcomeUnknown, _) if refund.is_alive() => Change { refund: Some(refund.unknown(now, nudge)), ..Change::default() },
-        (RefundFact::Failed { .. } | RefundFact::OutcomeUnknown, _) => Change::default(),
+        (RefundFact::Refused { .. } | RefundFact::Failed { .. } | RefundFact::OutcomeUnknown, _) => Change::default(),
     }
 }
 
@@ -183,48 +237,89 @@ fn given_back(head: &Head, paid: &Attempt, refund: &Refund, provider_refund_id: 
         failure_reason: None,
         ..refund.settled(RefundState::Succeeded, now)
     };
-    // A refund that was taken for failed has put back what it took; another one may have taken that since. More than was captured can
-    // never have been given back, so what goes beyond is for a person to look at, and is not counted.
-    let took = refund.state != RefundState::Failed;
-    let room = if refund.kind == RefundKind::Surplus {
-        paid.amount - paid.refunded
+    // It is counted in full even where the sum then exceeds the capture: another refund has failed at the provider, and that is learned
+    // later; or it never does, and a person has to look.
+    let attempt = paid.given_back(refund.amount, now);
+    let head = if refund.kind == RefundKind::Surplus {
+        let is_whole = attempt.refunded >= paid.amount;
+        let refused = head.surplus_refunds_refused.iter().filter(|refused| !(is_whole && **refused == paid.payment_id)).copied();
+        Head { surplus_refunded: head.surplus_refunded + refund.amount, surplus_refunds_refused: refused.collect(), ..head.written(now) }
     } else {
-        (head.captured_total - head.refunded_total).min(if took { refund.amount } else { head.refundable })
-    };
-    let counted = refund.amount.min(room);
-    let refunded_total = head.refunded_total + counted;
-    let head = match refund.kind {
-        RefundKind::Surplus => Head { surplus_refunded: head.surplus_refunded + counted, ..head.written(now) },
-        _ => Head {
-            refunded_total,
-            refundable: if took { head.refundable } else { head.refundable - counted },
+        // One that was taken for failed has put back what it took.
+        let pending = if refund.state == RefundState::Failed { 0 } else { refund.amount };
+        let after = Head {
+            refunded_total: head.refunded_total + refund.amount,
+            refunds_pending: head.refunds_pending - pending,
             refund_failed: false,
-            last_fact: if refunded_total >= head.captured_total { HeadFact::Refunded } else { HeadFact::Succeeded },
             ..head.written(now)
-        },
+        };
+        let last_fact = if after.refunded_net() >= after.captured_total { HeadFact::Refunded } else { HeadFact::Succeeded };
+        Head { last_fact, ..after }.with_refundable()
     };
-    Change {
-        head: Some(head),
-        attempt: Some(paid.given_back(counted, now)),
-        refund: Some(settled),
-        needs_review: counted < refund.amount,
-        ..Change::default()
-    }
+    let needs_review = attempt.refunded > paid.amount;
+    Change { head: Some(head), attempt: Some(attempt), refund: Some(settled), needs_review, ..Change::default() }
 }
 
 fn failed(head: &Head, paid: &Attempt, refund: &Refund, reason: &str, now: Timestamp) -> Change {
     let settled = Refund { failure_reason: Some(reason.to_owned()), ..refund.settled(RefundState::Failed, now) };
     if refund.kind == RefundKind::Surplus {
-        // Nobody asks for these: the next one takes its place at once, later and later.
-        let next = Refund::of_surplus(paid, refund.number + 1, now);
-        return Change { refund: Some(settled), next_refund: Some(next), needs_review: true, ..Change::default() };
+        let (head, next_refund) = after_failed_surplus(head, paid, refund, now);
+        return Change { head, refund: Some(settled), next_refund, needs_review: true, ..Change::default() };
     }
-    // An order has not asked for what somebody of the shop requested, and is told only that the totals stand as they do.
-    let head = if refund.kind == RefundKind::Automatic { told_as_failed(head, now) } else { head.written(now) };
-    let head = Head { refundable: head.refundable + refund.amount, failed_refunds: head.failed_refunds + 1, ..head };
-    Change { head: Some(head), refund: Some(settled), ..Change::default() }
+    // An order has not asked for what somebody of the shop requested: it learns only the totals.
+    let is_automatic = refund.kind == RefundKind::Automatic;
+    let head = if is_automatic { marked_as_failed(head, now) } else { head.written(now) };
+    let head = Head {
+        refunds_pending: head.refunds_pending - refund.amount,
+        failed_refunds: head.failed_refunds + 1,
+        automatic_refunds_failed: head.automatic_refunds_failed + u32::from(is_automatic),
+        ..head
+    };
+    Change { head: Some(head.with_refundable()), refund: Some(settled), ..Change::default() }
 }
 
-fn told_as_failed(head: &Head, now: Timestamp) -> Head {
+/// The refund failed after it had succeeded: the provider holds the money again. The totals count it as reversed, the order is flagged, and
+/// the money can be refunded again.
+fn reversed(head: &Head, paid: &Attempt, refund: &Refund, reason: &str, now: Timestamp) -> Change {
+    let attempt = paid.given_back(-refund.amount, now);
+    let settled = Refund { failure_reason: Some(reason.to_owned()), ..refund.settled(RefundState::Reversed, now) };
+    if refund.kind == RefundKind::Surplus {
+        let after = Head { surplus_refunds_reversed: head.surplus_refunds_reversed + refund.amount, ..head.written(now) };
+        let after = after.with_refused_surplus(paid);
+        return Change { head: Some(after), attempt: Some(attempt), refund: Some(settled), needs_review: true, ..Change::default() };
+    }
+    let after = Head {
+        refunds_reversed_total: head.refunds_reversed_total + refund.amount,
+        failed_refunds: head.failed_refunds + 1,
+        automatic_refunds_failed: head.automatic_refunds_failed + u32::from(refund.kind == RefundKind::Automatic),
+        ..marked_as_failed(head, now)
+    };
+    Change { head: Some(after.with_refundable()), attempt: Some(attempt), refund: Some(settled), needs_review: true, ..Change::default() }
+}
+
+/// What follows for a surplus capture whose refund failed: the next automatic refund takes its place, later and later; after
+/// [`AUTOMATIC_REFUND_TRIES`], and after a refund that a person made, it is marked for a person.
+fn after_failed_surplus(head: &Head, paid: &Attempt, refund: &Refund, now: Timestamp) -> (Option<Head>, Option<Refund>) {
+    let number = refund.number + 1;
+    if paid.refunded >= paid.amount {
+        (None, None)
+    } else if refund.is_automatic() && number < AUTOMATIC_REFUND_TRIES {
+        (None, Some(Refund::of_surplus(paid, number, now)))
+    } else {
+        (Some(head.written(now).with_refused_surplus(paid)), None)
+    }
+}
+
+impl Head {
+    /// The head with the surplus capture `paid` marked for a person.
+    fn with_refused_surplus(mut self, paid: &Attempt) -> Self {
+        if !self.surplus_refunds_refused.contains(&paid.payment_id) {
+            self.surplus_refunds_refused.push(paid.payment_id);
+        }
+        self
+    }
+}
+
+fn marked_as_failed(head: &Head, now: Timestamp) -> Head {
     Head { refund_failed: true, last_fact: HeadFact::RefundFailed, ..head.written(now) }
 }

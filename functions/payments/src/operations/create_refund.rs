@@ -145,7 +145,8 @@ fn answer(payments: &Payments, request: &Request, refund: &Refund) -> Result<Res
             let location = request.location(&format!("/payments/{}", refund.payment_id));
             Ok(http::created(&location, &RefundView::from(refund)))
         }
-        RefundState::Failed => {
+        // One that failed after it had succeeded has failed for whoever asks again.
+        RefundState::Failed | RefundState::Reversed => {
             let reason = refund.failure_reason.clone().unwrap_or_default();
             let error = PaymentError::RefundFailed { refund_id: refund.refund_id, reason };
             // The document carries the id of the request that asked for it, so that it is the same each time.

@@ -10,11 +10,10 @@ use shared::{
 };
 
 use crate::{
-    Payments, TRIES,
-    domain::{Change, PaymentId, RefundId},
+    Payments,
+    domain::{PaymentId, RefundId},
     error::PaymentError,
     provider::ProviderError,
-    store::Stored,
     webhook::{Told, WebhookEvent, WebhookSecrets},
 };
 
@@ -84,12 +83,8 @@ impl Payments {
             Told::Refund { payment_id, refund_id, provider_refund_id } => {
                 self.hear_of_refund(payment_id, refund_id, provider_refund_id).await
             }
-            Told::Disputed { transaction_id } => self.hear_of_dispute(&transaction_id, request).await,
-            Told::Foreign => {
-                tracing::error!(event.id, event.kind = event.r#type, "money was given back without us: somebody has to look");
-                self.count("NeedsReview");
-                Ok(())
-            }
+            Told::ProviderRefund { provider_refund_id } => self.adopt_provider_refund(&provider_refund_id, request.trace()).await,
+            Told::Dispute { dispute_id } => self.record_dispute(&dispute_id, request.trace()).await,
             Told::Nothing => {
                 tracing::info!(event.id, event.kind = event.r#type, "the event is about nothing of ours");
                 Ok(())
@@ -128,34 +123,9 @@ impl Payments {
         }
         Ok(())
     }
-
-    async fn hear_of_dispute(&self, transaction_id: &str, request: &Request) -> Result<(), PaymentError> {
-        let asking = self.leave_at_the_door(self.store.breaker().await?).await?;
-        let payment_id = self.ask(&asking, self.provider.payment_of(transaction_id)).await.map_err(to_be_told_again)?;
-        let head = match payment_id {
-            Some(payment_id) => self.store.head(payment_id.order_id()).await?,
-            None => None,
-        };
-        let Some(mut head) = head else {
-            tracing::warn!("the provider tells of a dispute about a charge that is not known here");
-            return Ok(());
-        };
-        for _ in 0..TRIES {
-            let Some(disputed) = head.disputed(self.clock.now(), request.trace()) else { return Ok(()) };
-            match self.store.write(&Change { head: Some(disputed), ..Change::default() }, None).await? {
-                Stored::Written => {
-                    tracing::error!(order.id = %head.order_id, "the buyer's bank asks for the money back: somebody has to look");
-                    self.count("PaymentDisputed");
-                    return Ok(());
-                }
-                Stored::Refused(standing) => head = standing.head.unwrap_or(head),
-            }
-        }
-        Err(PaymentError::Contention)
-    }
 }
 
 /// The provider did not say: it is to tell its event again.
-fn to_be_told_again(_: ProviderError) -> PaymentError {
+pub(crate) fn to_be_told_again(_: ProviderError) -> PaymentError {
     PaymentError::ProviderUnavailable { retry_after_seconds: 5 }
 }

@@ -186,11 +186,11 @@ impl Payments {
         }
         match self.look_up_refund(asking, &refund).await {
             Ok(Some(fact)) => self.settle_refund(head, paid, refund, &fact).await,
-            Ok(None) if refund.key_age(now) >= KEY_IS_DEAD => {
-                let fact = RefundFact::Failed { reason: "never_refunded".to_owned() };
+            Ok(None) if refund.is_lost(now) => {
+                let fact = RefundFact::Refused { reason: "never_refunded".to_owned() };
                 self.settle_refund(head, paid, refund, &fact).await
             }
-            Ok(None) if refund.key_age(now) < KEY_IS_SAFE && !refund.is_locked(now) => self.send_refund(asking, head, paid, refund).await,
+            Ok(None) if refund.may_be_resent(now) => self.send_refund(asking, head, paid, refund).await,
             Ok(None) | Err(_) if refund.is_locked(now) => Ok(refund),
             Ok(None) | Err(_) => self.settle_refund(head, paid, refund, &RefundFact::OutcomeUnknown).await,
         }

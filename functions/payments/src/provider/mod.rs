@@ -8,7 +8,7 @@ use shared::{BoxFuture, clock::Timestamp, ids::OrderId, money::Money};
 pub use simulated::Simulated;
 pub use stripe::{Stripe, StripeSettings};
 
-use crate::domain::{Attempt, CardToken, Fact, PaymentId, Refund, RefundFact, RefundId};
+use crate::domain::{Attempt, CardToken, DisputeFact, Fact, PaymentId, ProviderRefund, Refund, RefundFact, RefundId};
 
 /// Somebody who charges cards and gives money back.
 ///
@@ -49,8 +49,11 @@ pub trait PaymentProvider: Send + Sync {
     /// What became of a refund; `None` where the provider knows nothing of it.
     fn retrieve_refund<'a>(&'a self, order: &'a RefundOrder) -> BoxFuture<'a, Result<Option<RefundFact>, ProviderError>>;
 
-    /// Which payment a charge of the provider's belongs to; `None` where it is none of ours.
-    fn payment_of<'a>(&'a self, transaction_id: &'a str) -> BoxFuture<'a, Result<Option<PaymentId>, ProviderError>>;
+    /// The refund with the provider's name `provider_refund_id`; `None` if it does not exist or refunds another shop's charge.
+    fn find_refund<'a>(&'a self, provider_refund_id: &'a str) -> BoxFuture<'a, Result<Option<ProviderRefund>, ProviderError>>;
+
+    /// The dispute with the provider's name `dispute_id`; `None` if it does not exist or disputes another shop's charge.
+    fn find_dispute<'a>(&'a self, dispute_id: &'a str) -> BoxFuture<'a, Result<Option<DisputeFact>, ProviderError>>;
 }
 
 /// What the provider knows of an idempotency key that was to be voided.

@@ -4,6 +4,9 @@
 //! answer but never a charge. The first answer to a key is the answer to that key for a day. The same key with another request is refused,
 //! and after that day it is a new key, as with real providers.
 //!
+//! What its own staff and the banks do is written into its books by hand: a refund `REFUND#re_…` that no request asked for, a `failure_reason`
+//! of a refund that fails later, `disputed` on a charge and the dispute itself, `DISPUTE#…`. The operations only read it.
+//!
 //! A customer who is asked to do something has done it by the time somebody asks what became of the charge, or never does.
 
 use std::time::Duration;
@@ -18,7 +21,7 @@ use shared::{
 };
 
 use super::{ChargeOrder, KeyState, PaymentProvider, ProviderError, RefundOrder};
-use crate::domain::{Fact, NextAction, PaymentId, RefundFact};
+use crate::domain::{DisputeFact, DisputeState, Fact, NextAction, PaymentId, ProviderRefund, RefundFact};
 
 /// For how long an idempotency key is remembered.
 const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
@@ -114,6 +117,18 @@ struct Charge {
     amount: i64,
     currency: Currency,
     refundable: i64,
+    /// Set while the buyer's bank disputes it: the provider refuses refunds.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    disputed: bool,
+}
+
+/// `DISPUTE#…`: a bank claims a charge back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Disputed {
+    charge_id: String,
+    amount: i64,
+    currency: Currency,
+    state: DisputeState,
 }
 
 /// `REFUND#…`: money that was really given back.
@@ -123,6 +138,9 @@ struct Refunded {
     charge_id: String,
     amount: i64,
     currency: Currency,
+    /// Why it failed after it succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    failure_reason: Option<String>,
 }
 
 impl Simulated {
@@ -256,26 +274,40 @@ impl Simulated {
             charge_id: order.transaction_id.clone(),
             amount: order.amount.amount,
             currency: order.amount.currency,
+            failure_reason: None,
         };
         let writes = vec![
             self.books.putting(keyed(&refunded, format!("REFUND#{}", order.refund_id)), Expression::absent()),
             self.books.updating(
                 Key::new(format!("CHARGE#{}", order.transaction_id)),
                 Expression::new("SET #refundable = #refundable - :amount").value("amount", refunded.amount),
-                Expression::new("#refundable >= :amount AND #currency = :currency").value("currency", refunded.currency),
+                Expression::new("#refundable >= :amount AND #currency = :currency AND attribute_not_exists(#disputed)")
+                    .value("currency", refunded.currency),
             ),
         ];
         match self.books.transact(writes).await.map_err(out_of_reach)? {
-            Transacted::Written => Ok(refunded.fact(order)),
+            Transacted::Written => Ok(refunded.fact(&refund_id(order))),
             Transacted::Refused(conflicts) => {
-                let stored = conflicts.into_iter().next().flatten().and_then(|conflict| conflict.item);
+                let mut items = conflicts.into_iter().map(|conflict| conflict.and_then(|conflict| conflict.item));
+                let (stored, charge) = (items.next().flatten(), items.next().flatten());
                 match read::<Refunded>(stored)? {
-                    Some(stored) if stored == refunded => Ok(stored.fact(order)),
+                    Some(stored) if (Refunded { failure_reason: None, ..stored.clone() }) == refunded => Ok(stored.fact(&refund_id(order))),
                     Some(_) => Err(ProviderError::Refused("the key was used for another refund".to_owned())),
-                    None => Ok(RefundFact::Failed { reason: "charge_not_refundable".to_owned() }),
+                    None => {
+                        let disputed = read::<Charge>(charge)?.is_some_and(|charge| charge.disputed);
+                        let reason = if disputed { "charge_disputed" } else { "charge_not_refundable" };
+                        Ok(RefundFact::Refused { reason: reason.to_owned() })
+                    }
                 }
             }
         }
+    }
+}
+
+impl Simulated {
+    async fn payment_of(&self, charge_id: &str) -> Result<Option<PaymentId>, ProviderError> {
+        let stored = self.books.get(Key::new(format!("CHARGE#{charge_id}"))).await.map_err(out_of_reach)?;
+        Ok(read::<Charge>(stored)?.and_then(|charge| PaymentId::parse(&charge.payment_id)))
     }
 }
 
@@ -314,15 +346,40 @@ impl PaymentProvider for Simulated {
 
     fn retrieve_refund<'a>(&'a self, order: &'a RefundOrder) -> BoxFuture<'a, Result<Option<RefundFact>, ProviderError>> {
         Box::pin(async move {
-            let stored = self.books.get(Key::new(format!("REFUND#{}", order.refund_id))).await.map_err(out_of_reach)?;
-            Ok(read::<Refunded>(stored)?.map(|refunded| refunded.fact(order)))
+            // One that was made at the provider has only the provider's name.
+            for name in [Some(order.refund_id.to_string()), order.provider_refund_id.clone()].into_iter().flatten() {
+                let stored = self.books.get(Key::new(format!("REFUND#{name}"))).await.map_err(out_of_reach)?;
+                if let Some(refunded) = read::<Refunded>(stored)? {
+                    return Ok(Some(refunded.fact(order.provider_refund_id.as_ref().unwrap_or(&refund_id(order)))));
+                }
+            }
+            Ok(None)
         })
     }
 
-    fn payment_of<'a>(&'a self, transaction_id: &'a str) -> BoxFuture<'a, Result<Option<PaymentId>, ProviderError>> {
+    fn find_refund<'a>(&'a self, provider_refund_id: &'a str) -> BoxFuture<'a, Result<Option<ProviderRefund>, ProviderError>> {
         Box::pin(async move {
-            let stored = self.books.get(Key::new(format!("CHARGE#{transaction_id}"))).await.map_err(out_of_reach)?;
-            Ok(read::<Charge>(stored)?.and_then(|charge| PaymentId::parse(&charge.payment_id)))
+            let stored = self.books.get(Key::new(format!("REFUND#{provider_refund_id}"))).await.map_err(out_of_reach)?;
+            let Some(refunded) = read::<Refunded>(stored)? else { return Ok(None) };
+            Ok(self.payment_of(&refunded.charge_id).await?.map(|payment_id| ProviderRefund {
+                provider_refund_id: provider_refund_id.to_owned(),
+                payment_id,
+                amount: Money::new(refunded.amount, refunded.currency),
+                fact: refunded.fact(provider_refund_id),
+            }))
+        })
+    }
+
+    fn find_dispute<'a>(&'a self, dispute_id: &'a str) -> BoxFuture<'a, Result<Option<DisputeFact>, ProviderError>> {
+        Box::pin(async move {
+            let stored = self.books.get(Key::new(format!("DISPUTE#{dispute_id}"))).await.map_err(out_of_reach)?;
+            let Some(disputed) = read::<Disputed>(stored)? else { return Ok(None) };
+            Ok(self.payment_of(&disputed.charge_id).await?.map(|payment_id| DisputeFact {
+                dispute_id: dispute_id.to_owned(),
+                payment_id,
+                amount: Money::new(disputed.amount, disputed.currency),
+                state: disputed.state,
+            }))
         })
     }
 }
@@ -336,6 +393,7 @@ impl Charge {
             amount: order.amount.amount,
             currency: order.amount.currency,
             refundable: order.amount.amount,
+            disputed: false,
         }
     }
 }
@@ -414,12 +472,17 @@ impl Answer {
 }
 
 impl Refunded {
-    fn fact(&self, order: &RefundOrder) -> RefundFact {
-        RefundFact::Succeeded {
-            provider_refund_id: format!("re_{}", order.refund_id.uuid().simple()),
-            amount: Money::new(self.amount, self.currency),
+    fn fact(&self, provider_refund_id: &str) -> RefundFact {
+        let provider_refund_id = provider_refund_id.to_owned();
+        match &self.failure_reason {
+            Some(reason) => RefundFact::Failed { provider_refund_id, reason: reason.clone() },
+            None => RefundFact::Succeeded { provider_refund_id, amount: Money::new(self.amount, self.currency) },
         }
     }
+}
+
+fn refund_id(order: &RefundOrder) -> String {
+    format!("re_{}", order.refund_id.uuid().simple())
 }
 
 fn key_of(order: &ChargeOrder) -> String {

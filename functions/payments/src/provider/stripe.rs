@@ -4,8 +4,11 @@
 //! means that the request did nothing. A refusal of our request as such (a parameter that is not known) is a mistake of ours. 409 and 429
 //! mean "not now". Everything else, answers that cannot be read included, is no answer. Amounts need no conversion: Stripe's smallest units are the minor units of every currency that the shop trades in.
 //!
+//! Refunds and disputes are read in [`refunds`].
+//!
 //! The client is made at the first call: functions that never call Stripe never pay for it.
 
+mod refunds;
 mod voiding;
 
 use std::{
@@ -24,7 +27,7 @@ use shared::{
 };
 
 use super::{ChargeOrder, KeyState, PaymentProvider, ProviderError, RefundOrder};
-use crate::domain::{Fact, NextAction, PaymentId, RefundFact, RefundId};
+use crate::domain::{DisputeFact, Fact, NextAction, PaymentId, ProviderRefund, RefundFact};
 
 /// The version of Stripe's interface that is spoken here.
 const VERSION: &str = "2024-06-20";
@@ -32,9 +35,6 @@ const VERSION: &str = "2024-06-20";
 /// How long a connection and a whole call may take: less than what is waited for a provider.
 const CONNECT: Duration = Duration::from_secs(2);
 const CALL: Duration = Duration::from_secs(7);
-
-/// How many refunds of one charge are looked through; Stripe gives a hundred at a time.
-const PAGES: u32 = 10;
 
 /// The secret that holds the key.
 const KEY: &str = "stripe-key";
@@ -171,45 +171,6 @@ impl Stripe {
         let intent = found(self.get(&format!("/v1/payment_intents/{id}"), &[]).await?)?;
         intent_fact(&intent.ok_or_else(|| trouble(status, &cancelled))?, order.amount.currency)
     }
-
-    async fn give_back(&self, order: &RefundOrder) -> Result<RefundFact, ProviderError> {
-        let (amount, refund_id) = (order.amount.amount.to_string(), order.refund_id.to_string());
-        let (order_id, payment_id) = (order.order_id.to_string(), order.payment_id.to_string());
-        let form = [
-            ("payment_intent", &*order.transaction_id),
-            ("amount", &amount),
-            ("metadata[order_id]", &order_id),
-            ("metadata[payment_id]", &payment_id),
-            ("metadata[refund_id]", &refund_id),
-        ];
-        given_back(&self.call(Method::POST, "/v1/refunds", &form, Some(&refund_id)).await?, order.amount.currency)
-    }
-
-    async fn look_for_refund(&self, order: &RefundOrder) -> Result<Option<RefundFact>, ProviderError> {
-        let currency = order.amount.currency;
-        if let Some(id) = &order.provider_refund_id {
-            let refund = found(self.get(&format!("/v1/refunds/{id}"), &[]).await?)?;
-            return refund.map(|refund| refund_fact(&refund, currency)).transpose();
-        }
-        let refund_id = order.refund_id.to_string();
-        let mut after = String::new();
-        for _ in 0..PAGES {
-            let mut query = vec![("payment_intent", &*order.transaction_id), ("limit", "100")];
-            if !after.is_empty() {
-                query.push(("starting_after", &after));
-            }
-            let (status, page) = self.get("/v1/refunds", &query).await?;
-            let Some(refunds) = page["data"].as_array().filter(|_| status.is_success()) else { return Err(trouble(status, &page)) };
-            if let Some(refund) = refunds.iter().find(|refund| refund["metadata"]["refund_id"] == *refund_id) {
-                return refund_fact(refund, currency).map(Some);
-            }
-            match refunds.last() {
-                Some(last) if page["has_more"] == true => after = text(&last["id"]).to_owned(),
-                _ => return Ok(None),
-            }
-        }
-        Err(ProviderError::NoAnswer("it shows more refunds of the charge than are looked through".to_owned()))
-    }
 }
 
 impl PaymentProvider for Stripe {
@@ -253,11 +214,12 @@ impl PaymentProvider for Stripe {
         Box::pin(self.look_for_refund(order))
     }
 
-    fn payment_of<'a>(&'a self, transaction_id: &'a str) -> BoxFuture<'a, Result<Option<PaymentId>, ProviderError>> {
-        Box::pin(async move {
-            let intent = found(self.get(&format!("/v1/payment_intents/{transaction_id}"), &[]).await?)?;
-            Ok(intent.and_then(|intent| PaymentId::parse(text(&intent["metadata"]["payment_id"]))))
-        })
+    fn find_refund<'a>(&'a self, provider_refund_id: &'a str) -> BoxFuture<'a, Result<Option<ProviderRefund>, ProviderError>> {
+        Box::pin(self.refund_named(provider_refund_id))
+    }
+
+    fn find_dispute<'a>(&'a self, dispute_id: &'a str) -> BoxFuture<'a, Result<Option<DisputeFact>, ProviderError>> {
+        Box::pin(self.dispute_named(dispute_id))
     }
 }
 
@@ -316,49 +278,6 @@ fn intent_fact(intent: &Value, currency: Currency) -> Result<Fact, ProviderError
         "requires_payment_method" | "requires_source" | "processing" | "requires_confirmation" | "requires_capture" => {
             Ok(Fact::Processing { transaction_id })
         }
-        _ => Err(ProviderError::NoAnswer("it answered a status that is not known here".to_owned())),
-    }
-}
-
-/// What follows from the answer to a refund.
-fn given_back((status, document): &Answer, currency: Currency) -> Result<RefundFact, ProviderError> {
-    if status.is_success() {
-        return refund_fact(document, currency);
-    }
-    let error = &document["error"];
-    match text(&error["code"]) {
-        code @ ("charge_already_refunded" | "charge_disputed" | "charge_not_refundable" | "insufficient_funds")
-            if status.is_client_error() =>
-        {
-            Ok(RefundFact::Failed { reason: code.to_owned() })
-        }
-        // "Refund amount is greater than unrefunded amount on charge" has no code of its own.
-        _ if *status == StatusCode::BAD_REQUEST && error["param"] == "amount" => {
-            Ok(RefundFact::Failed { reason: "charge_not_refundable".to_owned() })
-        }
-        _ => Err(trouble(*status, document)),
-    }
-}
-
-/// What a refund says.
-fn refund_fact(refund: &Value, currency: Currency) -> Result<RefundFact, ProviderError> {
-    let provider_refund_id = text(&refund["id"]).to_owned();
-    if provider_refund_id.is_empty() || RefundId::parse(text(&refund["metadata"]["refund_id"])).is_none() {
-        return Err(ProviderError::NoAnswer("it answered something that is no refund of ours".to_owned()));
-    }
-    match text(&refund["status"]) {
-        "succeeded" => {
-            let amount = refund["amount"].as_i64();
-            let amount = amount.ok_or_else(|| ProviderError::NoAnswer("it did not say how much it gave back".to_owned()))?;
-            // In a currency that was not asked for nothing fits.
-            let same = text(&refund["currency"]).eq_ignore_ascii_case(currency.code());
-            Ok(RefundFact::Succeeded { provider_refund_id, amount: Money::new(if same { amount } else { -amount }, currency) })
-        }
-        "failed" | "canceled" => {
-            let reason = text(&refund["failure_reason"]);
-            Ok(RefundFact::Failed { reason: name(reason, text(&refund["status"])) })
-        }
-        "pending" | "requires_action" => Ok(RefundFact::OutcomeUnknown),
         _ => Err(ProviderError::NoAnswer("it answered a status that is not known here".to_owned())),
     }
 }
@@ -495,29 +414,5 @@ mod tests {
         assert!(matches!(charged(&answer(401, token), usd()), Err(ProviderError::CredentialsRejected(_))));
         let other_body = error(json!({ "type": "idempotency_error" }));
         assert!(matches!(charged(&answer(400, other_body), usd()), Err(ProviderError::KeyMismatch(_))));
-    }
-
-    #[test]
-    fn a_refund_says_what_became_of_it() {
-        let refund = |status: &str| json!({ "id": "re_1", "status": status, "amount": 1000, "currency": "usd", "metadata": { "refund_id": REFUND } });
-        let back = |amount| RefundFact::Succeeded { provider_refund_id: "re_1".to_owned(), amount: Money::new(amount, usd()) };
-        let failed = |reason: &str| RefundFact::Failed { reason: reason.to_owned() };
-        for (document, fact) in [
-            (refund("succeeded"), back(1000)),
-            (with(refund("succeeded"), "currency", json!("eur")), back(-1000)),
-            (refund("pending"), RefundFact::OutcomeUnknown),
-            (with(refund("failed"), "failure_reason", json!("lost_or_stolen_card")), failed("lost_or_stolen_card")),
-            (refund("canceled"), failed("canceled")),
-        ] {
-            assert_eq!(refund_fact(&document, usd()), Ok(fact), "{document}");
-        }
-        assert!(refund_fact(&with(refund("succeeded"), "metadata", json!({})), usd()).is_err());
-        let error = |members: Value| json!({ "error": members });
-        let already = error(json!({ "code": "charge_already_refunded" }));
-        assert_eq!(given_back(&answer(400, already), usd()), Ok(failed("charge_already_refunded")));
-        let more = error(json!({ "type": "invalid_request_error", "param": "amount" }));
-        assert_eq!(given_back(&answer(400, more), usd()), Ok(failed("charge_not_refundable")));
-        assert!(matches!(given_back(&answer(401, error(json!({}))), usd()), Err(ProviderError::CredentialsRejected(_))));
-        assert!(matches!(given_back(&answer(500, error(json!({}))), usd()), Err(ProviderError::NoAnswer(_))));
     }
 }

@@ -7,11 +7,14 @@
 //! | `captured_by_order`, `refunded_by_order` | the payment head | the order |
 //! | `captured_by_payments`, `refunded_by_payments` | attempts and refunds that succeeded | the payment head |
 //! | `surplus_by_payments` | the same of captures that were one too many | the payment head |
-//! | `refundable` | what was captured less what refunds have taken | the payment head |
+//! | `reversed_by_payments`, `reversed_by_order` | refunds that failed after they succeeded; the head | the payment head; the order |
+//! | `disputed_by_payments`, `disputed_by_order` | the disputes; the head | the payment head; the order |
+//! | `refundable` | what was captured less what refunds and disputes have taken | the payment head |
 //! | `refunded_of_payment` | the refunds of one payment | the attempt |
 //! | `charge_at_provider`, `refund_at_provider` | the provider | the attempt, the refund |
+//! | `dispute_at_provider` | what the bank holds, as the provider says | the dispute |
 //! | `refundable_at_provider`, `order_at_provider` | the provider's refunds, the order | the provider's charge |
-//! | `captured_by_ledger`, `refunded_by_ledger` | attempts and refunds that succeeded | the ledger |
+//! | `captured_by_ledger`, `refunded_by_ledger` | attempts, refunds and disputes | the ledger |
 //! | `funds_in_ledger`, `currency_in_ledger`, `entry_balances` | the same, and double entry | the ledger |
 //! | `one_full_capture` | exactly one, of the whole total | attempts of an order that is confirmed, shipped or delivered |
 //! | `confirmed` | `confirmed` or later | the status of an order that was paid in full and is not given up |

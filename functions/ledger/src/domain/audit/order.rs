@@ -42,8 +42,10 @@ pub struct OrderBooks {
 pub struct ProviderRecords {
     /// Its charges, by the payment that asked for them.
     pub charges: BTreeMap<String, ChargeRecord>,
-    /// Its refunds, by the refund that asked for them.
+    /// Its refunds, by the refund that asked for them, or by the provider's name where none did.
     pub refunds: BTreeMap<String, GivenBackRecord>,
+    /// How much banks hold because of its disputes, by the provider's name for them.
+    pub disputes: BTreeMap<String, i64>,
 }
 
 impl OrderBooks {
@@ -93,17 +95,25 @@ impl OrderBooks {
         self.attempts.iter().filter(move |attempt| attempt.state == Outcome::Succeeded && attempt.surplus == surplus)
     }
 
-    /// The refunds that succeeded, likewise.
-    fn refunded(&self, surplus: bool) -> impl Iterator<Item = &RefundRecord> {
-        self.refunds.iter().filter(move |refund| refund.state == Outcome::Succeeded && refund.is_surplus() == surplus)
+    /// What refunds gave back, likewise; of those that failed later too.
+    fn refunded_sum(&self, surplus: bool) -> i64 {
+        let gave_back = |refund: &&RefundRecord| matches!(refund.state, Outcome::Succeeded | Outcome::Reversed);
+        total(self.refunds.iter().filter(gave_back).filter(|refund| refund.is_surplus() == surplus).map(|refund| refund.amount))
+    }
+
+    /// How much of that came back because the refund failed later.
+    fn reversed_sum(&self, surplus: bool) -> i64 {
+        let reversed = self.refunds.iter().filter(|refund| refund.state == Outcome::Reversed && refund.is_surplus() == surplus);
+        total(reversed.map(|refund| refund.amount))
+    }
+
+    /// What is still with the provider of the captures, as far as refunds go.
+    fn kept_sum(&self, surplus: bool) -> i64 {
+        self.captured_sum(surplus).saturating_sub(self.refunded_sum(surplus)).saturating_add(self.reversed_sum(surplus))
     }
 
     fn captured_sum(&self, surplus: bool) -> i64 {
         total(self.captured(surplus).map(|attempt| attempt.amount))
-    }
-
-    fn refunded_sum(&self, surplus: bool) -> i64 {
-        total(self.refunded(surplus).map(|refund| refund.amount))
     }
 
     /// Order, head, attempts and refunds.
@@ -112,9 +122,21 @@ impl OrderBooks {
         if let Some(order) = &self.order {
             findings.same("captured_by_order", captured, order.captured_total);
             findings.same("refunded_by_order", refunded, order.refunded_total);
+            let of_head = self
+                .head
+                .as_ref()
+                .map_or([0; 3], |head| [head.refunds_reversed_total, head.dispute_withdrawn_total, head.dispute_reinstated_total]);
+            findings.same("reversed_by_order", of_head[0], order.refunds_reversed_total);
+            findings.same_of("disputed_by_order", "withdrawn", of_head[1], order.dispute_withdrawn_total);
+            findings.same_of("disputed_by_order", "reinstated", of_head[2], order.dispute_reinstated_total);
         }
         findings.same("captured_by_payments", self.captured_sum(false), captured);
         findings.same("refunded_by_payments", self.refunded_sum(false), refunded);
+        if let Some(head) = &self.head {
+            findings.same("reversed_by_payments", self.reversed_sum(false), head.refunds_reversed_total);
+            findings.same_of("reversed_by_payments", "surplus", self.reversed_sum(true), head.surplus_refunds_reversed);
+            findings.same("disputed_by_payments", total(head.disputes.iter().map(|dispute| dispute.taken)), head.disputed_away());
+        }
         let surplus = self.head.iter().flat_map(|head| {
             let counted = [("surplus_captured", head.surplus_captured), ("surplus_refunded", head.surplus_refunded)];
             counted.into_iter().zip([self.captured_sum(true), self.refunded_sum(true)])
@@ -128,8 +150,10 @@ impl OrderBooks {
             findings.same("amount_due", due.currency.code(), head.currency.code());
         }
         if let Some(head) = &self.head {
-            let taken = self.refunds.iter().filter(|refund| !refund.is_surplus() && refund.state != Outcome::Failed);
-            findings.same("refundable", captured.saturating_sub(total(taken.map(|refund| refund.amount))), head.refundable);
+            let holds = |refund: &&RefundRecord| !matches!(refund.state, Outcome::Failed | Outcome::Reversed);
+            let taken = total(self.refunds.iter().filter(holds).filter(|refund| !refund.is_surplus()).map(|refund| refund.amount));
+            let left = captured.saturating_sub(taken).saturating_sub(head.disputed_away());
+            findings.same("refundable", left.max(0), head.refundable);
         }
         for attempt in self.attempts.iter().filter(|attempt| attempt.state == Outcome::Succeeded) {
             let refunds = self.refunds.iter().filter(|refund| refund.state == Outcome::Succeeded);
@@ -153,10 +177,25 @@ impl OrderBooks {
             let recorded = if attempt.state == Outcome::Succeeded { attempt.amount } else { 0 };
             findings.same_of("charge_at_provider", &attempt.payment_id, charged, recorded);
         }
+        let by_name = |refund: &RefundRecord| refund.provider_refund_id.as_ref().and_then(|name| provider.refunds.get(name));
         for refund in self.refunds.iter().filter(|refund| ended(refund.state)) {
-            let given_back = provider.refunds.get(&refund.refund_id).map_or(0, |refund| refund.amount);
+            let found = provider.refunds.get(&refund.refund_id).or_else(|| by_name(refund));
+            let given_back = found.map_or(0, |refund| refund.amount);
             let recorded = if refund.state == Outcome::Succeeded { refund.amount } else { 0 };
             findings.same_of("refund_at_provider", &refund.refund_id, given_back, recorded);
+        }
+        // Refunds that somebody made at the provider, and that payments has not recorded.
+        for (name, given_back) in &provider.refunds {
+            let is_known = |refund: &RefundRecord| refund.refund_id == *name || refund.provider_refund_id.as_ref() == Some(name);
+            if !self.refunds.iter().any(is_known) {
+                findings.same_of("refund_at_provider", name, given_back.amount, 0);
+            }
+        }
+        let recorded = self.head.iter().flat_map(|head| &head.disputes).filter(|dispute| self.is_of_order(&dispute.payment_id));
+        let recorded: BTreeMap<&String, i64> = recorded.map(|dispute| (&dispute.dispute_id, dispute.taken)).collect();
+        for name in provider.disputes.keys().chain(recorded.keys().copied().filter(|name| !provider.disputes.contains_key(*name))) {
+            let (theirs, ours) = (provider.disputes.get(name).copied().unwrap_or(0), recorded.get(name).copied().unwrap_or(0));
+            findings.same_of("dispute_at_provider", name, theirs, ours);
         }
         for charge in provider.charges.values() {
             let refunds = provider.refunds.values().filter(|refund| refund.charge_id == charge.charge_id);
@@ -165,6 +204,11 @@ impl OrderBooks {
             let (ours, theirs) = (self.order_id.to_string(), charge.order_id.map_or_else(|| "none".to_owned(), |id| id.to_string()));
             findings.same_of("order_at_provider", &charge.charge_id, ours.as_str(), theirs.as_str());
         }
+    }
+
+    /// Whether this payment paid the order: only its disputes move money of the order.
+    fn is_of_order(&self, payment_id: &str) -> bool {
+        self.captured(false).any(|attempt| attempt.payment_id == payment_id)
     }
 
     /// What the ledger has; each entry by itself must balance.
@@ -185,6 +229,12 @@ impl OrderBooks {
             self.captured_sum(false).saturating_add(self.captured_sum(true)),
             self.refunded_sum(false).saturating_add(self.refunded_sum(true)),
         );
+        // Refunds that failed later and disputes that were won come in again; what disputes took goes out.
+        let came_back = self.reversed_sum(false).saturating_add(self.reversed_sum(true));
+        let (withdrawn, reinstated) =
+            self.head.as_ref().map_or((0, 0), |head| (head.dispute_withdrawn_total, head.dispute_reinstated_total));
+        let captured = captured.saturating_add(came_back).saturating_add(reinstated);
+        let refunded = refunded.saturating_add(withdrawn);
         let order = self.order.iter().map(|order| order.totals.total.currency);
         let head = self.head.iter().map(|head| head.currency);
         let currency = head.chain(order).chain(self.attempts.iter().map(|attempt| attempt.currency)).next();
@@ -214,13 +264,16 @@ impl OrderBooks {
                 findings.same("confirmed", Status::Confirmed.name(), order.status.name());
             }
             Status::Cancelled | Status::Failed if self.is_settled() => {
-                findings.same("net_zero", 0, self.captured_sum(false).saturating_sub(self.refunded_sum(false)));
+                // A lost dispute takes what is left; it may take more than that, and then the shop has lost it.
+                let kept = self.kept_sum(false);
+                let lost = self.head.as_ref().map_or(0, HeadRecord::disputed_away);
+                findings.same("net_zero", 0, if kept > 0 { kept.saturating_sub(lost).max(0) } else { kept });
             }
             _ => {}
         }
         let surplus_is_going_back = self.refunds.iter().any(|refund| refund.is_surplus() && refund.state == Outcome::Open);
         if !surplus_is_going_back {
-            findings.same("surplus_given_back", 0, self.captured_sum(true).saturating_sub(self.refunded_sum(true)));
+            findings.same("surplus_given_back", 0, self.kept_sum(true));
         }
     }
 

@@ -28,6 +28,15 @@ pub struct OrderRecord {
     pub captured_total: i64,
     /// Minor units refunded.
     pub refunded_total: i64,
+    /// Minor units of these that came back because a refund failed later.
+    #[serde(default)]
+    pub refunds_reversed_total: i64,
+    /// Minor units that banks took because of disputes.
+    #[serde(default)]
+    pub dispute_withdrawn_total: i64,
+    /// Minor units of these that banks gave back.
+    #[serde(default)]
+    pub dispute_reinstated_total: i64,
     /// Why somebody should look at it.
     #[serde(default)]
     pub needs_attention: Option<String>,
@@ -152,10 +161,43 @@ pub struct HeadRecord {
     /// See above.
     #[serde(default)]
     pub surplus_refunded: Option<i64>,
+    /// How much of the refunds came back because they failed later.
+    #[serde(default)]
+    pub refunds_reversed_total: i64,
+    /// The same of refunds of what was captured once too often.
+    #[serde(default)]
+    pub surplus_refunds_reversed: i64,
+    /// How much banks took because of disputes.
+    #[serde(default)]
+    pub dispute_withdrawn_total: i64,
+    /// How much of that banks gave back.
+    #[serde(default)]
+    pub dispute_reinstated_total: i64,
+    /// The disputes.
+    #[serde(default)]
+    pub disputes: Vec<DisputeRecord>,
     /// How much of it no refund has taken.
     pub refundable: i64,
     /// When it last changed.
     pub updated_at: Timestamp,
+}
+
+impl HeadRecord {
+    /// How much banks hold because of disputes.
+    pub fn disputed_away(&self) -> i64 {
+        self.dispute_withdrawn_total.saturating_sub(self.dispute_reinstated_total)
+    }
+}
+
+/// A dispute, as payments has it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct DisputeRecord {
+    /// The provider's name for it.
+    pub dispute_id: String,
+    /// The disputed payment.
+    pub payment_id: String,
+    /// How much of the order's money the bank holds.
+    pub taken: i64,
 }
 
 /// An attempt to pay.
@@ -197,6 +239,9 @@ pub struct RefundRecord {
     pub state: Outcome,
     /// How much.
     pub amount: i64,
+    /// The provider's name for it.
+    #[serde(default)]
+    pub provider_refund_id: Option<String>,
     /// When it last changed.
     pub updated_at: Timestamp,
 }
@@ -217,6 +262,8 @@ pub enum Outcome {
     /// It has not and will not.
     #[serde(alias = "declined", alias = "abandoned")]
     Failed,
+    /// The money went back, and came back to the provider because the refund failed later.
+    Reversed,
     /// The provider says something that does not fit: a person has to look.
     NeedsReview,
     /// Its end is not known.

@@ -3,8 +3,9 @@
 //! [`Order::apply`] is total: every event has an answer in every state, however late, early or often it comes. What an order owes to
 //! others follows from its present state alone ([`owed`]), so that losing a message loses nothing: a nudge asks again.
 //!
-//! Facts are merged, not counted. A fact that is older than what was heard last is ignored, unless it is about money: captured and
-//! refunded sums only grow, and a capture is believed whenever it comes.
+//! Facts are merged, not counted. A fact that is older than what was heard last is ignored, unless it is about money: every sum only grows
+//! (what came back of refunds and disputes is a sum of its own), and a capture is believed whenever it comes. So copies and reordered facts
+//! end in the same sums.
 //!
 //! What the events do: `stock` and `money` on their legs, `people` to the whole.
 
@@ -47,9 +48,9 @@ pub enum Event {
     PaymentClosed(PaymentFact),
     /// Money was given back.
     PaymentRefunded(PaymentFact),
-    /// The provider does not give the money back.
+    /// A refund failed: the provider refused it, or it failed after it had succeeded.
     RefundFailed(PaymentFact),
-    /// The buyer's bank wants the money back.
+    /// The state of a dispute changed.
     PaymentDisputed(PaymentFact),
     /// The buyer, or the shop, gives the order up.
     Cancel(Cancellation),
@@ -85,10 +86,31 @@ pub struct PaymentFact {
     pub captured_total: i64,
     /// Minor units refunded so far.
     pub refunded_total: i64,
+    /// Minor units of these that came back because a refund failed later.
+    pub refunds_reversed_total: i64,
+    /// Minor units that banks took because of disputes.
+    pub dispute_withdrawn_total: i64,
+    /// Minor units of these that banks gave back.
+    pub dispute_reinstated_total: i64,
+    /// Whether payments tries no further automatic refund.
+    pub refund_refused: bool,
+    /// Whether a second capture could not be refunded.
+    pub surplus_refund_refused: bool,
     /// Why it was declined or closed, or why it is not given back.
     pub reason: Option<String>,
-    /// Whether the buyer's bank wants the money back.
-    pub disputed: bool,
+    /// The state of all disputes together; none where there never was one.
+    pub dispute: Option<DisputeStatus>,
+}
+
+/// The state of all disputes of an order's payment together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DisputeStatus {
+    /// At least one is open.
+    Open,
+    /// None is open, and none was lost.
+    Won,
+    /// None is open, and at least one was lost.
+    Lost,
 }
 
 /// Why an order does not take an event.
@@ -195,6 +217,22 @@ impl Order {
         }
     }
 
+    /// Whether there is nothing to ask anybody for: it is settled, or only a person can refund it.
+    pub fn is_at_rest(&self) -> bool {
+        let is_refused = self.goal != Goal::Fulfil && self.payment == PaymentLeg::RefundRefused;
+        self.is_settled() || is_refused && matches!(self.stock, StockLeg::Released | StockLeg::Rejected)
+    }
+
+    /// Minor units that went back to the buyer: by refunds that did not fail later, and by disputes that were not won.
+    pub fn returned_total(&self) -> i64 {
+        self.refunded_net() + self.dispute_withdrawn_total - self.dispute_reinstated_total
+    }
+
+    /// Minor units that refunds gave back, without those that failed later.
+    pub fn refunded_net(&self) -> i64 {
+        self.refunded_total - self.refunds_reversed_total
+    }
+
     /// Whether `POST /payments` can pay it.
     pub fn is_payable(&self, now: Timestamp) -> bool {
         let waiting = self.goal == Goal::Fulfil && self.stock == StockLeg::Held && self.payment == PaymentLeg::Open;
@@ -203,7 +241,7 @@ impl Order {
 
     /// Whether it was asked for again and again what is owed, and nothing moves.
     pub fn is_stuck(&self) -> bool {
-        !self.is_settled() && !self.awaits_buyer() && self.nudges >= NUDGES_BEFORE_ALARM
+        !self.is_at_rest() && !self.awaits_buyer() && self.nudges >= NUDGES_BEFORE_ALARM
     }
 
     /// Whether it is the buyer's turn to pay, for which they may take their time: there is no card to be charged, or it was declined.
@@ -227,10 +265,9 @@ impl Order {
             Event::PaymentStarted(fact) => self.take_attempt(fact, "payment_started", PaymentLeg::Processing),
             Event::PaymentUnknown(fact) => self.take_attempt(fact, "payment_unknown", PaymentLeg::Unknown),
             Event::PaymentDeclined(fact) => self.take_attempt(fact, "payment_declined", PaymentLeg::Open),
-            Event::PaymentSucceeded(fact) | Event::PaymentRefunded(fact) => self.take_money(fact),
+            Event::PaymentSucceeded(fact) | Event::PaymentRefunded(fact) | Event::PaymentDisputed(fact) => self.take_money(fact),
             Event::PaymentClosed(fact) => self.take_closed(fact),
             Event::RefundFailed(fact) => self.take_refund_failed(fact),
-            Event::PaymentDisputed(fact) => self.take_disputed(fact),
             Event::Cancel(cancellation) => self.cancel(cancellation)?,
             Event::Deadline => self.expire(now),
             Event::Nudge => self.nudge(),
@@ -246,7 +283,7 @@ impl Order {
     }
 
     fn nudge(&mut self) -> Vec<News> {
-        if !self.is_settled() {
+        if !self.is_at_rest() {
             self.drive += 1;
         }
         Vec::new()
@@ -266,7 +303,7 @@ impl Order {
         }
         self.payment = match self.payment {
             PaymentLeg::None => PaymentLeg::Closed,
-            PaymentLeg::Paid => PaymentLeg::Refunding,
+            PaymentLeg::Paid => self.refunding(),
             PaymentLeg::Open | PaymentLeg::Processing | PaymentLeg::Unknown => PaymentLeg::Closing,
             _ => self.payment.clone(),
         };
@@ -305,7 +342,7 @@ impl Order {
     }
 
     fn plan_next_look(&mut self, moved: bool, nudged: bool, now: Timestamp, timing: Timing) {
-        if self.is_settled() {
+        if self.is_at_rest() {
             self.check_at = None;
             self.nudges = 0;
             return;

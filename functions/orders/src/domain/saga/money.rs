@@ -4,10 +4,12 @@
 //! failed, or that is disputed, nobody says any more that it succeeded. So every one of these facts counts for what its sums say, and not
 //! for its name.
 
-use super::{Goal, News, Order, PaymentFact, PaymentLeg, Status, StockLeg};
+use super::{DisputeStatus, Goal, News, Order, PaymentFact, PaymentLeg, Status, StockLeg};
 
 const REFUND_FAILED: &str = "refund_failed";
 const PAYMENT_DISPUTED: &str = "payment_disputed";
+const DISPUTE_LOST: &str = "dispute_lost";
+const SURPLUS_REFUND_FAILED: &str = "surplus_refund_failed";
 
 impl Order {
     /// News of an attempt that is not money: they move the leg only while the order is on its way to the buyer.
@@ -50,10 +52,16 @@ impl Order {
 
     /// Money has moved: the sums are merged, and the leg follows them.
     pub(super) fn take_money(&mut self, fact: &PaymentFact) -> Vec<News> {
-        self.take_version(fact);
-        let (captured, refunded, payment) = (self.captured_total, self.refunded_total, self.payment.clone());
+        let is_fresh = self.take_version(fact);
+        let (captured, payment) = (self.captured_total, self.payment.clone());
+        let before = self.movements();
         self.captured_total = captured.max(fact.captured_total);
-        self.refunded_total = refunded.max(fact.refunded_total);
+        self.refunded_total = self.refunded_total.max(fact.refunded_total);
+        self.refunds_reversed_total = self.refunds_reversed_total.max(fact.refunds_reversed_total);
+        self.dispute_withdrawn_total = self.dispute_withdrawn_total.max(fact.dispute_withdrawn_total);
+        self.dispute_reinstated_total = self.dispute_reinstated_total.max(fact.dispute_reinstated_total);
+        let newly_refused = fact.refund_refused && !self.refund_refused;
+        self.refund_refused |= fact.refund_refused;
         self.payment_id = self.payment_id.take().or_else(|| fact.payment_id.clone());
         if self.captured_total > 0 {
             self.follow_money();
@@ -62,17 +70,57 @@ impl Order {
         if self.captured_total > captured {
             news.push(fact.news("payment_succeeded").amount(self.captured_total - captured));
         }
-        if self.refunded_total > refunded {
-            news.push(fact.news("payment_refunded").amount(self.refunded_total - refunded));
-            self.calm(REFUND_FAILED);
+        for ((event, now), (_, before)) in self.movements().into_iter().zip(before) {
+            if now > before {
+                news.push(fact.news(event).amount(now - before));
+                if event == "payment_refunded" {
+                    self.calm(REFUND_FAILED);
+                }
+            }
         }
         if news.is_empty() && self.payment != payment {
             news.push(fact.news("payment_succeeded"));
         }
-        if fact.disputed && self.alarm(PAYMENT_DISPUTED) {
-            news.push(fact.news(PAYMENT_DISPUTED));
+        if newly_refused {
+            news.push(fact.news("refund_refused"));
+        }
+        // A newer fact that was heard before has said how disputes and second captures stand.
+        if is_fresh {
+            news.extend(self.take_dispute(fact));
+            match fact.surplus_refund_refused {
+                true if self.alarm(SURPLUS_REFUND_FAILED) => news.push(fact.news(SURPLUS_REFUND_FAILED)),
+                true => {}
+                false => self.calm(SURPLUS_REFUND_FAILED),
+            }
         }
         news
+    }
+
+    /// The sums of money that went back or came back, by the event that the history records of each.
+    fn movements(&self) -> [(&'static str, i64); 4] {
+        [
+            ("payment_refunded", self.refunded_total),
+            ("refund_reversed", self.refunds_reversed_total),
+            ("dispute_withdrawn", self.dispute_withdrawn_total),
+            ("dispute_reinstated", self.dispute_reinstated_total),
+        ]
+    }
+
+    /// An open dispute needs a person. One that was won or withdrawn does not; one that was lost is shown.
+    fn take_dispute(&mut self, fact: &PaymentFact) -> Option<News> {
+        let was_open = self.attentions().any(|what| what == PAYMENT_DISPUTED);
+        match fact.dispute? {
+            DisputeStatus::Open => self.alarm(PAYMENT_DISPUTED).then(|| fact.news(PAYMENT_DISPUTED)),
+            DisputeStatus::Won => {
+                self.calm(PAYMENT_DISPUTED);
+                self.calm(DISPUTE_LOST);
+                was_open.then(|| fact.news("dispute_won"))
+            }
+            DisputeStatus::Lost => {
+                self.calm(PAYMENT_DISPUTED);
+                self.alarm(DISPUTE_LOST).then(|| fact.news(DISPUTE_LOST))
+            }
+        }
     }
 
     /// The provider does not give back what it was asked for. The stock does not wait for that; while it is the order that asks, it asks
@@ -80,19 +128,14 @@ impl Order {
     pub(super) fn take_refund_failed(&mut self, fact: &PaymentFact) -> Vec<News> {
         let fresh = fact.version >= self.payment_version;
         let mut news = self.take_money(fact);
-        if fresh && self.captured_total > self.refunded_total && self.alarm(REFUND_FAILED) {
+        if fresh && self.captured_total > self.returned_total() && self.alarm(REFUND_FAILED) {
             news.push(fact.news(REFUND_FAILED).because(fact.reason.clone()));
         }
         news
     }
 
-    /// A dispute is a matter for people: it moves nothing here, and stands until somebody has looked.
-    pub(super) fn take_disputed(&mut self, fact: &PaymentFact) -> Vec<News> {
-        self.take_money(&PaymentFact { disputed: true, ..fact.clone() })
-    }
-
     fn follow_money(&mut self) {
-        let all_is_back = self.refunded_total >= self.captured_total;
+        let all_is_back = self.returned_total() >= self.captured_total;
         let unheard_of = self.payment == PaymentLeg::None || self.is_being_paid();
         match self.goal {
             Goal::Fulfil if all_is_back && (unheard_of || self.payment == PaymentLeg::Paid) => {
@@ -108,10 +151,17 @@ impl Order {
                     self.confirm();
                 }
             }
+            // A refund failed after it had succeeded, or a dispute was won: the shop has the money again.
+            Goal::Fulfil if !all_is_back && self.payment == PaymentLeg::Refunded => self.payment = PaymentLeg::Paid,
             Goal::Fulfil => {}
             // Money that comes after the order was given up goes back, whatever was believed before.
-            _ => self.payment = if all_is_back { PaymentLeg::Refunded } else { PaymentLeg::Refunding },
+            _ => self.payment = if all_is_back { PaymentLeg::Refunded } else { self.refunding() },
         }
+    }
+
+    /// The leg of an order whose money has to go back: payments is asked for it, or a person after payments has stopped trying.
+    pub(super) fn refunding(&self) -> PaymentLeg {
+        if self.refund_refused { PaymentLeg::RefundRefused } else { PaymentLeg::Refunding }
     }
 
     /// Whether it can be paid or is being paid, as far as the order has heard.

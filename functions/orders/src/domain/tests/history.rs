@@ -39,7 +39,7 @@ fn the_story_of_an_order_that_arrives() {
         Event::StockCommitted(stock(9)),
         ship(),
         Event::PaymentSucceeded(money(TOTAL, PART)),
-        Event::PaymentDisputed(money(TOTAL, PART)),
+        Event::PaymentDisputed(PaymentFact { dispute: Some(DisputeStatus::Open), ..money(TOTAL, PART) }),
         Event::Deliver,
     ]);
     assert_eq!(

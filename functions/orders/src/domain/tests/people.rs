@@ -41,7 +41,8 @@ fn an_order_can_be_given_up_in_every_state_until_it_is_shipped_and_everything_co
         assert_eq!(cancelled.apply(&cancel(), LATER, TIMING), Ok(None), "again");
         settle(&cancelled, 0, &mut |end| {
             ways += 1;
-            assert_eq!((&end.status, end.captured_total), (&Status::Cancelled, end.refunded_total), "{}", core(end));
+            assert_eq!(end.status, Status::Cancelled);
+            assert!(end.captured_total <= end.returned_total(), "{}", core(end));
             assert!(matches!(end.stock, StockLeg::Released | StockLeg::Rejected), "{}", core(end));
             assert_eq!(end.apply(&cancel(), LATER, TIMING), Ok(None), "and again");
         });
@@ -89,7 +90,7 @@ fn only_a_confirmed_order_with_reserved_stock_and_kept_money_ships() {
         if next.status == Status::Shipped && order.status != Status::Shipped {
             *shipped.get_mut(&format!("{:?}", order.stock)).expect("the stock is committing or committed") += 1;
             assert_eq!((&order.status, &order.payment), (&Status::Confirmed, &PaymentLeg::Paid));
-            assert!(order.captured_total > order.refunded_total, "{}", core(order));
+            assert!(order.captured_total > order.returned_total(), "{}", core(order));
         } else if order.status != Status::Shipped {
             let (code, current, allowed) = refusal(order, &ship());
             assert_eq!((code, current.as_str()), ("invalid_transition", order.status.name()));

@@ -1,0 +1,90 @@
+//! What happens to money at the provider without this service: disputes, and refunds that somebody made there.
+
+use shared::telemetry::Trace;
+
+use crate::{
+    Payments, TRIES,
+    domain::{adopt_refund, apply_dispute_fact},
+    error::PaymentError,
+    operations::receive_payment_webhook::to_be_told_again,
+    store::{Standing, Stored},
+};
+
+impl Payments {
+    /// Looks the dispute up at the provider and records its state.
+    pub(crate) async fn record_dispute(&self, dispute_id: &str, trace: &Trace) -> Result<(), PaymentError> {
+        let asking = self.leave_at_the_door(self.store.breaker().await?).await?;
+        let found = self.ask(&asking, self.provider.find_dispute(dispute_id)).await.map_err(to_be_told_again)?;
+        let Some(fact) = found else {
+            tracing::warn!("the provider reports a dispute about a charge that is not known here");
+            return Ok(());
+        };
+        let Some(mut head) = self.store.head(fact.payment_id.order_id()).await? else {
+            tracing::warn!(payment.id = %fact.payment_id, "the provider reports a dispute about a payment that is not known here");
+            return Ok(());
+        };
+        for _ in 0..TRIES {
+            if head.captured_payment.is_none() && head.active_attempt.is_some() {
+                // The charge is not recorded yet: the dispute counts once it is.
+                return Err(PaymentError::ProviderUnavailable { retry_after_seconds: 60 });
+            }
+            let change = apply_dispute_fact(&head, &fact, self.clock.now(), trace);
+            if change.needs_review {
+                tracing::error!(payment.id = %fact.payment_id, "dispute does not fit the payment: it needs review");
+                self.count("NeedsReview");
+            }
+            if change.is_empty() {
+                return Ok(());
+            }
+            match self.store.write(&change, None).await? {
+                Stored::Written => {
+                    tracing::error!(order.id = %head.order_id, dispute.state = fact.state.name(), "state of a dispute changed");
+                    self.count("PaymentDisputed");
+                    return Ok(());
+                }
+                Stored::Refused(standing) => head = standing.head.unwrap_or(head),
+            }
+        }
+        Err(PaymentError::Contention)
+    }
+
+    /// Looks a refund up that this service did not ask for, and records it if it refunds one of its payments.
+    pub(crate) async fn adopt_provider_refund(&self, provider_refund_id: &str, trace: &Trace) -> Result<(), PaymentError> {
+        let asking = self.leave_at_the_door(self.store.breaker().await?).await?;
+        let found = self.ask(&asking, self.provider.find_refund(provider_refund_id)).await.map_err(to_be_told_again)?;
+        let Some(found) = found else {
+            tracing::info!("the provider reports a refund of a charge that is not known here");
+            return Ok(());
+        };
+        let mut standing = self.store.known_about_refund(found.payment_id, found.refund_id()).await?;
+        for _ in 0..TRIES {
+            let (Some(head), Some(paid)) = (standing.head.clone(), standing.attempt.clone()) else {
+                tracing::warn!(payment.id = %found.payment_id, "the provider reports a refund of a payment that is not known here");
+                return Ok(());
+            };
+            if let Some(refund) = standing.refund {
+                return self.settle_refund(head, paid, refund, &found.fact).await.map(drop);
+            }
+            if paid.is_alive() {
+                // The charge is not recorded yet: its refund counts once it is.
+                return Err(PaymentError::ProviderUnavailable { retry_after_seconds: 60 });
+            }
+            let change = adopt_refund(&head, &paid, &found, self.clock.now(), self.nudge, trace);
+            if change.needs_review {
+                tracing::error!(payment.id = %found.payment_id, "refund made at the provider does not fit the payment: it needs review");
+                self.count("NeedsReview");
+            }
+            if change.is_empty() {
+                return Ok(());
+            }
+            match self.store.write(&change, None).await? {
+                Stored::Written => {
+                    tracing::info!(order.id = %head.order_id, "refund made at the provider recorded");
+                    return Ok(());
+                }
+                Stored::Refused(newer) => standing = Standing { refund: None, ..standing }.updated(*newer),
+            }
+        }
+        Err(PaymentError::Contention)
+    }
+}

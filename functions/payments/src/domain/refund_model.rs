@@ -1,0 +1,287 @@
+//! Refunds and disputes against a provider that has a truth of its own: it makes refunds, refuses them, lets them fail days later; its staff
+//! refunds by hand; banks dispute the charge and decide. What is looked up is recorded at once, later, twice, or after something newer.
+//!
+//! Every reachable state is visited. Whenever everything is looked up once more, the books say what the provider says.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+
+use super::{
+    AUTOMATIC_REFUND_TRIES, Attempt, Change, DisputeFact, DisputeState, Fact, Head, HeadFact, ProviderRefund, Refund, RefundFact, RefundId,
+    RefundKind, RefundState, adopt_refund, apply_dispute_fact, apply_provider_fact, apply_refund_fact, begin_refund,
+    begin_requested_refund,
+    model::{MINUTE, NOW, PRICE, attempt, head, nth_payment, requested, trace, usd},
+};
+
+/// A refund at the provider: how much, and whether it has failed.
+type AtProvider = (i64, bool);
+
+/// What somebody has looked up and not recorded yet.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Lookup {
+    Refund(String, bool),
+    Dispute(DisputeState),
+}
+
+#[derive(Clone, Debug)]
+struct World {
+    head: Head,
+    paid: Attempt,
+    refunds: BTreeMap<RefundId, Refund>,
+    /// The provider's refunds, by their names.
+    provider: BTreeMap<String, AtProvider>,
+    dispute: Option<DisputeState>,
+    lookups: BTreeSet<Lookup>,
+    /// How many refunds were made by hand, requested, and failed late.
+    made: [u8; 3],
+}
+
+const DISPUTE: &str = "dp_1";
+const BY_HAND: &str = "re_by_hand";
+
+impl World {
+    /// The order is paid; `failed` automatic refunds have failed before.
+    fn paid(failed: u32) -> Self {
+        let sent = attempt(0).sending("me", NOW, MINUTE);
+        let fact = Fact::Succeeded { transaction_id: "ch".to_owned(), amount: usd(PRICE), order_id: Some(sent.order_id) };
+        let change = apply_provider_fact(&head().busy_with(&sent, NOW), &sent, &fact, NOW, MINUTE);
+        let (head, paid) = (change.head.expect("a head"), change.attempt.expect("an attempt"));
+        let head = Head { automatic_refunds_failed: failed, failed_refunds: failed, ..head };
+        let (refunds, provider, lookups) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+        Self { head, paid, refunds, provider, dispute: None, lookups, made: [0; 3] }
+    }
+
+    fn after(&self, change: Change) -> Self {
+        let mut world = self.clone();
+        if let Some(head) = change.head {
+            assert_eq!(head.version, self.head.version + 1);
+            world.head = head;
+        }
+        if let Some(paid) = change.attempt {
+            assert_eq!(paid.version, self.paid.version + 1);
+            world.paid = paid;
+        }
+        if let Some(refund) = change.refund {
+            assert_eq!(refund.version, self.refunds.get(&refund.refund_id).map_or(0, |before| before.version) + 1);
+            world.refunds.insert(refund.refund_id, refund);
+        }
+        assert_eq!(change.next_refund, None, "there is no surplus here");
+        let (before, after) = (&self.head, &world.head);
+        let totals =
+            |head: &Head| [head.refunded_total, head.refunds_reversed_total, head.dispute_withdrawn_total, head.dispute_reinstated_total];
+        assert!(totals(after).iter().zip(totals(before)).all(|(after, before)| *after >= before), "totals only grow");
+        assert!(after.refunded_net() >= 0, "{world:#?}");
+        assert_eq!(world.paid.refunded, after.refunded_net(), "{world:#?}");
+        let left = after.captured_total - after.refunded_net() - after.refunds_pending - after.disputed_away();
+        assert_eq!(after.refundable, left.max(0), "{world:#?}");
+        world
+    }
+
+    /// How much the provider really gave back.
+    fn given_back(&self) -> i64 {
+        self.provider.values().filter(|(_, failed)| !failed).map(|(amount, _)| amount).sum()
+    }
+
+    /// The name of a refund of ours at the provider.
+    fn name_of(refund: &Refund) -> String {
+        refund.provider_refund_id.clone().unwrap_or_else(|| format!("re_{}", refund.refund_id))
+    }
+
+    fn fact(name: &str, amount: i64, failed: bool) -> RefundFact {
+        let provider_refund_id = name.to_owned();
+        if failed {
+            RefundFact::Failed { provider_refund_id, reason: "closed".to_owned() }
+        } else {
+            RefundFact::Succeeded { provider_refund_id, amount: usd(amount) }
+        }
+    }
+
+    fn recorded(&self, lookup: &Lookup) -> Self {
+        match lookup {
+            Lookup::Dispute(state) => {
+                let (dispute_id, payment_id) = (DISPUTE.to_owned(), nth_payment(0));
+                let fact = DisputeFact { dispute_id, payment_id, amount: usd(PRICE), state: state.clone() };
+                let change = apply_dispute_fact(&self.head, &fact, NOW, &trace());
+                assert!(!change.needs_review);
+                self.after(change)
+            }
+            Lookup::Refund(name, failed) => {
+                let (amount, _) = self.provider[name];
+                let fact = Self::fact(name, amount, *failed);
+                match self.refunds.values().find(|refund| Self::name_of(refund) == *name) {
+                    Some(refund) => self.after(apply_refund_fact(&self.head, &self.paid, refund, &fact, NOW, MINUTE)),
+                    None => {
+                        let found =
+                            ProviderRefund { provider_refund_id: name.clone(), payment_id: nth_payment(0), amount: usd(amount), fact };
+                        self.after(adopt_refund(&self.head, &self.paid, &found, NOW, MINUTE, &trace()))
+                    }
+                }
+            }
+        }
+    }
+
+    /// Everything that there is to look up at this moment.
+    fn truth(&self) -> Vec<Lookup> {
+        let refunds = self.provider.iter().map(|(name, (_, failed))| Lookup::Refund(name.clone(), *failed));
+        refunds.chain(self.dispute.clone().map(Lookup::Dispute)).collect()
+    }
+
+    /// The provider accepts a refund if the charge has that much left and is not disputed.
+    fn accepts(&self, amount: i64) -> bool {
+        let is_disputed = matches!(self.dispute, Some(DisputeState::Open | DisputeState::Withdrawn | DisputeState::Lost));
+        !is_disputed && self.given_back() + amount <= PRICE
+    }
+
+    fn steps(&self) -> Vec<Self> {
+        let mut steps = Vec::new();
+        if let Some(change) = begin_refund(&self.head, &self.paid, self.head.answered_drive + 1, "me", NOW, &trace()) {
+            steps.push(self.after(change));
+        }
+        if self.made[1] == 0
+            && let Ok(change) = begin_requested_refund(&self.head, &self.paid, &requested(), "me", NOW, &trace())
+        {
+            steps.push(Self { made: [self.made[0], 1, self.made[2]], ..self.after(change) });
+        }
+        for refund in self.refunds.values().filter(|refund| refund.is_alive()) {
+            let name = Self::name_of(refund);
+            if self.provider.contains_key(&name) {
+                continue;
+            }
+            if self.accepts(refund.amount) {
+                let mut world = self.clone();
+                world.provider.insert(name, (refund.amount, false));
+                steps.push(world);
+            } else {
+                let fact = RefundFact::Refused { reason: "charge_disputed".to_owned() };
+                steps.push(self.after(apply_refund_fact(&self.head, &self.paid, refund, &fact, NOW, MINUTE)));
+            }
+        }
+        if self.made[0] == 0 && self.accepts(PRICE / 2) {
+            let mut world = self.clone();
+            world.provider.insert(BY_HAND.to_owned(), (PRICE / 2, false));
+            world.made[0] = 1;
+            steps.push(world);
+        }
+        if self.made[2] == 0 {
+            for name in self.provider.keys() {
+                let mut world = self.clone();
+                world.provider.get_mut(name).expect("it is there").1 = true;
+                world.made[2] = 1;
+                steps.push(world);
+            }
+        }
+        let next: &[DisputeState] = match &self.dispute {
+            None => &[DisputeState::Inquiry, DisputeState::Open, DisputeState::Withdrawn],
+            Some(DisputeState::Inquiry) => &[DisputeState::InquiryClosed, DisputeState::Withdrawn],
+            Some(DisputeState::Open) => &[DisputeState::Withdrawn, DisputeState::Won],
+            Some(DisputeState::Withdrawn) => &[DisputeState::Won, DisputeState::Lost],
+            _ => &[],
+        };
+        // A bank takes no more than the charge has left.
+        let next = next.iter().filter(|_| self.given_back() == 0);
+        steps.extend(next.map(|state| Self { dispute: Some(state.clone()), ..self.clone() }));
+        if self.lookups.is_empty() {
+            for lookup in self.truth() {
+                let mut world = self.clone();
+                if world.lookups.insert(lookup) {
+                    steps.push(world);
+                }
+            }
+        }
+        for lookup in &self.lookups {
+            let world = self.recorded(lookup);
+            let twice = world.recorded(lookup);
+            assert_eq!((&world.head, &world.refunds), (&twice.head, &twice.refunds), "{lookup:?} twice");
+            // It is recorded for the last time, or will be recorded again.
+            let mut last = world.clone();
+            last.lookups.remove(lookup);
+            steps.extend([last, world]);
+        }
+        steps
+    }
+
+    /// What tells this world from others, leaving out what only counts or dates.
+    fn name(&self) -> String {
+        let head = &self.head;
+        let refunds: Vec<_> = self.refunds.values().map(|r| (&r.kind, r.amount, &r.state, r.provider_refund_id.is_some())).collect();
+        let disputes: Vec<_> = head.disputes.iter().map(|dispute| (&dispute.state, dispute.taken)).collect();
+        let money =
+            (head.refunded_total, head.refunds_reversed_total, head.refunds_pending, head.refund_failed, head.automatic_refunds_failed);
+        let taken = (head.dispute_withdrawn_total, head.dispute_reinstated_total);
+        format!("{money:?} {taken:?} {disputes:?} {refunds:?} {:?} {:?} {:?} {:?}", self.provider, self.dispute, self.lookups, self.made)
+    }
+
+    /// The world once everything is looked up and recorded.
+    fn up_to_date(&self) -> Self {
+        let mut world = self.clone();
+        // What was looked up before comes in last.
+        for lookup in self.truth().iter().chain(&self.lookups) {
+            world = world.recorded(lookup);
+        }
+        world
+    }
+
+    fn check(&self) {
+        let known = self.up_to_date();
+        let (head, given_back) = (&known.head, known.given_back());
+        assert_eq!(head.refunded_net(), given_back, "the books say what the provider says: {known:#?}");
+        let taken = if matches!(self.dispute, Some(DisputeState::Withdrawn | DisputeState::Lost)) { PRICE } else { 0 };
+        assert_eq!(head.disputed_away(), taken, "{known:#?}");
+        let alive: i64 = known.refunds.values().filter(|refund| refund.is_alive()).map(|refund| refund.amount).sum();
+        assert_eq!(head.refundable, (PRICE - given_back - taken - alive).max(0), "{known:#?}");
+        let is_back = given_back + taken >= PRICE;
+        assert_eq!(head.fact() == HeadFact::Refunded, is_back, "{known:#?}");
+        let reversed = known.refunds.values().any(|refund| refund.state == RefundState::Reversed);
+        assert!(
+            !reversed || alive > 0 || head.refund_failed || head.refunded_total > head.refunds_reversed_total || is_back,
+            "it is flagged: {known:#?}"
+        );
+        for refund in known.refunds.values() {
+            assert_eq!(refund.is_alive(), refund.check_at.is_some(), "{refund:#?}");
+        }
+    }
+}
+
+fn explored(start: World) -> Vec<World> {
+    let mut known = HashSet::from([start.name()]);
+    let (mut waiting, mut all) = (VecDeque::from([start]), Vec::new());
+    while let Some(world) = waiting.pop_front() {
+        world.check();
+        for next in world.steps() {
+            if known.insert(next.name()) {
+                waiting.push_back(next);
+            }
+        }
+        all.push(world);
+    }
+    all
+}
+
+#[test]
+fn books_follow_the_provider_through_late_failures_disputes_and_refunds_by_hand() {
+    let worlds = explored(World::paid(AUTOMATIC_REFUND_TRIES - 2));
+    let some = |is: &dyn Fn(&World) -> bool| worlds.iter().any(is);
+    eprintln!("refund model: {} states", worlds.len());
+    assert!(worlds.len() > 1000, "{}", worlds.len());
+    assert!(some(&|world| world.head.refunds_reversed_total > 0), "refunds fail late");
+    assert!(some(&|world| world.head.dispute_reinstated_total > 0), "disputes are won");
+    assert!(some(&|world| world.head.disputes.iter().any(|dispute| dispute.state == DisputeState::Lost)), "and lost");
+    assert!(some(&|world| world.refunds.values().any(|refund| refund.provider_refund_id.as_deref() == Some(BY_HAND))), "adopted");
+    assert!(some(&|world| world.head.is_refund_refused()), "and automatic refunds stop");
+}
+
+#[test]
+fn automatic_refunds_stop_after_their_tries_and_a_person_can_still_request_one() {
+    let mut world = World::paid(0);
+    for tries in 0..AUTOMATIC_REFUND_TRIES {
+        assert_eq!((world.head.automatic_refunds_failed, world.head.is_refund_refused()), (tries, false));
+        let change = begin_refund(&world.head, &world.paid, u64::from(tries) + 1, "me", NOW, &trace()).expect("a refund");
+        world = world.after(change);
+        let refund = world.refunds.values().find(|refund| refund.is_alive()).expect("one is alive").clone();
+        assert_eq!(refund.kind, RefundKind::Automatic);
+        let refused = RefundFact::Refused { reason: "charge_disputed".to_owned() };
+        world = world.after(apply_refund_fact(&world.head, &world.paid, &refund, &refused, NOW, MINUTE));
+    }
+    assert_eq!((world.head.is_refund_refused(), world.head.fact(), world.head.refundable), (true, HeadFact::RefundFailed, PRICE));
+    assert_eq!(begin_refund(&world.head, &world.paid, 99, "me", NOW, &trace()), None);
+    assert!(begin_requested_refund(&world.head, &world.paid, &requested(), "me", NOW, &trace()).is_ok());
+}

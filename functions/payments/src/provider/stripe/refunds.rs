@@ -1,0 +1,284 @@
+//! Refunds and disputes at Stripe.
+//!
+//! A refusal of a refund is a fact: Stripe has read the request and made no refund. It is not a fact where the key is refused (401, 403), where
+//! the same key is in use or was used for another request, and where there were too many requests: an earlier request may have succeeded.
+
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+use shared::{
+    ids::PrefixedId,
+    money::{Currency, Money},
+};
+
+use super::{Answer, Stripe, found, name, text, trouble};
+use crate::{
+    domain::{DisputeFact, DisputeState, PaymentId, ProviderRefund, RefundFact, RefundId},
+    provider::{ProviderError, RefundOrder},
+};
+
+/// How many pages of refunds of one charge are read; Stripe returns a hundred refunds per page.
+const PAGES: u32 = 10;
+
+/// Stripe returns the payment intent itself instead of its id.
+const WITH_INTENT: [(&str, &str); 1] = [("expand[]", "payment_intent")];
+
+impl Stripe {
+    pub(super) async fn give_back(&self, order: &RefundOrder) -> Result<RefundFact, ProviderError> {
+        let (amount, refund_id) = (order.amount.amount.to_string(), order.refund_id.to_string());
+        let (order_id, payment_id) = (order.order_id.to_string(), order.payment_id.to_string());
+        let form = [
+            ("payment_intent", &*order.transaction_id),
+            ("amount", &amount),
+            ("metadata[order_id]", &order_id),
+            ("metadata[payment_id]", &payment_id),
+            ("metadata[refund_id]", &refund_id),
+        ];
+        given_back(&self.call(Method::POST, "/v1/refunds", &form, Some(&refund_id)).await?, order)
+    }
+
+    pub(super) async fn look_for_refund(&self, order: &RefundOrder) -> Result<Option<RefundFact>, ProviderError> {
+        if let Some(id) = &order.provider_refund_id {
+            let refund = found(self.get(&format!("/v1/refunds/{id}"), &[]).await?)?;
+            return refund.map(|refund| refund_fact(&refund, order)).transpose();
+        }
+        let refund_id = order.refund_id.to_string();
+        let mut after = String::new();
+        for _ in 0..PAGES {
+            let mut query = vec![("payment_intent", &*order.transaction_id), ("limit", "100")];
+            if !after.is_empty() {
+                query.push(("starting_after", &after));
+            }
+            let (status, page) = self.get("/v1/refunds", &query).await?;
+            let Some(refunds) = page["data"].as_array().filter(|_| status.is_success()) else { return Err(trouble(status, &page)) };
+            if let Some(refund) = refunds.iter().find(|refund| refund["metadata"]["refund_id"] == *refund_id) {
+                return refund_fact(refund, order).map(Some);
+            }
+            match refunds.last() {
+                Some(last) if page["has_more"] == true => after = text(&last["id"]).to_owned(),
+                _ => return Ok(None),
+            }
+        }
+        Err(ProviderError::NoAnswer("it shows more refunds of the charge than are looked through".to_owned()))
+    }
+
+    pub(super) async fn refund_named(&self, provider_refund_id: &str) -> Result<Option<ProviderRefund>, ProviderError> {
+        let refund = found(self.get(&format!("/v1/refunds/{provider_refund_id}"), &WITH_INTENT).await?)?;
+        let Some((refund, payment_id)) = refund.and_then(of_our_payment) else { return Ok(None) };
+        let amount = money(&refund)?;
+        Ok(Some(ProviderRefund {
+            provider_refund_id: provider_refund_id.to_owned(),
+            payment_id,
+            amount,
+            fact: outcome(&refund, provider_refund_id.to_owned(), || Ok(amount))?,
+        }))
+    }
+
+    pub(super) async fn dispute_named(&self, dispute_id: &str) -> Result<Option<DisputeFact>, ProviderError> {
+        let dispute = found(self.get(&format!("/v1/disputes/{dispute_id}"), &WITH_INTENT).await?)?;
+        let Some((dispute, payment_id)) = dispute.and_then(of_our_payment) else { return Ok(None) };
+        let (amount, state) = (money(&dispute)?, dispute_state(&dispute)?);
+        Ok(Some(DisputeFact { dispute_id: dispute_id.to_owned(), payment_id, amount, state }))
+    }
+}
+
+/// The document and the payment that its intent was made for, if the intent is one of ours.
+fn of_our_payment(document: Value) -> Option<(Value, PaymentId)> {
+    let payment_id = PaymentId::parse(text(&document["payment_intent"]["metadata"]["payment_id"]))?;
+    Some((document, payment_id))
+}
+
+fn money(document: &Value) -> Result<Money, ProviderError> {
+    let currency = Currency::parse(&text(&document["currency"]).to_uppercase()).ok();
+    let money = document["amount"].as_i64().zip(currency).map(|(amount, currency)| Money::new(amount, currency));
+    money.ok_or_else(|| ProviderError::NoAnswer("it did not say how much money it is".to_owned()))
+}
+
+/// What a dispute says. The bank has taken the money where the balance transactions of an open dispute come to less than nothing.
+fn dispute_state(dispute: &Value) -> Result<DisputeState, ProviderError> {
+    let transactions = dispute["balance_transactions"].as_array();
+    let balance: i64 = transactions.into_iter().flatten().filter_map(|transaction| transaction["amount"].as_i64()).sum();
+    match text(&dispute["status"]) {
+        "warning_needs_response" | "warning_under_review" => Ok(DisputeState::Inquiry),
+        "warning_closed" | "prevented" => Ok(DisputeState::InquiryClosed),
+        "needs_response" | "under_review" if balance < 0 => Ok(DisputeState::Withdrawn),
+        "needs_response" | "under_review" => Ok(DisputeState::Open),
+        "won" => Ok(DisputeState::Won),
+        "lost" => Ok(DisputeState::Lost),
+        _ => Err(ProviderError::NoAnswer("it answered a state of a dispute that is not known here".to_owned())),
+    }
+}
+
+/// What follows from the answer to a refund.
+fn given_back((status, document): &Answer, order: &RefundOrder) -> Result<RefundFact, ProviderError> {
+    if status.is_success() {
+        return refund_fact(document, order);
+    }
+    let error = &document["error"];
+    // 401 and 403: our key. 408, 409, 425, 429: the request, or one under the same key, may still be at work.
+    let is_definite = status.is_client_error() && !matches!(status.as_u16(), 401 | 403 | 408 | 409 | 425 | 429);
+    // An `idempotency_error` says that an earlier request used the key; it does not say what became of that.
+    let is_of_request = matches!(text(&error["type"]), "invalid_request_error" | "card_error");
+    if !(is_definite && is_of_request) {
+        return Err(trouble(*status, document));
+    }
+    // "Refund amount is greater than unrefunded amount on charge" has no code of its own.
+    let is_too_much = *status == StatusCode::BAD_REQUEST && error["param"] == "amount" && error["code"].is_null();
+    let code = if is_too_much { "charge_not_refundable" } else { text(&error["code"]) };
+    Ok(RefundFact::Refused { reason: name(code, "refund_refused") })
+}
+
+/// What a refund says: one that was made for `order`, or that has the name which the provider gave to it.
+fn refund_fact(refund: &Value, order: &RefundOrder) -> Result<RefundFact, ProviderError> {
+    let provider_refund_id = text(&refund["id"]).to_owned();
+    let is_named = order.provider_refund_id.as_ref() == Some(&provider_refund_id);
+    let is_ours = RefundId::parse(text(&refund["metadata"]["refund_id"])) == Some(order.refund_id);
+    if provider_refund_id.is_empty() || !(is_named || is_ours) {
+        return Err(ProviderError::NoAnswer("it answered something that is no refund of ours".to_owned()));
+    }
+    outcome(refund, provider_refund_id, || {
+        let amount = refund["amount"].as_i64();
+        let amount = amount.ok_or_else(|| ProviderError::NoAnswer("it did not say how much it gave back".to_owned()))?;
+        // In a currency that was not asked for nothing fits.
+        let currency = order.amount.currency;
+        let same = text(&refund["currency"]).eq_ignore_ascii_case(currency.code());
+        Ok(Money::new(if same { amount } else { -amount }, currency))
+    })
+}
+
+fn outcome(
+    refund: &Value,
+    provider_refund_id: String,
+    amount: impl FnOnce() -> Result<Money, ProviderError>,
+) -> Result<RefundFact, ProviderError> {
+    match text(&refund["status"]) {
+        "succeeded" => Ok(RefundFact::Succeeded { provider_refund_id, amount: amount()? }),
+        "failed" | "canceled" => {
+            let reason = name(text(&refund["failure_reason"]), text(&refund["status"]));
+            Ok(RefundFact::Failed { provider_refund_id, reason })
+        }
+        "pending" | "requires_action" => Ok(RefundFact::OutcomeUnknown),
+        _ => Err(ProviderError::NoAnswer("it answered a status that is not known here".to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use shared::ids;
+
+    use super::*;
+
+    const REFUND: &str = "ref_0199c2a8-0000-7000-8000-0000000000c1";
+    const PAYMENT: &str = "pay_0199c2a8-0000-7000-8000-0000000000f1_0199c2a8-0000-7000-8000-0000000000a1";
+
+    fn usd(amount: i64) -> Money {
+        Money::new(amount, Currency::parse("USD").expect("a currency"))
+    }
+
+    fn order(provider_refund_id: Option<&str>) -> RefundOrder {
+        RefundOrder {
+            refund_id: RefundId::parse(REFUND).expect("an id"),
+            order_id: ids::derive(&["order"]),
+            payment_id: PaymentId::parse(PAYMENT).expect("an id"),
+            transaction_id: "pi_1".to_owned(),
+            amount: usd(1000),
+            provider_refund_id: provider_refund_id.map(str::to_owned),
+        }
+    }
+
+    fn refund(status: &str) -> Value {
+        json!({ "id": "re_1", "status": status, "amount": 1000, "currency": "usd", "metadata": { "refund_id": REFUND } })
+    }
+
+    fn with(mut document: Value, member: &str, value: Value) -> Value {
+        document[member] = value;
+        document
+    }
+
+    fn answer(status: u16, error: Value) -> Answer {
+        (StatusCode::from_u16(status).expect("a status"), json!({ "error": error }))
+    }
+
+    #[test]
+    fn a_refund_says_what_became_of_it() {
+        let back = |amount| RefundFact::Succeeded { provider_refund_id: "re_1".to_owned(), amount: usd(amount) };
+        let failed = |reason: &str| RefundFact::Failed { provider_refund_id: "re_1".to_owned(), reason: reason.to_owned() };
+        for (document, fact) in [
+            (refund("succeeded"), back(1000)),
+            (with(refund("succeeded"), "currency", json!("eur")), back(-1000)),
+            (refund("pending"), RefundFact::OutcomeUnknown),
+            (with(refund("failed"), "failure_reason", json!("lost_or_stolen_card")), failed("lost_or_stolen_card")),
+            (refund("canceled"), failed("canceled")),
+        ] {
+            assert_eq!(refund_fact(&document, &order(None)), Ok(fact), "{document}");
+        }
+        let foreign = with(refund("succeeded"), "metadata", json!({}));
+        assert!(refund_fact(&foreign, &order(None)).is_err());
+        assert_eq!(refund_fact(&foreign, &order(Some("re_1"))), Ok(back(1000)), "the provider's name is enough");
+    }
+
+    #[test]
+    fn a_definite_refusal_of_a_refund_is_a_fact() {
+        let invalid = |code: &str| json!({ "type": "invalid_request_error", "code": code });
+        for code in ["charge_already_refunded", "charge_disputed", "refund_disputed_payment", "resource_missing", "parameter_unknown"] {
+            for status in [400, 402, 404] {
+                let refused = RefundFact::Refused { reason: code.to_owned() };
+                assert_eq!(given_back(&answer(status, invalid(code)), &order(None)), Ok(refused), "{status} {code}");
+            }
+        }
+        for (error, reason) in [
+            (json!({ "type": "invalid_request_error", "param": "amount" }), "charge_not_refundable"),
+            (json!({ "type": "invalid_request_error" }), "refund_refused"),
+            (json!({ "type": "card_error", "code": "insufficient_funds" }), "insufficient_funds"),
+        ] {
+            assert_eq!(given_back(&answer(400, error), &order(None)), Ok(RefundFact::Refused { reason: reason.to_owned() }));
+        }
+    }
+
+    #[test]
+    fn an_answer_that_may_hide_an_earlier_refund_is_no_fact() {
+        let invalid = json!({ "type": "invalid_request_error", "code": "charge_disputed" });
+        for status in [401, 403] {
+            let answer = given_back(&answer(status, invalid.clone()), &order(None));
+            assert!(matches!(answer, Err(ProviderError::Refused(_))), "our key, {status}: {answer:?}");
+        }
+        for status in [300, 408, 409, 425, 429, 500, 502, 503, 504] {
+            let answer = given_back(&answer(status, invalid.clone()), &order(None));
+            assert!(matches!(answer, Err(ProviderError::NoAnswer(_))), "{status}: {answer:?}");
+        }
+        for error in [json!({ "type": "idempotency_error" }), json!({ "type": "api_error" }), json!({}), json!(null)] {
+            assert!(given_back(&answer(400, error.clone()), &order(None)).is_err(), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_dispute_says_how_it_stands_and_whether_the_bank_has_the_money() {
+        let taken = json!([{ "amount": -1000 }]);
+        for (status, transactions, state) in [
+            ("warning_needs_response", json!([]), DisputeState::Inquiry),
+            ("warning_under_review", json!([]), DisputeState::Inquiry),
+            ("warning_closed", json!([]), DisputeState::InquiryClosed),
+            ("needs_response", json!([]), DisputeState::Open),
+            ("needs_response", json!(null), DisputeState::Open),
+            ("needs_response", taken.clone(), DisputeState::Withdrawn),
+            ("under_review", taken.clone(), DisputeState::Withdrawn),
+            ("won", json!([{ "amount": -1000 }, { "amount": 1000 }]), DisputeState::Won),
+            ("lost", taken, DisputeState::Lost),
+        ] {
+            let dispute = json!({ "status": status, "balance_transactions": transactions });
+            assert_eq!(dispute_state(&dispute), Ok(state), "{dispute}");
+        }
+        for odd in [json!({}), json!({ "status": "superseded" }), json!(null)] {
+            assert!(matches!(dispute_state(&odd), Err(ProviderError::NoAnswer(_))), "{odd}");
+        }
+    }
+
+    #[test]
+    fn only_refunds_and_disputes_of_our_intents_are_ours() {
+        let of = |intent: Value| of_our_payment(json!({ "payment_intent": intent })).map(|(_, payment)| payment);
+        assert_eq!(of(json!({ "id": "pi_1", "metadata": { "payment_id": PAYMENT } })), PaymentId::parse(PAYMENT));
+        for odd in [json!(null), json!("pi_1"), json!({ "metadata": {} }), json!({ "metadata": { "payment_id": "pay_1" } })] {
+            assert_eq!(of(odd.clone()), None, "{odd}");
+        }
+    }
+}

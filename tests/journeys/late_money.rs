@@ -1,0 +1,165 @@
+//! Money that moves at the provider days later: refunds that fail, refunds made by hand, disputes. The books follow.
+
+use serde_json::{Value, json};
+use tests::{bank, events, pump::Pump, shop::Shop};
+
+use super::{
+    afterwards::{charges, give_back, give_up, history, payment_of, standing},
+    at_rest, placed, shop, time_passes,
+};
+
+/// A shop with an order that is paid and confirmed, its payment, and the provider's name for the charge.
+async fn confirmed() -> (Shop, Pump, String, String, String) {
+    let (shop, product) = shop().await;
+    let order = placed(&shop, &product, 2, Some("tok_ok")).await;
+    let mut pump = shop.pump();
+    pump.settle().await;
+    let payment = payment_of(&shop, &order).await;
+    let charge = format!("ch_{}", payment.rsplit('_').next().unwrap().replace('-', ""));
+    (shop, pump, order, payment, charge)
+}
+
+/// The provider sends an event, and what follows from it happens.
+async fn told(shop: &Shop, pump: &mut Pump, event_id: &str, kind: &str, object: &Value) {
+    let event = events::webhook_about(shop.aws.secrets_manager(), shop.clock.now(), event_id, kind, object);
+    let heard = shop.call("receive-payment-webhook", event).await;
+    assert_eq!(heard.status(), 200, "{:?}", heard.answer);
+    pump.settle().await;
+}
+
+/// The last refund of ours in payments' records.
+fn last_refund(shop: &Shop) -> Value {
+    let mut refunds: Vec<Value> = shop
+        .aws
+        .items("payments")
+        .into_iter()
+        .filter(|item| item.get("refund_id").is_some_and(|_| item.get("transaction_id").is_some()))
+        .collect();
+    refunds.sort_by_key(|item| item["created_at"]["S"].as_str().unwrap().to_owned());
+    refunds.pop().expect("a refund")
+}
+
+/// The provider lets the last refund fail, and says so.
+async fn refund_fails(shop: &Shop, pump: &mut Pump, event_id: &str, payment: &str) {
+    let refund = last_refund(shop);
+    let (ours, theirs) = (refund["refund_id"]["S"].as_str().unwrap(), refund["provider_refund_id"]["S"].as_str().unwrap());
+    bank::fail_refund(&shop.aws, ours);
+    let object = json!({ "object": "refund", "id": theirs, "metadata": { "payment_id": payment, "refund_id": ours } });
+    for _ in 0..2 {
+        told(shop, pump, event_id, "refund.failed", &object).await;
+    }
+}
+
+#[tokio::test]
+async fn a_refund_that_fails_days_later_is_refunded_again_for_a_cancelled_order() {
+    let (shop, mut pump, order, payment, _) = confirmed().await;
+    give_up(&shop, &mut pump, &order).await;
+    at_rest(&shop).await;
+    shop.clock.advance(std::time::Duration::from_secs(5 * 24 * 3600));
+    refund_fails(&shop, &mut pump, "evt_1", &payment).await;
+    let read = shop.read_order(&order).await;
+    assert!(history(&read).contains(&"refund_reversed") && history(&read).contains(&"refund_failed"), "{read:#}");
+    // The order asked for it again, and the provider gave it back.
+    for _ in 0..3 {
+        time_passes(&shop, &mut pump, 3600).await;
+    }
+    let read = shop.read_order(&order).await;
+    assert_eq!((standing(&read), charges(&shop)), (("cancelled", "refunded"), vec![(5998, 0)]), "{read:#}");
+    assert!(read["needs_attention"].is_null(), "{read:#}");
+    at_rest(&shop).await;
+}
+
+#[tokio::test]
+async fn a_requested_refund_that_fails_days_later_is_flagged_and_can_be_requested_again() {
+    let (shop, mut pump, order, payment, _) = confirmed().await;
+    assert_eq!(give_back(&shop, "one", &payment, None).await.0, 201);
+    pump.settle().await;
+    assert_eq!(standing(&shop.read_order(&order).await), ("confirmed", "refunded"));
+    refund_fails(&shop, &mut pump, "evt_1", &payment).await;
+    let read = shop.read_order(&order).await;
+    assert_eq!((standing(&read), &read["needs_attention"]), (("confirmed", "paid"), &json!("refund_failed")), "{read:#}");
+    let (status, again) = give_back(&shop, "one", &payment, None).await;
+    assert_eq!((status, &again["code"], &again["failure_reason"]), (409, &json!("refund_failed"), &json!("expired_or_canceled_card")));
+    at_rest(&shop).await;
+    assert_eq!(give_back(&shop, "two", &payment, None).await.0, 201);
+    pump.settle().await;
+    let read = shop.read_order(&order).await;
+    assert_eq!((standing(&read), &read["needs_attention"]), (("confirmed", "refunded"), &Value::Null), "{read:#}");
+    at_rest(&shop).await;
+}
+
+#[tokio::test]
+async fn an_automatic_refund_that_is_refused_for_good_stops_and_waits_for_a_person() {
+    let (shop, mut pump, order, payment, charge) = confirmed().await;
+    bank::dispute(&shop.aws, "dp_1", &charge, "open");
+    give_up(&shop, &mut pump, &order).await;
+    for _ in 0..12 {
+        time_passes(&shop, &mut pump, 3600).await;
+    }
+    let failed = |shop: &Shop| shop.aws.items("payments").iter().filter(|item| item["state"]["S"] == "failed").count();
+    let read = shop.read_order(&order).await;
+    assert_eq!((standing(&read), &read["needs_attention"]), (("confirmed", "refund_failed"), &json!("refund_failed")), "{read:#}");
+    assert_eq!(failed(&shop), 5, "it is not asked again and again");
+    let (status, refused) = give_back(&shop, "person", &payment, None).await;
+    assert_eq!((status, &refused["code"], &refused["failure_reason"]), (409, &json!("refund_failed"), &json!("charge_disputed")));
+    // The bank closes the dispute; a person refunds it.
+    bank::dispute(&shop.aws, "dp_1", &charge, "won");
+    assert_eq!(give_back(&shop, "again", &payment, None).await.0, 201);
+    pump.settle().await;
+    let read = shop.read_order(&order).await;
+    assert_eq!((standing(&read), &read["needs_attention"]), (("cancelled", "refunded"), &Value::Null), "{read:#}");
+    at_rest(&shop).await;
+}
+
+#[tokio::test]
+async fn a_dispute_that_is_won_leaves_the_order_as_it_was_and_one_that_is_lost_takes_its_money() {
+    for won in [true, false] {
+        let (shop, mut pump, order, payment, charge) = confirmed().await;
+        let object = json!({ "object": "dispute", "id": "dp_1", "payment_intent": charge });
+        for (state, kind, flag, stands) in [
+            ("open", "created", Some("payment_disputed"), "paid"),
+            ("withdrawn", "funds_withdrawn", Some("payment_disputed"), "refunded"),
+            if won { ("won", "closed", None, "paid") } else { ("lost", "closed", Some("dispute_lost"), "refunded") },
+        ] {
+            bank::dispute(&shop.aws, "dp_1", &charge, state);
+            for copy in 0..2 {
+                told(&shop, &mut pump, &format!("evt_{state}_{copy}"), &format!("charge.dispute.{kind}"), &object).await;
+            }
+            let read = shop.read_order(&order).await;
+            assert_eq!((&read["needs_attention"], standing(&read)), (&json!(flag), ("confirmed", stands)), "{state}: {read:#}");
+            at_rest(&shop).await;
+        }
+        // What was sent before comes late: it only asks for a look-up.
+        told(&shop, &mut pump, "evt_late", "charge.dispute.created", &object).await;
+        let (status, refund) = give_back(&shop, "refund", &payment, None).await;
+        let expected = if won { (201, Value::Null) } else { (409, json!("not_refundable")) };
+        assert_eq!((status, refund["code"].clone()), expected, "{refund}");
+        pump.settle().await;
+        at_rest(&shop).await;
+    }
+}
+
+#[tokio::test]
+async fn a_refund_made_at_the_provider_is_recorded_once_and_the_books_balance() {
+    let (shop, mut pump, order, payment, charge) = confirmed().await;
+    let id = bank::refund_by_hand(&shop.aws, &charge, "re_dashboard", 1000);
+    let object = json!({ "object": "refund", "id": id, "payment_intent": charge, "metadata": {} });
+    for event in ["evt_1", "evt_1", "evt_2"] {
+        told(&shop, &mut pump, event, "refund.created", &object).await;
+    }
+    let read = shop.read_order(&order).await;
+    assert_eq!(standing(&read), ("confirmed", "partially_refunded"), "{read:#}");
+    assert_eq!(history(&read).into_iter().filter(|event| *event == "payment_refunded").count(), 1, "{read:#}");
+    let recorded = last_refund(&shop);
+    assert_eq!((&recorded["made_by"]["S"], &recorded["state"]["S"]), (&json!("provider"), &json!("succeeded")));
+    let (status, rest) = give_back(&shop, "rest", &payment, None).await;
+    assert_eq!((status, &rest["amount"]["amount"]), (201, &json!(4998)));
+    pump.settle().await;
+    at_rest(&shop).await;
+    // It fails later.
+    bank::fail_refund(&shop.aws, &id);
+    told(&shop, &mut pump, "evt_3", "refund.failed", &object).await;
+    let read = shop.read_order(&order).await;
+    assert_eq!((standing(&read), &read["needs_attention"]), (("confirmed", "partially_refunded"), &json!("refund_failed")), "{read:#}");
+    at_rest(&shop).await;
+}
