@@ -22,6 +22,7 @@ struct Scene {
     other: Session,
     verification: String,
     reset: String,
+    withdrawal: String,
 }
 
 impl Scene {
@@ -31,9 +32,10 @@ impl Scene {
         assert_eq!(door.ask_for_address(&session, NEW).await.status(), 200);
         assert_eq!(door.request_reset(ADA).await.status(), 202);
         let (verification, reset) = (door.verification_token(user.id).await, door.reset_token(user.id).await);
+        let withdrawal = door.withdraw_token(user.id).await;
         // An instance that has read no secret yet: those calls may fail, too.
         let door = door.cold();
-        Self { door, session, other, verification, reset }
+        Self { door, session, other, verification, reset, withdrawal }
     }
 
     async fn with_retries() -> Self {
@@ -47,7 +49,7 @@ impl Scene {
         let hash_before = tests::door::hash();
         for item in &mut users {
             let is_old = item["password_hash"]["S"] == hash_before;
-            for name in ["pk", "user_id", "traceparent", "verification", "reset", "listed_shard", "listed_at"] {
+            for name in ["pk", "user_id", "traceparent", "verification", "reset", "withdrawal", "listed_shard", "listed_at"] {
                 if item.get(name).is_some() {
                     item[name] = json!("something");
                 }
@@ -196,6 +198,12 @@ async fn a_changed_password_is_changed_whatever_happens_to_a_call() {
 async fn an_address_is_verified_whatever_happens_to_a_call() {
     let trial = Trial { name: "verify-email", done: 204, done_before: (400, "invalid_one_time_token") };
     survives(trial, async |scene| scene.door.verify_email(&scene.verification).await).await;
+}
+
+#[tokio::test]
+async fn an_address_change_is_withdrawn_whatever_happens_to_a_call() {
+    let trial = Trial { name: "withdraw-email-change", done: 204, done_before: (400, "invalid_one_time_token") };
+    survives(trial, async |scene| scene.door.withdraw(&scene.withdrawal).await).await;
 }
 
 #[tokio::test]
