@@ -40,6 +40,7 @@ TESTS := cargo test --workspace --lib --test '*'
 
 test: setup build ## Runs all tests, against a stack of their own with IAM enforced.
 	@localstack/.venv/bin/python -m unittest discover --quiet --start-directory tests/deployment
+	@localstack/.venv/bin/python tests/deployment/emulator.py
 	@echo "Building the tests; the first time takes a few minutes." >&2
 	@$(TESTS) --no-run
 	@python3 localstack/localstripe.py \

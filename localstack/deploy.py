@@ -73,11 +73,13 @@ def sam_deploy(answers, parameters, template, stacks):
     if result.returncode == 0:
         return
     state = stacks.state()
+    why = stacks.why_it_failed() if state else "sam says why above."
     if state == "UPDATE_ROLLBACK_FAILED":
+        say(why)
         stacks.clear_the_way()
     if state == "ROLLBACK_COMPLETE":
-        raise Trouble("The first deployment failed and is rolled back: read the reason above, and run make deploy again. It deletes the rest.")
-    raise Trouble(f"sam deploy failed, and the stack is {state or 'not there'}: read the reason above.")
+        raise Trouble(f"The first deployment failed and is rolled back. {why} Then run make deploy again: it deletes the empty stack.")
+    raise Trouble(f"sam deploy failed, and the stack is {state or 'not there'}. {why}")
 
 
 def greet(client, stacks, answers):
@@ -115,6 +117,19 @@ class Stacks:
     def state(self):
         stack = self.find()
         return stack and stack["StackStatus"]
+
+    def why_it_failed(self):
+        """The first failure of the last deployment."""
+        failed = None
+        pages = self.cloudformation.get_paginator("describe_stack_events").paginate(StackName=self.name)
+        for event in (event for page in pages for event in page["StackEvents"]):  # the newest first
+            status, reason = event["ResourceStatus"], event.get("ResourceStatusReason", "")
+            if event["LogicalResourceId"] == self.name:
+                if status in ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS"):
+                    break
+            elif status.endswith("_FAILED") and "cancelled" not in reason:
+                failed = f"{event['LogicalResourceId']}: {reason}"
+        return f"Mend the cause: {failed.rstrip('.')}." if failed else "sam says why above."
 
     def clear_the_way(self):
         """Leaves the stack in a state that can be deployed to, or says what to do."""

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 from botocore.exceptions import ClientError
 
@@ -48,15 +49,21 @@ class Aws:
             raise error("ValidationError", f"Stack with id {StackName} does not exist")
         return {"Stacks": [{"StackId": "arn:stack", "StackStatus": self.stack_state, "Outputs": []}]}
 
+    def events(self, StackName):
+        rows = [(StackName, "ROLLBACK_COMPLETE", ""), ("Users", "DELETE_COMPLETE", ""), ("Api", "CREATE_FAILED", "Resource creation cancelled"),
+                ("Queue", "CREATE_FAILED", "queue already exists"), (StackName, "CREATE_IN_PROGRESS", "User Initiated"),
+                ("Old", "CREATE_FAILED", "an earlier deployment")]
+        return [{"StackEvents": [{"LogicalResourceId": name, "ResourceStatus": status, "ResourceStatusReason": reason}]}
+                for name, status, reason in rows]
+
     def delete_stack(self, StackName):
         self.changes.append(f"delete stack {StackName}")
         self.stack_state = "DELETE_COMPLETE"
 
     def get_paginator(self, operation):
-        assert operation == "list_stack_resources"
-        return self
+        return SimpleNamespace(paginate={"list_stack_resources": self.resources, "describe_stack_events": self.events}[operation])
 
-    def paginate(self, StackName):
+    def resources(self, StackName):
         tables = self.nested if StackName == "nested" else [table for table in self.protection if table not in self.nested]
         rows = [(table.title(), table, "AWS::DynamoDB::Table") for table in tables] + [("Queue", "queue", "AWS::SQS::Queue")]
         if self.nested and StackName != "nested":

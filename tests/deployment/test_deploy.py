@@ -85,6 +85,10 @@ class TheWay(unittest.TestCase):
                 stacks(Aws(state)).clear_the_way()
 
 
+    def test_the_first_failure_of_the_last_deployment_is_named(self):
+        self.assertEqual(stacks(Aws("ROLLBACK_COMPLETE")).why_it_failed(), "Mend the cause: Queue: queue already exists.")
+
+
 class Protection(unittest.TestCase):
     def test_only_tables_that_lack_it_are_protected(self):
         aws = Aws("CREATE_COMPLETE", {"orders": True, "users": False, "later": False})

@@ -1,0 +1,113 @@
+"""Tries `make deploy` and `make destroy` on an emulator of its own, with functions that do nothing. `make test` runs it.
+
+A first deployment fails at its last resource, then succeeds. A release that adds a table fails, then succeeds. Then all is destroyed.
+"""
+
+import contextlib
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "localstack"))
+import stack as local  # noqa: E402
+
+NAME, SHOP, TAKEN = "deployment", "trial-shop", "taken"
+LATER = """
+  LaterTable:
+    Type: AWS::DynamoDB::Table
+    DeletionPolicy: RetainExceptOnCreate
+    UpdateReplacePolicy: Retain
+    Properties:
+      TableName: !Sub ${AWS::StackName}-later
+      BillingMode: PAY_PER_REQUEST
+      AttributeDefinitions: [{AttributeName: pk, AttributeType: S}]
+      KeySchema: [{AttributeName: pk, KeyType: HASH}]
+"""
+# The name is taken, so its creation fails, after that of everything it depends on.
+FAILING = """
+  LastResource:
+    Type: AWS::Events::EventBus
+    DependsOn: [{}]
+    Properties: {{Name: {}}}
+"""
+
+
+class Trial:
+    def __init__(self, stack, folder):
+        self.stack, self.folder, self.config = stack, Path(folder), Path(folder) / "samconfig.toml"
+        for path in ROOT.glob("functions/*/src/bin/*.rs"):
+            with zipfile.ZipFile(self.folder / f"{path.stem}.zip", "w") as file:
+                file.writestr("bootstrap", "#!/bin/sh\n")
+        self.template = re.sub(r"CodeUri: target/lambda/([a-z-]+)/", r"CodeUri: \1.zip", (ROOT / "template.yaml").read_text())
+        self.tables = re.findall(r"(?m)^  (\w+):\n    Type: AWS::DynamoDB::Table", self.template)
+        self.config.write_text(f'version = 0.1\n[default.deploy.parameters]\nstack_name = "{SHOP}"\nregion = "{local.REGION}"\n'
+                               'parameter_overrides = ["Local=true", "SenderAddress=shop@ferrocart.example", "PaymentProvider=simulated"]\n')
+        stack.client("events").create_event_bus(Name=TAKEN)
+
+    def deploy(self, more, status, said):
+        template = self.folder / "template.yaml"
+        template.write_text(self.template.replace("\nOutputs:\n", f"{more}\nOutputs:\n", 1))
+        self.run("deploy", "", status, said, "--template", template)
+
+    def run(self, command, typed, status, said, *options):
+        result = subprocess.run(
+            [local.EMULATOR / "bin/python", ROOT / "localstack/deploy.py", command, "--config", self.config, *options], input=typed, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=self.stack.environment() | {"SAM_CLI_POLL_DELAY": "1"})
+        last = "\n".join(result.stdout.splitlines()[-5:])
+        expect(result.returncode == status and said in result.stdout, f"{command} should say {said!r} and end with {status}:\n{last}")
+
+    def finds(self, state, tables):
+        """The stack is in this state, and the account has so many tables, all of them protected."""
+        with contextlib.suppress(Exception):
+            found = None
+            found = self.stack.client("cloudformation").describe_stacks(StackName=SHOP)["Stacks"][0]["StackStatus"]
+        dynamodb = self.stack.client("dynamodb")
+        protected = [dynamodb.describe_table(TableName=name)["Table"].get("DeletionProtectionEnabled", False)
+                     for name in dynamodb.list_tables()["TableNames"]]
+        expect((found, protected) == (state, [True] * tables), f"expected {state} with {tables} protected tables: {found}, {protected}")
+        local.say(f"{state}, {tables} protected tables: as expected")
+
+
+def expect(holds, what):
+    if not holds:
+        raise local.Trouble(what)
+
+
+def trial(stack, folder):
+    trial = Trial(stack, folder)
+    count = len(trial.tables)
+    trial.deploy(FAILING.format(", ".join([*trial.tables, "Api"]), TAKEN), 1, "Mend the cause: LastResource: ")
+    trial.finds("ROLLBACK_COMPLETE", 0)
+    trial.deploy("", 0, "deleting the stack")
+    trial.finds("CREATE_COMPLETE", count)
+    trial.deploy(LATER + FAILING.format("LaterTable", TAKEN), 1, "the stack is UPDATE_ROLLBACK_COMPLETE")
+    trial.finds("UPDATE_ROLLBACK_COMPLETE", count)
+    trial.deploy(LATER, 0, f"deletion protection is on for {count + 1} tables, 1 of them since now")
+    trial.finds("UPDATE_COMPLETE", count + 1)
+    trial.run("destroy", "another-shop\n", 1, "nothing is deleted")
+    trial.finds("UPDATE_COMPLETE", count + 1)
+    trial.run("destroy", f"{SHOP}\n", 0, "is deleted")
+    trial.finds(None, 0)
+
+
+def main():
+    stack_py = [sys.executable, ROOT / "localstack/stack.py"]
+    subprocess.run([*stack_py, "start", "--name", NAME, "--port", os.environ.get("PORT", "0")], check=True)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            trial(local.Stack(NAME), folder)
+    except local.Trouble as trouble:
+        print(f"error: {trouble}", file=sys.stderr)
+        return 1
+    finally:
+        subprocess.run([*stack_py, "stop", "--name", NAME], check=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
