@@ -199,6 +199,7 @@ fn head_changes() -> Vec<Change> {
             Some(json!({})),
             json!({ "refund_failed": true, "failed_refunds": 5, "automatic_refunds_failed": 5, "version": 9 }),
         ),
+        ("surplus-refund-refused", Some(json!({})), json!({ "surplus_refunds_refused": [attempt], "version": 9 })),
         ("disputed", Some(json!({})), json!({ "disputes": [dispute("open", 0)], "version": 5 })),
         (
             "dispute-lost",

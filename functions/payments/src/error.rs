@@ -174,7 +174,7 @@ fn not_refundable(reason: RefundRefused) -> Problem {
         RefundRefused::Exceeds { at_most } => Problem::unprocessable("exceeds_refundable", "The amount is more than can be given back")
             .detail("Ask for no more than was captured and not given back yet, or leave the amount out.")
             .with("refundable", money(at_most)),
-        RefundRefused::OnlyWhole { amount } => Problem::unprocessable("exceeds_refundable", "The amount is not what can be given back")
+        RefundRefused::OnlyWhole { amount } => Problem::unprocessable("exceeds_refundable", "The amount is more than can be given back")
             .detail("The order was paid twice. The second payment is refunded whole: leave the amount out.")
             .with("refundable", money(amount)),
         RefundRefused::CurrencyMismatch => Problem::unprocessable("currency_mismatch", "The currencies differ")
