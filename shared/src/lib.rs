@@ -9,6 +9,7 @@
 //! - [`table`]: DynamoDB, where every write carries a condition. [`secret`]: Secrets Manager, read once and kept.
 //! - [`seal`]: texts that nobody else can read or make up.
 //! - [`api_document`]: how what goes in and out is described; only the tests compile it.
+//! - [`text`]: what people write, normalized and checked. [`validation`]: why a value is rejected.
 //! - [`auth`], [`money`], [`ids`], [`clock`], [`retry`], [`throttle`]: values. [`config`], [`aws`], [`telemetry`]: surroundings.
 //!
 //! # Invariants
@@ -40,6 +41,7 @@ pub mod secret;
 pub mod stream;
 pub mod table;
 pub mod telemetry;
+pub mod text;
 pub mod throttle;
 pub mod validation;
 

@@ -26,6 +26,7 @@ pub struct Problem {
     members: Map<String, Value>,
     retry_after_seconds: Option<u64>,
     current_version: Option<u64>,
+    headers: Vec<(&'static str, String)>,
     /// For the log alone.
     cause: Option<String>,
 }
@@ -41,6 +42,7 @@ impl Problem {
             members: Map::new(),
             retry_after_seconds: None,
             current_version: None,
+            headers: Vec::new(),
             cause: None,
         }
     }
@@ -129,6 +131,13 @@ impl Problem {
         self
     }
 
+    /// Adds a header to the response; `name` is lower case.
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.push((name, value.to_owned()));
+        self
+    }
+
     /// Keeps the chain of causes for the log.
     #[must_use]
     pub fn because(mut self, error: &dyn std::error::Error) -> Self {
@@ -149,6 +158,11 @@ impl Problem {
     /// The version whose tag goes out with a 412.
     pub fn current_version(&self) -> Option<u64> {
         self.current_version
+    }
+
+    /// The headers that [`Problem::header`] added.
+    pub fn headers(&self) -> &[(&'static str, String)] {
+        &self.headers
     }
 
     /// The document's body.

@@ -155,36 +155,47 @@ async fn a_change_says_which_version_it_starts_from() {
         if route.if_match == IfMatch::Needed {
             edge.check("no version", route.operation, with(&edge, &[]), Expect::Problem(428, "precondition_required")).await;
         }
-        for stale in ["\"0\"", "\"1\"", "\"4\"", "\"999\"", "\"18446744073709551615\""].into_iter().filter(|stale| *stale != etag) {
+        let long = format!("\"{}\"", "1".repeat(10_000));
+        let (weak, zero) = (format!("W/{etag}"), format!("\"0{digits}\""));
+        let other = [
+            "\"0\"",
+            "\"1\"",
+            "\"4\"",
+            "\"999\"",
+            "\"18446744073709551615\"",
+            "\"18446744073709551616\"",
+            &long,
+            &weak,
+            &zero,
+            "W/\"abc\"",
+            "\"abc\"",
+            "\"*\"",
+            "\"\"",
+            "\"-1\"",
+            "\"+3\"",
+            "\"3.0\"",
+            "\"3-gzip\"",
+            "\"٣\"",
+        ];
+        for stale in other.into_iter().filter(|stale| *stale != etag) {
             edge.check(stale, route.operation, with(&edge, &[stale]), Expect::Problem(412, "precondition_failed")).await;
             let current = edge.shop.call(route.operation, with(&edge, &[stale])).await.header("etag");
             if current.as_ref() != Some(&etag) {
                 edge.odd(format!("{}: {stale}: the version that stands is said to be {current:?}", route.operation));
             }
         }
-        let long = format!("\"{}\"", "1".repeat(10_000));
-        let (weak, padded) = (format!("W/{etag}"), format!("{etag} "));
-        let (zero, list) = (format!("\"0{digits}\""), format!("{etag}, \"999\""));
-        let odd: [&[&str]; 22] = [
+        let (padded, list) = (format!("{etag} "), format!("{etag}, \"999\""));
+        let odd: [&[&str]; 13] = [
             &[""],
             &["*"],
-            &["\"*\""],
             &[&digits],
-            &[&weak],
             &[&padded],
-            &[&zero],
             &[&list],
             &[&etag, &etag],
             &[&etag, "*"],
             &["", &etag],
-            &["\"\""],
             &["\""],
-            &["\"-1\""],
-            &["\"+3\""],
-            &["\"3.0\""],
-            &["\"٣\""],
-            &["\"18446744073709551616\""],
-            &[&long],
+            &["w/\"1\""],
             &["\"3\r\nX: y\""],
             &["\"3\0\""],
             &[ECHO],

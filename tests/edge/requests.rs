@@ -58,7 +58,7 @@ async fn an_idempotency_key_is_one_text_of_visible_ascii() {
 #[tokio::test]
 async fn a_body_is_plain_json() {
     let mut edge = Edge::new("content types").await;
-    let types: [&[&str]; 14] = [
+    let types: [&[&str]; 16] = [
         &[],
         &[""],
         &["text/plain"],
@@ -73,13 +73,27 @@ async fn a_body_is_plain_json() {
         &["application/json; charset"],
         &["text/json"],
         &["application/json\r\nX: y"],
+        &["application/json-patch+json"],
+        &["application/json; charset=iso-8859-1"],
     ];
+    let good = ["application/json; charset=utf8", "application/json;charset=US-ASCII", "Application/Json; Charset=\"UTF-8\""];
     let encodings: [&[&str]; 7] = [&["gzip"], &["br"], &["deflate, gzip"], &["identity", "gzip"], &[""], &["x"], &["GZIP"]];
     for route in ROUTES.iter().filter(|route| route.body) {
         for values in types {
             let mut event = edge.valid(route.operation);
             header(&mut event, "content-type", values);
             edge.check(&format!("type {values:?}"), route.operation, event, Expect::Problem(415, "unsupported_media_type")).await;
+        }
+        let is_patch = route.operation == "update-me";
+        for value in good.into_iter().chain(is_patch.then_some("application/merge-patch+json")) {
+            let mut event = edge.with_body(route.operation, "{");
+            header(&mut event, "content-type", &[value]);
+            edge.check(value, route.operation, event, Expect::Problem(400, "malformed_json")).await;
+        }
+        if !is_patch {
+            let mut event = edge.valid(route.operation);
+            header(&mut event, "content-type", &["application/merge-patch+json"]);
+            edge.check("a merge patch", route.operation, event, Expect::Problem(415, "unsupported_media_type")).await;
         }
         for values in encodings {
             let mut event = edge.valid(route.operation);

@@ -16,18 +16,18 @@ const SPOILED_AT_ONCE: usize = 24;
 const SPOILED: u64 = 8;
 
 const SPELLINGS: [&str; 12] = [
-    "jose\u{301}@m\u{fc}nchen.de",
-    "JOS\u{c9}@M\u{dc}NCHEN.DE",
-    "jos\u{e9}@xn--mnchen-3ya.de",
-    "Jos\u{e9}@mu\u{308}nchen.de",
-    "JOS\u{c9}@XN--MNCHEN-3YA.de",
-    "jos\u{e9}@M\u{dc}NCHEN.de",
-    "JOSE\u{301}@xn--mnchen-3ya.DE",
-    "jos\u{e9}@m\u{fc}nchen\u{3002}de",
-    "jos\u{e9}@\u{ff4d}\u{fc}nchen.de",
-    "Jose\u{301}@MU\u{308}NCHEN.DE",
-    "jos\u{e9}@Xn--Mnchen-3yA.de",
-    "jOsE\u{301}@m\u{fc}nchen.DE",
+    "jose@m\u{fc}nchen.de",
+    "JOSE@M\u{dc}NCHEN.DE",
+    "jose@xn--mnchen-3ya.de",
+    "Jose@mu\u{308}nchen.de",
+    "JOSE@XN--MNCHEN-3YA.de",
+    " jose@M\u{dc}NCHEN.de",
+    "JOSE@xn--mnchen-3ya.DE\r\n",
+    "jose@m\u{fc}nchen\u{3002}de",
+    "jose@\u{ff4d}\u{fc}nchen.de",
+    "\u{feff}Jose@MU\u{308}NCHEN.DE\u{200b}",
+    "jose@Xn--Mnchen-3yA.de\t",
+    "jOsE@m\u{fc}nchen.DE",
 ];
 
 /// Registers all at once; the ids that were answered, and how often which status.

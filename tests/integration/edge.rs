@@ -117,6 +117,27 @@ async fn bad_input_gets_a_problem_and_writes_nothing() {
 }
 
 #[tokio::test]
+async fn text_arrives_as_people_write_it() {
+    let (shop, sku) = (Shop::open().await, unique("lamp / a"));
+    let admin = shop.admin().await;
+    let (name, described) = ("\u{645}\u{6cc}\u{200c}\u{62e}\u{648}\u{627}\u{647}\u{645}", "\u{feff}two\r\nlines\tof text");
+    let price = json!({ "amount": 100, "currency": "USD" });
+    let mut body =
+        json!({ "name": name, "description": described, "category": "kitchen", "sku": sku, "price": price, "max_per_order": "" });
+    let product = admin.post_with_key("/products", &unique("key"), &body).await.expect(201);
+    assert_eq!((&product["name"], &product["description"], &product["sku"]), (&json!(name), &json!("two\nlines of text"), &json!(sku)));
+    body["sku"] = json!(sku.to_uppercase());
+    assert_eq!(admin.post_with_key("/products", &unique("key"), &body).await.problem(409), "sku_taken");
+    let path = format!("/products/{}", product["id"].as_str().unwrap());
+    for tag in ["W/\"1\"", "\"18446744073709551616\""] {
+        let stale = admin.send(Method::PUT, &path, Some(body.to_string()), &[("if-match", tag)]).await;
+        assert_eq!(stale.problem(412), "precondition_failed", "{tag}");
+    }
+    body["description"] = json!("caf\u{fffd}");
+    assert_eq!(admin.post_with_key("/products", &unique("key"), &body).await.problem(400), "malformed_json");
+}
+
+#[tokio::test]
 async fn another_users_order_and_payment_are_404() {
     let shop = Shop::open().await;
     let (buyer, stranger, product) = (shop.customer().await, shop.customer().await, shop.product(100, 1).await);

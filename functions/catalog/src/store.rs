@@ -2,8 +2,8 @@
 //!
 //! - `PRODUCT#<id>`: a [`Product`]. While it is sold it also stands in `active-index` and `category-index`, by name. One that is archived
 //!   stands in `active-index` under another value, where only rounds look for it.
-//! - `SKU#<sku>`: `{product_id}`. It is what makes a SKU unique: written together with the product that has it, and deleted when the
-//!   product gets another one or is archived.
+//! - `SKU#<sku in upper case>`: `{product_id}`. It makes a SKU unique without regard to case: it is written in one transaction with the
+//!   product that has it, and deleted when the product gets another SKU or is archived.
 //! - `ROUND`: how far the [`Round`] is in which every product is told once more.
 
 use std::time::Duration;
@@ -168,7 +168,7 @@ impl Store {
     pub async fn replace(&self, before: &Product, after: &Product) -> Result<Replaced, CatalogError> {
         let (id, key) = (after.product_id, || Key::new(product_key_text(after.product_id)));
         let (change, unchanged) = (self.next_version(after), Expression::version(before.version));
-        let (had, has) = (before.sku_held(), after.sku_held());
+        let (had, has) = (before.sku_held().map(sku_key_text), after.sku_held().map(sku_key_text));
         if had == has {
             return match self.products.update(key(), change, unchanged).await? {
                 Outcome::Written => Ok(Replaced::Written),
@@ -176,12 +176,12 @@ impl Store {
             };
         }
         let taken = has.map(|sku| {
-            let holder = to_item(&SkuHolder { pk: sku_key_text(sku), product_id: id });
+            let holder = to_item(&SkuHolder { pk: sku, product_id: id });
             self.products.putting(holder, Expression::absent())
         });
         let let_go = had.map(|sku| {
             let its_own = Expression::new("attribute_not_exists(#pk) OR #product_id = :product_id").value("product_id", id);
-            self.products.deleting(Key::new(sku_key_text(sku)), its_own)
+            self.products.deleting(Key::new(sku), its_own)
         });
         let writes = [self.products.updating(key(), change, unchanged)].into_iter().chain(taken).chain(let_go).collect();
         let conflicts = match self.products.transact(writes).await? {
@@ -334,7 +334,7 @@ fn product_key_text(product_id: ProductId) -> String {
 }
 
 fn sku_key_text(sku: &Sku) -> String {
-    format!("SKU#{}", sku.as_str())
+    format!("SKU#{}", sku.unique_text())
 }
 
 fn name_sort(product: &Product) -> String {

@@ -22,6 +22,7 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 use subtle::ConstantTimeEq;
+use unicode_normalization::UnicodeNormalization;
 
 /// 19 MiB, two passes, one lane: OWASP Password Storage Cheat Sheet, Argon2id.
 const MEMORY_KIB: u32 = 19_456;
@@ -62,6 +63,15 @@ pub struct PasswordHasher {
     memory: Mutex<Vec<Block>>,
 }
 
+/// In which form a password matches its stored hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Composed (NFC), as [`PasswordHasher::hash`] hashes it.
+    Composed,
+    /// Byte for byte as it was typed: the hash is older than composition, or comes from another system.
+    AsTyped,
+}
+
 /// A stored hash that cannot be read or computed.
 #[derive(Debug, thiserror::Error)]
 #[error("a password hash cannot be computed: {cause}")]
@@ -76,11 +86,15 @@ impl HashError {
 }
 
 impl PasswordHasher {
-    /// The PHC string that stores `password`.
+    /// The PHC string that stores `password` in composed form (NFC).
     ///
     /// # Errors
     /// When Argon2 refuses its input, which no password of ours makes it do.
     pub fn hash(&self, password: &str, salt: [u8; SALT_BYTES]) -> Result<String, HashError> {
+        self.hash_as_typed(&composed(password), salt)
+    }
+
+    fn hash_as_typed(&self, password: &str, salt: [u8; SALT_BYTES]) -> Result<String, HashError> {
         let params = Params::new(MEMORY_KIB, PASSES, LANES, Some(HASH_BYTES)).map_err(HashError::new)?;
         let hash = self.compute(&params, Version::V0x13, password, &salt, HASH_BYTES)?;
         let stored = PasswordHash {
@@ -93,11 +107,29 @@ impl PasswordHasher {
         Ok(stored.to_string())
     }
 
-    /// Whether `password` is the one that `stored` was made from. Nobody's (`None`) takes as long and is never the one.
+    /// Whether `password` matches `stored`, in whichever form. `None` stands for an unknown account: it takes as long and never matches.
     ///
     /// # Errors
-    /// When `stored` is no Argon2id hash and no bcrypt hash, or asks for more than any should.
+    /// When `stored` is not an Argon2id or bcrypt hash, or exceeds the limits of memory and time.
     pub fn verify(&self, password: &str, stored: Option<&str>) -> Result<bool, HashError> {
+        Ok(self.matching_form(password, stored)?.is_some())
+    }
+
+    /// In which form `password` matches `stored`. A password that is not composed as typed is tried in both forms, for unknown accounts
+    /// too: timing does not reveal whether an account exists.
+    ///
+    /// # Errors
+    /// As [`PasswordHasher::verify`].
+    pub fn matching_form(&self, password: &str, stored: Option<&str>) -> Result<Option<Form>, HashError> {
+        let composed = composed(password);
+        if self.matches(&composed, stored)? {
+            return Ok(Some(Form::Composed));
+        }
+        let matches_as_typed = composed != password && self.matches(password, stored)?;
+        Ok(matches_as_typed.then_some(Form::AsTyped))
+    }
+
+    fn matches(&self, password: &str, stored: Option<&str>) -> Result<bool, HashError> {
         let text = stored.unwrap_or(DUMMY);
         if let Some(legacy) = Bcrypt::parse(text)? {
             return Ok(legacy.verify(password));
@@ -138,6 +170,10 @@ impl PasswordHasher {
         argon2.hash_password_into_with_memory(password.as_bytes(), salt, &mut hash, &mut memory[..]).map_err(HashError::new)?;
         Ok(hash)
     }
+}
+
+fn composed(password: &str) -> String {
+    password.nfc().collect()
 }
 
 /// The version of a hash: the first, where it names none (the hashes of its time did not).
@@ -217,6 +253,23 @@ mod tests {
         }
         assert_ne!(hasher.hash(" with\0spaces ", [8; 16]).unwrap(), stored, "another salt");
         assert_eq!(hasher.hash("correct horse", *b"saltsaltsaltsalt").unwrap(), PRESENT);
+    }
+
+    #[test]
+    fn a_password_matches_however_its_characters_are_composed() {
+        let hasher = PasswordHasher::default();
+        let (composed, decomposed) = ("caf\u{e9} au lait", "cafe\u{301} au lait");
+        for typed in [composed, decomposed] {
+            let stored = hasher.hash(typed, [7; 16]).unwrap();
+            for password in [composed, decomposed] {
+                assert_eq!(hasher.matching_form(password, Some(&stored)).unwrap(), Some(Form::Composed), "{password:?}");
+            }
+            assert_eq!(hasher.matching_form("cafe au lait", Some(&stored)).unwrap(), None);
+        }
+        let old = hasher.hash_as_typed(decomposed, [7; 16]).unwrap();
+        assert_eq!(hasher.matching_form(decomposed, Some(&old)).unwrap(), Some(Form::AsTyped));
+        assert_eq!(hasher.matching_form(composed, Some(&old)).unwrap(), None);
+        assert!(hasher.verify(decomposed, Some(&old)).unwrap() && !hasher.verify(decomposed, None).unwrap());
     }
 
     #[test]

@@ -3,59 +3,89 @@
 //! The types that a body is read into hold domain types (`Quantity`, `Email`), so that this one reading does all the checking. The
 //! first field that breaks a rule is reported, with its JSON pointer; what was sent is never repeated.
 
+use lambda_http::http::StatusCode;
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeOwned, IgnoredAny, MapAccess, SeqAccess, Visitor},
+    de::{DeserializeOwned, IgnoredAny},
 };
 use serde_path_to_error::Segment;
 
-use super::strict::Strict;
+use super::{
+    document::{DUPLICATE_FIELD, Document},
+    strict::Strict,
+};
 use crate::{problem::Problem, validation::Violation};
 
 /// The largest body that is read.
 const MAX_BODY_BYTES: usize = 256 * 1024;
 
-/// Refuses what is not plain JSON by its headers.
-pub(super) fn check_form(content_types: &[&str], encodings: &[&str]) -> Result<(), Problem> {
-    let unsupported = || {
-        Problem::new(lambda_http::http::StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The body must be JSON")
-            .detail("Send Content-Type: application/json, in UTF-8 and without Content-Encoding.")
-    };
-    let [content_type] = content_types else { return Err(unsupported()) };
+/// The media type of a body.
+const JSON: &str = "application/json";
+/// The media type of a change (RFC 7396). It says what `PATCH` does here anyway.
+const MERGE_PATCH: &str = "application/merge-patch+json";
+/// Names of UTF-8 and of what is a part of it.
+const CHARSETS: [&str; 4] = ["utf-8", "utf8", "us-ascii", "ascii"];
+
+/// Rejects, by its headers, a body that is not plain JSON.
+pub(super) fn check_form(method: &str, content_types: &[&str], encodings: &[&str]) -> Result<(), Problem> {
+    let is_patch = method == "PATCH";
+    let accepted: &[&str] = if is_patch { &[JSON, MERGE_PATCH] } else { &[JSON] };
+    let is_accepted = matches!(content_types, [one] if is_utf8_of(one, accepted));
+    let is_plain = encodings.iter().all(|encoding| encoding.eq_ignore_ascii_case("identity"));
+    if is_accepted && is_plain {
+        return Ok(());
+    }
+    let detail = format!("Send Content-Type: {}, in UTF-8 and without Content-Encoding.", accepted.join(" or "));
+    let types = accepted.join(", ");
+    let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The body must be JSON")
+        .detail(&detail)
+        .header("accept", &types);
+    let problem = if is_patch { problem.header("accept-patch", &types) } else { problem };
+    Err(if is_plain { problem } else { problem.header("accept-encoding", "identity") })
+}
+
+/// Whether a `Content-Type` names one of these media types, and no charset but UTF-8.
+fn is_utf8_of(content_type: &str, media_types: &[&str]) -> bool {
     let mut parts = content_type.split(';').map(str::trim);
     let media_type = parts.next().unwrap_or_default();
-    let is_json = media_type.eq_ignore_ascii_case("application/json");
     let is_utf8 = parts.filter(|part| !part.is_empty()).all(|part| {
         let (name, value) = part.split_once('=').unwrap_or((part, ""));
-        !name.trim().eq_ignore_ascii_case("charset") || value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+        let charset = value.trim().trim_matches('"');
+        !name.trim().eq_ignore_ascii_case("charset") || CHARSETS.iter().any(|known| known.eq_ignore_ascii_case(charset))
     });
-    let is_plain = encodings.iter().all(|encoding| encoding.eq_ignore_ascii_case("identity"));
-    if is_json && is_utf8 && is_plain { Ok(()) } else { Err(unsupported()) }
+    is_utf8 && media_types.iter().any(|known| known.eq_ignore_ascii_case(media_type))
 }
 
 /// Reads a body.
 pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     if body.len() > MAX_BODY_BYTES {
-        return Err(Problem::new(lambda_http::http::StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", "The body is too large")
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", "The body is too large")
             .detail("A body may have 262,144 bytes."));
     }
     if body.iter().all(u8::is_ascii_whitespace) {
         return Err(Problem::bad_request("body_required", "A JSON body is needed"));
     }
-    let text = std::str::from_utf8(body).map_err(|_| malformed("It is not UTF-8."))?;
-    let mut scan = serde_json::Deserializer::from_str(text);
-    if let Ok(CardNumberScan(true)) = CardNumberScan::deserialize(&mut scan) {
+    let text = std::str::from_utf8(body).map_err(|_| malformed(NOT_UTF8))?;
+    let document = read(text)?;
+    // The gateway has replaced bytes that are not UTF-8 before the function sees them.
+    if document.holds(char::REPLACEMENT_CHARACTER) {
+        return Err(malformed(NOT_UTF8));
+    }
+    if document.holds_card_number() {
         return Err(Problem::unprocessable("card_number_refused", "Card numbers are not accepted")
             .detail("Give the card to the payment provider's form and send us the token that it answers."));
     }
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    serde_path_to_error::deserialize::<_, T>(&mut deserializer).map_err(|error| refusal(text, &error))?;
-    deserializer
-        .end()
-        .map_err(|error| malformed(&format!("Something follows the document at line {} column {}.", error.line(), error.column())))?;
-    // The first reading has refused what a `Value` would not show: fields that stand there twice.
-    let document = serde_json::from_str(text).map_err(|_| malformed("It cannot be read."))?;
     serde_path_to_error::deserialize(Strict(document)).map_err(|error| refusal(text, &error))
+}
+
+const NOT_UTF8: &str = "It is not UTF-8, or it holds U+FFFD, which replaces what is not.";
+
+fn read(text: &str) -> Result<Document, Problem> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let document = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| refusal(text, &error))?;
+    let end = deserializer.end();
+    end.map_err(|error| malformed(&format!("Something follows the document at line {} column {}.", error.line(), error.column())))?;
+    Ok(document)
 }
 
 fn malformed(detail: &str) -> Problem {
@@ -76,7 +106,7 @@ fn refusal(text: &str, error: &serde_path_to_error::Error<serde_json::Error>) ->
         return malformed(&format!("See line {} column {}.", syntax.line(), syntax.column()));
     }
     let quoted = message.split('`').nth(1).filter(|name| name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'));
-    if message.starts_with("duplicate field") {
+    if message.starts_with(DUPLICATE_FIELD) {
         return Problem::bad_request("duplicate_field", "A field stands in the document twice").detail(&place());
     }
     let (named, violation) = if let Some(violation) = Violation::from_serde_message(&message) {
@@ -121,89 +151,6 @@ fn pointer(path: &serde_path_to_error::Path, last: Option<&str>) -> String {
 
 fn escape(key: &str) -> String {
     key.chars().take(64).collect::<String>().replace('~', "~0").replace('/', "~1")
-}
-
-/// Whether a document holds a payment card's number anywhere: card data must never reach a log, a table or a message.
-struct CardNumberScan(bool);
-
-impl<'de> Deserialize<'de> for CardNumberScan {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Scanner;
-        impl<'de> Visitor<'de> for Scanner {
-            type Value = CardNumberScan;
-
-            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                formatter.write_str("any JSON")
-            }
-            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(CardNumberScan(holds_card_number(text)))
-            }
-            fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
-                Ok(CardNumberScan(holds_card_number(&number.to_string())))
-            }
-            fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-                Ok(CardNumberScan(false))
-            }
-            fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-                Ok(CardNumberScan(false))
-            }
-            fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-                Ok(CardNumberScan(false))
-            }
-            fn visit_unit<E>(self) -> Result<Self::Value, E> {
-                Ok(CardNumberScan(false))
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-                let mut found = false;
-                while let Some(CardNumberScan(here)) = list.next_element()? {
-                    found |= here;
-                }
-                Ok(CardNumberScan(found))
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut found = false;
-                while let Some((CardNumberScan(key), CardNumberScan(value))) = map.next_entry()? {
-                    found |= key || value;
-                }
-                Ok(CardNumberScan(found))
-            }
-        }
-        deserializer.deserialize_any(Scanner)
-    }
-}
-
-/// Whether a text holds 13 to 19 digits that pass the Luhn check, with single spaces or dashes between them, and no letter, digit or
-/// underscore beside them (which lets the digits of our own ids pass).
-fn holds_card_number(text: &str) -> bool {
-    let is_word = |c: char| c.is_alphanumeric() || c == '_';
-    let mut before = None;
-    let mut rest = text;
-    while let Some(start) = rest.find(|c: char| c.is_ascii_digit()) {
-        let lead = rest[..start].chars().next_back().or(before);
-        let run = &rest[start..];
-        let length = run.find(|c: char| !(c.is_ascii_digit() || c == ' ' || c == '-')).unwrap_or(run.len());
-        let after = run[length..].chars().next();
-        let digits: Vec<u32> = run[..length].chars().filter_map(|c| c.to_digit(10)).collect();
-        let beside_word =
-            lead.is_some_and(|c| is_word(c) || c == '-') || after.is_some_and(|c| is_word(c) && !run[..length].ends_with(' '));
-        if !beside_word && (13..=19).contains(&digits.len()) && passes_luhn(&digits) {
-            return true;
-        }
-        before = run[..length].chars().next_back();
-        rest = &run[length..];
-    }
-    false
-}
-
-/// ISO/IEC 7812-1, annex B.
-fn passes_luhn(digits: &[u32]) -> bool {
-    let sum: u32 = digits
-        .iter()
-        .rev()
-        .enumerate()
-        .map(|(i, digit)| if i % 2 == 0 { *digit } else { digit * 2 - if *digit > 4 { 9 } else { 0 } })
-        .sum();
-    sum.is_multiple_of(10)
 }
 
 /// For a field that may be left out but not be `null`: `#[serde(default, deserialize_with = "shared::http::present")]`.
@@ -294,32 +241,92 @@ mod tests {
     }
 
     #[test]
-    fn card_numbers_are_refused_wherever_they_stand_and_our_ids_are_not() {
+    fn card_numbers_are_rejected_except_in_passwords_addresses_skus_and_tracking() {
         for text in ["4242424242424242", "4242 4242 4242 4242", "my card is 4242-4242-4242-4242, thanks", "378282246310005"] {
             assert_eq!(refused(&format!(r#"{{"items":[],"note":"{text}"}}"#)).1, "card_number_refused", "{text}");
+            assert_eq!(refused(&format!(r#"{{"items":[],"{text}":1}}"#)).1, "card_number_refused", "{text}");
+            for name in ["password", "current_password", "new_password", "email", "sku", "tracking"] {
+                assert_eq!(refused(&format!(r#"{{"items":[],"{name}":"{text}"}}"#)).1, "unknown_field", "{name}");
+                assert_eq!(refused(&format!(r#"{{"items":[],"{name}":["{text}"]}}"#)).1, "card_number_refused", "{name}");
+            }
         }
         assert_eq!(refused(r#"{"items":[{"quantity":4242424242424242}]}"#).1, "card_number_refused");
-        for text in
-            ["4242424242424241", "ord_01932123-4567-7890-8123-456789012345", "019c4242-4242-4242-8242-424242424242", "42", "call 555 1234"]
-        {
-            assert!(!holds_card_number(text), "{text}");
+    }
+
+    #[test]
+    fn a_replacement_character_is_malformed() {
+        for body in ["{\"items\":[],\"note\":\"caf\u{fffd}\"}", r#"{"items":[],"note":"caf\ufffd"}"#, "{\"items\":[],\"caf\u{fffd}\":1}"] {
+            assert_eq!(refused(body), is(400, "malformed_json", ""), "{body}");
         }
     }
 
     #[test]
+    fn an_empty_text_in_an_optional_field_counts_as_left_out() {
+        let order = parse::<Order>(br#"{"items":[],"note":"","total":""}"#).expect("an order");
+        assert_eq!((order.note, order.total.is_none()), (None, true));
+        assert_eq!(refused(r#"{"items":""}"#), is(422, "wrong_type", "/items"));
+        assert_eq!(refused(r#"{"items":[{"quantity":""}]}"#), is(422, "wrong_type", "/items/0/quantity"));
+        assert_eq!(parse::<Order>(br#"{"items":[],"note":" "}"#).expect("an order").note.as_deref(), Some(" "));
+    }
+
+    #[test]
+    fn the_first_field_that_breaks_a_rule_is_reported() {
+        let pointer = |body: &str| refused(body).2;
+        assert_eq!(pointer(r#"{"items":[{"quantity":"x"}],"a":1}"#), "/items/0/quantity");
+        assert_eq!(pointer(r#"{"b":1,"a":1,"items":1}"#), "/b");
+    }
+
+    #[test]
     fn the_form_is_plain_json_in_utf8() {
-        for good in ["application/json", "Application/JSON; charset=UTF-8", "application/json;charset=\"utf-8\""] {
-            assert!(check_form(&[good], &[]).is_ok(), "{good}");
+        for good in [
+            "application/json",
+            "Application/JSON; charset=UTF-8",
+            "application/json;charset=\"utf-8\"",
+            "application/json; charset=utf8",
+            "application/json; charset=UTF8",
+            "application/json;charset=us-ascii",
+            "application/json; charset=US-ASCII;",
+            "application/json; charset=ascii",
+            "application/json; profile=x",
+        ] {
+            assert!(check_form("POST", &[good], &[]).is_ok(), "{good}");
         }
         for bad in [
             &["text/plain"][..],
             &[],
             &["application/xml"],
+            &["application/merge-patch+json"],
             &["application/json; charset=utf-16"],
+            &["application/json; charset=iso-8859-1"],
+            &["application/json; charset"],
             &["application/json", "application/json"],
         ] {
-            assert!(check_form(bad, &[]).is_err(), "{bad:?}");
+            assert!(check_form("POST", bad, &[]).is_err(), "{bad:?}");
         }
-        assert!(check_form(&["application/json"], &["gzip"]).is_err());
+        assert!(check_form("POST", &["application/json"], &["gzip"]).is_err());
+    }
+
+    #[test]
+    fn patch_also_takes_a_merge_patch_and_415_names_what_is_accepted() {
+        for good in ["application/json", "application/merge-patch+json", "Application/Merge-Patch+JSON; charset=utf8"] {
+            assert!(check_form("PATCH", &[good], &[]).is_ok(), "{good}");
+        }
+        let rejected = |method: &str, content_type: &str, encodings: &[&str]| {
+            let problem = check_form(method, &[content_type], encodings).expect_err(content_type);
+            let detail = problem.document("r")["detail"].as_str().expect("a detail").to_owned();
+            (problem.headers().to_vec(), detail)
+        };
+        let header = |name: &'static str, value: &str| (name, value.to_owned());
+        for content_type in ["application/json-patch+json", "text/plain", "application/merge-patch+json; charset=latin1"] {
+            let (headers, detail) = rejected("PATCH", content_type, &[]);
+            let both = "application/json, application/merge-patch+json";
+            assert_eq!(headers, [header("accept", both), header("accept-patch", both)]);
+            assert!(detail.contains("application/json or application/merge-patch+json"), "{detail}");
+        }
+        let (headers, detail) = rejected("PUT", "application/merge-patch+json", &[]);
+        assert_eq!(headers, [header("accept", "application/json")]);
+        assert!(detail.contains("application/json,"), "{detail}");
+        let (headers, _) = rejected("POST", "application/json", &["br"]);
+        assert_eq!(headers, [header("accept", "application/json"), header("accept-encoding", "identity")]);
     }
 }

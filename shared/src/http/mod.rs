@@ -7,6 +7,8 @@
 //! The event is read here and not by `lambda_http::Request`: that one merges repeated headers (two `Idempotency-Key`s would look like
 //! one) and panics on a body that is not the base64 it claims to be. Types, status codes and header names are `lambda_http`'s.
 
+mod card_number;
+mod document;
 mod idempotency;
 mod json;
 mod page;

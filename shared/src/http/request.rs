@@ -184,10 +184,11 @@ impl Request {
         IdempotencyKey::parse(&self.headers("idempotency-key"))
     }
 
-    /// The version that a change starts from, out of `If-Match`: whoever changes something says what they have seen.
+    /// The version that a change starts from, read from `If-Match`. A tag that no resource of ours has gives a version that none has, so
+    /// that the change is rejected with 412.
     ///
     /// # Errors
-    /// 428 without the header, 400 when it is anything but one strong entity tag of ours.
+    /// 428 without the header, 400 for anything but one entity tag.
     pub fn if_match(&self) -> Result<u64, Problem> {
         self.if_match_optional()?.ok_or_else(|| {
             let title = "The change must say which version it starts from";
@@ -199,7 +200,7 @@ impl Request {
     /// As [`Request::if_match`], where the header may be left out.
     ///
     /// # Errors
-    /// 400 when it is anything but one strong entity tag of ours.
+    /// 400 for anything but one entity tag.
     pub fn if_match_optional(&self) -> Result<Option<u64>, Problem> {
         let invalid =
             || Problem::bad_request("invalid_if_match", "If-Match cannot be used").detail("Send one ETag, exactly as it was answered.");
@@ -215,7 +216,7 @@ impl Request {
     /// # Errors
     /// 400 malformed, 413 too large, 415 not JSON, 422 not acceptable: with the pointer of the field.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
-        json::check_form(&self.headers("content-type"), &self.headers("content-encoding"))?;
+        json::check_form(self.method(), &self.headers("content-type"), &self.headers("content-encoding"))?;
         json::parse(&self.body()?)
     }
 

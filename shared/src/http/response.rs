@@ -64,6 +64,9 @@ impl Response {
         if let Some(version) = problem.current_version() {
             response.set(header::ETAG.as_str(), &etag_text(version));
         }
+        for (name, value) in problem.headers() {
+            response.set(name, value);
+        }
         if problem.status == StatusCode::UNAUTHORIZED {
             // RFC 9110, section 11.6.1, asks for it on every 401; RFC 6750, section 3.1, names the error where a token was at fault.
             let challenge = if problem.code == "invalid_token" { "Bearer error=\"invalid_token\"" } else { "Bearer" };
@@ -135,9 +138,55 @@ pub(super) fn etag_text(version: u64) -> String {
     format!("\"{version}\"")
 }
 
-/// The version that a strong entity tag of ours names.
+/// The version of an entity tag that none of our resources has: versions count up from 1.
+const NO_VERSION: u64 = u64::MAX;
+
+/// The version that an entity tag names, or [`NO_VERSION`] for a tag that no resource of ours has: a weak one (RFC 9110, section 13.1.1,
+/// compares strongly), or one that was made elsewhere. `None` for what is not one entity tag.
 pub(super) fn version_of(tag: &str) -> Option<u64> {
-    let digits = tag.strip_prefix('"')?.strip_suffix('"')?;
-    let version: u64 = digits.parse().ok()?;
-    (etag_text(version) == tag).then_some(version)
+    let opaque = tag.strip_prefix("W/").unwrap_or(tag).strip_prefix('"')?.strip_suffix('"')?;
+    let is_etagc = |c: char| matches!(c, '\x21' | '\x23'..='\x7e' | '\u{80}'..);
+    if !opaque.chars().all(is_etagc) {
+        return None;
+    }
+    let version = opaque.parse().ok().filter(|version| etag_text(*version) == tag);
+    Some(version.unwrap_or(NO_VERSION))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entity_tag_names_a_version_or_none_of_ours() {
+        for (tag, version) in [
+            ("\"0\"", Some(0)),
+            ("\"1\"", Some(1)),
+            ("\"18446744073709551614\"", Some(u64::MAX - 1)),
+            ("W/\"1\"", Some(NO_VERSION)),
+            ("W/\"abc\"", Some(NO_VERSION)),
+            ("\"abc\"", Some(NO_VERSION)),
+            ("\"\"", Some(NO_VERSION)),
+            ("\"01\"", Some(NO_VERSION)),
+            ("\"+1\"", Some(NO_VERSION)),
+            ("\"-1\"", Some(NO_VERSION)),
+            ("\"1-gzip\"", Some(NO_VERSION)),
+            ("\"18446744073709551616\"", Some(NO_VERSION)),
+            ("\"99999999999999999999999999\"", Some(NO_VERSION)),
+            ("", None),
+            ("*", None),
+            ("1", None),
+            ("\"1", None),
+            ("\"", None),
+            ("w/\"1\"", None),
+            ("W/1", None),
+            ("\"1\", \"2\"", None),
+            ("\"1 2\"", None),
+            ("\"1\"x", None),
+            ("\"1\0\"", None),
+            ("\"1\r\nX: y\"", None),
+        ] {
+            assert_eq!(version_of(tag), version, "{tag:?}");
+        }
+    }
 }

@@ -1,32 +1,34 @@
-//! A second reading of a document, in which an object is an object.
+//! Reads a document into a type: an object is an object, and an empty text in an optional field counts as left out.
 //!
 //! Serde's derived types also take a list for an object (its values in the order of the fields) and an object for a name
-//! (`{"card": null}`): shorthand that belongs to other formats, and that no API document mentions. This reading refuses both; in all else it
-//! is serde_json's.
+//! (`{"card": null}`): shorthand of other formats that no API document mentions. This reader rejects both. Forms send `""` for an input
+//! that was left empty: where `null` is allowed, `""` means the same. In all else it reads as serde_json does.
 
 use serde::{
     Deserializer,
     de::{DeserializeSeed, Error, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor},
     forward_to_deserialize_any,
 };
-use serde_json::{Map, Value};
+use serde_json::Value;
+
+use super::document::Document;
 
 /// A document that is read strictly.
-pub(super) struct Strict(pub(super) Value);
+pub(super) struct Strict(pub(super) Document);
 
 impl<'de> Deserializer<'de> for Strict {
     type Error = serde_json::Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
         match self.0 {
-            Value::Array(items) => visitor.visit_seq(Items(items.into_iter())),
-            Value::Object(members) => visitor.visit_map(Members { rest: members.into_iter(), value: None }),
-            leaf => leaf.deserialize_any(visitor),
+            Document::List(items) => visitor.visit_seq(Items(items.into_iter())),
+            Document::Object(members) => visitor.visit_map(Members { rest: members.into_iter(), value: None }),
+            Document::Leaf(leaf) => leaf.deserialize_any(visitor),
         }
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-        if self.0.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
+        if self.0.is_left_out() { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Self::Error> {
@@ -34,12 +36,13 @@ impl<'de> Deserializer<'de> for Strict {
     }
 
     fn deserialize_struct<V: Visitor<'de>>(self, _: &'static str, _: &'static [&'static str], visitor: V) -> Result<V::Value, Self::Error> {
-        if self.0.is_array() { Err(Error::invalid_type(Unexpected::Seq, &"an object")) } else { self.deserialize_any(visitor) }
+        let is_list = matches!(self.0, Document::List(_));
+        if is_list { Err(Error::invalid_type(Unexpected::Seq, &"an object")) } else { self.deserialize_any(visitor) }
     }
 
     fn deserialize_enum<V: Visitor<'de>>(self, _: &'static str, _: &'static [&'static str], visitor: V) -> Result<V::Value, Self::Error> {
         match self.0 {
-            Value::String(name) => visitor.visit_enum(name.into_deserializer()),
+            Document::Leaf(Value::String(name)) => visitor.visit_enum(name.into_deserializer()),
             _ => Err(Error::invalid_type(Unexpected::Other("something else"), &"a string")),
         }
     }
@@ -50,7 +53,7 @@ impl<'de> Deserializer<'de> for Strict {
     }
 }
 
-struct Items(std::vec::IntoIter<Value>);
+struct Items(std::vec::IntoIter<Document>);
 
 impl<'de> SeqAccess<'de> for Items {
     type Error = serde_json::Error;
@@ -61,8 +64,8 @@ impl<'de> SeqAccess<'de> for Items {
 }
 
 struct Members {
-    rest: <Map<String, Value> as IntoIterator>::IntoIter,
-    value: Option<Value>,
+    rest: std::vec::IntoIter<(String, Document)>,
+    value: Option<Document>,
 }
 
 impl<'de> MapAccess<'de> for Members {
@@ -75,6 +78,6 @@ impl<'de> MapAccess<'de> for Members {
     }
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Self::Error> {
-        seed.deserialize(Strict(self.value.take().unwrap_or_default()))
+        seed.deserialize(Strict(self.value.take().unwrap_or(Document::Leaf(Value::Null))))
     }
 }

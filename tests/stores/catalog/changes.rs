@@ -29,7 +29,8 @@ impl Shop {
             items.iter().partition(|item| item["pk"]["S"].as_str().unwrap().starts_with("PRODUCT#"));
         let pair = |sku: &Value, product: &Value| (sku.as_str().unwrap().to_owned(), product.as_str().unwrap().to_owned());
         let sold = products.iter().filter(|item| item["status"]["S"] != "archived");
-        let had: BTreeSet<_> = sold.map(|item| pair(&item["details"]["M"]["sku"]["S"], &item["product_id"]["S"])).collect();
+        let upper = |item: &Value| Value::from(item["details"]["M"]["sku"]["S"].as_str().unwrap().to_uppercase());
+        let had: BTreeSet<_> = sold.map(|item| pair(&upper(item), &item["product_id"]["S"])).collect();
         let held: BTreeSet<_> = holders
             .iter()
             .filter_map(|item| {
@@ -109,7 +110,12 @@ async fn whoever_has_not_seen_the_version_that_stands_changes_nothing() {
         let request = request.caller(events::ADMIN);
         let blind = shop.aws.call(lambda, request.clone().event()).await;
         assert_eq!((blind.status(), code(&blind).as_str(), blind.calls.len()), (428, "precondition_required", 0));
-        for odd in ["*", "2", "W/\"2\"", "\"02\"", "\"x\"", ""] {
+        for other in ["W/\"2\"", "\"02\"", "\"x\"", "\"18446744073709551616\""] {
+            let answer = shop.aws.call(lambda, request.clone().header("if-match", other).event()).await;
+            assert_eq!((answer.status(), code(&answer).as_str()), (412, "precondition_failed"), "{other}");
+            assert_eq!(answer.header("etag"), Some("\"2\"".to_owned()), "{other}");
+        }
+        for odd in ["*", "2", "\"2\", \"3\"", "\"2", ""] {
             let answer = shop.aws.call(lambda, request.clone().header("if-match", odd).event()).await;
             assert_eq!((answer.status(), code(&answer).as_str(), answer.calls.len()), (400, "invalid_if_match", 0), "{odd}");
         }
@@ -195,6 +201,27 @@ async fn an_archived_product_is_gone_for_everybody_and_its_orders_are_told() {
 }
 
 #[tokio::test]
+async fn a_sku_is_unique_without_regard_to_case_and_kept_as_written() {
+    let shop = Shop::new();
+    let id = shop.created("k", &product("Oak spoon", "Spoon / oak 1", "kitchen")).await;
+    assert_eq!(shop.get(&id, None).await.json()["sku"], "Spoon / oak 1");
+    let other = shop.create("l", &product("Elm spoon", "SPOON / OAK 1", "kitchen")).await;
+    assert_eq!((other.status(), code(&other).as_str()), (409, "sku_taken"));
+    let other = shop.created("m", &product("Elm spoon", "spoon-elm", "kitchen")).await;
+    assert_eq!(code(&shop.update(&other, 1, &product("Elm spoon", "sPOON / OAK 1", "kitchen")).await), "sku_taken");
+    // The product itself may write its SKU in another case: it holds it already.
+    let renamed = shop.update(&id, 1, &product("Oak spoon", "SPOON / oak 1", "kitchen")).await;
+    assert_eq!((renamed.status(), &renamed.json()["sku"]), (200, &json!("SPOON / oak 1")));
+    shop.check();
+    assert_eq!(shop.update(&id, 2, &product("Oak spoon", "SPOON-OAK", "kitchen")).await.status(), 200);
+    assert_eq!(shop.update(&other, 1, &product("Elm spoon", "spoon / oak 1", "kitchen")).await.status(), 200);
+    shop.check();
+    assert_eq!(shop.archive(&id, 3).await.status(), 204);
+    assert_eq!(shop.update(&other, 2, &product("Elm spoon", "spoon-Oak", "kitchen")).await.status(), 200);
+    shop.check();
+}
+
+#[tokio::test]
 async fn only_admins_change_anything_and_what_is_refused_writes_nothing() {
     let shop = Shop::new();
     let id = shop.created("k", &spoon()).await;
@@ -206,7 +233,7 @@ async fn only_admins_change_anything_and_what_is_refused_writes_nothing() {
     }
     for (field, value, refused) in [
         ("name", json!("  "), "blank"),
-        ("sku", json!("spoon"), "invalid_sku"),
+        ("sku", json!("\u{3164}"), "invalid_sku"),
         ("category", json!("Kitchen"), "invalid_category"),
         ("description", json!("a\u{202e}b"), "invalid_characters"),
         ("price", json!({ "amount": 0, "currency": "USD" }), "out_of_range"),

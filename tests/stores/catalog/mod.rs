@@ -225,7 +225,8 @@ async fn only_admins_create_and_what_is_refused_writes_nothing() {
     for (field, value, refused) in [
         ("name", json!("  "), "blank"),
         ("name", json!(7), "wrong_type"),
-        ("sku", json!("spoon"), "invalid_sku"),
+        ("sku", json!("\u{3164}"), "invalid_sku"),
+        ("sku", json!("x".repeat(65)), "invalid_sku"),
         ("category", json!("Kitchen"), "invalid_category"),
         ("description", json!("a\u{202e}b"), "invalid_characters"),
         ("price", json!({ "amount": 0, "currency": "USD" }), "out_of_range"),

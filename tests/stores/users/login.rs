@@ -70,6 +70,58 @@ async fn the_authorizer_reads_whether_the_address_is_verified_at_each_request() 
 }
 
 #[tokio::test]
+async fn white_space_around_an_address_does_not_matter() {
+    let door = Door::open();
+    let user = door.enrol(ADA).await;
+    for (number, email) in
+        [" ada@example.com", "ada@example.com ", "\tAda@example.com\r\n", "\u{feff}ada@example.com\u{200b}", "\u{a0}ada@example.com"]
+            .iter()
+            .enumerate()
+    {
+        assert_eq!(door.login_from(&format!("198.51.100.{number}"), None, email, PASSWORD).await.status(), 200, "{email:?}");
+        assert_eq!(code(&door.register(email).await), "email_taken", "{email:?}");
+        assert!(door.grant(email, "user").await.answer.is_ok(), "{email:?}");
+    }
+    assert_eq!(door.request_reset(" ada@example.com\n").await.status(), 202);
+    let token = door.reset_token(user.id).await;
+    assert_eq!(door.confirm_reset(&token, "another horse, another battery").await.status(), 204);
+    let session = door.enter(user.id).await;
+    let asked = door.edit(&session, &json!({ "email": " Countess@Example.com\t" })).await;
+    assert_eq!((asked.status(), &asked.json()["pending_email"]), (200, &json!("countess@example.com")));
+}
+
+#[tokio::test]
+async fn a_password_matches_however_its_characters_are_composed() {
+    const COMPOSED: &str = "caf\u{e9} au lait";
+    const DECOMPOSED: &str = "cafe\u{301} au lait";
+    // Made by other programs, from the bytes of the decomposed form.
+    const OLD: [&str; 2] = [
+        "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0c2FsdA$pyJkOsTK347lqAZWl8vxDgEU44vY2eJUmBxdiugAadE",
+        "$2b$04$abcdefghijklmnopqrstuu.oMTCQjdCbYvSW3IQEvGWmdb6wOIFXe",
+    ];
+    let door = Door::open();
+    let user = door.enrol(ADA).await;
+    for new in [DECOMPOSED, COMPOSED] {
+        door.request_reset(ADA).await;
+        let token = door.reset_token(user.id).await;
+        assert_eq!(door.confirm_reset(&token, new).await.status(), 204);
+        for typed in [COMPOSED, DECOMPOSED] {
+            assert_eq!(door.login(ADA, typed).await.status(), 200, "{new:?} {typed:?}");
+        }
+        assert_eq!(door.login(ADA, "cafe au lait").await.status(), 401);
+        door.clock.advance(std::time::Duration::from_secs(3600));
+    }
+    for (number, old) in OLD.into_iter().enumerate() {
+        let email = format!("old-{number}@example.com");
+        door.enrol_with(&email, old).await;
+        assert_eq!(door.login(&email, COMPOSED).await.status(), 401, "{old}");
+        assert_eq!(door.login(&email, DECOMPOSED).await.status(), 200, "{old}");
+        // The login has replaced the hash.
+        assert_eq!(door.login(&email, COMPOSED).await.status(), 200, "{old}");
+    }
+}
+
+#[tokio::test]
 async fn an_unknown_address_a_wrong_password_and_a_disabled_user_are_one_and_the_same() {
     let door = Door::open();
     door.enrol(ADA).await;

@@ -1,10 +1,8 @@
 //! What the shop says about a product, every word of it checked when it comes in.
 
 use serde::{Deserialize, Serialize};
-use shared::{
-    money::Money,
-    validation::{Violation, readable_text},
-};
+use shared::{money::Money, text, validation::Violation};
+use unicode_normalization::UnicodeNormalization;
 
 const MAX_NAME: usize = 120;
 const MAX_DESCRIPTION: usize = 2000;
@@ -57,7 +55,7 @@ checked_text!(
     Category
 );
 checked_text!(
-    /// The shop's own number of a product, which no other product has: `LAMP-01`.
+    /// The shop's own number of a product, as it is written: `LAMP-01`. No other product has it, in upper or lower case.
     Sku
 );
 
@@ -82,9 +80,8 @@ shared::describe!(
 );
 shared::describe!(
     Sku,
-    text("The shop's own number of a product, which no other product has.", "LAMP-01")
+    text("The shop's own number of a product: visible characters. No other product has it, in upper or lower case.", "LAMP-01")
         .length(1..=MAX_SKU)
-        .pattern("^[A-Z0-9][A-Z0-9._-]*$")
         .refused_as(&["invalid_sku"])
 );
 
@@ -94,8 +91,7 @@ impl ProductName {
     /// # Errors
     /// When it is blank, too long or holds characters that hide something.
     pub fn parse(text: &str) -> Result<Self, Violation> {
-        readable_text(text, MAX_NAME, false)?;
-        Ok(Self(text.trim().to_owned()))
+        text::single_line(text, MAX_NAME).map(Self)
     }
 }
 
@@ -105,8 +101,7 @@ impl Description {
     /// # Errors
     /// When it is blank, too long or holds characters that hide something.
     pub fn parse(text: &str) -> Result<Self, Violation> {
-        readable_text(text, MAX_DESCRIPTION, true)?;
-        Ok(Self(text.trim().to_owned()))
+        text::multi_line(text, MAX_DESCRIPTION).map(Self)
     }
 }
 
@@ -126,19 +121,22 @@ impl Category {
 }
 
 impl Sku {
-    /// The SKU that `text` is.
+    /// Parses a SKU: 1 to 64 visible characters in one line, with spaces between them. White space around it is removed.
     ///
     /// # Errors
-    /// When it is anything but upper-case letters and digits, with dots, hyphens and underscores after the first.
+    /// `invalid_sku`.
     pub fn parse(text: &str) -> Result<Self, Violation> {
-        let is_alphanumeric = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit();
-        let begins_well = text.bytes().next().is_some_and(is_alphanumeric);
-        if begins_well && text.len() <= MAX_SKU && text.bytes().all(|b| is_alphanumeric(b) || matches!(b, b'.' | b'-' | b'_')) {
-            return Ok(Self(text.to_owned()));
-        }
-        let detail =
-            format!("A SKU has at most {MAX_SKU} upper-case letters and digits, with dots, hyphens and underscores after the first.");
-        Err(Violation::new("invalid_sku", detail))
+        let text = text::trimmed(text);
+        // Within a number, a line break or tab shows that two cells of a table were pasted.
+        let is_one_cell = !text.chars().any(|c| c.is_control() || text::is_dropped(c) || matches!(c, '\u{2028}' | '\u{2029}'));
+        let sku = text::single_line(text, MAX_SKU).ok().filter(|_| is_one_cell).map(Self);
+        sku.ok_or_else(|| Violation::new("invalid_sku", format!("A SKU has 1 to {MAX_SKU} visible characters, in one line.")))
+    }
+
+    /// The text that makes a SKU unique: SKUs that differ only in case have the same.
+    pub fn unique_text(&self) -> String {
+        // Lower case first: ẞ has no other upper case, and ß becomes SS.
+        self.0.nfc().collect::<String>().to_lowercase().to_uppercase().nfc().collect()
     }
 }
 
@@ -251,13 +249,69 @@ mod tests {
     use serde_json::{Value, from_value, json};
 
     #[test]
-    fn skus_are_upper_case_and_categories_are_slugs() {
-        for good in ["A", "LAMP-01", "0.5_L", &"X".repeat(64)] {
-            assert!(Sku::parse(good).is_ok(), "{good}");
+    fn skus_are_visible_characters_as_they_are_written() {
+        for good in [
+            "A",
+            "LAMP-01",
+            "0.5_L",
+            "lamp",
+            "Lamp 01",
+            "a/b\\c",
+            "-A",
+            "A#B",
+            "\u{c4}-1",
+            "\u{6f22}\u{5b57}",
+            "4006381333931",
+            "4242424242424242",
+            "<b>",
+            "1 000 \u{b5}F",
+            &"X".repeat(64),
+        ] {
+            assert_eq!(Sku::parse(good).map(String::from).as_deref(), Ok(good), "{good}");
         }
-        for bad in ["", "lamp", "-A", "A B", "A#B", "Ä", "A\n", &"X".repeat(65)] {
-            assert_eq!(Sku::parse(bad).unwrap_err().code, "invalid_sku", "{bad}");
+        assert_eq!(Sku::parse("\u{feff} LAMP-01\r\n").map(String::from).as_deref(), Ok("LAMP-01"));
+        for bad in [
+            "",
+            " ",
+            "\t",
+            "\u{3164}",
+            "\u{200b}",
+            "A\nB",
+            "A\tB",
+            "A\u{2028}B",
+            "A\u{0}",
+            "A\u{200b}B",
+            "A\u{ad}B",
+            "A\u{202e}B",
+            "A \u{200d}B",
+            &"X".repeat(65),
+        ] {
+            assert_eq!(Sku::parse(bad).unwrap_err().code, "invalid_sku", "{}", bad.escape_unicode());
         }
+    }
+
+    #[test]
+    fn skus_are_unique_without_regard_to_case() {
+        let unique = |text: &str| Sku::parse(text).unwrap().unique_text();
+        for (one, other) in [
+            ("lamp-01", "LAMP-01"),
+            ("Lamp 01", "lAMP 01"),
+            ("\u{e4}-1", "\u{c4}-1"),
+            ("a\u{308}-1", "\u{c4}-1"),
+            ("stra\u{df}e", "STRASSE"),
+            ("stra\u{df}e", "STRA\u{1e9e}E"),
+            ("i\u{307}", "\u{130}"),
+            ("\u{3c3}\u{3c2}", "\u{3a3}\u{3a3}"),
+        ] {
+            assert_eq!(unique(one), unique(other), "{one} {other}");
+        }
+        for (one, other) in [("A-1", "A1"), ("A 1", "A1"), ("A1", "\u{c4}1"), ("A/1", "A\\1")] {
+            assert_ne!(unique(one), unique(other), "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn categories_are_slugs() {
         for good in ["lamps", "desk-lamps", "3d", &"x".repeat(50)] {
             assert!(Category::parse(good).is_ok(), "{good}");
         }
@@ -269,8 +323,11 @@ mod tests {
     #[test]
     fn names_lose_the_blanks_around_them() {
         assert_eq!(ProductName::parse("  Desk lamp ").unwrap().as_str(), "Desk lamp");
-        assert_eq!(ProductName::parse("two\nlines").unwrap_err().code, "invalid_characters");
+        assert_eq!(ProductName::parse("two\nlines").unwrap().as_str(), "two lines");
         assert_eq!(Description::parse("two\nlines").unwrap().as_str(), "two\nlines");
+        assert_eq!(Description::parse("\u{feff}pasted\r\nlines\rof\ta table\u{2028}").unwrap().as_str(), "pasted\nlines\nof a table");
+        assert_eq!(ProductName::parse("\u{3164}").unwrap_err().code, "blank");
+        assert_eq!(Description::parse("a\u{202e}b").unwrap_err().code, "invalid_characters");
     }
 
     #[test]

@@ -6,7 +6,8 @@ use shared::{
     ids::{ProductId, UserId},
     prefixed_id,
     telemetry::Trace,
-    validation::{Violation, readable_text},
+    text,
+    validation::Violation,
 };
 
 use super::parts::Shards;
@@ -85,7 +86,7 @@ impl From<Threshold> for i64 {
     }
 }
 
-/// Why goods moved, for whoever counts them later.
+/// Why goods moved, in one or more lines.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Reason(String);
@@ -99,7 +100,7 @@ impl Reason {
 
 shared::describe!(
     Reason,
-    text("Why goods move, for whoever counts them later.", "Delivery of 12 March").length(1..=MAX_REASON).refused_as(&[
+    text("Why goods move, in one or more lines.", "Delivery of 12 March").length(1..=MAX_REASON).refused_as(&[
         "blank",
         "too_long",
         "invalid_characters"
@@ -110,8 +111,7 @@ impl TryFrom<String> for Reason {
     type Error = Violation;
 
     fn try_from(text: String) -> Result<Self, Violation> {
-        readable_text(&text, MAX_REASON, false)?;
-        Ok(Self(text.trim().to_owned()))
+        text::multi_line(&text, MAX_REASON).map(Self)
     }
 }
 
@@ -177,6 +177,13 @@ mod tests {
             (Shards::try_from(16).map(Shards::count), Shards::try_from(0).is_err(), Shards::try_from(17).is_err()),
             (Ok(16), true, true)
         );
+    }
+
+    #[test]
+    fn a_reason_is_readable_text_of_one_or_more_lines() {
+        let reason = |text: &str| Reason::try_from(text.to_owned()).map(String::from).map_err(|violation| violation.code);
+        assert_eq!(reason("Delivery\r\nof 12 March\r").as_deref(), Ok("Delivery\nof 12 March"));
+        assert_eq!((reason("\u{3164}"), reason("a\u{202e}b")), (Err("blank".to_owned()), Err("invalid_characters".to_owned())));
     }
 
     #[test]

@@ -1,11 +1,9 @@
 //! What a buyer may ask for. Reading these types from outside checks every rule that needs no stored data.
 
 use serde::{Deserialize, Serialize};
-use shared::{
-    ids::ProductId,
-    money::Money,
-    validation::{Violation, readable_text},
-};
+use shared::{ids::ProductId, money::Money, validation::Violation};
+
+use super::address::Address;
 
 /// The most different products in one order: one transaction of DynamoDB takes the stock of all of them.
 pub const MAX_LINES: usize = 40;
@@ -189,85 +187,6 @@ impl TryFrom<String> for Token {
 impl From<Token> for String {
     fn from(token: Token) -> Self {
         token.0
-    }
-}
-
-/// Where an order goes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
-pub struct Address {
-    /// Who takes it.
-    pub name: AddressLine,
-    /// Street and number.
-    pub line1: AddressLine,
-    /// Anything more.
-    #[serde(default)]
-    pub line2: Option<AddressLine>,
-    /// The town.
-    pub city: AddressLine,
-    /// State or province, where the country has them.
-    #[serde(default)]
-    pub region: Option<AddressLine>,
-    /// The postal code.
-    pub postal_code: AddressLine,
-    /// ISO 3166-1 alpha-2, such as `DE`.
-    pub country: CountryCode,
-}
-
-/// One line of an address: up to 100 characters.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct AddressLine(String);
-
-/// The longest line of an address.
-const MAX_ADDRESS_LINE: usize = 100;
-
-shared::describe!(
-    AddressLine,
-    text("One line of an address, as it is written there.", "12 St James's Square").length(1..=MAX_ADDRESS_LINE).refused_as(&[
-        "blank",
-        "too_long",
-        "invalid_characters"
-    ])
-);
-
-impl TryFrom<String> for AddressLine {
-    type Error = Violation;
-
-    fn try_from(text: String) -> Result<Self, Violation> {
-        readable_text(&text, MAX_ADDRESS_LINE, false).map(|()| Self(text))
-    }
-}
-
-impl From<AddressLine> for String {
-    fn from(line: AddressLine) -> Self {
-        line.0
-    }
-}
-
-/// Two upper-case letters.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct CountryCode(String);
-
-shared::describe!(
-    CountryCode,
-    text("A country of ISO 3166-1 in two letters.", "GB").length(2..=2).pattern("^[A-Z]{2}$").refused_as(&["invalid_country"])
-);
-
-impl TryFrom<String> for CountryCode {
-    type Error = Violation;
-
-    fn try_from(text: String) -> Result<Self, Violation> {
-        let fits = text.len() == 2 && text.bytes().all(|b| b.is_ascii_uppercase());
-        fits.then_some(Self(text)).ok_or_else(|| Violation::new("invalid_country", "A country is two upper-case letters, such as DE."))
-    }
-}
-
-impl From<CountryCode> for String {
-    fn from(code: CountryCode) -> Self {
-        code.0
     }
 }
 

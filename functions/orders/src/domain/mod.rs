@@ -2,14 +2,16 @@
 //!
 //! - [`place`](Order::place): from a basket and the catalogue to an order.
 //! - [`saga`]: from an order and an event to the next order; what an order still owes to others.
-//! - [`basket`]: what a buyer may ask for.
+//! - [`basket`]: what a buyer may ask for. [`address`]: where it goes.
 //! - [`unpaid`]: how many orders may be unpaid at once, and for how long.
 //! - [`steps`]: what people do with an order that stands.
 //! - [`history`]: what happened to it.
 //! - [`buyer`]: who bought, and what becomes of that when their account changes or is deleted.
 
+pub mod address;
 pub mod basket;
 pub mod buyer;
+mod countries;
 pub mod history;
 pub mod saga;
 pub mod steps;
@@ -28,7 +30,8 @@ use shared::{
 };
 
 use self::{
-    basket::{Address, Basket, PaymentMethod},
+    address::Address,
+    basket::{Basket, PaymentMethod},
     buyer::{Buyer, BuyerChange, Contact},
     history::{HistoryEntry, News},
     steps::{Cancellation, Shipment},

@@ -1,7 +1,7 @@
 //! What people do with an order that stands: they give it up, and they send it.
 
 use serde::{Deserialize, Serialize};
-use shared::validation::{Violation, readable_text};
+use shared::{text, validation::Violation};
 
 /// On which side somebody stands. It says nothing of the person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,14 +34,12 @@ const MAX_REASON: usize = 200;
 
 shared::describe!(
     CancelReason,
-    text("Why it is given up, in the words of who gives it up.", "It is the wrong colour.").length(1..=MAX_REASON).refused_as(&[
-        "blank",
-        "too_long",
-        "invalid_characters"
-    ])
+    text("Why it is given up, in the words of who gives it up: one or more lines.", "It is the wrong colour.")
+        .length(1..=MAX_REASON)
+        .refused_as(&["blank", "too_long", "invalid_characters"])
 );
 
-/// Why an order is given up: up to 200 characters.
+/// Why an order is given up: up to 200 characters in one or more lines.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct CancelReason(String);
@@ -50,7 +48,7 @@ impl TryFrom<String> for CancelReason {
     type Error = Violation;
 
     fn try_from(text: String) -> Result<Self, Violation> {
-        readable_text(&text, MAX_REASON, false).map(|()| Self(text))
+        text::multi_line(&text, MAX_REASON).map(Self)
     }
 }
 
@@ -91,7 +89,7 @@ impl TryFrom<String> for ShippingText {
     type Error = Violation;
 
     fn try_from(text: String) -> Result<Self, Violation> {
-        readable_text(&text, MAX_SHIPPING_TEXT, false).map(|()| Self(text))
+        text::single_line(&text, MAX_SHIPPING_TEXT).map(Self)
     }
 }
 
@@ -122,7 +120,7 @@ mod tests {
 
     #[test]
     fn what_hides_something_or_is_too_long_is_no_text_of_ours() {
-        for odd in ["", "  ", "a\u{0}b", "a\u{202e}b", "two\nlines", &"x".repeat(201)] {
+        for odd in ["", "  ", "\u{3164}", "a\u{0}b", "a\u{202e}b", &"x".repeat(201)] {
             assert!(CancelReason::try_from(odd.to_owned()).is_err(), "{odd:?}");
             assert!(ShippingText::try_from(odd.to_owned()).is_err(), "{odd:?}");
         }
@@ -130,5 +128,7 @@ mod tests {
         let shipment = |text: &str| from_value::<Shipment>(json!({ "carrier": text, "tracking": text }));
         assert!(shipment("1Z 999 AA1 01 2345 6784").is_ok());
         assert!(shipment("Österreichische Post").is_ok());
+        assert_eq!(String::from(CancelReason::try_from("two\r\nlines".to_owned()).unwrap()), "two\nlines");
+        assert_eq!(String::from(shipment("1Z\t999\r\n").unwrap().tracking), "1Z 999");
     }
 }

@@ -6,7 +6,7 @@ use shared::{clock::Timestamp, ids::OrderId, ids::UserId, money::Money};
 use crate::{
     domain::{
         Goal, Order, OrderLine, PaymentLeg, StockLeg, Totals,
-        basket::Address,
+        address::Address,
         buyer::{Buyer, Contact},
         history::HistoryEntry,
         steps::{Actor, Cancellation, Shipment},

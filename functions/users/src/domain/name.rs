@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use serde::Deserialize;
-use shared::validation::{self, Violation};
+use shared::{text, validation::Violation};
 use unicode_normalization::UnicodeNormalization;
 
 const USERNAME_LENGTH: RangeInclusive<usize> = 3..=32;
@@ -57,14 +57,13 @@ impl From<Username> for String {
 pub struct FullName(String);
 
 impl FullName {
-    /// The name that `text` spells, without white space around it and in composed form.
+    /// The name that `text` spells: one line, without white space around it and in composed form.
     ///
     /// # Errors
     /// The rule that it breaks.
     pub fn parse(text: &str) -> Result<Self, Violation> {
-        let name: String = text.trim().nfc().collect();
-        validation::readable_text(&name, MAX_FULL_NAME, false)?;
-        Ok(Self(name))
+        let name: String = text.nfc().collect();
+        text::single_line(&name, MAX_FULL_NAME).map(Self)
     }
 }
 
@@ -111,8 +110,11 @@ mod tests {
             assert_eq!(FullName::parse(good).map(String::from).as_deref(), Ok(good));
         }
         assert_eq!(FullName::parse("  Zoe\u{308} ").map(String::from).as_deref(), Ok("Zo\u{eb}"));
+        assert_eq!(FullName::parse("Ada\r\nLovelace\t").map(String::from).as_deref(), Ok("Ada Lovelace"));
+        let persian = "\u{639}\u{644}\u{6cc}\u{200c}\u{631}\u{636}\u{627}";
+        assert_eq!(FullName::parse(persian).map(String::from).as_deref(), Ok(persian));
         let zalgo = format!("a{}", "\u{0301}".repeat(10_000));
-        for bad in ["", " \t ", "a\u{0}b", "a\nb", "a\u{202e}b", "a\u{200b}b", &zalgo, &"x".repeat(101)] {
+        for bad in ["", " \t ", "\u{3164}", "\u{2800}", "a\u{0}b", "a\u{202e}b", "a\u{ad}b", &zalgo, &"x".repeat(101)] {
             assert!(FullName::parse(bad).is_err());
         }
     }

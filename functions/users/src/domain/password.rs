@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Deserialize;
 use shared::validation::Violation;
+use unicode_normalization::UnicodeNormalization;
 
 const MIN_CHARACTERS: usize = 8;
 const MAX_BYTES: usize = 1024;
@@ -12,7 +13,7 @@ const MAX_BYTES: usize = 1024;
 /// To look through all of them takes a thousandth of what it takes to hash one, so that nothing is built for it first.
 const COMMON: &str = include_str!("common_passwords.txt");
 
-/// A password that somebody chooses. It counts byte for byte: white space, case and composition of characters are part of it.
+/// A password that a user chooses, in composed form (NFC): keyboards differ in how they compose `é`. White space and case are part of it.
 ///
 /// There are no rules about kinds of characters: they make passwords worse (NIST SP 800-63B, section 3.1.1.2).
 #[derive(Clone, PartialEq, Eq, Deserialize)]
@@ -24,7 +25,8 @@ impl Password {
     ///
     /// # Errors
     /// The rule that it breaks.
-    pub fn parse(text: String) -> Result<Self, Violation> {
+    pub fn parse(text: &str) -> Result<Self, Violation> {
+        let text: String = text.nfc().collect();
         if text.chars().count() < MIN_CHARACTERS {
             return Err(Violation::new("password_too_short", format!("A password has at least {MIN_CHARACTERS} characters.")));
         }
@@ -46,7 +48,7 @@ impl Password {
 
 shared::describe!(
     Password,
-    text("A password, which counts byte for byte. At most 1,024 bytes.", "correct horse battery staple")
+    text("A password. White space and case count; characters are composed (NFC). At most 1,024 bytes.", "correct horse battery staple")
         .length(MIN_CHARACTERS..=MAX_BYTES)
         .format("password")
         .refused_as(&["password_too_short", "password_too_long", "password_compromised"])
@@ -56,7 +58,7 @@ impl TryFrom<String> for Password {
     type Error = Violation;
 
     fn try_from(text: String) -> Result<Self, Violation> {
-        Self::parse(text)
+        Self::parse(&text)
     }
 }
 
@@ -71,7 +73,7 @@ mod tests {
     use super::*;
 
     fn code(text: &str) -> Result<String, String> {
-        Password::parse(text.to_owned()).map(|password| password.0).map_err(|violation| violation.code)
+        Password::parse(text).map(|password| password.0).map_err(|violation| violation.code)
     }
 
     #[test]
@@ -85,16 +87,20 @@ mod tests {
     }
 
     #[test]
-    fn every_byte_counts() {
-        for text in [
-            " ".repeat(12),
-            "😀".repeat(15),
-            "with\0nul inside".to_owned(),
-            "  spaces around  ".to_owned(),
-            "cafe\u{301} au lait".to_owned(),
-        ] {
+    fn white_space_case_and_controls_count() {
+        for text in
+            [" ".repeat(12), "😀".repeat(15), "with\0nul inside".to_owned(), "  spaces around  ".to_owned(), "4242424242424242".to_owned()]
+        {
             assert_eq!(code(&text), Ok(text));
         }
+    }
+
+    #[test]
+    fn characters_are_composed() {
+        assert_eq!(code("cafe\u{301} au lait"), Ok("caf\u{e9} au lait".to_owned()));
+        assert_eq!(code("caf\u{e9} au lait"), Ok("caf\u{e9} au lait".to_owned()));
+        assert_eq!(code("\u{1112}\u{1161}\u{11ab} gugeo!"), Ok("\u{d55c} gugeo!".to_owned()));
+        assert_eq!(code(&"e\u{301}".repeat(7)), Err("password_too_short".to_owned()));
     }
 
     #[test]
@@ -129,6 +135,6 @@ mod tests {
 
     #[test]
     fn a_password_does_not_show_itself() {
-        assert_eq!(format!("{:?}", Password::parse("correct horse".to_owned())), "Ok((secret))");
+        assert_eq!(format!("{:?}", Password::parse("correct horse")), "Ok((secret))");
     }
 }

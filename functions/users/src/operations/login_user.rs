@@ -14,7 +14,7 @@ use crate::{
     device_token::DeviceToken,
     domain::{Credentials, Email},
     error::UsersError,
-    password_hash::PasswordHasher,
+    password_hash::{Form, PasswordHasher},
     refresh_token::{Bearer, RefreshToken},
 };
 
@@ -37,7 +37,7 @@ pub fn main() -> Result<(), lambda_http::Error> {
 }
 
 /// Answers `200` with the tokens. An address that is malformed, unknown or disabled and a wrong password are one and the same `401`,
-/// after the same work: one read and one hash.
+/// after the same work: one read and one hash (two for a password that was not typed in composed form).
 ///
 /// Tries are counted, and too many are `429`, whoever's address it is: those of strangers by account and by network, those of a device
 /// that has logged in to this account before by the device token that it got then. So strangers who try passwords keep themselves out
@@ -82,8 +82,8 @@ pub async fn login_user(users: Arc<Users>, request: Request) -> Result<Response,
         users.admit(&tries).await?;
     }
     let stored_hash = credentials.as_ref().map(|credentials| credentials.password_hash.as_str());
-    let is_right = users.hasher().verify(&password, stored_hash).map_err(UsersError::from)?;
-    let user = credentials.filter(|user| is_right && user.is_active).ok_or(UsersError::InvalidCredentials)?;
+    let form = users.hasher().matching_form(&password, stored_hash).map_err(UsersError::from)?;
+    let (user, form) = credentials.filter(|user| user.is_active).zip(form).ok_or(UsersError::InvalidCredentials)?;
 
     let refresh_token = RefreshToken::first(Bearer::from(&user), &users.ids, now);
     let refresh_token_keys = users.refresh_token_keys().await?;
@@ -91,7 +91,7 @@ pub async fn login_user(users: Arc<Users>, request: Request) -> Result<Response,
     // same moment.
     let refund = tries.last().map(|bucket| users.store.giving_back(bucket, now)).into_iter().collect();
     users.store.begin_family(&refresh_token, users.session_end(&refresh_token, now), now, refund).await?;
-    keep_hash_up_to_date(&users, &user, &password).await;
+    keep_hash_up_to_date(&users, &user, &password, form).await;
 
     let answer = http::ok(&TokensView::new(&refresh_token, refresh_token_keys.making(), &signing_key, &users, now)?);
     // A token under the previous server key is replaced, so that it survives the next rotation of that key too.
@@ -100,9 +100,9 @@ pub async fn login_user(users: Arc<Users>, request: Request) -> Result<Response,
     Ok(if shown == Some(device.as_str()) { answer } else { answer.with_header(DEVICE_TOKEN, &device) })
 }
 
-/// A password that was found right by an old kind of hash is hashed again. If that fails, the next login tries.
-async fn keep_hash_up_to_date(users: &Users, user: &Credentials, password: &str) {
-    if !PasswordHasher::needs_rehash(&user.password_hash) {
+/// Hashes the password again where the stored hash has old parameters or is of the password as typed. If that fails, the next login retries.
+async fn keep_hash_up_to_date(users: &Users, user: &Credentials, password: &str, form: Form) {
+    if form == Form::Composed && !PasswordHasher::needs_rehash(&user.password_hash) {
         return;
     }
     match users.hasher().hash(password, users.ids.bytes()) {

@@ -1,0 +1,174 @@
+//! Postal addresses: where an order goes.
+
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
+use shared::{text, validation::Violation};
+
+use super::countries::{ASSIGNED, WITHOUT_POSTAL_CODE};
+
+/// Where an order goes.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Address {
+    /// Who takes it.
+    pub name: AddressLine,
+    /// Street and number.
+    pub line1: AddressLine,
+    /// Anything more.
+    pub line2: Option<AddressLine>,
+    /// The town.
+    pub city: AddressLine,
+    /// State or province, where the country has them.
+    pub region: Option<AddressLine>,
+    /// The postal code. Required where the country has postal codes.
+    pub postal_code: Option<AddressLine>,
+    /// ISO 3166-1 alpha-2, such as `DE`.
+    pub country: CountryCode,
+}
+
+/// An address as it is sent.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fields {
+    name: AddressLine,
+    line1: AddressLine,
+    #[serde(default)]
+    line2: Option<AddressLine>,
+    city: AddressLine,
+    #[serde(default)]
+    region: Option<AddressLine>,
+    #[serde(default)]
+    postal_code: Option<AddressLine>,
+    country: CountryCode,
+}
+
+impl<'de> Deserialize<'de> for Address {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Fields { name, line1, line2, city, region, postal_code, country } = Fields::deserialize(deserializer)?;
+        if postal_code.is_none() && country.has_postal_codes() {
+            return Err(D::Error::missing_field("postal_code"));
+        }
+        Ok(Self { name, line1, line2, city, region, postal_code, country })
+    }
+}
+
+/// One line of an address: up to 100 characters.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct AddressLine(String);
+
+/// The longest line of an address.
+const MAX_ADDRESS_LINE: usize = 100;
+
+shared::describe!(
+    AddressLine,
+    text("One line of an address, as it is written there.", "12 St James's Square").length(1..=MAX_ADDRESS_LINE).refused_as(&[
+        "blank",
+        "too_long",
+        "invalid_characters"
+    ])
+);
+
+impl TryFrom<String> for AddressLine {
+    type Error = Violation;
+
+    fn try_from(text: String) -> Result<Self, Violation> {
+        text::single_line(&text, MAX_ADDRESS_LINE).map(Self)
+    }
+}
+
+impl From<AddressLine> for String {
+    fn from(line: AddressLine) -> Self {
+        line.0
+    }
+}
+
+/// A country's code of ISO 3166-1 alpha-2, in upper case.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct CountryCode(String);
+
+shared::describe!(CountryCode, name_of("A country: an assigned code of ISO 3166-1 alpha-2.", &ASSIGNED).refused_as(&["invalid_country"]));
+
+impl CountryCode {
+    fn has_postal_codes(&self) -> bool {
+        WITHOUT_POSTAL_CODE.binary_search(&self.0.as_str()).is_err()
+    }
+}
+
+impl TryFrom<String> for CountryCode {
+    type Error = Violation;
+
+    fn try_from(text: String) -> Result<Self, Violation> {
+        let detail = "Use an assigned code of ISO 3166-1 in two upper-case letters, such as DE. The United Kingdom is GB.";
+        let is_assigned = ASSIGNED.binary_search(&text.as_str()).is_ok();
+        is_assigned.then_some(Self(text)).ok_or_else(|| Violation::new("invalid_country", detail))
+    }
+}
+
+impl From<CountryCode> for String {
+    fn from(code: CountryCode) -> Self {
+        code.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json, to_value};
+
+    fn read(change: impl FnOnce(&mut Value)) -> Result<Address, String> {
+        let mut address = json!({ "name": "Ada", "line1": "12 Square", "city": "London", "postal_code": "SW1Y 4JH", "country": "GB" });
+        change(&mut address);
+        serde_json::from_value(address).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_postal_code_is_optional_where_the_country_has_none() {
+        for country in ["AE", "AG", "AO", "BS", "BZ", "CI", "FJ", "GY", "HK", "JM", "KP", "MO", "QA", "RW", "UG", "YE", "ZW"] {
+            let without = read(|address| {
+                address["country"] = json!(country);
+                address.as_object_mut().unwrap().remove("postal_code");
+            });
+            assert_eq!(without.unwrap().postal_code, None, "{country}");
+            let null = read(|address| (address["country"], address["postal_code"]) = (json!(country), Value::Null));
+            assert_eq!(null.unwrap().postal_code, None, "{country}");
+            assert!(read(|address| address["country"] = json!(country)).unwrap().postal_code.is_some(), "{country}");
+        }
+        for country in ["GB", "DE", "US", "JP", "FR", "IN", "BR", "CA", "CH", "AU"] {
+            let error = read(|address| {
+                address["country"] = json!(country);
+                address.as_object_mut().unwrap().remove("postal_code");
+            });
+            assert!(error.unwrap_err().starts_with("missing field `postal_code`"), "{country}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_read_as_it_was_written() {
+        let address = read(|address| address["country"] = json!("HK")).unwrap();
+        assert_eq!(serde_json::from_value::<Address>(to_value(&address).unwrap()).unwrap(), address);
+        assert!(read(|address| address["planet"] = json!("Earth")).unwrap_err().starts_with("unknown field"));
+    }
+
+    #[test]
+    fn only_assigned_countries_are_accepted() {
+        for code in ASSIGNED {
+            assert!(CountryCode::try_from(code.to_owned()).is_ok(), "{code}");
+        }
+        for code in [
+            "UK", "XX", "ZZ", "EU", "XK", "AN", "CS", "SU", "YU", "AA", "QM", "AC", "IC", "", "de", "De", "DEU", "D", "D1", "ＤＥ", "É",
+            "DE ",
+        ] {
+            assert_eq!(CountryCode::try_from(code.to_owned()).unwrap_err().code, "invalid_country", "{code}");
+        }
+    }
+
+    #[test]
+    fn address_lines_are_single_lines() {
+        let line = |text: &str| AddressLine::try_from(text.to_owned()).map(String::from).map_err(|violation| violation.code);
+        assert_eq!(line("12 Square\r\nFlat 3\t").as_deref(), Ok("12 Square Flat 3"));
+        assert_eq!(line("\u{3164}"), Err("blank".to_owned()));
+        assert_eq!(line("a\u{202e}b"), Err("invalid_characters".to_owned()));
+    }
+}

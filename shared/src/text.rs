@@ -1,0 +1,425 @@
+//! Text that people write: names, descriptions, reasons, addresses.
+//!
+//! One list of characters holds for all of it. Pasted text is normalized, not rejected: every line break becomes `\n` (or a space, in
+//! text of one line), a tab becomes a space, and U+FEFF and U+200B are dropped. Characters that are invisible or change the direction of
+//! text make one text look like another: they are rejected, except where they belong to a visible character (see [`is_invisible`]).
+
+use unicode_normalization::char::is_combining_mark;
+
+use crate::validation::Violation;
+
+/// Characters that editors and clipboards leave behind: the byte order mark and the zero width space.
+const DROPPED: [char; 2] = ['\u{feff}', '\u{200b}'];
+
+const ZERO_WIDTH_NON_JOINER: char = '\u{200c}';
+const ZERO_WIDTH_JOINER: char = '\u{200d}';
+const BLACK_FLAG: char = '\u{1f3f4}';
+const CANCEL_TAG: char = '\u{e007f}';
+const KEYCAP: char = '\u{20e3}';
+
+/// Parses text of one line: 1 to `max` characters, at most `4 * max` bytes. Line breaks and tabs become spaces; white space around the
+/// text is removed.
+///
+/// # Errors
+/// `blank`, `too_long` or `invalid_characters`.
+pub fn single_line(text: &str, max: usize) -> Result<String, Violation> {
+    checked(normalized(text, ' '), max)
+}
+
+/// Parses text of one or more lines: 1 to `max` characters, at most `4 * max` bytes. Line breaks of every kind become `\n`, tabs become
+/// spaces; white space around the text is removed.
+///
+/// # Errors
+/// `blank`, `too_long` or `invalid_characters`.
+pub fn multi_line(text: &str, max: usize) -> Result<String, Violation> {
+    checked(normalized(text, '\n'), max)
+}
+
+/// Removes white space around a value of one word, such as an e-mail address, and the characters that pasting leaves there.
+pub fn trimmed(text: &str) -> &str {
+    text.trim_matches(|c: char| c.is_whitespace() || is_dropped(c))
+}
+
+/// Whether text drops this character instead of rejecting it.
+pub fn is_dropped(c: char) -> bool {
+    DROPPED.contains(&c)
+}
+
+/// Characters that have no shape of their own or change the direction of text, and noncharacters.
+///
+/// Text may still hold four kinds of them, each only behind a character that gives it a meaning: joiners (not listed here: see
+/// [`single_line`]), a variation selector, the tags of a flag, and `\n`.
+pub fn is_invisible(c: char) -> bool {
+    // Noncharacters (Unicode 16.0, section 23.7) are not for interchange, and SQS rejects a message that holds one.
+    let is_noncharacter = matches!(c, '\u{fdd0}'..='\u{fdef}') || (c as u32) & 0xfffe == 0xfffe;
+    is_noncharacter
+        || is_variation_selector(c)
+        || matches!(c,
+            // Soft hyphen, grapheme joiner, Arabic letter mark, fillers of Hangul, Khmer, Khitan and Braille.
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{2800}' | '\u{3164}' | '\u{ffa0}'
+            | '\u{16fe4}'
+            // Mongolian selectors and vowel separator.
+            | '\u{180b}'..='\u{180f}'
+            // Zero width space, directions, invisible operators. The joiners U+200C and U+200D are left out.
+            | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+            // Interlinear annotation, object replacement, replacement character.
+            | '\u{fff0}'..='\u{fffd}'
+            // Controls of hieroglyphs, shorthand and music; tags.
+            | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d159}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+fn is_variation_selector(c: char) -> bool {
+    matches!(c, '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}')
+}
+
+fn is_joiner(c: char) -> bool {
+    matches!(c, ZERO_WIDTH_NON_JOINER | ZERO_WIDTH_JOINER)
+}
+
+/// Every character that ends a line (Unicode 16.0, section 5.8) becomes `line_break`.
+fn normalized(text: &str, line_break: char) -> String {
+    let mut normal = String::with_capacity(text.len());
+    let mut rest = text.chars().filter(|c| !is_dropped(*c)).peekable();
+    while let Some(c) = rest.next() {
+        match c {
+            '\r' => {
+                rest.next_if_eq(&'\n');
+                normal.push(line_break);
+            }
+            '\n' | '\u{b}' | '\u{c}' | '\u{85}' | '\u{2028}' | '\u{2029}' => normal.push(line_break),
+            '\t' => normal.push(' '),
+            other => normal.push(other),
+        }
+    }
+    normal
+}
+
+/// Rejects normalized text that breaks a rule.
+fn checked(text: String, max: usize) -> Result<String, Violation> {
+    let text = text.trim();
+    if !text.chars().any(is_visible) {
+        return Err(Violation::new("blank", "This must not be empty or blank."));
+    }
+    // Counting characters is enough: a grapheme of more than a few characters exceeds the limit of bytes.
+    if text.chars().filter(|c| !is_stacked(*c)).count() > max || text.len() > max * 4 {
+        return Err(Violation::new("too_long", format!("This must not be longer than {max} characters.")));
+    }
+    if holds_forbidden(text) {
+        return Err(Violation::new("invalid_characters", "Control, invisible and text-direction characters are not allowed."));
+    }
+    Ok(text.to_owned())
+}
+
+fn is_visible(c: char) -> bool {
+    !c.is_whitespace() && !c.is_control() && !is_joiner(c) && !is_invisible(c) && !is_combining_mark(c)
+}
+
+fn holds_forbidden(text: &str) -> bool {
+    let mut before = None;
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        let allowed = match c {
+            '\n' => true,
+            c if is_joiner(c) => before.is_some_and(|before: char| before.is_alphabetic() || is_combining_mark(before) || is_emoji(before)),
+            c if is_variation_selector(c) => before.is_some_and(|before| has_variation(before, c, rest.peek().copied())),
+            BLACK_FLAG if rest.peek().is_some_and(|next| is_tag(*next)) => {
+                let tags: String = std::iter::from_fn(|| rest.next_if(|next| is_tag(*next))).collect();
+                names_a_region(&tags)
+            }
+            c => !c.is_control() && !is_invisible(c),
+        };
+        if !allowed {
+            return true;
+        }
+        before = Some(c);
+    }
+    false
+}
+
+/// Whether a variation selector gives this character another shape: an emoji, a keycap, or an ideograph as Japanese names have them.
+fn has_variation(base: char, selector: char, next: Option<char>) -> bool {
+    match selector {
+        '\u{fe0e}' | '\u{fe0f}' => is_emoji(base) || (matches!(base, '0'..='9' | '#' | '*') && next == Some(KEYCAP)),
+        _ => matches!(base, '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{323af}'),
+    }
+}
+
+fn is_tag(c: char) -> bool {
+    matches!(c, '\u{e0020}'..='\u{e007f}')
+}
+
+/// Whether the tags behind a black flag make it the flag of a region (UTS #51, section 1.4.6): 3 to 6 letters or digits and the cancel tag.
+fn names_a_region(tags: &str) -> bool {
+    let Some(region) = tags.strip_suffix(CANCEL_TAG) else { return false };
+    let letters = region.chars().filter(|tag| matches!(tag, '\u{e0030}'..='\u{e0039}' | '\u{e0061}'..='\u{e007a}')).count();
+    letters == region.chars().count() && (3..=6).contains(&letters)
+}
+
+/// Symbols that emoji are made of: a superset of the Unicode property `Extended_Pictographic`, with skin tones and regional indicators.
+fn is_emoji(c: char) -> bool {
+    matches!(c,
+        '\u{a9}' | '\u{ae}' | '\u{203c}' | '\u{2049}' | '\u{2122}' | '\u{2139}' | '\u{2190}'..='\u{21ff}' | '\u{2300}'..='\u{23ff}'
+        | '\u{24c2}' | '\u{25a0}'..='\u{27bf}' | '\u{2900}'..='\u{297f}' | '\u{2b00}'..='\u{2bff}' | '\u{3030}' | '\u{303d}' | '\u{3297}'
+        | '\u{3299}' | '\u{1f000}'..='\u{1faff}')
+}
+
+/// Marks that stand above or below another character and do not count towards a text's length.
+fn is_stacked(c: char) -> bool {
+    matches!(c, '\u{0300}'..='\u{036f}' | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}' | '\u{20d0}'..='\u{20ff}' | '\u{fe00}'..='\u{fe0f}' | '\u{fe20}'..='\u{fe2f}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(text: &str) -> Result<String, String> {
+        let parsed = single_line(text, 100).map_err(|violation| violation.code);
+        if let Ok(parsed) = &parsed {
+            assert_eq!(single_line(parsed, 100).as_ref(), Ok(parsed), "parsing is idempotent");
+        }
+        parsed
+    }
+
+    #[test]
+    fn joiners_within_words_and_emoji_are_kept() {
+        for text in [
+            // Persian, Kurdish, Urdu; a Persian abbreviation that ends in a joiner.
+            "\u{645}\u{6cc}\u{200c}\u{62e}\u{648}\u{627}\u{647}\u{645}",
+            "\u{639}\u{644}\u{6cc}\u{200c}\u{631}\u{636}\u{627}",
+            "\u{626}\u{6d5}\u{631}\u{6cc}\u{6c6}\u{200c}\u{646}",
+            "\u{647}\u{200d}",
+            // Sinhala, Malayalam, Bengali, Kannada, Devanagari, Marathi.
+            "\u{dc1}\u{dca}\u{200d}\u{dbb}\u{dd3} \u{dbd}\u{d82}\u{d9a}\u{dcf}",
+            "\u{d05}\u{d35}\u{d28}\u{d4d}\u{200d}",
+            "\u{9b0}\u{200d}\u{9cd}\u{9af}\u{9be}\u{9ac}",
+            "\u{cb0}\u{ccd}\u{200c}\u{c95}",
+            "\u{915}\u{94d}\u{200d}\u{937}",
+            "\u{915}\u{94d}\u{200c}\u{937}",
+            // German: no ligature.
+            "Auf\u{200c}lage",
+            // A family, a profession with a skin tone, a heart on fire, a rainbow flag, a pirate flag, a person that shakes the head.
+            "\u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467}\u{200d}\u{1f466}",
+            "\u{1f469}\u{1f3fd}\u{200d}\u{1f680}",
+            "\u{2764}\u{fe0f}\u{200d}\u{1f525}",
+            "\u{1f3f3}\u{fe0f}\u{200d}\u{1f308}",
+            "\u{1f3f4}\u{200d}\u{2620}\u{fe0f}",
+            "\u{1f642}\u{200d}\u{2194}\u{fe0f}",
+            "\u{26f9}\u{1f3fb}\u{200d}\u{2640}\u{fe0f}",
+        ] {
+            assert_eq!(code(text).as_deref(), Ok(text), "{}", text.escape_unicode());
+        }
+    }
+
+    #[test]
+    fn joiners_elsewhere_are_rejected() {
+        for text in [
+            "\u{200d}a",
+            "\u{200c}a",
+            "a \u{200d}b",
+            "a-\u{200c}b",
+            "1\u{200d}2",
+            "7\u{200c}",
+            ".\u{200d}.",
+            "a\u{200d}\u{200d}b",
+            "a\u{200c}\u{200d}b",
+            "(\u{200d})",
+        ] {
+            assert_eq!(code(text), Err("invalid_characters".to_owned()), "{}", text.escape_unicode());
+        }
+        for text in ["\u{200d}", "\u{200c}\u{200d}", " \u{200d} "] {
+            assert_eq!(code(text), Err("blank".to_owned()), "{}", text.escape_unicode());
+        }
+    }
+
+    #[test]
+    fn pasted_line_breaks_and_tabs_are_normalized() {
+        for (text, line, lines) in [
+            ("a\r\nb", "a b", "a\nb"),
+            ("a\rb", "a b", "a\nb"),
+            ("a\nb", "a b", "a\nb"),
+            ("a\n\rb", "a  b", "a\n\nb"),
+            ("a\r\n\r\nb", "a  b", "a\n\nb"),
+            ("a\r\rb", "a  b", "a\n\nb"),
+            ("a\tb", "a b", "a b"),
+            ("a\u{2028}b", "a b", "a\nb"),
+            ("a\u{2029}b", "a b", "a\nb"),
+            ("a\u{85}b", "a b", "a\nb"),
+            ("a\u{b}b", "a b", "a\nb"),
+            ("a\u{c}b", "a b", "a\nb"),
+            ("\u{feff}a b\u{feff}", "a b", "a b"),
+            ("a\u{200b}b", "ab", "ab"),
+            ("a\r\u{feff}\nb", "a b", "a\nb"),
+            ("\r\n\t a \t\r\n", "a", "a"),
+            ("\u{2028}a\u{2029}", "a", "a"),
+            ("\u{feff} a\u{200b} ", "a", "a"),
+        ] {
+            assert_eq!(single_line(text, 100).as_deref(), Ok(line), "{}", text.escape_unicode());
+            assert_eq!(multi_line(text, 100).as_deref(), Ok(lines), "{}", text.escape_unicode());
+        }
+    }
+
+    #[test]
+    fn text_without_a_visible_character_is_blank() {
+        for text in [
+            "",
+            " ",
+            "\t",
+            "\r\n",
+            "\u{a0}\u{2003}\u{3000}",
+            "\u{feff}",
+            "\u{200b}\u{200b}",
+            "\u{3164}",
+            "\u{ffa0}",
+            "\u{115f}\u{1160}",
+            "\u{2800}",
+            "\u{2800} \u{2800}",
+            "\u{ad}",
+            "\u{34f}",
+            "\u{180e}",
+            "\u{180b}",
+            "\u{fff9}\u{fffb}",
+            "\u{fffc}",
+            "\u{fe0f}",
+            "\u{e0100}",
+            "\u{e0041}\u{e0042}",
+            "\u{2060}",
+            "\u{2062}",
+            "\u{202e}",
+            "\u{200e}\u{200f}",
+            "\u{61c}",
+            "\u{301}",
+            "\u{17b4}",
+            "\u{1d173}",
+            "\u{13430}",
+            "\u{16fe4}",
+            "\u{1d159}",
+            "\u{1bca0}",
+            "\u{0}",
+            "\u{7f}",
+        ] {
+            assert_eq!(code(text), Err("blank".to_owned()), "{}", text.escape_unicode());
+        }
+    }
+
+    #[test]
+    fn invisible_characters_within_text_are_rejected() {
+        for c in [
+            '\u{0}',
+            '\u{7}',
+            '\u{1b}',
+            '\u{7f}',
+            '\u{80}',
+            '\u{9f}',
+            '\u{ad}',
+            '\u{34f}',
+            '\u{61c}',
+            '\u{115f}',
+            '\u{1160}',
+            '\u{17b4}',
+            '\u{17b5}',
+            '\u{180b}',
+            '\u{180c}',
+            '\u{180d}',
+            '\u{180e}',
+            '\u{180f}',
+            '\u{200e}',
+            '\u{200f}',
+            '\u{202a}',
+            '\u{202e}',
+            '\u{2060}',
+            '\u{2061}',
+            '\u{2066}',
+            '\u{2069}',
+            '\u{206a}',
+            '\u{206f}',
+            '\u{2800}',
+            '\u{3164}',
+            '\u{fe00}',
+            '\u{fe0e}',
+            '\u{fe0f}',
+            '\u{ffa0}',
+            '\u{fdd0}',
+            '\u{fff0}',
+            '\u{fff9}',
+            '\u{fffa}',
+            '\u{fffb}',
+            '\u{fffc}',
+            '\u{fffd}',
+            '\u{ffff}',
+            '\u{fffe}',
+            '\u{16fe4}',
+            '\u{13430}',
+            '\u{1bca3}',
+            '\u{1d173}',
+            '\u{1fffe}',
+            '\u{e0001}',
+            '\u{e0020}',
+            '\u{e0041}',
+            '\u{e007f}',
+            '\u{e0100}',
+            '\u{e01ef}',
+            '\u{e0fff}',
+            '\u{10ffff}',
+        ] {
+            for text in [format!("Ada{c}Lovelace"), format!("{c}Ada"), format!("Ada{c}")] {
+                let expected = Err("invalid_characters".to_owned());
+                // A control character at the end may be white space, which is removed.
+                assert_eq!(code(&text), expected, "{}", text.escape_unicode());
+                assert_eq!(multi_line(&text, 100).map_err(|violation| violation.code), expected, "{}", text.escape_unicode());
+            }
+        }
+    }
+
+    #[test]
+    fn selectors_and_tags_are_kept_behind_what_they_change() {
+        for text in [
+            "I \u{2764}\u{fe0f} tea",
+            "1\u{fe0f}\u{20e3} lamp",
+            "#\u{fe0f}\u{20e3}",
+            "\u{a9}\u{fe0f}",
+            "\u{2194}\u{fe0e}",
+            "\u{845b}\u{e0100}\u{57ce}",
+            "\u{fa1f}\u{fe00}",
+            "\u{1f3f4}\u{e0067}\u{e0062}\u{e0073}\u{e0063}\u{e0074}\u{e007f} Edinburgh",
+            "\u{1f3f4}\u{e0067}\u{e0062}\u{e0065}\u{e006e}\u{e0067}\u{e007f}",
+            "\u{1f3f4}\u{e0075}\u{e0073}\u{e0074}\u{e0078}\u{e007f}",
+            "\u{1f3f4} ahoy",
+            "\u{1f1e9}\u{1f1ea}",
+        ] {
+            assert_eq!(code(text).as_deref(), Ok(text), "{}", text.escape_unicode());
+        }
+        for text in [
+            "1\u{fe0f}",
+            "Ada\u{fe0f}",
+            "\u{2764}\u{fe0f}\u{fe0f}",
+            "\u{2764}\u{e0100}",
+            "a\u{e0100}",
+            "\u{1f3f4}\u{e0067}\u{e0062}",
+            "\u{1f3f4}\u{e0067}\u{e0062}\u{e007f}",
+            "\u{1f3f4}\u{e007f}",
+            "\u{1f3f4}\u{e0067}\u{e0062}\u{e0073}\u{e0063}\u{e0074}\u{e0074}\u{e0074}\u{e007f}",
+            "\u{1f3f4}\u{e0048}\u{e0069}\u{e0021}\u{e007f}",
+            "\u{1f1e9}\u{e0067}\u{e0062}\u{e0073}\u{e007f}",
+        ] {
+            assert_eq!(code(text), Err("invalid_characters".to_owned()), "{}", text.escape_unicode());
+        }
+    }
+
+    #[test]
+    fn text_is_limited_in_characters_and_bytes() {
+        assert!(single_line("O'Hara <script> {{7*7}}", 100).is_ok());
+        assert!(single_line(&"x".repeat(100), 100).is_ok());
+        assert!(single_line(&format!(" {} ", "x".repeat(100)), 100).is_ok());
+        let zalgo = format!("a{}", "\u{0301}".repeat(10_000));
+        for text in [&zalgo, &"x".repeat(101), &"\u{1f600}".repeat(101)] {
+            assert_eq!(code(text), Err("too_long".to_owned()));
+        }
+    }
+
+    #[test]
+    fn white_space_around_a_word_is_trimmed() {
+        for text in ["ada", " ada ", "\tada\r\n", "\u{a0}ada\u{3000}", "\u{feff}ada\u{200b}", "\u{200b} \u{feff}ada"] {
+            assert_eq!(trimmed(text), "ada", "{}", text.escape_unicode());
+        }
+    }
+}
