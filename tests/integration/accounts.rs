@@ -225,7 +225,7 @@ impl Shop {
     }
 
     /// The token of the newest link to a page that was mailed to this address, as soon as it was.
-    async fn link_mailed_to(&self, email: &str, page: &str) -> String {
+    pub async fn link_mailed_to(&self, email: &str, page: &str) -> String {
         let start = format!("/{page}#token=");
         let token = |mail: &Value| {
             let text = mail.to_string();
