@@ -112,7 +112,7 @@ pub const PROBLEMS: &[ProblemType] = &[
         400,
         "invalid_if_match",
         "If-Match cannot be used",
-        "Send one `ETag`, exactly as it was answered: no list, no weak one and no `*`.",
+        "Send one `ETag`, exactly as it was answered: no list and no `*`.",
     ),
     problem(
         400,
@@ -122,7 +122,12 @@ pub const PROBLEMS: &[ProblemType] = &[
     ),
     problem(400, "malformed_body", "The body is not the base64 that it claims to be", "Send the body as plain JSON."),
     problem(400, "malformed_event", "The event cannot be read", "It was signed by the provider, but has not the form of its events."),
-    problem(400, "malformed_json", "The body is not well-formed JSON", "`detail` says at which line and column. Send JSON in UTF-8."),
+    problem(
+        400,
+        "malformed_json",
+        "The body is not well-formed JSON",
+        "`detail` says at which line and column. Send JSON in UTF-8, without U+FFFD: that character replaces what was not UTF-8.",
+    ),
     problem(400, "malformed_request", "The request cannot be read", "Something before the body is wrong: the path, the query or a header."),
     problem(
         401,
@@ -270,7 +275,7 @@ pub const PROBLEMS: &[ProblemType] = &[
         412,
         "precondition_failed",
         "The resource has changed since it was read",
-        "Read it again, and decide again. The answer's `ETag` is that of the present version.",
+        "Read it again, and decide again. The answer's `ETag` is that of the present version. A weak `ETag` in `If-Match` never matches.",
     )
     .headers(&["ETag"]),
     problem(413, "payload_too_large", "The body is too large", "A body may have 262,144 bytes."),
@@ -278,8 +283,10 @@ pub const PROBLEMS: &[ProblemType] = &[
         415,
         "unsupported_media_type",
         "The body must be JSON",
-        "Send `Content-Type: application/json`, in UTF-8 and without `Content-Encoding`.",
-    ),
+        "Send `Content-Type: application/json`, in UTF-8 and without `Content-Encoding`. `PATCH` also takes `application/merge-patch+json`. \
+         `Accept` names what the operation takes.",
+    )
+    .headers(&["Accept", "Accept-Encoding", "Accept-Patch"]),
     problem(422, "amount_mismatch", "The amount is not what the order costs", "Leave the amount out, or send the order's total.")
         .members(PAYMENT_STATE),
     problem(422, "amount_too_large", "The amount is too large", "It is more than one payment can carry. Divide the order into several."),
@@ -287,7 +294,7 @@ pub const PROBLEMS: &[ProblemType] = &[
         422,
         "card_number_refused",
         "Card numbers are not accepted",
-        "Some text of the request looks like the number of a payment card. Give the card to the payment provider's form and send us the token \
+        "Some text of the request is the number of a payment card. Give the card to the payment provider's form and send us the token \
          that it answers.",
     ),
     problem(422, "currency_mismatch", "The currencies differ", "Everything in one order, and its payment, is in one currency."),
@@ -355,13 +362,19 @@ pub const PROBLEMS: &[ProblemType] = &[
 
 /// Every rule that a field can break, by its code.
 pub const RULES: &[Rule] = &[
-    rule("blank", "The text is empty, or has nothing but white space."),
+    rule("blank", "The text has no visible character."),
     rule("invalid_category", "A category has lower-case letters and digits, with single hyphens between words."),
     rule("invalid_characters", "Control, invisible and text-direction characters are not allowed."),
-    rule("invalid_country", "A country is two upper-case letters of ISO 3166-1, such as `DE`."),
-    rule("invalid_email", "An e-mail address looks like `name@example.com`."),
+    rule(
+        "invalid_country",
+        "A country is an assigned code of ISO 3166-1 in two upper-case letters, such as `DE`. The United Kingdom is `GB`.",
+    ),
+    rule(
+        "invalid_email",
+        "An e-mail address looks like `name@example.com`. Before the `@` it is ASCII: other addresses cannot receive mail from here.",
+    ),
     rule("invalid_id", "An id begins with the prefix of its kind and goes on with a UUID, as it was answered."),
-    rule("invalid_sku", "A SKU has upper-case letters and digits, with dots, hyphens and underscores after the first."),
+    rule("invalid_sku", "A SKU has 1 to 64 visible characters, in one line."),
     rule("invalid_token", "A payment token is 1 to 255 visible ASCII characters, as the provider gave it out."),
     rule("invalid_username", "A username has letters, digits, dots, dashes and underscores of ASCII, and begins with a letter or digit."),
     rule("nothing_to_change", "A change names at least one field."),

@@ -278,6 +278,9 @@ fn header_references<'a>(names: impl IntoIterator<Item = &'a str>) -> Value {
 pub fn headers() -> Value {
     let header = |required: bool, about: &str, example: &str| json!({ "description": about, "required": required, "schema": { "type": "string", "examples": [example] } });
     json!({
+        "Accept": header(false, "The media types that the operation takes.", "application/json"),
+        "Accept-Encoding": header(false, "The content coding that the operation takes, where another was the reason.", "identity"),
+        "Accept-Patch": header(false, "The media types that `PATCH` takes (RFC 5789).", "application/json, application/merge-patch+json"),
         "Cache-Control": header(true, "For how long the answer may be kept. Where it is not mentioned it is `no-store`.", "public, max-age=30"),
         "ETag": header(true, "The version of what is answered.", "\"3\""),
         "Idempotent-Replayed": header(false, "`true` where this is the answer to an earlier request with the same key.", "true"),

@@ -36,7 +36,10 @@ not sure. The answer is then the first one, with `Idempotent-Replayed: true`.
 **Lists** answer `{\"items\": […], \"next_cursor\": …}`. Send `next_cursor` as `cursor` for the next page; it is null on the last one.
 
 **Fields.** Unknown fields of a request are refused. Answers may get new fields, and names that a field can have may get more: ignore what \
-you do not know. In answers, a field that has nothing to say is null.
+you do not know. In answers, a field that has nothing to say is null. Where a field of a request may be null, an empty text means the same.
+
+**Texts** of people keep the characters of every script. Line breaks become `\\n` (a space in texts of one line), tabs become spaces, and \
+white space around a text is removed. Invisible, control and text-direction characters are refused.
 
 `x-roles` says who may call an operation: `anonymous` is anybody, `user` anybody who has logged in, `admin` who runs the shop, and `owner` \
 the one to whom the thing belongs; to everybody else it does not exist.";
@@ -67,6 +70,9 @@ pub fn document() -> Value {
                 let entry = paths.entry(path).or_insert_with(|| json!({}));
                 assert!(entry.get(method).is_none(), "{method} {path} is described twice");
                 entry[method] = of_service(service, operation.clone());
+                if method == "patch" {
+                    take_merge_patches(&mut entry[method]);
+                }
             }
         }
         for (name, schema) in described["components"]["schemas"].as_object().into_iter().flatten() {
@@ -129,6 +135,12 @@ fn of_service(service: &str, mut operation: Value) -> Value {
         operation["requestBody"]["content"]["application/json"]["example"] = sample_body(&name);
     }
     operation
+}
+
+/// A change may also be sent under the name that RFC 7396 gives it.
+fn take_merge_patches(operation: &mut Value) {
+    let content = &mut operation["requestBody"]["content"];
+    content["application/merge-patch+json"] = content["application/json"].clone();
 }
 
 /// The function that serves an operation of the document: of the same name, or of a name that the operation's begins with where a function

@@ -187,7 +187,7 @@ async fn goods_are_sent_by_the_shop_with_a_carrier_and_a_number_and_then_handed_
         json!({ "carrier": "", "tracking": "1" }),
         json!({ "carrier": "Royal Mail", "tracking": " " }),
         json!({ "carrier": "Royal Mail", "tracking": "x".repeat(101) }),
-        json!({ "carrier": "Royal\nMail", "tracking": "1" }),
+        json!({ "carrier": "Royal\u{202e}Mail", "tracking": "1" }),
         json!({ "carrier": "Royal Mail", "tracking": 1 }),
         json!({ "carrier": "Royal Mail", "tracking": "1", "weight": 7 }),
     ] {
