@@ -1,5 +1,5 @@
-//! A provider in this process that counts what it really charges, forgets keys after a day as real ones do, and loses requests and answers
-//! on command; and payments over it.
+//! A provider in this process that counts what it really charges, keeps idempotency keys as Stripe does and forgets them after a day, and
+//! loses requests and answers on command.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -11,33 +11,24 @@ use std::{
 };
 
 use payments::{
-    Payments, Settings,
-    domain::{DisputeFact, DisputeState, Fact, HeadState, NextAction, PaymentId, ProviderRefund, RefundFact, RefundId},
-    operations::{charge_payment::charge_payment, reconcile_payments::reconcile_payments, refund_payment::refund_payment},
+    domain::{DisputeFact, DisputeState, Fact, NextAction, PaymentId, ProviderRefund, RefundFact, RefundId},
     provider::{ChargeOrder, KeyState, PaymentProvider, ProviderError, RefundOrder},
 };
-use serde_json::{Value, json};
 use shared::{
     BoxFuture,
     clock::{Clock, Timestamp},
-    ids::{Ids, OrderId},
-    invoke,
-    queue::{self, Queue},
+    ids::OrderId,
 };
-use tests::{
-    aws::Aws,
-    events::{self, USER},
-    shop, sqs,
-};
+use tests::shop;
 
-use crate::contract::{self, PRICE, Tokens, World, to_charge, to_refund, usd};
+use crate::contract::{self, Tokens, World, to_charge, to_refund, usd};
 
 /// For how long a key is remembered.
 const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
 
 /// What is lost of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Loss {
+pub enum Loss {
     /// It never arrives.
     Request,
     /// It is carried out, and nobody hears so.
@@ -50,25 +41,31 @@ enum Loss {
 
 /// The provider.
 #[derive(Clone)]
-struct Double {
+pub struct Double {
     clock: Clock,
     books: Arc<Mutex<Books>>,
     wrong_key: Arc<AtomicBool>,
 }
 
 #[derive(Default)]
-struct Books {
+pub struct Books {
     intents: BTreeMap<String, Intent>,
     refunds: BTreeMap<String, Refunded>,
     disputes: BTreeMap<String, (String, DisputeState)>,
     keys: HashMap<String, Remembered>,
     /// The key whose request runs for as long as the test says.
-    running: Option<String>,
+    pub running: Option<String>,
     /// Charges that arrive later.
     late: Vec<ChargeOrder>,
     losses: Vec<Option<Loss>>,
     silent: bool,
-    calls: usize,
+    /// Whether it answers that there are too many requests.
+    pub overloaded: bool,
+    pub calls: usize,
+    /// How often a key was taken, or tried to.
+    pub probes: usize,
+    /// Whether only lists and keys show what was charged.
+    pub search_lags: bool,
 }
 
 /// What an idempotency key stands for.
@@ -93,6 +90,7 @@ enum KeyAnswer {
 struct Intent {
     payment_id: PaymentId,
     order_id: OrderId,
+    amount: i64,
     created_at: Timestamp,
     fact: Fact,
     refundable: i64,
@@ -108,42 +106,48 @@ struct Refunded {
 }
 
 impl Double {
-    fn new(clock: Clock) -> Self {
+    pub fn new(clock: Clock) -> Self {
         Self { clock, books: Arc::default(), wrong_key: Arc::default() }
     }
 
-    fn books(&self) -> MutexGuard<'_, Books> {
+    pub fn books(&self) -> MutexGuard<'_, Books> {
         self.books.lock().unwrap()
     }
 
     /// What becomes of the next calls, one after the other.
-    fn lose(&self, losses: &[Option<Loss>]) {
+    pub fn lose(&self, losses: &[Option<Loss>]) {
         self.books().losses = losses.iter().rev().copied().collect();
     }
 
-    fn fall_silent(&self, silent: bool) {
+    pub fn fall_silent(&self, silent: bool) {
         self.books().silent = silent;
     }
 
-    fn reject_credentials(&self, rejected: bool) {
+    pub fn reject_credentials(&self, rejected: bool) {
         self.wrong_key.store(rejected, Ordering::Relaxed);
     }
 
     /// The charges that were late arrive.
-    fn deliver_late(&self) {
+    pub fn deliver_late(&self) {
         let (now, mut books) = (self.clock.now(), self.books());
         for order in std::mem::take(&mut books.late) {
             let _ = books.charge(&order, now);
         }
     }
 
-    fn count(&self, payment: PaymentId) -> usize {
+    pub fn count(&self, payment: PaymentId) -> usize {
         let charged = |intent: &&Intent| intent.payment_id == payment && matches!(intent.fact, Fact::Succeeded { .. });
         self.books().intents.values().filter(charged).count()
     }
 
-    fn given_back(&self) -> i64 {
+    pub fn given_back(&self) -> i64 {
         self.books().refunds.values().filter(|refund| !refund.failed).map(|refund| refund.amount).sum()
+    }
+
+    /// Whether money may be moved with our credentials. Reading is allowed, as with a restricted key.
+    fn authorise(&self) -> Result<(), ProviderError> {
+        let rejected = self.wrong_key.load(Ordering::Relaxed);
+        if rejected { Err(ProviderError::CredentialsRejected("403".to_owned())) } else { Ok(()) }
     }
 
     /// Carries a call out, or loses it.
@@ -156,8 +160,8 @@ impl Double {
         if !matches!(loss, None | Some(Loss::Answer)) {
             return lost();
         }
-        if self.wrong_key.load(Ordering::Relaxed) {
-            return Err(ProviderError::CredentialsRejected("401".to_owned()));
+        if books.overloaded {
+            return Err(ProviderError::Busy("429".to_owned()));
         }
         let answer = call(&mut books, now);
         if loss == Some(Loss::Answer) { lost() } else { answer }
@@ -198,13 +202,14 @@ impl Books {
             _ => succeeded,
         };
         let (payment_id, order_id, refundable) = (order.payment_id, order.order_id, order.amount.amount);
-        self.intents.insert(id, Intent { payment_id, order_id, created_at: now, fact: fact.clone(), refundable });
+        self.intents.insert(id, Intent { payment_id, order_id, amount: refundable, created_at: now, fact: fact.clone(), refundable });
         self.remember(key, body, KeyAnswer::Charge(fact.clone()), now);
         Ok(fact)
     }
 
     /// Takes a key without charging.
     fn void(&mut self, order: &ChargeOrder, now: Timestamp) -> Result<KeyState, ProviderError> {
+        self.probes += 1;
         let (key, body) = (order.payment_id.to_string(), format!("probe {}", order.payment_id));
         match self.under(&key, &body, now) {
             Ok(None) => self.remember(key, body, KeyAnswer::Probe, now),
@@ -297,12 +302,12 @@ impl PaymentProvider for Double {
                 }
                 _ => {}
             }
-            self.carry_out(|books, now| books.charge(order, now))
+            self.carry_out(|books, now| self.authorise().and_then(|()| books.charge(order, now)))
         })
     }
 
     fn void_unsent<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<KeyState, ProviderError>> {
-        Box::pin(async move { self.carry_out(|books, now| books.void(order, now)) })
+        Box::pin(async move { self.carry_out(|books, now| self.authorise().and_then(|()| books.void(order, now))) })
     }
 
     fn find_by_time<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<Option<Fact>, ProviderError>> {
@@ -310,7 +315,12 @@ impl PaymentProvider for Double {
     }
 
     fn retrieve<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<Option<Fact>, ProviderError>> {
-        Box::pin(async move { self.carry_out(|books, _| Ok(books.intent(order).map(|id| books.intents[&id].fact.clone()))) })
+        Box::pin(async move {
+            self.carry_out(|books, _| {
+                let is_hidden = books.search_lags && order.transaction_id.is_none();
+                Ok(books.intent(order).filter(|_| !is_hidden).map(|id| books.intents[&id].fact.clone()))
+            })
+        })
     }
 
     fn cancel<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<Fact, ProviderError>> {
@@ -440,134 +450,4 @@ async fn the_double_charges_again_under_a_key_that_it_has_forgotten() {
     double.lose(&[Some(Loss::Answer)]);
     assert!(double.refund(&refund).await.is_err());
     assert_eq!((double.refund(&refund).await.is_ok(), double.given_back()), (true, 10));
-}
-
-/// Payments over the double.
-struct Till {
-    aws: Aws,
-    clock: Clock,
-    double: Double,
-    payments: Arc<Payments>,
-}
-
-const ORDER: &str = "ord_0199c2a8-0000-7000-8000-0000000000f1";
-
-impl Till {
-    fn new() -> Self {
-        let (aws, clock) = (Aws::new(), shop::clock());
-        let double = Double::new(clock.clone());
-        let settings = Settings { shards: shop::SHARDS, nudge: shop::NUDGE };
-        let secrets = aws.secrets_at(clock.clone());
-        let payments = Payments::new(aws.table("payments"), Arc::new(double.clone()), secrets, clock.clone(), Ids::default(), settings);
-        Self { aws, clock, double, payments: Arc::new(payments) }
-    }
-
-    async fn charge(&self, drive: u64) {
-        self.charge_for(order(), drive).await;
-    }
-
-    async fn charge_for(&self, order_id: OrderId, drive: u64) {
-        let lambda = queue::lambda(self.payments.clone(), charge_payment, Queue::new(sqs::url("charge-payment")));
-        let expires_at = shop::clock().now().plus(Duration::from_secs(1800));
-        let data = json!({
-            "order_id": order_id, "user_id": USER, "amount": usd(PRICE), "expires_at": expires_at, "tries": 3, "drive": drive,
-            "payment_method": { "type": "card", "token": "tok_ok" },
-        });
-        self.aws.call(&lambda, events::message("charge-payment", "charge_payment.v1", &data)).await;
-    }
-
-    async fn refund(&self, drive: u64) {
-        let lambda = queue::lambda(self.payments.clone(), refund_payment, Queue::new(sqs::url("refund-payment")));
-        let data = json!({ "order_id": ORDER, "drive": drive });
-        self.aws.call(&lambda, events::message("refund-payment", "refund_payment.v1", &data)).await;
-    }
-
-    async fn reconcile_after(&self, minutes: u64) -> Value {
-        self.clock.advance(Duration::from_secs(minutes * 60));
-        let lambda = invoke::lambda(self.payments.clone(), reconcile_payments);
-        self.aws.call(&lambda, json!({})).await.ok().clone()
-    }
-
-    async fn state(&self) -> HeadState {
-        self.payments.store().head(order()).await.unwrap().unwrap().state
-    }
-
-    fn charges(&self) -> usize {
-        self.double.count(PaymentId::automatic(order()))
-    }
-
-    fn unsettled(&self) -> usize {
-        self.aws.items("payments").iter().filter(|item| item.get("check_at").is_some()).count()
-    }
-}
-
-fn order() -> OrderId {
-    shared::ids::PrefixedId::parse(ORDER).unwrap()
-}
-
-#[tokio::test]
-async fn whatever_is_lost_an_order_is_charged_and_given_back_once() {
-    let losses = [None, Some(Loss::Request), Some(Loss::Answer)];
-    for (first, second) in losses.iter().flat_map(|first| losses.map(|second| (*first, second))) {
-        for third in losses {
-            let till = Till::new();
-            till.double.lose(&[first, second, third]);
-            till.charge(0).await;
-            for _ in 0..6 {
-                till.reconcile_after(5).await;
-            }
-            assert_eq!(
-                (till.state().await, till.charges(), till.unsettled()),
-                (HeadState::Captured, 1, 0),
-                "{first:?} {second:?} {third:?}"
-            );
-            till.double.lose(&[first, second, third]);
-            till.refund(1).await;
-            for _ in 0..6 {
-                till.reconcile_after(5).await;
-            }
-            assert_eq!((till.double.given_back(), till.unsettled()), (PRICE, 0), "{first:?} {second:?} {third:?}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_provider_that_is_away_for_days_charges_nobody_twice() {
-    for loss in [Loss::Request, Loss::Answer] {
-        let till = Till::new();
-        till.double.lose(&[Some(loss)]);
-        till.charge(0).await;
-        till.double.fall_silent(true);
-        for _ in 0..60 {
-            till.reconcile_after(61).await;
-        }
-        till.double.fall_silent(false);
-        for _ in 0..4 {
-            till.reconcile_after(61).await;
-        }
-        let (state, charges) = if loss == Loss::Answer { (HeadState::Captured, 1) } else { (HeadState::Closed, 0) };
-        assert_eq!((till.state().await, till.charges(), till.unsettled()), (state, charges, 0), "{loss:?}");
-    }
-}
-
-#[tokio::test]
-async fn a_provider_that_is_away_is_left_alone_and_every_order_is_charged_once_when_it_is_back() {
-    let till = Till::new();
-    let orders: Vec<OrderId> = (0..12).map(|number| shared::ids::derive(&["order", &number.to_string()])).collect();
-    till.double.fall_silent(true);
-    for order in &orders {
-        till.charge_for(*order, 0).await;
-    }
-    assert_eq!(till.double.books().calls, 5, "the others do not ask");
-    for _ in 0..8 {
-        let before = till.double.books().calls;
-        till.reconcile_after(1).await;
-        assert_eq!(till.double.books().calls, before + 1, "one call finds out whether it is back");
-    }
-    till.double.fall_silent(false);
-    for _ in 0..10 {
-        till.reconcile_after(2).await;
-    }
-    let charges: Vec<usize> = orders.iter().map(|order| till.double.count(PaymentId::automatic(*order))).collect();
-    assert_eq!((charges, till.unsettled()), (vec![1; 12], 0));
 }

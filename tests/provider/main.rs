@@ -7,6 +7,9 @@
 
 mod contract;
 mod double;
+mod fencing;
 mod localstripe;
 mod simulated;
+mod till;
 mod webhooks;
+mod wire;

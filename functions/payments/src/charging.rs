@@ -69,12 +69,16 @@ impl Payments {
     }
 
     /// Sends a charge that the provider is known to have, once more under its key: the provider returns the answer it has stored.
-    async fn read_stored_answer(&self, asking: &Asking, head: Head, attempt: Attempt, order: &ChargeOrder) -> Result<Attempt, PaymentError> {
+    async fn read_stored_answer(
+        &self,
+        asking: &Asking,
+        head: Head,
+        attempt: Attempt,
+        order: &ChargeOrder,
+    ) -> Result<Attempt, PaymentError> {
         match self.ask(asking, self.provider.charge(order)).await {
             Ok(fact) => self.settle(head, attempt, &fact).await,
-            Err(ProviderError::StoredFailure(_)) => {
-                self.check_again(attempt.with_failed_key(self.clock.now(), self.nudge), attempt).await
-            }
+            Err(ProviderError::StoredFailure(_)) => self.check_again(attempt.with_failed_key(self.clock.now(), self.nudge), attempt).await,
             Err(_) => self.settle(head, attempt, &Fact::OutcomeUnknown).await,
         }
     }
@@ -85,7 +89,7 @@ impl Payments {
         let found = self.ask(asking, self.provider.find_by_time(&order)).await;
         let now = self.clock.now();
         match found {
-            Ok(Some(fact)) if fact.is_pending() && attempt.is_unwanted(&head, now) => self.call_off(asking, head, attempt, &fact).await,
+            // A pending charge is cancelled at the next check: it is known by its id then.
             Ok(Some(fact)) => self.settle(head, attempt, &fact).await,
             Ok(None) if attempt.is_missing_twice(now) => self.settle(head, attempt, &Fact::NeverMade).await,
             Ok(None) => self.check_again(attempt.missing(now), attempt).await,

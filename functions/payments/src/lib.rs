@@ -18,7 +18,8 @@
 //! 4. What it says goes through [`domain::apply_provider_fact`]; so does whatever is learned later, by whomever.
 //!
 //! A function that dies between 1 and 2 leaves an attempt that is known never to have been sent; between 2 and 4 one that
-//! `reconcile-payments` asks the provider about. Facts need no lock: the lock decides only who *sends*.
+//! `reconcile-payments` asks the provider about. An attempt that the provider does not know is sent again only while its order wants the
+//! charge; after that it is marked `fencing` and voided ([`provider::PaymentProvider::void_unsent`]). Facts need no lock: the lock decides only who *sends*.
 
 use std::{sync::Arc, time::Duration};
 

@@ -302,6 +302,12 @@ mod tests {
             ("refund.created", json!({ "object": "refund", "id": "re_2", "payment_intent": null, "metadata": {} })),
             ("charge.dispute.closed", json!({ "object": "dispute", "id": "../dp_1", "payment_intent": "pi_1" })),
             ("payment_intent.succeeded", json!({ "object": "payment_intent", "id": "pi_2", "metadata": {} })),
+            // The intent that only took the key of a charge to be voided.
+            (
+                "payment_intent.canceled",
+                json!({ "object": "payment_intent", "id": "pi_3",
+                    "metadata": { "order_id": "ord_1", "voided_payment_id": PAYMENT, "purpose": "void_unsent_charge" } }),
+            ),
             ("customer.created", json!({ "object": "customer" })),
             ("charge.dispute.created", json!({ "object": "dispute", "id": "dp_1", "payment_intent": null })),
             ("payment_intent.succeeded", json!({ "object": "payment_intent", "id": "../x", "metadata": { "payment_id": PAYMENT } })),

@@ -85,6 +85,28 @@ async fn what_the_provider_tells_ends_a_payment_once_however_often_it_is_told() 
 }
 
 #[tokio::test]
+async fn webhook_during_the_charge_call_records_a_success_and_nothing_else() {
+    for (token, state) in
+        [("tok_declined", AttemptState::Sent), ("tok_3ds_abandoned", AttemptState::Sent), ("tok_ok", AttemptState::Succeeded)]
+    {
+        let till = Till::with_webhooks();
+        let mut pump = till.publisher();
+        // The provider has the charge, and its answer is not recorded yet.
+        till.die_after(4);
+        till.charge(token, 0).await;
+        till.aws.heal();
+        assert_eq!(till.attempt_state().await, AttemptState::Sent);
+        till.told(&mut pump).await;
+        assert_eq!(till.is_told(&of_payment("evt_1")).await.status(), 200);
+        assert_eq!(till.attempt_state().await, state, "{token}");
+        let told = till.told(&mut pump).await;
+        assert!(!told.iter().any(|kind| kind == "payment_declined"), "{token}: {told:?}");
+        till.reconcile_after(61).await;
+        assert_ne!(till.attempt_state().await, AttemptState::Sent, "{token}: the outcome is found later");
+    }
+}
+
+#[tokio::test]
 async fn an_event_that_is_told_twice_tells_nothing_new() {
     let till = Till::with_webhooks();
     assert!(till.charge("tok_duplicate_webhook", 0).await);

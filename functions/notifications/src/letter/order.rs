@@ -144,6 +144,7 @@ fn explanation(reason: &str) -> &'static str {
         "payment_failed" => "It was not paid for.",
         "not_paid_in_time" => "It was not paid for in time.",
         "insufficient_funds" => "The account does not cover the amount.",
+        "not_sent" => "Our payment service was not available. Nothing was charged.",
         "card_declined" => "The card's bank refused it.",
         "refunded" => "Its payment was given back.",
         _ => "",

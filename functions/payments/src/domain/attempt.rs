@@ -1,5 +1,7 @@
 //! An attempt to pay: a payment, as the API calls it.
 
+mod fencing;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -11,10 +13,7 @@ use shared::{
     telemetry::Trace,
 };
 
-use super::{ACTION_WITHIN, Head, HeadState, KEY_IS_SAFE, NEVER_SENT, NEW_LOCK, PaymentId, PaymentMethod, SENT_LOCK, head::ORDER_CLOSED, stored_enum};
-
-/// The provider's list is read twice, so far apart, before a charge counts as never made.
-const LISTED_AGAIN_AFTER: Duration = Duration::from_secs(600);
+use super::{ACTION_WITHIN, Head, HeadState, NEVER_SENT, NEW_LOCK, PaymentId, PaymentMethod, SENT_LOCK, head::ORDER_CLOSED, stored_enum};
 
 stored_enum!(
     /// How far an attempt has come.
@@ -276,25 +275,6 @@ impl Attempt {
         self.is_overdue(now) || self.state == AttemptState::RequiresAction && self.is_unwanted(head, now)
     }
 
-    /// Whether its charge may be sent, for the first time or again: the order wants it, and the key is young enough to be repeated. Every
-    /// path that sends a charge checks this first.
-    pub fn may_be_sent(&self, head: &Head, now: Timestamp) -> bool {
-        matches!(self.state, AttemptState::New | AttemptState::Sent | AttemptState::OutcomeUnknown)
-            && head.wants(self.payment_id, now)
-            && self.key_age(now) < KEY_IS_SAFE
-    }
-
-    /// Whether it may still charge, and the order does not want that: it is closing, closed, paid otherwise, or expired.
-    pub fn is_unwanted(&self, head: &Head, now: Timestamp) -> bool {
-        let readable = !matches!(head.state, HeadState::Unknown(_));
-        self.is_alive() && readable && (self.state == AttemptState::Fencing || !head.wants(self.payment_id, now))
-    }
-
-    /// Whether only the provider's list of charges can tell its outcome: its key is too old to be used, or holds a server error.
-    pub fn must_be_listed(&self, now: Timestamp) -> bool {
-        self.key_failed || self.key_age(now) >= KEY_IS_SAFE
-    }
-
     /// Why the provider is told to call it off.
     pub fn why_called_off(&self, head: &Head, now: Timestamp) -> &'static str {
         if self.is_overdue(now) && head.state != HeadState::Closing { "action_not_taken" } else { ORDER_CLOSED }
@@ -332,50 +312,20 @@ impl Attempt {
         }
     }
 
-    /// The attempt once its order has given it up: it is looked at soon again, however long it has been waiting.
+    /// The attempt once its order has given it up: it is checked soon, however long it has been waiting. While its call runs, that check stays
+    /// as it is scheduled. The new version refuses a send that was decided before, by a head that still wanted the charge.
     pub(super) fn given_up(&self, now: Timestamp, nudge: Duration) -> Self {
+        if self.is_locked(now) {
+            return self.written(now);
+        }
         Self { checks: 0, check_at: Some(now.plus(nudge)), ..self.written(now) }
-    }
-
-    /// The attempt before the provider is asked to void its charge. From here on the charge is not sent any more, except to read the answer
-    /// that the provider has stored under its key.
-    #[must_use]
-    pub fn fencing(&self, now: Timestamp, nudge: Duration) -> Self {
-        Self { state: AttemptState::Fencing, lock_until: now, ..self.given_up(now, nudge) }
-    }
-
-    /// The attempt that is checked again at a fixed time.
-    #[must_use]
-    pub fn checked_again_after(&self, wait: Duration, now: Timestamp) -> Self {
-        Self { check_at: Some(now.plus(wait)), ..self.written(now) }
-    }
-
-    /// The attempt whose key holds a server error.
-    #[must_use]
-    pub fn with_failed_key(&self, now: Timestamp, nudge: Duration) -> Self {
-        Self { key_failed: true, ..self.checked_again_after(nudge, now) }
-    }
-
-    /// The attempt that the provider's list does not contain. It is listed a second time, because the list may lag.
-    #[must_use]
-    pub fn missing(&self, now: Timestamp) -> Self {
-        Self { missing_since: self.missing_since.or(Some(now)), lock_until: now, ..self.checked_again_after(LISTED_AGAIN_AFTER, now) }
-    }
-
-    /// Whether the provider's list, read now, is the second one without it.
-    pub fn is_missing_twice(&self, now: Timestamp) -> bool {
-        self.missing_since.is_some_and(|since| now.since(since) >= LISTED_AGAIN_AFTER)
     }
 
     /// The attempt after a call whose outcome is not known: unlocked, and checked again after twice the wait. The states that say more than
     /// that are kept.
     pub(super) fn unknown(&self, now: Timestamp, nudge: Duration) -> Self {
         let kept = matches!(self.state, AttemptState::RequiresAction | AttemptState::Fencing);
-        Self {
-            state: if kept { self.state.clone() } else { AttemptState::OutcomeUnknown },
-            lock_until: now,
-            ..self.looked_at(now, nudge)
-        }
+        Self { state: if kept { self.state.clone() } else { AttemptState::OutcomeUnknown }, lock_until: now, ..self.looked_at(now, nudge) }
     }
 
     /// The attempt whose charge the provider has and is still working on.

@@ -105,9 +105,7 @@ pub fn apply_provider_fact(head: &Head, attempt: &Attempt, fact: &Fact, now: Tim
         }
         Fact::Declined { reason } if attempt.is_alive() => end(head, attempt.declined(reason, now), now),
         Fact::Abandoned { reason } if attempt.is_alive() => end(head, attempt.abandoned(reason, now), now),
-        Fact::NeverMade if attempt.is_alive() => {
-            Change { needs_review: true, ..end(head, attempt.abandoned("never_charged", now), now) }
-        }
+        Fact::NeverMade if attempt.is_alive() => Change { needs_review: true, ..end(head, attempt.abandoned("never_charged", now), now) },
         Fact::NotSent if attempt.is_alive() => {
             let with_its_try = Head { attempts_left: head.attempts_left + 1, ..head.clone() };
             end(&with_its_try, attempt.abandoned("not_sent", now), now)

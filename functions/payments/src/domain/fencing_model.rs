@@ -14,8 +14,7 @@ use super::{
 };
 
 /// When things happen: in time; after the order's deadline; when the key is too old to be used; when the provider has forgotten it.
-const TIMES: [Duration; 4] =
-    [Duration::ZERO, Duration::from_secs(3600), Duration::from_secs(23 * 3600), Duration::from_secs(25 * 3600)];
+const TIMES: [Duration; 4] = [Duration::ZERO, Duration::from_secs(3600), Duration::from_secs(23 * 3600), Duration::from_secs(25 * 3600)];
 const KEY_TOO_OLD: usize = 2;
 const KEY_FORGOTTEN: usize = 3;
 
@@ -127,7 +126,7 @@ impl World {
     /// The provider's list of charges is read.
     fn listed(&self) -> Self {
         match self.shown() {
-            Some(fact) => self.found(&fact),
+            Some(fact) => self.told(&fact),
             None if self.attempt.is_missing_twice(self.now()) => self.told(&Fact::NeverMade),
             None => self.with(self.attempt.missing(self.now())),
         }

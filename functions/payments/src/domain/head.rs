@@ -304,8 +304,7 @@ impl Head {
             }
             (HeadState::Busy, active) => Change {
                 head: closed(HeadState::Closing, self.last_fact.clone()),
-                // Whoever is sending it at this moment says when it is looked at next.
-                attempt: active.filter(|attempt| attempt.is_alive() && !attempt.is_locked(now)).map(|attempt| attempt.given_up(now, nudge)),
+                attempt: active.filter(|attempt| attempt.is_alive()).map(|attempt| attempt.given_up(now, nudge)),
                 ..Change::default()
             },
             _ => Change { head: self.answering(drive, now, trace), ..Change::default() },
@@ -418,7 +417,8 @@ mod tests {
         let sent = attempt(1).sending("me", NOW, MINUTE);
         let busy = head().busy_with(&sent, NOW);
         let change = busy.fence(Some(&sent), 7, NOW, MINUTE, &trace());
-        assert_eq!(change.attempt, None);
+        let counted = change.attempt.expect("a send that was decided before is refused");
+        assert_eq!(counted, Attempt { version: sent.version + 1, ..sent.clone() });
         let closing = change.head.expect("a change");
         assert_eq!((&closing.state, closing.fact()), (&HeadState::Closing, HeadFact::Started));
         assert!(closing.fence(Some(&sent), 7, NOW, MINUTE, &trace()).is_empty(), "answered before");

@@ -238,9 +238,9 @@ impl World {
             if matches!(attempt.state, AttemptState::Sent | AttemptState::OutcomeUnknown) && attempt.is_unwanted(&self.head, LATE) {
                 steps.push(self.after(Change { attempt: Some(attempt.fencing(LATE, MINUTE)), ..Change::default() }));
             }
-            let waits = |fact: &&Fact| matches!(fact, Fact::ActionRequired { .. });
-            // One attempt that waits for its customer stands for all.
-            let told: Vec<Fact> = facts().iter().filter(|fact| !waits(fact) || self.attempts.len() == 1).cloned().collect();
+            let is_rare = |fact: &&Fact| matches!(fact, Fact::ActionRequired { .. } | Fact::NotSent);
+            // One attempt that waits for its customer, or that the provider rejected, stands for all.
+            let told: Vec<Fact> = facts().iter().filter(|fact| !is_rare(fact) || self.attempts.len() == 1).cloned().collect();
             steps.extend(told.iter().map(|fact| self.told(*id, fact, NOW)));
             steps.extend(told.iter().map(|fact| self.told(*id, fact, LATE)));
         }
@@ -314,15 +314,16 @@ fn whatever_happens_in_whatever_order_the_money_is_right() {
     assert!(worlds.len() > 1000, "{}", worlds.len());
 
     for world in worlds {
+        let facts: Vec<Fact> = facts().into_iter().filter(|fact| world.attempts.len() == 1 || !matches!(fact, Fact::NotSent)).collect();
         for (id, attempt) in &world.attempts {
-            for first in facts() {
+            for first in facts.clone() {
                 let once = world.told(*id, &first, NOW);
                 let twice = once.told(*id, &first, NOW);
                 let repeats = first == Fact::OutcomeUnknown && attempt.is_alive();
                 assert!(repeats || once.name() == twice.name() && once.head == twice.head, "{first:?} twice");
-                for second in facts() {
+                for second in facts.clone() {
                     let (one, other) = (once.told(*id, &second, NOW), world.told(*id, &second, NOW).told(*id, &first, NOW));
-                    let charged = [&first, &second].contains(&&facts()[0]);
+                    let charged = [&first, &second].contains(&&facts[0]);
                     for end in [&one, &other] {
                         assert!(!charged || end.attempts[id].state == AttemptState::Succeeded, "{first:?} and {second:?}");
                         assert!(!charged || end.head.captured_total == PRICE);

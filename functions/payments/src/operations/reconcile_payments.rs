@@ -138,7 +138,11 @@ impl Payments {
         let is_unwanted = attempt.is_unwanted(&head, now);
         // The key tells more than a search: whether the charge arrived at all.
         if attempt.state == AttemptState::Fencing && attempt.transaction_id.is_none() {
-            return if attempt.must_be_listed(now) { self.find(asking, head, attempt).await } else { self.fence(asking, head, attempt).await };
+            return if attempt.must_be_listed(now) {
+                self.find(asking, head, attempt).await
+            } else {
+                self.fence(asking, head, attempt).await
+            };
         }
         let found = self.look_up(asking, &attempt).await;
         // The call that runs reports its own outcome.

@@ -397,7 +397,8 @@ mod tests {
         ] {
             assert_eq!(charged(&answer(400, refused(code, parameter)), usd()), declined("invalid_payment_method"), "{parameter}");
         }
-        for parameter in ["payment_method_types[0]", "payment_method_data[type]", "payment_method_options", "payment_methods", "return_url"] {
+        for parameter in ["payment_method_types[0]", "payment_method_data[type]", "payment_method_options", "payment_methods", "return_url"]
+        {
             let answer = charged(&answer(400, refused("parameter_unknown", parameter)), usd());
             assert!(matches!(answer, Err(ProviderError::Refused(_))), "{parameter} is ours: {answer:?}");
         }

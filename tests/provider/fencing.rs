@@ -1,0 +1,186 @@
+//! Charges whose order is cancelled or expires before their outcome is known: what never arrived is voided, what arrived is recorded.
+
+use std::time::Duration;
+
+use payments::domain::{AttemptState, HeadState, PaymentId};
+
+use crate::{
+    contract::PRICE,
+    double::Loss,
+    till::{Till, order},
+};
+
+const HOUR: u64 = 60;
+
+/// A till whose charge was lost in this way, and whose order is cancelled.
+async fn cancelled_after(loss: Loss) -> Till {
+    let till = Till::new();
+    till.double.lose(&[Some(loss)]);
+    till.charge(0).await;
+    till.cancel(1).await;
+    assert_eq!(till.state().await, HeadState::Closing);
+    till
+}
+
+async fn ended(till: &Till) -> (HeadState, AttemptState, usize, usize) {
+    (till.state().await, till.attempt().await.state, till.charges(), till.unsettled())
+}
+
+const NOT_CHARGED: (HeadState, AttemptState, usize, usize) = (HeadState::Closed, AttemptState::Abandoned, 0, 0);
+
+#[tokio::test]
+async fn charge_that_arrives_after_it_was_voided_charges_nobody() {
+    let till = cancelled_after(Loss::Late).await;
+    till.reconcile_after(2).await;
+    assert_eq!(ended(&till).await, NOT_CHARGED);
+    till.double.deliver_late();
+    till.reconcile_after(HOUR).await;
+    assert_eq!(ended(&till).await, NOT_CHARGED);
+}
+
+#[tokio::test]
+async fn charge_that_arrives_before_it_is_voided_is_recorded_and_refunded() {
+    let till = cancelled_after(Loss::Late).await;
+    // The search does not show the charge yet, the key does.
+    till.double.books().search_lags = true;
+    till.double.deliver_late();
+    till.reconcile_after(2).await;
+    assert_eq!((till.attempt().await.state, till.charges()), (AttemptState::Fencing, 1));
+    till.reconcile_after(1).await;
+    assert_eq!(ended(&till).await, (HeadState::Captured, AttemptState::Succeeded, 1, 0));
+    till.refund(2).await;
+    assert_eq!((till.double.given_back(), till.charges()), (PRICE, 1));
+}
+
+#[tokio::test]
+async fn charge_of_an_expired_order_is_voided_even_without_a_cancel() {
+    let till = Till::new();
+    till.double.lose(&[Some(Loss::Request)]);
+    till.charge(0).await;
+    till.reconcile_after(31).await;
+    assert_eq!(ended(&till).await, NOT_CHARGED);
+    assert_eq!(till.attempt().await.failure_reason.as_deref(), Some("order_closed"));
+}
+
+#[tokio::test]
+async fn charge_of_an_order_that_is_still_wanted_is_sent_again() {
+    let till = Till::new();
+    till.double.lose(&[Some(Loss::Request)]);
+    till.charge(0).await;
+    till.reconcile_after(29).await;
+    assert_eq!(ended(&till).await, (HeadState::Captured, AttemptState::Succeeded, 1, 0));
+}
+
+#[tokio::test]
+async fn lost_answers_while_voiding_leave_the_charge_voided_once() {
+    // The answers to the search, to the first and to the second request that takes the key.
+    for losses in [[None, Some(Loss::Answer), None], [None, Some(Loss::Request), Some(Loss::Answer)], [Some(Loss::Answer), None, None]] {
+        let till = cancelled_after(Loss::Late).await;
+        till.double.lose(&losses);
+        for _ in 0..4 {
+            till.reconcile_after(5).await;
+        }
+        till.double.deliver_late();
+        assert_eq!(ended(&till).await, NOT_CHARGED, "{losses:?}");
+    }
+}
+
+#[tokio::test]
+async fn charge_that_is_running_is_asked_about_again_after_a_minute() {
+    let till = cancelled_after(Loss::Late).await;
+    till.double.books().running = Some(PaymentId::automatic(order()).to_string());
+    till.reconcile_after(2).await;
+    let attempt = till.attempt().await;
+    assert_eq!((attempt.state, attempt.check_at), (AttemptState::Fencing, Some(till.clock.now().plus(Duration::from_secs(60)))));
+    till.double.books().running = None;
+    till.double.deliver_late();
+    till.reconcile_after(1).await;
+    assert_eq!(ended(&till).await, (HeadState::Captured, AttemptState::Succeeded, 1, 0));
+}
+
+#[tokio::test]
+async fn charge_with_a_stored_server_error_ends_after_two_lists() {
+    let till = cancelled_after(Loss::ServerError).await;
+    for (minutes, state) in
+        [(2, AttemptState::Fencing), (1, AttemptState::Fencing), (1, AttemptState::Fencing), (10, AttemptState::Abandoned)]
+    {
+        till.reconcile_after(minutes).await;
+        assert_eq!(till.attempt().await.state, state);
+    }
+    assert_eq!(ended(&till).await, NOT_CHARGED);
+    assert_eq!(till.attempt().await.failure_reason.as_deref(), Some("never_charged"));
+}
+
+#[tokio::test]
+async fn charge_with_an_old_key_is_looked_up_in_the_list_and_its_key_is_left_alone() {
+    for (loss, end) in [(Loss::Request, NOT_CHARGED), (Loss::Answer, (HeadState::Captured, AttemptState::Succeeded, 1, 0))] {
+        let till = cancelled_after(loss).await;
+        till.double.books().search_lags = true;
+        till.reconcile_after(23 * HOUR).await;
+        assert_eq!(till.attempt().await.missing_since.is_some(), loss == Loss::Request);
+        till.reconcile_after(10).await;
+        assert_eq!(ended(&till).await, end, "{loss:?}");
+        assert!(till.double.books().probes == 0, "{loss:?}");
+    }
+}
+
+#[tokio::test]
+async fn order_that_expires_while_the_breaker_is_open_is_not_charged_afterwards() {
+    let till = Till::new();
+    till.double.fall_silent(true);
+    for number in 0..5 {
+        till.charge_for(shared::ids::derive(&["other", &number.to_string()]), 0).await;
+    }
+    till.charge(0).await;
+    assert_eq!((till.attempt().await.state, till.double.books().calls), (AttemptState::New, 5), "it waits for the provider");
+    till.clock.advance(Duration::from_secs(31 * 60));
+    till.double.fall_silent(false);
+    for _ in 0..3 {
+        till.reconcile_after(2).await;
+    }
+    assert_eq!(ended(&till).await, NOT_CHARGED);
+}
+
+#[tokio::test]
+async fn rejected_credentials_end_the_attempt_and_the_buyer_pays_when_the_key_is_mended() {
+    let till = Till::new();
+    till.double.reject_credentials(true);
+    for number in 0..4 {
+        till.charge(number).await;
+        let refused = till.pay(&format!("wrong key {number}")).await;
+        assert_eq!((refused.status(), refused.json()["failure_reason"].as_str()), (402, Some("not_sent")));
+        assert_eq!((till.state().await, till.unsettled()), (HeadState::Open, 0), "no try is used up");
+    }
+    till.double.reject_credentials(false);
+    assert_eq!(till.pay("right key").await.status(), 201);
+    assert_eq!(till.state().await, HeadState::Captured);
+}
+
+#[tokio::test]
+async fn rejected_credentials_say_nothing_of_a_charge_that_was_sent_before() {
+    let till = Till::new();
+    till.double.lose(&[Some(Loss::Late)]);
+    till.charge(0).await;
+    till.double.reject_credentials(true);
+    till.reconcile_after(2).await;
+    assert_eq!(till.attempt().await.state, AttemptState::OutcomeUnknown);
+    till.double.reject_credentials(false);
+    till.double.deliver_late();
+    till.reconcile_after(5).await;
+    assert_eq!(ended(&till).await, (HeadState::Captured, AttemptState::Succeeded, 1, 0));
+}
+
+#[tokio::test]
+async fn provider_with_too_many_requests_is_asked_later_and_the_breaker_stays_closed() {
+    let till = Till::new();
+    till.double.books().overloaded = true;
+    for number in 0..8 {
+        till.charge_for(shared::ids::derive(&["other", &number.to_string()]), 0).await;
+    }
+    till.charge(0).await;
+    assert_eq!((till.attempt().await.state, till.double.books().calls), (AttemptState::OutcomeUnknown, 9), "each call is made");
+    assert!(!till.payments.store().breaker().await.unwrap().is_some_and(|breaker| breaker.is_open()));
+    till.double.books().overloaded = false;
+    till.reconcile_after(2).await;
+    assert_eq!((till.state().await, till.charges()), (HeadState::Captured, 1));
+}
