@@ -2,10 +2,11 @@
 
 use payments::{
     domain::{CardToken, Fact, PaymentId, RefundFact, RefundId},
-    provider::{ChargeOrder, PaymentProvider, RefundOrder},
+    provider::{ChargeOrder, KeyState, PaymentProvider, ProviderError, RefundOrder},
 };
 use shared::{
     BoxFuture,
+    clock::{Clock, Timestamp},
     ids::{self, OrderId},
     money::{Currency, Money},
 };
@@ -24,6 +25,15 @@ pub trait World: Sync {
 
     /// How often a payment was really charged.
     fn charges<'a>(&'a self, payment: PaymentId) -> BoxFuture<'a, usize>;
+
+    /// The same provider, called with credentials that it rejects.
+    fn with_wrong_key(&self) -> Option<Box<dyn PaymentProvider>> {
+        None
+    }
+
+    fn now(&self) -> Timestamp {
+        Clock::System.now()
+    }
 
     /// Whether it is all there: keys, looks by our own id, and refunds that end at what was charged.
     fn is_complete(&self) -> bool {
@@ -45,7 +55,8 @@ pub fn usd(amount: i64) -> Money {
 pub fn to_charge(name: &str, token: &str) -> ChargeOrder {
     let order_id: OrderId = ids::derive(&["contract", name]);
     let payment_id = PaymentId::automatic(order_id);
-    ChargeOrder { payment_id, order_id, amount: usd(PRICE), token: CardToken::try_from(token.to_owned()).unwrap(), transaction_id: None }
+    let token = CardToken::try_from(token.to_owned()).unwrap();
+    ChargeOrder { payment_id, order_id, amount: usd(PRICE), token, return_url: None, sent: None, transaction_id: None }
 }
 
 pub fn to_refund(charge: &ChargeOrder, transaction_id: &str, name: &str, amount: i64) -> RefundOrder {
@@ -84,7 +95,10 @@ pub async fn holds(world: &dyn World, salt: &str) {
     what_waits_can_be_called_off(world, &named("cancel")).await;
     what_is_charged_cannot_be_called_off(world, &named("too late")).await;
     parts_go_back(world, &named("parts")).await;
+    charge_with_rejected_credentials_is_not_made(world, &named("rejected")).await;
     if world.is_complete() {
+        keys_hold(world, salt).await;
+        charge_is_found_by_the_time_it_was_sent(world, &named("listed")).await;
         nothing_is_known_of_what_was_never_asked(world, &named("unknown")).await;
         no_more_goes_back_than_was_taken(world, &named("more")).await;
     }
@@ -103,8 +117,60 @@ async fn a_charge_takes_the_money_once(world: &dyn World, name: &str) {
         assert!(matches!(world.provider().retrieve(&order).await.unwrap(), Some(Fact::Succeeded { .. })), "by our own id");
         assert_eq!(world.charges(order.payment_id).await, 1);
         let other = ChargeOrder { amount: usd(1), ..order.clone() };
-        assert!(world.provider().charge(&other).await.is_err(), "a key is good for one request");
+        assert!(matches!(world.provider().charge(&other).await, Err(ProviderError::KeyMismatch(_))), "a key is good for one request");
     }
+}
+
+/// What is asked of a provider's idempotency keys. It needs no search and no list.
+pub async fn keys_hold(world: &dyn World, salt: &str) {
+    let named = |name: &str| format!("{salt} {name}");
+    voided_charge_is_rejected_when_it_arrives(world, &named("void")).await;
+    charge_that_arrived_is_not_voided(world, &named("void too late")).await;
+}
+
+async fn voided_charge_is_rejected_when_it_arrives(world: &dyn World, name: &str) {
+    let order = to_charge(name, &world.tokens().good);
+    for _ in 0..2 {
+        assert_eq!(world.provider().void_unsent(&order).await, Ok(KeyState::Voided));
+    }
+    assert!(matches!(world.provider().charge(&order).await, Err(ProviderError::KeyMismatch(_))));
+    assert_eq!(world.provider().void_unsent(&order).await, Ok(KeyState::Voided));
+    assert_eq!(world.charges(order.payment_id).await, 0);
+    if world.is_complete() {
+        assert_eq!(world.provider().retrieve(&order).await, Ok(None), "the request that took the key is not a charge");
+        let sent = ChargeOrder { sent: Some((world.now(), world.now())), ..order.clone() };
+        assert_eq!(world.provider().find_by_time(&sent).await, Ok(None));
+    }
+}
+
+async fn charge_that_arrived_is_not_voided(world: &dyn World, name: &str) {
+    let Tokens { good, declined, asks } = world.tokens();
+    for (number, (token, charges)) in [(good, 1), (declined, 0), (asks, 0)].into_iter().enumerate() {
+        let order = to_charge(&format!("{name} {number}"), &token);
+        let first = world.provider().charge(&order).await;
+        assert_eq!(world.provider().void_unsent(&order).await, Ok(KeyState::Used));
+        assert_eq!(world.provider().charge(&order).await, first, "the stored answer");
+        assert_eq!(world.charges(order.payment_id).await, charges);
+    }
+}
+
+async fn charge_is_found_by_the_time_it_was_sent(world: &dyn World, name: &str) {
+    let order = to_charge(name, &world.tokens().good);
+    let order = ChargeOrder { sent: Some((world.now(), world.now())), ..order };
+    assert_eq!(world.provider().find_by_time(&order).await, Ok(None));
+    let transaction = charged(world, &order).await;
+    let found = world.provider().find_by_time(&order).await;
+    assert!(matches!(found, Ok(Some(Fact::Succeeded { transaction_id, .. })) if transaction_id == transaction));
+}
+
+async fn charge_with_rejected_credentials_is_not_made(world: &dyn World, name: &str) {
+    let Some(provider) = world.with_wrong_key() else { return };
+    let order = to_charge(name, &world.tokens().good);
+    assert!(matches!(provider.charge(&order).await, Err(ProviderError::CredentialsRejected(_))));
+    assert!(matches!(provider.void_unsent(&order).await, Err(ProviderError::CredentialsRejected(_))));
+    assert_eq!(world.charges(order.payment_id).await, 0);
+    charged(world, &order).await;
+    assert_eq!(world.charges(order.payment_id).await, 1);
 }
 
 async fn a_declined_card_is_not_charged(world: &dyn World, name: &str) {

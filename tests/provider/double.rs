@@ -3,7 +3,10 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -11,7 +14,7 @@ use payments::{
     Payments, Settings,
     domain::{Fact, HeadState, NextAction, PaymentId, RefundFact, RefundId},
     operations::{charge_payment::charge_payment, reconcile_payments::reconcile_payments, refund_payment::refund_payment},
-    provider::{ChargeOrder, PaymentProvider, ProviderError, RefundOrder},
+    provider::{ChargeOrder, KeyState, PaymentProvider, ProviderError, RefundOrder},
 };
 use serde_json::{Value, json};
 use shared::{
@@ -39,6 +42,10 @@ enum Loss {
     Request,
     /// It is carried out, and nobody hears so.
     Answer,
+    /// It arrives later, when the test delivers it.
+    Late,
+    /// The provider fails and stores that answer under the key.
+    ServerError,
 }
 
 /// The provider.
@@ -46,23 +53,46 @@ enum Loss {
 struct Double {
     clock: Clock,
     books: Arc<Mutex<Books>>,
+    wrong_key: Arc<AtomicBool>,
 }
 
 #[derive(Default)]
 struct Books {
     intents: BTreeMap<String, Intent>,
     refunds: BTreeMap<String, Refunded>,
-    keys: HashMap<String, (Timestamp, String)>,
+    keys: HashMap<String, Remembered>,
+    /// The key whose request runs for as long as the test says.
+    running: Option<String>,
+    /// Charges that arrive later.
+    late: Vec<ChargeOrder>,
     losses: Vec<Option<Loss>>,
     silent: bool,
     calls: usize,
+}
+
+/// What an idempotency key stands for.
+#[derive(Clone)]
+struct Remembered {
+    at: Timestamp,
+    body: String,
+    answer: KeyAnswer,
+}
+
+#[derive(Clone)]
+enum KeyAnswer {
+    /// The answer to a charge, as it was given.
+    Charge(Fact),
+    /// The request that only took the key.
+    Probe,
+    Refund(String),
+    ServerError,
 }
 
 #[derive(Clone)]
 struct Intent {
     payment_id: PaymentId,
     order_id: OrderId,
-    amount: i64,
+    created_at: Timestamp,
     fact: Fact,
     refundable: i64,
 }
@@ -76,7 +106,7 @@ struct Refunded {
 
 impl Double {
     fn new(clock: Clock) -> Self {
-        Self { clock, books: Arc::default() }
+        Self { clock, books: Arc::default(), wrong_key: Arc::default() }
     }
 
     fn books(&self) -> MutexGuard<'_, Books> {
@@ -90,6 +120,18 @@ impl Double {
 
     fn fall_silent(&self, silent: bool) {
         self.books().silent = silent;
+    }
+
+    fn reject_credentials(&self, rejected: bool) {
+        self.wrong_key.store(rejected, Ordering::Relaxed);
+    }
+
+    /// The charges that were late arrive.
+    fn deliver_late(&self) {
+        let (now, mut books) = (self.clock.now(), self.books());
+        for order in std::mem::take(&mut books.late) {
+            let _ = books.charge(&order, now);
+        }
     }
 
     fn count(&self, payment: PaymentId) -> usize {
@@ -108,8 +150,11 @@ impl Double {
         books.calls += 1;
         let lost = || Err(ProviderError::NoAnswer("it was lost".to_owned()));
         let loss = if books.silent { Some(Loss::Request) } else { books.losses.pop().flatten() };
-        if loss == Some(Loss::Request) {
+        if !matches!(loss, None | Some(Loss::Answer)) {
             return lost();
+        }
+        if self.wrong_key.load(Ordering::Relaxed) {
+            return Err(ProviderError::CredentialsRejected("401".to_owned()));
         }
         let answer = call(&mut books, now);
         if loss == Some(Loss::Answer) { lost() } else { answer }
@@ -117,17 +162,27 @@ impl Double {
 }
 
 impl Books {
-    /// What was made under a key, if it is remembered still.
-    fn under(&self, key: &str, now: Timestamp) -> Option<String> {
-        self.keys.get(key).filter(|(at, _)| now.since(*at) < REMEMBERED).map(|(_, id)| id.clone())
+    /// What a key stands for, if it is remembered still and no request under it is running.
+    fn under(&self, key: &str, body: &str, now: Timestamp) -> Result<Option<KeyAnswer>, ProviderError> {
+        if self.running.as_deref() == Some(key) {
+            return Err(ProviderError::Busy("409".to_owned()));
+        }
+        match self.keys.get(key).filter(|known| now.since(known.at) < REMEMBERED) {
+            Some(known) if known.body != body => Err(ProviderError::KeyMismatch("400".to_owned())),
+            known => Ok(known.map(|known| known.answer.clone())),
+        }
+    }
+
+    fn remember(&mut self, key: String, body: String, answer: KeyAnswer, at: Timestamp) {
+        self.keys.insert(key, Remembered { at, body, answer });
     }
 
     fn charge(&mut self, order: &ChargeOrder, now: Timestamp) -> Result<Fact, ProviderError> {
-        let key = order.payment_id.to_string();
-        if let Some(id) = self.under(&key, now) {
-            let intent = &self.intents[&id];
-            let same = (intent.order_id, intent.amount) == (order.order_id, order.amount.amount);
-            return if same { Ok(intent.fact.clone()) } else { Err(ProviderError::Refused("the key was used".to_owned())) };
+        let (key, body) = (order.payment_id.to_string(), body_of(order));
+        match self.under(&key, &body, now)? {
+            Some(KeyAnswer::Charge(fact)) => return Ok(fact),
+            Some(KeyAnswer::ServerError) => return Err(ProviderError::StoredFailure("500".to_owned())),
+            _ => {}
         }
         let id = format!("pi_{}", self.intents.len());
         let succeeded = Fact::Succeeded { transaction_id: id.clone(), amount: order.amount, order_id: Some(order.order_id) };
@@ -139,10 +194,34 @@ impl Books {
             }
             _ => succeeded,
         };
-        let (payment_id, order_id, amount) = (order.payment_id, order.order_id, order.amount.amount);
-        self.intents.insert(id.clone(), Intent { payment_id, order_id, amount, fact: fact.clone(), refundable: amount });
-        self.keys.insert(key, (now, id));
+        let (payment_id, order_id, refundable) = (order.payment_id, order.order_id, order.amount.amount);
+        self.intents.insert(id, Intent { payment_id, order_id, created_at: now, fact: fact.clone(), refundable });
+        self.remember(key, body, KeyAnswer::Charge(fact.clone()), now);
         Ok(fact)
+    }
+
+    /// Takes a key without charging.
+    fn void(&mut self, order: &ChargeOrder, now: Timestamp) -> Result<KeyState, ProviderError> {
+        let (key, body) = (order.payment_id.to_string(), format!("probe {}", order.payment_id));
+        match self.under(&key, &body, now) {
+            Ok(None) => self.remember(key, body, KeyAnswer::Probe, now),
+            Ok(Some(_)) => {}
+            Err(ProviderError::KeyMismatch(_)) => return Ok(KeyState::Used),
+            Err(ProviderError::Busy(_)) => return Ok(KeyState::Running),
+            Err(error) => return Err(error),
+        }
+        Ok(KeyState::Voided)
+    }
+
+    /// The intent of a payment in the list of those that were created around the time it was sent.
+    fn listed(&self, order: &ChargeOrder) -> Option<Fact> {
+        let around = Duration::from_secs(300);
+        let (first, last) = order.sent?;
+        let ours = |intent: &&Intent| {
+            let in_time = intent.created_at.plus(around) >= first && intent.created_at <= last.plus(around);
+            intent.payment_id == order.payment_id && in_time
+        };
+        self.intents.values().find(ours).map(|intent| intent.fact.clone())
     }
 
     /// The intent of a payment: the one that charged, if there are several.
@@ -154,7 +233,8 @@ impl Books {
     }
 
     fn refund(&mut self, order: &RefundOrder, now: Timestamp) -> Result<RefundFact, ProviderError> {
-        if let Some(id) = self.under(&order.refund_id.to_string(), now) {
+        let (key, body) = (order.refund_id.to_string(), format!("{} {}", order.transaction_id, order.amount.amount));
+        if let Some(KeyAnswer::Refund(id)) = self.under(&key, &body, now)? {
             return Ok(self.refunds[&id].fact(&id));
         }
         let charge = self.intents.get_mut(&order.transaction_id).filter(|intent| intent.refundable >= order.amount.amount);
@@ -163,9 +243,14 @@ impl Books {
         let id = format!("re_{}", self.refunds.len());
         let (refund_id, transaction_id) = (order.refund_id, order.transaction_id.clone());
         self.refunds.insert(id.clone(), Refunded { refund_id, transaction_id, amount: order.amount.amount });
-        self.keys.insert(order.refund_id.to_string(), (now, id.clone()));
+        self.remember(key, body, KeyAnswer::Refund(id.clone()), now);
         Ok(self.refunds[&id].fact(&id))
     }
+}
+
+/// The body of a charge, as far as it can differ.
+fn body_of(order: &ChargeOrder) -> String {
+    format!("{} {:?} {} {:?}", order.order_id, order.amount, order.token.as_str(), order.return_url)
 }
 
 impl Refunded {
@@ -184,7 +269,25 @@ impl PaymentProvider for Double {
     }
 
     fn charge<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<Fact, ProviderError>> {
-        Box::pin(async move { self.carry_out(|books, now| books.charge(order, now)) })
+        Box::pin(async move {
+            let next = self.books().losses.last().copied().flatten();
+            match next {
+                Some(Loss::Late) => self.books().late.push(order.clone()),
+                Some(Loss::ServerError) => {
+                    self.books().remember(order.payment_id.to_string(), body_of(order), KeyAnswer::ServerError, self.clock.now());
+                }
+                _ => {}
+            }
+            self.carry_out(|books, now| books.charge(order, now))
+        })
+    }
+
+    fn void_unsent<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<KeyState, ProviderError>> {
+        Box::pin(async move { self.carry_out(|books, now| books.void(order, now)) })
+    }
+
+    fn find_by_time<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<Option<Fact>, ProviderError>> {
+        Box::pin(async move { self.carry_out(|books, _| Ok(books.listed(order))) })
     }
 
     fn retrieve<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<Option<Fact>, ProviderError>> {
@@ -242,6 +345,14 @@ impl World for Double {
 
     fn charges<'a>(&'a self, payment: PaymentId) -> BoxFuture<'a, usize> {
         Box::pin(std::future::ready(self.count(payment)))
+    }
+
+    fn with_wrong_key(&self) -> Option<Box<dyn PaymentProvider>> {
+        Some(Box::new(Self { wrong_key: Arc::new(AtomicBool::new(true)), ..self.clone() }))
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 }
 
@@ -386,14 +497,14 @@ async fn a_provider_that_is_away_is_left_alone_and_every_order_is_charged_once_w
         till.charge_for(*order, 0).await;
     }
     assert_eq!(till.double.books().calls, 5, "the others do not ask");
-    for _ in 0..20 {
+    for _ in 0..8 {
         let before = till.double.books().calls;
         till.reconcile_after(1).await;
         assert_eq!(till.double.books().calls, before + 1, "one call finds out whether it is back");
     }
     till.double.fall_silent(false);
-    for _ in 0..6 {
-        till.reconcile_after(20).await;
+    for _ in 0..10 {
+        till.reconcile_after(2).await;
     }
     let charges: Vec<usize> = orders.iter().map(|order| till.double.count(PaymentId::automatic(*order))).collect();
     assert_eq!((charges, till.unsettled()), (vec![1; 12], 0));

@@ -76,6 +76,10 @@ impl World for LocalStripe {
         })
     }
 
+    fn with_wrong_key(&self) -> Option<Box<dyn PaymentProvider>> {
+        Some(Box::new(stripe(&self.base, "pk_test_not_secret")))
+    }
+
     fn is_complete(&self) -> bool {
         false
     }
@@ -100,7 +104,7 @@ async fn stripe_keeps_the_contract() {
 async fn a_key_that_stripe_does_not_take_or_that_is_for_another_stage_is_a_mistake_of_ours() {
     use payments::provider::ProviderError;
     let order = contract::to_charge("wrong key", "pm_card_visa");
-    let refused = |answer| matches!(answer, Err(ProviderError::Refused(_)));
+    let refused = |answer| matches!(answer, Err(ProviderError::CredentialsRejected(_)));
     let nowhere = "http://127.0.0.1:9";
     assert!(refused(stripe(nowhere, "sk_live_0123456789").charge(&order).await), "before anything is sent");
     assert!(refused(stripe(nowhere, "").charge(&order).await));

@@ -75,8 +75,8 @@ async fn each_token_does_what_it_says() {
             Ok(Fact::Succeeded { .. }) => "charged",
             Ok(Fact::Declined { .. }) => "declined",
             Ok(Fact::ActionRequired { .. }) => "action",
-            Ok(Fact::OutcomeUnknown) => "processing",
-            Ok(Fact::Abandoned { .. }) => "abandoned",
+            Ok(Fact::Processing { .. }) => "processing",
+            Ok(fact) => panic!("{fact:?}"),
             Err(_) => "silence",
         };
         assert_eq!(said(&world.provider.charge(&order).await), first, "{token}");

@@ -83,10 +83,17 @@ impl Payments {
         let answer = answer.unwrap_or_else(|_| Err(ProviderError::NoAnswer("it took too long".to_owned())));
         match &answer {
             Err(ProviderError::NoAnswer(cause)) => tracing::warn!(cause, "the provider gave no answer: the outcome is unknown"),
+            Err(ProviderError::Busy(cause)) => tracing::warn!(cause, "provider does not take the request now, retrying later"),
             Err(ProviderError::Refused(cause)) => {
                 tracing::error!(cause, "the provider refuses our request: the outcome is unknown");
                 self.count("ProviderRefused");
             }
+            Err(ProviderError::CredentialsRejected(cause)) => {
+                tracing::error!(cause, "provider rejects our credentials, request not carried out");
+                self.count("ProviderRefused");
+            }
+            Err(ProviderError::KeyMismatch(cause)) => tracing::warn!(cause, "idempotency key belongs to another request, request rejected"),
+            Err(ProviderError::StoredFailure(cause)) => tracing::warn!(cause, "provider repeats a stored server error: outcome unknown"),
             Ok(_) => {}
         }
         self.heard(asking, matches!(answer, Err(ProviderError::NoAnswer(_)))).await;

@@ -1,34 +1,137 @@
 //! Sending an attempt, and recording what becomes of it: the steps 2 to 4 of a charge.
 
+use std::time::Duration;
+
 use crate::{
     Payments, TRIES,
     asking::Asking,
-    domain::{Attempt, Change, Fact, Head, apply_provider_fact},
+    domain::{Attempt, AttemptState, Change, Fact, Head, ORDER_CLOSED, apply_provider_fact},
     error::PaymentError,
-    provider::{ChargeOrder, ProviderError},
+    provider::{ChargeOrder, KeyState, ProviderError},
     store::{Standing, Stored},
 };
 
+/// A request under the key is running: its outcome is asked for after so long.
+const RUNNING: Duration = Duration::from_secs(60);
+
 impl Payments {
-    /// Sends an attempt, unless somebody else has touched it since it was read; answers the attempt as it stands then.
+    /// Sends the charge of an attempt that its order still wants, unless somebody else has changed the attempt since it was read. Returns
+    /// the attempt as it is then.
+    ///
+    /// A charge is never created for an order that is closing or past its deadline. An attempt that was not sent is abandoned instead; one
+    /// that was sent before is left for reconciliation, which voids it.
     pub(crate) async fn send(&self, asking: &Asking, head: Head, attempt: Attempt) -> Result<Attempt, PaymentError> {
-        let sending = attempt.sending(&self.lock_owner(), self.clock.now(), self.nudge);
-        let change = Change { attempt: Some(sending.clone()), ..Change::default() };
-        if let Stored::Refused(standing) = self.store.write(&change, None).await? {
-            let stands = standing.attempt.unwrap_or(attempt);
-            // Is it mine? Then the answer to an earlier try of this very write was lost.
-            if stands != sending {
-                return Ok(stands);
-            }
+        let now = self.clock.now();
+        if !attempt.may_be_sent(&head, now) {
+            return if attempt.state == AttemptState::New { self.withdraw(head, attempt).await } else { Ok(attempt) };
         }
-        let fact = self.charge(asking, &sending).await;
+        let is_first = attempt.sent_at.is_none();
+        let sending = attempt.sending(&self.lock_owner(), now, self.nudge);
+        if let Some(other) = self.write_attempt(&attempt, &sending).await? {
+            return Ok(other);
+        }
+        let order = ChargeOrder::from(&sending);
+        let fact = match self.ask(asking, self.provider.charge(&order)).await {
+            Ok(fact) => fact,
+            // Of an attempt that was sent before, this says only that the request now did nothing.
+            Err(ProviderError::CredentialsRejected(_)) if is_first => Fact::NotSent,
+            Err(_) => Fact::OutcomeUnknown,
+        };
         self.settle(head, sending, &fact).await
+    }
+
+    /// Abandons an attempt that was not sent and that its order no longer wants.
+    pub(crate) async fn withdraw(&self, head: Head, attempt: Attempt) -> Result<Attempt, PaymentError> {
+        self.settle(head, attempt, &Fact::Abandoned { reason: ORDER_CLOSED }).await
+    }
+
+    /// Makes sure that a charge which its order no longer wants charges nobody: voids it where it never arrived, and records its outcome
+    /// where it did. Returns the attempt as it is then.
+    ///
+    /// The attempt is marked before the provider is asked. From then on its charge is sent only to read the answer that the provider has
+    /// stored under the key, which charges nothing new.
+    pub(crate) async fn fence(&self, asking: &Asking, head: Head, attempt: Attempt) -> Result<Attempt, PaymentError> {
+        let now = self.clock.now();
+        let is_marked = attempt.state == AttemptState::Fencing;
+        let fencing = if is_marked { attempt.clone() } else { attempt.fencing(now, self.nudge) };
+        if !is_marked && let Some(other) = self.write_attempt(&attempt, &fencing).await? {
+            return Ok(other);
+        }
+        let order = ChargeOrder::from(&fencing);
+        match self.ask(asking, self.provider.void_unsent(&order)).await {
+            Ok(KeyState::Voided) => self.settle(head, fencing, &Fact::Abandoned { reason: ORDER_CLOSED }).await,
+            // The first check has asked twice already: the next one, a minute later, reads the stored answer.
+            Ok(KeyState::Used) if is_marked => self.read_stored_answer(asking, head, fencing, &order).await,
+            Ok(KeyState::Used | KeyState::Running) => self.check_again(fencing.checked_again_after(RUNNING, now), fencing).await,
+            Err(ProviderError::StoredFailure(_)) => self.check_again(fencing.with_failed_key(now, self.nudge), fencing).await,
+            Err(_) => self.settle(head, fencing, &Fact::OutcomeUnknown).await,
+        }
+    }
+
+    /// Sends a charge that the provider is known to have, once more under its key: the provider returns the answer it has stored.
+    async fn read_stored_answer(&self, asking: &Asking, head: Head, attempt: Attempt, order: &ChargeOrder) -> Result<Attempt, PaymentError> {
+        match self.ask(asking, self.provider.charge(order)).await {
+            Ok(fact) => self.settle(head, attempt, &fact).await,
+            Err(ProviderError::StoredFailure(_)) => {
+                self.check_again(attempt.with_failed_key(self.clock.now(), self.nudge), attempt).await
+            }
+            Err(_) => self.settle(head, attempt, &Fact::OutcomeUnknown).await,
+        }
+    }
+
+    /// Looks for a charge in the provider's list, where its key cannot be used any more. A charge that is missing twice was never made.
+    pub(crate) async fn find(&self, asking: &Asking, head: Head, attempt: Attempt) -> Result<Attempt, PaymentError> {
+        let order = ChargeOrder::from(&attempt);
+        let found = self.ask(asking, self.provider.find_by_time(&order)).await;
+        let now = self.clock.now();
+        match found {
+            Ok(Some(fact)) if fact.is_pending() && attempt.is_unwanted(&head, now) => self.call_off(asking, head, attempt, &fact).await,
+            Ok(Some(fact)) => self.settle(head, attempt, &fact).await,
+            Ok(None) if attempt.is_missing_twice(now) => self.settle(head, attempt, &Fact::NeverMade).await,
+            Ok(None) => self.check_again(attempt.missing(now), attempt).await,
+            Err(_) => self.settle(head, attempt, &Fact::OutcomeUnknown).await,
+        }
+    }
+
+    /// Writes an attempt whose next check is scheduled; returns the attempt as it is then.
+    async fn check_again(&self, next: Attempt, attempt: Attempt) -> Result<Attempt, PaymentError> {
+        Ok(self.write_attempt(&attempt, &next).await?.unwrap_or(next))
+    }
+
+    /// Writes the next version of an attempt. Returns the attempt that another writer has put there instead.
+    async fn write_attempt(&self, attempt: &Attempt, next: &Attempt) -> Result<Option<Attempt>, PaymentError> {
+        let change = Change { attempt: Some(next.clone()), ..Change::default() };
+        Ok(match self.store.write(&change, None).await? {
+            Stored::Written => None,
+            // The same record: the answer to an earlier try of this write was lost.
+            Stored::Refused(standing) => Some(standing.attempt.unwrap_or_else(|| attempt.clone())).filter(|other| other != next),
+        })
     }
 
     /// Records a fact about an attempt; answers the attempt as it stands then.
     pub(crate) async fn settle(&self, head: Head, attempt: Attempt, fact: &Fact) -> Result<Attempt, PaymentError> {
+        self.settle_where(head, attempt, fact, |_| true).await
+    }
+
+    /// Records a fact that was learned beside the attempt's own call. While that call runs, it reports every outcome itself, and what the
+    /// provider shows may be an intermediate state: only a success is recorded.
+    pub(crate) async fn settle_beside(&self, head: Head, attempt: Attempt, fact: &Fact) -> Result<Attempt, PaymentError> {
+        let is_success = matches!(fact, Fact::Succeeded { .. });
+        self.settle_where(head, attempt, fact, |attempt| is_success || !attempt.is_locked(self.clock.now())).await
+    }
+
+    async fn settle_where(
+        &self,
+        head: Head,
+        attempt: Attempt,
+        fact: &Fact,
+        applies: impl Fn(&Attempt) -> bool,
+    ) -> Result<Attempt, PaymentError> {
         let (mut head, mut attempt) = (head, attempt);
         for _ in 0..TRIES {
+            if !applies(&attempt) {
+                return Ok(attempt);
+            }
             let change = apply_provider_fact(&head, &attempt, fact, self.clock.now(), self.nudge);
             if change.is_empty() {
                 self.review(change.needs_review, &attempt);
@@ -54,23 +157,18 @@ impl Payments {
         Err(PaymentError::Contention)
     }
 
-    /// Asks the provider to charge. What it does not clearly say is unknown.
-    async fn charge(&self, asking: &Asking, attempt: &Attempt) -> Fact {
-        let order = ChargeOrder::from(attempt);
-        self.ask(asking, self.provider.charge(&order)).await.unwrap_or(Fact::OutcomeUnknown)
-    }
-
     /// Asks the provider what became of an attempt. `None`: it knows of none. An error: it did not say.
     pub(crate) async fn look_up(&self, asking: &Asking, attempt: &Attempt) -> Result<Option<Fact>, ProviderError> {
         let order = ChargeOrder::from(attempt);
         self.ask(asking, self.provider.retrieve(&order)).await
     }
 
-    /// Has the provider call off an attempt that waits for its customer; answers the attempt as it stands then.
-    pub(crate) async fn call_off(&self, asking: &Asking, head: Head, attempt: Attempt) -> Result<Attempt, PaymentError> {
-        let order = ChargeOrder::from(&attempt);
+    /// Cancels a charge that the provider has not finished, `found` being what the provider says of it. Returns the attempt as it is then.
+    pub(crate) async fn call_off(&self, asking: &Asking, head: Head, attempt: Attempt, found: &Fact) -> Result<Attempt, PaymentError> {
+        let mut order = ChargeOrder::from(&attempt);
+        order.transaction_id = order.transaction_id.or(found.transaction_id().map(str::to_owned));
         let fact = match self.ask(asking, self.provider.cancel(&order)).await {
-            Ok(Fact::Abandoned { .. }) => Fact::Abandoned { reason: attempt.why_called_off(&head) },
+            Ok(Fact::Abandoned { .. }) => Fact::Abandoned { reason: attempt.why_called_off(&head, self.clock.now()) },
             Ok(fact) => fact,
             Err(_) => Fact::OutcomeUnknown,
         };

@@ -28,25 +28,49 @@ async fn the_fence_stops_what_was_not_sent_and_what_comes_late() {
 
 #[tokio::test]
 async fn money_that_is_captured_after_a_cancel_goes_back() {
-    for token in ["tok_timeout_after_charge", "tok_timeout_before_charge", "tok_5xx_then_ok"] {
+    let till = Till::new();
+    let mut pump = till.publisher();
+    assert!(till.charge("tok_timeout_after_charge", 0).await);
+    assert_eq!(till.told(&mut pump).await, ["payment_started", "payment_unknown"]);
+    assert!(till.cancel(1).await);
+    assert_eq!(till.head().await.state, HeadState::Closing);
+    assert_eq!(till.told(&mut pump).await, ["payment_unknown"]);
+    till.reconcile_after(61).await;
+    assert_eq!(till.told(&mut pump).await, ["payment_succeeded"]);
+    assert!(till.cancel(2).await, "the fence on a captured head answers again");
+    assert_eq!(till.told(&mut pump).await, ["payment_succeeded"]);
+    assert!(till.refund(3).await);
+    assert_eq!(till.told(&mut pump).await.last().unwrap(), "payment_refunded");
+    assert!(till.refund(3).await && till.refund(4).await, "again");
+    assert_eq!(till.told(&mut pump).await, ["payment_refunded"]);
+    assert_eq!((till.books(), till.unsettled()), ((1, PRICE), 0));
+    assert!(till.aws.queues().take("publish-payment-dead-letter", 10).is_empty());
+}
+
+#[tokio::test]
+async fn cancelled_order_whose_charge_never_arrived_is_never_charged() {
+    for token in ["tok_timeout_before_charge", "tok_5xx_then_ok"] {
         let till = Till::new();
         let mut pump = till.publisher();
         assert!(till.charge(token, 0).await);
-        assert_eq!(till.told(&mut pump).await, ["payment_started", "payment_unknown"]);
         assert!(till.cancel(1).await);
-        assert_eq!(till.head().await.state, HeadState::Closing);
-        assert_eq!(till.told(&mut pump).await, ["payment_unknown"]);
+        assert_eq!(till.told(&mut pump).await, ["payment_started", "payment_unknown", "payment_unknown"]);
         till.reconcile_after(61).await;
-        assert_eq!(till.told(&mut pump).await, ["payment_succeeded"]);
-        assert!(till.cancel(2).await, "the fence on a captured head answers again");
-        assert_eq!(till.told(&mut pump).await, ["payment_succeeded"]);
-        assert!(till.refund(3).await);
-        assert_eq!(till.told(&mut pump).await.last().unwrap(), "payment_refunded");
-        assert!(till.refund(3).await && till.refund(4).await, "again");
-        assert_eq!(till.told(&mut pump).await, ["payment_refunded"]);
-        assert_eq!((till.books(), till.unsettled()), ((1, PRICE), 0), "{token}");
-        assert!(till.aws.queues().take("publish-payment-dead-letter", 10).is_empty());
+        assert_eq!(till.books(), (0, 0), "{token}: the order was cancelled before the charge arrived");
+        assert_eq!(till.told(&mut pump).await, ["payment_closed"], "{token}");
+        assert_eq!((till.attempt_state().await, till.unsettled()), (AttemptState::Abandoned, 0));
+        till.reconcile_after(3600).await;
+        assert_eq!(till.books(), (0, 0), "{token}");
     }
+}
+
+#[tokio::test]
+async fn expired_order_whose_charge_never_arrived_is_never_charged() {
+    let till = Till::new();
+    assert!(till.charge("tok_timeout_before_charge", 0).await);
+    till.reconcile_after(1800).await;
+    assert_eq!((till.books(), till.head().await.state), ((0, 0), HeadState::Closed));
+    assert_eq!((till.attempt_state().await, till.unsettled()), (AttemptState::Abandoned, 0));
 }
 
 #[tokio::test]

@@ -11,7 +11,10 @@ use shared::{
     telemetry::Trace,
 };
 
-use super::{ACTION_WITHIN, Head, HeadState, NEVER_SENT, NEW_LOCK, PaymentId, PaymentMethod, SENT_LOCK, head::ORDER_CLOSED, stored_enum};
+use super::{ACTION_WITHIN, Head, HeadState, KEY_IS_SAFE, NEVER_SENT, NEW_LOCK, PaymentId, PaymentMethod, SENT_LOCK, head::ORDER_CLOSED, stored_enum};
+
+/// The provider's list is read twice, so far apart, before a charge counts as never made.
+const LISTED_AGAIN_AFTER: Duration = Duration::from_secs(600);
 
 stored_enum!(
     /// How far an attempt has come.
@@ -24,6 +27,9 @@ stored_enum!(
         RequiresAction = "requires_action",
         /// The provider did not say what became of it.
         OutcomeUnknown = "unknown",
+        /// The order no longer wants the charge, and the provider is asked to void it. The charge may have arrived. This state does not lead
+        /// back to sending.
+        Fencing = "fencing",
         /// Charged.
         Succeeded = "succeeded",
         /// The provider refused.
@@ -78,6 +84,18 @@ pub struct Attempt {
     /// When it was sent first: the age of its key.
     #[serde(default)]
     pub sent_at: Option<Timestamp>,
+    /// When it was sent last.
+    #[serde(default)]
+    pub last_sent_at: Option<Timestamp>,
+    /// Where the provider returns the customer to. Part of the request under the idempotency key, so it never changes.
+    #[serde(default)]
+    pub return_url: Option<String>,
+    /// Whether the provider stored a server error under the idempotency key: it repeats that error, so the outcome must be listed.
+    #[serde(default)]
+    pub key_failed: bool,
+    /// When the provider's list of charges first did not contain it.
+    #[serde(default)]
+    pub missing_since: Option<Timestamp>,
     /// The provider's name for the charge.
     #[serde(default)]
     pub transaction_id: Option<String>,
@@ -137,6 +155,8 @@ pub struct NewAttempt<'a> {
     pub livemode: bool,
     /// Who sends it.
     pub lock_owner: &'a str,
+    /// Where the provider returns the customer to.
+    pub return_url: Option<&'a str>,
     /// The request's fingerprint and id, where a request makes it.
     pub request: Option<(&'a str, &'a str)>,
     /// The trace that begins it.
@@ -180,6 +200,10 @@ impl Attempt {
             lock_owner: new.lock_owner.to_owned(),
             lock_until: now.plus(NEW_LOCK),
             sent_at: None,
+            last_sent_at: None,
+            return_url: new.return_url.map(str::to_owned),
+            key_failed: false,
+            missing_since: None,
             transaction_id: None,
             failure_reason: None,
             delayed_reason: None,
@@ -206,7 +230,10 @@ impl Attempt {
 
     /// Whether it may still charge somebody, as far as is known.
     pub fn is_alive(&self) -> bool {
-        matches!(self.state, AttemptState::New | AttemptState::Sent | AttemptState::RequiresAction | AttemptState::OutcomeUnknown)
+        matches!(
+            self.state,
+            AttemptState::New | AttemptState::Sent | AttemptState::RequiresAction | AttemptState::OutcomeUnknown | AttemptState::Fencing
+        )
     }
 
     /// Whether it waits for the provider to answer again.
@@ -244,14 +271,33 @@ impl Attempt {
         self.state == AttemptState::Abandoned && self.failure_reason.as_deref() == Some(ORDER_CLOSED)
     }
 
-    /// Whether nobody is to wait for its customer any longer: their time is over, or the order has given up.
+    /// Whether a charge that waits for its customer must be cancelled: the customer's time is over, or the order no longer wants the charge.
     pub fn is_to_be_called_off(&self, head: &Head, now: Timestamp) -> bool {
-        self.is_overdue(now) || self.state == AttemptState::RequiresAction && head.state == HeadState::Closing
+        self.is_overdue(now) || self.state == AttemptState::RequiresAction && self.is_unwanted(head, now)
+    }
+
+    /// Whether its charge may be sent, for the first time or again: the order wants it, and the key is young enough to be repeated. Every
+    /// path that sends a charge checks this first.
+    pub fn may_be_sent(&self, head: &Head, now: Timestamp) -> bool {
+        matches!(self.state, AttemptState::New | AttemptState::Sent | AttemptState::OutcomeUnknown)
+            && head.wants(self.payment_id, now)
+            && self.key_age(now) < KEY_IS_SAFE
+    }
+
+    /// Whether it may still charge, and the order does not want that: it is closing, closed, paid otherwise, or expired.
+    pub fn is_unwanted(&self, head: &Head, now: Timestamp) -> bool {
+        let readable = !matches!(head.state, HeadState::Unknown(_));
+        self.is_alive() && readable && (self.state == AttemptState::Fencing || !head.wants(self.payment_id, now))
+    }
+
+    /// Whether only the provider's list of charges can tell its outcome: its key is too old to be used, or holds a server error.
+    pub fn must_be_listed(&self, now: Timestamp) -> bool {
+        self.key_failed || self.key_age(now) >= KEY_IS_SAFE
     }
 
     /// Why the provider is told to call it off.
-    pub fn why_called_off(&self, head: &Head) -> &'static str {
-        if head.state == HeadState::Closing { ORDER_CLOSED } else { "action_not_taken" }
+    pub fn why_called_off(&self, head: &Head, now: Timestamp) -> &'static str {
+        if self.is_overdue(now) && head.state != HeadState::Closing { "action_not_taken" } else { ORDER_CLOSED }
     }
 
     /// How old its key is.
@@ -268,6 +314,7 @@ impl Attempt {
             lock_owner: owner.to_owned(),
             lock_until: now.plus(SENT_LOCK),
             sent_at: self.sent_at.or(Some(now)),
+            last_sent_at: Some(now),
             check_at: Some(now.plus(retry::doubling(self.checks, nudge))),
             ..self.written(now)
         }
@@ -290,15 +337,50 @@ impl Attempt {
         Self { checks: 0, check_at: Some(now.plus(nudge)), ..self.written(now) }
     }
 
-    /// The attempt after a call whose outcome nobody knows: the lock is given up, and it is looked at later and later. One that waits for
-    /// its customer goes on waiting.
+    /// The attempt before the provider is asked to void its charge. From here on the charge is not sent any more, except to read the answer
+    /// that the provider has stored under its key.
+    #[must_use]
+    pub fn fencing(&self, now: Timestamp, nudge: Duration) -> Self {
+        Self { state: AttemptState::Fencing, lock_until: now, ..self.given_up(now, nudge) }
+    }
+
+    /// The attempt that is checked again at a fixed time.
+    #[must_use]
+    pub fn checked_again_after(&self, wait: Duration, now: Timestamp) -> Self {
+        Self { check_at: Some(now.plus(wait)), ..self.written(now) }
+    }
+
+    /// The attempt whose key holds a server error.
+    #[must_use]
+    pub fn with_failed_key(&self, now: Timestamp, nudge: Duration) -> Self {
+        Self { key_failed: true, ..self.checked_again_after(nudge, now) }
+    }
+
+    /// The attempt that the provider's list does not contain. It is listed a second time, because the list may lag.
+    #[must_use]
+    pub fn missing(&self, now: Timestamp) -> Self {
+        Self { missing_since: self.missing_since.or(Some(now)), lock_until: now, ..self.checked_again_after(LISTED_AGAIN_AFTER, now) }
+    }
+
+    /// Whether the provider's list, read now, is the second one without it.
+    pub fn is_missing_twice(&self, now: Timestamp) -> bool {
+        self.missing_since.is_some_and(|since| now.since(since) >= LISTED_AGAIN_AFTER)
+    }
+
+    /// The attempt after a call whose outcome is not known: unlocked, and checked again after twice the wait. The states that say more than
+    /// that are kept.
     pub(super) fn unknown(&self, now: Timestamp, nudge: Duration) -> Self {
-        let waits = self.state == AttemptState::RequiresAction;
+        let kept = matches!(self.state, AttemptState::RequiresAction | AttemptState::Fencing);
         Self {
-            state: if waits { AttemptState::RequiresAction } else { AttemptState::OutcomeUnknown },
+            state: if kept { self.state.clone() } else { AttemptState::OutcomeUnknown },
             lock_until: now,
             ..self.looked_at(now, nudge)
         }
+    }
+
+    /// The attempt whose charge the provider has and is still working on.
+    pub(super) fn processing(&self, transaction_id: &str, now: Timestamp, nudge: Duration) -> Self {
+        Self { transaction_id: Some(transaction_id.to_owned()), ..self.unknown(now, nudge) }
     }
 
     /// The attempt while the provider waits for the customer.
@@ -364,7 +446,7 @@ impl Attempt {
             AttemptState::Succeeded => PaymentStatus::Completed,
             AttemptState::Declined | AttemptState::Abandoned => PaymentStatus::Failed,
             AttemptState::NeedsReview => PaymentStatus::NeedsReview,
-            AttemptState::OutcomeUnknown | AttemptState::Unknown(_) => PaymentStatus::Unknown,
+            AttemptState::OutcomeUnknown | AttemptState::Fencing | AttemptState::Unknown(_) => PaymentStatus::Unknown,
         }
     }
 }

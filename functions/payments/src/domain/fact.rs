@@ -33,13 +33,39 @@ pub enum Fact {
         /// What.
         next_action: NextAction,
     },
+    /// The provider has the charge and has not finished it.
+    Processing {
+        /// The provider's name for the charge.
+        transaction_id: String,
+    },
     /// Nobody knows yet.
     OutcomeUnknown,
+    /// The provider rejected the credentials of the only request that was sent: nothing was charged. The try does not count.
+    NotSent,
+    /// The provider does not list the charge, and its key has expired: it was never made. A person checks that.
+    NeverMade,
     /// It is certain that nothing was charged and nothing will be.
     Abandoned {
         /// Why, as a stable name.
         reason: &'static str,
     },
+}
+
+impl Fact {
+    /// The provider's name for the charge, where the fact has one.
+    pub fn transaction_id(&self) -> Option<&str> {
+        match self {
+            Self::Succeeded { transaction_id, .. } | Self::ActionRequired { transaction_id, .. } | Self::Processing { transaction_id } => {
+                Some(transaction_id)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether the provider has the charge and may still finish it.
+    pub fn is_pending(&self) -> bool {
+        matches!(self, Self::ActionRequired { .. } | Self::Processing { .. } | Self::OutcomeUnknown)
+    }
 }
 
 /// What follows from a fact or command: the records to be written, all or none, each only if it still stands in the version before.
@@ -79,6 +105,13 @@ pub fn apply_provider_fact(head: &Head, attempt: &Attempt, fact: &Fact, now: Tim
         }
         Fact::Declined { reason } if attempt.is_alive() => end(head, attempt.declined(reason, now), now),
         Fact::Abandoned { reason } if attempt.is_alive() => end(head, attempt.abandoned(reason, now), now),
+        Fact::NeverMade if attempt.is_alive() => {
+            Change { needs_review: true, ..end(head, attempt.abandoned("never_charged", now), now) }
+        }
+        Fact::NotSent if attempt.is_alive() => {
+            let with_its_try = Head { attempts_left: head.attempts_left + 1, ..head.clone() };
+            end(&with_its_try, attempt.abandoned("not_sent", now), now)
+        }
         Fact::ActionRequired { transaction_id, next_action } if attempt.is_alive() => Change {
             head: news(head, attempt, HeadFact::Started, now),
             attempt: Some(attempt.waiting(transaction_id, next_action, now, nudge)),
@@ -93,7 +126,21 @@ pub fn apply_provider_fact(head: &Head, attempt: &Attempt, fact: &Fact, now: Tim
             attempt: Some(attempt.unknown(now, nudge)),
             ..Change::default()
         },
-        Fact::Declined { .. } | Fact::Abandoned { .. } | Fact::ActionRequired { .. } | Fact::OutcomeUnknown => Change::default(),
+        Fact::Processing { transaction_id } if attempt.is_alive() => {
+            let tells = attempt.state != AttemptState::RequiresAction;
+            Change {
+                head: tells.then(|| news(head, attempt, HeadFact::OutcomeUnknown, now)).flatten(),
+                attempt: Some(attempt.processing(transaction_id, now, nudge)),
+                ..Change::default()
+            }
+        }
+        Fact::Declined { .. }
+        | Fact::Abandoned { .. }
+        | Fact::ActionRequired { .. }
+        | Fact::Processing { .. }
+        | Fact::OutcomeUnknown
+        | Fact::NotSent
+        | Fact::NeverMade => Change::default(),
     }
 }
 

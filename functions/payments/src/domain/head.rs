@@ -216,6 +216,11 @@ impl Head {
         }
     }
 
+    /// Whether the order still wants to be charged by this attempt: it has not been cancelled or paid otherwise, and has not expired.
+    pub fn wants(&self, payment: PaymentId, now: Timestamp) -> bool {
+        self.state == HeadState::Busy && self.active_attempt == Some(payment) && now < self.expires_at
+    }
+
     /// Whether `amount` is what the order costs. Nothing said is nothing wrong.
     ///
     /// # Errors

@@ -16,6 +16,7 @@ mod refund_reason;
 pub use attempt::{Attempt, AttemptState, DelayedReason, NewAttempt, NextAction, PaymentStatus};
 pub use breaker::{Breaker, BreakerState, Stance};
 pub use fact::{Change, Fact, apply_provider_fact};
+pub(crate) use head::ORDER_CLOSED;
 pub use head::{Expected, Head, HeadFact, HeadState, StartRefused};
 pub use method::{CardToken, MethodType, PaymentMethod};
 pub use payment_id::PaymentId;
@@ -83,5 +84,7 @@ macro_rules! stored_enum {
 }
 use stored_enum;
 
+#[cfg(test)]
+mod fencing_model;
 #[cfg(test)]
 mod model;

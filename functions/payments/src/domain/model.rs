@@ -73,13 +73,14 @@ pub(crate) fn attempt(number: u8) -> Attempt {
         provider: "double",
         livemode: false,
         lock_owner: "somebody",
+        return_url: None,
         request: None,
         trace: &trace(),
     };
     Attempt::new(&head(), new, NOW)
 }
 
-fn facts() -> [Fact; 6] {
+pub(crate) fn facts() -> [Fact; 7] {
     let succeeded = |amount| Fact::Succeeded { transaction_id: "ch".to_owned(), amount, order_id: Some(order()) };
     [
         succeeded(usd(PRICE)),
@@ -88,6 +89,7 @@ fn facts() -> [Fact; 6] {
         Fact::Abandoned { reason: "never_charged" },
         Fact::OutcomeUnknown,
         Fact::ActionRequired { transaction_id: "ch".to_owned(), next_action: NextAction { url: "https://bank.example".to_owned() } },
+        Fact::NotSent,
     ]
 }
 
@@ -190,9 +192,14 @@ impl World {
         assert!(after.head.captured_total >= self.head.captured_total && after.head.refunded_total >= self.head.refunded_total);
         assert!(after.head.answered_drive >= self.head.answered_drive);
         for (id, attempt) in &self.attempts {
+            let next = &after.attempts[id];
             if attempt.state == AttemptState::Succeeded {
-                assert_eq!(after.attempts[id].state, AttemptState::Succeeded, "a success is never lost");
+                assert_eq!(next.state, AttemptState::Succeeded, "a success is never lost");
             }
+            let can_be_sent = matches!(next.state, AttemptState::New | AttemptState::Sent | AttemptState::OutcomeUnknown);
+            assert!(attempt.state != AttemptState::Fencing || !can_be_sent, "a charge that is fenced is not sent again");
+            let is_sent = next.version > attempt.version && next.state == AttemptState::Sent;
+            assert!(!is_sent || self.head.wants(*id, NOW), "only a charge that its order wants is sent: {self:#?}");
         }
     }
 
@@ -221,8 +228,11 @@ impl World {
             steps.push(self.after(Change { head: Some(self.head.busy_with(&attempt, NOW)), attempt: Some(attempt), ..Change::default() }));
         }
         for (id, attempt) in &self.attempts {
-            if attempt.is_alive() {
+            if attempt.may_be_sent(&self.head, NOW) {
                 steps.push(self.after(Change { attempt: Some(attempt.sending("me", NOW, MINUTE)), ..Change::default() }));
+            }
+            if matches!(attempt.state, AttemptState::Sent | AttemptState::OutcomeUnknown) && attempt.is_unwanted(&self.head, LATE) {
+                steps.push(self.after(Change { attempt: Some(attempt.fencing(LATE, MINUTE)), ..Change::default() }));
             }
             let waits = |fact: &&Fact| matches!(fact, Fact::ActionRequired { .. });
             // One attempt that waits for its customer stands for all.

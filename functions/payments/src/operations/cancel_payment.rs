@@ -7,7 +7,7 @@ use shared::queue::{self, Delivery};
 use crate::{
     Payments, TRIES,
     asking::Leave,
-    domain::{Change, Expected, Head},
+    domain::{Change, Expected, Fact, Head},
     error::PaymentError,
     messages::CancelPayment,
     store::{Standing, Stored},
@@ -47,7 +47,7 @@ pub async fn cancel_payment(payments: Arc<Payments>, delivery: Delivery<CancelPa
             // Without leave to ask, the schedule calls it off.
             && let Leave::Ask(asking) = payments.leave(standing.breaker).await
         {
-            payments.call_off(&asking, head, attempt).await?;
+            payments.call_off(&asking, head, attempt, &Fact::OutcomeUnknown).await?;
         }
         return Ok(());
     }

@@ -90,6 +90,7 @@ async fn begin(
         provider: payments.provider.name(),
         livemode: payments.provider.is_live(),
         lock_owner,
+        return_url: payments.provider.return_url(),
         request: None,
         trace: &delivery.trace,
     };

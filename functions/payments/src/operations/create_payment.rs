@@ -110,6 +110,7 @@ pub async fn create_payment(payments: Arc<Payments>, request: Request) -> Result
             provider: payments.provider.name(),
             livemode: payments.provider.is_live(),
             lock_owner: &lock_owner,
+            return_url: payments.provider.return_url(),
             request: Some((&fingerprint, request.id())),
             trace: request.trace(),
         };

@@ -108,7 +108,7 @@ impl Payments {
         told.transaction_id = told.transaction_id.or(Some(transaction_id));
         let fact = self.look_up(&asking, &told).await.map_err(to_be_told_again)?;
         if let Some(fact) = fact {
-            self.settle(head, attempt, &fact).await?;
+            self.settle_beside(head, attempt, &fact).await?;
         }
         Ok(())
     }

@@ -54,8 +54,8 @@ pub fn main() -> Result<(), lambda_http::Error> {
     invoke::run(Payments::from_env, reconcile_payments)
 }
 
-/// Looks at each record that is due: asks the provider, sends again what is safe to send again, calls off what waits for a customer in
-/// vain, gives up what was never sent. While the provider is left alone it is not asked, and what needs it stays due.
+/// Checks each record that is due: asks the provider, sends again what its order still wants, voids or cancels what it no longer wants,
+/// and abandons what was never sent. While the breaker is open, records that need the provider stay due.
 ///
 /// Two runs at the same time do no harm: what a record becomes is decided by its version, and who sends by its lock.
 pub async fn reconcile_payments(payments: Arc<Payments>, call: Call<Tick>) -> Result<Report, Failure> {
@@ -116,7 +116,9 @@ impl Payments {
             AttemptState::New => true,
             _ => !attempt.is_alive(),
         };
-        let settled = if asks_nobody {
+        let settled = if attempt.state == AttemptState::New && attempt.is_unwanted(&head, now) && !attempt.is_locked(now) {
+            self.withdraw(head, attempt).await?
+        } else if asks_nobody {
             let never_sent = attempt.state == AttemptState::New && !attempt.is_locked(now) && now.since(attempt.created_at) >= NEVER_SENT;
             if never_sent { self.settle(head, attempt, &Fact::Abandoned { reason: "never_sent" }).await? } else { attempt }
         } else {
@@ -133,17 +135,26 @@ impl Payments {
         if attempt.is_held_back() {
             return self.send(asking, head, attempt).await;
         }
-        let waits = attempt.state == AttemptState::RequiresAction;
-        match self.look_up(asking, &attempt).await {
-            Ok(Some(Fact::ActionRequired { .. })) if attempt.is_to_be_called_off(&head, now) => self.call_off(asking, head, attempt).await,
-            Ok(Some(fact)) => self.settle(head, attempt, &fact).await,
-            Ok(None) if !waits && attempt.key_age(now) >= KEY_IS_DEAD => {
-                self.settle(head, attempt, &Fact::Abandoned { reason: "never_charged" }).await
+        let is_unwanted = attempt.is_unwanted(&head, now);
+        // The key tells more than a search: whether the charge arrived at all.
+        if attempt.state == AttemptState::Fencing && attempt.transaction_id.is_none() {
+            return if attempt.must_be_listed(now) { self.find(asking, head, attempt).await } else { self.fence(asking, head, attempt).await };
+        }
+        let found = self.look_up(asking, &attempt).await;
+        // The call that runs reports its own outcome.
+        if attempt.is_locked(now) && !matches!(found, Ok(Some(Fact::Succeeded { .. }))) {
+            return Ok(attempt);
+        }
+        match found {
+            Ok(Some(fact)) if fact.is_pending() && (is_unwanted || attempt.is_overdue(now)) => {
+                self.call_off(asking, head, attempt, &fact).await
             }
-            Ok(None) if !waits && attempt.key_age(now) < KEY_IS_SAFE && !attempt.is_locked(now) => self.send(asking, head, attempt).await,
-            // Whoever sends it at this moment will say what became of it.
-            Ok(None) | Err(_) if attempt.is_locked(now) => Ok(attempt),
-            Ok(None) | Err(_) => self.settle(head, attempt, &Fact::OutcomeUnknown).await,
+            Ok(Some(fact)) => self.settle_beside(head, attempt, &fact).await,
+            Ok(None) if attempt.transaction_id.is_some() => self.settle(head, attempt, &Fact::OutcomeUnknown).await,
+            Ok(None) if attempt.must_be_listed(now) => self.find(asking, head, attempt).await,
+            Ok(None) if is_unwanted => self.fence(asking, head, attempt).await,
+            Ok(None) => self.send(asking, head, attempt).await,
+            Err(_) => self.settle(head, attempt, &Fact::OutcomeUnknown).await,
         }
     }
 

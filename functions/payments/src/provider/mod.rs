@@ -3,7 +3,7 @@
 mod simulated;
 mod stripe;
 
-use shared::{BoxFuture, ids::OrderId, money::Money};
+use shared::{BoxFuture, clock::Timestamp, ids::OrderId, money::Money};
 
 pub use simulated::Simulated;
 pub use stripe::{Stripe, StripeSettings};
@@ -12,8 +12,8 @@ use crate::domain::{Attempt, CardToken, Fact, PaymentId, Refund, RefundFact, Ref
 
 /// Somebody who charges cards and gives money back.
 ///
-/// The same id asked for twice must do a thing once: it is the provider's idempotency key. What the provider did not clearly say is
-/// [`ProviderError::NoAnswer`], never a guess.
+/// The same id asked for twice must do a thing once: it is the provider's idempotency key. What the provider did not clearly say is a
+/// [`ProviderError`], never a guess.
 pub trait PaymentProvider: Send + Sync {
     /// Its name, as it is stored.
     fn name(&self) -> &'static str;
@@ -23,6 +23,19 @@ pub trait PaymentProvider: Send + Sync {
 
     /// Charges a card, or says again what became of it.
     fn charge<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<Fact, ProviderError>>;
+
+    /// Where the provider returns customers to. It is recorded in each attempt, because it is part of the request under its key.
+    fn return_url(&self) -> Option<&str> {
+        None
+    }
+
+    /// Voids a charge that may still be on its way: takes its idempotency key for a request that charges nothing, so that the provider
+    /// refuses the charge should it arrive later. Safe to repeat. The key must be younger than 23 hours.
+    fn void_unsent<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<KeyState, ProviderError>>;
+
+    /// What became of a charge, read from a list of what the provider created around the time it was sent. Slower than `retrieve`, and does
+    /// not depend on a search index. `None`: the list does not contain it.
+    fn find_by_time<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<Option<Fact>, ProviderError>>;
 
     /// What became of a charge; `None` where the provider knows nothing of it.
     fn retrieve<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<Option<Fact>, ProviderError>>;
@@ -40,6 +53,17 @@ pub trait PaymentProvider: Send + Sync {
     fn payment_of<'a>(&'a self, transaction_id: &'a str) -> BoxFuture<'a, Result<Option<PaymentId>, ProviderError>>;
 }
 
+/// What the provider knows of an idempotency key that was to be voided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyState {
+    /// No charge was made under the key, and none can be made under it any more.
+    Voided,
+    /// The charge arrived before: the same charge again returns its stored answer and charges nothing new.
+    Used,
+    /// A request under the key is running at this moment.
+    Running,
+}
+
 /// What is to be charged.
 #[derive(Clone, Debug)]
 pub struct ChargeOrder {
@@ -51,6 +75,10 @@ pub struct ChargeOrder {
     pub amount: Money,
     /// Which card.
     pub token: CardToken,
+    /// Where the provider returns the customer to.
+    pub return_url: Option<String>,
+    /// When it was sent first and last, if it was.
+    pub sent: Option<(Timestamp, Timestamp)>,
     /// The provider's own name for the charge, where it has said one.
     pub transaction_id: Option<String>,
 }
@@ -62,6 +90,8 @@ impl From<&Attempt> for ChargeOrder {
             order_id: attempt.order_id,
             amount: attempt.money(),
             token: attempt.payment_method.token.clone(),
+            return_url: attempt.return_url.clone(),
+            sent: attempt.sent_at.map(|sent_at| (sent_at, attempt.last_sent_at.unwrap_or(sent_at))),
             transaction_id: attempt.transaction_id.clone(),
         }
     }
@@ -103,6 +133,19 @@ pub enum ProviderError {
     /// A timeout, a broken connection, a server error, an answer that cannot be read: it may have happened or not.
     #[error("the provider gave no answer: {0}")]
     NoAnswer(String),
+    /// The provider answers, but not this request now: too many requests (429), or one under the same key is running (409). It says nothing
+    /// about what an earlier request did.
+    #[error("the provider does not take the request now: {0}")]
+    Busy(String),
+    /// The provider rejects our credentials (401, 403): this request did nothing. It says nothing about what an earlier request did.
+    #[error("the provider rejects our credentials: {0}")]
+    CredentialsRejected(String),
+    /// The idempotency key belongs to another request: this request did nothing.
+    #[error("the idempotency key belongs to another request: {0}")]
+    KeyMismatch(String),
+    /// The answer stored under the idempotency key is a server error: it is repeated as long as the key is remembered.
+    #[error("the answer stored under the key is a server error: {0}")]
+    StoredFailure(String),
     /// The provider refuses our request as such: a mistake of ours. It says nothing about what an earlier request did.
     #[error("the provider refuses the request: {0}")]
     Refused(String),

@@ -1,25 +1,33 @@
 //! A provider that moves no money but keeps real books: in a table of its own, outside every process, as a real one does.
 //!
 //! What it does depends on the card's token. It writes its books *before* it answers, times out or fails, so that its caller can lose an
-//! answer but never a charge. The first answer to a key is the answer to that key for ever.
+//! answer but never a charge. The first answer to a key is the answer to that key for a day. The same key with another request is refused,
+//! and after that day it is a new key, as with real providers.
 //!
 //! A customer who is asked to do something has done it by the time somebody asks what became of the charge, or never does.
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use shared::{
     BoxFuture,
-    ids::OrderId,
+    clock::{Clock, Timestamp},
+    ids::{self, OrderId},
     money::{Currency, Money},
-    table::{AttributeValue, Expression, Item, Key, Outcome, Table, TableError, Transacted, from_item, to_item},
+    table::{AttributeValue, Expression, Item, Key, Outcome, Table, TableError, Transacted, Write, from_item, to_item},
 };
 
-use super::{ChargeOrder, PaymentProvider, ProviderError, RefundOrder};
+use super::{ChargeOrder, KeyState, PaymentProvider, ProviderError, RefundOrder};
 use crate::domain::{Fact, NextAction, PaymentId, RefundFact};
+
+/// For how long an idempotency key is remembered.
+const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
 
 /// The simulated provider.
 #[derive(Clone, Debug)]
 pub struct Simulated {
     books: Table,
+    clock: Clock,
 }
 
 /// How a card behaves.
@@ -73,6 +81,15 @@ struct Answer {
     order_id: OrderId,
     amount: i64,
     currency: Currency,
+    /// The rest of the request.
+    body: String,
+    /// Whether the request only took the key, for a charge that must not be made.
+    #[serde(default)]
+    voided: bool,
+    created_at: Timestamp,
+    /// How often the key was forgotten and used again.
+    #[serde(default)]
+    round: u32,
     #[serde(default)]
     charge_id: Option<String>,
     #[serde(default)]
@@ -111,7 +128,12 @@ struct Refunded {
 impl Simulated {
     /// The provider whose books are in this table.
     pub fn new(books: Table) -> Self {
-        Self { books }
+        Self::at(books, Clock::System)
+    }
+
+    /// The same, by a clock: it decides when a key is forgotten.
+    pub fn at(books: Table, clock: Clock) -> Self {
+        Self { books, clock }
     }
 
     async fn charge_once(&self, order: &ChargeOrder) -> Result<Fact, ProviderError> {
@@ -126,50 +148,66 @@ impl Simulated {
         {
             return Err(ProviderError::NoAnswer(trouble.to_owned()));
         }
-        let answer = Answer {
-            order_id: order.order_id,
-            amount: order.amount.amount,
-            currency: order.amount.currency,
-            charge_id: None,
-            decline_reason: None,
-            action: None,
-            cancelled: false,
-            silent: 0,
-            version: 1,
-        };
-        let (answer, charged) = match behaviour {
-            Behaviour::Declined(reason) => (Answer { decline_reason: Some(reason.to_owned()), ..answer }, false),
-            Behaviour::ActionThen(action) => (Answer { action: Some(action), ..answer }, false),
-            Behaviour::ChargedLate => (Answer { charge_id: Some(charge_id(order)), silent: 1, ..answer }, true),
-            _ => (Answer { charge_id: Some(charge_id(order)), ..answer }, true),
-        };
-        let mut writes = vec![self.books.putting(keyed(&answer, key_of(order)), Expression::absent())];
-        if charged {
-            writes.push(self.books.putting(keyed(&Charge::of(order), format!("CHARGE#{}", charge_id(order))), Expression::absent()));
+        let now = self.clock.now();
+        let answer = Answer::first(order, behaviour, now);
+        let Some(stored) = self.carry_out(order, &answer, Expression::absent()).await? else { return answer.told(order, behaviour) };
+        if now.since(stored.created_at) >= REMEMBERED {
+            // The key is forgotten: the same charge is made again, as real providers do.
+            let again = answer.in_round(stored.round + 1, stored.version + 1, order);
+            return match self.carry_out(order, &again, Expression::version(stored.version)).await? {
+                None => again.told(order, behaviour),
+                Some(_) => Err(is_running()),
+            };
+        }
+        if stored.voided || stored.body != answer.body {
+            return Err(ProviderError::KeyMismatch("the key was used for another request".to_owned()));
+        }
+        Ok(stored.fact(order))
+    }
+
+    /// Writes the first answer to a charge, and the money that it takes. Returns the answer that is stored already.
+    async fn carry_out(&self, order: &ChargeOrder, answer: &Answer, condition: Expression) -> Result<Option<Answer>, ProviderError> {
+        let mut writes = vec![self.books.putting(keyed(answer, key_of(order)), condition)];
+        if answer.charge_id.is_some() {
+            writes.push(self.charging(order, answer));
         }
         match self.books.transact(writes).await.map_err(out_of_reach)? {
-            Transacted::Written if behaviour == Behaviour::TimeoutAfterCharge => Err(ProviderError::NoAnswer("timed out".to_owned())),
-            Transacted::Written if behaviour == Behaviour::ChargedLate => Ok(Fact::OutcomeUnknown),
-            Transacted::Written => Ok(answer.fact(order)),
-            // The key is known: its first answer, if it is the same request.
+            Transacted::Written => Ok(None),
             Transacted::Refused(conflicts) => {
                 let stored = conflicts.into_iter().flatten().next().and_then(|conflict| conflict.item);
-                let stored: Answer = read(stored)?.ok_or_else(out_of_order)?;
-                let same = (stored.order_id, stored.amount, stored.currency) == (answer.order_id, answer.amount, answer.currency);
-                if same { Ok(stored.fact(order)) } else { Err(ProviderError::Refused("the key was used for another charge".to_owned())) }
+                Ok(Some(read(stored)?.ok_or_else(is_running)?))
             }
+        }
+    }
+
+    fn charging(&self, order: &ChargeOrder, answer: &Answer) -> Write {
+        let charge = Charge::of(order, answer.id(order));
+        let pk = format!("CHARGE#{}", charge.charge_id);
+        self.books.putting(keyed(&charge, pk), Expression::absent())
+    }
+
+    /// Takes the key for a request that charges nothing: a charge that arrives later finds it used.
+    async fn void(&self, order: &ChargeOrder) -> Result<KeyState, ProviderError> {
+        let probe = Answer { voided: true, charge_id: None, ..Answer::first(order, Behaviour::Charged, self.clock.now()) };
+        match self.books.put(keyed(&probe, key_of(order)), Expression::absent()).await.map_err(out_of_reach)? {
+            Outcome::Written => Ok(KeyState::Voided),
+            Outcome::Refused(stored) => match read::<Answer>(stored)? {
+                Some(stored) if stored.voided => Ok(KeyState::Voided),
+                Some(_) => Ok(KeyState::Used),
+                None => Ok(KeyState::Running),
+            },
         }
     }
 
     /// What became of a charge, by now: what the customer was to do is done, and what was not said is said the next time.
     async fn look(&self, order: &ChargeOrder) -> Result<Option<Fact>, ProviderError> {
-        let Some(answer) = self.answer_to(order).await? else { return Ok(None) };
+        let Some(answer) = self.answer_to(order).await?.filter(|answer| !answer.voided) else { return Ok(None) };
         if answer.silent > 0 {
             self.write(order, &Answer { silent: answer.silent - 1, ..answer.clone() }, false).await?;
-            return Ok(Some(Fact::OutcomeUnknown));
+            return Ok(Some(Fact::Processing { transaction_id: answer.id(order) }));
         }
         let (answer, charged) = match answer.action.filter(|_| !answer.cancelled && answer.is_waiting()) {
-            Some(Action::Charged) => (Answer { charge_id: Some(charge_id(order)), ..answer }, true),
+            Some(Action::Charged) => (Answer { charge_id: Some(answer.id(order)), ..answer }, true),
             Some(Action::Declined) => (Answer { decline_reason: Some("authentication_failed".to_owned()), ..answer }, false),
             _ => return Ok(Some(answer.fact(order))),
         };
@@ -178,7 +216,8 @@ impl Simulated {
     }
 
     async fn call_off(&self, order: &ChargeOrder) -> Result<Fact, ProviderError> {
-        let answer = self.answer_to(order).await?.ok_or_else(|| ProviderError::Refused("there is no such charge".to_owned()))?;
+        let answer = self.answer_to(order).await?.filter(|answer| !answer.voided);
+        let answer = answer.ok_or_else(|| ProviderError::Refused("there is no such charge".to_owned()))?;
         if !answer.is_waiting() || answer.cancelled {
             return Ok(answer.fact(order));
         }
@@ -196,11 +235,11 @@ impl Simulated {
         let next = Answer { version: answer.version + 1, ..answer.clone() };
         let mut writes = vec![self.books.putting(keyed(&next, key_of(order)), Expression::version(answer.version))];
         if charged {
-            writes.push(self.books.putting(keyed(&Charge::of(order), format!("CHARGE#{}", charge_id(order))), Expression::absent()));
+            writes.push(self.charging(order, answer));
         }
         match self.books.transact(writes).await.map_err(out_of_reach)? {
             Transacted::Written => Ok(()),
-            Transacted::Refused(_) => Err(ProviderError::NoAnswer("somebody else was there at the same time".to_owned())),
+            Transacted::Refused(_) => Err(is_running()),
         }
     }
 
@@ -249,6 +288,14 @@ impl PaymentProvider for Simulated {
         false
     }
 
+    fn void_unsent<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<KeyState, ProviderError>> {
+        Box::pin(self.void(order))
+    }
+
+    fn find_by_time<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<Option<Fact>, ProviderError>> {
+        Box::pin(self.look(order))
+    }
+
     fn charge<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<Fact, ProviderError>> {
         Box::pin(self.charge_once(order))
     }
@@ -281,9 +328,9 @@ impl PaymentProvider for Simulated {
 }
 
 impl Charge {
-    fn of(order: &ChargeOrder) -> Self {
+    fn of(order: &ChargeOrder, charge_id: String) -> Self {
         Self {
-            charge_id: charge_id(order),
+            charge_id,
             payment_id: order.payment_id.to_string(),
             order_id: order.order_id,
             amount: order.amount.amount,
@@ -294,6 +341,53 @@ impl Charge {
 }
 
 impl Answer {
+    fn first(order: &ChargeOrder, behaviour: Behaviour, now: Timestamp) -> Self {
+        let answer = Self {
+            order_id: order.order_id,
+            amount: order.amount.amount,
+            currency: order.amount.currency,
+            body: ids::fingerprint(&(
+                order.amount.amount,
+                order.amount.currency.code(),
+                order.order_id,
+                order.token.as_str(),
+                order.return_url.as_deref(),
+            )),
+            voided: false,
+            created_at: now,
+            round: 0,
+            charge_id: None,
+            decline_reason: None,
+            action: None,
+            cancelled: false,
+            silent: 0,
+            version: 1,
+        };
+        match behaviour {
+            Behaviour::Declined(reason) => Self { decline_reason: Some(reason.to_owned()), ..answer },
+            Behaviour::ActionThen(action) => Self { action: Some(action), ..answer },
+            Behaviour::ChargedLate => Self { charge_id: Some(answer.id(order)), silent: 1, ..answer },
+            _ => Self { charge_id: Some(answer.id(order)), ..answer },
+        }
+    }
+
+    /// The answer to the same request when its key is used anew.
+    fn in_round(self, round: u32, version: u64, order: &ChargeOrder) -> Self {
+        let anew = Self { round, version, ..self };
+        Self { charge_id: anew.charge_id.as_ref().map(|_| anew.id(order)), ..anew }
+    }
+
+    /// What the caller hears of it.
+    fn told(&self, order: &ChargeOrder, behaviour: Behaviour) -> Result<Fact, ProviderError> {
+        if behaviour == Behaviour::TimeoutAfterCharge { Err(ProviderError::NoAnswer("timed out".to_owned())) } else { Ok(self.fact(order)) }
+    }
+
+    /// The name of the charge.
+    fn id(&self, order: &ChargeOrder) -> String {
+        let again = if self.round > 0 { format!("_{}", self.round) } else { String::new() };
+        format!("ch_{}{again}", order.payment_id.attempt().simple())
+    }
+
     fn is_waiting(&self) -> bool {
         self.action.is_some() && self.charge_id.is_none() && self.decline_reason.is_none()
     }
@@ -303,11 +397,12 @@ impl Answer {
             return Fact::Abandoned { reason: "cancelled" };
         }
         if self.is_waiting() {
-            let url = format!("https://payments.example/authenticate/{}", charge_id(order));
-            return Fact::ActionRequired { transaction_id: charge_id(order), next_action: NextAction { url } };
+            let transaction_id = self.id(order);
+            let url = format!("https://payments.example/authenticate/{transaction_id}");
+            return Fact::ActionRequired { transaction_id, next_action: NextAction { url } };
         }
         match (&self.charge_id, &self.decline_reason) {
-            (Some(_), _) if self.silent > 0 => Fact::OutcomeUnknown,
+            (Some(charge_id), _) if self.silent > 0 => Fact::Processing { transaction_id: charge_id.clone() },
             (Some(charge_id), _) => Fact::Succeeded {
                 transaction_id: charge_id.clone(),
                 amount: Money::new(self.amount, self.currency),
@@ -331,12 +426,8 @@ fn key_of(order: &ChargeOrder) -> String {
     format!("KEY#{}", order.payment_id)
 }
 
-fn charge_id(order: &ChargeOrder) -> String {
-    format!("ch_{}", order.payment_id.attempt().simple())
-}
-
-fn out_of_order() -> ProviderError {
-    ProviderError::NoAnswer("the books are out of order".to_owned())
+fn is_running() -> ProviderError {
+    ProviderError::Busy("a request under the same key is running".to_owned())
 }
 
 fn keyed<T: Serialize>(record: &T, pk: String) -> Item {

@@ -1,10 +1,12 @@
 //! Stripe: a charge is a payment intent that is made and confirmed in one request, under the payment's id as its idempotency key.
 //!
-//! What Stripe says is read here and nowhere else. A refusal of the card is a fact; so is a refusal of the token. A refusal of our request
-//! as such (a wrong key, a parameter that is not known) is a mistake of ours; everything else, answers that cannot be read included, is
-//! no answer. Amounts need no conversion: Stripe's smallest units are the minor units of every currency that the shop trades in.
+//! What Stripe says is read here and nowhere else. A refusal of the card is a fact; so is a refusal of the token. A wrong key (401, 403)
+//! means that the request did nothing. A refusal of our request as such (a parameter that is not known) is a mistake of ours. 409 and 429
+//! mean "not now". Everything else, answers that cannot be read included, is no answer. Amounts need no conversion: Stripe's smallest units are the minor units of every currency that the shop trades in.
 //!
 //! The client is made at the first call: functions that never call Stripe never pay for it.
+
+mod voiding;
 
 use std::{
     sync::{Arc, OnceLock},
@@ -21,7 +23,7 @@ use shared::{
     telemetry,
 };
 
-use super::{ChargeOrder, PaymentProvider, ProviderError, RefundOrder};
+use super::{ChargeOrder, KeyState, PaymentProvider, ProviderError, RefundOrder};
 use crate::domain::{Fact, NextAction, PaymentId, RefundFact, RefundId};
 
 /// The version of Stripe's interface that is spoken here.
@@ -85,7 +87,7 @@ impl Stripe {
     async fn key(&self) -> Result<Arc<str>, ProviderError> {
         let key = self.secrets.get(KEY).await.map_err(|error| ProviderError::NoAnswer(telemetry::causes(&error)))?;
         let fits = !key.is_empty() && key.contains("_live_") == self.settings.live;
-        if fits { Ok(key) } else { Err(ProviderError::Refused("the key is not one for this stage".to_owned())) }
+        if fits { Ok(key) } else { Err(ProviderError::CredentialsRejected("the key is not one for this stage".to_owned())) }
     }
 
     async fn call(
@@ -106,6 +108,9 @@ impl Stripe {
         let lost = |error: reqwest::Error| ProviderError::NoAnswer(telemetry::causes(&error.without_url()));
         let answer = request.send().await.map_err(lost)?;
         let status = answer.status();
+        if status.is_server_error() && answer.headers().get("idempotent-replayed").is_some_and(|replayed| replayed == "true") {
+            return Err(ProviderError::StoredFailure(status.as_u16().to_string()));
+        }
         let body = answer.bytes().await.map_err(lost)?;
         let document = serde_json::from_slice(&body);
         document.map(|document| (status, document)).map_err(|_| ProviderError::NoAnswer(format!("it answered {status} without a document")))
@@ -132,7 +137,7 @@ impl Stripe {
             }
             method => form.push(("payment_method", method)),
         }
-        if let Some(url) = &self.settings.return_url {
+        if let Some(url) = &order.return_url {
             form.push(("return_url", url));
         }
         charged(&self.call(Method::POST, "/v1/payment_intents", &form, Some(&payment_id)).await?, order.amount.currency)
@@ -216,6 +221,18 @@ impl PaymentProvider for Stripe {
         self.settings.live
     }
 
+    fn return_url(&self) -> Option<&str> {
+        self.settings.return_url.as_deref()
+    }
+
+    fn void_unsent<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<KeyState, ProviderError>> {
+        Box::pin(self.void_key(order))
+    }
+
+    fn find_by_time<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<Option<Fact>, ProviderError>> {
+        Box::pin(self.find_in_list(order))
+    }
+
     fn charge<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<Fact, ProviderError>> {
         Box::pin(self.charge_card(order))
     }
@@ -258,7 +275,9 @@ fn charged((status, document): &Answer, currency: Currency) -> Result<Fact, Prov
     }
     let error = &document["error"];
     let (code, parameter) = (text(&error["code"]), text(&error["param"]));
-    let is_the_token = parameter.starts_with("payment_method") && (400..=404).contains(&status.as_u16());
+    // The customer's token is these parameters alone. Others, as `payment_method_types[0]`, are set here and are our mistake.
+    let names_the_token = parameter == "payment_method" || parameter.starts_with("payment_method_data[card]");
+    let is_the_token = matches!(status.as_u16(), 400 | 404) && (names_the_token || code == "token_already_used");
     match status.as_u16() {
         402 => Ok(Fact::Declined { reason: decline_reason(error) }),
         _ if is_the_token => Ok(Fact::Declined { reason: "invalid_payment_method".to_owned() }),
@@ -289,9 +308,14 @@ fn intent_fact(intent: &Value, currency: Currency) -> Result<Fact, ProviderError
             let next_action = NextAction { url: url.unwrap_or_default().to_owned() };
             Ok(Fact::ActionRequired { transaction_id, next_action })
         }
-        "requires_payment_method" | "requires_source" => Ok(Fact::Declined { reason: decline_reason(&intent["last_payment_error"]) }),
+        // Without an error the intent has not been confirmed yet: the call that does so may be running.
+        "requires_payment_method" | "requires_source" if intent["last_payment_error"].is_object() => {
+            Ok(Fact::Declined { reason: decline_reason(&intent["last_payment_error"]) })
+        }
         "canceled" => Ok(Fact::Abandoned { reason: "cancelled" }),
-        "processing" | "requires_confirmation" | "requires_capture" => Ok(Fact::OutcomeUnknown),
+        "requires_payment_method" | "requires_source" | "processing" | "requires_confirmation" | "requires_capture" => {
+            Ok(Fact::Processing { transaction_id })
+        }
         _ => Err(ProviderError::NoAnswer("it answered a status that is not known here".to_owned())),
     }
 }
@@ -348,14 +372,20 @@ fn found((status, document): Answer) -> Result<Option<Value>, ProviderError> {
     }
 }
 
-/// Why an answer holds no fact: a mistake of ours, or nothing that can be relied on.
+/// Why an answer holds no fact.
 fn trouble(status: StatusCode, document: &Value) -> ProviderError {
     let error = &document["error"];
     let (kind, code) = (name(text(&error["type"]), "unknown"), name(text(&error["code"]), "none"));
     let what = format!("{} {kind} {code}", status.as_u16());
-    // The same request is being worked on, or there are too many: neither says anything of the charge.
-    let is_passing = matches!(status.as_u16(), 408 | 409 | 425 | 429);
-    if status.is_client_error() && !is_passing { ProviderError::Refused(what) } else { ProviderError::NoAnswer(what) }
+    match status.as_u16() {
+        401 | 403 => ProviderError::CredentialsRejected(what),
+        // The same request is running, or there are too many requests: an answer, but not of the charge.
+        409 | 425 | 429 => ProviderError::Busy(what),
+        408 => ProviderError::NoAnswer(what),
+        _ if error["type"] == "idempotency_error" => ProviderError::KeyMismatch(what),
+        _ if status.is_client_error() => ProviderError::Refused(what),
+        _ => ProviderError::NoAnswer(what),
+    }
 }
 
 fn decline_reason(error: &Value) -> String {
@@ -420,9 +450,10 @@ mod tests {
             (with(intent("requires_action"), "next_action", redirect), asks("https://hooks.stripe.com/3ds")),
             (intent("requires_action"), asks("")),
             (with(intent("requires_payment_method"), "last_payment_error", broke), declined("insufficient_funds")),
-            (intent("requires_payment_method"), declined("card_declined")),
+            (with(intent("requires_payment_method"), "last_payment_error", json!({})), declined("card_declined")),
+            (intent("requires_payment_method"), Fact::Processing { transaction_id: "pi_1".to_owned() }),
             (intent("canceled"), Fact::Abandoned { reason: "cancelled" }),
-            (intent("processing"), Fact::OutcomeUnknown),
+            (intent("processing"), Fact::Processing { transaction_id: "pi_1".to_owned() }),
         ] {
             assert_eq!(intent_fact(&document, usd()), Ok(fact), "{document}");
         }
@@ -439,15 +470,31 @@ mod tests {
         assert_eq!(charged(&answer(402, card("lost_card")), usd()), declined("lost_card"));
         assert_eq!(charged(&answer(402, error(json!({ "code": "expired_card" }))), usd()), declined("expired_card"));
         assert_eq!(charged(&answer(402, card("Ada <b>")), usd()), declined("card_declined"));
-        let token = error(json!({ "type": "invalid_request_error", "code": "resource_missing", "param": "payment_method" }));
-        assert_eq!(charged(&answer(400, token), usd()), declined("invalid_payment_method"));
+        let refused = |code: &str, parameter: &str| error(json!({ "type": "invalid_request_error", "code": code, "param": parameter }));
+        for (code, parameter) in [
+            ("resource_missing", "payment_method"),
+            ("resource_missing", "payment_method_data[card][token]"),
+            ("token_already_used", "source"),
+        ] {
+            assert_eq!(charged(&answer(400, refused(code, parameter)), usd()), declined("invalid_payment_method"), "{parameter}");
+        }
+        for parameter in ["payment_method_types[0]", "payment_method_data[type]", "payment_method_options", "payment_methods", "return_url"] {
+            let answer = charged(&answer(400, refused("parameter_unknown", parameter)), usd());
+            assert!(matches!(answer, Err(ProviderError::Refused(_))), "{parameter} is ours: {answer:?}");
+        }
         let ours = error(json!({ "type": "invalid_request_error", "code": "parameter_unknown", "param": "colour" }));
-        for status in [400, 401, 403, 404] {
-            assert!(matches!(charged(&answer(status, ours.clone()), usd()), Err(ProviderError::Refused(_))), "{status}");
+        let what = |status| charged(&answer(status, ours.clone()), usd());
+        assert!([400, 404].into_iter().all(|status| matches!(what(status), Err(ProviderError::Refused(_)))));
+        assert!([401, 403].into_iter().all(|status| matches!(what(status), Err(ProviderError::CredentialsRejected(_)))));
+        assert!([409, 425, 429].into_iter().all(|status| matches!(what(status), Err(ProviderError::Busy(_)))));
+        for status in [300, 408, 500, 502, 503, 504] {
+            assert!(matches!(what(status), Err(ProviderError::NoAnswer(_))), "{status}");
         }
-        for status in [300, 408, 409, 429, 500, 502, 503, 504] {
-            assert!(matches!(charged(&answer(status, ours.clone()), usd()), Err(ProviderError::NoAnswer(_))), "{status}");
-        }
+        // The parameter does not matter where the key is wrong.
+        let token = refused("resource_missing", "payment_method");
+        assert!(matches!(charged(&answer(401, token), usd()), Err(ProviderError::CredentialsRejected(_))));
+        let other_body = error(json!({ "type": "idempotency_error" }));
+        assert!(matches!(charged(&answer(400, other_body), usd()), Err(ProviderError::KeyMismatch(_))));
     }
 
     #[test]
@@ -470,7 +517,7 @@ mod tests {
         assert_eq!(given_back(&answer(400, already), usd()), Ok(failed("charge_already_refunded")));
         let more = error(json!({ "type": "invalid_request_error", "param": "amount" }));
         assert_eq!(given_back(&answer(400, more), usd()), Ok(failed("charge_not_refundable")));
-        assert!(matches!(given_back(&answer(401, error(json!({}))), usd()), Err(ProviderError::Refused(_))));
+        assert!(matches!(given_back(&answer(401, error(json!({}))), usd()), Err(ProviderError::CredentialsRejected(_))));
         assert!(matches!(given_back(&answer(500, error(json!({}))), usd()), Err(ProviderError::NoAnswer(_))));
     }
 }

@@ -1,0 +1,246 @@
+//! Fencing, tried out exhaustively: one attempt whose order may be cancelled or expire, a charge request that may arrive late, twice or
+//! never, answers that may be lost, searches that may lag, and a provider that forgets keys after a day.
+
+use std::{
+    collections::{HashMap, VecDeque, hash_map::Entry},
+    time::Duration,
+};
+
+use shared::clock::Timestamp;
+
+use super::{
+    Attempt, AttemptState, Change, Fact, Head, HeadState, apply_provider_fact,
+    model::{MINUTE, NOW, attempt, facts, head, trace},
+};
+
+/// When things happen: in time; after the order's deadline; when the key is too old to be used; when the provider has forgotten it.
+const TIMES: [Duration; 4] =
+    [Duration::ZERO, Duration::from_secs(3600), Duration::from_secs(23 * 3600), Duration::from_secs(25 * 3600)];
+const KEY_TOO_OLD: usize = 2;
+const KEY_FORGOTTEN: usize = 3;
+
+/// What the provider made of a charge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Made {
+    Charged,
+    Declined,
+    Waiting,
+    Cancelled,
+    /// It failed, and repeats that.
+    ServerError,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Key {
+    Unused,
+    Charge,
+    Probe,
+}
+
+#[derive(Clone, Debug)]
+struct World {
+    time: usize,
+    head: Head,
+    attempt: Attempt,
+    /// Whether a charge request is on its way.
+    on_its_way: bool,
+    key: Key,
+    made: Option<Made>,
+}
+
+impl World {
+    fn start() -> Self {
+        let attempt = attempt(0);
+        let head = head().busy_with(&attempt, NOW);
+        Self { time: 0, head, attempt, on_its_way: false, key: Key::Unused, made: None }
+    }
+
+    fn now(&self) -> Timestamp {
+        // The second list is read ten minutes after the first.
+        let again = if self.attempt.missing_since.is_some() { 11 * MINUTE } else { Duration::ZERO };
+        NOW.plus(TIMES[self.time]).plus(again)
+    }
+
+    fn after(&self, change: Change) -> Self {
+        Self {
+            head: change.head.unwrap_or_else(|| self.head.clone()),
+            attempt: change.attempt.unwrap_or_else(|| self.attempt.clone()),
+            ..self.clone()
+        }
+    }
+
+    fn told(&self, fact: &Fact) -> Self {
+        self.after(apply_provider_fact(&self.head, &self.attempt, fact, self.now(), MINUTE))
+    }
+
+    fn with(&self, attempt: Attempt) -> Self {
+        Self { attempt, ..self.clone() }
+    }
+
+    fn check(&self) {
+        let charged = self.made == Some(Made::Charged);
+        let ended = matches!(self.attempt.state, AttemptState::Declined | AttemptState::Abandoned);
+        assert!(!charged || !ended && self.head.state != HeadState::Closed, "charged after it was given up: {self:#?}");
+        assert!(self.attempt.state != AttemptState::Succeeded || charged, "{self:#?}");
+    }
+
+    fn cancelled(&self) -> Self {
+        self.after(self.head.fence(Some(&self.attempt), self.head.answered_drive, self.now(), MINUTE, &trace()))
+    }
+
+    /// A charge request reaches the provider.
+    fn arrives(&self, made: Made) -> Self {
+        let world = Self { on_its_way: false, ..self.clone() };
+        match self.key {
+            Key::Unused => Self { key: Key::Charge, made: Some(made), ..world },
+            Key::Charge | Key::Probe => world,
+        }
+    }
+
+    /// What the provider shows of a charge.
+    fn shown(&self) -> Option<Fact> {
+        let [charged, _, declined, ..] = facts();
+        match self.made? {
+            Made::Charged => Some(charged),
+            Made::Declined => Some(declined),
+            Made::Waiting => Some(facts()[5].clone()),
+            Made::Cancelled => Some(Fact::Abandoned { reason: "cancelled" }),
+            Made::ServerError => None,
+        }
+    }
+
+    /// Cancels what waits, or records what became of it meanwhile.
+    fn called_off(&self) -> Self {
+        let made = self.made.map(|made| if made == Made::Waiting { Made::Cancelled } else { made });
+        let world = Self { made, ..self.clone() };
+        match world.shown() {
+            Some(fact) => world.told(&fact),
+            None => world,
+        }
+    }
+
+    /// What is found of a charge is recorded.
+    fn found(&self, fact: &Fact) -> Self {
+        if fact.is_pending() && self.attempt.is_unwanted(&self.head, self.now()) { self.called_off() } else { self.told(fact) }
+    }
+
+    /// The provider's list of charges is read.
+    fn listed(&self) -> Self {
+        match self.shown() {
+            Some(fact) => self.found(&fact),
+            None if self.attempt.is_missing_twice(self.now()) => self.told(&Fact::NeverMade),
+            None => self.with(self.attempt.missing(self.now())),
+        }
+    }
+
+    /// The provider is asked to void a charge, and its answer arrives.
+    fn voided(&self) -> Self {
+        assert_eq!(self.attempt.state, AttemptState::Fencing, "the attempt is marked first");
+        match self.key {
+            Key::Unused | Key::Probe => Self { key: Key::Probe, ..self.clone() }.told(&Fact::Abandoned { reason: "order_closed" }),
+            // The stored answer is read: that charges nothing new.
+            Key::Charge => match self.shown() {
+                Some(fact) => self.told(&fact),
+                None => self.with(self.attempt.with_failed_key(self.now(), MINUTE)),
+            },
+        }
+    }
+
+    fn can_be_fenced(&self) -> bool {
+        let state = matches!(self.attempt.state, AttemptState::Sent | AttemptState::OutcomeUnknown);
+        state && self.attempt.is_unwanted(&self.head, self.now()) && !self.attempt.must_be_listed(self.now())
+    }
+
+    /// Every world that one step leads to.
+    fn steps(&self) -> Vec<Self> {
+        let mut steps = vec![self.cancelled()];
+        if self.time < KEY_FORGOTTEN {
+            let time = self.time + 1;
+            // No request is on its way for 23 hours.
+            let on_its_way = self.on_its_way && time < KEY_TOO_OLD;
+            let key = if time < KEY_FORGOTTEN { self.key } else { Key::Unused };
+            steps.push(Self { time, on_its_way, key, ..self.clone() });
+        }
+        if self.on_its_way {
+            steps.extend([Made::Charged, Made::Declined, Made::Waiting, Made::ServerError].map(|made| self.arrives(made)));
+            steps.push(Self { on_its_way: false, ..self.clone() });
+        }
+        if self.made == Some(Made::Waiting) {
+            steps.push(Self { made: Some(Made::Charged), ..self.clone() });
+        }
+        // The search lags or not, so nothing below depends on what it finds.
+        if self.attempt.may_be_sent(&self.head, self.now()) {
+            assert!(self.head.wants(self.attempt.payment_id, self.now()));
+            steps.push(Self { on_its_way: true, ..self.with(self.attempt.sending("me", self.now(), MINUTE)) });
+        }
+        if self.attempt.is_alive() && self.attempt.sent_at.is_some() {
+            steps.extend(self.shown().map(|fact| self.found(&fact)));
+            steps.push(self.told(&Fact::OutcomeUnknown));
+        }
+        if self.can_be_fenced() {
+            steps.push(self.with(self.attempt.fencing(self.now(), MINUTE)));
+        }
+        if self.attempt.state == AttemptState::Fencing && !self.attempt.must_be_listed(self.now()) {
+            steps.push(self.voided());
+            // The key is taken, and the answer is lost.
+            steps.push(Self { key: if self.key == Key::Unused { Key::Probe } else { self.key }, ..self.clone() });
+        }
+        if self.attempt.is_alive() && self.attempt.sent_at.is_some() && self.attempt.must_be_listed(self.now()) {
+            steps.push(self.listed());
+        }
+        steps
+    }
+
+    /// What reconciliation does, where every call is answered.
+    fn reconciled(&self) -> Self {
+        match (&self.attempt.state, self.shown()) {
+            (AttemptState::New, _) => self.told(&Fact::Abandoned { reason: "order_closed" }),
+            (AttemptState::Fencing, _) if !self.attempt.must_be_listed(self.now()) => self.voided(),
+            (AttemptState::Sent | AttemptState::OutcomeUnknown | AttemptState::RequiresAction, Some(fact)) => self.found(&fact),
+            _ if self.can_be_fenced() => self.with(self.attempt.fencing(self.now(), MINUTE)),
+            _ => self.listed(),
+        }
+    }
+
+    fn name(&self) -> String {
+        let attempt = &self.attempt;
+        let marks = (attempt.sent_at, attempt.key_failed, attempt.missing_since, attempt.transaction_id.is_some());
+        format!("{} {:?} {:?} {:?}", self.time, (&self.head.state, &attempt.state), marks, (self.on_its_way, self.key, self.made))
+    }
+}
+
+fn reachable() -> Vec<World> {
+    let start = World::start();
+    let mut known = HashMap::from([(start.name(), start.clone())]);
+    let mut waiting = VecDeque::from([start]);
+    while let Some(world) = waiting.pop_front() {
+        for next in world.steps() {
+            next.check();
+            if let Entry::Vacant(place) = known.entry(next.name()) {
+                waiting.push_back(place.insert(next).clone());
+            }
+        }
+    }
+    known.into_values().collect()
+}
+
+#[test]
+fn attempt_that_was_given_up_is_never_charged_and_always_ends() {
+    let worlds = reachable();
+    let has = |state: AttemptState| worlds.iter().any(|world| world.attempt.state == state);
+    assert!([AttemptState::Fencing, AttemptState::Abandoned, AttemptState::Succeeded].into_iter().all(has));
+    assert!(worlds.iter().any(|world| world.attempt.state == AttemptState::Abandoned && world.on_its_way), "a request is still on its way");
+    assert!(worlds.len() > 200, "{}", worlds.len());
+    for world in worlds {
+        let mut world = World { on_its_way: false, ..world.cancelled() };
+        for _ in 0..8 {
+            if world.attempt.is_alive() {
+                world = world.reconciled();
+                world.check();
+            }
+        }
+        let charged = world.made == Some(Made::Charged);
+        assert!(!world.attempt.is_alive(), "{world:#?}");
+        assert_eq!(world.attempt.state == AttemptState::Succeeded, charged, "{world:#?}");
+    }
+}

@@ -1,0 +1,141 @@
+//! Voiding a charge that may not have arrived, and finding one without its key.
+//!
+//! Stripe stores the first answer to an idempotency key for 24 hours and rejects the key for any other body. So a request that charges
+//! nothing, the probe, takes the key: it creates a payment intent without a payment method and without confirming it. If Stripe creates that
+//! intent, the charge never arrived, and it is rejected should it arrive later. If Stripe rejects the probe, it has the charge.
+
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode};
+
+use super::{Answer, Stripe, found, intent_fact, text, trouble};
+use crate::{
+    domain::Fact,
+    provider::{ChargeOrder, KeyState, ProviderError},
+};
+
+/// What marks the probe's intent, in its metadata. It carries the payment's id under another name than a charge does, so that neither
+/// searches, lists nor webhooks take it for one.
+const PURPOSE: &str = "void_unsent_charge";
+
+/// How far the creation of a charge may lie from the times at which it was sent, by Stripe's clock.
+const BEFORE: Duration = Duration::from_secs(60);
+const AFTER: Duration = Duration::from_secs(300);
+
+/// How many pages of a list are read, each of a hundred payment intents.
+const PAGES: u32 = 20;
+
+/// What became of the probe.
+#[derive(Debug, PartialEq)]
+enum Probed {
+    /// Its intent was created, now or by an earlier probe.
+    Created(String),
+    /// It was not, because of what the key stands for.
+    Not(KeyState),
+}
+
+impl Stripe {
+    pub(super) async fn void_key(&self, order: &ChargeOrder) -> Result<KeyState, ProviderError> {
+        let (amount, currency) = (order.amount.amount.to_string(), order.amount.currency.code().to_lowercase());
+        let (order_id, payment_id) = (order.order_id.to_string(), order.payment_id.to_string());
+        // Made of what the attempt stores and of constants alone: a repeat has the same body, and the same stored answer.
+        let form = [
+            ("amount", &*amount),
+            ("currency", &currency),
+            ("payment_method_types[0]", "card"),
+            ("metadata[order_id]", &order_id),
+            ("metadata[voided_payment_id]", &payment_id),
+            ("metadata[purpose]", PURPOSE),
+        ];
+        match probed(&self.call(Method::POST, "/v1/payment_intents", &form, Some(&payment_id)).await?, &payment_id)? {
+            Probed::Created(id) => self.cancel_probe(&id).await,
+            Probed::Not(state) => Ok(state),
+        }
+    }
+
+    async fn cancel_probe(&self, id: &str) -> Result<KeyState, ProviderError> {
+        let path = format!("/v1/payment_intents/{id}");
+        let (status, answer) = self.call(Method::POST, &format!("{path}/cancel"), &[], None).await?;
+        // An intent that is cancelled already cannot be cancelled again.
+        let intent = if status == StatusCode::BAD_REQUEST { found(self.get(&path, &[]).await?)? } else { found((status, answer))? };
+        match intent {
+            Some(intent) if intent["status"] == "canceled" => Ok(KeyState::Voided),
+            _ => Err(ProviderError::NoAnswer("the intent that voids a charge is not cancelled yet".to_owned())),
+        }
+    }
+
+    pub(super) async fn find_in_list(&self, order: &ChargeOrder) -> Result<Option<Fact>, ProviderError> {
+        let Some((first, last)) = order.sent else { return Ok(None) };
+        let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+        let (from, to) = ((first.seconds() - seconds(BEFORE)).to_string(), (last.seconds() + seconds(AFTER)).to_string());
+        let payment_id = order.payment_id.to_string();
+        let mut after = String::new();
+        for _ in 0..PAGES {
+            let mut query = vec![("created[gte]", &*from), ("created[lte]", &*to), ("limit", "100")];
+            if !after.is_empty() {
+                query.push(("starting_after", &after));
+            }
+            let (status, page) = self.get("/v1/payment_intents", &query).await?;
+            let Some(intents) = page["data"].as_array().filter(|_| status.is_success()) else { return Err(trouble(status, &page)) };
+            if let Some(intent) = intents.iter().find(|intent| intent["metadata"]["payment_id"] == *payment_id) {
+                return intent_fact(intent, order.amount.currency).map(Some);
+            }
+            match intents.last() {
+                Some(last) if page["has_more"] == true => after = text(&last["id"]).to_owned(),
+                _ => return Ok(None),
+            }
+        }
+        Err(ProviderError::NoAnswer("the list of payment intents is longer than is read".to_owned()))
+    }
+}
+
+/// What follows from the answer to the probe.
+fn probed((status, document): &Answer, payment_id: &str) -> Result<Probed, ProviderError> {
+    let metadata = &document["metadata"];
+    let id = text(&document["id"]);
+    match status.as_u16() {
+        // A running request under the key is 409 whatever its type says.
+        409 => Ok(Probed::Not(KeyState::Running)),
+        400 if document["error"]["type"] == "idempotency_error" => Ok(Probed::Not(KeyState::Used)),
+        _ if status.is_success() && metadata["purpose"] == PURPOSE && !id.is_empty() => Ok(Probed::Created(id.to_owned())),
+        // The stored answer of the charge, from a Stripe that does not compare bodies.
+        _ if status.is_success() && metadata["payment_id"] == *payment_id => Ok(Probed::Not(KeyState::Used)),
+        _ if status.is_success() => Err(ProviderError::NoAnswer("it answered something that is not the probe".to_owned())),
+        _ => Err(trouble(*status, document)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn answer(status: u16, document: Value) -> Answer {
+        (StatusCode::from_u16(status).expect("a status"), document)
+    }
+
+    #[test]
+    fn probe_answer_tells_whether_the_charge_arrived() {
+        let created = json!({ "id": "pi_1", "status": "requires_payment_method", "metadata": { "purpose": PURPOSE } });
+        let stored = json!({ "id": "pi_2", "status": "succeeded", "metadata": { "payment_id": "pay_1" } });
+        let error = |kind: &str| json!({ "error": { "type": kind } });
+        for (answer, expected) in [
+            (answer(200, created), Probed::Created("pi_1".to_owned())),
+            (answer(200, stored), Probed::Not(KeyState::Used)),
+            (answer(400, error("idempotency_error")), Probed::Not(KeyState::Used)),
+            (answer(409, error("idempotency_error")), Probed::Not(KeyState::Running)),
+            (answer(409, error("invalid_request_error")), Probed::Not(KeyState::Running)),
+        ] {
+            assert_eq!(probed(&answer, "pay_1"), Ok(expected), "{answer:?}");
+        }
+        let what = |status| probed(&answer(status, error("invalid_request_error")), "pay_1");
+        assert!(matches!(what(400), Err(ProviderError::Refused(_))));
+        assert!([401, 403].into_iter().all(|status| matches!(what(status), Err(ProviderError::CredentialsRejected(_)))));
+        assert!(matches!(what(429), Err(ProviderError::Busy(_))));
+        assert!([500, 503].into_iter().all(|status| matches!(what(status), Err(ProviderError::NoAnswer(_)))));
+        for odd in [json!({}), json!({ "id": "pi_3", "metadata": {} }), json!({ "metadata": { "purpose": PURPOSE } })] {
+            assert!(matches!(probed(&answer(200, odd), "pay_1"), Err(ProviderError::NoAnswer(_))));
+        }
+    }
+}
