@@ -12,7 +12,7 @@ use std::{
 
 use payments::{
     domain::{Fact, PaymentId, RefundFact},
-    provider::{ChargeOrder, PaymentProvider, ProviderError, RefundOrder, Simulated},
+    provider::{ChargeOrder, KeyState, PaymentProvider, ProviderError, RefundOrder, Simulated},
 };
 use serde_json::Value;
 use shared::{BoxFuture, clock::Clock};
@@ -68,7 +68,7 @@ struct Sent {
 impl RemoteProvider {
     /// The provider whose statement is the table `payment-simulator`.
     pub fn new(aws: &Aws, clock: &Clock) -> Self {
-        let inner = Simulated::new(aws.table("payment-simulator"));
+        let inner = Simulated::at(aws.table("payment-simulator"), clock.clone());
         Self { inner, aws: aws.clone(), clock: clock.clone(), state: Arc::default() }
     }
 
@@ -153,8 +153,8 @@ impl RemoteProvider {
                 let _ = call.await;
                 Err(ProviderError::NoAnswer("the answer was lost".to_owned()))
             }
-            Network::Unauthorized => Err(ProviderError::Refused("401 invalid_request_error none".to_owned())),
-            Network::Forbidden => Err(ProviderError::Refused("403 invalid_request_error none".to_owned())),
+            Network::Unauthorized => Err(ProviderError::CredentialsRejected("401 invalid_request_error none".to_owned())),
+            Network::Forbidden => Err(ProviderError::CredentialsRejected("403 invalid_request_error none".to_owned())),
         }
     }
 
@@ -182,7 +182,7 @@ impl RemoteProvider {
 }
 
 fn in_use() -> ProviderError {
-    ProviderError::NoAnswer("409 invalid_request_error idempotency_key_in_use".to_owned())
+    ProviderError::Busy("409 invalid_request_error idempotency_key_in_use".to_owned())
 }
 
 fn text<'a>(item: &'a Value, name: &str) -> &'a str {
@@ -200,6 +200,20 @@ impl PaymentProvider for RemoteProvider {
 
     fn charge<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<Fact, ProviderError>> {
         Box::pin(self.send_charge(order))
+    }
+
+    fn return_url(&self) -> Option<&str> {
+        self.inner.return_url()
+    }
+
+    fn void_unsent<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<KeyState, ProviderError>> {
+        Box::pin(self.over_network(async move {
+            if self.is_running(order) { Ok(KeyState::Running) } else { self.inner.void_unsent(order).await }
+        }))
+    }
+
+    fn find_by_time<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<Option<Fact>, ProviderError>> {
+        Box::pin(self.over_network(self.inner.find_by_time(order)))
     }
 
     fn retrieve<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<Option<Fact>, ProviderError>> {
