@@ -121,7 +121,7 @@ impl Schedule {
             self.place(number).await;
         }
         self.muddle_along(90).await;
-        if self.chance(50) {
+        if self.chance(40) {
             self.outage(orders).await;
         }
     }
@@ -135,7 +135,7 @@ impl Schedule {
 
     async fn muddle_along(&mut self, steps: u32) {
         for _ in 0..steps {
-            match self.below(30) {
+            match self.below(28) {
                 0..7 => self.publish().await,
                 7..16 => self.deliver().await,
                 16 | 17 => self.pay().await,
@@ -144,9 +144,9 @@ impl Schedule {
                 22 => self.give_back().await,
                 23 => self.tell().await,
                 24 => self.rearrange().await,
-                25 | 26 => self.change_network(),
-                27 => self.provider_is_away().await,
-                28 => self.deliver_late_charges().await,
+                25 => self.change_network(),
+                26 if self.chance(15) => self.provider_is_away().await,
+                26 => self.deliver_late_charges().await,
                 _ => {
                     let seconds = [1, 10, 60, 60, 600][self.below(5) as usize];
                     self.pass(seconds);

@@ -39,9 +39,9 @@ impl Schedule {
         }
     }
 
-    /// The network to the provider changes, and stays so for a while: every other time for the better.
+    /// The network to the provider changes, and stays so for a while: mostly for the better.
     pub(super) fn change_network(&mut self) {
-        self.network = if self.chance(50) { Network::Up } else { self.broken_network() };
+        self.network = if self.chance(65) { Network::Up } else { self.broken_network() };
         self.shop.provider.set_network(self.network);
         self.note(&format!("the network to the provider: {:?}", self.network));
     }
