@@ -18,7 +18,7 @@ async fn step(shop: &Shop, operation: &str, caller: &str, order: &str, body: &Va
 }
 
 /// The buyer gives an order up, and what follows from that happens.
-async fn give_up(shop: &Shop, pump: &mut Pump, order: &str) -> Value {
+pub(super) async fn give_up(shop: &Shop, pump: &mut Pump, order: &str) -> Value {
     let (status, given_up) = step(shop, "cancel-order", events::USER, order, &json!({ "reason": "It is the wrong colour." })).await;
     assert_eq!(status, 202, "{given_up}");
     pump.settle().await;
@@ -30,7 +30,7 @@ async fn ship(shop: &Shop, order: &str, tracking: &str) -> (u64, Value) {
 }
 
 /// The status of an order, and how its payment stands.
-fn standing(order: &Value) -> (&str, &str) {
+pub(super) fn standing(order: &Value) -> (&str, &str) {
     (order["status"].as_str().unwrap_or_default(), order["payment_status"].as_str().unwrap_or_default())
 }
 

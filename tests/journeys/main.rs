@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod afterwards;
+mod provider_away;
 
 use std::{collections::BTreeMap, io::Write, time::Duration};
 

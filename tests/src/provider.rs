@@ -207,9 +207,11 @@ impl PaymentProvider for RemoteProvider {
     }
 
     fn void_unsent<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<KeyState, ProviderError>> {
-        Box::pin(self.over_network(async move {
-            if self.is_running(order) { Ok(KeyState::Running) } else { self.inner.void_unsent(order).await }
-        }))
+        Box::pin(
+            self.over_network(
+                async move { if self.is_running(order) { Ok(KeyState::Running) } else { self.inner.void_unsent(order).await } },
+            ),
+        )
     }
 
     fn find_by_time<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<Option<Fact>, ProviderError>> {
