@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Stories of orders, told through the public API: paid and delivered, declined, given up, charged without an answer, given back.
+"""Stories of orders, told through the public API: paid and delivered, declined, given up, charged without an answer, given back,
+and never charged because the provider could not be reached.
 
     demo.py URL [--admin EMAIL PASSWORD]
 
@@ -110,11 +111,11 @@ class Theatre:
                 raise OtherEnd(f"order {order['id']} stands at {state(seen)}")
             meanwhile()
 
-    def cancel(self, order, reason):
+    def cancel(self, order, reason, **patience):
         """Gives the order up, and follows it until stock and money are back."""
         answer = self.customer.call("POST", f"/orders/{order['id']}/cancel", {"reason": reason})
         print(f"  POST /orders/{{id}}/cancel: {answer.status}")
-        return self.follow(order, lambda seen: seen["status"] == "cancelled")
+        return self.follow(order, lambda seen: seen["status"] == "cancelled", **patience)
 
     def step(self, order, name, body=None):
         """What the shop does with an order: `ship`, then `deliver`."""
@@ -128,6 +129,15 @@ class Theatre:
         if len(paid) != 1:
             raise OtherEnd(f"order {order['id']} should have one completed payment, but it has {len(paid)}")
         return paid[0]
+
+    def statement(self, order):
+        """Prints every payment of the order: what was charged, and what was refunded."""
+        payments = list(self.customer.items(f"/payments?order_id={order['id']}"))
+        for each in payments:
+            charged = each["amount"] if each["status"] == "completed" else {**each["amount"], "amount": 0}
+            reason = f" ({each['failure_reason']})" if each.get("failure_reason") else ""
+            print(f"  payment {each['status']}{reason}: charged {money(charged)}, refunded {money(each['refunded'])}")
+        return payments
 
     def refund(self, payment, amount, reason):
         """Gives back an amount, or with None all that is left."""
@@ -288,6 +298,21 @@ def charged_without_an_answer(theatre):
     theatre.mails(order, 1)
 
 
+def given_up_while_the_provider_is_away(theatre):
+    product, before = theatre.product(6)
+    order = theatre.order(product, 1, payment_method=card("tok_unreachable"))
+    theatre.follow(order, lambda seen: any(line.get("event") == "payment_unknown" for line in seen.get("history", [])))
+    print("  the charge request got no answer: the provider cannot be reached, and the buyer cancels")
+    seen = theatre.cancel(order, "It takes too long.", meanwhile=theatre.sweep, patience=SWEEP_SECONDS)
+    print("  the provider is back: the shop voids the charge and does not send it again")
+    nothing_charged(seen)
+    for payment in theatre.statement(order):
+        if payment["status"] != "failed" or payment.get("transaction_id") or payment["refunded"]["amount"]:
+            raise OtherEnd(f"payment {payment['id']} should be failed, without a charge and a refund, but it is {payment}")
+    theatre.shelf_after(product, before, left=0)
+    theatre.mails(order, 1)
+
+
 def given_back(theatre):
     product, before = theatre.product(5)
     order = theatre.order(product, 2, payment_method=card("tok_ok"))
@@ -337,6 +362,7 @@ STORIES = (
     ("the buyer thinks better of it before paying", given_up_before_paying),
     ("and after paying", given_up_after_paying),
     ("the provider charges, and its answer is lost", charged_without_an_answer),
+    ("the provider is away, and the buyer thinks better of it meanwhile", given_up_while_the_provider_is_away),
     ("money is given back, a part and then the rest", given_back),
 )
 

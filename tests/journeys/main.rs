@@ -3,6 +3,7 @@
 
 mod afterwards;
 mod late_money;
+mod provider_away;
 
 use std::{collections::BTreeMap, io::Write, time::Duration};
 

@@ -19,6 +19,7 @@ pub struct LocalStripe {
     pub http: reqwest::Client,
     provider: Stripe,
     tokens: [String; 3],
+    is_complete: bool,
 }
 
 impl LocalStripe {
@@ -34,7 +35,23 @@ impl LocalStripe {
             tokens.push(method["id"].as_str().unwrap().to_owned());
         }
         let provider = stripe(&base, KEY);
-        Self { base, http, provider, tokens: tokens.try_into().unwrap() }
+        Self { base, http, provider, tokens: tokens.try_into().unwrap(), is_complete: false }
+    }
+
+    /// The same, reached through the proxy at `base` that adds what localstripe lacks.
+    pub async fn behind(base: String) -> Self {
+        Self { is_complete: true, ..Self::at(base).await }
+    }
+
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// How much of a charge was refunded.
+    pub async fn refunded(&self, order: &ChargeOrder) -> i64 {
+        let refunds = self.get("/v1/refunds?limit=1000").await;
+        let of_order = |refund: &&Value| refund["metadata"]["payment_id"] == *order.payment_id.to_string();
+        refunds["data"].as_array().unwrap().iter().filter(of_order).map(|refund| refund["amount"].as_i64().unwrap()).sum()
     }
 
     async fn get(&self, path: &str) -> Value {
@@ -70,7 +87,7 @@ impl World for LocalStripe {
 
     fn charges<'a>(&'a self, payment: PaymentId) -> BoxFuture<'a, usize> {
         Box::pin(async move {
-            let intents = self.get("/v1/payment_intents?limit=100").await;
+            let intents = self.get("/v1/payment_intents?limit=1000").await;
             let charged = |intent: &&Value| intent["status"] == "succeeded" && intent["metadata"]["payment_id"] == *payment.to_string();
             intents["data"].as_array().unwrap().iter().filter(charged).count()
         })
@@ -98,7 +115,7 @@ impl World for LocalStripe {
     }
 
     fn is_complete(&self) -> bool {
-        false
+        self.is_complete
     }
 }
 

@@ -77,6 +77,7 @@ async fn each_token_does_what_it_says() {
         ("tok_made_up", "declined", "declined", 0),
         ("tok_timeout_after_charge", "silence", "charged", 1),
         ("tok_timeout_before_charge", "silence", "unknown", 0),
+        ("tok_unreachable", "silence", "unknown", 0),
         ("tok_5xx_then_ok", "silence", "unknown", 0),
         ("tok_late_webhook", "processing", "processing", 1),
         ("tok_3ds", "action", "charged", 1),

@@ -105,7 +105,13 @@ pub fn orders(aws: &Aws, clock: &Clock) -> orders::Orders {
 /// Payments, with the simulated provider.
 #[cfg(feature = "payments")]
 pub fn payments(aws: &Aws, clock: &Clock) -> payments::Payments {
-    let provider = std::sync::Arc::new(payments::provider::Simulated::new(aws.table("payment-simulator")));
+    payments_over(aws, clock, &crate::provider::RemoteProvider::new(aws, clock))
+}
+
+/// Payments, with this provider.
+#[cfg(feature = "payments")]
+pub fn payments_over(aws: &Aws, clock: &Clock, provider: &crate::provider::RemoteProvider) -> payments::Payments {
+    let provider = std::sync::Arc::new(provider.clone());
     let settings = payments::Settings { shards: SHARDS, nudge: NUDGE };
     payments::Payments::new(aws.table("payments"), provider, aws.secrets_at(clock.clone()), clock.clone(), Ids::seeded(500_000), settings)
 }

@@ -22,6 +22,7 @@ use users::{Users, operations::rotate_signing_key::Rotation};
 use crate::{
     aws::{Aws, Called},
     events,
+    provider::RemoteProvider,
     pump::Pump,
     sqs,
 };
@@ -33,6 +34,8 @@ pub struct Shop {
     pub aws: Aws,
     /// The clock that all services read.
     pub clock: Clock,
+    /// The payment provider, and the network in front of it.
+    pub provider: RemoteProvider,
     users: Arc<Users>,
     rotation: Arc<Rotation>,
     catalog: Arc<Catalog>,
@@ -122,18 +125,20 @@ impl Shop {
     /// An empty shop.
     pub fn new() -> Self {
         let (aws, clock) = (Aws::new(), super::clock());
+        let provider = RemoteProvider::new(&aws, &clock);
         Self {
             users: Arc::new(super::users(&aws, &clock)),
             rotation: Arc::new(super::rotation(&aws, &clock)),
             catalog: Arc::new(super::catalog(&aws, &clock)),
             inventory: Arc::new(super::inventory(&aws, &clock)),
             orders: Arc::new(super::orders(&aws, &clock)),
-            payments: Arc::new(super::payments(&aws, &clock)),
+            payments: Arc::new(super::payments_over(&aws, &clock, &provider)),
             notifications: Arc::new(super::notifications(&aws, &clock)),
             ledger: Arc::new(super::ledger(&aws, &clock)),
             platform: Arc::new(super::platform(&aws, &clock)),
             aws,
             clock,
+            provider,
         }
     }
 

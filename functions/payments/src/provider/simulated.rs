@@ -42,6 +42,8 @@ enum Behaviour {
     TimeoutAfterCharge,
     /// The first request never arrives.
     TimeoutBeforeCharge,
+    /// No request to charge ever arrives, as while the provider cannot be reached. Other requests do.
+    Unreachable,
     /// The first request fails at the provider.
     ServerErrorOnce,
     /// It is charged, and neither the first answer nor the first look says so: the provider tells it by itself, or later.
@@ -68,6 +70,7 @@ impl Behaviour {
             "tok_insufficient_funds" => Self::Declined("insufficient_funds"),
             "tok_timeout_after_charge" => Self::TimeoutAfterCharge,
             "tok_timeout_before_charge" => Self::TimeoutBeforeCharge,
+            "tok_unreachable" => Self::Unreachable,
             "tok_5xx_then_ok" => Self::ServerErrorOnce,
             "tok_late_webhook" => Self::ChargedLate,
             "tok_3ds" => Self::ActionThen(Action::Charged),
@@ -156,6 +159,9 @@ impl Simulated {
 
     async fn charge_once(&self, order: &ChargeOrder) -> Result<Fact, ProviderError> {
         let behaviour = Behaviour::of(order.token.as_str());
+        if behaviour == Behaviour::Unreachable {
+            return Err(ProviderError::NoAnswer("timed out".to_owned()));
+        }
         let lost = match behaviour {
             Behaviour::TimeoutBeforeCharge => Some("timed out"),
             Behaviour::ServerErrorOnce => Some("answered 503"),

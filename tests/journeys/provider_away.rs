@@ -1,0 +1,148 @@
+//! The payment provider is away, or rejects our key, while orders are given up: what was given up is never charged.
+
+use serde_json::Value;
+use tests::{
+    provider::Network,
+    pump::Pump,
+    shop::{PAY_WITHIN, Shop},
+};
+
+use super::{
+    afterwards::{give_up, standing},
+    at_rest, pay, placed, shop, stock, time_passes,
+};
+
+/// What the provider charged and refunded.
+fn statement(shop: &Shop) -> Vec<Value> {
+    let moved = |item: &Value| item["pk"]["S"].as_str().is_some_and(|key| key.starts_with("CHARGE#") || key.starts_with("REFUND#"));
+    shop.aws.items("payment-simulator").into_iter().filter(moved).collect()
+}
+
+/// Orders as the buyer, with a card.
+async fn ordered(shop: &Shop, product: &str, key: &str, token: Option<&str>) -> String {
+    let called = shop.order(key, product, 1, token).await;
+    called.json()["id"].as_str().unwrap_or_else(|| panic!("{:?}", called.answer)).to_owned()
+}
+
+/// The provider answers again, and the shop has time to ask it about everything.
+async fn provider_returns(shop: &Shop, pump: &mut Pump) {
+    shop.provider.set_network(Network::Up);
+    for _ in 0..4 {
+        time_passes(shop, pump, 600).await;
+    }
+}
+
+async fn nothing_was_charged(shop: &Shop, product: &str, order: &str) {
+    let read = shop.read_order(order).await;
+    assert_eq!(standing(&read), ("cancelled", "unpaid"), "{read:#}");
+    assert_eq!((statement(shop), shop.provider.unwanted_charges()), (vec![], vec![]));
+    assert_eq!(stock(shop, product).await, (10, 10, 0));
+    at_rest(shop).await;
+}
+
+#[tokio::test]
+async fn order_that_expires_while_the_provider_is_away_is_never_charged() {
+    for network in [Network::RequestsLost, Network::Unauthorized, Network::Forbidden] {
+        let (shop, product) = shop().await;
+        shop.provider.set_network(network);
+        let order = placed(&shop, &product, 1, Some("tok_ok")).await;
+        let mut pump = shop.pump();
+        pump.settle().await;
+        assert_eq!(shop.provider.lost_charges().len(), 1);
+        for _ in 0..4 {
+            time_passes(&shop, &mut pump, PAY_WITHIN.as_secs()).await;
+        }
+        provider_returns(&shop, &mut pump).await;
+        nothing_was_charged(&shop, &product, &order).await;
+    }
+}
+
+#[tokio::test]
+async fn order_that_is_cancelled_while_the_provider_is_away_is_never_charged() {
+    for network in [Network::RequestsLost, Network::Unauthorized, Network::Forbidden] {
+        let (shop, product) = shop().await;
+        shop.provider.set_network(network);
+        let order = placed(&shop, &product, 1, Some("tok_ok")).await;
+        let mut pump = shop.pump();
+        pump.settle().await;
+        give_up(&shop, &mut pump, &order).await;
+        time_passes(&shop, &mut pump, 600).await;
+        provider_returns(&shop, &mut pump).await;
+        nothing_was_charged(&shop, &product, &order).await;
+    }
+}
+
+#[tokio::test]
+async fn charge_that_arrives_after_its_order_was_given_up_is_rejected() {
+    let (shop, product) = shop().await;
+    shop.provider.set_network(Network::ChargesDelayed);
+    let order = placed(&shop, &product, 1, Some("tok_ok")).await;
+    let mut pump = shop.pump();
+    pump.settle().await;
+    give_up(&shop, &mut pump, &order).await;
+    provider_returns(&shop, &mut pump).await;
+    assert_eq!(shop.provider.deliver_late_charges().await, 1);
+    nothing_was_charged(&shop, &product, &order).await;
+}
+
+/// A request that left in time and arrives before the charge is voided takes the money: it goes back.
+#[tokio::test]
+async fn charge_that_arrives_before_it_is_voided_is_refunded() {
+    for network in [Network::ChargesDelayed, Network::ChargesRunning] {
+        let (shop, product) = shop().await;
+        shop.provider.set_network(network);
+        let order = placed(&shop, &product, 1, Some("tok_ok")).await;
+        let mut pump = shop.pump();
+        pump.settle().await;
+        give_up(&shop, &mut pump, &order).await;
+        assert_eq!(shop.provider.deliver_late_charges().await, 1);
+        provider_returns(&shop, &mut pump).await;
+        let read = shop.read_order(&order).await;
+        assert_eq!((standing(&read), statement(&shop).len()), (("cancelled", "refunded"), 2), "{read:#}");
+        assert_eq!((shop.provider.unwanted_charges(), stock(&shop, &product).await), (vec![], (10, 10, 0)));
+        at_rest(&shop).await;
+    }
+}
+
+/// Our key is wrong for 40 minutes, longer than an order waits for its payment.
+#[tokio::test]
+async fn orders_given_up_while_the_key_was_wrong_are_never_charged_and_wanted_ones_are_paid() {
+    let (shop, product) = shop().await;
+    let mut pump = shop.pump();
+    shop.provider.set_network(Network::Unauthorized);
+    let expired = ordered(&shop, &product, "expired", Some("tok_ok")).await;
+    pump.settle().await;
+    time_passes(&shop, &mut pump, 20 * 60).await;
+    let cancelled = ordered(&shop, &product, "cancelled", Some("tok_ok")).await;
+    let wanted = ordered(&shop, &product, "wanted", Some("tok_ok")).await;
+    let unpaid = ordered(&shop, &product, "unpaid", None).await;
+    pump.settle().await;
+    give_up(&shop, &mut pump, &cancelled).await;
+    for _ in 0..4 {
+        time_passes(&shop, &mut pump, 5 * 60).await;
+    }
+    assert_eq!((statement(&shop), standing(&shop.read_order(&wanted).await).0), (vec![], "pending"));
+
+    // The key is mended.
+    shop.provider.set_network(Network::Up);
+    let paid = pay(&shop, &unpaid, "tok_ok").await;
+    assert_eq!(paid["http"], 201, "{paid}");
+    for _ in 0..3 {
+        time_passes(&shop, &mut pump, 120).await;
+    }
+    for _ in 0..3 {
+        time_passes(&shop, &mut pump, 600).await;
+    }
+    for (order, expected) in [
+        (&expired, ("cancelled", "unpaid")),
+        (&cancelled, ("cancelled", "unpaid")),
+        (&wanted, ("confirmed", "paid")),
+        (&unpaid, ("confirmed", "paid")),
+    ] {
+        let read = shop.read_order(order).await;
+        assert_eq!(standing(&read), expected, "{read:#}");
+    }
+    assert_eq!((statement(&shop).len(), shop.provider.unwanted_charges()), (2, vec![]), "two charges, no refund");
+    assert_eq!(stock(&shop, &product).await, (8, 8, 0));
+    at_rest(&shop).await;
+}

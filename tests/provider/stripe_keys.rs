@@ -1,0 +1,231 @@
+//! Stripe with its idempotency keys: localstripe behind the proxy that adds them. Real Stripe was not called.
+
+use std::{sync::Arc, time::Duration};
+
+use payments::{
+    Payments, Settings,
+    domain::{AttemptState, Fact, HeadState, PaymentId},
+    operations::{
+        cancel_payment::cancel_payment, charge_payment::charge_payment, reconcile_payments::reconcile_payments,
+        refund_payment::refund_payment,
+    },
+    provider::{ChargeOrder, KeyState, ProviderError, Stripe, StripeSettings},
+};
+use serde_json::{Value, json};
+use shared::{
+    clock::Clock,
+    ids::{Ids, OrderId},
+    invoke,
+    lambda::Lambda,
+    queue::{self, Queue},
+};
+use tests::{
+    aws::Aws,
+    events::{self, USER},
+    shop, sqs,
+};
+
+use crate::{
+    contract::{self, PRICE, World, to_charge, usd},
+    key_proxy::{Fault, KeyProxy},
+    localstripe::{KEY, LocalStripe, running, salt},
+};
+
+/// Stripe behind the proxy, and the clock that forgets keys.
+async fn stripe() -> (LocalStripe, KeyProxy, Clock) {
+    let clock = Clock::manual(Clock::System.now());
+    let proxy = KeyProxy::before(running(), clock.clone());
+    let stripe = LocalStripe::behind(proxy.listen().await).await;
+    (stripe, proxy, clock)
+}
+
+fn transaction(fact: Result<Fact, ProviderError>) -> String {
+    match fact {
+        Ok(Fact::Succeeded { transaction_id, .. }) => transaction_id,
+        other => panic!("a good card is charged: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn stripe_with_its_keys_keeps_the_whole_contract() {
+    let (stripe, proxy, _) = stripe().await;
+    assert!(stripe.is_complete());
+    contract::holds(&stripe, &salt()).await;
+    assert!(proxy.replayed() > 0);
+}
+
+#[tokio::test]
+async fn key_of_a_running_charge_is_in_use_until_it_ends() {
+    let (stripe, proxy, _) = stripe().await;
+    let order = to_charge(&salt(), &stripe.tokens().good);
+    proxy.fail_next(&[Fault::Held]);
+    let meanwhile = async {
+        while !proxy.is_running() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(stripe.provider().void_unsent(&order).await, Ok(KeyState::Running));
+        assert!(matches!(stripe.provider().charge(&order).await, Err(ProviderError::Busy(_))));
+        proxy.release();
+    };
+    let (first, ()) = tokio::join!(stripe.provider().charge(&order), meanwhile);
+    assert_eq!(transaction(stripe.provider().charge(&order).await), transaction(first), "the stored answer");
+    assert_eq!(stripe.provider().void_unsent(&order).await, Ok(KeyState::Used));
+    assert_eq!(stripe.charges(order.payment_id).await, 1);
+}
+
+#[tokio::test]
+async fn server_error_is_stored_under_its_key_and_a_rate_limit_is_not() {
+    let (stripe, proxy, _) = stripe().await;
+    let order = to_charge(&salt(), &stripe.tokens().good);
+    proxy.fail_next(&[Fault::RateLimited, Fault::ServerError]);
+    assert!(matches!(stripe.provider().charge(&order).await, Err(ProviderError::Busy(_))));
+    assert!(matches!(stripe.provider().charge(&order).await, Err(ProviderError::NoAnswer(_))));
+    for _ in 0..2 {
+        assert!(matches!(stripe.provider().charge(&order).await, Err(ProviderError::StoredFailure(_))));
+    }
+    assert_eq!(stripe.charges(order.payment_id).await, 0);
+}
+
+#[tokio::test]
+async fn key_is_forgotten_after_a_day_and_charges_again() {
+    let (stripe, _, clock) = stripe().await;
+    let order = to_charge(&salt(), &stripe.tokens().good);
+    let first = transaction(stripe.provider().charge(&order).await);
+    clock.advance(Duration::from_secs(24 * 3600 - 1));
+    assert_eq!(transaction(stripe.provider().charge(&order).await), first);
+    clock.advance(Duration::from_secs(1));
+    assert_ne!(transaction(stripe.provider().charge(&order).await), first, "nobody may send a charge again after 23 hours");
+    assert_eq!(stripe.charges(order.payment_id).await, 2);
+}
+
+/// Payments over Stripe, for one order.
+struct Till {
+    aws: Aws,
+    clock: Clock,
+    payments: Arc<Payments>,
+    stripe: LocalStripe,
+    proxy: KeyProxy,
+    charge: ChargeOrder,
+}
+
+impl Till {
+    async fn new() -> Self {
+        let (stripe, proxy, clock) = stripe().await;
+        let aws = Aws::new();
+        aws.secrets_manager().set("stripe-key", KEY);
+        let settings = StripeSettings { base: stripe.base().to_owned(), return_url: None, live: false };
+        let provider = Arc::new(Stripe::new(settings, aws.secrets_at(clock.clone())));
+        let settings = Settings { shards: shop::SHARDS, nudge: shop::NUDGE };
+        let secrets = aws.secrets_at(clock.clone());
+        let payments = Arc::new(Payments::new(aws.table("payments"), provider, secrets, clock.clone(), Ids::System, settings));
+        let charge = to_charge(&salt(), &stripe.tokens().good);
+        Self { aws, clock, payments, stripe, proxy, charge }
+    }
+
+    async fn command(&self, queue: &str, kind: &str, lambda: Lambda, more: Value) {
+        let mut data = json!({ "order_id": self.charge.order_id, "drive": 0 });
+        data.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        self.aws.call(&lambda, events::message(queue, kind, &data)).await;
+    }
+
+    async fn charge(&self) {
+        let lambda = queue::lambda(self.payments.clone(), charge_payment, Queue::new(sqs::url("charge-payment")));
+        let more = json!({
+            "user_id": USER, "amount": usd(PRICE), "tries": 3, "expires_at": self.clock.now().plus(shop::PAY_WITHIN),
+            "payment_method": { "type": "card", "token": self.charge.token.as_str() },
+        });
+        self.command("charge-payment", "charge_payment.v1", lambda, more).await;
+    }
+
+    async fn cancel(&self) {
+        let lambda = queue::lambda(self.payments.clone(), cancel_payment, Queue::new(sqs::url("cancel-payment")));
+        let more = json!({ "user_id": USER, "amount": usd(PRICE), "drive": 1 });
+        self.command("cancel-payment", "cancel_payment.v1", lambda, more).await;
+    }
+
+    async fn refund(&self) {
+        let lambda = queue::lambda(self.payments.clone(), refund_payment, Queue::new(sqs::url("refund-payment")));
+        self.command("refund-payment", "refund_payment.v1", lambda, json!({ "drive": 2 })).await;
+    }
+
+    async fn reconcile_after(&self, minutes: u64) {
+        self.clock.advance(Duration::from_secs(minutes * 60));
+        let lambda = invoke::lambda(self.payments.clone(), reconcile_payments);
+        assert_eq!(self.aws.call(&lambda, json!({})).await.ok()["failed"], 0);
+    }
+
+    async fn states(&self) -> (HeadState, AttemptState) {
+        let order: OrderId = self.charge.order_id;
+        let attempt = self.payments.store().attempt(PaymentId::automatic(order)).await.unwrap().unwrap();
+        (self.payments.store().head(order).await.unwrap().unwrap().state, attempt.state)
+    }
+
+    async fn charges(&self) -> usize {
+        self.stripe.charges(self.charge.payment_id).await
+    }
+
+    fn unsettled(&self) -> usize {
+        self.aws.items("payments").iter().filter(|item| item.get("check_at").is_some()).count()
+    }
+}
+
+#[tokio::test]
+async fn lost_charge_of_a_cancelled_order_is_voided_and_rejected_when_it_arrives() {
+    let till = Till::new().await;
+    till.proxy.fail_next(&[Fault::RequestLost]);
+    till.charge().await;
+    till.cancel().await;
+    assert_eq!(till.states().await.0, HeadState::Closing);
+    till.reconcile_after(2).await;
+    assert_eq!((till.states().await, till.unsettled()), ((HeadState::Closed, AttemptState::Abandoned), 0));
+    let late = till.proxy.deliver_late().await;
+    assert_eq!(
+        late.iter().map(|answer| (answer.status, &answer.body["error"]["type"])).collect::<Vec<_>>(),
+        [(400, &json!("idempotency_error"))]
+    );
+    assert_eq!(till.charges().await, 0, "it is never charged");
+}
+
+#[tokio::test]
+async fn charge_whose_answer_was_lost_is_read_from_its_key_and_refunded() {
+    let till = Till::new().await;
+    // Stripe's search shows a charge after a minute or so: the key shows it at once.
+    till.proxy.lag_search(true);
+    till.proxy.fail_next(&[Fault::AnswerLost]);
+    till.charge().await;
+    till.cancel().await;
+    assert_eq!((till.states().await.0, till.charges().await), (HeadState::Closing, 1));
+    for _ in 0..3 {
+        till.reconcile_after(2).await;
+    }
+    assert_eq!((till.states().await, till.proxy.replayed()), ((HeadState::Captured, AttemptState::Succeeded), 1), "the stored answer");
+    till.refund().await;
+    assert_eq!((till.charges().await, till.stripe.refunded(&till.charge).await, till.unsettled()), (1, PRICE, 0));
+}
+
+#[tokio::test]
+async fn late_charge_that_arrives_before_the_order_is_voided_is_refunded() {
+    let till = Till::new().await;
+    till.proxy.fail_next(&[Fault::RequestLost]);
+    till.charge().await;
+    till.cancel().await;
+    assert_eq!(till.proxy.deliver_late().await[0].status, 200);
+    for _ in 0..3 {
+        till.reconcile_after(2).await;
+    }
+    assert_eq!(till.states().await, (HeadState::Captured, AttemptState::Succeeded));
+    till.refund().await;
+    assert_eq!((till.charges().await, till.stripe.refunded(&till.charge).await, till.unsettled()), (1, PRICE, 0));
+}
+
+#[tokio::test]
+async fn stored_server_error_of_a_cancelled_order_ends_without_a_charge() {
+    let till = Till::new().await;
+    till.proxy.fail_next(&[Fault::ServerError]);
+    till.charge().await;
+    till.cancel().await;
+    for _ in 0..6 {
+        till.reconcile_after(11).await;
+    }
+    assert_eq!((till.states().await.0, till.charges().await, till.unsettled()), (HeadState::Closed, 0, 0));
+}

@@ -1,0 +1,87 @@
+//! The provider is out of reach: for one request, for a while, or for longer than an order waits for its payment.
+
+use serde_json::{Value, json};
+use tests::{events, provider::Network, shop::PAY_WITHIN};
+
+use super::Schedule;
+
+impl Schedule {
+    /// The provider does not take charges for a while, and everything else works: an order is placed, and the buyers may cancel, or wait
+    /// until the time to pay is over.
+    pub(super) async fn outage(&mut self, number: u64) {
+        self.network = self.broken_network();
+        self.heal();
+        self.note(&format!("an outage, the network to the provider: {:?}", self.network));
+        self.place(number).await;
+        for _ in 0..1 + self.below(4) {
+            self.drain().await;
+            match self.below(4) {
+                0 => self.cancel().await,
+                1 => self.pay().await,
+                2 => self.deliver_late_charges().await,
+                _ => {}
+            }
+            self.drain().await;
+            let seconds = [60, 600, PAY_WITHIN.as_secs(), 7200][self.below(4) as usize];
+            self.pass(seconds);
+            for operation in ["resume-orders", "reconcile-payments"] {
+                let called = self.shop.call(operation, json!({})).await;
+                self.note(&format!("{operation}: {:?}", called.answer));
+            }
+        }
+        self.drain().await;
+        // No request is on its way for a day.
+        if self.chance(15) {
+            self.deliver_late_charges().await;
+            self.had_day_outage = true;
+            self.pass(25 * 3600);
+            self.drain().await;
+        }
+    }
+
+    /// The network to the provider changes, and stays so for a while: mostly for the better.
+    pub(super) fn change_network(&mut self) {
+        self.network = if self.chance(65) { Network::Up } else { self.broken_network() };
+        self.shop.provider.set_network(self.network);
+        self.note(&format!("the network to the provider: {:?}", self.network));
+    }
+
+    pub(super) fn broken_network(&mut self) -> Network {
+        const BROKEN: [Network; 7] = [
+            Network::RequestsLost,
+            Network::RequestsLost,
+            Network::AnswersLost,
+            Network::ChargesDelayed,
+            Network::ChargesRunning,
+            Network::Unauthorized,
+            Network::Forbidden,
+        ];
+        BROKEN[self.below(BROKEN.len() as u64) as usize]
+    }
+
+    /// The provider does not answer for about as long as an order waits for its payment, or longer.
+    pub(super) async fn provider_is_away(&mut self) {
+        self.network = [Network::RequestsLost, Network::RequestsLost, Network::Unauthorized, Network::Forbidden][self.below(4) as usize];
+        self.shop.provider.set_network(self.network);
+        self.note(&format!("the network to the provider: {:?}", self.network));
+        for _ in 0..1 + self.below(3) {
+            self.pass(PAY_WITHIN.as_secs() / 2);
+            self.sweep().await;
+        }
+    }
+
+    pub(super) async fn deliver_late_charges(&mut self) {
+        let arrived = self.shop.provider.deliver_late_charges().await;
+        if arrived > 0 {
+            self.note(&format!("{arrived} late charge requests arrive"));
+        }
+    }
+
+    /// The buyer cancels the order that was placed last.
+    async fn cancel(&mut self) {
+        let Some(order) = self.orders.last().cloned() else { return };
+        let request = events::post("/orders", &Value::Null).caller(events::USER).body("").path_parameter("order_id", &order);
+        let called = self.request("cancel-order", request.event()).await;
+        self.note(&format!("cancel-order of {order}: {} {}", called.status(), called.json()["code"]));
+    }
+}

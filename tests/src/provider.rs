@@ -1,0 +1,240 @@
+//! The simulated payment provider behind a network that fails on command, and a record of charges that no order wanted any more.
+//!
+//! A charge is *unwanted* when its request **leaves** after the order was given up: its payment head is closing or closed, or its time to
+//! pay is over. A request that leaves before and arrives late is legitimate: what it charges is refunded. What a customer completes at
+//! their bank needs no request of ours and is not counted either.
+
+use std::{
+    collections::VecDeque,
+    future::Future,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use payments::{
+    domain::{Fact, PaymentId, RefundFact},
+    provider::{ChargeOrder, KeyState, PaymentProvider, ProviderError, RefundOrder, Simulated},
+};
+use serde_json::Value;
+use shared::{BoxFuture, clock::Clock};
+
+use crate::aws::Aws;
+
+/// What happens to requests between payments and the provider.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Network {
+    /// Requests arrive and answers come back.
+    #[default]
+    Up,
+    /// No request arrives.
+    RequestsLost,
+    /// Requests arrive and are carried out. No answer comes back.
+    AnswersLost,
+    /// Charge requests arrive only when [`RemoteProvider::deliver_late_charges`] is called. Their caller hears nothing.
+    ChargesDelayed,
+    /// Charge requests arrive, and the provider works on them until [`RemoteProvider::deliver_late_charges`] is called. Their caller hears
+    /// nothing, and other requests under the same key hear 409.
+    ChargesRunning,
+    /// The provider refuses our key: 401.
+    Unauthorized,
+    /// The provider refuses our key for this request: 403.
+    Forbidden,
+}
+
+/// The provider, as payments reaches it. Clones are the same provider.
+#[derive(Clone)]
+pub struct RemoteProvider {
+    inner: Simulated,
+    aws: Aws,
+    clock: Clock,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    network: Network,
+    delayed: VecDeque<Sent>,
+    running: VecDeque<Sent>,
+    lost: Vec<ChargeOrder>,
+    unwanted: Vec<String>,
+}
+
+/// A charge request, and why its order was given up already when it left.
+#[derive(Clone)]
+struct Sent {
+    order: ChargeOrder,
+    given_up: Option<String>,
+}
+
+impl RemoteProvider {
+    /// The provider whose statement is the table `payment-simulator`.
+    pub fn new(aws: &Aws, clock: &Clock) -> Self {
+        let inner = Simulated::at(aws.table("payment-simulator"), clock.clone());
+        Self { inner, aws: aws.clone(), clock: clock.clone(), state: Arc::default() }
+    }
+
+    /// Sets what happens to requests from now on.
+    pub fn set_network(&self, network: Network) {
+        self.state().network = network;
+    }
+
+    /// What happens to requests now.
+    pub fn network(&self) -> Network {
+        self.state().network
+    }
+
+    /// The charge requests that were lost or refused before the provider carried them out.
+    pub fn lost_charges(&self) -> Vec<ChargeOrder> {
+        self.state().lost.clone()
+    }
+
+    /// The charges that a request made which left after its order was given up, each with the moment and the reason.
+    pub fn unwanted_charges(&self) -> Vec<String> {
+        self.state().unwanted.clone()
+    }
+
+    /// Completes the charge requests that are running, then lets those arrive that are still on their way. Returns how many there were.
+    pub async fn deliver_late_charges(&self) -> usize {
+        let (running, delayed) = {
+            let mut state = self.state();
+            (std::mem::take(&mut state.running), std::mem::take(&mut state.delayed))
+        };
+        let count = running.len() + delayed.len();
+        for sent in running.into_iter().chain(delayed) {
+            // Its caller stopped waiting long ago.
+            let _ = self.carry_out(sent).await;
+        }
+        count
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn send_charge(&self, order: &ChargeOrder) -> Result<Fact, ProviderError> {
+        let sent = Sent { order: order.clone(), given_up: self.given_up(order) };
+        let network = self.network();
+        let arrives = matches!(network, Network::Up | Network::AnswersLost | Network::ChargesRunning);
+        if arrives && self.is_running(order) {
+            return self.over_network(std::future::ready(Err(in_use()))).await;
+        }
+        match network {
+            Network::ChargesRunning => {
+                self.state().running.push_back(sent);
+                Err(ProviderError::NoAnswer("the request takes too long".to_owned()))
+            }
+            Network::ChargesDelayed => {
+                self.state().delayed.push_back(sent);
+                Err(ProviderError::NoAnswer("the request is delayed".to_owned()))
+            }
+            Network::Up | Network::AnswersLost => self.over_network(self.carry_out(sent)).await,
+            Network::RequestsLost | Network::Unauthorized | Network::Forbidden => {
+                self.state().lost.push(sent.order.clone());
+                self.over_network(self.carry_out(sent)).await
+            }
+        }
+    }
+
+    /// Has the provider carry out a charge request, and records whether it charged for an order that was given up.
+    async fn carry_out(&self, sent: Sent) -> Result<Fact, ProviderError> {
+        let before = self.charges(sent.order.payment_id);
+        let answer = self.inner.charge(&sent.order).await;
+        if let Some(reason) = sent.given_up.filter(|_| self.charges(sent.order.payment_id) > before) {
+            let unwanted = format!("{} charged {} at {}: {reason}", sent.order.payment_id, sent.order.amount.amount, self.clock.now());
+            self.state().unwanted.push(unwanted);
+        }
+        answer
+    }
+
+    async fn over_network<T>(&self, call: impl Future<Output = Result<T, ProviderError>>) -> Result<T, ProviderError> {
+        match self.network() {
+            Network::Up | Network::ChargesDelayed | Network::ChargesRunning => call.await,
+            Network::RequestsLost => Err(ProviderError::NoAnswer("the request was lost".to_owned())),
+            Network::AnswersLost => {
+                let _ = call.await;
+                Err(ProviderError::NoAnswer("the answer was lost".to_owned()))
+            }
+            Network::Unauthorized => Err(ProviderError::CredentialsRejected("401 invalid_request_error none".to_owned())),
+            Network::Forbidden => Err(ProviderError::CredentialsRejected("403 invalid_request_error none".to_owned())),
+        }
+    }
+
+    /// Why the order of a charge is given up at this moment; `None` where it still wants the charge.
+    fn given_up(&self, order: &ChargeOrder) -> Option<String> {
+        let heads = self.aws.items("payments");
+        let head = heads.iter().find(|item| text(item, "sk") == "HEAD" && text(item, "order_id") == order.order_id.to_string())?;
+        let (state, expires_at) = (text(head, "state"), text(head, "expires_at"));
+        let now = self.clock.now().to_string();
+        if matches!(state, "closing" | "closed") {
+            return Some(format!("its head was {state}"));
+        }
+        (now.as_str() >= expires_at).then(|| format!("its time to pay was over at {expires_at}"))
+    }
+
+    fn is_running(&self, order: &ChargeOrder) -> bool {
+        self.state().running.iter().any(|sent| sent.order.payment_id == order.payment_id)
+    }
+
+    fn charges(&self, payment: PaymentId) -> usize {
+        let books = self.aws.items("payment-simulator");
+        let of_payment = |item: &&Value| text(item, "pk").starts_with("CHARGE#") && text(item, "payment_id") == payment.to_string();
+        books.iter().filter(of_payment).count()
+    }
+}
+
+fn in_use() -> ProviderError {
+    ProviderError::Busy("409 invalid_request_error idempotency_key_in_use".to_owned())
+}
+
+fn text<'a>(item: &'a Value, name: &str) -> &'a str {
+    item[name]["S"].as_str().unwrap_or_default()
+}
+
+impl PaymentProvider for RemoteProvider {
+    fn name(&self) -> &'static str {
+        self.inner.name()
+    }
+
+    fn is_live(&self) -> bool {
+        self.inner.is_live()
+    }
+
+    fn charge<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<Fact, ProviderError>> {
+        Box::pin(self.send_charge(order))
+    }
+
+    fn return_url(&self) -> Option<&str> {
+        self.inner.return_url()
+    }
+
+    fn void_unsent<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<KeyState, ProviderError>> {
+        Box::pin(
+            self.over_network(
+                async move { if self.is_running(order) { Ok(KeyState::Running) } else { self.inner.void_unsent(order).await } },
+            ),
+        )
+    }
+
+    fn find_by_time<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<Option<Fact>, ProviderError>> {
+        Box::pin(self.over_network(self.inner.find_by_time(order)))
+    }
+
+    fn retrieve<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<Option<Fact>, ProviderError>> {
+        Box::pin(self.over_network(self.inner.retrieve(order)))
+    }
+
+    fn cancel<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<Fact, ProviderError>> {
+        Box::pin(self.over_network(self.inner.cancel(order)))
+    }
+
+    fn refund<'a>(&'a self, order: &'a RefundOrder) -> BoxFuture<'a, Result<RefundFact, ProviderError>> {
+        Box::pin(self.over_network(self.inner.refund(order)))
+    }
+
+    fn retrieve_refund<'a>(&'a self, order: &'a RefundOrder) -> BoxFuture<'a, Result<Option<RefundFact>, ProviderError>> {
+        Box::pin(self.over_network(self.inner.retrieve_refund(order)))
+    }
+
+    fn payment_of<'a>(&'a self, transaction_id: &'a str) -> BoxFuture<'a, Result<Option<PaymentId>, ProviderError>> {
+        Box::pin(self.over_network(self.inner.payment_of(transaction_id)))
+    }
+}
