@@ -89,7 +89,6 @@ enum KeyAnswer {
 #[derive(Clone)]
 struct Intent {
     payment_id: PaymentId,
-    order_id: OrderId,
     amount: i64,
     created_at: Timestamp,
     fact: Fact,
@@ -201,8 +200,8 @@ impl Books {
             }
             _ => succeeded,
         };
-        let (payment_id, order_id, refundable) = (order.payment_id, order.order_id, order.amount.amount);
-        self.intents.insert(id, Intent { payment_id, order_id, amount: refundable, created_at: now, fact: fact.clone(), refundable });
+        let (payment_id, refundable) = (order.payment_id, order.amount.amount);
+        self.intents.insert(id, Intent { payment_id, amount: refundable, created_at: now, fact: fact.clone(), refundable });
         self.remember(key, body, KeyAnswer::Charge(fact.clone()), now);
         Ok(fact)
     }

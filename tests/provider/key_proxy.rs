@@ -298,7 +298,8 @@ impl KeyProxy {
         let method = reqwest::Method::from_bytes(request.method.as_bytes()).unwrap();
         let mut forwarded = self.0.http.request(method, format!("{}{}", self.0.upstream, request.path)).body(request.body.clone());
         for name in ["authorization", "content-type"] {
-            if !request.header(name).is_empty() && !(name == "content-type" && request.body.is_empty()) {
+            let is_for_a_body = name == "content-type" && request.body.is_empty();
+            if !request.header(name).is_empty() && !is_for_a_body {
                 forwarded = forwarded.header(name, request.header(name));
             }
         }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use payments::{
-    domain::{Fact, PaymentId, RefundFact},
+    domain::{DisputeFact, Fact, PaymentId, ProviderRefund, RefundFact},
     provider::{ChargeOrder, KeyState, PaymentProvider, ProviderError, RefundOrder, Simulated},
 };
 use serde_json::Value;
@@ -234,7 +234,11 @@ impl PaymentProvider for RemoteProvider {
         Box::pin(self.over_network(self.inner.retrieve_refund(order)))
     }
 
-    fn payment_of<'a>(&'a self, transaction_id: &'a str) -> BoxFuture<'a, Result<Option<PaymentId>, ProviderError>> {
-        Box::pin(self.over_network(self.inner.payment_of(transaction_id)))
+    fn find_refund<'a>(&'a self, provider_refund_id: &'a str) -> BoxFuture<'a, Result<Option<ProviderRefund>, ProviderError>> {
+        Box::pin(self.over_network(self.inner.find_refund(provider_refund_id)))
+    }
+
+    fn find_dispute<'a>(&'a self, dispute_id: &'a str) -> BoxFuture<'a, Result<Option<DisputeFact>, ProviderError>> {
+        Box::pin(self.over_network(self.inner.find_dispute(dispute_id)))
     }
 }

@@ -314,7 +314,7 @@ async fn combined_buckets_charge_as_the_rule_does() {
         for step in 0..60 {
             now = now.plus(Duration::from_millis([0, 0, 0, below(60_000), below(900_000)][usize::try_from(below(5)).unwrap()]));
             let buckets = pair(burst, &format!("203.0.113.{}", below(3)), &format!("{}@example.com", below(3)));
-            let names = buckets.each_ref().map(|bucket| name(bucket));
+            let names = buckets.each_ref().map(name);
             let judged = [0, 1].map(|at| buckets[at].limit().judge(expected.get(&names[at]).copied(), now));
             let admission = match judged {
                 [Ok(network), Ok(account)] => {

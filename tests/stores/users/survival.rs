@@ -81,7 +81,9 @@ impl Account {
             Pending::DeviceTokens => {
                 let key = door.users.secrets.keys("users-key").await.unwrap().derive("device-token").map(DeviceTokenKey::new);
                 let user = door.user(self.id).await;
-                Held::Device(DeviceToken::issue(&user.email, user.id, user.session_epoch, &Ids::System, door.clock.now()).text(key.making()))
+                Held::Device(
+                    DeviceToken::issue(&user.email, user.id, user.session_epoch, &Ids::System, door.clock.now()).text(key.making()),
+                )
             }
             Pending::WithdrawLink | Pending::UnverifiedWithdrawLink => {
                 self.ask(NEW).await;

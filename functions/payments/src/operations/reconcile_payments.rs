@@ -15,9 +15,7 @@ use tracing::Instrument;
 use crate::{
     PROVIDER_BUDGET, Payments,
     asking::{Asking, Leave},
-    domain::{
-        Attempt, AttemptState, Fact, Head, KEY_IS_DEAD, KEY_IS_SAFE, NEVER_SENT, PaymentId, Refund, RefundFact, RefundId, RefundState,
-    },
+    domain::{Attempt, AttemptState, Fact, Head, NEVER_SENT, PaymentId, Refund, RefundFact, RefundId, RefundState},
     error::PaymentError,
     store::Due,
 };

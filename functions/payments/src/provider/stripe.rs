@@ -27,7 +27,7 @@ use shared::{
 };
 
 use super::{ChargeOrder, KeyState, PaymentProvider, ProviderError, RefundOrder};
-use crate::domain::{DisputeFact, Fact, NextAction, PaymentId, ProviderRefund, RefundFact};
+use crate::domain::{DisputeFact, Fact, NextAction, ProviderRefund, RefundFact};
 
 /// The version of Stripe's interface that is spoken here.
 const VERSION: &str = "2024-06-20";
