@@ -329,7 +329,6 @@ mod tests {
     use super::*;
 
     const ORDER: &str = "ord_0199c2a8-0000-7000-8000-0000000000f1";
-    const REFUND: &str = "ref_0199c2a8-0000-7000-8000-0000000000c1";
 
     fn usd() -> Currency {
         Currency::parse("USD").expect("a currency")
