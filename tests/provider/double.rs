@@ -17,7 +17,6 @@ use payments::{
 use shared::{
     BoxFuture,
     clock::{Clock, Timestamp},
-    ids::OrderId,
 };
 use tests::shop;
 
