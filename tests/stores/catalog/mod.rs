@@ -64,7 +64,7 @@ impl Shop {
         let clock = Clock::manual(Timestamp::from_milliseconds(1_795_254_529_123));
         let store = Store { products, shards: 8 };
         let secrets = aws.secrets_at(clock.clone());
-        let catalog = Arc::new(Catalog { store, secrets, clock: clock.clone(), ids: Ids::seeded(1) });
+        let catalog = Arc::new(Catalog { store, secrets, clock: clock.clone(), ids: Ids::seeded(1), max_per_order: 20 });
         Self {
             aws,
             clock,
