@@ -74,7 +74,7 @@ async fn one_of_each(shop: &Shop, admin: &Person, buyer: &Person, product: &str)
     let given_up = buyer.order(product, 1, Some("tok_ok")).await;
     buyer.order_with_status(&given_up, "confirmed").await;
     let given_up = cancel(given_up).await;
-    let failed = buyer.order(product, 900, Some("tok_ok")).await;
+    let failed = buyer.order(product, 20, Some("tok_ok")).await;
     buyer.order_with_status(&failed, "failed").await;
     let lost = buyer.order(product, 1, Some("tok_timeout_after_charge")).await;
     let look = || async {
@@ -89,7 +89,7 @@ async fn one_of_each(shop: &Shop, admin: &Person, buyer: &Person, product: &str)
 async fn all_books_balance_and_whoever_changes_a_figure_is_found_out() {
     let shop = Shop::alone().await;
     let began = Clock::System.now().to_string();
-    let (admin, buyer, product) = (shop.admin().await, shop.customer().await, shop.product(1000, 50).await);
+    let (admin, buyer, product) = (shop.admin().await, shop.customer().await, shop.product(1000, 15).await);
     let orders = one_of_each(&shop, &admin, &buyer, &product).await;
     for order in &orders {
         shop.balances(order).await;

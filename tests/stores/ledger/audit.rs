@@ -161,7 +161,7 @@ async fn trade(aws: &Aws, clock: &Clock, record: &Lambda) -> ([String; 4], Vec<V
             request.path_parameter("product_id", product).caller(events::ADMIN).header("idempotency-key", &format!("{name}{delta}"));
         assert_eq!(aws.call(&adjust, request.event()).await.status(), 201);
         let price = json!({ "amount": cents, "currency": "USD" });
-        let data = json!({ "product_id": product, "version": 1, "sku": name.to_uppercase(), "name": name, "category": "kitchen", "price": price, "active": true });
+        let data = json!({ "product_id": product, "version": 1, "sku": name.to_uppercase(), "name": name, "category": "kitchen", "price": price, "max_per_order": 900, "active": true });
         assert!(is_done(&aws.call(&replicate, events::message("product-changes", "product_changed.v1", &data)).await));
     }
 
