@@ -85,7 +85,7 @@ fn every_order_frees_its_buyer_once_on_its_way_to_the_end() {
             let next = after(order, &event);
             let frees = order.frees(&next);
             assert_eq!(frees.buyer, order.counts_as_unpaid() && !next.counts_as_unpaid());
-            assert!(frees.network.is_none() || next.captured_total > next.refunded_total, "{event:?}: {}", core(&next));
+            assert!(frees.network.is_none() || next.captured_total > next.returned_total(), "{event:?}: {}", core(&next));
             assert!(!next.is_settled() || (!next.counts_as_unpaid() && next.network.is_none()), "{}", core(&next));
             freed += u32::from(frees.buyer);
         }
