@@ -240,9 +240,13 @@ mod tests {
         let invalid = json!({ "type": "invalid_request_error", "code": "charge_disputed" });
         for status in [401, 403] {
             let answer = given_back(&answer(status, invalid.clone()), &order(None));
-            assert!(matches!(answer, Err(ProviderError::Refused(_))), "our key, {status}: {answer:?}");
+            assert!(matches!(answer, Err(ProviderError::CredentialsRejected(_))), "our key, {status}: {answer:?}");
         }
-        for status in [300, 408, 409, 425, 429, 500, 502, 503, 504] {
+        for status in [409, 425, 429] {
+            let answer = given_back(&answer(status, invalid.clone()), &order(None));
+            assert!(matches!(answer, Err(ProviderError::Busy(_))), "{status}: {answer:?}");
+        }
+        for status in [300, 408, 500, 502, 503, 504] {
             let answer = given_back(&answer(status, invalid.clone()), &order(None));
             assert!(matches!(answer, Err(ProviderError::NoAnswer(_))), "{status}: {answer:?}");
         }
