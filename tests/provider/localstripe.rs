@@ -117,6 +117,10 @@ impl World for LocalStripe {
     fn is_complete(&self) -> bool {
         self.is_complete
     }
+
+    fn has_banks(&self) -> bool {
+        false
+    }
 }
 
 /// Where localstripe runs.
