@@ -18,7 +18,8 @@ async fn the_shop_finds_what_is_odd_and_nothing_else_and_no_longer_than_it_is() 
     let stuck = desk.stored("stuck", &two_spoons()).await;
     assert_eq!(listed(&desk, "attention=true").await, set(&[]));
     let money = |version: u64, refunded: i64| json!({ "version": version, "captured_total": 5998, "refunded_total": refunded });
-    desk.tell(&disputed, "payment_disputed.v1", &money(3, 0)).await;
+    let open_dispute = |version: u64| json!({ "version": version, "captured_total": 5998, "dispute": "open" });
+    desk.tell(&disputed, "payment_disputed.v1", &open_dispute(3)).await;
     desk.step(USER, "cancel", &failing, &Value::Null).await;
     desk.tell(&failing, "payment_refund_failed.v1", &money(3, 0)).await;
     desk.tell(&stuck, "payment_succeeded.v1", &money(1, 0)).await;
@@ -30,7 +31,7 @@ async fn the_shop_finds_what_is_odd_and_nothing_else_and_no_longer_than_it_is() 
     // Somebody else's, and odd in both ways.
     let theirs = events::post("/orders", &two_spoons()).caller(STRANGER).header("idempotency-key", "k").event();
     let theirs = desk.aws.call(&desk.create, theirs).await.json()["id"].as_str().unwrap().to_owned();
-    desk.tell(&theirs, "payment_disputed.v1", &money(1, 0)).await;
+    desk.tell(&theirs, "payment_disputed.v1", &open_dispute(1)).await;
     for _ in 0..5 {
         desk.clock.advance(Duration::from_secs(3600));
         desk.resume().await;
@@ -97,7 +98,7 @@ async fn pages_of_odd_orders_lead_through_all_of_them() {
     for number in 0..12 {
         let order = desk.ready(&format!("k-{number}")).await;
         if number % 3 != 0 {
-            desk.tell(&order, "payment_disputed.v1", &json!({ "version": 3, "captured_total": 5998 })).await;
+            desk.tell(&order, "payment_disputed.v1", &json!({ "version": 3, "captured_total": 5998, "dispute": "open" })).await;
             odd.push(order);
         }
         desk.clock.advance(Duration::from_secs(1));

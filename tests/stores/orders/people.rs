@@ -441,7 +441,7 @@ async fn the_history_tells_what_happened_in_every_service_and_why() {
         ("payment_started.v1", pay("pay_1", 4, 0, 0, Value::Null)),
         ("payment_succeeded.v1", pay("pay_1", 5, 5998, 0, Value::Null)),
         ("stock_committed.v1", json!({ "version": 2 })),
-        ("payment_disputed.v1", pay("pay_1", 6, 5998, 0, Value::Null)),
+        ("payment_disputed.v1", json!({ "version": 6, "payment_id": "pay_1", "captured_total": 5998, "dispute": "open" })),
     ] {
         desk.clock.advance(Duration::from_secs(1));
         assert!(is_done(&desk.tell(&order, kind, &more).await), "{kind}");
