@@ -177,8 +177,8 @@ async fn every_pair_of_stock_commands_in_both_orders_each_twice_adds_up() {
 
 /// How many of a product are available, as its entries say.
 async fn available_in_ledger(shop: &Shop, product: &str) -> i64 {
-    let (pk, account) = (format!("PRODUCT#{product}"), format!("stock:{product}:available"));
-    let postings = shop.scan("ledger").await.into_iter().filter(|item| item["pk"].as_s().unwrap() == &pk);
+    let (pk, account) = (format!("PRODUCT#{product}#"), format!("stock:{product}:available"));
+    let postings = shop.scan("ledger").await.into_iter().filter(|item| item["pk"].as_s().unwrap().starts_with(&pk));
     let lines = postings.flat_map(|item| item["lines"].as_l().unwrap().clone()).map(|line| line.as_m().unwrap().clone());
     let amounts =
         lines.filter(|line| line["account"].as_s().unwrap() == &account).map(|line| line["amount"].as_n().unwrap().parse::<i64>());
