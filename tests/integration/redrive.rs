@@ -205,7 +205,7 @@ async fn what_the_other_queues_gave_up_on_is_put_back_too() {
     let broken = shop.poison("record-mail-feedback").await;
     let event: Value = serde_json::from_str(include_str!("../../events/record-mail-feedback.json")).unwrap();
     let address = format!("{}@example.com", unique("bounced"));
-    let message = event["Records"][0]["body"].as_str().unwrap().replace("ada@example.com", &address);
+    let message = event["Records"][0]["body"].as_str().unwrap().replace("returned@example.com", &address);
     let url = shop.queue_url("record-mail-feedback").await;
     shop.sqs.send_message().queue_url(url).message_body(message).send().await.unwrap();
     shop.dies("record-mail-feedback", &address).await;
