@@ -309,7 +309,7 @@ async fn a_message_that_says_what_cannot_be_comes_back_and_leaves_nothing() {
     )
     .chain(
         [
-            ("payment_disputed", "/disputed", json!("yes")),
+            ("payment_disputed", "/dispute", json!(true)),
             ("payment_disputed", "/version", json!(-1)),
             ("payment_refunded", "/refunded_total", json!("5998")),
             ("payment_refunded", "/captured_total", json!(1.5)),

@@ -86,7 +86,8 @@ async fn white_space_around_an_address_does_not_matter() {
     let token = door.reset_token(user.id).await;
     assert_eq!(door.confirm_reset(&token, "another horse, another battery").await.status(), 204);
     let session = door.enter(user.id).await;
-    let asked = door.edit(&session, &json!({ "email": " Countess@Example.com\t", "current_password": "another horse, another battery" })).await;
+    let asked =
+        door.edit(&session, &json!({ "email": " Countess@Example.com\t", "current_password": "another horse, another battery" })).await;
     assert_eq!((asked.status(), &asked.json()["pending_email"]), (200, &json!("countess@example.com")));
 }
 
