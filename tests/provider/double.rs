@@ -17,7 +17,6 @@ use payments::{
 use shared::{
     BoxFuture,
     clock::{Clock, Timestamp},
-    ids::OrderId,
 };
 use tests::shop;
 
@@ -88,7 +87,6 @@ enum KeyAnswer {
 #[derive(Clone)]
 struct Intent {
     payment_id: PaymentId,
-    order_id: OrderId,
     created_at: Timestamp,
     fact: Fact,
     refundable: i64,
@@ -197,8 +195,8 @@ impl Books {
             }
             _ => succeeded,
         };
-        let (payment_id, order_id, refundable) = (order.payment_id, order.order_id, order.amount.amount);
-        self.intents.insert(id, Intent { payment_id, order_id, created_at: now, fact: fact.clone(), refundable });
+        let (payment_id, refundable) = (order.payment_id, order.amount.amount);
+        self.intents.insert(id, Intent { payment_id, created_at: now, fact: fact.clone(), refundable });
         self.remember(key, body, KeyAnswer::Charge(fact.clone()), now);
         Ok(fact)
     }

@@ -147,12 +147,12 @@ async fn rejected_credentials_end_the_attempt_and_the_buyer_pays_when_the_key_is
     till.double.reject_credentials(true);
     for number in 0..4 {
         till.charge(number).await;
-        let refused = till.pay(&format!("wrong key {number}")).await;
+        let refused = till.pay(&format!("wrong-key-{number}")).await;
         assert_eq!((refused.status(), refused.json()["failure_reason"].as_str()), (402, Some("not_sent")));
         assert_eq!((till.state().await, till.unsettled()), (HeadState::Open, 0), "no try is used up");
     }
     till.double.reject_credentials(false);
-    assert_eq!(till.pay("right key").await.status(), 201);
+    assert_eq!(till.pay("right-key").await.status(), 201);
     assert_eq!(till.state().await, HeadState::Captured);
 }
 
