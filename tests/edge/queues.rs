@@ -334,6 +334,10 @@ async fn a_message_that_says_what_cannot_be_comes_back_and_leaves_nothing() {
         let found = envelopes(queue).into_iter().find(|envelope| envelope.to_string().contains(part));
         let mut message = found.unwrap_or_else(|| panic!("{queue} has no {part}"));
         let what = format!("{queue}: {part}: {place} = {value:.80}");
+        // No sample has this optional field.
+        if place == &"/max_per_order" {
+            message["data"]["max_per_order"] = Value::Null;
+        }
         let Some(field) = message.pointer_mut(&format!("/data{place}")) else { panic!("{what}: there is no such place") };
         *field = value.clone();
         let called = shop.call(operation, json!({ "Records": [record(queue, "m", &message.to_string())] })).await;
