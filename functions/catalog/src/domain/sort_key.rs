@@ -30,23 +30,6 @@ mod tests {
 
     #[test]
     fn names_sort_without_regard_to_case_and_accents() {
-        let sorted = [
-            "Éclair",
-            "eclair mould",
-            "Lamp",
-            "lamp",
-            "Lamp black",
-            "Lamp-black",
-            "Lamps",
-            "Ölkanne",
-            "Olla",
-            "Straße",
-            "STRASSE 2",
-            "Zebra",
-            "ångström ruler",
-        ];
-        let mut shuffled: Vec<&str> = sorted.into_iter().rev().collect();
-        shuffled.sort_by_key(|name| sort_key(name, "prd_1"));
         let expected = [
             "ångström ruler",
             "Éclair",
@@ -62,6 +45,8 @@ mod tests {
             "STRASSE 2",
             "Zebra",
         ];
+        let mut shuffled: Vec<&str> = expected.into_iter().rev().collect();
+        shuffled.sort_by_key(|name| sort_key(name, "prd_1"));
         assert_eq!(shuffled, expected);
     }
 
