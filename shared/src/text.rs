@@ -163,7 +163,7 @@ fn is_emoji(c: char) -> bool {
         | '\u{3299}' | '\u{1f000}'..='\u{1faff}')
 }
 
-/// Marks that stand above or below another character and do not count towards a text's length.
+/// Combining marks, which do not count towards a text's length.
 fn is_stacked(c: char) -> bool {
     matches!(c, '\u{0300}'..='\u{036f}' | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}' | '\u{20d0}'..='\u{20ff}' | '\u{fe00}'..='\u{fe0f}' | '\u{fe20}'..='\u{fe2f}')
 }

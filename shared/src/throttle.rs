@@ -79,7 +79,7 @@ impl Limit {
 }
 
 /// The network that an address belongs to: with IPv4 the address, with IPv6 the 64 bits that a provider gives to one customer, who may
-/// choose any address below them. What is no address stands for itself.
+/// choose any address below them. Any other text is used as it is.
 pub fn network_of(source: &str) -> String {
     match source.parse::<IpAddr>().map(|address| address.to_canonical()) {
         Ok(IpAddr::V4(address)) => address.to_string(),

@@ -1,4 +1,4 @@
-//! A signing key is known to somebody else: its tokens are rejected within a minute, and every client goes on by its refresh token.
+//! A signing key is compromised: its tokens are rejected within a minute, and every client continues with its refresh token.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -66,7 +66,7 @@ async fn revoked_key_is_rejected_within_a_minute_and_every_client_goes_on_by_ref
     let mut longest = Duration::ZERO;
     let mut refreshed = 0;
     for (seed, pause) in [0, 1, 7, 15, 29, 31].into_iter().enumerate() {
-        // Every other time nobody but the thief comes in the first minute: no token of the new key makes an authorizer read the keys again.
+        // Every other time only the thief's requests come in the first minute: no token of the new key makes an authorizer read the keys again.
         let is_quiet = seed % 2 == 0;
         let door = Door::open();
         let user = door.enrol(ADA).await;

@@ -1,4 +1,4 @@
-//! The payment provider is away, or rejects our key, while orders are given up: what was given up is never charged.
+//! The payment provider is unreachable or rejects our key while orders are cancelled or expire: these orders are never charged.
 
 use serde_json::Value;
 use tests::{

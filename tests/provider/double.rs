@@ -67,7 +67,7 @@ pub struct Books {
     pub search_lags: bool,
 }
 
-/// What an idempotency key stands for.
+/// What is stored under an idempotency key.
 #[derive(Clone)]
 struct Remembered {
     at: Timestamp,

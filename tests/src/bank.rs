@@ -1,4 +1,4 @@
-//! What the simulated provider's own staff and the buyers' banks do: they write its books, as nobody else does.
+//! What the simulated provider's staff and the buyers' banks do, written straight to the provider's table.
 
 use serde_json::{Value, json};
 

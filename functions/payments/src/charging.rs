@@ -45,7 +45,7 @@ impl Payments {
         self.settle(head, attempt, &Fact::Abandoned { reason: ORDER_CLOSED }).await
     }
 
-    /// Makes sure that a charge which its order no longer wants charges nobody: voids it where it never arrived, and records its outcome
+    /// Voids a charge that its order no longer wants if it never arrived at the provider, and records its outcome
     /// where it did. Returns the attempt as it is then.
     ///
     /// The attempt is marked before the provider is asked. From then on its charge is sent only to read the answer that the provider has

@@ -1,4 +1,4 @@
-//! What happens to money at the provider without this service: disputes, and refunds that somebody made there.
+//! What happens to money at the provider without this service: disputes, and refunds made in its dashboard.
 
 use shared::telemetry::Trace;
 

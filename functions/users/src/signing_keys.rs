@@ -65,7 +65,7 @@ enum Status {
     Current,
     /// It signed before.
     Retired,
-    /// It may be known to somebody else: it verifies nothing any more.
+    /// It is compromised: it no longer verifies tokens.
     Revoked,
     /// Something that a newer release knows: it neither signs nor vouches.
     #[serde(untagged)]

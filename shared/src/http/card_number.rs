@@ -60,7 +60,7 @@ pub(super) fn stands_in(text: &str) -> bool {
 struct Group {
     start: usize,
     end: usize,
-    /// What stands between this group and the one before.
+    /// The separator between this group and the previous one.
     joint: Joint,
 }
 

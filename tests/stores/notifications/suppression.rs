@@ -207,7 +207,7 @@ async fn suppression_and_link_survive_a_rotation_of_their_server_keys() {
         stage.clock.advance(Duration::from_secs(pause));
         let called = stage.aws.call(&stage.send, message(number)).await;
         assert_eq!((is_done(&called), stage.mails()), (true, mails), "{number}: the address stays suppressed");
-        // Sealed under the previous key; to somebody else.
+        // Sealed under the previous key, to another recipient.
         let mut link = message_with(10 + number, "password_reset", &good_link());
         link = with_recipient(&link, "bob@example.com");
         assert!(stage.deliver(&link).await, "{number}");

@@ -16,7 +16,7 @@ async fn leave_unpaid(desk: &Desk, many: usize) -> Vec<String> {
     unpaid
 }
 
-/// An order of somebody whose address is not verified.
+/// An order of a buyer whose address is not verified.
 fn unverified(who: &str, key: &str) -> Value {
     events::post("/orders", &two_spoons()).unverified_caller(who).header("idempotency-key", key).event()
 }

@@ -1,4 +1,4 @@
-//! Unpaid orders hold stock, so they are few: so many of one buyer at once, for so long, and so many from one network.
+//! Unpaid orders hold stock. Their number is limited per buyer and per network, and each one expires.
 //!
 //! A buyer's unpaid orders are listed in one item with the deadline of each ([`UnpaidOrders`]). An entry past its deadline does not count.
 //! The write that settles an order removes its entry; where that removal is lost, the deadline ends it.

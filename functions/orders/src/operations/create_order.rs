@@ -3,7 +3,7 @@
 //! The stream of the new order asks inventory to hold the stock, and payments to charge, if a payment method came along.
 //!
 //! An unpaid order holds stock. A buyer therefore has a limited number of them at once, and so has a network; both are part of the read and
-//! of the transaction that writes the order, so the limits are exact. A request that is refused or replayed is charged to nobody.
+//! of the transaction that writes the order, so the limits are exact. A rejected or replayed request is not charged.
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! Placing an order: one read and one transaction.
 //!
-//! Beside the orders stand two kinds of small items, in no index and published to nobody:
+//! The table also holds two kinds of small items. They are in no index and are not published:
 //!
 //! - `UNPAID#<user>`: one attribute for each unpaid order of a buyer, named after the order, with its deadline. Placing an order is a
 //!   conditional update of the version, so that no two orders take the last place; removing an entry touches that entry alone.
@@ -81,7 +81,7 @@ impl Store {
         let Transacted::Refused(conflicts) = self.orders.transact(writes).await? else { return Ok(Placed::Written) };
         let mut conflicts = conflicts.into_iter();
         let mut next = || conflicts.next().flatten();
-        // A refusal brings along what stands there: no second read is needed.
+        // A rejected condition returns the stored item: no second read is needed.
         if let Some(Conflict { item: Some(earlier) }) = next() {
             return Ok(Placed::Before(Box::new(from_item(earlier)?)));
         }
@@ -104,7 +104,7 @@ impl Store {
     /// Takes the charge of one order back from a network.
     pub async fn refund_network(&self, network: &str, limit: Limit, now: Timestamp) -> Result<(), TableError> {
         let change = Expression::new("SET #tat = #tat - :interval").value("interval", milliseconds(limit.interval()));
-        // What is already used up by nobody needs no refund.
+        // An empty bucket needs no refund.
         let condition = Expression::new("#tat > :now").value("now", now.milliseconds());
         self.orders.update(network_key(network), change, condition).await.map(drop)
     }
@@ -163,7 +163,7 @@ fn unpaid_orders(item: &Item) -> Result<UnpaidOrders, TableError> {
     Ok(UnpaidOrders { version: Some(number(item, "version")?), deadlines })
 }
 
-/// Where the limit of a network stands: its theoretical arrival time.
+/// The bucket of a network: its theoretical arrival time.
 fn arrival(item: &Item) -> Result<Timestamp, TableError> {
     number(item, "tat").map(Timestamp::from_milliseconds)
 }

@@ -42,7 +42,7 @@ pub const NEVER_SENT: Duration = Duration::from_secs(180);
 /// How long the customer has to do what the provider asks of them.
 pub const ACTION_WITHIN: Duration = Duration::from_secs(600);
 
-/// After so many automatic refunds of an order, or of a surplus capture, have failed for good no further one is tried: a person decides.
+/// The most automatic refunds of an order, or of a duplicate capture, that may fail definitively. After that a person decides.
 pub const AUTOMATIC_REFUND_TRIES: u32 = 5;
 
 /// Up to this age an idempotency key is sure to be known to the provider still, and sending it again is safe.

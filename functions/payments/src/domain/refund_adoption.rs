@@ -1,4 +1,4 @@
-//! Refunds that somebody made at the provider itself, for example in its dashboard: they are recorded as if the shop had made them.
+//! Refunds made at the provider itself, for example in its dashboard: they are recorded like refunds of the shop.
 
 use std::time::Duration;
 

@@ -218,7 +218,7 @@ pub fn apply_refund_fact(head: &Head, paid: &Attempt, refund: &Refund, fact: &Re
             let named = Refund { provider_refund_id: Some(provider_refund_id.clone()), ..refund.clone() };
             failed(head, paid, &named, reason, now)
         }
-        // What did not fit has failed: nothing was given back, and nobody has to look any more.
+        // The mismatching refund has failed: nothing was refunded, and no review is needed.
         (RefundFact::Failed { provider_refund_id, reason }, RefundState::NeedsReview) if refund.is_named(provider_refund_id) => {
             failed(head, paid, refund, reason, now)
         }

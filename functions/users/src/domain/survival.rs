@@ -23,7 +23,7 @@
 //! - *asked*: one address waits at a time. A reset stays: its link is in the owner's mailbox, and a thief must not cancel it.
 //! - *moved*: the reset link is in the mailbox of the address before, which is not the login any more. Access tokens carry the address, and
 //!   device tokens are bound to it. Sessions stay: the change was asked for with the password.
-//! - *withdrawn*: somebody else knows the password, so everything ends, and the mail says to reset the password.
+//! - *withdrawn*: another person may know the password, so everything ends, and the mail says to reset the password.
 //! - *disabled*: an account that is enabled again starts without sessions and without changes that waited. The two links that lead only to
 //!   the mailboxes of the account stay.
 //! - *role*: the role is given to the person at the present address, so no address that waits can inherit it. Access tokens carry the role.

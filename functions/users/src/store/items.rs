@@ -44,7 +44,7 @@ pub(super) struct ProfileItem {
     pub(super) listed_at: String,
 }
 
-/// What is left of somebody who has gone.
+/// What remains of a deleted user.
 #[derive(Serialize, Deserialize)]
 pub(super) struct DeletedItem {
     pub(super) pk: String,
@@ -80,7 +80,7 @@ pub(super) struct ReservedItem {
     pub(super) ttl: i64,
 }
 
-/// What stands under a user's key, as the table's stream shows it.
+/// An item under a user's key, as the table's stream shows it.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(from = "StoredUser")]
 pub enum Image {

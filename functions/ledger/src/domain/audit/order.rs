@@ -184,7 +184,7 @@ impl OrderBooks {
             let recorded = if refund.state == Outcome::Succeeded { refund.amount } else { 0 };
             findings.same_of("refund_at_provider", &refund.refund_id, given_back, recorded);
         }
-        // Refunds that somebody made at the provider, and that payments has not recorded.
+        // Refunds made at the provider that payments has not recorded.
         for (name, given_back) in &provider.refunds {
             let is_known = |refund: &RefundRecord| refund.refund_id == *name || refund.provider_refund_id.as_ref() == Some(name);
             if !self.refunds.iter().any(is_known) {
