@@ -9,19 +9,21 @@
 //!
 //! A customer who is asked to do something has done it by the time somebody asks what became of the charge, or never does.
 
+mod records;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use shared::{
     BoxFuture,
-    clock::{Clock, Timestamp},
-    ids::{self, OrderId},
-    money::{Currency, Money},
+    clock::Clock,
+    money::Money,
     table::{AttributeValue, Expression, Item, Key, Outcome, Table, TableError, Transacted, Write, from_item, to_item},
 };
 
+use self::records::{Answer, Charge, Disputed, Refunded};
 use super::{ChargeOrder, KeyState, PaymentProvider, ProviderError, RefundOrder};
-use crate::domain::{DisputeFact, DisputeState, Fact, NextAction, PaymentId, ProviderRefund, RefundFact};
+use crate::domain::{DisputeFact, Fact, PaymentId, ProviderRefund, RefundFact};
 
 /// For how long an idempotency key is remembered.
 const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
@@ -79,71 +81,6 @@ impl Behaviour {
             _ => Self::Declined("invalid_payment_method"),
         }
     }
-}
-
-/// `KEY#…`: the first answer to a key; and what became of it, where it waited for the customer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Answer {
-    order_id: OrderId,
-    amount: i64,
-    currency: Currency,
-    /// The rest of the request.
-    body: String,
-    /// Whether the request only took the key, for a charge that must not be made.
-    #[serde(default)]
-    voided: bool,
-    created_at: Timestamp,
-    /// How often the key was forgotten and used again.
-    #[serde(default)]
-    round: u32,
-    #[serde(default)]
-    charge_id: Option<String>,
-    #[serde(default)]
-    decline_reason: Option<String>,
-    #[serde(default)]
-    action: Option<Action>,
-    #[serde(default)]
-    cancelled: bool,
-    /// How often it is still not said that the charge was made.
-    #[serde(default)]
-    silent: u32,
-    #[serde(default)]
-    version: u64,
-}
-
-/// `CHARGE#…`: money that was really taken.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Charge {
-    charge_id: String,
-    payment_id: String,
-    order_id: OrderId,
-    amount: i64,
-    currency: Currency,
-    refundable: i64,
-    /// Set while the buyer's bank disputes it: the provider refuses refunds.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    disputed: bool,
-}
-
-/// `DISPUTE#…`: a bank claims a charge back.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Disputed {
-    charge_id: String,
-    amount: i64,
-    currency: Currency,
-    state: DisputeState,
-}
-
-/// `REFUND#…`: money that was really given back.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Refunded {
-    order_id: OrderId,
-    charge_id: String,
-    amount: i64,
-    currency: Currency,
-    /// Why it failed after it succeeded.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    failure_reason: Option<String>,
 }
 
 impl Simulated {
@@ -387,103 +324,6 @@ impl PaymentProvider for Simulated {
                 state: disputed.state,
             }))
         })
-    }
-}
-
-impl Charge {
-    fn of(order: &ChargeOrder, charge_id: String) -> Self {
-        Self {
-            charge_id,
-            payment_id: order.payment_id.to_string(),
-            order_id: order.order_id,
-            amount: order.amount.amount,
-            currency: order.amount.currency,
-            refundable: order.amount.amount,
-            disputed: false,
-        }
-    }
-}
-
-impl Answer {
-    fn first(order: &ChargeOrder, behaviour: Behaviour, now: Timestamp) -> Self {
-        let answer = Self {
-            order_id: order.order_id,
-            amount: order.amount.amount,
-            currency: order.amount.currency,
-            body: ids::fingerprint(&(
-                order.amount.amount,
-                order.amount.currency.code(),
-                order.order_id,
-                order.token.as_str(),
-                order.return_url.as_deref(),
-            )),
-            voided: false,
-            created_at: now,
-            round: 0,
-            charge_id: None,
-            decline_reason: None,
-            action: None,
-            cancelled: false,
-            silent: 0,
-            version: 1,
-        };
-        match behaviour {
-            Behaviour::Declined(reason) => Self { decline_reason: Some(reason.to_owned()), ..answer },
-            Behaviour::ActionThen(action) => Self { action: Some(action), ..answer },
-            Behaviour::ChargedLate => Self { charge_id: Some(answer.id(order)), silent: 1, ..answer },
-            _ => Self { charge_id: Some(answer.id(order)), ..answer },
-        }
-    }
-
-    /// The answer to the same request when its key is used anew.
-    fn in_round(self, round: u32, version: u64, order: &ChargeOrder) -> Self {
-        let anew = Self { round, version, ..self };
-        Self { charge_id: anew.charge_id.as_ref().map(|_| anew.id(order)), ..anew }
-    }
-
-    /// What the caller hears of it.
-    fn told(&self, order: &ChargeOrder, behaviour: Behaviour) -> Result<Fact, ProviderError> {
-        if behaviour == Behaviour::TimeoutAfterCharge { Err(ProviderError::NoAnswer("timed out".to_owned())) } else { Ok(self.fact(order)) }
-    }
-
-    /// The name of the charge.
-    fn id(&self, order: &ChargeOrder) -> String {
-        let again = if self.round > 0 { format!("_{}", self.round) } else { String::new() };
-        format!("ch_{}{again}", order.payment_id.attempt().simple())
-    }
-
-    fn is_waiting(&self) -> bool {
-        self.action.is_some() && self.charge_id.is_none() && self.decline_reason.is_none()
-    }
-
-    fn fact(&self, order: &ChargeOrder) -> Fact {
-        if self.is_waiting() && self.cancelled {
-            return Fact::Abandoned { reason: "cancelled" };
-        }
-        if self.is_waiting() {
-            let transaction_id = self.id(order);
-            let url = format!("https://payments.example/authenticate/{transaction_id}");
-            return Fact::ActionRequired { transaction_id, next_action: NextAction { url } };
-        }
-        match (&self.charge_id, &self.decline_reason) {
-            (Some(charge_id), _) if self.silent > 0 => Fact::Processing { transaction_id: charge_id.clone() },
-            (Some(charge_id), _) => Fact::Succeeded {
-                transaction_id: charge_id.clone(),
-                amount: Money::new(self.amount, self.currency),
-                order_id: Some(self.order_id),
-            },
-            (None, reason) => Fact::Declined { reason: reason.clone().unwrap_or_else(|| "card_declined".to_owned()) },
-        }
-    }
-}
-
-impl Refunded {
-    fn fact(&self, provider_refund_id: &str) -> RefundFact {
-        let provider_refund_id = provider_refund_id.to_owned();
-        match &self.failure_reason {
-            Some(reason) => RefundFact::Failed { provider_refund_id, reason: reason.clone() },
-            None => RefundFact::Succeeded { provider_refund_id, amount: Money::new(self.amount, self.currency) },
-        }
     }
 }
 
