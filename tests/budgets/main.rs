@@ -1,6 +1,7 @@
 //! What a request may cost: calls of DynamoDB on its path. A call more is a decision, and it is made here.
 #![allow(clippy::unwrap_used)]
 
+mod capacity;
 mod permissions;
 
 use std::time::Duration;

@@ -36,6 +36,7 @@ use shared::{
 
 use crate::{
     dynamodb::DynamoDb,
+    partitions::{Limits, PartitionKey, Partitions, Refusal},
     secrets::SecretsManager,
     ses::Ses,
     sqs::{self, Sqs},
@@ -48,6 +49,7 @@ pub struct Aws(Arc<World>);
 
 struct World {
     dynamodb: DynamoDb,
+    partitions: Mutex<Option<Partitions>>,
     sqs: Sqs,
     secrets: SecretsManager,
     ses: Ses,
@@ -148,6 +150,7 @@ impl Aws {
     pub fn with_template(template: &Template) -> Self {
         Self(Arc::new(World {
             dynamodb: DynamoDb::new(template),
+            partitions: Mutex::default(),
             sqs: Sqs::default(),
             secrets: SecretsManager::new(template),
             ses: Ses::default(),
@@ -283,6 +286,22 @@ impl Aws {
         *lock(&self.0.latency) = latency;
     }
 
+    /// From now on the write units of each partition key are counted; with `limits`, writes above them are throttled, and transactions
+    /// conflict. Tests of limits run with time paused.
+    pub fn count_write_units(&self, limits: Option<Limits>) {
+        *lock(&self.0.partitions) = Some(Partitions::new(template::template(), limits));
+    }
+
+    /// The write units that each partition key was charged since [`Aws::count_write_units`].
+    pub fn write_units(&self) -> BTreeMap<PartitionKey, u64> {
+        lock(&self.0.partitions).as_ref().map(|partitions| partitions.units().clone()).unwrap_or_default()
+    }
+
+    /// How many requests were throttled, and how many were in conflict, since [`Aws::count_write_units`].
+    pub fn refusals(&self) -> (u64, u64) {
+        lock(&self.0.partitions).as_ref().map(Partitions::refusals).unwrap_or_default()
+    }
+
     /// Forgets the faults that are still to come.
     pub fn heal(&self) {
         lock(&self.0.faults).clear();
@@ -308,6 +327,16 @@ impl Aws {
         Called { answer, calls }
     }
 
+    /// Carries out a request of DynamoDB, as its partitions allow.
+    fn carry_out(&self, operation: &str, request: &Value, body: &str) -> (u16, String) {
+        let mut partitions = lock(&self.0.partitions);
+        let Some(partitions) = partitions.as_mut() else { return self.0.dynamodb.call(operation, body) };
+        partitions.carry_out(&self.0.dynamodb, operation, request, body).unwrap_or_else(|refusal| match refusal {
+            Refusal::Throttled => refused("dynamodb", operation, request, "ThrottlingException", "ThrottlingError"),
+            Refusal::Conflict => refused("dynamodb", operation, request, "TransactionConflictException", "TransactionConflict"),
+        })
+    }
+
     /// Answers one request, or spoils it.
     fn answer(&self, request: &HttpRequest) -> Result<HttpResponse, ConnectorError> {
         let body = request.body().bytes().unwrap_or_default();
@@ -325,7 +354,7 @@ impl Aws {
         lock(&self.0.calls).push(Call { service, operation: operation.to_owned(), tables: tables_of(&json), actions });
         let fault = lock(&self.0.faults).remove(&number);
         let carry_out = || match service {
-            "dynamodb" => self.0.dynamodb.call(operation, &String::from_utf8_lossy(body)),
+            "dynamodb" => self.carry_out(operation, &json, &String::from_utf8_lossy(body)),
             "sqs" => self.0.sqs.call(operation, &json),
             "secretsmanager" => self.0.secrets.call(operation, &json),
             _ => self.0.ses.call(&json),

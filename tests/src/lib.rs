@@ -19,6 +19,7 @@
 //!
 //! - [`aws`]: the one HTTP client below every SDK client; it records each call and can spoil the k-th one. SDK retries are off.
 //! - [`dynamodb`]: dynoxide in memory. Its tables come from [`template`], so that a test never sees another schema than a deployment.
+//! - [`partitions`]: the write units of each partition key, counted or limited.
 //! - [`bank`]: what the provider's staff and the buyers' banks write into the simulated provider's books.
 //! - [`sqs`], [`secrets`], [`ses`]: small stand-ins for the other services.
 //! - [`events`]: what API Gateway, queues and streams send; the samples in `events/`.
@@ -35,6 +36,7 @@ pub mod bank;
 pub mod door;
 pub mod dynamodb;
 pub mod events;
+pub mod partitions;
 #[cfg(feature = "payments")]
 pub mod provider;
 pub mod pump;

@@ -37,7 +37,9 @@ pub fn main() -> Result<(), lambda_http::Error> {
     queue::run(Inventory::from_env, reserve_stock)
 }
 
-/// Puts the reservation without looking first: nearly always there is none yet. Whatever stands there already is the answer.
+/// Writes the reservation without reading first, because nearly always none exists yet. A repeated command reads first: a transaction that is
+/// cancelled by its condition costs the product's partition as much as one that succeeds, and orders repeat their commands when that
+/// partition is overloaded.
 ///
 /// # Errors
 /// When the command has to come back.
@@ -45,5 +47,6 @@ pub async fn reserve_stock(inventory: Arc<Inventory>, delivery: Delivery<Reserve
     let ReserveStock { order_id, drive, lines } = delivery.message;
     let command = Command { order_id, drive, wish: Wish::Reserve(lines), at: inventory.clock.now(), trace: delivery.trace };
 
-    inventory.carry_out(command, None).await
+    let reservation = if drive == 0 { None } else { inventory.store.reservation_of(order_id).await? };
+    inventory.carry_out(command, reservation).await
 }

@@ -1,0 +1,166 @@
+//! How much DynamoDB's partitions take: the write units of each key are counted, the ceilings follow from them, and consumers are tried above
+//! them.
+
+mod overload;
+
+use std::collections::BTreeMap;
+
+use tests::{partitions::Limits, template};
+
+use self::overload::{Outcome, Overload};
+use super::*;
+
+/// What a partition key takes a second ("Service, account, and table quotas", Amazon DynamoDB Developer Guide).
+const UNITS_OF_A_KEY: u64 = 1000;
+
+/// The keys that orders share: the write units that one paid order of one product costs, and over how many keys they are spread.
+const SHARED_KEYS: [(&str, u64, u64); 11] = [
+    ("ledger DAY", 6, ledger::store::DAY_SHARDS as u64),
+    ("ledger PRODUCT", 4, ledger::store::PRODUCT_SHARDS as u64),
+    ("orders NETWORK", 3, 1),
+    ("orders UNPAID", 3, 1),
+    ("orders/check-index due", 2, SHARDS as u64),
+    ("orders/status-index confirmed", 2, SHARDS as u64),
+    ("orders/status-index pending", 4, SHARDS as u64),
+    ("orders/user-index usr", 5, 1),
+    ("payments/check-index due", 4, SHARDS as u64),
+    ("stock STOCK", 4, 1),
+    ("stock/check-index held", 2, SHARDS as u64),
+];
+
+/// The keys of one order, or of one buyer's mails: no order waits for another one's.
+const OWN_KEYS: [(&str, u64); 9] = [
+    ("ledger ENTRY", 6),
+    ("ledger ORDER", 6),
+    ("notifications USER", 2),
+    ("notifications/id-index ntf", 1),
+    ("orders ORDER", 12),
+    ("payment-simulator CHARGE", 2),
+    ("payment-simulator KEY", 2),
+    ("payments ORDER", 9),
+    ("stock RESERVATION", 4),
+];
+
+/// Units by kind of key: the text before the first `#` or `_`.
+fn by_kind(units: &BTreeMap<String, u64>) -> BTreeMap<String, u64> {
+    let mut kinds = BTreeMap::new();
+    for (key, units) in units {
+        let kind = key.split(['#', '_']).next().unwrap_or(key);
+        *kinds.entry(kind.to_owned()).or_default() += units;
+    }
+    kinds
+}
+
+#[tokio::test]
+async fn write_units_of_a_paid_order_are_known_for_every_key() {
+    const ORDERS: u64 = 10;
+    let (shop, product) = shop().await;
+    let mut pump = shop.pump();
+    // The first order of a product lists it in the ledger.
+    assert_eq!(shop.order("earlier", &product, 1, Some("tok_ok")).await.status(), 201);
+    pump.settle().await;
+    shop.aws.count_write_units(None);
+    for number in 0..ORDERS {
+        assert_eq!(shop.order(&format!("order-{number}"), &product, 1, Some("tok_ok")).await.status(), 201);
+        pump.settle().await;
+    }
+    let shared = SHARED_KEYS.iter().map(|(kind, units, _)| (*kind, *units));
+    let expected: BTreeMap<String, u64> = shared.chain(OWN_KEYS).map(|(kind, units)| (kind.to_owned(), units * ORDERS)).collect();
+    assert_eq!(by_kind(&shop.aws.write_units()), expected);
+}
+
+#[test]
+fn readme_states_the_ceilings_that_follow_from_the_units() {
+    let readme = std::fs::read_to_string(template::root().join("README.md")).unwrap();
+    for (kind, units, keys) in SHARED_KEYS {
+        let row = format!("| `{kind}` | {units} | {keys} | {} |", keys * UNITS_OF_A_KEY / units);
+        assert!(readme.contains(&row), "README, Capacity, lacks the row: {row}");
+    }
+}
+
+/// When an order repeats a command that has no answer ([`shared::retry::doubling`]).
+const REPEATS: [Duration; 4] = [Duration::from_secs(60), Duration::from_secs(180), Duration::from_secs(420), Duration::from_secs(900)];
+
+const PRODUCT: &str = "prd_0199c2a8-0000-7000-8000-00000000000a";
+
+/// For how long more comes than the partitions take. The figures in README are of ten minutes.
+fn duration() -> Duration {
+    let minutes = std::env::var("CAPACITY_MINUTES").ok().and_then(|minutes| minutes.parse().ok());
+    Duration::from_secs(60 * minutes.unwrap_or(1))
+}
+
+/// A shop in which every partition takes `1 / scale` of what DynamoDB gives it.
+fn scaled_down(shop: &Shop, scale: f64) {
+    shop.aws.take_time(Duration::from_millis(10));
+    // The window is an assumption: AWS documents that transactions conflict, not for how long.
+    let limits = Limits { units_per_second: UNITS_OF_A_KEY as f64 / scale, conflict_window: Duration::from_millis(5) };
+    shop.aws.count_write_units(Some(limits));
+}
+
+/// Three times as many commands as the partitions take come, and then no more.
+async fn overloaded(shop: &Shop, queue: &'static str, max_receives: u32, ceiling: f64, command: impl Fn(usize, usize) -> Value) -> Outcome {
+    let repeats: &[Duration] = if queue == "reserve-stock" { &REPEATS } else { &[] };
+    let (rate, duration) = (3.0 * ceiling, duration());
+    let overload = Overload { queue, consumer: shop.lambda(queue), concurrency: 1, max_receives, rate, duration, repeats };
+    let outcome = overload.run(command).await;
+    println!("{queue}: the ceiling is {ceiling} a second; {outcome:?}; throttled, in conflict: {:?}", shop.aws.refusals());
+    outcome
+}
+
+fn all_are_answered(outcome: &Outcome, ceiling: f64) {
+    let commands = (3.0 * ceiling * duration().as_secs_f64()) as usize;
+    assert_eq!((outcome.answered, outcome.dead_letters), (commands, 0), "{outcome:?}");
+    assert!(outcome.rate > 0.8 * ceiling, "the partitions stand still while commands wait: {outcome:?}");
+}
+
+async fn reservations_survive(shards: u32, scale: f64) {
+    let shop = Shop::new();
+    for (key, body) in
+        [("first", json!({ "delta": 999_999, "reason": "Delivery" })), ("shards", json!({ "shards": shards, "reason": "Sells fast" }))]
+    {
+        let request = events::post(&format!("/inventory/{PRODUCT}/adjustments"), &body).caller(events::ADMIN);
+        let request = request.path_parameter("product_id", PRODUCT).header("idempotency-key", key);
+        assert_eq!(shop.call("adjust-stock", request.event()).await.status(), 201);
+    }
+    scaled_down(&shop, scale);
+    let ceiling = f64::from(shards) * UNITS_OF_A_KEY as f64 / 2.0 / scale;
+    let reserve = |number: usize, repeat: usize| {
+        let order = format!("ord_0199c2a8-0000-7000-8000-{number:012x}");
+        let data = json!({ "order_id": order, "drive": repeat, "lines": [{ "product_id": PRODUCT, "quantity": 1 }] });
+        json!({ "type": "reserve_stock.v1", "subject": order, "data": data })
+    };
+    let outcome = overloaded(&shop, "reserve-stock", 20, ceiling, reserve).await;
+    all_are_answered(&outcome, ceiling);
+}
+
+/// A hundredth of everything: the one execution stands for a hundred.
+#[tokio::test(start_paused = true)]
+async fn reservations_of_one_product_survive_three_times_their_ceiling() {
+    reservations_survive(1, 100.0).await;
+}
+
+/// A thousandth of everything: the one execution stands for a thousand.
+#[tokio::test(start_paused = true)]
+async fn reservations_of_a_sharded_product_survive_three_times_their_ceiling() {
+    reservations_survive(16, 1000.0).await;
+}
+
+/// A thousandth of everything: the one execution stands for a thousand.
+#[tokio::test(start_paused = true)]
+async fn ledger_entries_of_one_product_survive_three_times_their_ceiling() {
+    const SCALE: f64 = 1000.0;
+    let shop = Shop::new();
+    scaled_down(&shop, SCALE);
+    let ceiling = f64::from(ledger::store::PRODUCT_SHARDS) * UNITS_OF_A_KEY as f64 / 2.0 / SCALE;
+    let entry = |number: usize, _: usize| {
+        let (order, entry) = (format!("ord_0199c2a8-0000-7000-8000-{number:012x}"), format!("ent_0199c2a8-0000-8000-8000-{number:012x}"));
+        let line = |account: &str, pieces: i64| json!({ "account": format!("stock:{PRODUCT}:{account}"), "unit": format!("pcs:{PRODUCT}"), "amount": pieces });
+        let data = json!({
+            "entry_id": entry, "occurred_at": "2026-11-21T09:48:49.123Z", "kind": "hold", "order_id": order, "product_id": PRODUCT,
+            "lines": [line("available", -1), line("held", 1)],
+        });
+        json!({ "type": "record_entry.v1", "subject": order, "data": data })
+    };
+    let outcome = overloaded(&shop, "record-entry", 500, ceiling, entry).await;
+    all_are_answered(&outcome, ceiling);
+}
