@@ -189,7 +189,10 @@ async fn a_message_that_may_succeed_later_comes_back_after_a_growing_wait() {
         assert_eq!(answer, json!({ "batchItemFailures": [{ "itemIdentifier": "m" }] }));
         let calls = sqs.calls();
         let [(operation, call)] = calls.as_slice() else { panic!("{calls:?}") };
-        assert_eq!((operation.as_str(), &call["QueueUrl"], &call["ReceiptHandle"]), ("ChangeMessageVisibility", &json!(URL), &json!("receipt-m")));
+        assert_eq!(
+            (operation.as_str(), &call["QueueUrl"], &call["ReceiptHandle"]),
+            ("ChangeMessageVisibility", &json!(URL), &json!("receipt-m"))
+        );
         let wait = call["VisibilityTimeout"].as_u64().expect("seconds");
         assert!(waits.contains(&wait), "{times}: {wait}");
     }
