@@ -6,6 +6,9 @@
     redrive.py QUEUE --dry-run  shows what that would do; every letter is visible again at the end
     redrive.py publish-stock    gives changes that could not be published to publish-stock-events again
 
+A dead letter was sent by its consumer, which could never process it and names the reason, or moved by SQS after the last try; for those
+the reason is looked up in the consumer's log.
+
 It may run twice, or be stopped anywhere: a letter is deleted only when it is sent, every consumer knows a message that it has had
 before, and what dies again comes back as another letter. Where Lambda has given up on a piece of a stream, the letter only says which:
 what has to be done then is printed, the letter stays, and --forget deletes it afterwards.
@@ -23,6 +26,7 @@ from deployment import Trouble
 DEAD = "-dead-letter"
 HIDDEN_SECONDS = 300  # while a letter is looked at
 EXPLAINED = 25  # for so many letters the logs are asked for the reason
+OF_REJECTION = ("reason", "consumer")  # what a consumer says of a message that it rejects
 
 # What is lost with a piece of a stream, and how it comes back.
 BY_HAND = {
@@ -134,9 +138,9 @@ class Run:
         return "its change could not be turned into messages"
 
     def send(self, letter):
-        """Sends a letter as it is. Answers what went wrong, if something did."""
+        """Sends a letter as its sender did. Answers what went wrong, if something did."""
         attributes = {name: {key: value for key, value in attribute.items() if key in ("DataType", "StringValue", "BinaryValue")}
-                      for name, attribute in (letter.get("MessageAttributes") or {}).items()}
+                      for name, attribute in (letter.get("MessageAttributes") or {}).items() if name not in OF_REJECTION}
         return attempt(lambda: self.sqs.send_message(QueueUrl=self.target, MessageBody=letter["Body"], MessageAttributes=attributes),
                        denied=f"Only its publisher and the operator may send to {self.queue}: use the role that OperatorRoleArn names.")
 
@@ -187,12 +191,15 @@ class Run:
 
 
 class Reasons:
-    """Why a consumer gave up on a message: the last that its log says of it."""
+    """Why a consumer gave up on a message: what it says itself, or the last that its log says of it."""
 
     def __init__(self, shop, queue):
         self.shop, self.queue, self.asked, self.groups = shop, queue, 0, None
 
     def of(self, letter, content):
+        stated = (letter.get("MessageAttributes") or {}).get("reason", {}).get("StringValue")
+        if stated:
+            return stated[:100]
         if not isinstance(content, dict) or "data" not in content:
             return "it is no envelope"
         self.asked += 1

@@ -352,6 +352,7 @@ def deploy(args):
         "SenderAddress": "shop@ferrocart.example",
         "NetworkBurst": "1000000",  # everybody comes from one address here
         "NetworkUnpaidOrders": "1000000",
+        "AccountConcurrency": "100",  # an execution is a process here
         "NudgeSeconds": "5",  # nobody waits a minute here for what was lost
         "LogLevel": os.environ.get("LOG_LEVEL", "info"),
     } | dict(each.split("=", 1) for each in args.parameter)

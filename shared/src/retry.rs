@@ -8,8 +8,19 @@ use crate::ids::Ids;
 /// together from coming back together (Marc Brooker, *Exponential Backoff And Jitter*, AWS Architecture Blog, 2015).
 pub fn full_jitter(attempt: u32, base: Duration, most: Duration) -> Duration {
     let ceiling = base.saturating_mul(2_u32.saturating_pow(attempt)).min(most);
-    let random = u32::from_be_bytes(Ids::System.bytes::<4>());
-    ceiling.mul_f64(f64::from(random) / f64::from(u32::MAX))
+    ceiling.mul_f64(random_fraction())
+}
+
+/// A wait between half of `longest` and `longest`: "equal jitter", from the same article. It never ends at once, so the sum of many waits
+/// is known within a factor of two.
+pub fn equal_jitter(longest: Duration) -> Duration {
+    let half = longest / 2;
+    half + half.mul_f64(random_fraction())
+}
+
+/// A random number from 0 to 1.
+fn random_fraction() -> f64 {
+    f64::from(u32::from_be_bytes(Ids::System.bytes::<4>())) / f64::from(u32::MAX)
 }
 
 /// The wait before look number `looks + 1` at an unsettled record: `first`, then twice as long each time, at most an hour.
@@ -33,5 +44,13 @@ mod tests {
         for attempt in 0..40 {
             assert!(full_jitter(attempt, Duration::from_millis(20), Duration::from_secs(1)) <= Duration::from_secs(1));
         }
+    }
+
+    #[test]
+    fn equal_jitter_waits_for_half_at_least() {
+        let longest = Duration::from_secs(900);
+        let waits: Vec<Duration> = (0..100).map(|_| equal_jitter(longest)).collect();
+        assert!(waits.iter().all(|wait| (longest / 2..=longest).contains(wait)), "{waits:?}");
+        assert!(waits.iter().any(|wait| *wait != waits[0]), "they would all come back together");
     }
 }

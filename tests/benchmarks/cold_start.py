@@ -130,7 +130,8 @@ def environment_of(operation):
         values[f"{name.upper().replace('-', '_')}_TABLE"] = table(name)
     endpoint = os.environ["AWS_ENDPOINT_URL"]
     queues = ("reserve-stock", "release-stock", "commit-stock", "order-events", "product-changes", "open-payment", "charge-payment",
-              "cancel-payment", "refund-payment", "send-notification", "update-buyer", "forget-recipient", "record-entry", "record-mail-feedback")
+              "cancel-payment", "refund-payment", "send-notification", "send-account-notification", "update-buyer", "forget-recipient", "record-entry",
+              "record-mail-feedback")
     for queue in queues:
         values[f"{queue.upper().replace('-', '_')}_QUEUE_URL"] = f"{endpoint}/000000000000/ferrocart-{queue}"
     own = {"advance-order": "order-events", "replicate-product": "product-changes"}.get(operation, operation)

@@ -19,7 +19,7 @@ const PUBLISHERS: [(&str, &str); 5] = [
     ("publish-payment-events", "publish-payment-dead-letter"),
 ];
 
-const QUEUES: [&str; 13] = [
+const QUEUES: [&str; 14] = [
     "product-changes",
     "order-events",
     "reserve-stock",
@@ -30,6 +30,7 @@ const QUEUES: [&str; 13] = [
     "cancel-payment",
     "refund-payment",
     "send-notification",
+    "send-account-notification",
     "update-buyer",
     "forget-recipient",
     "record-entry",

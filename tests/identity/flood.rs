@@ -118,7 +118,7 @@ async fn three_hours_of_tries_reach_ten_in_any_quarter_and_the_owner_gets_in_wit
     assert_ne!(user.id, bob.id);
     let mut publisher = door.publisher();
     publisher.publish().await;
-    door.aws.queues().take("send-notification", 100);
+    door.aws.queues().take("send-account-notification", 100);
 
     let (mut known, mut unknown) = (Strangers::new(&door, ADA, 3), Strangers::new(&door, "eve@example.com", 4));
     let (mut password, mut entered) = (PASSWORD, 0);
@@ -144,7 +144,7 @@ async fn three_hours_of_tries_reach_ten_in_any_quarter_and_the_owner_gets_in_wit
             assert_eq!(door.request_reset(ADA).await.status(), 429);
             assert_eq!(door.login_from("192.0.2.9", None, ADA, password).await.status(), 429);
             publisher.publish().await;
-            let mails = door.aws.queues().take("send-notification", 100);
+            let mails = door.aws.queues().take("send-account-notification", 100);
             let last = mails.iter().map(|mail| mail.json()["data"].clone()).rfind(|mail| mail["template"] == "password_reset").unwrap();
             let token = door.unseal(last["data"]["sealed_token"].as_str().unwrap(), user.id).await;
             let confirmed = door.confirm_reset(&token, NEW_PASSWORD).await;

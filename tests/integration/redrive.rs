@@ -215,6 +215,14 @@ async fn what_the_other_queues_gave_up_on_is_put_back_too() {
         || async { shop.scan("notifications").await.iter().filter(|item| item["pk"].as_s().unwrap().starts_with("SUPPRESSED#")).count() };
     until("the address is suppressed", suppressed, |count| *count > 0).await;
 
+    let broken = shop.poison("send-account-notification").await;
+    let body = json!({ "email": buyer.email });
+    buyer.post("/users/password-reset", &body).await.expect(202);
+    shop.dies("send-account-notification", &buyer.id).await;
+    broken.mend().await;
+    shop.redrive("send-account-notification", &buyer.id).await;
+    until("the link is mailed", || shop.mails(&buyer.email, "reset-password"), |mails| !mails.is_empty()).await;
+
     let broken = shop.poison("forget-recipient").await;
     buyer.send(reqwest::Method::DELETE, "/users/me", None, &[]).await.expect(204);
     shop.dies("forget-recipient", &buyer.id).await;
@@ -222,6 +230,35 @@ async fn what_the_other_queues_gave_up_on_is_put_back_too() {
     shop.redrive("forget-recipient", &buyer.id).await;
     let left = || async { shop.scan("notifications").await.iter().filter(|item| item["pk"].as_s().unwrap().contains(&buyer.id)).count() };
     until("what was written to them is deleted", left, |count| *count == 0).await;
+}
+
+/// A message that its consumer cannot read is a dead letter at once, with the reason. Put back, it becomes one again.
+#[tokio::test]
+async fn what_a_consumer_rejects_is_a_dead_letter_at_once_and_says_why() {
+    let shop = Shop::alone().await;
+    for (queue, body, reason) in [
+        ("release-stock", format!("not an envelope {}", unique("odd")), "it is not an envelope"),
+        (
+            "send-account-notification",
+            json!({ "type": "no_such.v1", "data": { "order_id": unique("odd") } }).to_string(),
+            "its type is unknown",
+        ),
+    ] {
+        let url = shop.queue_url(queue).await;
+        shop.sqs.send_message().queue_url(&url).message_body(&body).send().await.unwrap();
+        shop.dies(queue, &body).await;
+        let before = shop.dead_letters(queue).await;
+        let (status, said) = shop.operate("redrive.py", &[queue, "--dry-run"]).await;
+        assert!(status == 0 && said.contains(reason), "{queue} {status}: {said}");
+        assert_eq!(shop.dead_letters(queue).await, before, "a dry run changes nothing");
+        let (status, said) = shop.operate("redrive.py", &[queue]).await;
+        assert!(status == 0 && said.contains("1 of 1 went"), "{queue} {status}: {said}");
+        shop.dies(queue, &body).await;
+        let again = shop.dead_letters(queue).await;
+        assert!(again.len() == 1 && again != before, "it was sent, and rejected once more: {again:?}");
+        let url = shop.queue_url(&format!("{queue}-dead-letter")).await;
+        shop.sqs.purge_queue().queue_url(url).send().await.unwrap();
+    }
 }
 
 #[tokio::test]

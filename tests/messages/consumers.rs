@@ -6,7 +6,7 @@ use shared::queue::{Consumed, Unreadable};
 type Read = fn(&str, Value) -> Result<(), Unreadable>;
 
 /// The queues, by the operation that consumes them or the stream of events that they carry.
-pub const QUEUES: [&str; 14] = [
+pub const QUEUES: [&str; 15] = [
     "cancel-payment",
     "charge-payment",
     "commit-stock",
@@ -19,6 +19,7 @@ pub const QUEUES: [&str; 14] = [
     "refund-payment",
     "release-stock",
     "reserve-stock",
+    "send-account-notification",
     "send-notification",
     "update-buyer",
 ];
@@ -45,7 +46,7 @@ pub fn of(queue: &str) -> Option<Read> {
         "refund-payment" => reads::<payments::messages::RefundPayment>,
         "release-stock" => reads::<inventory::operations::release_stock::ReleaseStock>,
         "reserve-stock" => reads::<inventory::operations::reserve_stock::ReserveStock>,
-        "send-notification" => reads::<notifications::operations::send_notification::SendNotification>,
+        "send-account-notification" | "send-notification" => reads::<notifications::operations::send_notification::SendNotification>,
         "update-buyer" => reads::<orders::operations::update_buyer::AccountChange>,
         _ => return None,
     })

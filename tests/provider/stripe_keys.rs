@@ -17,12 +17,12 @@ use shared::{
     ids::{Ids, OrderId},
     invoke,
     lambda::Lambda,
-    queue::{self, Queue},
+    queue,
 };
 use tests::{
     aws::Aws,
     events::{self, USER},
-    shop, sqs,
+    shop,
 };
 
 use crate::{
@@ -129,7 +129,7 @@ impl Till {
     }
 
     async fn charge(&self) {
-        let lambda = queue::lambda(self.payments.clone(), charge_payment, Queue::new(sqs::url("charge-payment")));
+        let lambda = queue::lambda(self.payments.clone(), charge_payment, self.aws.queue("charge-payment"));
         let more = json!({
             "user_id": USER, "amount": usd(PRICE), "tries": 3, "expires_at": self.clock.now().plus(shop::PAY_WITHIN),
             "payment_method": { "type": "card", "token": self.charge.token.as_str() },
@@ -138,13 +138,13 @@ impl Till {
     }
 
     async fn cancel(&self) {
-        let lambda = queue::lambda(self.payments.clone(), cancel_payment, Queue::new(sqs::url("cancel-payment")));
+        let lambda = queue::lambda(self.payments.clone(), cancel_payment, self.aws.queue("cancel-payment"));
         let more = json!({ "user_id": USER, "amount": usd(PRICE), "drive": 1 });
         self.command("cancel-payment", "cancel_payment.v1", lambda, more).await;
     }
 
     async fn refund(&self) {
-        let lambda = queue::lambda(self.payments.clone(), refund_payment, Queue::new(sqs::url("refund-payment")));
+        let lambda = queue::lambda(self.payments.clone(), refund_payment, self.aws.queue("refund-payment"));
         self.command("refund-payment", "refund_payment.v1", lambda, json!({ "drive": 2 })).await;
     }
 

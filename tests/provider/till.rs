@@ -15,13 +15,12 @@ use shared::{
     clock::Clock,
     http,
     ids::{Ids, OrderId},
-    invoke,
-    queue::{self, Queue},
+    invoke, queue,
 };
 use tests::{
     aws::{Aws, Called},
     events::{self, USER},
-    shop, sqs,
+    shop,
 };
 
 use crate::{
@@ -54,7 +53,7 @@ impl Till {
     }
 
     pub async fn charge_for(&self, order_id: OrderId, drive: u64) {
-        let lambda = queue::lambda(self.payments.clone(), charge_payment, Queue::new(sqs::url("charge-payment")));
+        let lambda = queue::lambda(self.payments.clone(), charge_payment, self.aws.queue("charge-payment"));
         let expires_at = shop::clock().now().plus(Duration::from_secs(1800));
         let data = json!({
             "order_id": order_id, "user_id": USER, "amount": usd(PRICE), "expires_at": expires_at, "tries": 3, "drive": drive,
@@ -64,13 +63,13 @@ impl Till {
     }
 
     pub async fn refund(&self, drive: u64) {
-        let lambda = queue::lambda(self.payments.clone(), refund_payment, Queue::new(sqs::url("refund-payment")));
+        let lambda = queue::lambda(self.payments.clone(), refund_payment, self.aws.queue("refund-payment"));
         let data = json!({ "order_id": ORDER, "drive": drive });
         self.aws.call(&lambda, events::message("refund-payment", "refund_payment.v1", &data)).await;
     }
 
     pub async fn cancel(&self, drive: u64) {
-        let lambda = queue::lambda(self.payments.clone(), cancel_payment, Queue::new(sqs::url("cancel-payment")));
+        let lambda = queue::lambda(self.payments.clone(), cancel_payment, self.aws.queue("cancel-payment"));
         let data = json!({ "order_id": ORDER, "user_id": USER, "amount": usd(PRICE), "drive": drive });
         self.aws.call(&lambda, events::message("cancel-payment", "cancel_payment.v1", &data)).await;
     }

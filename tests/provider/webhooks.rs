@@ -14,12 +14,12 @@ use shared::{
     clock::{Clock, Timestamp},
     http,
     ids::Ids,
-    queue::{self, Queue},
+    queue,
 };
 use tests::{
     aws::{Aws, Called},
     events::{self, USER},
-    shop, sqs,
+    shop,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -105,7 +105,7 @@ async fn what_stripe_has_signed_is_heard_once_and_what_it_has_not_is_refused() {
     aws.secrets_manager().set("payment-webhook-secrets", &json!({ "current": SECRET, "previous": "" }).to_string());
     let payments = payments_at(&aws, &clock);
     let order = to_charge(&salt, &stripe.tokens().asks);
-    let charge = queue::lambda(payments.clone(), charge_payment, Queue::new(sqs::url("charge-payment")));
+    let charge = queue::lambda(payments.clone(), charge_payment, aws.queue("charge-payment"));
     let data = json!({
         "order_id": order.order_id, "user_id": USER, "amount": usd(PRICE), "tries": 3, "drive": 0,
         "expires_at": clock.now().plus(Duration::from_secs(1800)),

@@ -32,6 +32,9 @@ const PUBLIC_WITH_TOKEN: [&str; 1] = ["GET /inventory/{product_id}"];
 /// The one resource with a wildcard: the identities of SES.
 const ANY_IDENTITY: &str = "arn:aws:ses:us-east-1:000000000000:identity/*";
 
+/// The functions that send mails.
+const SENDERS_OF_MAIL: [&str; 2] = ["send-notification", "send-account-notification"];
+
 /// API Gateway gives up after this many seconds.
 const GATEWAY_SECONDS: u64 = 29;
 
@@ -115,7 +118,7 @@ fn every_function_has_its_own_role_with_exact_actions_on_exact_resources() {
                 odd.push(format!("{name} has a statement without actions or resources: {statement}"));
             }
             // SES authorises recipients as well: any identity, as long as the sender is fixed.
-            if name == "send-notification" && actions == ["ses:SendEmail"] && resources == [ANY_IDENTITY] {
+            if SENDERS_OF_MAIL.contains(&name.as_str()) && actions == ["ses:SendEmail"] && resources == [ANY_IDENTITY] {
                 let sender = template::template().resolve(&json!({ "Ref": "SenderAddress" }));
                 if statement["Condition"] != json!({ "StringEquals": { "ses:FromAddress": sender } }) {
                     odd.push(format!("{name} may send from any address: {statement}"));
@@ -134,22 +137,24 @@ fn every_function_has_its_own_role_with_exact_actions_on_exact_resources() {
 #[test]
 fn mails_may_go_to_verified_recipients_from_the_sender_alone() {
     let template = template::template();
-    let granted = |local: &str| {
+    let granted = |function: &str, local: &str| {
         let template = template.with(&[("Local", local)]);
-        let properties = template.resolve(&template.resource("SendNotificationFunction")["Properties"]);
+        let properties = template.resolve(&template.resource(function)["Properties"]);
         let statements: Vec<Value> = statements(&properties).into_iter().cloned().collect();
         statements.into_iter().filter(|statement| statement["Action"] == json!(["ses:SendEmail"])).collect::<Vec<_>>()
     };
-    let on_aws = granted("false");
-    assert_eq!(on_aws.len(), 2);
-    assert_eq!(on_aws[0]["Resource"], ANY_IDENTITY);
-    assert_eq!(on_aws[0]["Condition"], json!({ "StringEquals": { "ses:FromAddress": "SenderAddress" } }));
-    assert_eq!(on_aws[1]["Resource"], "arn:aws:ses:us-east-1:000000000000:configuration-set/ferrocart-mail");
-    assert!(on_aws[1].get("Condition").is_none());
-    // The emulator does not know the condition key.
-    let on_the_emulator = &granted("true")[0];
-    assert_eq!(on_the_emulator["Resource"], "arn:aws:ses:us-east-1:000000000000:identity/SenderAddress");
-    assert_eq!(on_the_emulator["Condition"], json!({ "Ref": "AWS::NoValue" }));
+    for function in ["SendNotificationFunction", "SendAccountNotificationFunction"] {
+        let on_aws = granted(function, "false");
+        assert_eq!(on_aws.len(), 2);
+        assert_eq!(on_aws[0]["Resource"], ANY_IDENTITY);
+        assert_eq!(on_aws[0]["Condition"], json!({ "StringEquals": { "ses:FromAddress": "SenderAddress" } }));
+        assert_eq!(on_aws[1]["Resource"], "arn:aws:ses:us-east-1:000000000000:configuration-set/ferrocart-mail");
+        assert!(on_aws[1].get("Condition").is_none());
+        // The emulator does not know the condition key.
+        let on_the_emulator = &granted(function, "true")[0];
+        assert_eq!(on_the_emulator["Resource"], "arn:aws:ses:us-east-1:000000000000:identity/SenderAddress");
+        assert_eq!(on_the_emulator["Condition"], json!({ "Ref": "AWS::NoValue" }));
+    }
 }
 
 #[test]
@@ -159,8 +164,10 @@ fn sender_identity_is_created_or_left_alone() {
     assert!(template.condition("CreatesSenderIdentity"));
     assert!(!template.with(&[("SenderIdentity", "existing")]).condition("CreatesSenderIdentity"));
     // Each mail names the configuration set: the identity may belong to another stack.
-    let variables = template.resolve(&template.resource("SendNotificationFunction")["Properties"]["Environment"]["Variables"]);
-    assert_eq!(variables["MAIL_CONFIGURATION_SET"], "ferrocart-mail");
+    for function in ["SendNotificationFunction", "SendAccountNotificationFunction"] {
+        let variables = template.resolve(&template.resource(function)["Properties"]["Environment"]["Variables"]);
+        assert_eq!(variables["MAIL_CONFIGURATION_SET"], "ferrocart-mail", "{function}");
+    }
 }
 
 #[test]

@@ -18,6 +18,7 @@ fn spelled_out() -> BTreeMap<String, usize> {
             "AWS::Serverless::Function" => {
                 count("AWS::Lambda::Function", 1);
                 count("AWS::IAM::Role", usize::from(properties.get("Role").is_none()));
+                count("AWS::Lambda::EventInvokeConfig", usize::from(properties.get("EventInvokeConfig").is_some()));
                 for event in properties["Events"].as_object().into_iter().flat_map(|events| events.values()) {
                     match event["Type"].as_str().unwrap() {
                         "Api" => count("AWS::Lambda::Permission", 1),

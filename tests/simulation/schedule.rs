@@ -183,6 +183,10 @@ impl Schedule {
 
     /// The promises. Answers how the orders ended.
     pub fn check(&self) -> Vec<String> {
+        for (queue, _) in QUEUES {
+            let rejected = self.shop.aws.queues().waiting(&format!("{queue}-dead-letter"));
+            assert!(rejected.is_empty(), "the consumer of {queue} rejected messages: {rejected:#?}\n{}", self.story());
+        }
         let unwanted = self.shop.provider.unwanted_charges();
         assert!(unwanted.is_empty(), "charged after the order was given up: {unwanted:#?}\n{}", self.story());
         let lost_charges: BTreeSet<String> = self.shop.provider.lost_charges().iter().map(|charge| charge.order_id.to_string()).collect();

@@ -29,6 +29,7 @@ use serde_json::{Value, json};
 use shared::{
     clock::Clock,
     lambda::{Failure, Invocation, Lambda},
+    queue::Queue,
     secret::Secrets,
     stream::Sender,
     table::Table,
@@ -123,6 +124,19 @@ impl Called {
         self.answer.as_ref().expect("the invocation succeeds")
     }
 
+    /// Whether a consumer has done all its messages: none comes back, and none was rejected.
+    ///
+    /// # Panics
+    /// When it failed.
+    pub fn is_done(&self) -> bool {
+        self.ok()["batchItemFailures"] == json!([]) && self.rejected() == 0
+    }
+
+    /// How many messages a consumer has rejected to its dead-letter queue.
+    pub fn rejected(&self) -> usize {
+        self.calls.iter().filter(|call| call.service == "sqs" && call.operation == "SendMessage").count()
+    }
+
     /// The names of the calls of DynamoDB.
     pub fn operations(&self) -> Vec<&str> {
         self.calls.iter().filter(|call| call.service == "dynamodb").map(|call| call.operation.as_str()).collect()
@@ -208,6 +222,12 @@ impl Aws {
     pub fn sender(&self, queues: &[&'static str], dead_letter: &str) -> Arc<Sender> {
         let urls = queues.iter().map(|queue| (*queue, sqs::url(queue))).collect();
         Arc::new(Sender::new(aws_sdk_sqs::Client::new(&self.sdk_config()), urls, sqs::url(dead_letter)))
+    }
+
+    /// A queue as its consumer has it, with its dead-letter queue.
+    pub fn queue(&self, name: &str) -> Queue {
+        let dead_letter_url = sqs::url(&format!("{name}-dead-letter"));
+        Queue::new(aws_sdk_sqs::Client::new(&self.sdk_config()), sqs::url(name), dead_letter_url)
     }
 
     /// The embedded database.

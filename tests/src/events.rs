@@ -1,5 +1,7 @@
 //! Events: what API Gateway, queues and streams send to a function; and the samples that stand in `events/`.
 
+use std::collections::BTreeMap;
+
 use ring::hmac;
 use serde_json::{Value, json};
 use shared::clock::Timestamp;
@@ -189,7 +191,10 @@ pub fn message(queue: &str, kind: &str, data: &Value) -> Value {
         "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         "data": data,
     });
-    sqs(queue, &[QueuedMessage { id: "message-1".to_owned(), body: body.to_string(), receives: 0, delay_seconds: 0 }])
+    sqs(
+        queue,
+        &[QueuedMessage { id: "message-1".to_owned(), body: body.to_string(), receives: 0, delay_seconds: 0, attributes: BTreeMap::new() }],
+    )
 }
 
 /// What the gateway asks the authorizer about a request with this access token.

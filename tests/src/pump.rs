@@ -10,7 +10,7 @@ use shared::lambda::Lambda;
 
 use crate::{aws::Aws, events, sqs::QueuedMessage};
 
-/// How often a message is given to its consumer before it goes to the dead-letter queue.
+/// How often a message is given to its consumer before SQS moves it to the dead-letter queue. What a consumer rejects it sends there itself.
 const MOST_RECEIVES: u32 = 5;
 /// More rounds than any order needs.
 const MOST_ROUNDS: usize = 200;

@@ -32,6 +32,8 @@ pub struct QueuedMessage {
     pub receives: u32,
     /// For how long its sender has the queue keep it back. Nothing waits for it here: it only comes after all that is not kept back.
     pub delay_seconds: u64,
+    /// What its sender has said beside the body.
+    pub attributes: BTreeMap<String, String>,
 }
 
 impl QueuedMessage {
@@ -61,10 +63,10 @@ fn full_name(queue: &str) -> String {
 impl Sqs {
     /// Answers one request.
     pub(crate) fn call(&self, operation: &str, request: &Value) -> (u16, String) {
+        let queue = request["QueueUrl"].as_str().and_then(|url| url.rsplit('/').next()).unwrap_or_default();
+        let queue = queue.strip_prefix("ferrocart-").unwrap_or(queue);
         match operation {
             "SendMessageBatch" => {
-                let queue = request["QueueUrl"].as_str().and_then(|url| url.rsplit('/').next()).unwrap_or_default();
-                let queue = queue.strip_prefix("ferrocart-").unwrap_or(queue);
                 let entries = request["Entries"].as_array().cloned().unwrap_or_default();
                 let sent = entries.iter().map(|entry| {
                     let delay_seconds = entry["DelaySeconds"].as_u64().unwrap_or_default();
@@ -72,6 +74,13 @@ impl Sqs {
                     json!({ "Id": entry["Id"], "MessageId": id, "MD5OfMessageBody": "" })
                 });
                 (200, json!({ "Successful": sent.collect::<Vec<_>>(), "Failed": [] }).to_string())
+            }
+            "SendMessage" => {
+                let attributes = request["MessageAttributes"].as_object().into_iter().flatten();
+                let text = |value: &Value| value["StringValue"].as_str().unwrap_or_default().to_owned();
+                let attributes = attributes.map(|(name, value)| (name.clone(), text(value))).collect();
+                let id = self.put(queue, request["MessageBody"].as_str().unwrap_or_default(), 0, attributes);
+                (200, json!({ "MessageId": id, "MD5OfMessageBody": "" }).to_string())
             }
             "ChangeMessageVisibility" => (200, "{}".to_owned()),
             other => (400, json!({ "__type": "InvalidAction", "message": format!("{other} is not known here") }).to_string()),
@@ -85,9 +94,14 @@ impl Sqs {
 
     /// As [`Sqs::send`], for a message that is to be kept back.
     pub fn send_later(&self, queue: &str, body: &str, delay_seconds: u64) -> String {
+        self.put(queue, body, delay_seconds, BTreeMap::new())
+    }
+
+    fn put(&self, queue: &str, body: &str, delay_seconds: u64, attributes: BTreeMap<String, String>) -> String {
         let mut state = self.lock();
         state.sent += 1;
-        let message = QueuedMessage { id: format!("message-{}", state.sent), body: body.to_owned(), receives: 0, delay_seconds };
+        let id = format!("message-{}", state.sent);
+        let message = QueuedMessage { id, body: body.to_owned(), receives: 0, delay_seconds, attributes };
         let id = message.id.clone();
         state.queues.entry(queue.to_owned()).or_default().push_back(message);
         id

@@ -11,12 +11,12 @@ use serde_json::{Value, json};
 use shared::{
     clock::Clock,
     lambda::{Invocation, Lambda},
-    queue::{self, Queue},
+    queue,
     table::Table,
 };
 use tests::{
     aws::{Aws, Called, Fault},
-    events, shop, sqs,
+    events, shop,
 };
 
 const STRANGER: &str = "usr_0199c2a8-0000-7000-8000-0000000000ff";
@@ -44,8 +44,8 @@ fn crowded(seed: u64) -> Stage {
 fn over(aws: Aws, table: Table) -> Stage {
     let clock = shop::clock();
     let service = Arc::new(Notifications { store: Store { notifications: table }, ..shop::notifications(&aws, &clock) });
-    let forget = queue::lambda(service.clone(), forget_recipient, Queue::new(sqs::url("forget-recipient")));
-    let send = queue::lambda(service, send_notification, Queue::new(sqs::url("send-notification")));
+    let forget = queue::lambda(service.clone(), forget_recipient, aws.queue("forget-recipient"));
+    let send = queue::lambda(service, send_notification, aws.queue("send-notification"));
     Stage { aws, clock, forget, send }
 }
 

@@ -19,7 +19,7 @@ use shared::{
     clock::Clock,
     ids::Ids,
     lambda::{Invocation, Lambda},
-    queue::{self, Consumed, Delivery, Queue},
+    queue::{self, Consumed, Delivery},
     table::Table,
     telemetry::Trace,
 };
@@ -27,7 +27,6 @@ use tests::{
     aws::{Aws, Called, Fault},
     events::{self, sample},
     shop::{self, SHARDS},
-    sqs,
 };
 
 const SPOON: &str = "prd_0199c2a8-0000-7000-8000-00000000000a";
@@ -45,9 +44,9 @@ fn ledger_over(table: &dyn Fn(&str) -> Table, clock: &Clock, provider: ProviderB
 }
 
 /// The function, with a service that has just started.
-fn recorder(table: &dyn Fn(&str) -> Table) -> Lambda {
+fn recorder(aws: &Aws, table: &dyn Fn(&str) -> Table) -> Lambda {
     let service = Arc::new(ledger_over(table, &shop::clock(), ProviderBooks::AsRecorded));
-    queue::lambda(service, record_entry, Queue::new(sqs::url("record-entry")))
+    queue::lambda(service, record_entry, aws.queue("record-entry"))
 }
 
 struct Desk {
@@ -58,7 +57,7 @@ struct Desk {
 impl Desk {
     fn new() -> Self {
         let aws = Aws::new();
-        let record = recorder(&|name| aws.table(name));
+        let record = recorder(&aws, &|name| aws.table(name));
         Self { aws, record }
     }
 
@@ -82,7 +81,7 @@ fn message(data: &Value) -> Value {
 }
 
 fn is_done(called: &Called) -> bool {
-    called.ok()["batchItemFailures"] == json!([])
+    called.is_done()
 }
 
 fn line(account: &str, unit: &str, amount: i64) -> Value {
@@ -129,7 +128,7 @@ async fn an_entry_stands_under_its_id_its_order_its_day_and_its_products() {
     assert_eq!(desk.record(&capture(0xb3, 500)).await.operations(), ["TransactWriteItems"]);
     assert_eq!(desk.partitions().iter().filter(|pk| pk.starts_with("ORDER#")).count(), 3);
     // A cold one asks, and finds them listed.
-    let cold = desk.aws.call(&recorder(&|name| desk.aws.table(name)), message(&hold(0xb4))).await;
+    let cold = desk.aws.call(&recorder(&desk.aws, &|name| desk.aws.table(name)), message(&hold(0xb4))).await;
     assert_eq!((is_done(&cold), cold.operations()), (true, vec!["PutItem", "PutItem", "TransactWriteItems"]));
     assert_eq!(desk.partitions().iter().filter(|pk| pk.starts_with("PRODUCTS#")).count(), 2);
 }
@@ -227,7 +226,7 @@ async fn whatever_happens_to_a_call_an_entry_is_written_once() {
             assert!(entries == 0 || entries == 5, "call {call} {fault:?}: {entries}");
             assert!(!first || entries == 5);
             // The function may have died: the next one starts anew.
-            let record = recorder(&|name| desk.aws.table(name));
+            let record = recorder(&desk.aws, &|name| desk.aws.table(name));
             for _ in 0..2 {
                 assert!(is_done(&desk.aws.call(&record, message(&hold(0xb1))).await), "call {call} {fault:?}");
             }
@@ -272,17 +271,16 @@ async fn copies_that_come_at_once_are_one_entry() {
         let aws = Aws::new();
         let config = aws.crowded_sdk_config(seed);
         let table = |name: &str| Table::new(aws_sdk_dynamodb::Client::new(&config), format!("ferrocart-{name}"));
-        let record = recorder(&table);
+        let record = recorder(&aws, &table);
         let copies: Vec<_> = (0..8).map(|_| tokio::spawn(record(Invocation::with_event(message(&hold(0xb1)))))).collect();
         let others: Vec<_> = (0..4).map(|_| tokio::spawn(record(Invocation::with_event(message(&capture(0xb1, 500)))))).collect();
-        let mut done = (0, 0);
-        for copy in copies {
-            done.0 += usize::from(copy.await.unwrap().unwrap()["batchItemFailures"] == json!([]));
+        for copy in copies.into_iter().chain(others) {
+            assert_eq!(copy.await.unwrap().unwrap()["batchItemFailures"], json!([]), "seed {seed}");
         }
-        for other in others {
-            done.1 += usize::from(other.await.unwrap().unwrap()["batchItemFailures"] == json!([]));
-        }
-        assert!(done == (8, 0) || done == (0, 4), "seed {seed}: two contents under one id were both believed: {done:?}");
+        let rejected = aws.queues().waiting("record-entry-dead-letter");
+        let captures = rejected.iter().filter(|letter| letter.json()["data"]["kind"] == "capture").count();
+        let rejected = (rejected.len() - captures, captures);
+        assert!(rejected == (0, 4) || rejected == (8, 0), "seed {seed}: two contents under one id were both believed: {rejected:?}");
         let headers = aws.items("ledger").into_iter().filter(|item| item["sk"]["S"] == "ENTRY").count();
         assert_eq!(headers, 1);
     }

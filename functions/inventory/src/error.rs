@@ -1,6 +1,6 @@
 //! What can go wrong with stock, in the words of the trade; at the end, as problems.
 
-use shared::{http::IdempotencyKey, ids::ProductId, problem::Problem, table::TableError};
+use shared::{http::IdempotencyKey, ids::ProductId, problem::Problem, queue::Retryable, table::TableError};
 
 use crate::domain::{movement::MAX_ON_HAND, reservation::Undecided};
 
@@ -35,6 +35,9 @@ pub enum InventoryError {
     #[error("the table of stock failed")]
     Table(#[from] TableError),
 }
+
+/// Each may pass: another message comes first, a transaction ends, the figures are corrected.
+impl Retryable for InventoryError {}
 
 impl From<InventoryError> for Problem {
     fn from(error: InventoryError) -> Self {

@@ -1,6 +1,6 @@
 //! What can go wrong with the ledger.
 
-use shared::table::TableError;
+use shared::{queue::Retryable, table::TableError};
 
 use crate::domain::EntryId;
 
@@ -13,4 +13,10 @@ pub enum LedgerError {
     /// The table failed.
     #[error("a table failed")]
     Table(#[from] TableError),
+}
+
+impl Retryable for LedgerError {
+    fn may_succeed_later(&self) -> bool {
+        !matches!(self, Self::Mismatch(_))
+    }
 }

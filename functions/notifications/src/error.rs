@@ -1,6 +1,6 @@
 //! What can go wrong with a notification.
 
-use shared::{problem::Problem, secret::SecretError, table::TableError};
+use shared::{problem::Problem, queue::Retryable, secret::SecretError, table::TableError};
 
 use crate::mailer::MailError;
 
@@ -31,6 +31,13 @@ pub enum NotificationError {
     /// The table failed.
     #[error("the table of notifications failed")]
     Table(#[from] TableError),
+}
+
+impl Retryable for NotificationError {
+    /// A link of ours opens and a template of this release renders at the first try, or never.
+    fn may_succeed_later(&self) -> bool {
+        !matches!(self, Self::SealedOtherwise | Self::Unwritable(_))
+    }
 }
 
 impl From<NotificationError> for Problem {

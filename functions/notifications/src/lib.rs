@@ -3,8 +3,9 @@
 //! - **Owns** the table `notifications`: `USER#<id>` / `<time of what happened>#<notification id>`, and `SUPPRESSED#<mac of an address>`;
 //!   both kept for 90 days.
 //! - **Answers** `GET /notifications` and `POST /notifications/{notification_id}/read`.
-//! - **Consumes** `send-notification`: whoever has something to say sends the address with it; `record-mail-feedback`: what SES hears of
-//!   a mail after it was sent; and `forget-recipient`: when a user is deleted, so is what was written to them.
+//! - **Consumes** `send-notification`: whoever has something to say sends the address with it; `send-account-notification`: the same for
+//!   mails about accounts; `record-mail-feedback`: what SES hears of a mail after it was sent; and `forget-recipient`: when a user is
+//!   deleted, so is what was written to them.
 //! - **Emits** nothing.
 //! - **Never** looks up an address, keeps one, or writes one to a log; never decides what is worth a mail; never keeps or logs a link
 //!   that lets whoever holds it act for somebody else: such a link arrives sealed, and is opened while its mail is written.
@@ -21,8 +22,8 @@
 //! at most, and a second copy of a message none at all. A customer can live with the same mail twice, not with none.
 //!
 //! A mail that SES refuses for good, because of its address, its text or its sender, is given up at once: its record says so, a metric
-//! counts it, and the shop shows the notification all the same. Whatever passes is tried again, and ends among the dead letters if it
-//! does not pass.
+//! counts it, and the shop shows the notification all the same. Whatever passes is tried again for about four days, and ends among the
+//! dead letters if it does not pass.
 //!
 //! # Who is not written to
 //!

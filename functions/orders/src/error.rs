@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use serde_json::json;
-use shared::{http::IdempotencyKey, money::Money, problem::Problem, secret::SecretError, table::TableError, validation::Violation};
+use shared::{
+    http::IdempotencyKey, money::Money, problem::Problem, queue::Retryable, secret::SecretError, table::TableError, validation::Violation,
+};
 
 use crate::domain::saga::Rejection;
 
@@ -81,6 +83,9 @@ pub enum OrderError {
     #[error("the table of orders failed")]
     Table(#[from] TableError),
 }
+
+/// Each may pass: the order is written a moment later, a newer release runs everywhere, the rest is done by the next try.
+impl Retryable for OrderError {}
 
 impl From<OrderError> for Problem {
     fn from(error: OrderError) -> Self {

@@ -2,7 +2,7 @@
 
 use lambda_http::http::StatusCode;
 use serde_json::json;
-use shared::{http::IdempotencyKey, money::Money, problem::Problem, secret::SecretError, table::TableError};
+use shared::{http::IdempotencyKey, money::Money, problem::Problem, queue::Retryable, secret::SecretError, table::TableError};
 
 use crate::domain::{HeadState, PaymentId, RefundId, RefundRefused, StartRefused};
 use crate::webhook::BadSignature;
@@ -95,6 +95,9 @@ pub enum PaymentError {
     #[error(transparent)]
     Secret(#[from] SecretError),
 }
+
+/// Each may pass: the payment is opened a moment later, a transaction ends, the provider answers.
+impl Retryable for PaymentError {}
 
 impl From<PaymentError> for Problem {
     fn from(error: PaymentError) -> Self {

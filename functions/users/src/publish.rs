@@ -94,7 +94,7 @@ fn mail(template: &'static str, occurrence: &str, user: &User, email: &str, at: 
     };
     // Two mails of one change must not look like one message.
     let subject = Subject { id: format!("{}/{template}", user.id), ..subject_of(user) };
-    Message::new("send-notification", "send_notification.v1", &subject, &data)
+    Message::new("send-account-notification", "send_notification.v1", &subject, &data)
 }
 
 fn subject_of(user: &User) -> Subject {
@@ -155,7 +155,7 @@ mod tests {
         let (queue, mail) = &told[0];
         assert_eq!(
             (*queue, mail["template"].as_str(), mail["email"].as_str()),
-            ("send-notification", Some("welcome"), Some("ada@example.com"))
+            ("send-account-notification", Some("welcome"), Some("ada@example.com"))
         );
         assert_eq!(mail["data"], json!({ "sealed_token": "sealed first", "expires_at": at(60) }));
     }
@@ -172,8 +172,10 @@ mod tests {
         let moved = asked.with_verified_email("second", at(2), trace()).unwrap();
         let messages = told(Some(&asked), &moved);
         let kinds: Vec<_> = messages.iter().map(|(queue, data)| (*queue, data["template"].as_str(), data["email"].as_str())).collect();
-        let expected =
-            [("send-notification", Some("email_changed"), Some("ada@example.com")), ("update-buyer", None, Some("new@example.com"))];
+        let expected = [
+            ("send-account-notification", Some("email_changed"), Some("ada@example.com")),
+            ("update-buyer", None, Some("new@example.com")),
+        ];
         assert_eq!(kinds, expected);
     }
 
@@ -183,7 +185,7 @@ mod tests {
         let asked = asking(&verified);
         let moved = asked.with_verified_email("second", at(2), trace()).unwrap();
         let mails = |old: &User, new: &User| -> Vec<_> {
-            let told = told(Some(old), new).into_iter().filter(|(queue, _)| *queue == "send-notification");
+            let told = told(Some(old), new).into_iter().filter(|(queue, _)| *queue == "send-account-notification");
             told.map(|(_, data)| (data["template"].clone(), data["email"].clone(), data["data"]["sealed_token"].clone())).collect()
         };
         assert_eq!(mails(&asked, &moved), [(json!("email_moved"), json!("ada@example.com"), json!("sealed withdraw"))]);

@@ -402,6 +402,31 @@ pub(super) async fn lost_answers(seen: &Arc<Mutex<Actions>>) {
     }
 }
 
+/// Messages that no consumer can read go to its dead-letter queue. One that this queue does not take comes back later.
+pub(super) async fn messages_that_cannot_be_read(seen: &Arc<Mutex<Actions>>) {
+    for operation in OF_THEIR_OWN_NAME.into_iter().chain(["replicate-product", "advance-order"]) {
+        let watched = Watched::new(seen);
+        let mut event = sample(operation);
+        event["Records"][0]["body"] = "not json".into();
+        assert_eq!(watched.call(operation, event.clone()).await.ok()["batchItemFailures"], json!([]), "{operation}");
+        let failed = watched.spoiled(0, Fault::LoseRequest, operation, event).await;
+        assert_eq!(failed.ok()["batchItemFailures"].as_array().map(Vec::len), Some(1), "{operation}");
+    }
+}
+
+/// Mails about accounts, to an address that is suppressed and to one that is not.
+pub(super) async fn mails_about_accounts(seen: &Arc<Mutex<Actions>>) {
+    let operation = "send-account-notification";
+    for call in 0..6 {
+        for fault in [Fault::LoseRequest, Fault::LoseResponse, Fault::Throttle] {
+            let watched = Watched::new(seen);
+            watched.spoiled(call, fault, operation, sample(operation)).await;
+            watched.shop.clock.advance(Duration::from_secs(3600));
+            watched.cold(operation, sample(operation)).await;
+        }
+    }
+}
+
 /// Changes that no publisher of this release can tell of go to its dead letters.
 pub(super) async fn changes_that_cannot_be_read(seen: &Arc<Mutex<Actions>>) {
     for (operation, table) in [

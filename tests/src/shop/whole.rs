@@ -10,13 +10,7 @@ use orders::Orders;
 use payments::Payments;
 use platform::Platform;
 use serde_json::{Value, json};
-use shared::{
-    clock::Clock,
-    http, invoke,
-    lambda::Lambda,
-    queue::{self, Queue},
-    stream,
-};
+use shared::{clock::Clock, http, invoke, lambda::Lambda, queue, stream};
 use users::{Users, operations::rotate_signing_key::Rotation};
 
 use crate::{
@@ -24,7 +18,6 @@ use crate::{
     events,
     provider::RemoteProvider,
     pump::Pump,
-    sqs,
 };
 
 /// The shop: one world, one clock, one instance of each service.
@@ -48,7 +41,7 @@ pub struct Shop {
 }
 
 /// Every operation that [`Shop::lambda`] knows.
-pub const OPERATIONS: [&str; 64] = [
+pub const OPERATIONS: [&str; 65] = [
     "adjust-stock",
     "advance-order",
     "archive-product",
@@ -105,6 +98,7 @@ pub const OPERATIONS: [&str; 64] = [
     "reserve-stock",
     "resume-orders",
     "rotate-signing-key",
+    "send-account-notification",
     "send-notification",
     "ship-order",
     "update-buyer",
@@ -149,7 +143,7 @@ impl Shop {
     pub fn lambda(&self, operation: &str) -> Lambda {
         let (users, catalog, inventory, orders) = (self.users.clone(), self.catalog.clone(), self.inventory.clone(), self.orders.clone());
         let (payments, notifications) = (self.payments.clone(), self.notifications.clone());
-        let queue = |name: &str| Queue::new(sqs::url(name));
+        let queue = |name: &str| self.aws.queue(name);
         match operation {
             "register-user" => http::lambda(users, ::users::operations::register_user::register_user),
             "login-user" => http::lambda(users, ::users::operations::login_user::login_user),
@@ -204,6 +198,10 @@ impl Shop {
             "cancel-payment" => queue::lambda(payments, ::payments::operations::cancel_payment::cancel_payment, queue("cancel-payment")),
             "refund-payment" => queue::lambda(payments, ::payments::operations::refund_payment::refund_payment, queue("refund-payment")),
             "reconcile-payments" => invoke::lambda(payments, ::payments::operations::reconcile_payments::reconcile_payments),
+            "send-account-notification" => {
+                use ::notifications::operations::send_account_notification::send_account_notification;
+                queue::lambda(notifications, send_account_notification, queue("send-account-notification"))
+            }
             "send-notification" => {
                 queue::lambda(notifications, ::notifications::operations::send_notification::send_notification, queue("send-notification"))
             }
@@ -266,6 +264,7 @@ impl Shop {
             ("cancel-payment", "cancel-payment"),
             ("refund-payment", "refund-payment"),
             ("send-notification", "send-notification"),
+            ("send-account-notification", "send-account-notification"),
             ("update-buyer", "update-buyer"),
             ("forget-recipient", "forget-recipient"),
             ("record-mail-feedback", "record-mail-feedback"),

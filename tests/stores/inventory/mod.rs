@@ -31,8 +31,7 @@ use shared::{
     ids::{Ids, OrderId, PrefixedId},
     invoke,
     lambda::{Invocation, Lambda},
-    queue::{self, Queue},
-    stream,
+    queue, stream,
     table::{Expression, Key, Table, from_item},
     telemetry::Trace,
 };
@@ -40,7 +39,6 @@ use tests::{
     aws::{Aws, Called, Fault},
     events,
     pump::Pump,
-    sqs,
 };
 
 const SPOON: &str = "prd_0199c2a8-0000-7000-8000-00000000000a";
@@ -79,15 +77,16 @@ impl Warehouse {
     fn over(aws: Aws, stock: Table) -> Self {
         let clock = Clock::manual(Timestamp::from_milliseconds(1_795_254_529_123));
         let inventory = Arc::new(Inventory::new(Store { stock, shards: 8 }, clock.clone(), LOW));
-        let queue = |name: &str| Queue::new(sqs::url(name));
+        let queue = |name: &str| aws.queue(name);
+        let [reserve, release, commit] = ["reserve-stock", "release-stock", "commit-stock"].map(queue);
         Self {
             aws,
             clock,
             adjust: http::lambda(inventory.clone(), adjust_stock),
             get: http::lambda(inventory.clone(), get_stock),
-            reserve: queue::lambda(inventory.clone(), reserve_stock, queue("reserve-stock")),
-            release: queue::lambda(inventory.clone(), release_stock, queue("release-stock")),
-            commit: queue::lambda(inventory.clone(), commit_stock, queue("commit-stock")),
+            reserve: queue::lambda(inventory.clone(), reserve_stock, reserve),
+            release: queue::lambda(inventory.clone(), release_stock, release),
+            commit: queue::lambda(inventory.clone(), commit_stock, commit),
             check: invoke::lambda(inventory, check_reservations),
         }
     }
@@ -170,7 +169,7 @@ fn adjustment(key: &str, product: &str, body: &Value) -> Value {
 }
 
 fn is_done(called: &Called) -> bool {
-    called.ok()["batchItemFailures"] == json!([])
+    called.is_done()
 }
 
 fn code(called: &Called) -> String {

@@ -22,8 +22,7 @@ use shared::{
     clock::Clock,
     http, invoke,
     lambda::{Invocation, Lambda},
-    queue::{self, Queue},
-    stream,
+    queue, stream,
 };
 use tests::{pump::Pump, shop::PAY_WITHIN};
 
@@ -50,8 +49,8 @@ struct World {
     told: Vec<Value>,
 }
 
-fn lambda_of(service: &Arc<inventory::Inventory>, queue: &str) -> Lambda {
-    let source = Queue::new(sqs::url(queue));
+fn lambda_of(aws: &Aws, service: &Arc<inventory::Inventory>, queue: &str) -> Lambda {
+    let source = aws.queue(queue);
     match queue {
         "reserve-stock" => queue::lambda(service.clone(), reserve_stock, source),
         "release-stock" => queue::lambda(service.clone(), release_stock, source),
@@ -72,7 +71,7 @@ impl World {
         let record = queue::lambda(
             Arc::new(ledger_over(&|name| aws.table(name), &clock, ProviderBooks::AsRecorded)),
             record_entry,
-            Queue::new(sqs::url("record-entry")),
+            aws.queue("record-entry"),
         );
         let provider = ProviderBooks::Simulated(aws.table("payment-simulator"));
         let audit = invoke::lambda(Arc::new(ledger_over(&|name| aws.table(name), &clock, provider)), reconcile_books);
@@ -124,7 +123,7 @@ async fn trade(aws: &Aws, clock: &Clock, record: &Lambda) -> ([String; 4], Vec<V
     let inventory = Arc::new(shop::inventory(aws, clock));
     let orders = Arc::new(shop::orders(aws, clock));
     let payments = Arc::new(shop::payments(aws, clock));
-    let source = |name: &str| Queue::new(sqs::url(name));
+    let source = |name: &str| aws.queue(name);
     let mut pump = Pump::new(aws)
         .publisher("stock", {
             use publish_stock_events::{PUBLISHED, QUEUES};
@@ -150,7 +149,7 @@ async fn trade(aws: &Aws, clock: &Clock, record: &Lambda) -> ([String; 4], Vec<V
         .consumer("cancel-payment", queue::lambda(payments.clone(), cancel_payment, source("cancel-payment")))
         .consumer("refund-payment", queue::lambda(payments.clone(), refund_payment, source("refund-payment")));
     for queue in ["reserve-stock", "release-stock", "commit-stock"] {
-        pump = pump.consumer(queue, lambda_of(&inventory, queue));
+        pump = pump.consumer(queue, lambda_of(aws, &inventory, queue));
     }
 
     let adjust = http::lambda(inventory.clone(), adjust_stock);

@@ -62,7 +62,7 @@ async fn what_is_gone_while_it_is_marked_does_not_come_back() {
         let crowded = aws_sdk_dynamodb::Client::new(&aws.crowded_sdk_config(seed));
         let store = notifications::store::Store { notifications: shared::table::Table::new(crowded, "ferrocart-notifications") };
         let service = Arc::new(Notifications { store, ..shop::notifications(&aws, &clock) });
-        let send = queue::lambda(service.clone(), send_notification, Queue::new(sqs::url("send-notification")));
+        let send = queue::lambda(service.clone(), send_notification, aws.queue("send-notification"));
         assert!(is_done(&aws.call(&send, message(1)).await));
 
         let (user, id) = (UserId::parse(events::USER).unwrap(), NotificationId::parse(FIRST).unwrap());

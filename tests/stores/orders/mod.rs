@@ -35,8 +35,7 @@ use shared::{
     ids::{self, Ids, OrderId, PrefixedId, UserId},
     invoke,
     lambda::{Invocation, Lambda},
-    queue::{self, Queue},
-    stream,
+    queue, stream,
     table::{Expression, Key, Table, from_item},
     telemetry::Trace,
 };
@@ -45,7 +44,6 @@ use tests::{
     events::{self, ADMIN, Http, USER},
     pump::Pump,
     shop::{self, NUDGE, PAY_WITHIN, SHARDS},
-    sqs,
 };
 
 const SPOON: &str = "prd_0199c2a8-0000-7000-8000-00000000000a";
@@ -114,7 +112,7 @@ impl Desk {
     }
 
     fn of(aws: Aws, clock: Clock, orders: Arc<Orders>) -> Self {
-        let queue = |name: &str| Queue::new(sqs::url(name));
+        let queue = |name: &str| aws.queue(name);
         Self {
             create: http::lambda(orders.clone(), create_order),
             get: http::lambda(orders.clone(), get_order),
@@ -299,7 +297,7 @@ fn fact(order: &str, kind: &str, more: &Value) -> Value {
 }
 
 fn is_done(called: &Called) -> bool {
-    called.ok()["batchItemFailures"] == json!([])
+    called.is_done()
 }
 
 fn body(called: &Called) -> &str {

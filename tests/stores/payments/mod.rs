@@ -39,15 +39,14 @@ use shared::{
     ids::{Ids, OrderId, PrefixedId},
     invoke,
     lambda::Lambda,
-    queue::{self, Queue},
-    stream,
+    queue, stream,
     table::Table,
 };
 use tests::{
     aws::{Aws, Called, Fault},
     events::{self, ADMIN, USER},
     pump::Pump,
-    shop, sqs,
+    shop,
 };
 
 const ORDER: &str = "ord_0199c2a8-0000-7000-8000-0000000000f1";
@@ -101,7 +100,7 @@ impl Till {
 
     async fn command(&self, queue: &str, kind: &str, lambda: Lambda, data: &Value) -> bool {
         let called = self.aws.call(&lambda, events::message(queue, kind, data)).await;
-        called.ok()["batchItemFailures"].as_array().is_none_or(Vec::is_empty)
+        called.is_done()
     }
 
     fn costs(&self, drive: u64) -> Value {
@@ -110,25 +109,25 @@ impl Till {
     }
 
     async fn open(&self, drive: u64) -> bool {
-        let lambda = queue::lambda(self.payments.clone(), open_payment, Queue::new(sqs::url("open-payment")));
+        let lambda = queue::lambda(self.payments.clone(), open_payment, self.aws.queue("open-payment"));
         self.command("open-payment", "open_payment.v1", lambda, &self.costs(drive)).await
     }
 
     async fn charge(&self, token: &str, drive: u64) -> bool {
-        let lambda = queue::lambda(self.payments.clone(), charge_payment, Queue::new(sqs::url("charge-payment")));
+        let lambda = queue::lambda(self.payments.clone(), charge_payment, self.aws.queue("charge-payment"));
         let mut data = self.costs(drive);
         data["payment_method"] = json!({ "type": "card", "token": token });
         self.command("charge-payment", "charge_payment.v1", lambda, &data).await
     }
 
     async fn cancel(&self, drive: u64) -> bool {
-        let lambda = queue::lambda(self.payments.clone(), cancel_payment, Queue::new(sqs::url("cancel-payment")));
+        let lambda = queue::lambda(self.payments.clone(), cancel_payment, self.aws.queue("cancel-payment"));
         let data = json!({ "order_id": ORDER, "user_id": USER, "amount": { "amount": PRICE, "currency": "USD" }, "drive": drive });
         self.command("cancel-payment", "cancel_payment.v1", lambda, &data).await
     }
 
     async fn refund(&self, drive: u64) -> bool {
-        let lambda = queue::lambda(self.payments.clone(), refund_payment, Queue::new(sqs::url("refund-payment")));
+        let lambda = queue::lambda(self.payments.clone(), refund_payment, self.aws.queue("refund-payment"));
         self.command("refund-payment", "refund_payment.v1", lambda, &json!({ "order_id": ORDER, "drive": drive })).await
     }
 

@@ -16,16 +16,10 @@ use payments::{
     publish,
 };
 use serde_json::{Value, json};
-use shared::{
-    http,
-    lambda::Lambda,
-    queue::{self, Queue},
-    stream,
-};
+use shared::{http, lambda::Lambda, queue, stream};
 use tests::{
     aws::Called,
     events::{self, ADMIN},
-    sqs,
 };
 
 use super::{ORDER, PRICE, STRANGER, Till, USER};
@@ -84,7 +78,7 @@ async fn the_samples_fit_together() {
     };
     let done = json!({ "batchItemFailures": [] });
     let payments = || till.payments.clone();
-    let queue = |name: &str| Queue::new(sqs::url(name));
+    let queue = |name: &str| till.aws.queue(name);
     assert_eq!(*call(queue::lambda(payments(), open_payment, queue("open-payment")), "open-payment").await.ok(), done);
     assert_eq!(call(http::lambda(payments(), create_payment), "create-payment").await.status(), 201);
     assert_eq!(call(http::lambda(payments(), list_payments), "list-payments").await.json()["items"][0]["status"], "completed");

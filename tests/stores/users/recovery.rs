@@ -19,7 +19,7 @@ const NEW_PASSWORD: &str = "another horse, another battery";
 /// The mails that were ordered since the last look: the data of each message.
 async fn mails(door: &Door, publisher: &mut Pump) -> Vec<Value> {
     publisher.publish().await;
-    let sent = door.aws.queues().take("send-notification", 100);
+    let sent = door.aws.queues().take("send-account-notification", 100);
     sent.into_iter().map(|message| message.json()["data"].clone()).collect()
 }
 
@@ -264,7 +264,7 @@ async fn the_token_of_a_link_stands_nowhere_in_clear() {
     assert_eq!(door.ask_for_address(&session, NEW).await.status(), 200);
     let tokens = [welcome, door.reset_token(user.id).await, door.verification_token(user.id).await, door.withdraw_token(user.id).await];
     publisher.publish().await;
-    let messages: String = ["send-notification", "update-buyer", "forget-recipient", "publish-user-dead-letter"]
+    let messages: String = ["send-account-notification", "update-buyer", "forget-recipient", "publish-user-dead-letter"]
         .into_iter()
         .flat_map(|queue| door.aws.queues().waiting(queue))
         .map(|message| message.body)

@@ -4,6 +4,7 @@ pub mod forget_recipient;
 pub mod list_notifications;
 pub mod read_notification;
 pub mod record_mail_feedback;
+pub mod send_account_notification;
 pub mod send_notification;
 
 /// What the API document says of this service.

@@ -8,7 +8,7 @@ use crate::publish;
 pub const PUBLISHED: Published = Published::PartitionKeyPrefix("USER#");
 
 /// The queues that messages go to.
-pub const QUEUES: &[&str] = &["send-notification", "update-buyer", "forget-recipient"];
+pub const QUEUES: &[&str] = &["send-account-notification", "update-buyer", "forget-recipient"];
 
 /// Runs the function.
 ///

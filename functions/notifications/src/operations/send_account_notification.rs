@@ -1,0 +1,29 @@
+//! Queue `send-account-notification`: mails about accounts, apart from all others.
+//!
+//! It does what `send-notification` does. A queue and a concurrency of its own keep a backlog of order mails from delaying a password reset.
+
+use std::sync::Arc;
+
+use shared::queue::{self, Delivery};
+
+use super::send_notification::{SendNotification, send_notification};
+use crate::{Notifications, error::NotificationError};
+
+/// Runs the function.
+///
+/// # Errors
+/// When the Lambda runtime's own interface fails.
+pub fn main() -> Result<(), lambda_http::Error> {
+    queue::run(Notifications::from_env, send_account_notification)
+}
+
+/// Sends one mail; see [`send_notification`].
+///
+/// # Errors
+/// As [`send_notification`].
+pub async fn send_account_notification(
+    notifications: Arc<Notifications>,
+    delivery: Delivery<SendNotification>,
+) -> Result<(), NotificationError> {
+    send_notification(notifications, delivery).await
+}

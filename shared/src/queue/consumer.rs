@@ -1,0 +1,198 @@
+//! The loop of a consumer: from a batch of records to the identifiers of those that come back.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use aws_lambda_events::{
+    event::sqs::{SqsEvent, SqsMessage},
+    sqs::{BatchItemFailure, SqsBatchResponse},
+};
+use serde_json::Value;
+use tracing::Instrument;
+
+use super::{
+    message::{Consumed, Delivery, Envelope, Unreadable},
+    source::{self, Queue},
+};
+use crate::{
+    BoxFuture,
+    clock::Clock,
+    ids::Ids,
+    lambda::{self, Failure, Invocation, Lambda, OperationName},
+    table::TableError,
+    telemetry::{self, Trace},
+};
+
+/// Why an operation did not do what a message says.
+pub trait Retryable: std::error::Error + Send + Sync + 'static {
+    /// Whether a later try may succeed. If not, the message goes to the dead-letter queue at once.
+    fn may_succeed_later(&self) -> bool {
+        true
+    }
+}
+
+impl Retryable for TableError {}
+
+/// Serves batches of messages with `operation`. `Err` gives the message back.
+///
+/// # Errors
+/// When the Lambda runtime's own interface fails.
+pub fn run<S, M, E, F, Fut>(service: fn() -> S, operation: F) -> Result<(), lambda_http::Error>
+where
+    S: Send + Sync + 'static,
+    M: Consumed,
+    E: Retryable,
+    F: Fn(Arc<S>, Delivery<M>) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Result<(), E>> + Send + 'static,
+{
+    lambda::serve(lambda(Arc::new(service()), operation, Queue::from_env()))
+}
+
+/// The function that [`run`] serves.
+pub fn lambda<S, M, E, F, Fut>(service: Arc<S>, operation: F, queue: Queue) -> Lambda
+where
+    S: Send + Sync + 'static,
+    M: Consumed,
+    E: Retryable,
+    F: Fn(Arc<S>, Delivery<M>) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Result<(), E>> + Send + 'static,
+{
+    let name = OperationName::of(&operation);
+    let consume: Consume = Arc::new(move |envelope: Envelope, trace: Trace| {
+        let (service, operation) = (service.clone(), operation.clone());
+        Box::pin(async move {
+            let message = M::read(&envelope.kind, envelope.data).map_err(ConsumeError::unreadable)?;
+            operation(service, Delivery { message, trace }).await.map_err(|error| ConsumeError::of(&error))
+        })
+    });
+    let queue = Arc::new(queue);
+    Arc::new(move |invocation| Box::pin(work_off(name.clone(), queue.clone(), consume.clone(), invocation)))
+}
+
+type Consume = Arc<dyn Fn(Envelope, Trace) -> BoxFuture<'static, Result<(), ConsumeError>> + Send + Sync>;
+
+/// Why a record is not done, as it is logged.
+#[derive(Debug)]
+enum ConsumeError {
+    /// A later try may succeed.
+    Transient(String),
+    /// No later try can succeed.
+    Permanent(String),
+    /// The operation panicked: by chance, or each time.
+    Panicked,
+}
+
+impl ConsumeError {
+    fn unreadable(reason: Unreadable) -> Self {
+        Self::Permanent(reason.to_string())
+    }
+
+    fn of(error: &impl Retryable) -> Self {
+        let text = telemetry::causes(error);
+        if error.may_succeed_later() { Self::Transient(text) } else { Self::Permanent(text) }
+    }
+
+    /// The reason. What a panic says may repeat a value, and stays away.
+    fn reason(&self) -> &str {
+        match self {
+            Self::Transient(reason) | Self::Permanent(reason) => reason,
+            Self::Panicked => "the operation panicked",
+        }
+    }
+
+    /// Whether the record is rejected, having been received this often.
+    fn rejects(&self, receives: u32) -> bool {
+        match self {
+            Self::Transient(_) => false,
+            Self::Permanent(_) => true,
+            Self::Panicked => receives >= PANICS,
+        }
+    }
+}
+
+/// The reception at which a panic is no accident any more.
+const PANICS: u32 = 3;
+
+/// What must be left of an invocation's time for another record to be begun.
+const ENOUGH_TIME: Duration = Duration::from_millis(1500);
+
+/// A message that is retried for longer is counted (`MessageDelayed`). The queue's own metric of age leaves out messages that were
+/// received three times ("Available CloudWatch metrics for Amazon SQS", note on `ApproximateAgeOfOldestMessage`).
+const DELAYED: Duration = Duration::from_secs(3600);
+
+async fn work_off(name: OperationName, queue: Arc<Queue>, consume: Consume, invocation: Invocation) -> Result<Value, Failure> {
+    let batch: SqsEvent = serde_json::from_value(invocation.event).map_err(|error| Failure::because("MalformedBatch", &error))?;
+    // An empty or unknown identifier makes Lambda take the whole batch for done or failed: better to fail it here.
+    let has_id = |record: &SqsMessage| record.message_id.as_deref().is_some_and(|id| !id.is_empty());
+    if !batch.records.iter().all(has_id) {
+        return Err(Failure::new("MalformedBatch", "a record has no messageId"));
+    }
+    if !batch.records.iter().all(|record| queue.is_source_of(record)) {
+        return Err(Failure::new("ForeignQueue", "a record comes from another queue than this function's"));
+    }
+    let mut answer = SqsBatchResponse::default();
+    for record in batch.records {
+        let id = record.message_id.clone().unwrap_or_default();
+        let time_left = invocation.deadline.since(Clock::System.now());
+        if time_left < ENOUGH_TIME || !work_off_one(&name, &queue, &consume, record).await {
+            let mut failure = BatchItemFailure::default();
+            failure.item_identifier = id;
+            answer.batch_item_failures.push(failure);
+        }
+    }
+    serde_json::to_value(answer).map_err(|error| Failure::because("UnwritableAnswer", &error))
+}
+
+/// Works off one record; `false` if it has to come back.
+async fn work_off_one(name: &OperationName, queue: &Queue, consume: &Consume, record: SqsMessage) -> bool {
+    let started = Clock::System.now();
+    let envelope = serde_json::from_str::<Envelope>(record.body.as_deref().unwrap_or_default());
+    let trace = envelope.as_ref().ok().and_then(|envelope| Trace::parse(envelope.traceparent.as_deref()?));
+    let trace = trace.unwrap_or_else(|| Trace::start(&Ids::System));
+    let message_id = record.message_id.clone().unwrap_or_default();
+    let span = name.span(&message_id, trace.id());
+    let (kind, subject) = envelope.as_ref().map(|envelope| (envelope.kind.clone(), envelope.subject.clone())).unwrap_or_default();
+    let outcome = match envelope {
+        Err(_) => Err(ConsumeError::unreadable(Unreadable::not_an_envelope())),
+        // A task of its own, so that a panic ends this record and not the batch.
+        Ok(envelope) => match tokio::spawn(consume(envelope, trace).instrument(span.clone())).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(ConsumeError::Panicked),
+        },
+    };
+    let duration_ms = u64::try_from(Clock::System.now().since(started).as_millis()).unwrap_or(u64::MAX);
+    span.in_scope(|| match &outcome {
+        Ok(()) => tracing::info!(r#type = "message", message_type = kind, subject, duration_ms, "done"),
+        Err(ConsumeError::Transient(cause)) => {
+            tracing::warn!(r#type = "message", message_type = kind, subject, duration_ms, error = cause, "given back");
+        }
+        Err(error) => {
+            tracing::error!(r#type = "message", message_type = kind, subject, duration_ms, error = error.reason(), "poison");
+            telemetry::count("PoisonMessage", name.service, &Clock::System);
+        }
+    });
+    match outcome {
+        Ok(()) => true,
+        Err(error) => settle(name, queue, &record, &error).instrument(span).await,
+    }
+}
+
+/// Rejects a record that failed, or lets it come back later; `false` if it has to come back.
+async fn settle(name: &OperationName, queue: &Queue, record: &SqsMessage, error: &ConsumeError) -> bool {
+    if error.rejects(source::receives(record)) {
+        match queue.reject(record, error.reason(), &name.operation).await {
+            Ok(()) => {
+                tracing::info!("message sent to the dead-letter queue");
+                return true;
+            }
+            Err(failure) => tracing::error!(error = failure.message, "message not sent to the dead-letter queue, it comes back"),
+        }
+    }
+    if source::age(record, Clock::System.now()) > DELAYED {
+        telemetry::count("MessageDelayed", name.service, &Clock::System);
+    }
+    queue.return_later(record).await;
+    false
+}
+
+#[cfg(test)]
+mod tests;

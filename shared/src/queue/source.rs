@@ -1,0 +1,136 @@
+//! The queue that feeds a consumer: how long a record waits for its next try, and where it is rejected to.
+
+use std::{sync::OnceLock, time::Duration};
+
+use aws_lambda_events::event::sqs::SqsMessage;
+use aws_sdk_sqs::{Client, types::MessageAttributeValue};
+
+use crate::{aws, clock::Timestamp, config, lambda::Failure, retry, telemetry};
+
+/// The queue that a consumer is fed from, and its dead-letter queue.
+pub struct Queue {
+    url: String,
+    dead_letter_url: String,
+    client: OnceLock<Client>,
+}
+
+/// The longest wait between two tries. Twenty tries take 83 minutes at least, 500 take 3.8 days on average: `waits_add_up`.
+const LONGEST_WAIT: Duration = Duration::from_secs(900);
+
+/// The most characters of a reason, and the only ones: SQS rejects some characters of Unicode.
+const REASON_LENGTH: usize = 200;
+
+impl Queue {
+    /// The queue that `QUEUE_URL` names, with the dead-letter queue that `DEAD_LETTER_QUEUE_URL` names. Its client is made when it is
+    /// first needed, which for most invocations is never.
+    ///
+    /// # Panics
+    /// When one of the variables is missing.
+    pub fn from_env() -> Self {
+        let (url, dead_letter_url) = (config::required("QUEUE_URL"), config::required("DEAD_LETTER_QUEUE_URL"));
+        Self { url, dead_letter_url, client: OnceLock::new() }
+    }
+
+    /// The queue at `url`, with the dead-letter queue at `dead_letter_url`.
+    pub fn new(client: Client, url: impl Into<String>, dead_letter_url: impl Into<String>) -> Self {
+        Self { url: url.into(), dead_letter_url: dead_letter_url.into(), client: OnceLock::from(client) }
+    }
+
+    fn client(&self) -> &Client {
+        self.client.get_or_init(|| Client::new(&aws::sdk_config()))
+    }
+
+    /// Whether a record says that it comes from this queue: account and name must agree.
+    pub(super) fn is_source_of(&self, record: &SqsMessage) -> bool {
+        let arn = record.event_source_arn.as_deref().unwrap_or_default();
+        let from_arn = arn.rsplitn(3, ':').take(2).collect::<Vec<_>>();
+        let from_url = self.url.rsplitn(3, '/').take(2).collect::<Vec<_>>();
+        from_arn == from_url
+    }
+
+    /// Lets a record come back after a wait that grows with the number of its tries, instead of after the whole visibility timeout. If
+    /// this fails it comes back all the same, later.
+    pub(super) async fn return_later(&self, record: &SqsMessage) {
+        let Some(receipt) = &record.receipt_handle else { return };
+        let wait = retry::equal_jitter(longest_wait(receives(record)));
+        let seconds = i32::try_from(wait.as_secs().max(1)).unwrap_or(900);
+        let call = self.client().change_message_visibility().queue_url(&self.url).receipt_handle(receipt).visibility_timeout(seconds);
+        if let Err(error) = call.send().await {
+            tracing::warn!(error = telemetry::causes(&error), "the message comes back only after its visibility timeout");
+        }
+    }
+
+    /// Sends the body of a record to the dead-letter queue as it is, with the reason and the consumer's name as attributes.
+    ///
+    /// # Errors
+    /// When the dead-letter queue does not take it. The record must then come back.
+    pub(super) async fn reject(&self, record: &SqsMessage, reason: &str, consumer: &str) -> Result<(), Failure> {
+        let text = |text: String| MessageAttributeValue::builder().data_type("String").string_value(text).build();
+        let attributes = [("reason", readable(reason)), ("consumer", consumer.to_owned())];
+        let mut call = self.client().send_message().queue_url(&self.dead_letter_url);
+        for (name, value) in attributes {
+            let value = text(value).map_err(|error| Failure::because("UnwritableMessage", &error))?;
+            call = call.message_attributes(name, value);
+        }
+        let body = record.body.clone().unwrap_or_default();
+        let sent = call.message_body(body).send().await;
+        sent.map(drop).map_err(|error| Failure::because("NotSent", &error))
+    }
+}
+
+/// How often a record was received, this time included.
+pub(super) fn receives(record: &SqsMessage) -> u32 {
+    attribute(record, "ApproximateReceiveCount").and_then(|count| u32::try_from(count).ok()).unwrap_or(1)
+}
+
+/// How long ago a record was sent.
+pub(super) fn age(record: &SqsMessage, now: Timestamp) -> Duration {
+    attribute(record, "SentTimestamp").map_or(Duration::ZERO, |sent| now.since(Timestamp::from_milliseconds(sent)))
+}
+
+fn attribute(record: &SqsMessage, name: &str) -> Option<i64> {
+    record.attributes.get(name).and_then(|value| value.parse().ok())
+}
+
+/// The longest wait after this many receptions: 2 seconds, then twice as long each time.
+fn longest_wait(receives: u32) -> Duration {
+    Duration::from_secs(2_u64.saturating_pow(receives)).min(LONGEST_WAIT)
+}
+
+/// A reason as SQS takes it as an attribute: one line of printable ASCII, of bounded length, not empty.
+fn readable(reason: &str) -> String {
+    let printable = reason.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' });
+    let text: String = printable.take(REASON_LENGTH).collect();
+    if text.trim().is_empty() { "unknown".to_owned() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The least, the mean and the most seconds that a message is retried for, with this `maxReceiveCount`.
+    fn retried_for(receive_count: u32) -> (u64, u64, u64) {
+        let most: u64 = (1..receive_count).map(|receives| longest_wait(receives).as_secs()).sum();
+        (most / 2, most * 3 / 4, most)
+    }
+
+    #[test]
+    fn waits_add_up() {
+        let hours = |seconds: u64| seconds / 3600;
+        let (least, mean, most) = retried_for(500);
+        assert_eq!((hours(least), hours(mean), hours(most)), (61, 92, 122), "2.6 to 5.1 days, 3.8 on average");
+        let minutes = |seconds: u64| seconds / 60;
+        let (least, mean, most) = retried_for(20);
+        assert_eq!((minutes(least), minutes(mean), minutes(most)), (83, 125, 167));
+        let (least, ..) = retried_for(10);
+        assert!(minutes(least) < 20, "ten tries would not outlast a table that is away for 20 minutes: {least} s");
+    }
+
+    #[test]
+    fn a_reason_is_one_short_line_of_ascii() {
+        assert_eq!(readable("it is not an envelope"), "it is not an envelope");
+        assert_eq!(readable("line\nline\u{fffe}\u{1f600}"), "line?line??");
+        assert_eq!(readable(&"x".repeat(1000)).len(), REASON_LENGTH);
+        assert_eq!((readable(""), readable("  ")), ("unknown".to_owned(), "unknown".to_owned()));
+    }
+}
