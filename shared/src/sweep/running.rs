@@ -7,8 +7,9 @@ use tracing::Instrument;
 
 use super::{Cause, Report};
 use crate::{
-    BoxFuture, telemetry,
+    BoxFuture,
     table::{Item, key_text},
+    telemetry,
 };
 
 /// Tasks, each with the key of its record: a task that panics does not say which record it was.
@@ -44,5 +45,26 @@ impl Running {
         report.failed += 1;
         let record = self.keys.remove(&id).unwrap_or_default();
         tracing::error!(record, error = failure, "record failed, it stays due");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::AttributeValue;
+
+    #[tokio::test]
+    async fn failures_and_panics_are_counted_and_stop_nothing() {
+        let (mut running, mut report) = (Running::default(), Report::default());
+        let tasks: [fn() -> Result<bool, Cause>; 4] = [|| Ok(true), || Ok(false), || Err("unreadable".into()), || panic!("a mistake")];
+        for (number, task) in tasks.into_iter().enumerate() {
+            let record = Item::from([("pk".to_owned(), AttributeValue::S(format!("ORDER#{number}")))]);
+            running.start(&record, Box::pin(async move { task() }));
+        }
+        while running.len() > 0 {
+            running.join_one(&mut report).await;
+        }
+        assert_eq!(report, Report { examined: 4, settled: 1, unsettled: 1, failed: 2, ..Report::default() });
+        assert!(running.keys.is_empty());
     }
 }

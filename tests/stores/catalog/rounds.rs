@@ -178,7 +178,8 @@ async fn unreadable_products_do_not_stop_a_round() {
     for shard in 0..8 {
         for number in 0..30 {
             let key = format!("BROKEN#{shard}#{number}");
-            let item = json!({ "pk": { "S": key }, "active_shard": { "S": format!("active#{shard}") }, "name_sort": { "S": format!("!{key}") } });
+            let item =
+                json!({ "pk": { "S": key }, "active_shard": { "S": format!("active#{shard}") }, "name_sort": { "S": format!("!{key}") } });
             shop.aws.put("products", &item);
         }
     }

@@ -29,17 +29,16 @@ async fn caught_up(token: &str) -> (usize, usize, u64) {
 
 #[tokio::test]
 async fn catch_up_of_payments_costs_one_or_two_calls_of_the_provider() {
-    for (what, token, expected) in [
-        ("answer lost", "tok_timeout_after_charge", (2, 1)),
-        ("request lost", "tok_timeout_before_charge", (3, 2)),
-    ] {
+    for (what, token, expected) in
+        [("answer lost", "tok_timeout_after_charge", (2, 1)), ("request lost", "tok_timeout_before_charge", (3, 2))]
+    {
         let (tables, asked, cpu) = caught_up(token).await;
         assert_eq!((tables, asked), expected, "{what}");
         for (takes, per_second) in [(25, 15.0), (100, 60.0)] {
             let terms = Terms {
                 timeout: 300.0,
                 enough_time: 30.0,
-                megabytes: 256.0,
+                megabytes: 512.0,
                 at_once: per_second,
                 table_calls: tables as f64,
                 cpu: cpu as f64 / 1_000_000.0,

@@ -23,8 +23,10 @@ impl Till {
             data["order_id"] = json!(order_number(number));
             data["payment_method"] = json!({ "type": "card", "token": token });
             assert!(self.command("charge-payment", "charge_payment.v1", lambda.clone(), &data).await);
-            // So many without an answer would open the breaker.
-            self.aws.delete("payments", &json!({ "pk": { "S": "BREAKER#simulated" }, "sk": { "S": "BREAKER" } }));
+            // Five without an answer would open the breaker.
+            if number % 4 == 3 {
+                self.aws.delete("payments", &json!({ "pk": { "S": "BREAKER#simulated" }, "sk": { "S": "BREAKER" } }));
+            }
         }
         self.clock.advance(Duration::from_secs(61));
     }

@@ -99,13 +99,7 @@ async fn go_on(catalog: Arc<Catalog>, call: Call<Tick>) -> Result<Report, Failur
 ///
 /// # Errors
 /// When the table does not take a write now. The others are marked.
-async fn tell(
-    catalog: &Arc<Catalog>,
-    products: &[ProductId],
-    round: u64,
-    trace: &Trace,
-    report: &mut Report,
-) -> Result<(), TableError> {
+async fn tell(catalog: &Arc<Catalog>, products: &[ProductId], round: u64, trace: &Trace, report: &mut Report) -> Result<(), TableError> {
     let mut running = JoinSet::new();
     for product_id in products {
         let (catalog, product_id, trace) = (catalog.clone(), *product_id, trace.clone());
