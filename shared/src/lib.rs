@@ -6,6 +6,7 @@
 //! - [`lambda`]: the runtime loop; what all kinds of function have in common.
 //! - [`http`]: requests, answers, idempotency keys, pages. [`problem`]: errors as RFC 9457 documents.
 //! - [`queue`]: consumers of SQS. [`stream`]: publishers of DynamoDB streams. [`invoke`]: schedules and direct calls.
+//! - [`sweep`]: schedules that work through what is due.
 //! - [`table`]: DynamoDB, where every write carries a condition. [`secret`]: Secrets Manager, read once and kept.
 //! - [`seal`]: texts that nobody else can read or make up.
 //! - [`api_document`]: how what goes in and out is described; only the tests compile it.
@@ -39,6 +40,7 @@ pub mod retry;
 pub mod seal;
 pub mod secret;
 pub mod stream;
+pub mod sweep;
 pub mod table;
 pub mod telemetry;
 pub mod text;

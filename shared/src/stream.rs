@@ -30,6 +30,8 @@ use crate::{
 pub enum Published {
     /// Those whose partition key begins like this.
     PartitionKeyPrefix(&'static str),
+    /// Those whose partition key begins like one of these.
+    PartitionKeyPrefixes(&'static [&'static str]),
     /// Those whose sort key is this.
     SortKey(&'static str),
 }
@@ -42,6 +44,7 @@ impl Published {
         };
         match self {
             Self::PartitionKeyPrefix(prefix) => text("pk").starts_with(prefix),
+            Self::PartitionKeyPrefixes(prefixes) => prefixes.iter().any(|prefix| text("pk").starts_with(prefix)),
             Self::SortKey(key) => text("sk") == key,
         }
     }

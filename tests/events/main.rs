@@ -94,7 +94,7 @@ fn rows() -> Vec<(&'static str, Vec<Before>, Then)> {
         ("reserve-stock", vec![Stock], Acknowledged),
         ("release-stock", vec![Stock, Done("reserve-stock")], Acknowledged),
         ("commit-stock", vec![Stock, Done("reserve-stock")], Acknowledged),
-        ("check-reservations", vec![Stock, Done("reserve-stock")], Answer(json!({ "held_too_long": 0, "more": false }))),
+        ("check-reservations", vec![Stock, Done("reserve-stock")], Answer(json!({ "held_too_long": 0, "left": 0 }))),
         ("publish-stock-events", vec![], Published(&["order-events", "record-entry"])),
         ("create-order", vec![Done("replicate-product")], Status(201)),
         ("get-order", vec![PENDING], Status(200)),

@@ -24,6 +24,7 @@
 //! - [`sqs`], [`secrets`], [`ses`]: small stand-ins for the other services.
 //! - [`events`]: what API Gateway, queues and streams send; the samples in `events/`.
 //! - [`pump`]: carries changes from the tables to the publishers, and messages from the queues to the consumers, until all is quiet.
+//! - [`metering`]: what a run costs, in calls and in CPU time.
 //! - `provider`: the payment provider behind a network that fails on command, and a record of charges that no order wanted any more.
 //! - [`shop`]: the services over that world, with a clock that a test holds.
 //! - `door`: the service `users` alone, and people who go in and out.
@@ -36,6 +37,7 @@ pub mod bank;
 pub mod door;
 pub mod dynamodb;
 pub mod events;
+pub mod metering;
 pub mod partitions;
 #[cfg(feature = "payments")]
 pub mod provider;

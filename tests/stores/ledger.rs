@@ -1,6 +1,7 @@
 //! Ledger: an entry is written once, under all its keys or under none; and the audit names whatever does not fit.
 
 mod audit;
+mod lease;
 mod stripe;
 
 use std::{

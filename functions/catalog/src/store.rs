@@ -4,7 +4,7 @@
 //!   stands in `active-index` under another value, where only rounds look for it.
 //! - `SKU#<sku in upper case>`: `{product_id}`. It makes a SKU unique without regard to case: it is written in one transaction with the
 //!   product that has it, and deleted when the product gets another SKU or is archived.
-//! - `ROUND`: how far the [`Round`] is in which every product is told once more.
+//! - `ROUND`: how far the [`Round`] is in which every product is told once more. `LEASE#republish-products`: the lease of who is at it.
 
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use shared::{
     clock::Timestamp,
     ids::{ProductId, shard_of},
+    sweep::Lease,
     table::{Expression, Item, Key, Outcome, Query, Table, TableError, Transacted, from_item, to_item},
     telemetry::Trace,
 };
@@ -31,7 +32,7 @@ const NAME_SORT: &str = "name_sort";
 /// The table of this service.
 #[derive(Clone, Debug)]
 pub struct Store {
-    /// `PRODUCT#<id>`, `SKU#<sku>` and `ROUND`.
+    /// `PRODUCT#<id>`, `SKU#<sku>`, `ROUND` and `LEASE#republish-products`.
     pub products: Table,
     /// Over how many partitions an index spreads a value that many products share.
     pub shards: u32,
@@ -62,6 +63,8 @@ pub enum Replaced {
 pub struct Page {
     /// Which.
     pub products: Vec<ProductId>,
+    /// The keys of items in the index that are not readable as products.
+    pub unreadable: Vec<String>,
     /// Behind them; none: there is no more.
     pub next: Option<Place>,
 }
@@ -278,10 +281,23 @@ impl Store {
         if let Some(after) = &place.after {
             query = query.sort(Expression::new(format!("#{NAME_SORT} > :after")).value("after", after));
         }
-        let found: Vec<Found> = self.products.query(query).await?.into_iter().map(from_item).collect::<Result<_, _>>()?;
+        let found = self.products.query(query).await?;
         let more = found.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
-        let next = place.behind(found.last().map(|last| last.name_sort.clone()), more, partitions);
-        Ok(Page { products: found.into_iter().map(|found| found.product_id).collect(), next })
+        let next = place.behind(found.last().map(|last| text(last, NAME_SORT).to_owned()), more, partitions);
+        let (mut products, mut unreadable) = (Vec::new(), Vec::new());
+        for item in found {
+            let key = text(&item, "pk").to_owned();
+            match from_item::<Found>(item) {
+                Ok(found) => products.push(found.product_id),
+                Err(_) => unreadable.push(key),
+            }
+        }
+        Ok(Page { products, unreadable, next })
+    }
+
+    /// The lease of whoever publishes all products again.
+    pub fn lease(&self) -> Lease {
+        Lease::new(&self.products, Key::new("LEASE#republish-products"))
     }
 
     /// Marks a product so that it is told once more, in the version that it has; `false` if it was marked in this round before.
@@ -319,7 +335,10 @@ impl Store {
 #[derive(Deserialize)]
 struct Found {
     product_id: ProductId,
-    name_sort: String,
+}
+
+fn text<'a>(item: &'a Item, attribute: &str) -> &'a str {
+    item.get(attribute).and_then(|value| value.as_s().ok()).map(String::as_str).unwrap_or_default()
 }
 
 /// What `active-index` has all products that are sold under.

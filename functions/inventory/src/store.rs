@@ -7,6 +7,7 @@
 //! - `RESERVATION#<order>`: a [`Reservation`]; the stream publishes it. While it holds goods it stands in `check-index`, by when they have
 //!   been held for too long.
 //! - `MOVE#<movement>`: a [`Movement`], which is also the record that its request was carried out.
+//! - `LEASE#check-reservations`: the lease of the sweep.
 
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use serde_json::{Value, json};
 use shared::{
     clock::Timestamp,
     ids::{OrderId, PrefixedId, ProductId, shard_of},
+    sweep::{Backlog, Lease},
     table::{AttributeValue, Expression, Item, Key, Outcome, Query, Table, TableError, Transacted, Write, from_item, to_item},
     telemetry::Trace,
 };
@@ -171,12 +173,6 @@ pub enum Moved {
     Overtaken,
 }
 
-/// What `check-index` shows.
-#[derive(Deserialize)]
-struct Found {
-    pk: String,
-}
-
 impl Store {
     /// All of the stock of a product. Where it was never divided, that is one call.
     ///
@@ -246,20 +242,16 @@ impl Store {
         self.stock.get(Key::new(reservation_key_text(order_id))).await?.map(from_item).transpose()
     }
 
-    /// The orders whose reservations stand in the index as held for too long; at most `limit`.
-    ///
-    /// # Errors
-    /// When the table fails.
-    pub async fn held_too_long(&self, now: Timestamp, limit: u32) -> Result<Vec<OrderId>, TableError> {
+    /// The reservations that stand in the index as held for too long, the longest first.
+    pub fn held_too_long(&self, now: Timestamp) -> Backlog {
         let due = Expression::new("#check_at <= :now").value("now", now);
-        let query = Query::new(Some("check-index"), "check_shard", HELD, limit).sort(due);
-        let items = self.stock.query_shards(query, self.shards, "check_at").await?;
-        let order_id = |item: Item| {
-            let Found { pk } = from_item(item)?;
-            let order_id = pk.strip_prefix("RESERVATION#").and_then(OrderId::parse);
-            order_id.ok_or(TableError::Unreadable { expected: "key of a reservation" })
-        };
-        items.into_iter().map(order_id).collect()
+        let query = Query::new(Some("check-index"), "check_shard", HELD, HELD_PAGE).sort(due);
+        Backlog::new(&self.stock, &query, self.shards, "check_at")
+    }
+
+    /// The lease of the sweep that checks reservations.
+    pub fn lease(&self) -> Lease {
+        Lease::new(&self.stock, Key::new("LEASE#check-reservations"))
     }
 
     /// Writes a movement and what it does to the figures: both or neither.
@@ -396,6 +388,19 @@ impl Store {
 
 /// What `check-index` has reservations under that hold goods.
 const HELD: &str = "held";
+
+/// How many reservations are read of each shard at once.
+const HELD_PAGE: u32 = 100;
+
+/// The order whose reservation an item of `check-index` is.
+///
+/// # Errors
+/// When its key is not that of a reservation.
+pub fn held_order(found: &Item) -> Result<OrderId, TableError> {
+    let key = found.get("pk").and_then(|pk| pk.as_s().ok());
+    let order_id = key.and_then(|key| key.strip_prefix("RESERVATION#")).and_then(OrderId::parse);
+    order_id.ok_or(TableError::Unreadable { expected: "key of a reservation" })
+}
 
 /// That the figures exist and do not fall below zero; and that the product was never divided, where the change takes that for granted.
 /// (DynamoDB cannot calculate in a condition.)

@@ -5,7 +5,8 @@
 //! - `DAY#<yyyy-mm-dd>#<shard>` / `<time>#<entry>`: and for whoever asks about a day.
 //! - `PRODUCT#<product>#<shard>` / `<time>#<entry>`: its lines about one product.
 //! - `PRODUCTS#<shard>` / `<product>`: that there is something about a product.
-//! - `AUDIT` / `ROUND`: how far the schedule's audit is. It is the one item that changes, and no entry.
+//! - `AUDIT` / `ROUND`: how far the schedule's audit is. `AUDIT` / `LEASE`: the lease of the call that takes it further. These two items
+//!   change, and are no entries.
 //!
 //! The first four are one transaction. `PRODUCTS` is put before it: a product without lines does no harm, lines that no audit finds would.
 //!
@@ -27,8 +28,9 @@ use serde::{Deserialize, Serialize};
 use shared::{
     clock::Timestamp,
     ids::{self, OrderId, PrefixedId, ProductId},
+    sweep::Lease,
     table::{AttributeValue, Expression, Item, Key, Outcome, Query, Table, TableError, Transacted, from_item, to_item},
-    telemetry::Trace,
+    telemetry::{self, Trace},
 };
 
 use crate::{
@@ -176,8 +178,14 @@ impl Store {
         let between = Expression::new("#sk BETWEEN :from AND :to").value("from", from).value("to", to);
         let items = self.ledger.query(Query::new(None, "pk", day_pk(day, shard), limit).sort(between)).await?;
         let next = last_of_full_page(&items, limit);
-        let found = items.into_iter().map(from_item::<Found>).collect::<Result<Vec<_>, _>>()?;
-        Ok((found.into_iter().filter_map(|found| found.order_id).collect(), next))
+        let order = |item: Item| {
+            let entry = sort_key(&item).unwrap_or_default().to_owned();
+            from_item::<Found>(item).map(|found| found.order_id).unwrap_or_else(|error| {
+                tracing::error!(entry, error = telemetry::causes(&error), "ledger entry not readable, its order is not compared");
+                None
+            })
+        };
+        Ok((items.into_iter().filter_map(order).collect(), next))
     }
 
     /// A page of the products that entries are about, in one shard, after `after`; and the last of a full page.
@@ -192,6 +200,11 @@ impl Store {
         let items = self.ledger.query(query).await?;
         let next = last_of_full_page(&items, limit);
         Ok((items.iter().filter_map(|item| ProductId::parse(sort_key(item)?)).collect(), next))
+    }
+
+    /// The lease of the call that takes the schedule's audit further.
+    pub fn lease(&self) -> Lease {
+        Lease::new(&self.ledger, Key::sorted("AUDIT", "LEASE"))
     }
 
     /// How far the schedule's audit is.

@@ -7,6 +7,7 @@ use shared::{
     auth::Caller,
     clock::Timestamp,
     ids::{OrderId, PrefixedId, ProductId, UserId, shard_of},
+    sweep::{Backlog, Lease},
     table::{AttributeValue, Expression, Item, Key, Outcome, Query, Table, TableError, from_item, to_item},
 };
 
@@ -23,7 +24,7 @@ const DERIVED: [&str; 5] = ["pk", "listed_at", "status_shard", "check_shard", "a
 /// The tables of this service.
 #[derive(Clone, Debug)]
 pub struct Store {
-    /// `ORDER#<id>`; beside them `UNPAID#<user>` and `NETWORK#<name>`, see [`Store::place`].
+    /// `ORDER#<id>`; beside them `UNPAID#<user>` and `NETWORK#<name>`, see [`Store::place`], and `LEASE#resume-orders`.
     pub orders: Table,
     /// `PRODUCT#<id>`: the read model of the catalogue.
     pub products: Table,
@@ -88,15 +89,6 @@ pub enum Listed {
     With(Status),
     /// Those that an operator should look at, because they say so or because they do not move.
     Flagged,
-}
-
-/// An order that is due to be looked at.
-#[derive(Clone, Copy, Debug)]
-pub struct Due {
-    /// Which.
-    pub order_id: OrderId,
-    /// Since when.
-    pub since: Timestamp,
 }
 
 /// A page of the orders that an index has of a buyer.
@@ -202,20 +194,17 @@ impl Store {
         Ok(items.into_iter().filter_map(found).collect())
     }
 
-    /// Orders that have been due since `from` or later, the longest overdue first. An index only finds candidates: whether one is really
-    /// due is for the order itself to say.
-    pub async fn due(&self, from: Timestamp, now: Timestamp, limit: u32) -> Result<Vec<Due>, TableError> {
-        #[derive(Deserialize)]
-        struct Found {
-            pk: String,
-            check_at: Timestamp,
-        }
-        let due = Expression::new("#check_at BETWEEN :from AND :now").value("from", from).value("now", now);
-        let query = Query::new(Some("check-index"), "check_shard", "due", limit).sort(due);
-        let items = self.orders.query_shards(query, self.shards, "check_at").await?;
-        let found = items.into_iter().map(from_item).collect::<Result<Vec<Found>, _>>()?;
-        let due = |found: &Found| Some(Due { order_id: order_id_of(&found.pk)?, since: found.check_at });
-        Ok(found.iter().filter_map(due).collect())
+    /// Orders that are due, the longest overdue first. An index only finds candidates: whether one is really due is for the order itself to
+    /// say.
+    pub fn due(&self, now: Timestamp) -> Backlog {
+        let due = Expression::new("#check_at <= :now").value("now", now);
+        let query = Query::new(Some("check-index"), "check_shard", "due", DUE_PAGE).sort(due);
+        Backlog::new(&self.orders, &query, self.shards, "check_at")
+    }
+
+    /// The lease of the sweep that resumes orders.
+    pub fn lease(&self) -> Lease {
+        Lease::new(&self.orders, Key::new("LEASE#resume-orders"))
     }
 
     /// Keeps what the catalogue says of a product, unless something newer is kept.
@@ -254,6 +243,9 @@ impl Stored {
     }
 }
 
+/// How many due orders are read of each shard at once.
+const DUE_PAGE: u32 = 100;
+
 /// The value under which the orders stand that an operator should look at.
 const FLAGGED: &str = "flagged";
 
@@ -263,6 +255,15 @@ fn order_key(order_id: OrderId) -> Key {
 
 fn order_id_of(pk: &str) -> Option<OrderId> {
     OrderId::parse(pk.strip_prefix("ORDER#")?)
+}
+
+/// The order that an item of the index of due orders belongs to.
+///
+/// # Errors
+/// When its key is not that of an order.
+pub fn due_order(found: &Item) -> Result<OrderId, TableError> {
+    let order_id = found.get("pk").and_then(|pk| pk.as_s().ok()).and_then(|pk| order_id_of(pk));
+    order_id.ok_or(TableError::Unreadable { expected: "key of an order" })
 }
 
 fn product_key(product_id: ProductId) -> Key {

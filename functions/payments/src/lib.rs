@@ -51,6 +51,8 @@ pub struct Payments {
     clock: Clock,
     ids: Ids,
     nudge: Duration,
+    /// How many due records are looked after at once.
+    at_once: usize,
 }
 
 /// What can be set.
@@ -76,23 +78,31 @@ impl Payments {
             let client = aws_sdk_secretsmanager::Client::new(&sdk);
             Secrets::new(client, config::required("SERVER_KEYS_PREFIX"), clock.clone())
         };
+        // Only the sweep has a pace: other functions make the calls of one request.
+        let calls_per_second = config::optional("PROVIDER_CALLS_PER_SECOND").map(|_| config::parsed("PROVIDER_CALLS_PER_SECOND"));
         let provider: Arc<dyn PaymentProvider> = match config::required("PAYMENT_PROVIDER").as_str() {
             "simulated" => Arc::new(Simulated::new(table("PAYMENT_SIMULATOR_TABLE"))),
             "stripe" => {
                 let base = config::optional("STRIPE_API_BASE").unwrap_or_else(|| "https://api.stripe.com".to_owned());
                 let live = config::required("STAGE") == "prod";
-                Arc::new(Stripe::new(StripeSettings { base, return_url: config::optional("STORE_URL"), live }, secrets()))
+                let stripe = Stripe::new(StripeSettings { base, return_url: config::optional("STORE_URL"), live }, secrets());
+                Arc::new(match calls_per_second {
+                    Some(calls) => stripe.at_pace(calls),
+                    None => stripe,
+                })
             }
             other => panic!("there is no payment provider {other}: PAYMENT_PROVIDER can be simulated or stripe"),
         };
         let secrets = secrets();
         let settings = Settings { shards: config::parsed("INDEX_SHARDS"), nudge: config::seconds("NUDGE_SECONDS") };
-        Self::new(table("PAYMENTS_TABLE"), provider, secrets, clock, Ids::System, settings)
+        let payments = Self::new(table("PAYMENTS_TABLE"), provider, secrets, clock, Ids::System, settings);
+        Self { at_once: calls_per_second.map_or(AT_ONCE, |calls: u32| usize::try_from(calls).unwrap_or(AT_ONCE)), ..payments }
     }
 
     /// The service over these surroundings.
     pub fn new(table: Table, provider: Arc<dyn PaymentProvider>, secrets: Secrets, clock: Clock, ids: Ids, settings: Settings) -> Self {
-        Self { store: Store::new(table, settings.shards, provider.name()), provider, secrets, clock, ids, nudge: settings.nudge }
+        let store = Store::new(table, settings.shards, provider.name());
+        Self { store, provider, secrets, clock, ids, nudge: settings.nudge, at_once: AT_ONCE }
     }
 
     /// The records, for those who look from outside.
@@ -113,6 +123,9 @@ impl Payments {
 
 /// How long one call of the provider may take, whatever it does: with the writes around it less than the function's own time.
 const PROVIDER_BUDGET: Duration = Duration::from_secs(8);
+
+/// How many due records are looked after at once, unless a pace is set.
+const AT_ONCE: usize = 15;
 
 /// How often a change is worked out anew because others wrote meanwhile.
 const TRIES: u32 = 8;

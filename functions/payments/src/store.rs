@@ -1,7 +1,8 @@
 //! The table payments: keys, conditions, and nothing else that anybody has to know about it.
 //!
 //! Every record of an order lies under `ORDER#<order>`: `HEAD`, `ATTEMPT#<id>`, `REFUND#<id>`; the claim of an idempotency key under
-//! `KEY#<id>`; an event of the provider that was received under `EVENT#<its id>`, for a month; the breaker under `BREAKER#<provider>`.
+//! `KEY#<id>`; an event of the provider that was received under `EVENT#<its id>`, for a month; the breaker under `BREAKER#<provider>`;
+//! the lease of the sweep under `LEASE#reconcile-payments`.
 //! Every record counts its writes, and the one condition of every write is that it is the next one: version 1 where nothing
 //! stands, version n + 1 where version n does. What is refused comes back with what stands there.
 
@@ -10,7 +11,8 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use shared::{
     clock::Timestamp,
-    ids::{self, OrderId, Uuid},
+    ids::{self, OrderId, PrefixedId, Uuid},
+    sweep::{Backlog, Lease},
     table::{AttributeValue, Expression, Item, Key, Outcome, Query, Table, TableError, Transacted, Write, from_item, to_item},
 };
 
@@ -18,6 +20,9 @@ use crate::domain::{Attempt, Breaker, Change, Head, HeadFact, HeadState, Payment
 
 /// The partition of the index that the due records stand in, before its shard.
 const DUE: &str = "due";
+
+/// How many due records are read of each shard at once.
+const DUE_PAGE: u32 = 100;
 
 /// For how long an event of the provider is remembered: longer than any provider goes on telling it.
 const EVENT_KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -207,19 +212,15 @@ impl Store {
     }
 
     /// The records that are due, the longest overdue first. Candidates only: the records themselves decide.
-    pub async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<Due>, TableError> {
+    pub fn due(&self, now: Timestamp) -> Backlog {
         let due = Expression::new("#check_at <= :now").value("now", now);
-        let query = Query::new(Some("check-index"), "check_shard", DUE, limit).sort(due);
-        let items = self.table.query_shards(query, self.shards, "check_at").await?;
-        let due = |item: &Item| {
-            let (order, kind) = (text(item, "pk").strip_prefix("ORDER#")?, text(item, "sk"));
-            let order = shared::ids::PrefixedId::parse(order)?;
-            if let Some(id) = kind.strip_prefix("ATTEMPT#") {
-                return Some(Due::Attempt(PaymentId::new(order, ids::parse_uuid(id)?)));
-            }
-            Some(Due::Refund(order, shared::ids::PrefixedId::parse(kind.strip_prefix("REFUND#")?)?))
-        };
-        Ok(items.iter().filter_map(due).collect())
+        let query = Query::new(Some("check-index"), "check_shard", DUE, DUE_PAGE).sort(due);
+        Backlog::new(&self.table, &query, self.shards, "check_at")
+    }
+
+    /// The lease of the sweep that looks after due records.
+    pub fn lease(&self) -> Lease {
+        Lease::new(&self.table, Key::sorted("LEASE#reconcile-payments", "LEASE"))
     }
 
     /// Writes a change, all or nothing. `claim` is the idempotency key that it makes use of.
@@ -285,6 +286,19 @@ impl Store {
     async fn read_many(&self, keys: Vec<Key>) -> Result<Standing, TableError> {
         standing(self.table.get_many(keys.into_iter().map(|key| (&self.table, key)).collect()).await?)
     }
+}
+
+/// The record that an item of the index of due records stands for.
+///
+/// # Errors
+/// When its key is neither that of an attempt nor that of a refund.
+pub fn due_record(found: &Item) -> Result<Due, TableError> {
+    let (order, kind) = (text(found, "pk").strip_prefix("ORDER#").and_then(OrderId::parse), text(found, "sk"));
+    let due = order.and_then(|order| match kind.strip_prefix("ATTEMPT#") {
+        Some(id) => Some(Due::Attempt(PaymentId::new(order, ids::parse_uuid(id)?))),
+        None => Some(Due::Refund(order, RefundId::parse(kind.strip_prefix("REFUND#")?)?)),
+    });
+    due.ok_or(TableError::Unreadable { expected: "key of an attempt or a refund" })
 }
 
 /// Items, each for what its key says it is.

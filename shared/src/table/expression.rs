@@ -72,6 +72,19 @@ impl Key {
     }
 }
 
+impl Key {
+    /// The attributes of the key.
+    pub(crate) fn into_item(self) -> Item {
+        self.0
+    }
+}
+
+/// The text of an item's key, for the log.
+pub(crate) fn key_text(item: &Item) -> String {
+    let part = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).map(String::as_str);
+    [part("pk"), part("sk")].into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
 /// A page of a query.
 #[derive(Clone, Debug)]
 pub struct Query {
@@ -101,6 +114,13 @@ impl Query {
     pub fn descending(mut self) -> Self {
         self.descending = true;
         self
+    }
+
+    /// The same query in one shard of its partition: `<value>#<shard>`.
+    #[must_use]
+    pub(crate) fn of_shard(&self, shard: u32) -> Self {
+        let (attribute, value) = &self.partition;
+        Self { partition: (attribute, format!("{value}#{shard}")), ..self.clone() }
     }
 
     /// What was written before is seen (tables only).

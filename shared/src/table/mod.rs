@@ -22,6 +22,7 @@ use tracing::Instrument;
 use crate::{BoxFuture, retry, telemetry};
 
 pub use aws_sdk_dynamodb::types::AttributeValue;
+pub(crate) use expression::key_text;
 pub use expression::{Expression, Key, Query};
 pub use outcome::{Conflict, Outcome, TableError, Transacted};
 
@@ -31,6 +32,15 @@ pub type Item = HashMap<String, AttributeValue>;
 /// One write of a transaction.
 #[derive(Clone, Debug)]
 pub struct Write(TransactWriteItem);
+
+/// A part of what a query finds.
+#[derive(Debug)]
+pub(crate) struct Page {
+    /// The items.
+    pub(crate) items: Vec<Item>,
+    /// The position behind them in the index; none where there is no more.
+    pub(crate) position: Option<Item>,
+}
 
 /// One table.
 #[derive(Clone, Debug)]
@@ -86,6 +96,12 @@ impl Table {
 
     /// The items that a query finds, in the order of their sort attribute; no more than its limit.
     pub fn query(&self, query: Query) -> BoxFuture<'_, Result<Vec<Item>, TableError>> {
+        Box::pin(async move { Ok(self.page(query, None).await?.items) })
+    }
+
+    /// The items that a query finds after a position of the index (none: from the beginning), no more than its limit; and the position
+    /// behind them. The item of a position need not be in the index any more.
+    pub(crate) fn page(&self, query: Query, after: Option<Item>) -> BoxFuture<'_, Result<Page, TableError>> {
         Box::pin(async move {
             let (attribute, value) = query.partition;
             let mut condition = Expression::new(format!("#{attribute} = :partition")).value("partition", value);
@@ -96,7 +112,7 @@ impl Table {
             let mut names = HashMap::new();
             condition.names(&mut names);
             let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
-            let (mut items, mut start) = (Vec::new(), None);
+            let (mut items, mut position) = (Vec::new(), after);
             // A page may be cut short at one megabyte: go on until there are enough or no more.
             loop {
                 let call = self
@@ -110,12 +126,12 @@ impl Table {
                     .scan_index_forward(!query.descending)
                     .consistent_read(query.consistent)
                     .limit(i32::try_from(limit - items.len()).unwrap_or(i32::MAX))
-                    .set_exclusive_start_key(start);
+                    .set_exclusive_start_key(position);
                 let answer = call.send().await.map_err(|error| self.failed("Query", &error))?;
                 items.extend(answer.items.unwrap_or_default());
-                start = answer.last_evaluated_key;
-                if start.is_none() || items.len() >= limit {
-                    return Ok(items);
+                position = answer.last_evaluated_key;
+                if position.is_none() || items.len() >= limit {
+                    return Ok(Page { items, position });
                 }
             }
         })
@@ -128,9 +144,7 @@ impl Table {
             let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
             let mut asked = tokio::task::JoinSet::new();
             for shard in 0..shards {
-                let mut of_shard = query.clone();
-                of_shard.partition.1 = format!("{}#{shard}", query.partition.1);
-                let table = self.clone();
+                let (table, of_shard) = (self.clone(), query.of_shard(shard));
                 asked.spawn(async move { table.query(of_shard).await }.in_current_span());
             }
             let mut items = Vec::new();
@@ -352,7 +366,7 @@ impl Table {
         TableError::Busy { table: self.name.to_string(), call, cause: cause.to_owned() }
     }
 
-    fn unusable(&self, call: &'static str, error: &dyn std::error::Error) -> TableError {
+    pub(crate) fn unusable(&self, call: &'static str, error: &dyn std::error::Error) -> TableError {
         TableError::Refused { table: self.name.to_string(), call, cause: error.to_string() }
     }
 }

@@ -163,6 +163,26 @@ async fn what_the_index_shows_too_late_is_not_taken_for_true() {
     let late = Expression::new("SET #state = :released").value("released", "released");
     warehouse.aws.table("stock").update(key, late, Expression::present()).await.unwrap();
     let checked = warehouse.aws.call(&warehouse.check, json!({})).await;
-    assert_eq!(checked.ok(), &json!({ "held_too_long": 0, "more": false }));
+    assert_eq!(checked.ok(), &json!({ "held_too_long": 0, "failed": 0, "left": 0, "already_running": false }));
     assert_eq!(checked.operations().iter().filter(|name| **name == "Query").count(), 8);
+}
+
+#[tokio::test]
+async fn reservations_behind_250_unreadable_ones_are_named_in_one_run() {
+    let warehouse = Warehouse::new();
+    assert_eq!(warehouse.adjust("first", SPOON, 20).await.status(), 201);
+    for number in 1..=5 {
+        assert!(is_done(&warehouse.order(Reserve, number, 2).await));
+    }
+    for number in 0..250 {
+        let item = json!({
+            "pk": { "S": format!("RESERVATION#ord_0199c2a8-0000-7000-9000-{number:012x}") },
+            "check_shard": { "S": "held#3" },
+            "check_at": { "S": "2026-11-01T00:00:00.000Z" },
+        });
+        warehouse.aws.put("stock", &item);
+    }
+    warehouse.clock.advance(Duration::from_secs(48 * 3600));
+    let checked = warehouse.aws.call(&warehouse.check, json!({})).await;
+    assert_eq!(checked.ok(), &json!({ "held_too_long": 5, "failed": 250, "left": 0, "already_running": false }));
 }

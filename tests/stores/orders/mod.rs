@@ -3,12 +3,14 @@
 mod advancing;
 mod attention;
 mod buyer;
+mod catch_up;
 mod limits;
 mod people;
 mod placing;
 mod products;
 mod reading;
 mod resuming;
+mod sweeping;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -2,6 +2,7 @@
 
 mod acting;
 mod breaking;
+mod catch_up;
 mod charging;
 mod closing;
 mod paying;
@@ -9,6 +10,7 @@ mod racing;
 mod reading;
 mod refunding;
 mod requested_refunds;
+mod sweeping;
 mod webhooks;
 
 use std::{sync::Arc, time::Duration};

@@ -9,7 +9,7 @@ use shared::{
     invoke::{self, Call, Tick},
     lambda::Failure,
     table::TableError,
-    telemetry::Trace,
+    telemetry::{self, Trace},
 };
 use tokio::task::JoinSet;
 use tracing::Instrument;
@@ -29,8 +29,12 @@ pub fn main() -> Result<(), lambda_http::Error> {
 pub struct Report {
     /// Products that it has told once more.
     pub republished: u32,
+    /// Products that could not be read or written: the log names each, and the next round tries them again.
+    pub failed: u32,
     /// Whether the round is over. Otherwise the next call goes on where this one stopped.
     pub finished: bool,
+    /// Whether another call holds the lease: this one did nothing.
+    pub already_running: bool,
 }
 
 /// A schedule's round begins a day after the one before; a little earlier, because the schedule does not come to the second.
@@ -47,20 +51,33 @@ const ENOUGH_TIME: Duration = Duration::from_secs(10);
 /// # Errors
 /// When the table fails: the next call takes up the page that was not done.
 pub async fn republish_products(catalog: Arc<Catalog>, call: Call<Tick>) -> Result<Report, Failure> {
+    let (lease, deadline) = (catalog.store.lease(), call.deadline);
+    let report = lease.hold(&catalog.clock, deadline, Box::pin(go_on(catalog.clone(), call))).await?;
+    let report = report.unwrap_or_else(|| Report { already_running: true, ..Report::default() });
+    if report.failed > 0 {
+        telemetry::count("SweepFailed", "catalog", &Clock::System);
+    }
+    Ok(report)
+}
+
+async fn go_on(catalog: Arc<Catalog>, call: Call<Tick>) -> Result<Report, Failure> {
     let failed = |error: TableError| Failure::because("NotRepublished", &error);
     let mut report = Report::default();
     let rest = if call.event["source"] == "aws.events" { DAY } else { Duration::ZERO };
     let mut round = catalog.store.round(rest, catalog.clock.now()).await.map_err(failed)?;
     while let Some(place) = &round.place {
-        let page = catalog.store.page(place, FOUND_AT_ONCE).await.map_err(failed)?;
-        for group in page.products.chunks(WRITTEN_AT_ONCE) {
-            report.republished += tell(&catalog, group, round.number, &call.trace).await.map_err(failed)?;
+        let Page { products, unreadable, next } = catalog.store.page(place, FOUND_AT_ONCE).await.map_err(failed)?;
+        for group in products.chunks(WRITTEN_AT_ONCE) {
+            tell(&catalog, group, round.number, &call.trace, &mut report).await.map_err(failed)?;
         }
-        let Page { products, next } = page;
+        for product in &unreadable {
+            tracing::error!(product, "product not readable, not published again");
+            report.failed += 1;
+        }
         let next = round.at(next, catalog.clock.now());
         let is_over = next.place.is_none();
         // What was not written stays to be done: an empty partition is passed over without a note.
-        if is_over || !products.is_empty() {
+        if is_over || !products.is_empty() || !unreadable.is_empty() {
             if !catalog.store.note(&round, &next).await.map_err(failed)? {
                 tracing::info!("another call is at the same round: it goes on alone");
                 return Ok(report);
@@ -77,21 +94,31 @@ pub async fn republish_products(catalog: Arc<Catalog>, call: Call<Tick>) -> Resu
     Ok(Report { finished: true, ..report })
 }
 
-/// Marks these products at the same time; how many had not been marked in this round before.
-async fn tell(catalog: &Arc<Catalog>, products: &[ProductId], round: u64, trace: &Trace) -> Result<u32, TableError> {
+/// Marks these products at the same time, and counts those that had not been marked in this round before. One that can never be marked is
+/// passed over.
+///
+/// # Errors
+/// When the table does not take a write now. The others are marked.
+async fn tell(catalog: &Arc<Catalog>, products: &[ProductId], round: u64, trace: &Trace, report: &mut Report) -> Result<(), TableError> {
     let mut running = JoinSet::new();
     for product_id in products {
         let (catalog, product_id, trace) = (catalog.clone(), *product_id, trace.clone());
-        running.spawn(async move { catalog.store.republish(product_id, round, &trace).await }.in_current_span());
+        running.spawn(async move { (product_id, catalog.store.republish(product_id, round, &trace).await) }.in_current_span());
     }
-    let mut told = 0;
     let mut trouble = None;
     while let Some(outcome) = running.join_next().await {
         match outcome {
-            Ok(Ok(is_new)) => told += u32::from(is_new),
-            Ok(Err(error)) => trouble = Some(error),
-            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+            Ok((_, Ok(is_new))) => report.republished += u32::from(is_new),
+            Ok((_, Err(error))) if error.is_transient() => trouble = Some(error),
+            Ok((product_id, Err(error))) => {
+                tracing::error!(product.id = %product_id, error = telemetry::causes(&error), "product not published again");
+                report.failed += 1;
+            }
+            Err(panic) => {
+                tracing::error!(error = panic.to_string(), "publishing a product again panicked");
+                report.failed += 1;
+            }
         }
     }
-    trouble.map_or(Ok(told), Err)
+    trouble.map_or(Ok(()), Err)
 }

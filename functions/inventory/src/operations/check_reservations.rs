@@ -2,17 +2,24 @@
 //!
 //! A reservation does not end by itself; only its order ends it. One that lasts for days means that an order is stuck, and its goods with it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
 use shared::{
-    clock::Clock,
+    clock::{Clock, Timestamp},
+    ids::OrderId,
     invoke::{self, Call, Tick},
     lambda::Failure,
+    sweep::Sweep,
+    table::{Item, TableError},
     telemetry,
 };
 
-use crate::{Inventory, domain::reservation::State, store::HELD_TOO_LONG};
+use crate::{
+    Inventory,
+    domain::reservation::State,
+    store::{self, HELD_TOO_LONG},
+};
 
 /// Runs the function.
 ///
@@ -27,30 +34,51 @@ pub fn main() -> Result<(), lambda_http::Error> {
 pub struct Report {
     /// Orders that have held goods for too long.
     pub held_too_long: u32,
-    /// Whether there may be more than one run looks at.
-    pub more: bool,
+    /// Reservations that could not be read: the log names each.
+    pub failed: u32,
+    /// Reservations that were found and that there was no time for.
+    pub left: u32,
+    /// Whether another run holds the lease: this one did nothing.
+    pub already_running: bool,
 }
 
-/// How many one run looks at. There should be none.
-const AT_MOST: u32 = 100;
+/// How many reservations are read at the same time.
+const AT_ONCE: usize = 16;
 
-/// Looks at what the index finds, the longest held first. The index only finds: what is true stands in the reservation.
+/// What one reservation and the end of the run may take: two calls of DynamoDB with all their tries.
+const ENOUGH_TIME: Duration = Duration::from_secs(15);
+
+/// Looks at all that the index finds, the longest held first. The index only finds: what is true stands in the reservation.
 ///
 /// # Errors
-/// When the table fails.
-pub async fn check_reservations(inventory: Arc<Inventory>, _: Call<Tick>) -> Result<Report, Failure> {
-    let failed = |error| Failure::because("ReservationsNotChecked", &error);
+/// When the lease cannot be taken or the index cannot be read.
+pub async fn check_reservations(inventory: Arc<Inventory>, call: Call<Tick>) -> Result<Report, Failure> {
     let now = inventory.clock.now();
-    let found = inventory.store.held_too_long(now, AT_MOST).await.map_err(failed)?;
-    let mut report = Report { held_too_long: 0, more: found.len() >= usize::try_from(AT_MOST).unwrap_or(usize::MAX) };
-    for order_id in found {
-        let reservation = inventory.store.reservation_of(order_id).await.map_err(failed)?;
-        let held = reservation.filter(|reservation| reservation.state == State::Held);
-        if let Some(held) = held.filter(|held| now.since(held.created_at) >= HELD_TOO_LONG) {
-            tracing::warn!(order.id = %order_id, held_since = %held.created_at, "an order has held goods for too long");
-            telemetry::count("ReservationHeldTooLong", "inventory", &Clock::System);
-            report.held_too_long += 1;
-        }
+    let sweep = Sweep {
+        lease: inventory.store.lease(),
+        backlog: inventory.store.held_too_long(now),
+        clock: &inventory.clock,
+        deadline: call.deadline,
+        at_once: AT_ONCE,
+        enough_time: ENOUGH_TIME,
+    };
+    let checked = |found: Item| -> shared::BoxFuture<'static, _> {
+        let inventory = inventory.clone();
+        Box::pin(async move { Ok(check(&inventory, store::held_order(&found)?, now).await?) })
+    };
+    let swept = sweep.run(&checked).await?;
+    if swept.failed > 0 {
+        telemetry::count("SweepFailed", "inventory", &Clock::System);
     }
-    Ok(report)
+    Ok(Report { held_too_long: swept.unsettled, failed: swept.failed, left: swept.left, already_running: swept.already_running })
+}
+
+/// Whether an order holds nothing, or not for too long. One that does is named.
+async fn check(inventory: &Inventory, order_id: OrderId, now: Timestamp) -> Result<bool, TableError> {
+    let reservation = inventory.store.reservation_of(order_id).await?;
+    let held = reservation.filter(|reservation| reservation.state == State::Held);
+    let Some(held) = held.filter(|held| now.since(held.created_at) >= HELD_TOO_LONG) else { return Ok(true) };
+    tracing::warn!(order.id = %order_id, held_since = %held.created_at, "an order has held goods for too long");
+    telemetry::count("ReservationHeldTooLong", "inventory", &Clock::System);
+    Ok(false)
 }

@@ -4,8 +4,8 @@ use shared::stream::{self, Published};
 
 use crate::publish;
 
-/// Which items of the table publish: all of them.
-pub const PUBLISHED: Published = Published::PartitionKeyPrefix("");
+/// Which items of the table publish: all but the lease of a sweep.
+pub const PUBLISHED: Published = Published::PartitionKeyPrefixes(&["STOCK#", "RESERVATION#", "MOVE#"]);
 
 /// The queues that messages go to.
 pub const QUEUES: &[&str] = &["order-events", "record-entry", "send-notification"];

@@ -83,6 +83,9 @@ pub struct Report {
     products: Vec<ProductRow>,
     /// Orders and products that could not be read: the reason is in the log.
     not_checked: Vec<String>,
+    /// Whether another scheduled call holds the lease: this one did nothing.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    already_running: bool,
     /// Send `{"continuation": …}` with this to go on.
     #[serde(skip_serializing_if = "Option::is_none")]
     continuation: Option<Continuation>,
@@ -140,7 +143,11 @@ pub fn main() -> Result<(), lambda_http::Error> {
 /// When the event asks for something that there is not, or it cannot be found out what there is to look at.
 pub async fn reconcile_books(ledger: Arc<Ledger>, call: Call<ReconcileBooks>) -> Result<Report, Failure> {
     let asked = match call.event {
-        ReconcileBooks::Scheduled => return go_round(ledger, call.deadline).await,
+        ReconcileBooks::Scheduled => {
+            let (lease, clock) = (ledger.store.lease(), ledger.clock.clone());
+            let step = lease.hold(&clock, call.deadline, Box::pin(go_round(ledger.clone(), call.deadline))).await?;
+            return Ok(step.unwrap_or_else(|| Audit::new(ledger, Window::before(clock.now()), call.deadline).of_another_run()));
+        }
         ReconcileBooks::Asked(asked) => asked,
     };
     let on = asked.continuation;
@@ -228,6 +235,7 @@ impl Audit {
             products_checked: 0,
             products: Vec::new(),
             not_checked: Vec::new(),
+            already_running: false,
             continuation: None,
         };
         Self { ledger, window, deadline, report, looks: 0, seen: BTreeSet::new(), counted: Vec::new(), held: None }
@@ -395,6 +403,11 @@ impl Audit {
                 Ok(None)
             }
         }
+    }
+
+    /// The report of a scheduled call that found another one at work.
+    fn of_another_run(self) -> Report {
+        Report { already_running: true, ..self.report }
     }
 
     fn finish(self, is_late: bool) -> Report {

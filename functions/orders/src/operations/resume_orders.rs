@@ -2,7 +2,7 @@
 //!
 //! The stream is the fast path; this is what makes it safe to lose a message.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
 use shared::{
@@ -10,16 +10,16 @@ use shared::{
     ids::OrderId,
     invoke::{self, Call, Tick},
     lambda::Failure,
+    sweep::Sweep,
+    table::Item,
     telemetry::{self, Trace},
 };
-use tokio::task::JoinSet;
-use tracing::Instrument;
 
 use crate::{
     Orders,
     domain::{Order, saga::Event},
     error::OrderError,
-    store::Saved,
+    store::{self, Saved},
 };
 
 /// Runs the function.
@@ -39,59 +39,47 @@ pub struct Report {
     pub passed_over: u32,
     /// Orders that could not be read or written; they stay due.
     pub failed: u32,
+    /// Orders that were found and that there was no time for.
+    pub left: u32,
+    /// Whether another run holds the lease: this one did nothing.
+    pub already_running: bool,
 }
 
-/// How many orders are found at once, and worked on at the same time.
-const FOUND_AT_ONCE: u32 = 100;
-const WORKED_ON_AT_ONCE: usize = 16;
-/// What must be left of the function's time for another round.
-const ENOUGH_TIME: Duration = Duration::from_secs(10);
+/// How many orders are worked on at the same time. An order is a read and a write of two different items, so that no partition gets hot.
+const AT_ONCE: usize = 16;
 
-/// Works through the due orders, until there are none or the time is up.
+/// What one order and the end of the run may take: three calls of DynamoDB with all their tries, and some time to spare.
+const ENOUGH_TIME: Duration = Duration::from_secs(20);
+
+/// Works through the orders that are due, the longest overdue first, until there are none or the time is up.
+///
+/// # Errors
+/// When the lease cannot be taken or the index cannot be read.
 pub async fn resume_orders(orders: Arc<Orders>, call: Call<Tick>) -> Result<Report, Failure> {
-    let (mut report, mut seen) = (Report::default(), BTreeSet::new());
-    let (now, mut from, mut most) = (orders.clock.now(), Timestamp::from_milliseconds(0), FOUND_AT_ONCE);
-    loop {
-        let due = orders.store.due(from, now, most).await.map_err(|error| Failure::because("DueOrdersUnknown", &error))?;
-        let fresh: Vec<OrderId> = due.iter().map(|due| due.order_id).filter(|order_id| seen.insert(*order_id)).collect();
-        for group in fresh.chunks(WORKED_ON_AT_ONCE) {
-            resume_group(&orders, group, now, &call.trace, &mut report).await;
-        }
-        let more = due.len() >= usize::try_from(most).unwrap_or(usize::MAX);
-        if !more || call.deadline.since(Clock::System.now()) < ENOUGH_TIME {
-            if report.failed > 0 {
-                telemetry::count("SweepFailed", "orders", &Clock::System);
-            }
-            return Ok(report);
-        }
-        // On from the last one found: orders that cannot be moved stay due, and must not keep the others waiting. Where a whole page
-        // of them is due since the same moment, the next page has to be larger.
-        match due.last() {
-            Some(last) if last.since > from => from = last.since,
-            _ => most = most.saturating_mul(2),
-        }
+    let now = orders.clock.now();
+    let sweep = Sweep {
+        lease: orders.store.lease(),
+        backlog: orders.store.due(now),
+        clock: &orders.clock,
+        deadline: call.deadline,
+        at_once: AT_ONCE,
+        enough_time: ENOUGH_TIME,
+    };
+    let resumed = |found: Item| -> shared::BoxFuture<'static, _> {
+        let (orders, trace) = (orders.clone(), call.trace.clone());
+        Box::pin(async move { Ok(resume(orders, store::due_order(&found)?, now, trace).await?) })
+    };
+    let swept = sweep.run(&resumed).await?;
+    if swept.failed > 0 {
+        telemetry::count("SweepFailed", "orders", &Clock::System);
     }
-}
-
-async fn resume_group(orders: &Arc<Orders>, group: &[OrderId], now: Timestamp, trace: &Trace, report: &mut Report) {
-    let mut running = JoinSet::new();
-    for order_id in group {
-        running.spawn(resume(orders.clone(), *order_id, now, trace.clone()).in_current_span());
-    }
-    while let Some(outcome) = running.join_next().await {
-        match outcome {
-            Ok(Ok(true)) => report.resumed += 1,
-            Ok(Ok(false)) => report.passed_over += 1,
-            Ok(Err(error)) => {
-                tracing::error!(error = telemetry::causes(&error), "an order could not be resumed: it stays due");
-                report.failed += 1;
-            }
-            Err(panic) => {
-                tracing::error!(error = panic.to_string(), "resuming an order panicked: it stays due");
-                report.failed += 1;
-            }
-        }
-    }
+    Ok(Report {
+        resumed: swept.settled,
+        passed_over: swept.unsettled,
+        failed: swept.failed,
+        left: swept.left,
+        already_running: swept.already_running,
+    })
 }
 
 /// One order: the deadline, if it has passed; otherwise a nudge. `false` if there was nothing to do.

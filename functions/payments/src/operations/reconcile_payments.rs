@@ -2,50 +2,27 @@
 
 use std::{sync::Arc, time::Duration};
 
-use serde::Serialize;
 use shared::{
-    clock::Clock,
     ids::OrderId,
     invoke::{self, Call, Tick},
     lambda::Failure,
+    sweep::{Report, Sweep},
+    table::Item,
 };
-use tokio::task::JoinSet;
-use tracing::Instrument;
 
 use crate::{
     PROVIDER_BUDGET, Payments,
     asking::{Asking, Leave},
     domain::{Attempt, AttemptState, Fact, Head, NEVER_SENT, PaymentId, Refund, RefundFact, RefundId, RefundState},
     error::PaymentError,
-    store::Due,
+    store::{self, Due},
 };
-
-/// How many records one run looks at.
-const AT_MOST: u32 = 200;
-
-/// How many at the same time.
-const AT_ONCE: usize = 10;
 
 /// After so many looks without an end somebody should know.
 const CHECKS_BEFORE_ALARM: u32 = 5;
 
-/// What looking at one record may take: two calls of the provider, and the reads and writes around them.
-const ENOUGH_TIME: Duration = PROVIDER_BUDGET.saturating_mul(2).saturating_add(Duration::from_secs(5));
-
-/// What a run did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Report {
-    /// How many records were looked at.
-    pub examined: u32,
-    /// How many of them have come to their end.
-    pub settled: u32,
-    /// How many are not settled, and are looked at again later.
-    pub unsettled: u32,
-    /// How many could not be looked at: the reason is in the log.
-    pub failed: u32,
-    /// How many there was no time for.
-    pub left: u32,
-}
+/// What one record and the end of the run may take: two calls of the provider, and the reads and writes around them.
+const ENOUGH_TIME: Duration = PROVIDER_BUDGET.saturating_mul(2).saturating_add(Duration::from_secs(14));
 
 /// The function.
 pub fn main() -> Result<(), lambda_http::Error> {
@@ -55,41 +32,26 @@ pub fn main() -> Result<(), lambda_http::Error> {
 /// Checks each record that is due: asks the provider, sends again what its order still wants, voids or cancels what it no longer wants,
 /// and abandons what was never sent. While the breaker is open, records that need the provider stay due.
 ///
-/// Two runs at the same time do no harm: what a record becomes is decided by its version, and who sends by its lock.
+/// It works on as many records at once as the provider takes calls per second ([`crate::Payments`]): a record has one call under way at a
+/// time, and a call rarely takes longer than a second. What a record becomes is decided by its version, and who sends by its lock: the
+/// lease only saves the second run the work.
+///
+/// # Errors
+/// When the lease cannot be taken or the index cannot be read.
 pub async fn reconcile_payments(payments: Arc<Payments>, call: Call<Tick>) -> Result<Report, Failure> {
-    let due = payments.store.due(payments.clock.now(), AT_MOST).await.map_err(|error| Failure::because("DueNotRead", &error))?;
-
-    let mut report = Report::default();
-    let mut waiting = due.into_iter();
-    loop {
-        if call.deadline.since(Clock::System.now()) < ENOUGH_TIME {
-            report.left = u32::try_from(waiting.len()).unwrap_or(u32::MAX);
-            break;
-        }
-        let mut looks = JoinSet::new();
-        for due in waiting.by_ref().take(AT_ONCE) {
-            let payments = payments.clone();
-            looks.spawn(async move { payments.look_after(due).await }.in_current_span());
-        }
-        if looks.is_empty() {
-            break;
-        }
-        while let Some(look) = looks.join_next().await {
-            report.examined += 1;
-            match look {
-                Ok(Ok(true)) => report.settled += 1,
-                Ok(Ok(false)) => report.unsettled += 1,
-                Ok(Err(error)) => {
-                    report.failed += 1;
-                    shared::http::warn(&error, "a record could not be looked after: it stays due");
-                }
-                Err(panic) => {
-                    report.failed += 1;
-                    shared::http::warn(&panic, "looking after a record panicked: it stays due");
-                }
-            }
-        }
-    }
+    let sweep = Sweep {
+        lease: payments.store.lease(),
+        backlog: payments.store.due(payments.clock.now()),
+        clock: &payments.clock,
+        deadline: call.deadline,
+        at_once: payments.at_once,
+        enough_time: ENOUGH_TIME,
+    };
+    let looked_after = |found: Item| -> shared::BoxFuture<'static, _> {
+        let payments = payments.clone();
+        Box::pin(async move { Ok(payments.look_after(store::due_record(&found)?).await?) })
+    };
+    let report = sweep.run(&looked_after).await?;
     if report.failed > 0 {
         payments.count("SweepFailed");
     }

@@ -23,6 +23,7 @@ use shared::{
     ids::{OrderId, PrefixedId},
     money::{Currency, Money},
     secret::Secrets,
+    sweep::Pace,
     telemetry,
 };
 
@@ -55,6 +56,7 @@ pub struct Stripe {
     settings: StripeSettings,
     secrets: Secrets,
     client: OnceLock<Client>,
+    pace: Option<Pace>,
 }
 
 /// What came back: the status, and the document.
@@ -63,7 +65,13 @@ type Answer = (StatusCode, Value);
 impl Stripe {
     /// Stripe, with the key among `secrets`.
     pub fn new(settings: StripeSettings, secrets: Secrets) -> Self {
-        Self { settings, secrets, client: OnceLock::new() }
+        Self { settings, secrets, client: OnceLock::new(), pace: None }
+    }
+
+    /// The same, which begins at most so many calls per second. A call that has to wait for its turn has less time left.
+    #[must_use]
+    pub fn at_pace(self, calls_per_second: u32) -> Self {
+        Self { pace: Some(Pace::per_second(calls_per_second)), ..self }
     }
 
     fn client(&self) -> Result<Client, ProviderError> {
@@ -98,6 +106,9 @@ impl Stripe {
         idempotency_key: Option<&str>,
     ) -> Result<Answer, ProviderError> {
         let (client, key) = (self.client()?, self.key().await?);
+        if let Some(pace) = &self.pace {
+            pace.turn().await;
+        }
         let mut request = client.request(method.clone(), format!("{}{path}", self.settings.base));
         request = request.bearer_auth(&key).header("stripe-version", VERSION);
         if let Some(key) = idempotency_key {

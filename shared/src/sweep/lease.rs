@@ -1,0 +1,103 @@
+//! The lease of a sweep: one item of the service's table, with an owner and an expiry.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::{
+    BoxFuture,
+    clock::{Clock, Timestamp},
+    ids::Ids,
+    lambda::Failure,
+    table::{AttributeValue, Expression, Item, Key, Outcome, Table, TableError, to_item},
+};
+
+/// How much longer than the function a lease lasts: the clocks of two instances differ.
+const MARGIN: Duration = Duration::from_secs(10);
+
+/// How often the lease is written in all, where the outcome of a write is unknown.
+const TRIES: u32 = 3;
+
+/// The right to be the only run of a sweep.
+///
+/// A run that is killed cannot release it. It expires a few seconds after the function's deadline, by the service's clock.
+#[derive(Clone, Debug)]
+pub struct Lease {
+    table: Table,
+    key: Key,
+    owner: String,
+}
+
+/// A lease as it is put.
+#[derive(Serialize)]
+struct Stored<'a> {
+    owner: &'a str,
+    expires_at: Timestamp,
+}
+
+impl Lease {
+    /// The lease that is stored under `key`. It is not taken yet.
+    pub fn new(table: &Table, key: Key) -> Self {
+        let owner = Ids::System.bytes::<16>().iter().map(|byte| format!("{byte:02x}")).collect();
+        Self { table: table.clone(), key, owner }
+    }
+
+    /// Carries out `work` while this run holds the lease, and releases it, whatever comes of the work. `None`: another run holds it, and
+    /// nothing was done.
+    ///
+    /// # Errors
+    /// When the table fails before the work begins, or the work fails.
+    pub fn hold<'a, T: Send + 'a>(
+        self,
+        clock: &'a Clock,
+        deadline: Timestamp,
+        work: BoxFuture<'a, Result<T, Failure>>,
+    ) -> BoxFuture<'a, Result<Option<T>, Failure>> {
+        Box::pin(async move {
+            if !self.take(clock, deadline).await.map_err(|error| Failure::because("LeaseNotTaken", &error))? {
+                tracing::info!("another run holds the lease, nothing was done");
+                return Ok(None);
+            }
+            let outcome = work.await;
+            self.release(clock).await;
+            outcome.map(Some)
+        })
+    }
+
+    async fn take(&self, clock: &Clock, deadline: Timestamp) -> Result<bool, TableError> {
+        let now = clock.now();
+        // The deadline is of the system's clock, the lease of the service's: a test may have moved that one.
+        let expires_at = now.plus(deadline.since(Clock::System.now()) + MARGIN);
+        let is_free = Expression::new("attribute_not_exists(#expires_at) OR #expires_at <= :now").value("now", now);
+        match self.write(expires_at, is_free).await? {
+            Outcome::Written => Ok(true),
+            // The answer to an earlier try of this very write was lost.
+            Outcome::Refused(standing) => Ok(standing.is_some_and(|item| self.is_owned(&item))),
+        }
+    }
+
+    /// A lease that cannot be released expires: the sweep pauses until then.
+    async fn release(&self, clock: &Clock) {
+        let is_ours = Expression::new("#owner = :this_run").value("this_run", &self.owner);
+        if let Err(error) = self.write(clock.now(), is_ours).await {
+            crate::http::warn(&error, "lease not released, it expires soon after the function's time limit");
+        }
+    }
+
+    async fn write(&self, expires_at: Timestamp, condition: Expression) -> Result<Outcome, TableError> {
+        let mut item = to_item(&Stored { owner: &self.owner, expires_at });
+        item.extend(self.key.clone().into_item());
+        let mut outcome = self.table.put(item.clone(), condition.clone()).await;
+        for _ in 1..TRIES {
+            if !outcome.as_ref().is_err_and(TableError::is_transient) {
+                break;
+            }
+            outcome = self.table.put(item.clone(), condition.clone()).await;
+        }
+        outcome
+    }
+
+    fn is_owned(&self, item: &Item) -> bool {
+        item.get("owner") == Some(&AttributeValue::S(self.owner.clone()))
+    }
+}

@@ -1,0 +1,124 @@
+//! Sweeps: functions that a schedule starts, and that work through all that is due, however much it is and whatever of it fails.
+//!
+//! - [`Lease`]: of several runs that a schedule starts, one works. The others return at once.
+//! - [`Backlog`]: what an index shows as due, the longest overdue first.
+//! - [`Sweep`]: holds the lease and works through the backlog, several records at a time, until it is done or the time is up.
+//! - [`Pace`]: how many calls of somebody else's service may begin per second.
+//!
+//! The keys of leases and indexes belong to the service.
+
+mod backlog;
+mod lease;
+mod pace;
+mod running;
+
+use std::{error::Error, time::Duration};
+
+use serde::Serialize;
+
+use crate::{
+    BoxFuture,
+    clock::{Clock, Timestamp},
+    lambda::Failure,
+    table::Item,
+};
+
+pub use backlog::Backlog;
+pub use lease::Lease;
+pub use pace::Pace;
+
+use running::Running;
+
+/// What a run did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Records that were examined.
+    pub examined: u32,
+    /// Records for which everything was done that was due.
+    pub settled: u32,
+    /// Records that stay due, or that need nothing now.
+    pub unsettled: u32,
+    /// Records that could not be read or written, or that panicked. They stay due; the log names each.
+    pub failed: u32,
+    /// Records that were found and not examined, because the time was up. There may be more behind them.
+    pub left: u32,
+    /// Whether another run holds the lease: this one did nothing.
+    pub already_running: bool,
+}
+
+impl Report {
+    /// The report of a run that found the lease taken.
+    pub fn of_another_run() -> Self {
+        Self { already_running: true, ..Self::default() }
+    }
+}
+
+/// Why a record failed.
+pub type Cause = Box<dyn Error + Send + Sync>;
+
+/// What is done with one record of the index: `true` if it is settled then.
+pub type Task<'a> = dyn Fn(Item) -> BoxFuture<'static, Result<bool, Cause>> + Send + Sync + 'a;
+
+/// One run.
+#[derive(Debug)]
+pub struct Sweep<'a> {
+    /// Makes sure that no other run works at the same time.
+    pub lease: Lease,
+    /// What is due.
+    pub backlog: Backlog,
+    /// The service's clock, for the lease.
+    pub clock: &'a Clock,
+    /// When the function is stopped, by the system's clock.
+    pub deadline: Timestamp,
+    /// How many records are worked on at a time.
+    pub at_once: usize,
+    /// The time that one record and the release of the lease take at most. A run that has less left begins no further record.
+    pub enough_time: Duration,
+}
+
+impl<'a> Sweep<'a> {
+    /// Works through the backlog. A record that fails is logged and passed over, so that it keeps no other from its turn.
+    ///
+    /// # Errors
+    /// When the lease cannot be taken or the index cannot be read. What was begun before is finished.
+    pub fn run(self, task: &'a Task<'a>) -> BoxFuture<'a, Result<Report, Failure>> {
+        Box::pin(async move {
+            let Self { lease, backlog, clock, deadline, at_once, enough_time } = self;
+            let work = Box::pin(work_through(backlog, deadline, at_once, enough_time, task));
+            Ok(lease.hold(clock, deadline, work).await?.unwrap_or_else(Report::of_another_run))
+        })
+    }
+}
+
+async fn work_through(
+    mut backlog: Backlog,
+    deadline: Timestamp,
+    at_once: usize,
+    enough_time: Duration,
+    task: &Task<'_>,
+) -> Result<Report, Failure> {
+    let (mut report, mut running) = (Report::default(), Running::default());
+    let mut outcome = Ok(());
+    loop {
+        if running.len() >= at_once.max(1) {
+            running.join_one(&mut report).await;
+            continue;
+        }
+        match backlog.next().await {
+            Ok(Some(record)) if deadline.since(Clock::System.now()) >= enough_time => running.start(&record, task(record.clone())),
+            Ok(Some(_)) => {
+                report.left = backlog.found().saturating_add(1);
+                break;
+            }
+            Ok(None) => break,
+            Err(error) => {
+                outcome = Err(Failure::because("DueNotRead", &error));
+                break;
+            }
+        }
+    }
+    while running.len() > 0 {
+        running.join_one(&mut report).await;
+    }
+    outcome.map(|()| report)
+}

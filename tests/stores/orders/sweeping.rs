@@ -1,0 +1,126 @@
+//! A run over the due orders reaches each of them, works alone, and stops in time.
+
+use shared::lambda::Failure;
+
+use super::*;
+
+/// How long a killed run keeps its lease: the function's time limit, and the margin for clocks that differ.
+const LEASE: Duration = Duration::from_secs(300 + 10);
+
+impl Desk {
+    /// So many due orders.
+    async fn due(&self, many: usize) -> Vec<String> {
+        let mut orders = Vec::new();
+        for number in 0..many {
+            orders.push(self.stored(&format!("k-{number:03}"), &two_spoons()).await);
+        }
+        self.clock.advance(NUDGE);
+        orders
+    }
+
+    fn is_leased(&self) -> bool {
+        self.aws.items("orders").iter().any(|item| item["pk"]["S"] == "LEASE#resume-orders")
+    }
+
+    async fn report(&self) -> Value {
+        self.aws.call(&self.resume, json!({})).await.ok().clone()
+    }
+}
+
+#[tokio::test]
+async fn orders_behind_250_broken_ones_are_resumed_in_one_run() {
+    let desk = Desk::new().await;
+    let orders = desk.due(255).await;
+    let (broken, good) = orders.split_at(250);
+    for (number, order) in broken.iter().enumerate() {
+        let (attribute, value) = if number % 2 == 0 { ("stock", "parcelled") } else { ("created_at", "yesterday") };
+        desk.set(order, attribute, value).await;
+        // All since the same moment.
+        desk.set(order, "check_at", "2026-11-21T09:00:00.000Z").await;
+    }
+    // Items of the index that are no orders at all.
+    for (pk, check_at) in [("ORDER#nonsense", "2026-11-21T09:00:00.000Z"), ("SOMETHING", "0")] {
+        desk.aws.put("orders", &json!({ "pk": { "S": pk }, "check_shard": { "S": "due#0" }, "check_at": { "S": check_at } }));
+    }
+    assert_eq!(desk.resume().await, (5, 0, 252));
+    for order in good {
+        assert_eq!(desk.order(order).await.version, 2);
+    }
+    assert_eq!(desk.resume().await, (0, 0, 252), "the broken ones stay due");
+}
+
+#[tokio::test]
+async fn second_run_at_the_same_time_reports_the_lease_and_touches_no_order() {
+    for seed in 0..6 {
+        let desk = Desk::crowded(seed).await;
+        let orders = desk.due(20).await;
+        let runs = together((desk.resume.clone(), json!({})), (desk.resume.clone(), json!({})));
+        let called = desk.aws.call(&runs, Value::Null).await;
+        let mut reports = called.ok().as_array().unwrap().clone();
+        reports.sort_by_key(|report| report["already_running"] == true);
+        let idle = json!({ "resumed": 0, "passed_over": 0, "failed": 0, "left": 0, "already_running": true });
+        assert_eq!((&reports[0]["resumed"], &reports[0]["failed"], &reports[1]), (&json!(20), &json!(0), &idle), "seed {seed}");
+        // Each order is read and written once. The lease is asked for twice and released once.
+        let calls = |name: &str| called.operations().iter().filter(|call| **call == name).count();
+        assert_eq!((calls("GetItem"), calls("PutItem")), (20, 20 + 3), "seed {seed}");
+        for order in &orders {
+            assert_eq!(desk.order(order).await.drive, 1, "seed {seed}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn lease_of_a_killed_run_expires() {
+    let desk = Desk::crowded(1).await;
+    desk.due(20).await;
+    let run = (desk.resume)(Invocation::with_event(json!({})));
+    let leased = async {
+        while !desk.is_leased() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        _ = run => panic!("the run ends before it is killed"),
+        () = leased => {}
+    }
+    assert_eq!(desk.report().await["already_running"], true);
+    desk.clock.advance(LEASE - Duration::from_secs(5));
+    assert_eq!(desk.report().await["already_running"], true, "the killed run may still have its last call under way");
+    desk.clock.advance(Duration::from_secs(5));
+    assert_eq!(desk.report().await["already_running"], false);
+    assert!(desk.aws.orders().iter().all(|order| order["drive"]["N"] != "0"), "every order was resumed");
+}
+
+#[tokio::test]
+async fn run_without_time_leaves_the_rest_due_and_releases_the_lease() {
+    let desk = Desk::new().await;
+    desk.due(200).await;
+    // Less than the last order needs.
+    let short = Invocation { deadline: Clock::System.now().plus(Duration::from_secs(19)), ..Invocation::with_event(json!({})) };
+    let report = desk.aws.invoke(&desk.resume, short).await.ok().clone();
+    assert_eq!(report, json!({ "resumed": 0, "passed_over": 0, "failed": 0, "left": 200, "already_running": false }));
+
+    // The time is up after some of them.
+    desk.aws.take_time(Duration::from_millis(20));
+    let short = Invocation { deadline: Clock::System.now().plus(Duration::from_millis(20_100)), ..Invocation::with_event(json!({})) };
+    let report = desk.aws.invoke(&desk.resume, short).await.ok().clone();
+    desk.aws.take_time(Duration::ZERO);
+    let (resumed, left) = (report["resumed"].as_u64().unwrap(), report["left"].as_u64().unwrap());
+    assert!(left > 0 && resumed + left == 200, "{report}");
+    assert_eq!(desk.resume().await, (left, 0, 0), "what was left is due, and the lease is free");
+}
+
+#[tokio::test]
+async fn run_that_fails_releases_the_lease() {
+    let desk = Desk::new().await;
+    desk.due(1).await;
+    // The lease is taken, and no query is answered.
+    for call in 1..=SHARDS as usize {
+        desk.aws.fail(call, Fault::LoseRequest);
+    }
+    let failed = desk.aws.call(&desk.resume, json!({})).await;
+    assert!(matches!(&failed.answer, Err(Failure { kind: "DueNotRead", .. })), "{:?}", failed.answer);
+    desk.aws.heal();
+    assert_eq!(desk.resume().await, (1, 0, 0));
+}

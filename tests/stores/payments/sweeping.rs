@@ -1,0 +1,156 @@
+//! A run over the due payments reaches each of them, asks the provider about each once, works alone, and stops in time.
+
+use payments::domain::HeadState;
+use shared::{
+    clock::Timestamp,
+    lambda::Invocation,
+    table::{Expression, Key},
+};
+
+use super::*;
+
+/// The order number so-and-so.
+fn order_number(number: u32) -> OrderId {
+    OrderId::parse(&format!("ord_0199c2a8-0000-7000-8000-{number:012x}")).unwrap()
+}
+
+impl Till {
+    /// So many orders whose charge went out with this token, and whose outcome is due to be asked for.
+    pub(super) async fn stuck(&self, many: u32, token: &str) {
+        let lambda = queue::lambda(self.payments.clone(), charge_payment, Queue::new(sqs::url("charge-payment")));
+        for number in 0..many {
+            let mut data = self.costs(0);
+            data["order_id"] = json!(order_number(number));
+            data["payment_method"] = json!({ "type": "card", "token": token });
+            assert!(self.command("charge-payment", "charge_payment.v1", lambda.clone(), &data).await);
+            // Five without an answer would open the breaker.
+            if number % 4 == 3 {
+                self.aws.delete("payments", &json!({ "pk": { "S": "BREAKER#simulated" }, "sk": { "S": "BREAKER" } }));
+            }
+        }
+        self.clock.advance(Duration::from_secs(61));
+    }
+
+    fn reconcile(&self) -> Lambda {
+        invoke::lambda(self.payments.clone(), reconcile_payments)
+    }
+
+    async fn report(&self) -> Value {
+        self.aws.call(&self.reconcile(), json!({})).await.ok().clone()
+    }
+
+    /// Makes an attempt unreadable, and due since a moment that it shares with all others.
+    async fn break_attempt(&self, number: u32) {
+        let order = order_number(number);
+        let key = Key::sorted(format!("ORDER#{order}"), format!("ATTEMPT#{}", PaymentId::automatic(order).attempt()));
+        let change = Expression::new("SET #created_at = :created_at, #check_at = :check_at");
+        let change = change.value("created_at", "yesterday").value("check_at", Timestamp::from_milliseconds(0));
+        self.aws.table("payments").update(key, change, Expression::present()).await.unwrap();
+    }
+}
+
+/// Both runs at the same time.
+async fn together(till: &Till) -> (Called, Vec<Value>) {
+    let lambda = till.reconcile();
+    let both: Lambda = Arc::new(move |_| {
+        let lambda = lambda.clone();
+        Box::pin(async move {
+            let run = || lambda(Invocation::with_event(json!({})));
+            let (one, other) = tokio::join!(run(), run());
+            Ok(json!([one?, other?]))
+        })
+    });
+    let called = till.aws.call(&both, json!({})).await;
+    let mut reports = called.ok().as_array().unwrap().clone();
+    reports.sort_by_key(|report| report["already_running"] == true);
+    (called, reports)
+}
+
+#[tokio::test]
+async fn payments_behind_250_broken_ones_are_settled_in_one_run() {
+    let till = Till::new();
+    till.stuck(255, "tok_timeout_after_charge").await;
+    for number in 0..250 {
+        till.break_attempt(number).await;
+    }
+    // Items of the index that are neither attempts nor refunds.
+    for (pk, sk) in [("ORDER#nonsense", "ATTEMPT#1"), ("SOMETHING", "ELSE")] {
+        let item = json!({ "pk": { "S": pk }, "sk": { "S": sk }, "check_shard": { "S": "due#0" }, "check_at": { "S": "0" } });
+        till.aws.put("payments", &item);
+    }
+    let report = till.report().await;
+    assert_eq!((&report["settled"], &report["failed"], &report["left"]), (&json!(5), &json!(252), &json!(0)));
+    for number in 250..255 {
+        let head = till.payments.store().head(order_number(number)).await.unwrap().unwrap();
+        assert_eq!(head.state, HeadState::Captured, "order {number}");
+    }
+    let again = till.report().await;
+    assert_eq!((&again["settled"], &again["failed"]), (&json!(0), &json!(252)), "the broken ones stay due");
+}
+
+#[tokio::test]
+async fn second_run_at_the_same_time_asks_the_provider_nothing() {
+    for seed in 0..6 {
+        let till = Till::crowded(seed);
+        till.stuck(20, "tok_timeout_after_charge").await;
+        let (called, reports) = together(&till).await;
+        assert_eq!((&reports[0]["settled"], &reports[1]["examined"]), (&json!(20), &json!(0)), "seed {seed}: {reports:?}");
+        assert_eq!(reports[1]["already_running"], true, "seed {seed}");
+        assert_eq!(called.operations_on("payment-simulator"), ["GetItem"; 20], "seed {seed}: each charge is asked about once");
+    }
+}
+
+#[tokio::test]
+async fn lease_of_a_killed_reconciliation_expires() {
+    let till = Till::crowded(3);
+    till.stuck(20, "tok_timeout_after_charge").await;
+    let run = (till.reconcile())(Invocation::with_event(json!({})));
+    let leased = async {
+        while !till.aws.items("payments").iter().any(|item| item["sk"]["S"] == "LEASE") {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        _ = run => panic!("the run ends before it is killed"),
+        () = leased => {}
+    }
+    till.clock.advance(Duration::from_secs(300));
+    assert_eq!(till.report().await["already_running"], true);
+    till.clock.advance(Duration::from_secs(10));
+    assert_eq!(till.report().await["already_running"], false);
+    assert_eq!(till.books().0, 20);
+    assert_eq!(till.unsettled(), 0);
+}
+
+#[tokio::test]
+async fn reconciliation_without_time_leaves_the_rest_due_and_releases_the_lease() {
+    let till = Till::new();
+    till.stuck(30, "tok_timeout_after_charge").await;
+    let short = Invocation { deadline: Clock::System.now().plus(Duration::from_secs(29)), ..Invocation::with_event(json!({})) };
+    let report = till.aws.invoke(&till.reconcile(), short).await.ok().clone();
+    assert_eq!((&report["examined"], &report["left"]), (&json!(0), &json!(30)), "two calls of the provider may take longer");
+    let report = till.report().await;
+    assert_eq!((&report["settled"], &report["left"]), (&json!(30), &json!(0)));
+}
+
+#[tokio::test]
+async fn backlog_returns_each_record_once_and_the_longest_overdue_first() {
+    let till = Till::new();
+    till.stuck(210, "tok_timeout_after_charge").await;
+    let mut backlog = till.payments.store().due(till.clock.now());
+    let (mut keys, mut since) = (Vec::new(), Vec::new());
+    while let Some(item) = backlog.next().await.unwrap() {
+        let text = |name: &str| item[name].as_s().unwrap().clone();
+        keys.push(text("pk"));
+        since.push(text("check_at"));
+        // What leaves the index meanwhile does not move the others.
+        if keys.len() % 3 == 0 {
+            till.aws.delete("payments", &json!({ "pk": { "S": text("pk") }, "sk": { "S": text("sk") } }));
+        }
+    }
+    assert!(since.is_sorted());
+    keys.sort();
+    keys.dedup();
+    assert_eq!((keys.len(), since.len()), (210, 210));
+}
