@@ -1,7 +1,12 @@
 //! Ledger: an entry is written once, under all its keys or under none; and the audit names whatever does not fit.
 
 mod audit;
+mod corruptions;
+mod repair;
+mod rounds;
 mod stripe;
+mod stripe_books;
+mod world;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
