@@ -3,7 +3,8 @@
 
     reconcile.py                     what was placed or has moved in the last two days, what is unsettled, and all products
     reconcile.py --since 2026-11-01  since then (--until 2026-11-08: and before that)
-    reconcile.py --order ord_...     one order
+    reconcile.py --order ord_...     one order (--product prd_...: one product)
+    reconcile.py --repair            books the ledger entries that are missing, too; beside any of the above
     reconcile.py --json              the reports, one a line, as the function gives them
 
 The exit status is 0 if everything that was compared balances (records that changed in the last ten minutes are in flight and do not
@@ -24,7 +25,8 @@ REJECTED = ("MalformedEvent", "UnknownOrder")  # the request is at fault: the me
 
 def reconcile(shop, args):
     client, event = shop.client("lambda"), asked(args)
-    whole = {"checked": 0, "balanced": 0, "unsettled": [], "broken": [], "products_checked": 0, "products": [], "not_checked": []}
+    whole = {"checked": 0, "balanced": 0, "unsettled": [], "broken": [], "products_checked": 0, "products": [], "not_checked": [],
+             "repaired": [], "not_repaired": []}
     first = None
     while True:
         report = invoke(client, shop.function(FUNCTION), event)
@@ -32,10 +34,10 @@ def reconcile(shop, args):
             print(json.dumps(report))
         first = first or report
         for name in whole:
-            whole[name] += report[name]
+            whole[name] += report.get(name, type(whole[name])())
         if not report.get("continuation"):
             break
-        event = {"continuation": report["continuation"]}
+        event = {"continuation": report["continuation"]} | repairing(args)
     for name, id in (("unsettled", "order_id"), ("broken", "order_id"), ("products", "product_id")):
         # What is found in two ways may come twice where a run is continued: the later look counts.
         whole[name] = list({row[id]: row for row in whole[name]}.values())
@@ -47,9 +49,13 @@ def reconcile(shop, args):
 
 
 def asked(args):
-    if args.order:
-        return {"order_id": args.order}
-    return {name: moment(value) for name, value in (("since", args.since), ("until", args.until)) if value}
+    if args.order or args.product:
+        return ({"order_id": args.order} if args.order else {"product_id": args.product}) | repairing(args)
+    return repairing(args) | {name: moment(value) for name, value in (("since", args.since), ("until", args.until)) if value}
+
+
+def repairing(args):
+    return {"repair": True} if args.repair else {}
 
 
 def moment(text):
@@ -101,15 +107,31 @@ def show(first, whole):
     if attention:
         print()
         deployment.table(("needs attention", "status", "why"), attention)
+    if whole["repaired"]:
+        print()
+        deployment.table(("repaired", "of", "lines"), [(row["kind"], row.get("order_id") or "-", lines_of(row)) for row in whole["repaired"]])
+    if whole["not_repaired"]:
+        print()
+        deployment.table(("not repaired", "why"), sorted({(row["id"], row["reason"]) for row in whole["not_repaired"]}))
     if whole["not_checked"]:
         print(f"\nCould not be read, so not compared: {', '.join(whole['not_checked'])}. Run it again.")
 
 
-if __name__ == "__main__":
+def lines_of(entry):
+    return ", ".join(f"{line['amount']:+} {line['unit']} {line['account'].split(':')[-1]}" for line in entry["lines"] if line["amount"] > 0)
+
+
+def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--since", help="look at what was placed or has moved since then")
     parser.add_argument("--until", help="and before that")
     parser.add_argument("--order", help="look at this order alone")
+    parser.add_argument("--product", help="look at this product alone")
+    parser.add_argument("--repair", action="store_true", help="book the ledger entries that are missing")
     parser.add_argument("--json", action="store_true", help="print the reports as they are")
     deployment.options(parser)
-    raise SystemExit(deployment.main(parser, reconcile))
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(deployment.main(arguments(), reconcile))

@@ -157,9 +157,13 @@ async fn publish(
     result.map(|()| Value::Null)
 }
 
+/// What an item has while a restored table is copied (see `localstack/restore.py`): what it tells was published when it came about.
+const RESTORING: &str = "restoring";
+
 fn messages_of(raw: &Value, published: Published, translate: &Translate) -> Result<Vec<Message>, String> {
     let record: Record = serde_json::from_value(raw.clone()).map_err(|_| "it is no record of a stream".to_owned())?;
     match record.dynamodb.new {
+        Some(new) if new.contains_key(RESTORING) => Ok(Vec::new()),
         Some(new) if published.concerns(&record.dynamodb.keys) && record.event != "REMOVE" => translate(record.dynamodb.old, new),
         _ => Ok(Vec::new()),
     }
@@ -288,5 +292,15 @@ mod tests {
         assert_eq!(sizes(vec!["x".to_owned(); 23]), [10, 10, 3]);
         assert_eq!(sizes(vec!["x".repeat(100_000); 5]), [2, 2, 1]);
         assert!(sizes(vec![]).is_empty());
+    }
+    #[test]
+    fn an_item_that_a_restore_copies_publishes_nothing() {
+        let translate: Translate = Arc::new(|_, _| Err("translated".to_owned()));
+        let record = |new: Value| {
+            let record = serde_json::json!({ "eventName": "INSERT", "dynamodb": { "Keys": { "pk": { "S": "ORDER#1" } }, "NewImage": new } });
+            messages_of(&record, Published::PartitionKeyPrefix("ORDER#"), &translate).map(|messages| messages.len())
+        };
+        assert_eq!(record(serde_json::json!({ "pk": { "S": "ORDER#1" } })), Err("translated".to_owned()));
+        assert_eq!(record(serde_json::json!({ "pk": { "S": "ORDER#1" }, "restoring": { "BOOL": true } })), Ok(0));
     }
 }

@@ -1,8 +1,13 @@
 //! Ledger: an entry is written once, under all its keys or under none; and the audit names whatever does not fit.
 
 mod audit;
+mod corruptions;
 mod lease;
+mod repair;
+mod rounds;
 mod stripe;
+mod stripe_books;
+mod world;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -6,7 +6,8 @@
 //! - `STOCK#<product>#<shard>`: a further part, `{product_id, shard, available, on_hand, version, updated_at, traceparent}`.
 //! - `RESERVATION#<order>`: a [`Reservation`]; the stream publishes it. While it holds goods it stands in `check-index`, by when they have
 //!   been held for too long.
-//! - `MOVE#<movement>`: a [`Movement`], which is also the record that its request was carried out.
+//! - `MOVE#<movement>`: a [`Movement`], which is also the record that its request was carried out. It stands in `check-index` under its
+//!   product, by when it was made, so that the ledger can be compared with it.
 //! - `LEASE#check-reservations`: the lease of the sweep.
 
 use std::time::Duration;
@@ -260,7 +261,7 @@ impl Store {
     /// When there are not enough to take away or too many would come in, when another request has the movement's id, or when the table
     /// fails.
     pub async fn move_stock(&self, movement: &Movement, plan: &Plan) -> Result<Moved, InventoryError> {
-        let movement_put = self.stock.putting(keyed(movement_key_text(movement.movement_id), movement), Expression::absent());
+        let movement_put = self.stock.putting(movement_item(movement), Expression::absent());
         let (at, trace) = (movement.created_at, movement.traceparent.as_ref());
         let figures = plan.changes.iter().map(|change| {
             let plan = Some(plan).filter(|_| change.shard == 0);
@@ -384,6 +385,14 @@ impl Store {
         }
         item
     }
+}
+
+/// A movement as it is put: in the index under its product.
+fn movement_item(movement: &Movement) -> Item {
+    let mut item = keyed(movement_key_text(movement.movement_id), movement);
+    item.insert("check_shard".to_owned(), AttributeValue::S(format!("moved#{}", movement.product_id)));
+    item.insert("check_at".to_owned(), AttributeValue::S(format!("{}#{}", movement.created_at, movement.movement_id)));
+    item
 }
 
 /// What `check-index` has reservations under that hold goods.

@@ -4,11 +4,11 @@
 //! - **Answers** nobody over HTTP.
 //! - **Consumes** `record-entry`: what payments and inventory have committed; and a schedule, or an operator, that wants the books compared.
 //! - **Emits** nothing. Books that do not balance are a metric with an alarm, and a report that names every order.
-//! - **Never** writes an entry that does not balance, changes or deletes one, moves money or goods, or mends what it finds.
+//! - **Never** writes an entry that does not balance, changes or deletes one, moves money or goods, or corrects the records of others.
 //!
 //! In reading order: [`domain`] (accounts, entries, and what the books of an order and of a product have to say), [`operations`] (one file
 //! for each function), [`walk`] (which orders and products an audit looks at), [`look`] (and how), [`store`] (this service's table),
-//! [`sources`] (the tables of the others), [`stripe`] (the provider's books), [`error`].
+//! [`repair`] (booking what is missing), [`sources`] (the tables of the others), [`stripe`] (the provider's books), [`error`].
 //!
 //! # The one exception
 //!
@@ -21,7 +21,8 @@
 //!
 //! Entries come from committed changes alone, through the publishers of payments and inventory, under ids that follow from the record and
 //! its version: a message that comes twice is recorded once, and two messages that contradict each other are not both believed. An entry
-//! whose message was lost is missed by the audit, which names the order; the dead-letter queue has the message.
+//! whose message was lost is missed by the audit, which names the order. The dead-letter queue has the message; where that is gone too,
+//! an operator lets `reconcile-books` book the entry from the records.
 
 use std::{sync::Arc, time::Duration};
 
@@ -31,6 +32,7 @@ pub mod domain;
 pub mod error;
 pub mod look;
 pub mod operations;
+pub mod repair;
 pub mod sources;
 pub mod store;
 pub mod stripe;

@@ -7,6 +7,7 @@ use shared::{
     clock::Timestamp,
     ids::{OrderId, ProductId},
     table::TableError,
+    telemetry::Trace,
 };
 use tokio::task::JoinSet;
 use tracing::Instrument;
@@ -15,8 +16,9 @@ use crate::{
     GRACE, Ledger,
     domain::{
         Balances,
-        audit::{OrderBooks, ProductBooks, Verdict, record::Status},
+        audit::{OrderBooks, ProductBooks, Standing, Verdict, record::Status},
     },
+    repair::Repairs,
     sources::NotRead,
     store::PRODUCT_SHARDS,
 };
@@ -82,6 +84,25 @@ impl Ledger {
         };
         let shown = books.order.as_ref().map(|order| Shown { status: Some(order.status), needs_attention: order.needs_attention.clone() });
         Ok((books.judge(self.clock.now(), GRACE), shown.unwrap_or_default()))
+    }
+
+    /// The same, and books what the ledger lacks of an order that is at rest. What is compared then is what was booked too.
+    ///
+    /// # Errors
+    /// When a table fails.
+    pub async fn look_at_order_and_repair(&self, order: OrderId, trace: &Trace) -> Result<((Verdict, Shown), Repairs), NotRead> {
+        let books = match self.books_of(order).await {
+            Err(NotRead::Table(TableError::Unreadable { expected })) => {
+                return Ok(((unreadable(expected), Shown::default()), Repairs::default()));
+            }
+            books => books?,
+        };
+        let verdict = books.judge(self.clock.now(), GRACE);
+        let repairs = match verdict.standing {
+            Standing::Broken => self.repair_order(books, &verdict.findings, trace).await?,
+            Standing::Balanced | Standing::Unsettled => Repairs::default(),
+        };
+        Ok((self.look_at_order(order).await?, repairs))
     }
 
     async fn books_of(&self, order_id: OrderId) -> Result<OrderBooks, NotRead> {

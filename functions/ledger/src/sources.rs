@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use shared::{
+    clock::Timestamp,
     ids::{OrderId, PrefixedId, ProductId},
     table::{Expression, Item, Key, Query, Table, TableError, from_item},
 };
@@ -11,8 +12,8 @@ use crate::{
     domain::audit::{
         order::ProviderRecords,
         record::{
-            AttemptRecord, ChargeRecord, GivenBackRecord, HeadRecord, OrderRecord, RefundRecord, ReservationRecord, ReservationState,
-            Status, StockRecord,
+            AttemptRecord, ChargeRecord, GivenBackRecord, HeadRecord, MovementRecord, OrderRecord, RefundRecord, ReservationRecord,
+            ReservationState, Status, StockRecord,
         },
     },
     stripe::{NoAnswer, Stripe},
@@ -91,6 +92,9 @@ const MOST_PARTS: u32 = 100;
 
 /// How many items one call may ask for by their keys.
 const KEYS_AT_ONCE: usize = 100;
+
+/// As many movements are found with one call.
+const MOVEMENTS_AT_ONCE: u32 = 100;
 
 impl Sources {
     /// An order as orders has it.
@@ -189,6 +193,31 @@ impl Sources {
             }
         }
         Ok(())
+    }
+
+    /// A page of the goods of a product that came in or were written off by hand until `until`, the oldest first, after `after`; and where
+    /// the next page begins, if this one is full.
+    ///
+    /// # Errors
+    /// When the table fails, or what stands there is no movement.
+    pub async fn movements(
+        &self,
+        product: ProductId,
+        after: Option<&str>,
+        until: Timestamp,
+    ) -> Result<(Vec<MovementRecord>, Option<String>), TableError> {
+        // No key continues another one: what follows a key is the first that is greater than it with anything behind it.
+        let from = after.map_or_else(|| " ".to_owned(), |after| format!("{after}+"));
+        let between = Expression::new("#check_at BETWEEN :from AND :until").value("from", from).value("until", until);
+        let query = Query::new(Some("check-index"), "check_shard", format!("moved#{product}"), MOVEMENTS_AT_ONCE).sort(between);
+        let found = self.stock.query(query).await?;
+        let next = found.last().filter(|_| found.len() >= KEYS_AT_ONCE).map(|item| text(item, "check_at").to_owned());
+        if found.is_empty() {
+            return Ok((Vec::new(), None));
+        }
+        let keys = found.iter().map(|item| (&self.stock, Key::new(text(item, "pk")))).collect();
+        let movements = self.stock.get_many(keys).await?.into_iter().map(from_item).collect::<Result<_, _>>()?;
+        Ok((movements, next))
     }
 
     /// The figures of a product, one record for each part of its stock. Where nothing ever came in there is none.

@@ -1,6 +1,7 @@
 //! The ledger in its table: the only file that knows its keys. Entries are put once; none is ever changed or deleted.
 //!
-//! - `ENTRY#<entry>` / `ENTRY`: the entry, with the fingerprint of its content. It decides whether an id is taken.
+//! - `ENTRY#<entry>` / `ENTRY`: the entry, with the fingerprint of its content. It decides whether an id is taken. Or `closed_by`: a repair
+//!   has booked what an entry with this id could say; see [`crate::domain::repair`].
 //! - `ORDER#<order>` / `<time>#<entry>`: the entry once more, for whoever asks about an order.
 //! - `DAY#<yyyy-mm-dd>#<shard>` / `<time>#<entry>`: and for whoever asks about a day.
 //! - `PRODUCT#<product>#<shard>` / `<time>#<entry>`: its lines about one product.
@@ -109,11 +110,32 @@ impl Store {
         };
         // The header comes first: only where it stands do the others.
         let standing = conflicts.into_iter().next().flatten().and_then(|conflict| conflict.item);
+        if standing.as_ref().is_some_and(|item| item.contains_key(CLOSED_BY)) {
+            tracing::info!(entry.id = %entry.id(), "entry was booked by a repair, not recorded again");
+            return Ok(Recorded::Before);
+        }
         let standing = standing.map(from_item::<EntryItem>).transpose()?;
         match standing {
             Some(standing) if standing.fingerprint == header.fingerprint => Ok(Recorded::Before),
             _ => Err(LedgerError::Mismatch(entry.id())),
         }
+    }
+
+    /// Whether an entry has this id.
+    ///
+    /// # Errors
+    /// When the table fails.
+    pub async fn has(&self, entry: EntryId) -> Result<bool, TableError> {
+        Ok(self.ledger.get(header_key(entry)).await?.is_some())
+    }
+
+    /// Closes an id that the entry `by` makes unnecessary, unless an entry has it: a message with this id changes nothing from then on.
+    ///
+    /// # Errors
+    /// When the table fails.
+    pub async fn close(&self, id: EntryId, by: EntryId, now: Timestamp) -> Result<(), TableError> {
+        let closed = to_item(&ClosedItem { closed_by: by, closed_at: now });
+        self.ledger.put(keyed(closed, format!("ENTRY#{id}"), "ENTRY"), Expression::absent()).await.map(drop)
     }
 
     /// Lets a product be found by whoever goes through all of them.
@@ -229,6 +251,21 @@ impl Store {
 /// The day that a moment belongs to: `2026-11-21`.
 pub fn day_of(moment: Timestamp) -> String {
     moment.to_string().chars().take(10).collect()
+}
+
+/// What an item has whose id is closed.
+const CLOSED_BY: &str = "closed_by";
+
+/// An id that no entry gets any more.
+#[derive(Serialize)]
+struct ClosedItem {
+    /// The entry that books what one with this id could say.
+    closed_by: EntryId,
+    closed_at: Timestamp,
+}
+
+fn header_key(entry: EntryId) -> Key {
+    Key::sorted(format!("ENTRY#{entry}"), "ENTRY")
 }
 
 fn order_pk(order: OrderId) -> String {

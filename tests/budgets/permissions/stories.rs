@@ -275,6 +275,7 @@ pub(super) async fn orders_that_go_well_and_badly(seen: &Arc<Mutex<Actions>>) {
         let report = watched.call("reconcile-books", event).await;
         assert_eq!((&report.ok()["broken"], &report.ok()["not_checked"]), (&json!([]), &json!([])));
     }
+    repair(&watched, &product).await;
     // Everything is told a second time.
     watched.pump().settle().await;
     // The buyer is called otherwise, and then gone.
@@ -283,6 +284,18 @@ pub(super) async fn orders_that_go_well_and_badly(seen: &Arc<Mutex<Actions>>) {
     for queue in ["update-buyer", "forget-recipient"] {
         watched.call(queue, events::message(queue, "user_deleted.v1", &json!({ "user_id": USER, "version": 3 }))).await;
     }
+}
+
+/// The ledger has lost everything about money and goods: an operator lets it be booked again.
+async fn repair(watched: &Watched, product: &str) {
+    watched.shop.clock.advance(Duration::from_secs(660));
+    for item in watched.shop.aws.items("ledger").into_iter().filter(|item| item["entry_id"]["S"].is_string()) {
+        watched.shop.aws.delete("ledger", &json!({ "pk": item["pk"], "sk": item["sk"] }));
+    }
+    let report = watched.call("reconcile-books", json!({ "repair": true })).await;
+    assert_eq!((&report.ok()["broken"], report.ok()["repaired"].is_array()), (&json!([]), true), "{:?}", report.answer);
+    let again = watched.call("reconcile-books", json!({ "repair": true, "product_id": product })).await;
+    assert!(again.ok().get("repaired").is_none(), "{:?}", again.answer);
 }
 
 /// The buyer's bank asks for something before it pays: the buyer does it, or gives the order up meanwhile; and in the end the bank wants it

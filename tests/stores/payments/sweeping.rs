@@ -17,7 +17,7 @@ fn order_number(number: u32) -> OrderId {
 impl Till {
     /// So many orders whose charge went out with this token, and whose outcome is due to be asked for.
     pub(super) async fn stuck(&self, many: u32, token: &str) {
-        let lambda = queue::lambda(self.payments.clone(), charge_payment, Queue::new(sqs::url("charge-payment")));
+        let lambda = queue::lambda(self.payments.clone(), charge_payment, self.aws.queue("charge-payment"));
         for number in 0..many {
             let mut data = self.costs(0);
             data["order_id"] = json!(order_number(number));

@@ -4,11 +4,13 @@
 //! - [`entry`]: what moved from where to where. One that does not balance cannot be made.
 //! - [`balance`]: what entries come to.
 //! - [`audit`]: the rules that tie the books of an order, and of a product, together.
+//! - [`repair`]: the entries that the ledger lacks.
 
 pub mod account;
 pub mod audit;
 pub mod balance;
 pub mod entry;
+pub mod repair;
 
 pub use account::{Account, Shelf, Unit};
 pub use balance::Balances;

@@ -2,10 +2,13 @@
 //!
 //! Without anything: what was placed or has moved in the last two days, what is unsettled, what was broken the last time, and all products. `{"since", "until"}`: another
 //! time. `{"order_id"}`: one order. `{"limit"}`: about so many looks at orders and products with this call. `{"continuation"}`: goes on
-//! where a report ended that has one.
+//! where a report ended that has one. `{"product_id"}`: one product. `{"repair": true}` beside any of these: books the ledger entries that
+//! are missing; see [`crate::domain::repair`].
 //!
 //! A schedule's call takes the day's round a step further: where it stands is kept in the ledger's own table, so that no call takes longer
 //! than the one before because the shop has grown, and one that fails is made up for by the next.
+
+mod report;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use serde::{Deserialize, Deserializer, Serialize, de::Error};
+use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::Value;
 use shared::{
     clock::{Clock, Timestamp},
@@ -21,13 +24,15 @@ use shared::{
     invoke::{self, Call},
     lambda::Failure,
     table::TableError,
-    telemetry,
+    telemetry::{self, Trace},
 };
 
+pub use self::report::{OrderRow, ProductRow, Report};
 use crate::{
     Ledger,
-    domain::audit::{Finding, Standing, record::Status},
+    domain::audit::{Finding, Standing},
     look::{Counted, Look, at_once},
+    repair::Repairs,
     sources::NotRead,
     walk::{Continuation, Found, Place, Round, Step, Window, steps},
 };
@@ -48,8 +53,11 @@ pub struct Asked {
     since: Option<Timestamp>,
     until: Option<Timestamp>,
     order_id: Option<OrderId>,
+    product_id: Option<ProductId>,
     limit: Option<u32>,
     continuation: Option<Continuation>,
+    #[serde(default)]
+    repair: bool,
 }
 
 impl<'de> Deserialize<'de> for ReconcileBooks {
@@ -60,64 +68,6 @@ impl<'de> Deserialize<'de> for ReconcileBooks {
         }
         serde_json::from_value(event).map(Self::Asked).map_err(D::Error::custom)
     }
-}
-
-/// What was found. Every order and product whose books do not balance is named.
-#[derive(Debug, Serialize)]
-pub struct Report {
-    since: Timestamp,
-    until: Timestamp,
-    /// Where it was read what the provider has done.
-    provider: &'static str,
-    /// Orders that were looked at. One that is found in two ways may count twice where a run is continued.
-    checked: u32,
-    /// Those of them whose books agree and that are settled.
-    balanced: u32,
-    /// Those that are on their way.
-    unsettled: Vec<OrderRow>,
-    /// Those whose books contradict each other.
-    broken: Vec<OrderRow>,
-    /// Products that were looked at.
-    products_checked: u32,
-    /// Those whose books contradict each other.
-    products: Vec<ProductRow>,
-    /// Orders and products that could not be read: the reason is in the log.
-    not_checked: Vec<String>,
-    /// Whether another scheduled call holds the lease: this one did nothing.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    already_running: bool,
-    /// Send `{"continuation": …}` with this to go on.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    continuation: Option<Continuation>,
-}
-
-/// An order that is not settled, or not right.
-#[derive(Debug, Serialize)]
-pub struct OrderRow {
-    order_id: OrderId,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<Status>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    needs_attention: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    moved_at: Option<Timestamp>,
-    findings: Vec<Finding>,
-}
-
-impl OrderRow {
-    /// Whether no table has a record under the id: then nothing is wrong but the id.
-    fn is_of_no_record(&self) -> bool {
-        self.moved_at.is_none() && matches!(&self.findings[..], [only] if only.check == "order_exists")
-    }
-}
-
-/// A product whose books contradict each other.
-#[derive(Debug, Serialize)]
-pub struct ProductRow {
-    product_id: ProductId,
-    /// `broken`, or `unsettled` where it moved a moment ago.
-    state: &'static str,
-    findings: Vec<Finding>,
 }
 
 /// How many orders or products are found with one call.
@@ -137,7 +87,7 @@ pub fn main() -> Result<(), lambda_http::Error> {
     invoke::run(Ledger::from_env, reconcile_books)
 }
 
-/// Reads, compares and tells; changes nothing of what it reads. Where time or room runs out it says where to go on.
+/// Reads and compares, and changes nothing of what it reads; asked to repair, it books entries that the ledger lacks. Where time or room runs out it says where to go on.
 ///
 /// # Errors
 /// When the event asks for something that there is not, or it cannot be found out what there is to look at.
@@ -154,7 +104,8 @@ pub async fn reconcile_books(ledger: Arc<Ledger>, call: Call<ReconcileBooks>) ->
     let (since, until) = on.as_ref().map_or((asked.since, asked.until), |on| (Some(on.since), Some(on.until)));
     let window = Window::of(since, until, ledger.clock.now());
     let window = window.ok_or_else(|| Failure::new("MalformedEvent", "since comes before until, by 400 days at the most"))?;
-    let mut audit = Audit::new(ledger, window, call.deadline);
+    let repair = asked.repair.then_some(call.trace);
+    let mut audit = Audit { repair, ..Audit::new(ledger, window, call.deadline) };
     match asked.order_id {
         Some(order) => {
             audit.look_at_orders(vec![order]).await?;
@@ -164,9 +115,10 @@ pub async fn reconcile_books(ledger: Arc<Ledger>, call: Call<ReconcileBooks>) ->
             }
         }
         None => {
-            let on = match on {
-                Some(on) => on,
-                None => {
+            let on = match (on, asked.product_id) {
+                (Some(on), _) => on,
+                (None, Some(product)) => audit.begin_with(product),
+                (None, None) => {
                     window.begin(audit.ledger.store.round().await.map_err(round_not_read)?.map(|round| round.broken).unwrap_or_default())
                 }
             };
@@ -217,6 +169,8 @@ struct Audit {
     counted: Vec<Counted>,
     /// How many of each product are held, once that is known.
     held: Option<Held>,
+    /// The trace of a run that books missing entries; none: it only compares.
+    repair: Option<Trace>,
 }
 
 /// How many of each product are held for orders; none where there was no time to ask for all of them.
@@ -224,21 +178,15 @@ type Held = Option<Arc<BTreeMap<ProductId, i64>>>;
 
 impl Audit {
     fn new(ledger: Arc<Ledger>, window: Window, deadline: Timestamp) -> Self {
-        let report = Report {
-            since: window.since,
-            until: window.until,
-            provider: ledger.sources.provider.name(),
-            checked: 0,
-            balanced: 0,
-            unsettled: Vec::new(),
-            broken: Vec::new(),
-            products_checked: 0,
-            products: Vec::new(),
-            not_checked: Vec::new(),
-            already_running: false,
-            continuation: None,
-        };
-        Self { ledger, window, deadline, report, looks: 0, seen: BTreeSet::new(), counted: Vec::new(), held: None }
+        let report = Report::empty(window, ledger.sources.provider.name());
+        Self { ledger, window, deadline, report, looks: 0, seen: BTreeSet::new(), counted: Vec::new(), held: None, repair: None }
+    }
+
+    /// Where a run begins that looks at one product only: behind the last place.
+    fn begin_with(&self, product: ProductId) -> Continuation {
+        let step = steps(self.window, self.ledger.sources.shards).len();
+        let counted = vec![Counted::begin(product, self.ledger.clock.now())];
+        Continuation { place: Place { step, after: None }, counted, ..self.window.begin(Vec::new()) }
     }
 
     /// Walks on until all is looked at or enough is.
@@ -292,20 +240,25 @@ impl Audit {
     }
 
     fn is_full(&self) -> bool {
-        let rows = [self.report.unsettled.len(), self.report.broken.len(), self.report.products.len(), self.report.not_checked.len()];
-        rows.into_iter().sum::<usize>() >= MOST_ROWS
+        self.report.rows() >= MOST_ROWS
     }
 
     async fn look_at_orders(&mut self, orders: Vec<OrderId>) -> Result<(), Failure> {
         let orders: Vec<OrderId> = orders.into_iter().filter(|order| self.seen.insert(*order)).collect();
-        let ledger = self.ledger.clone();
+        let (ledger, repair) = (self.ledger.clone(), self.repair.clone());
         let looks = at_once(orders, move |order| {
-            let ledger = ledger.clone();
-            async move { ledger.look_at_order(order).await }
+            let (ledger, repair) = (ledger.clone(), repair.clone());
+            async move {
+                match repair {
+                    Some(trace) => ledger.look_at_order_and_repair(order, &trace).await,
+                    None => ledger.look_at_order(order).await.map(|look| (look, Repairs::default())),
+                }
+            }
         });
         for (order_id, look) in looks.await {
             self.looks += 1;
-            let Some((verdict, shown)) = self.looked_at(&order_id.to_string(), look)? else { continue };
+            let Some(((verdict, shown), repairs)) = self.looked_at(&order_id.to_string(), look)? else { continue };
+            self.report.add_repairs(&order_id.to_string(), repairs);
             self.report.checked += 1;
             let row = OrderRow {
                 order_id,
@@ -347,6 +300,10 @@ impl Audit {
                 }
                 Some(Look::Whole(verdict)) => verdict,
             };
+            if !verdict.findings.is_empty() && self.has_repaired(product_id).await? {
+                self.counted.push(Counted::begin(product_id, self.ledger.clock.now()));
+                continue;
+            }
             self.report.products_checked += 1;
             let state = match verdict.standing {
                 Standing::Balanced => continue,
@@ -359,6 +316,16 @@ impl Audit {
             self.report.products.push(ProductRow { product_id, state, findings: verdict.findings });
         }
         Ok(())
+    }
+
+    /// Books the missing entries of a product, if this run does that: says whether there were any.
+    async fn has_repaired(&mut self, product: ProductId) -> Result<bool, Failure> {
+        let Some(trace) = &self.repair else { return Ok(false) };
+        let repaired = self.ledger.repair_product(product, trace).await;
+        let Some(repairs) = self.looked_at(&product.to_string(), repaired)? else { return Ok(false) };
+        let has_booked = !repairs.repaired.is_empty();
+        self.report.add_repairs(&product.to_string(), repairs);
+        Ok(has_booked)
     }
 
     /// How many of each product are held for orders. Whoever holds something is unsettled, so that the index of these has all of them.

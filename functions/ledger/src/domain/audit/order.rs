@@ -329,7 +329,8 @@ fn total(amounts: impl Iterator<Item = i64>) -> i64 {
     amounts.fold(0, i64::saturating_add)
 }
 
-fn by_product(lines: &[Quantity]) -> BTreeMap<ProductId, i64> {
+/// How many of each product.
+pub fn by_product(lines: &[Quantity]) -> BTreeMap<ProductId, i64> {
     let mut quantities: BTreeMap<ProductId, i64> = BTreeMap::new();
     for line in lines {
         let sum = quantities.entry(line.product_id).or_default();

@@ -178,11 +178,27 @@ pub struct HeadRecord {
     pub disputes: Vec<DisputeRecord>,
     /// How much of it no refund has taken.
     pub refundable: i64,
+    /// Counts its writes.
+    pub version: u64,
     /// When it last changed.
     pub updated_at: Timestamp,
 }
 
 impl HeadRecord {
+    /// What has come to the provider (above zero) or has gone from it, by the kind of the entries that say so.
+    pub fn movements(&self) -> [(&'static str, i64); 8] {
+        [
+            ("capture", self.captured_total),
+            ("refund", -self.refunded_total),
+            ("refund_reversal", self.refunds_reversed_total),
+            ("surplus_capture", self.surplus_captured.unwrap_or_default()),
+            ("surplus_refund", -self.surplus_refunded.unwrap_or_default()),
+            ("surplus_refund_reversal", self.surplus_refunds_reversed),
+            ("dispute_withdrawal", -self.dispute_withdrawn_total),
+            ("dispute_reinstatement", self.dispute_reinstated_total),
+        ]
+    }
+
     /// How much banks hold because of disputes.
     pub fn disputed_away(&self) -> i64 {
         self.dispute_withdrawn_total.saturating_sub(self.dispute_reinstated_total)
@@ -280,8 +296,36 @@ pub struct ReservationRecord {
     pub state: ReservationState,
     /// What.
     pub lines: Vec<Quantity>,
+    /// The product that was short, if one was: nothing was held then.
+    #[serde(default)]
+    pub rejected_product: Option<ProductId>,
+    /// Counts its writes.
+    pub version: u64,
+    /// When it was written first.
+    pub created_at: Timestamp,
     /// When it last changed.
     pub updated_at: Timestamp,
+}
+
+impl ReservationRecord {
+    /// Whether nothing was ever held: it was rejected, or released before it was made.
+    pub fn has_held_nothing(&self) -> bool {
+        self.lines.is_empty() || self.rejected_product.is_some() || self.state == ReservationState::Rejected
+    }
+}
+
+/// Goods that came in or were written off by hand.
+#[derive(Clone, Debug, Deserialize)]
+pub struct MovementRecord {
+    /// Its id.
+    pub movement_id: String,
+    /// Of which product.
+    pub product_id: ProductId,
+    /// How many came in (above zero) or went; none: something was settled, and no goods moved.
+    #[serde(default)]
+    pub delta: Option<i64>,
+    /// When.
+    pub created_at: Timestamp,
 }
 
 /// How far a reservation is.

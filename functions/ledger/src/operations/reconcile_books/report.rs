@@ -1,0 +1,111 @@
+//! What `reconcile-books` answers.
+
+use serde::Serialize;
+use shared::{
+    clock::Timestamp,
+    ids::{OrderId, ProductId},
+};
+
+use crate::{
+    domain::audit::{Finding, record::Status},
+    repair::{NotRepaired, Repaired, Repairs},
+    walk::{Continuation, Window},
+};
+
+/// What was found. Every order and product whose books do not balance is named.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    pub(super) since: Timestamp,
+    pub(super) until: Timestamp,
+    /// Where it was read what the provider has done.
+    pub(super) provider: &'static str,
+    /// Orders that were looked at. One that is found in two ways may count twice where a run is continued.
+    pub(super) checked: u32,
+    /// Those of them whose books agree and that are settled.
+    pub(super) balanced: u32,
+    /// Those that are on their way.
+    pub(super) unsettled: Vec<OrderRow>,
+    /// Those whose books contradict each other.
+    pub(super) broken: Vec<OrderRow>,
+    /// Products that were looked at.
+    pub(super) products_checked: u32,
+    /// Those whose books contradict each other.
+    pub(super) products: Vec<ProductRow>,
+    /// Orders and products that could not be read: the reason is in the log.
+    pub(super) not_checked: Vec<String>,
+    /// Entries that were missing and are booked now.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) repaired: Vec<Repaired>,
+    /// Orders and products whose differences a repair has left, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) not_repaired: Vec<NotRepaired>,
+    /// Whether another scheduled call holds the lease: this one did nothing.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) already_running: bool,
+    /// Send `{"continuation": …}` with this to go on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) continuation: Option<Continuation>,
+}
+
+/// An order that is not settled, or not right.
+#[derive(Debug, Serialize)]
+pub struct OrderRow {
+    pub(super) order_id: OrderId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) status: Option<Status>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) needs_attention: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) moved_at: Option<Timestamp>,
+    pub(super) findings: Vec<Finding>,
+}
+
+impl OrderRow {
+    /// Whether no table has a record under the id: then nothing is wrong but the id.
+    pub(super) fn is_of_no_record(&self) -> bool {
+        self.moved_at.is_none() && matches!(&self.findings[..], [only] if only.check == "order_exists")
+    }
+}
+
+/// A product whose books contradict each other.
+#[derive(Debug, Serialize)]
+pub struct ProductRow {
+    pub(super) product_id: ProductId,
+    /// `broken`, or `unsettled` where it moved a moment ago.
+    pub(super) state: &'static str,
+    pub(super) findings: Vec<Finding>,
+}
+
+impl Report {
+    /// The report of a run that has not looked at anything yet.
+    pub(super) fn empty(window: Window, provider: &'static str) -> Self {
+        Self {
+            since: window.since,
+            until: window.until,
+            provider,
+            checked: 0,
+            balanced: 0,
+            unsettled: Vec::new(),
+            broken: Vec::new(),
+            products_checked: 0,
+            products: Vec::new(),
+            not_checked: Vec::new(),
+            repaired: Vec::new(),
+            not_repaired: Vec::new(),
+            already_running: false,
+            continuation: None,
+        }
+    }
+
+    /// How many orders, products and entries it names.
+    pub(super) fn rows(&self) -> usize {
+        let looks = [self.unsettled.len(), self.broken.len(), self.products.len(), self.not_checked.len()];
+        looks.into_iter().sum::<usize>() + self.repaired.len() + self.not_repaired.len()
+    }
+
+    /// Adds what a repair of this order or product has done.
+    pub(super) fn add_repairs(&mut self, id: &str, repairs: Repairs) {
+        self.repaired.extend(repairs.repaired);
+        self.not_repaired.extend(repairs.refused.into_iter().map(|reason| NotRepaired { id: id.to_owned(), reason }));
+    }
+}

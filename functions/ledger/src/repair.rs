@@ -1,0 +1,114 @@
+//! Books the entries that are missing: what [`crate::domain::repair`] plans, in the ledger's own table.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use shared::{
+    clock::Timestamp,
+    ids::{OrderId, ProductId},
+    telemetry::Trace,
+};
+
+use crate::{
+    GRACE, Ledger,
+    domain::{
+        Entry, EntryId, Kind, Line,
+        audit::{Finding, OrderBooks},
+        repair::{self, Plan, Repair, refusal},
+    },
+    error::LedgerError,
+    sources::NotRead,
+    store::Recorded,
+};
+
+/// An entry that a repair has booked.
+#[derive(Debug, Serialize)]
+pub struct Repaired {
+    entry_id: EntryId,
+    kind: Kind,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order_id: Option<OrderId>,
+    lines: Vec<Line>,
+}
+
+/// A difference that a repair has left.
+#[derive(Debug, Serialize)]
+pub struct NotRepaired {
+    /// The order or the product.
+    pub id: String,
+    /// Why.
+    pub reason: &'static str,
+}
+
+/// What a repair has done.
+#[derive(Debug, Default)]
+pub struct Repairs {
+    /// The entries that it has booked.
+    pub repaired: Vec<Repaired>,
+    /// Why differences are left.
+    pub refused: Vec<&'static str>,
+}
+
+impl Ledger {
+    /// Books what the ledger lacks of an order that is at rest and has these findings. The same again books nothing.
+    ///
+    /// # Errors
+    /// When a table fails; what is booked by then stays booked, and the next repair goes on.
+    pub async fn repair_order(&self, mut books: OrderBooks, findings: &[Finding], trace: &Trace) -> Result<Repairs, NotRead> {
+        let mut closed = BTreeSet::new();
+        let plan = loop {
+            let plan = Plan::of(&books, findings);
+            let closes = |repair: &Repair| repair.closes.iter().map(|id| (*id, repair.entry.id())).collect::<Vec<_>>();
+            let open: Vec<_> = plan.repairs.iter().flat_map(closes).filter(|(id, _)| !closed.contains(id)).collect();
+            if open.is_empty() {
+                break plan;
+            }
+            for (id, by) in open {
+                self.store.close(id, by, self.clock.now()).await?;
+                closed.insert(id);
+            }
+            // A message may have arrived before its id was closed: what is missing is counted again.
+            books.postings = self.store.of_order(books.order_id).await?;
+        };
+        let mut repairs = Repairs { refused: plan.refused, ..Repairs::default() };
+        for repair in plan.repairs {
+            self.book(&repair.entry, trace, &mut repairs).await?;
+        }
+        Ok(repairs)
+    }
+
+    /// Books the adjustments of a product that the ledger lacks, but for those of the last ten minutes.
+    ///
+    /// # Errors
+    /// When a table fails; what is booked by then stays booked.
+    pub async fn repair_product(&self, product: ProductId, trace: &Trace) -> Result<Repairs, NotRead> {
+        let (mut repairs, mut after) = (Repairs::default(), None);
+        let until = Timestamp::from_milliseconds(self.clock.now().milliseconds() - i64::try_from(GRACE.as_millis()).unwrap_or(i64::MAX));
+        loop {
+            let (movements, next) = self.sources.movements(product, after.as_deref(), until).await?;
+            for entry in movements.iter().filter_map(repair::adjustment) {
+                if !self.store.has(entry.id()).await? {
+                    self.book(&entry, trace, &mut repairs).await?;
+                }
+            }
+            if next.is_none() {
+                return Ok(repairs);
+            }
+            after = next;
+        }
+    }
+
+    async fn book(&self, entry: &Entry, trace: &Trace, repairs: &mut Repairs) -> Result<(), NotRead> {
+        match self.store.record(entry, trace, self.clock.now()).await {
+            Ok(Recorded::Before) => {}
+            Ok(Recorded::Now) => {
+                tracing::warn!(entry.id = %entry.id(), kind = entry.kind().name(), "missing ledger entry booked");
+                let (entry_id, kind, lines) = (entry.id(), entry.kind().clone(), entry.lines().to_vec());
+                repairs.repaired.push(Repaired { entry_id, kind, order_id: entry.order_id(), lines });
+            }
+            Err(LedgerError::Mismatch(_)) => repairs.refused.push(refusal::OTHER_CONTENT),
+            Err(LedgerError::Table(error)) => return Err(error.into()),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,130 @@
+//! The audit names the order or the product of every figure that is changed.
+
+use super::{world::*, *};
+
+/// One figure, and what it becomes.
+struct Corruption {
+    name: &'static str,
+    table: &'static str,
+    item: Value,
+    pointer: &'static str,
+    value: Value,
+    /// Whose name has to come up.
+    named: String,
+    /// The check that it comes up for.
+    check: &'static str,
+}
+
+/// The figures that are stored about money and goods, each changed in turn.
+fn corruptions(world: &World) -> Vec<Corruption> {
+    let number = |item: &Value, pointer: &str, by: i64| {
+        let stored: i64 = item.pointer(pointer).unwrap_or_else(|| panic!("{pointer}: {item:#}")).as_str().unwrap().parse().unwrap();
+        json!((stored + by).to_string())
+    };
+    let is = |item: &Value, name: &str, value: &str| item[name]["S"] == value;
+    let begins = |item: &Value, name: &str, with: &str| item[name]["S"].as_str().is_some_and(|text| text.starts_with(with));
+    let order = |id: &str| world.item("orders", |item| is(item, "order_id", id));
+    let payment = |id: &str, sk: &str| world.item("payments", |item| is(item, "order_id", id) && begins(item, "sk", sk));
+    let provider = |id: &str, pk: &str| world.item("payment-simulator", |item| is(item, "order_id", id) && begins(item, "pk", pk));
+    let stock = |pk: String| world.item("stock", |item| is(item, "pk", &pk));
+    let entry = |pk: String, kind: &str| world.item("ledger", |item| is(item, "pk", &pk) && is(item, "kind", kind));
+    let (confirmed, refunded, failed) = (&world.confirmed, &world.refunded, &world.failed);
+    let mut all = Vec::new();
+    let mut change = |name, table, item: Value, pointer, by: i64, named: &str, check| {
+        let value = number(&item, pointer, by);
+        all.push(Corruption { name, table, item, pointer, value, named: named.to_owned(), check });
+    };
+    change("order captured_total", "orders", order(confirmed), "/captured_total/N", 1, confirmed, "captured_by_order");
+    change("order refunded_total", "orders", order(confirmed), "/refunded_total/N", 1, confirmed, "refunded_by_order");
+    change("order refunded_total, refunded", "orders", order(refunded), "/refunded_total/N", -1, refunded, "refunded_by_order");
+    change("order captured_total, failed", "orders", order(failed), "/captured_total/N", 500, failed, "captured_by_order");
+    change("order total", "orders", order(confirmed), "/totals/M/total/M/amount/N", 1, confirmed, "one_full_capture");
+    change("order line", "orders", order(confirmed), "/lines/L/0/M/quantity/N", 1, confirmed, "reserved_quantity");
+    change("head captured_total", "payments", payment(confirmed, "HEAD"), "/captured_total/N", -1, confirmed, "captured_by_payments");
+    change("head refunded_total", "payments", payment(refunded, "HEAD"), "/refunded_total/N", -1, refunded, "refunded_by_payments");
+    change("head refundable", "payments", payment(confirmed, "HEAD"), "/refundable/N", 1, confirmed, "refundable");
+    change("head amount", "payments", payment(confirmed, "HEAD"), "/amount/N", 1, confirmed, "amount_due");
+    change("attempt amount", "payments", payment(confirmed, "ATTEMPT#"), "/amount/N", 1, confirmed, "charge_at_provider");
+    change("attempt refunded", "payments", payment(refunded, "ATTEMPT#"), "/refunded/N", -1, refunded, "refunded_of_payment");
+    change("refund amount", "payments", payment(refunded, "REFUND#"), "/amount/N", -1, refunded, "refund_at_provider");
+    change("simulator charge", "payment-simulator", provider(confirmed, "CHARGE#"), "/amount/N", 1, confirmed, "charge_at_provider");
+    change(
+        "simulator refundable",
+        "payment-simulator",
+        provider(refunded, "CHARGE#"),
+        "/refundable/N",
+        1,
+        refunded,
+        "refundable_at_provider",
+    );
+    change("simulator refund", "payment-simulator", provider(refunded, "REFUND#"), "/amount/N", -1, refunded, "refund_at_provider");
+    let reservation = |id: &str| stock(format!("RESERVATION#{id}"));
+    change("reservation quantity", "stock", reservation(confirmed), "/lines/L/0/M/quantity/N", -1, confirmed, "reserved_quantity");
+    change("reservation quantity, refunded", "stock", reservation(refunded), "/lines/L/1/M/quantity/N", 1, refunded, "reserved_quantity");
+    change("held quantity", "stock", reservation(&world.open), "/lines/L/0/M/quantity/N", 1, SPOON, "held_for_orders");
+    change("stock available", "stock", stock(format!("STOCK#{SPOON}")), "/available/N", 1, SPOON, "available_in_ledger");
+    change("stock on_hand", "stock", stock(format!("STOCK#{BOWL}")), "/on_hand/N", -1, BOWL, "held_in_ledger");
+    let line = "/lines/L/0/M/amount/N";
+    change("ledger line of a capture", "ledger", entry(format!("ORDER#{confirmed}"), "capture"), line, 1, confirmed, "entry_balances");
+    change("ledger line of a refund", "ledger", entry(format!("ORDER#{refunded}"), "refund"), line, -1, refunded, "entry_balances");
+    change("ledger line of a hold", "ledger", entry(format!("ORDER#{confirmed}"), "hold"), line, 1, confirmed, "reserved_in_ledger");
+    change(
+        "ledger line of a product",
+        "ledger",
+        world.item("ledger", |item| {
+            item["pk"]["S"].as_str().is_some_and(|pk| pk.starts_with(&format!("PRODUCT#{BOWL}#"))) && is(item, "kind", "adjustment")
+        }),
+        line,
+        1,
+        BOWL,
+        "entry_balances",
+    );
+
+    let mut rename = |name, table, item: Value, pointer, value: &str, named: &str, check| {
+        all.push(Corruption { name, table, item, pointer, value: json!(value), named: named.to_owned(), check });
+    };
+    rename("order status, confirmed", "orders", order(confirmed), "/status/S", "cancelled", confirmed, "net_zero");
+    rename("order status, failed", "orders", order(failed), "/status/S", "confirmed", failed, "one_full_capture");
+    rename("order status, pending", "orders", order(confirmed), "/status/S", "pending", confirmed, "confirmed");
+    rename("order stock leg", "orders", order(confirmed), "/stock/S", "released", confirmed, "reservation_state");
+    rename("reservation state", "stock", reservation(confirmed), "/state/S", "held", confirmed, "reservation_state");
+    rename("attempt state", "payments", payment(confirmed, "ATTEMPT#"), "/state/S", "declined", confirmed, "charge_at_provider");
+    rename("attempt under review", "payments", payment(confirmed, "ATTEMPT#"), "/state/S", "needs_review", confirmed, "under_review");
+    rename("refund state", "payments", payment(refunded, "REFUND#"), "/state/S", "failed", refunded, "refund_at_provider");
+    rename("currency", "payments", payment(confirmed, "HEAD"), "/currency/S", "EUR", confirmed, "amount_due");
+    rename(
+        "charge of another order",
+        "payment-simulator",
+        provider(confirmed, "CHARGE#"),
+        "/order_id/S",
+        refunded,
+        confirmed,
+        "order_at_provider",
+    );
+    rename("order that cannot be read", "orders", order(confirmed), "/captured_total", "much", confirmed, "readable");
+    all
+}
+
+#[tokio::test]
+async fn one_figure_that_is_changed_names_its_order_or_its_product() {
+    let world = World::at_rest().await;
+    assert!(world.broken().await.is_empty());
+    let corruptions = corruptions(&world);
+    assert!(corruptions.len() > 30);
+    for Corruption { name, table, item, pointer, value, named, check } in corruptions {
+        let mut corrupted = item.clone();
+        *corrupted.pointer_mut(pointer).unwrap() = if pointer == "/captured_total" { json!({ "S": value }) } else { value };
+        assert_ne!(corrupted, item, "{name}");
+        // Index keys are the service's to set: an order is found by the status that it had, like one whose table was tampered with.
+        world.aws.put(table, &corrupted);
+        let report = world.report(json!({})).await;
+        assert!(broken(&report).contains(&named), "{name}: {named} is not named: {report:#}");
+        assert!(checks(&report, &named).contains(check), "{name}: {check} is not among {:?}", checks(&report, &named));
+        for bystander in [&world.confirmed, &world.refunded, &world.failed].into_iter().filter(|id| **id != named) {
+            let same_product = named.starts_with("prd_");
+            assert!(same_product || !broken(&report).contains(bystander), "{name}: {bystander} is named for another's books: {report:#}");
+        }
+        world.aws.put(table, &item);
+    }
+    assert!(world.broken().await.is_empty(), "all is put right, and somebody is still named");
+}

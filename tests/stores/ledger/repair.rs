@@ -1,0 +1,341 @@
+//! Missing ledger entries are booked from the records, once, whether or not their messages arrive later.
+
+use ledger::operations::reconcile_books::reconcile_books;
+use payments::{publish::messages, store::HeadImage};
+use shared::invoke;
+
+use super::{world::*, *};
+
+/// Deletes an entry under all its keys.
+fn lose(world: &World, entry: &Value) {
+    for item in world.aws.items("ledger").into_iter().filter(|item| item["entry_id"]["S"] == entry["entry_id"]) {
+        world.aws.delete("ledger", &json!({ "pk": item["pk"], "sk": item["sk"] }));
+    }
+}
+
+/// Deletes all entries, as when the table is restored from a time before them.
+fn lose_all(world: &World) {
+    for item in world.aws.items("ledger") {
+        world.aws.delete("ledger", &json!({ "pk": item["pk"], "sk": item["sk"] }));
+    }
+}
+
+/// The kinds that a repair has booked.
+async fn repair(world: &World, event: Value) -> (Vec<String>, Value) {
+    let mut event = event;
+    event["repair"] = json!(true);
+    let report = world.report(event).await;
+    let kinds = report["repaired"].as_array().into_iter().flatten().map(|entry| text(&entry["kind"])).collect();
+    (kinds, report)
+}
+
+/// What all entries come to, account by account.
+fn balances(world: &World) -> BTreeMap<String, i64> {
+    let mut sums = BTreeMap::new();
+    for item in world.aws.items("ledger").iter().filter(|item| item["sk"]["S"] == "ENTRY") {
+        for line in item["lines"]["L"].as_array().into_iter().flatten() {
+            let amount: i64 = line["M"]["amount"]["N"].as_str().unwrap().parse().unwrap();
+            *sums.entry(text(&line["M"]["account"]["S"])).or_default() += amount;
+        }
+    }
+    sums
+}
+
+/// The reasons why differences are left.
+fn reasons(report: &Value) -> Vec<String> {
+    report["not_repaired"].as_array().into_iter().flatten().map(|row| text(&row["reason"])).collect()
+}
+
+/// A stored item as plain JSON.
+fn plain(value: &Value) -> Value {
+    let (kind, content) = value.as_object().unwrap().iter().next().unwrap();
+    match kind.as_str() {
+        "N" => content.as_str().unwrap().parse::<i64>().unwrap().into(),
+        "L" => content.as_array().unwrap().iter().map(plain).collect(),
+        "M" => members(content),
+        "NULL" => Value::Null,
+        _ => content.clone(),
+    }
+}
+
+fn members(item: &Value) -> Value {
+    item.as_object().unwrap().iter().map(|(name, value)| (name.clone(), plain(value))).collect()
+}
+
+/// Writes the next version of the confirmed order's payment head, with these totals, and lets its entries be recorded.
+async fn next_head(world: &World, totals: &[(&str, i64)]) -> Vec<Value> {
+    let is_head = |item: &Value| item["sk"]["S"] == "HEAD" && item["order_id"]["S"] == world.confirmed.as_str();
+    let old = world.item("payments", is_head);
+    let mut new = old.clone();
+    let version: u64 = old["version"]["N"].as_str().unwrap().parse().unwrap();
+    new["version"] = json!({ "N": (version + 1).to_string() });
+    for (name, total) in totals {
+        new[*name] = json!({ "N": total.to_string() });
+    }
+    world.aws.put("payments", &new);
+    let image = |item: &Value| serde_json::from_value::<HeadImage>(members(item)).unwrap();
+    let told = messages(Some(&image(&old)), &image(&new)).into_iter().filter(|message| message.queue == "record-entry");
+    let told: Vec<Value> = told.map(|message| message.data).collect();
+    for entry in &told {
+        assert!(is_done(&world.aws.call(&world.record, message(entry)).await));
+    }
+    told
+}
+
+/// The confirmed order after a refund that failed later, a second capture that went back at the second try, and a dispute that was won.
+async fn eventful() -> (World, Vec<Value>) {
+    let world = World::at_rest().await;
+    let belongs = |item: &Value, sk: &str| {
+        item["order_id"]["S"] == world.confirmed.as_str() && item["sk"]["S"].as_str().is_some_and(|text| text.starts_with(sk))
+    };
+    let attempt = world.item("payments", |item| belongs(item, "ATTEMPT#"));
+    let first = world.aws.items("payments").into_iter().find(|item| item["sk"]["S"].as_str().is_some_and(|sk| sk.starts_with("REFUND#")));
+    let refund = |number: u8, payment: &Value, kind: &str, state: &str, amount: i64| {
+        let mut refund = first.clone().unwrap();
+        let id = format!("ref_0199c2a8-0000-8000-8000-0000000000{number:02x}");
+        for (name, text) in [("refund_id", id.as_str()), ("kind", kind), ("state", state), ("order_id", &world.confirmed)] {
+            refund[name] = json!({ "S": text });
+        }
+        (refund["pk"], refund["sk"]) = (attempt["pk"].clone(), json!({ "S": format!("REFUND#{id}") }));
+        (refund["payment_id"], refund["amount"]) = (payment.clone(), json!({ "N": amount.to_string() }));
+        refund["provider_refund_id"] = json!({ "S": format!("re_{number}") });
+        world.aws.put("payments", &refund);
+    };
+    let mut surplus = attempt.clone();
+    let second = text(&attempt["payment_id"]["S"]).replace("-8", "-9");
+    (surplus["payment_id"], surplus["sk"]) = (json!({ "S": second }), json!({ "S": format!("ATTEMPT#{second}") }));
+    (surplus["surplus"], surplus["refunded"]) = (json!({ "BOOL": true }), surplus["amount"].clone());
+    world.aws.put("payments", &surplus);
+    refund(1, &attempt["payment_id"], "requested", "reversed", 1000);
+    refund(2, &surplus["payment_id"], "surplus", "reversed", 7000);
+    refund(3, &surplus["payment_id"], "surplus", "succeeded", 7000);
+    let mut order = world.item("orders", |item| item["order_id"]["S"] == world.confirmed.as_str());
+    for (name, total) in [
+        ("refunded_total", "1000"),
+        ("refunds_reversed_total", "1000"),
+        ("dispute_withdrawn_total", "7000"),
+        ("dispute_reinstated_total", "7000"),
+    ] {
+        order[name] = json!({ "N": total });
+    }
+    world.aws.put("orders", &order);
+    let mut told = world.told.clone();
+    for totals in [
+        &[("refunded_total", 1000)][..],
+        &[("refunds_reversed_total", 1000), ("surplus_captured", 7000)],
+        &[("surplus_refunded", 7000)],
+        &[("surplus_refunds_reversed", 7000), ("dispute_withdrawn_total", 7000)],
+        &[("surplus_refunded", 14_000), ("dispute_reinstated_total", 7000)],
+    ] {
+        told.extend(next_head(&world, totals).await);
+    }
+    (world, told)
+}
+
+/// The audit where payments' own records count: what [`eventful`] adds has no charge at the provider.
+fn as_recorded(mut world: World) -> World {
+    let service = ledger_over(&|name| world.aws.table(name), &world.clock, ProviderBooks::AsRecorded);
+    world.audit = invoke::lambda(Arc::new(service), reconcile_books);
+    world
+}
+
+#[tokio::test]
+async fn each_kind_of_entry_is_booked_again_and_its_late_message_changes_nothing() {
+    let (world, told) = eventful().await;
+    let world = as_recorded(world);
+    assert!(world.broken().await.is_empty(), "{:#}", world.report(json!({})).await);
+    let (right, mut kinds) = (balances(&world), BTreeSet::new());
+    for entry in &told {
+        let kind = text(&entry["kind"]);
+        if !kinds.insert(kind.clone()) {
+            continue;
+        }
+        lose(&world, entry);
+        assert!(!world.broken().await.is_empty(), "{kind} is missed");
+        let (booked, report) = repair(&world, json!({})).await;
+        assert_eq!((booked, broken(&report)), (vec![kind.clone()], BTreeSet::new()), "{kind}: {report:#}");
+        assert_eq!(balances(&world), right, "{kind}");
+        let (again, _) = repair(&world, json!({})).await;
+        assert!(again.is_empty(), "{kind} is booked once: {again:?}");
+        let late = world.aws.call(&world.record, message(entry)).await;
+        assert!(is_done(&late), "{kind}: {:?}", late.answer);
+        assert_eq!(balances(&world), right, "{kind} arrives after its repair");
+        assert!(world.broken().await.is_empty(), "{kind}");
+    }
+    let expected = [
+        "adjustment",
+        "capture",
+        "commit",
+        "dispute_reinstatement",
+        "dispute_withdrawal",
+        "hold",
+        "refund",
+        "refund_reversal",
+        "release",
+        "surplus_capture",
+        "surplus_refund",
+        "surplus_refund_reversal",
+    ];
+    assert_eq!(kinds, expected.map(str::to_owned).into());
+}
+
+#[tokio::test]
+async fn a_ledger_that_was_lost_as_a_whole_is_booked_again() {
+    let (world, told) = eventful().await;
+    let world = as_recorded(world);
+    let right = balances(&world);
+    lose_all(&world);
+    let (booked, report) = repair(&world, json!({ "since": "2026-11-01T00:00:00.000Z" })).await;
+    assert_eq!(broken(&report), BTreeSet::new(), "{report:#}");
+    // What is back where it came from needs no entry: the order that was cancelled has no hold and no release.
+    let of = |kind: &str| booked.iter().filter(|booked| *booked == kind).count();
+    assert_eq!((of("capture"), of("refund"), of("hold"), of("commit"), of("release")), (2, 2, 2, 1, 0), "{booked:?}");
+    // A product is found by its entries: one that was never held for an order is asked for by its id.
+    for product in [SPOON, BOWL] {
+        let (_, report) = repair(&world, json!({ "product_id": product })).await;
+        assert_eq!(broken(&report), BTreeSet::new(), "{report:#}");
+    }
+    let without_goods_that_are_back = balances(&world);
+    assert_eq!(without_goods_that_are_back, right);
+    for entry in &told {
+        assert!(is_done(&world.aws.call(&world.record, message(entry)).await), "{entry}");
+    }
+    assert_eq!(balances(&world), right, "all messages arrive once more");
+    assert!(world.broken().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_repair_and_late_messages_at_the_same_time_book_everything_once() {
+    let (world, told) = eventful().await;
+    let world = as_recorded(world);
+    let right = balances(&world);
+    let of_order: Vec<&Value> = told.iter().filter(|entry| entry["order_id"] == world.confirmed.as_str()).collect();
+    assert!(of_order.len() > 8);
+    for seed in 0..12 {
+        of_order.iter().for_each(|entry| lose(&world, entry));
+        for closed in world.aws.items("ledger").into_iter().filter(|item| item["closed_by"]["S"].is_string()) {
+            world.aws.delete("ledger", &json!({ "pk": closed["pk"], "sk": closed["sk"] }));
+        }
+        for item in world.aws.items("ledger").into_iter().filter(|item| item["order_id"]["S"] == world.confirmed.as_str()) {
+            world.aws.delete("ledger", &json!({ "pk": item["pk"], "sk": item["sk"] }));
+        }
+        let config = world.aws.crowded_sdk_config(seed);
+        let table = |name: &str| Table::new(aws_sdk_dynamodb::Client::new(&config), format!("ferrocart-{name}"));
+        let service = Arc::new(ledger_over(&table, &world.clock, ProviderBooks::AsRecorded));
+        let event = json!({ "repair": true, "order_id": world.confirmed });
+        let audit = invoke::lambda(service.clone(), reconcile_books);
+        let repairs: Vec<_> = (0..2).map(|_| tokio::spawn(audit(Invocation::with_event(event.clone())))).collect();
+        let record = recorder(&table);
+        let late: Vec<_> = of_order.iter().map(|entry| tokio::spawn(record(Invocation::with_event(message(entry))))).collect();
+        for repair in repairs {
+            repair.await.unwrap().unwrap();
+        }
+        for late in late {
+            assert_eq!(late.await.unwrap().unwrap()["batchItemFailures"], json!([]), "seed {seed}");
+        }
+        repair(&world, json!({ "order_id": world.confirmed })).await;
+        assert_eq!(balances(&world), right, "seed {seed}");
+    }
+}
+
+#[tokio::test]
+async fn a_repair_that_dies_is_finished_by_the_next() {
+    let world = World::at_rest().await;
+    let right = balances(&world);
+    let capture = world.told.iter().find(|entry| entry["kind"] == "capture" && entry["order_id"] == world.confirmed.as_str()).unwrap();
+    let event = json!({ "repair": true, "order_id": world.confirmed });
+    lose(&world, capture);
+    let calls = world.aws.call(&world.audit, event.clone()).await.calls.len();
+    assert_eq!(balances(&world), right);
+    for call in 0..calls {
+        for item in world.aws.items("ledger").into_iter().filter(|item| {
+            item["closed_by"]["S"].is_string() || item["kind"]["S"] == "capture" && item["order_id"]["S"] == world.confirmed.as_str()
+        }) {
+            world.aws.delete("ledger", &json!({ "pk": item["pk"], "sk": item["sk"] }));
+        }
+        world.aws.fail(call, Fault::LoseResponse);
+        world.aws.call(&world.audit, event.clone()).await;
+        world.aws.heal();
+        // The message arrives between the two.
+        assert!(is_done(&world.aws.call(&world.record, message(capture)).await), "call {call}");
+        repair(&world, json!({ "order_id": world.confirmed })).await;
+        assert_eq!(balances(&world), right, "call {call}");
+    }
+}
+
+#[tokio::test]
+async fn what_moved_in_the_last_ten_minutes_is_not_touched() {
+    let world = World::fresh().await;
+    let lost: Vec<&Value> = world
+        .told
+        .iter()
+        .filter(|entry| entry["order_id"] == world.open.as_str() || entry["kind"] == "hold" && entry["order_id"].is_string())
+        .collect();
+    let of_open = lost.iter().find(|entry| entry["order_id"] == world.open.as_str()).unwrap();
+    lose(&world, of_open);
+    let before = world.aws.items("ledger");
+    let (booked, report) = repair(&world, json!({})).await;
+    assert_eq!((booked, broken(&report)), (vec![], BTreeSet::new()), "{report:#}");
+    assert_eq!(world.aws.items("ledger"), before);
+    world.clock.advance(AT_REST);
+    assert_eq!(repair(&world, json!({})).await.0, ["hold"]);
+}
+
+#[tokio::test]
+async fn a_difference_with_another_reason_stays_and_says_why() {
+    let world = World::at_rest().await;
+    let capture = world.told.iter().find(|entry| entry["kind"] == "capture" && entry["order_id"] == world.confirmed.as_str()).unwrap();
+    let of_order = |item: &Value, sk: &str| {
+        item["order_id"]["S"] == world.confirmed.as_str() && item["sk"]["S"].as_str().is_some_and(|text| text.starts_with(sk))
+    };
+    let (head, attempt) =
+        (world.item("payments", |item| of_order(item, "HEAD")), world.item("payments", |item| of_order(item, "ATTEMPT#")));
+    let reservation = world.item("stock", |item| item["pk"]["S"] == format!("RESERVATION#{}", world.confirmed));
+    let spoons = world.item("stock", |item| item["pk"]["S"] == format!("STOCK#{SPOON}"));
+    let with = |item: &Value, name: &str, value: Value| {
+        let mut item = item.clone();
+        item[name] = value;
+        item
+    };
+    let held = with(&reservation, "state", json!({ "S": "held" }));
+    for (name, is_lost, table, item, changed, reason) in [
+        ("head and attempts differ", true, "payments", &head, with(&head, "captured_total", json!({ "N": "6000" })), "contradict"),
+        ("the provider says less", true, "payments", &attempt, with(&attempt, "amount", json!({ "N": "7001" })), "contradict"),
+        ("written too often", true, "payments", &head, with(&head, "version", json!({ "N": "5000" })), "written too often"),
+        ("another state", false, "stock", &reservation, held, "reservation and the order contradict"),
+    ] {
+        if is_lost {
+            lose(&world, capture);
+        }
+        world.aws.put(table, &changed);
+        let before = world.aws.items("ledger");
+        let (booked, report) = repair(&world, json!({ "order_id": world.confirmed })).await;
+        assert!(booked.is_empty(), "{name}: {booked:?}");
+        assert_eq!(broken(&report), BTreeSet::from([world.confirmed.clone()]), "{name}");
+        assert!(reasons(&report).iter().any(|said| said.contains(reason)), "{name}: {:?}", reasons(&report));
+        assert_eq!(world.aws.items("ledger"), before, "{name}");
+        world.aws.put(table, item);
+        assert!(is_done(&world.aws.call(&world.record, message(capture)).await), "{name}");
+    }
+    // Entries are never taken back.
+    let lines = [line("provider_clearing", "USD", 5), line(&format!("customer_funds:{}", world.confirmed), "USD", -5)];
+    let mut more = entry(0xc2, "capture", &lines);
+    more["order_id"] = json!(world.confirmed);
+    assert!(is_done(&world.aws.call(&world.record, message(&more)).await));
+    let (booked, report) = repair(&world, json!({ "order_id": world.confirmed })).await;
+    assert!(booked.is_empty() && reasons(&report)[0].contains("booked more"), "{report:#}");
+    lose(&world, &more);
+    // Stock that no movement explains is not booked away.
+    world.aws.put("stock", &with(&spoons, "available", json!({ "N": "1" })));
+    let (booked, report) = repair(&world, json!({})).await;
+    assert_eq!((booked, broken(&report)), (vec![], BTreeSet::from([SPOON.to_owned()])), "{report:#}");
+}
+
+#[tokio::test]
+async fn a_schedule_repairs_nothing() {
+    let world = World::at_rest().await;
+    lose(&world, &world.told[0]);
+    let tick = json!({ "source": "aws.events", "detail-type": "Scheduled Event", "detail": {}, "repair": true });
+    let report = world.report(tick).await;
+    assert!(report.get("repaired").is_none() && !broken(&report).is_empty(), "{report:#}");
+}

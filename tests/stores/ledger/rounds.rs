@@ -1,0 +1,68 @@
+//! The audit that a schedule makes, and long ones: in as many calls as it takes.
+
+use std::time::Duration;
+
+use shared::{clock::Clock, lambda::Invocation};
+use tests::aws::Fault;
+
+use super::{world::*, *};
+
+fn tick() -> Value {
+    json!({ "source": "aws.events", "detail-type": "Scheduled Event", "time": "2026-11-21T03:00:00Z", "detail": {} })
+}
+
+/// How the round stands: its version, and whether it goes on.
+fn round(world: &World) -> Option<(u64, bool)> {
+    let found = world.aws.items("ledger").into_iter().find(|item| item["pk"]["S"] == "AUDIT")?;
+    Some((found["version"]["N"].as_str().unwrap().parse().unwrap(), found["continuation"]["M"].is_object()))
+}
+
+#[tokio::test]
+async fn a_schedule_goes_round_the_shop_once_a_day_in_as_many_calls_as_it_takes() {
+    let world = World::at_rest().await;
+    let mut order = world.item("orders", |item| item["order_id"]["S"] == world.refunded.as_str());
+    let paid_back = text(&order["refunded_total"]["N"]);
+    order["refunded_total"] = json!({ "N": "0" });
+    world.aws.put("orders", &order);
+    // The first call has no time: it only begins.
+    let mut invocation = Invocation::with_event(tick());
+    invocation.deadline = Clock::System.now().plus(Duration::from_secs(5));
+    assert_eq!(world.aws.invoke(&world.audit, invocation).await.ok()["checked"], 0);
+    assert_eq!(round(&world), Some((1, true)));
+    // The next goes on; what is broken is named whoever asks.
+    let report = world.report(tick()).await;
+    assert_eq!((&report["checked"], broken(&report)), (&json!(4), BTreeSet::from([world.refunded.clone()])));
+    assert_eq!(round(&world), Some((2, false)));
+    // Until the next day there is nothing to do, and that costs one call.
+    world.clock.advance(Duration::from_secs(3600));
+    let idle = world.aws.call(&world.audit, tick()).await;
+    assert_eq!((&idle.ok()["checked"], idle.operations()), (&json!(0), vec!["GetItem"]));
+    // The next day it begins again, and looks at what moved since.
+    world.clock.advance(Duration::from_secs(23 * 3600));
+    assert_eq!(broken(&world.report(tick()).await), BTreeSet::from([world.refunded.clone()]));
+    assert_eq!(round(&world), Some((3, false)));
+
+    // A call that fails is made up for by the next.
+    world.clock.advance(Duration::from_secs(24 * 3600));
+    world.aws.fail(0, Fault::Throttle);
+    let failed = world.aws.call(&world.audit, tick()).await;
+    world.aws.heal();
+    assert_eq!(failed.answer.as_ref().map_err(|failure| failure.kind), Err("RoundNotRead"));
+    assert_eq!(round(&world), Some((3, false)));
+    // An order that cannot be read is looked at again in the next round.
+    world.aws.fail(1, Fault::Throttle);
+    let unread = world.report(tick()).await;
+    world.aws.heal();
+    assert_eq!((&unread["not_checked"], broken(&unread)), (&json!([world.refunded]), BTreeSet::new()));
+    assert_eq!(round(&world), Some((4, false)));
+    world.clock.advance(Duration::from_secs(24 * 3600));
+    // By now it was placed and has moved long ago: it is named until its books are put right, by the schedule and to an operator.
+    assert_eq!(broken(&world.report(tick()).await), BTreeSet::from([world.refunded.clone()]));
+    assert_eq!(round(&world), Some((5, false)));
+    world.clock.advance(Duration::from_secs(10 * 24 * 3600));
+    assert_eq!(world.broken().await, BTreeSet::from([world.refunded.clone()]));
+    order["refunded_total"] = json!({ "N": paid_back });
+    world.aws.put("orders", &order);
+    assert!(broken(&world.report(tick()).await).is_empty());
+    assert!(world.broken().await.is_empty());
+}
