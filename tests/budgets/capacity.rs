@@ -103,7 +103,15 @@ async fn overloaded(shop: &Shop, queue: &'static str, max_receives: u32, ceiling
     let (rate, duration) = (3.0 * ceiling, duration());
     let overload = Overload { queue, consumer: shop.lambda(queue), concurrency: 1, max_receives, rate, duration, repeats };
     let outcome = overload.run(command).await;
-    println!("{queue}: the ceiling is {ceiling} a second; {outcome:?}; throttled, in conflict: {:?}", shop.aws.refusals());
+    let (throttled, conflicts) = shop.aws.refusals();
+    println!(
+        "{queue}: {:.2} a second of at most {ceiling}, repeated {}, received up to {} times, throttled {throttled}, in conflict {conflicts}, \
+         the last one done {:.0} s after the last one came",
+        outcome.rate,
+        outcome.repeats,
+        outcome.most_receives,
+        outcome.catch_up.as_secs_f64()
+    );
     outcome
 }
 

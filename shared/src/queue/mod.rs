@@ -17,4 +17,4 @@ mod source;
 
 pub use consumer::{Retryable, lambda, run};
 pub use message::{Consumed, Delivery, Message, Subject, Unreadable, read_as};
-pub use source::Queue;
+pub use source::{Queue, wait_after};

@@ -52,7 +52,7 @@ impl Queue {
     /// this fails it comes back all the same, later.
     pub(super) async fn return_later(&self, record: &SqsMessage) {
         let Some(receipt) = &record.receipt_handle else { return };
-        let wait = retry::equal_jitter(longest_wait(receives(record)));
+        let wait = wait_after(receives(record));
         let seconds = i32::try_from(wait.as_secs().max(1)).unwrap_or(900);
         let call = self.client().change_message_visibility().queue_url(&self.url).receipt_handle(receipt).visibility_timeout(seconds);
         if let Err(error) = call.send().await {
@@ -90,6 +90,12 @@ pub(super) fn age(record: &SqsMessage, now: Timestamp) -> Duration {
 
 fn attribute(record: &SqsMessage, name: &str) -> Option<i64> {
     record.attributes.get(name).and_then(|value| value.parse().ok())
+}
+
+/// How long a message waits that failed when it was received for the `receives`-th time: half of the longest wait, and a random part of
+/// the other half.
+pub fn wait_after(receives: u32) -> Duration {
+    retry::equal_jitter(longest_wait(receives))
 }
 
 /// The longest wait after this many receptions: 2 seconds, then twice as long each time.

@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeSet, BinaryHeap},
+    collections::{BTreeMap, BTreeSet, BinaryHeap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -10,7 +10,7 @@ use std::{
 use serde_json::Value;
 use shared::{
     lambda::{Invocation, Lambda},
-    retry,
+    queue,
 };
 use tests::{events, sqs::QueuedMessage};
 use tokio::{task::JoinSet, time::Instant};
@@ -132,7 +132,7 @@ impl State {
     fn send(&mut self, number: usize, body: String) {
         let id = format!("message-{}", self.messages.len());
         let index = self.messages.len() as u64;
-        self.messages.push((number, QueuedMessage { id, body, receives: 0, delay_seconds: 0 }));
+        self.messages.push((number, QueuedMessage { id, body, receives: 0, delay_seconds: 0, attributes: BTreeMap::new() }));
         self.waiting.push(Reverse((Instant::now(), index)));
         self.unfinished += 1;
     }
@@ -161,8 +161,7 @@ impl State {
         if has_failed && receives < max_receives {
             let index: u64 = message.id.trim_start_matches("message-").parse().expect("our own ids");
             self.messages[index as usize].1.receives = receives;
-            let wait = retry::full_jitter(receives, Duration::from_secs(2), Duration::from_secs(900));
-            self.waiting.push(Reverse((Instant::now() + wait, index)));
+            self.waiting.push(Reverse((Instant::now() + queue::wait_after(receives), index)));
             return;
         }
         self.unfinished -= 1;

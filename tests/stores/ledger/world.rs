@@ -16,13 +16,7 @@ use payments::operations::{
     reconcile_payments::reconcile_payments, refund_payment::refund_payment,
 };
 use serde_json::{Value, json};
-use shared::{
-    clock::Clock,
-    http, invoke,
-    lambda::Lambda,
-    queue,
-    stream,
-};
+use shared::{clock::Clock, http, invoke, lambda::Lambda, queue, stream};
 use tests::{pump::Pump, shop::PAY_WITHIN};
 
 use super::*;
@@ -210,4 +204,3 @@ async fn trade(aws: &Aws, clock: &Clock, record: &Lambda) -> ([String; 4], Vec<V
     let told = pump.delivered.iter().filter(|(queue, _)| *queue == "record-entry").map(|(_, message)| message["data"].clone());
     ([confirmed, refunded, failed, open], told.collect())
 }
-
