@@ -36,8 +36,9 @@ struct Heard {
     received: bool,
 }
 
-/// Answers `200` to every event that the provider has signed: to one that was heard before, to one that is about nothing of ours, and to
-/// one whose payment is unknown; `503` where it is to be told again.
+/// Answers `200` to every body that the provider has signed: to an event that was heard before, to one that is about nothing of ours, to
+/// one whose payment is unknown, and to a body of another shape, which the provider would repeat for days; `503` where it is to be told
+/// again.
 ///
 /// An event is not believed but asked about: so neither their order nor their copies matter.
 #[cfg_attr(feature = "api-document", utoipa::path(
@@ -53,7 +54,7 @@ struct Heard {
     security(()),
     extensions(
         ("x-roles" = json!(["anonymous"])),
-        ("x-problems" = json!(["bad_signature", "malformed_event", "provider_not_found", "provider_unavailable"])),
+        ("x-problems" = json!(["bad_signature", "provider_not_found", "provider_unavailable"])),
     ),
 ))]
 pub async fn receive_payment_webhook(payments: Arc<Payments>, request: Request) -> Result<Response, Problem> {
@@ -67,13 +68,21 @@ pub async fn receive_payment_webhook(payments: Arc<Payments>, request: Request) 
     let secrets = payments.secrets.get(SECRETS).await.map_err(PaymentError::from)?;
     let secrets = WebhookSecrets::read(&secrets).ok_or(PaymentError::WebhookSecretsUnreadable)?;
     secrets.verify(request.header("stripe-signature"), &body, payments.clock.now()).map_err(PaymentError::BadSignature)?;
-    let event = WebhookEvent::read(&body).ok_or(PaymentError::EventUnreadable)?;
+    let Some(event) = WebhookEvent::read(&body) else {
+        tracing::warn!(bytes = body.len(), "webhook has another shape than the events of the provider, ignored");
+        payments.count("WebhookIgnored");
+        return Ok(heard());
+    };
 
     if !payments.store.knows_event(&event.id).await.map_err(PaymentError::from)? {
         payments.hear(&event, &request).await?;
         payments.store.remember_event(&event.id, payments.clock.now()).await.map_err(PaymentError::from)?;
     }
-    Ok(Response::json(StatusCode::OK, &Heard { received: true }))
+    Ok(heard())
+}
+
+fn heard() -> Response {
+    Response::json(StatusCode::OK, &Heard { received: true })
 }
 
 impl Payments {
@@ -86,7 +95,8 @@ impl Payments {
             Told::ProviderRefund { provider_refund_id } => self.adopt_provider_refund(&provider_refund_id, request.trace()).await,
             Told::Dispute { dispute_id } => self.record_dispute(&dispute_id, request.trace()).await,
             Told::Nothing => {
-                tracing::info!(event.id, event.kind = event.r#type, "the event is about nothing of ours");
+                tracing::info!(event.id, event.kind = event.r#type, "webhook is about nothing of ours, ignored");
+                self.count("WebhookIgnored");
                 Ok(())
             }
         }
