@@ -111,6 +111,8 @@ pub struct Delivery<M> {
     pub message: M,
     /// The trace that led to it. What the consumer writes keeps it.
     pub trace: Trace,
+    /// When the function is stopped, done or not.
+    pub deadline: Timestamp,
 }
 
 /// What an operation consumes: a type that reads itself from an envelope's `type` and `data`.
@@ -182,11 +184,11 @@ where
     Fut: Future<Output = Result<(), E>> + Send + 'static,
 {
     let name = OperationName::of(&operation);
-    let consume: Consume = Arc::new(move |envelope: Envelope, trace: Trace| {
+    let consume: Consume = Arc::new(move |envelope: Envelope, trace: Trace, deadline: Timestamp| {
         let message = M::read(&envelope.kind, envelope.data);
         let (service, operation) = (service.clone(), operation.clone());
         Box::pin(async move {
-            let delivery = Delivery { message: message.map_err(Trouble::Unreadable)?, trace };
+            let delivery = Delivery { message: message.map_err(Trouble::Unreadable)?, trace, deadline };
             operation(service, delivery).await.map_err(|error| Trouble::GivenBack(telemetry::causes(&error)))
         })
     });
@@ -194,7 +196,7 @@ where
     Arc::new(move |invocation| Box::pin(work_off(name.clone(), queue.clone(), consume.clone(), invocation)))
 }
 
-type Consume = Arc<dyn Fn(Envelope, Trace) -> BoxFuture<'static, Result<(), Trouble>> + Send + Sync>;
+type Consume = Arc<dyn Fn(Envelope, Trace, Timestamp) -> BoxFuture<'static, Result<(), Trouble>> + Send + Sync>;
 
 #[derive(Debug)]
 enum Trouble {
@@ -265,7 +267,7 @@ async fn work_off(name: OperationName, queue: Arc<Queue>, consume: Consume, invo
     for record in batch.records {
         let id = record.message_id.clone().unwrap_or_default();
         let time_left = invocation.deadline.since(Clock::System.now());
-        if time_left < ENOUGH_TIME || !work_off_one(&name, &queue, &consume, record).await {
+        if time_left < ENOUGH_TIME || !work_off_one(&name, &queue, &consume, record, invocation.deadline).await {
             let mut failure = BatchItemFailure::default();
             failure.item_identifier = id;
             answer.batch_item_failures.push(failure);
@@ -275,7 +277,7 @@ async fn work_off(name: OperationName, queue: Arc<Queue>, consume: Consume, invo
 }
 
 /// Works off one record; `false` if it has to come back.
-async fn work_off_one(name: &OperationName, queue: &Queue, consume: &Consume, record: SqsMessage) -> bool {
+async fn work_off_one(name: &OperationName, queue: &Queue, consume: &Consume, record: SqsMessage, deadline: Timestamp) -> bool {
     let started = Clock::System.now();
     let envelope = serde_json::from_str::<Envelope>(record.body.as_deref().unwrap_or_default());
     let trace = envelope.as_ref().ok().and_then(|envelope| Trace::parse(envelope.traceparent.as_deref()?));
@@ -286,7 +288,7 @@ async fn work_off_one(name: &OperationName, queue: &Queue, consume: &Consume, re
     let outcome = match envelope {
         Err(_) => Err(Trouble::Unreadable(Unreadable("it is not an envelope".to_owned()))),
         // A task of its own, so that a panic ends this record and not the batch.
-        Ok(envelope) => match tokio::spawn(consume(envelope, trace).instrument(span.clone())).await {
+        Ok(envelope) => match tokio::spawn(consume(envelope, trace, deadline).instrument(span.clone())).await {
             Ok(outcome) => outcome,
             Err(_) => Err(Trouble::Panicked),
         },

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use lambda_http::http::StatusCode;
 use serde::Serialize;
 use shared::{
+    clock::Timestamp,
     http::{self, Request, Response},
     problem::Problem,
 };
@@ -87,13 +88,14 @@ fn heard() -> Response {
 
 impl Payments {
     async fn hear(&self, event: &WebhookEvent, request: &Request) -> Result<(), PaymentError> {
+        let (trace, deadline) = (request.trace(), request.deadline());
         match event.tells() {
-            Told::Payment { payment_id, transaction_id } => self.hear_of_payment(payment_id, transaction_id).await,
+            Told::Payment { payment_id, transaction_id } => self.hear_of_payment(payment_id, transaction_id, deadline).await,
             Told::Refund { payment_id, refund_id, provider_refund_id } => {
-                self.hear_of_refund(payment_id, refund_id, provider_refund_id).await
+                self.hear_of_refund(payment_id, refund_id, provider_refund_id, deadline).await
             }
-            Told::ProviderRefund { provider_refund_id } => self.adopt_provider_refund(&provider_refund_id, request.trace()).await,
-            Told::Dispute { dispute_id } => self.record_dispute(&dispute_id, request.trace()).await,
+            Told::ProviderRefund { provider_refund_id } => self.adopt_provider_refund(&provider_refund_id, trace, deadline).await,
+            Told::Dispute { dispute_id } => self.record_dispute(&dispute_id, trace, deadline).await,
             Told::Nothing => {
                 tracing::info!(event.id, event.kind = event.r#type, "webhook is about nothing of ours, ignored");
                 self.count("WebhookIgnored");
@@ -102,13 +104,13 @@ impl Payments {
         }
     }
 
-    async fn hear_of_payment(&self, payment_id: PaymentId, transaction_id: String) -> Result<(), PaymentError> {
+    async fn hear_of_payment(&self, payment_id: PaymentId, transaction_id: String, deadline: Timestamp) -> Result<(), PaymentError> {
         let standing = self.store.head_and_attempt(payment_id).await?;
         let (Some(head), Some(attempt)) = (standing.head, standing.attempt) else {
             tracing::warn!(payment.id = %payment_id, "the provider tells of a payment that is not known here");
             return Ok(());
         };
-        let asking = self.leave_at_the_door(standing.breaker).await?;
+        let asking = self.leave_at_the_door(standing.breaker, deadline).await?;
         let mut told = attempt.clone();
         told.transaction_id = told.transaction_id.or(Some(transaction_id));
         let fact = self.look_up(&asking, &told).await.map_err(to_be_told_again)?;
@@ -118,13 +120,19 @@ impl Payments {
         Ok(())
     }
 
-    async fn hear_of_refund(&self, payment_id: PaymentId, refund_id: RefundId, provider_refund_id: String) -> Result<(), PaymentError> {
+    async fn hear_of_refund(
+        &self,
+        payment_id: PaymentId,
+        refund_id: RefundId,
+        provider_refund_id: String,
+        deadline: Timestamp,
+    ) -> Result<(), PaymentError> {
         let standing = self.store.known_about_refund(payment_id, refund_id).await?;
         let (Some(head), Some(paid), Some(refund)) = (standing.head, standing.attempt, standing.refund) else {
             tracing::warn!(refund.id = %refund_id, "the provider tells of a refund that is not known here");
             return Ok(());
         };
-        let asking = self.leave_at_the_door(standing.breaker).await?;
+        let asking = self.leave_at_the_door(standing.breaker, deadline).await?;
         let mut told = refund.clone();
         told.provider_refund_id = told.provider_refund_id.or(Some(provider_refund_id));
         let fact = self.look_up_refund(&asking, &told).await.map_err(to_be_told_again)?;
