@@ -87,8 +87,8 @@ impl<'a> OrderView<'a> {
     }
 }
 
-/// What the order waits for, where a part of the shop has not answered at two scheduled checks. It is asked again until it does: nothing is
-/// left to do for the buyer.
+/// What the order waits for, where a part of the shop has not answered at two scheduled checks. It is asked again until it answers; the
+/// buyer has nothing to do.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 struct WaitingForView {
@@ -98,7 +98,7 @@ struct WaitingForView {
     /// Since when there is no answer.
     since: Timestamp,
     /// When it is asked for again.
-    next_check_at: Option<Timestamp>,
+    next_check_at: Timestamp,
 }
 
 impl WaitingForView {
@@ -106,7 +106,7 @@ impl WaitingForView {
         let overdue: Vec<(Owed, Timestamp)> = order.overdue_commands().collect();
         let since = overdue.iter().map(|(_, since)| *since).min()?;
         let commands = overdue.iter().map(|(owed, _)| owed.name(order.payment_method.is_some())).collect();
-        Some(Self { commands, since, next_check_at: order.check_at })
+        Some(Self { commands, since, next_check_at: order.check_at? })
     }
 }
 

@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// At so many checks nothing has moved until an order counts as stuck, although payments answers.
+const CHECKS: u64 = 5;
+
 #[test]
 fn nudges_wait_longer_each_time_and_never_past_the_deadline() {
     let mut order = placed();
@@ -150,15 +153,13 @@ fn payment_that_is_answered_without_an_outcome_is_stuck_only_after_long() {
     let mut answered = unknown(&soon(&order, &reserved()), 1);
     let silent = checked(&checked(&answered));
     assert_eq!((silent.is_stuck(), overdue(&silent)), (true, vec!["charge_payment"]), "payments does not answer any more");
-    for check in 1..=NUDGES {
+    for check in 1..=CHECKS {
         assert!(!answered.is_stuck(), "check {check}");
         answered = unknown(&checked(&answered), 1 + check);
     }
     assert_eq!((answered.is_stuck(), overdue(&answered)), (true, vec![]), "nothing has moved for half an hour");
     assert!(!soon(&answered, &Event::PaymentSucceeded(version(99, TOTAL, 0))).is_stuck());
 }
-
-const NUDGES: u64 = 5;
 
 #[test]
 fn late_answer_to_an_earlier_command_does_not_answer_the_one_that_is_pending() {
