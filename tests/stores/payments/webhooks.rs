@@ -201,7 +201,8 @@ async fn signed_event_of_another_shape_is_acknowledged_and_changes_nothing() {
         json!({ "id": 5, "type": "payment_intent.succeeded", "data": { "object": intent } }).to_string(),
         json!({ "id": "evt_1", "type": 5, "data": { "object": intent } }).to_string(),
         json!({ "id": "evt_1", "type": "payment_intent.succeeded", "data": { "payment_intent": intent } }).to_string(),
-        json!({ "id": "evt_1", "type": "payment_intent.succeeded", "data": [{ "object": intent }] }).to_string(),
+        json!({ "id": "evt_1", "type": "payment_intent.succeeded", "data": [] }).to_string(),
+        json!({ "id": "evt_1", "type": "payment_intent.succeeded", "data": "x" }).to_string(),
         json!({ "id": "", "type": "payment_intent.succeeded", "data": { "object": intent } }).to_string(),
     ] {
         let answer = till.is_told(&body).await;
