@@ -4,6 +4,7 @@
 mod afterwards;
 mod late_money;
 mod provider_away;
+mod stopped;
 
 use std::{collections::BTreeMap, io::Write, time::Duration};
 

@@ -176,7 +176,9 @@ fn head_changes() -> Vec<Change> {
     let dispute = |state: &str, taken: i64| json!({ "dispute_id": "dp_1", "payment_id": attempt, "state": state, "taken": taken, "updated_at": "2026-11-21T09:48:49.123Z" });
     let busy = tried("busy", "started");
     vec![
+        ("opened", None, open.clone()),
         ("started", Some(open.clone()), busy.clone()),
+        ("requires-action", Some(busy.clone()), tried("busy", "action_required")),
         ("unknown", Some(busy.clone()), tried("busy", "unknown")),
         ("declined", Some(busy.clone()), declined("open", 4)),
         ("declined-for-good", Some(busy.clone()), declined("closed", 0)),

@@ -20,6 +20,7 @@ pub fn all() -> Vec<(&'static str, Vec<Emitted>)> {
         ("stock_rejected.v1", reservation()),
         ("stock_released.v1", reservation()),
         ("stock_committed.v1", reservation()),
+        ("payment_opened.v1", payment()),
         ("payment_started.v1", payment()),
         ("payment_declined.v1", payment()),
         ("payment_unknown.v1", payment()),

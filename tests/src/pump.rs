@@ -50,6 +50,19 @@ impl Pump {
         self
     }
 
+    /// Stops the consumer of a queue, whose messages wait until [`Pump::start`] gives it back.
+    ///
+    /// # Panics
+    /// When the queue has no consumer.
+    pub fn stop(&mut self, queue: &str) -> Lambda {
+        self.consumers.remove(queue).unwrap_or_else(|| panic!("{queue} has no consumer"))
+    }
+
+    /// Starts the consumer of a queue.
+    pub fn start(&mut self, queue: &'static str, lambda: Lambda) {
+        self.consumers.insert(queue, lambda);
+    }
+
     /// Moves changes and messages until there are none left.
     ///
     /// # Panics

@@ -249,7 +249,7 @@ async fn a_function_that_dies_between_any_two_calls_leaves_nothing_half_done() {
         let table = |name: &str| Table::new(aws_sdk_dynamodb::Client::new(&config), format!("ferrocart-{name}"));
         let service = Arc::new(ledger_over(&table, &shop::clock(), ProviderBooks::AsRecorded));
         let message = RecordEntry::read("record_entry.v1", hold(0xb1)).unwrap();
-        let dying = record_entry(service, Delivery { message, trace: Trace::start(&Ids::seeded(1)) });
+        let dying = record_entry(service, Delivery { message, trace: Trace::start(&Ids::seeded(1)), deadline: Clock::System.now() });
         // Before each call others get their turn: here it ends when so many have been made.
         let enough = async {
             while desk.aws.calls().len() < calls {

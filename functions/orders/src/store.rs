@@ -19,7 +19,7 @@ use crate::{
 pub use placing::{Placed, Reading};
 
 /// The attributes of an order's item that follow from its others: keys, and those of the indexes.
-const DERIVED: [&str; 5] = ["pk", "listed_at", "status_shard", "check_shard", "attention_shard"];
+const DERIVED: [&str; 6] = ["pk", "listed_at", "status_shard", "check_shard", "attention_shard", "stuck"];
 
 /// The tables of this service.
 #[derive(Clone, Debug)]
@@ -69,9 +69,9 @@ pub struct OrderSummary {
     pub refunds_reversed_total: i64,
     /// Why an operator should look at it.
     pub needs_attention: Option<String>,
-    /// How often it was asked for what is owed since something last moved: only in lists of what an operator should look at.
+    /// Whether it does not move on: only in lists of what an operator should look at.
     #[serde(default)]
-    pub nudges: u32,
+    pub stuck: bool,
     /// When it was placed.
     pub created_at: Timestamp,
     /// When something last changed that the buyer can see.
@@ -229,6 +229,9 @@ impl Store {
         // In this index stand only those that are odd: so few that who looks for some of them may look at all.
         if order.needs_attention.is_some() || order.is_stuck() {
             set("attention_shard", format!("{FLAGGED}#{shard}"));
+        }
+        if order.is_stuck() {
+            item.insert("stuck".to_owned(), AttributeValue::Bool(true));
         }
         item
     }

@@ -2,7 +2,7 @@
 
 use std::{future::Future, time::Duration};
 
-use shared::clock::Timestamp;
+use shared::clock::{Clock, Timestamp};
 
 use crate::{
     PROVIDER_BUDGET, Payments,
@@ -13,6 +13,15 @@ use crate::{
 
 /// How often the breaker is written anew because others wrote meanwhile. It only counts: one call more or less does not matter.
 const TRIES: u32 = 3;
+
+/// With less than this left of the function's time, a call is not begun.
+const SHORTEST_CALL: Duration = Duration::from_secs(2);
+
+/// What must be left of the function's time after a call, to record its outcome.
+const TO_RECORD: Duration = Duration::from_secs(1);
+
+/// How much longer than its call a lock lasts: for the write of the outcome, and because clocks differ.
+const LOCK_MARGIN: Duration = Duration::from_secs(3);
 
 /// Whoever asks while one call finds out whether the provider answers again comes back after so long.
 const SOON: Duration = Duration::from_secs(2);
@@ -31,27 +40,67 @@ pub(crate) enum Leave {
 pub(crate) struct Asking {
     breaker: Breaker,
     owner: String,
+    /// When the function that asks is stopped.
+    deadline: Timestamp,
+}
+
+/// The time within which one call of the provider begins and ends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CallTime {
+    ends_at: Timestamp,
+    /// How long others have to leave the record alone, from the moment at which this was made: the call is over before that.
+    pub(crate) lock: Duration,
+}
+
+impl CallTime {
+    /// What a call has that begins now, in a function that is stopped at `deadline`. The provider's budget is an upper limit.
+    fn before(deadline: Timestamp) -> Self {
+        let now = Clock::System.now();
+        let call = deadline.since(now).saturating_sub(TO_RECORD).min(PROVIDER_BUDGET);
+        Self { ends_at: now.plus(call), lock: call + LOCK_MARGIN }
+    }
+
+    /// What is left of it.
+    fn left(self) -> Duration {
+        self.ends_at.since(Clock::System.now())
+    }
+}
+
+impl Asking {
+    /// The time for a call that begins now.
+    pub(crate) fn call_time(&self) -> CallTime {
+        CallTime::before(self.deadline)
+    }
+}
+
+/// How long from now until a function that is stopped at `deadline` is sure to send nothing any more.
+pub(crate) fn sender_gone(deadline: Timestamp) -> Duration {
+    deadline.since(Clock::System.now()) + LOCK_MARGIN
 }
 
 impl Payments {
-    /// Whether the provider may be asked, by what was read of its breaker. A breaker that cannot be written stops nobody.
-    pub(crate) async fn leave(&self, breaker: Option<Breaker>) -> Leave {
+    /// Whether the provider may be asked, by what was read of its breaker and of the time until the function is stopped at `deadline`.
+    /// A breaker that cannot be written stops nobody.
+    pub(crate) async fn leave(&self, breaker: Option<Breaker>, deadline: Timestamp) -> Leave {
         let now = self.clock.now();
+        if CallTime::before(deadline).left() < SHORTEST_CALL {
+            return Leave::Wait { until: now.plus(SOON) };
+        }
         let breaker = breaker.unwrap_or_else(|| Breaker::unused(self.provider.name(), now));
         match breaker.stance(now) {
-            Stance::Closed => Leave::Ask(Asking { breaker, owner: String::new() }),
+            Stance::Closed => Leave::Ask(Asking { breaker, owner: String::new(), deadline }),
             Stance::Open { until } => Leave::Wait { until },
             Stance::Probe => {
                 let owner = self.lock_owner();
                 let probed = breaker.probed_by(&owner, now);
                 match self.store.write_breaker(&probed).await {
-                    Ok(Ok(())) => Leave::Ask(Asking { breaker: probed, owner }),
+                    Ok(Ok(())) => Leave::Ask(Asking { breaker: probed, owner, deadline }),
                     // The answer to an earlier try of this very write was lost.
-                    Ok(Err(Some(stands))) if stands == probed => Leave::Ask(Asking { breaker: probed, owner }),
+                    Ok(Err(Some(stands))) if stands == probed => Leave::Ask(Asking { breaker: probed, owner, deadline }),
                     Ok(Err(_)) => Leave::Wait { until: now.plus(SOON) },
                     Err(error) => {
                         shared::http::warn(&error, "the breaker cannot be written: the provider is asked all the same");
-                        Leave::Ask(Asking { breaker, owner })
+                        Leave::Ask(Asking { breaker, owner, deadline })
                     }
                 }
             }
@@ -59,8 +108,8 @@ impl Payments {
     }
 
     /// Leave to ask, for those who wait at the door.
-    pub(crate) async fn leave_at_the_door(&self, breaker: Option<Breaker>) -> Result<Asking, PaymentError> {
-        match self.leave(breaker).await {
+    pub(crate) async fn leave_at_the_door(&self, breaker: Option<Breaker>, deadline: Timestamp) -> Result<Asking, PaymentError> {
+        match self.leave(breaker, deadline).await {
             Leave::Ask(asking) => Ok(asking),
             Leave::Wait { until } => {
                 let retry_after_seconds = until.since(self.clock.now()).as_millis().div_ceil(1000);
@@ -70,16 +119,36 @@ impl Payments {
     }
 
     /// The leave that was given before, or leave now: whoever has it does not ask for it twice.
-    pub(crate) async fn still_at_the_door(&self, leave: Option<Asking>, breaker: Option<Breaker>) -> Result<Asking, PaymentError> {
+    pub(crate) async fn still_at_the_door(
+        &self,
+        leave: Option<Asking>,
+        breaker: Option<Breaker>,
+        deadline: Timestamp,
+    ) -> Result<Asking, PaymentError> {
         match leave {
             Some(asking) => Ok(asking),
-            None => self.leave_at_the_door(breaker).await,
+            None => self.leave_at_the_door(breaker, deadline).await,
         }
     }
 
     /// Waits for the provider no longer than may be, notes what it would not say, and tells the breaker.
     pub(crate) async fn ask<T>(&self, asking: &Asking, call: impl Future<Output = Result<T, ProviderError>>) -> Result<T, ProviderError> {
-        let answer = tokio::time::timeout(PROVIDER_BUDGET, call).await;
+        self.ask_within(asking.call_time(), asking, call).await
+    }
+
+    /// As [`Payments::ask`], within a time that began before: the call never outlives a lock that was taken for it.
+    pub(crate) async fn ask_within<T>(
+        &self,
+        time: CallTime,
+        asking: &Asking,
+        call: impl Future<Output = Result<T, ProviderError>>,
+    ) -> Result<T, ProviderError> {
+        let left = time.left();
+        if left.is_zero() {
+            tracing::warn!("no time is left to ask the provider: the outcome is unknown");
+            return Err(ProviderError::Busy("the function has no time left for the call".to_owned()));
+        }
+        let answer = tokio::time::timeout(left, call).await;
         let answer = answer.unwrap_or_else(|_| Err(ProviderError::NoAnswer("it took too long".to_owned())));
         match &answer {
             Err(ProviderError::NoAnswer(cause)) => tracing::warn!(cause, "the provider gave no answer: the outcome is unknown"),

@@ -26,12 +26,13 @@ impl Payments {
             return if attempt.state == AttemptState::New { self.withdraw(head, attempt).await } else { Ok(attempt) };
         }
         let is_first = attempt.sent_at.is_none();
-        let sending = attempt.sending(&self.lock_owner(), now, self.nudge);
+        let time = asking.call_time();
+        let sending = attempt.sending(&self.lock_owner(), now, time.lock);
         if let Some(other) = self.write_attempt(&attempt, &sending).await? {
             return Ok(other);
         }
         let order = ChargeOrder::from(&sending);
-        let fact = match self.ask(asking, self.provider.charge(&order)).await {
+        let fact = match self.ask_within(time, asking, self.provider.charge(&order)).await {
             Ok(fact) => fact,
             // Of an attempt that was sent before, this says only that the request now did nothing.
             Err(ProviderError::CredentialsRejected(_)) if is_first => Fact::NotSent,

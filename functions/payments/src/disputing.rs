@@ -1,6 +1,6 @@
 //! What happens to money at the provider without this service: disputes, and refunds made in its dashboard.
 
-use shared::telemetry::Trace;
+use shared::{clock::Timestamp, telemetry::Trace};
 
 use crate::{
     Payments, TRIES,
@@ -12,8 +12,8 @@ use crate::{
 
 impl Payments {
     /// Looks the dispute up at the provider and records its state.
-    pub(crate) async fn record_dispute(&self, dispute_id: &str, trace: &Trace) -> Result<(), PaymentError> {
-        let asking = self.leave_at_the_door(self.store.breaker().await?).await?;
+    pub(crate) async fn record_dispute(&self, dispute_id: &str, trace: &Trace, deadline: Timestamp) -> Result<(), PaymentError> {
+        let asking = self.leave_at_the_door(self.store.breaker().await?, deadline).await?;
         let found = self.ask(&asking, self.provider.find_dispute(dispute_id)).await.map_err(to_be_told_again)?;
         let Some(fact) = found else {
             tracing::warn!("the provider reports a dispute about a charge that is not known here");
@@ -49,8 +49,13 @@ impl Payments {
     }
 
     /// Looks a refund up that this service did not ask for, and records it if it refunds one of its payments.
-    pub(crate) async fn adopt_provider_refund(&self, provider_refund_id: &str, trace: &Trace) -> Result<(), PaymentError> {
-        let asking = self.leave_at_the_door(self.store.breaker().await?).await?;
+    pub(crate) async fn adopt_provider_refund(
+        &self,
+        provider_refund_id: &str,
+        trace: &Trace,
+        deadline: Timestamp,
+    ) -> Result<(), PaymentError> {
+        let asking = self.leave_at_the_door(self.store.breaker().await?, deadline).await?;
         let found = self.ask(&asking, self.provider.find_refund(provider_refund_id)).await.map_err(to_be_told_again)?;
         let Some(found) = found else {
             tracing::info!("the provider reports a refund of a charge that is not known here");

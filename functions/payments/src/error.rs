@@ -64,9 +64,6 @@ pub enum PaymentError {
     /// What claims to come from the provider does not.
     #[error("the signature is not the provider's: {0}")]
     BadSignature(BadSignature),
-    /// What comes from the provider cannot be read.
-    #[error("the provider's event cannot be read")]
-    EventUnreadable,
     /// What claims to come from the provider is larger than any event.
     #[error("the provider's event is too large")]
     EventTooLarge,
@@ -133,7 +130,6 @@ impl From<PaymentError> for Problem {
             }
             PaymentError::ProviderNotFound => Problem::not_found("provider"),
             PaymentError::BadSignature(_) => Problem::bad_request("bad_signature", "The signature is not the provider's").because(&error),
-            PaymentError::EventUnreadable => Problem::bad_request("malformed_event", "The event cannot be read"),
             PaymentError::EventTooLarge => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", "The body is too large")
                 .detail("A body may have 262,144 bytes."),
             PaymentError::OrderGaveUp => not_payable(StartRefused::Closed, &HeadState::Closed),

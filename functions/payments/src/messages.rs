@@ -12,7 +12,7 @@ use shared::{
 
 use crate::domain::{DisputeStatus, Expected, PaymentId, PaymentMethod};
 
-/// `payment_started.v1`, `payment_declined.v1`, `payment_unknown.v1`, `payment_succeeded.v1`, `payment_closed.v1`, `payment_refunded.v1`,
+/// `payment_opened.v1`, `payment_started.v1`, `payment_declined.v1`, `payment_unknown.v1`, `payment_succeeded.v1`, `payment_closed.v1`, `payment_refunded.v1`,
 /// `payment_refund_failed.v1`: how the payment of an order stands. `payment_disputed.v1`: the state of a dispute has changed.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
@@ -43,6 +43,9 @@ pub struct PaymentEvent {
     /// Whether a second capture of the order could not be refunded: a person has to.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub surplus_refund_refused: bool,
+    /// Whether the attempt waits for the buyer, who has to act first (3-D Secure).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub requires_action: bool,
     /// Why the last attempt came to nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure_reason: Option<String>,

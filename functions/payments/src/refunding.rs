@@ -12,7 +12,8 @@ use crate::{
 impl Payments {
     /// Sends a refund of `paid`, unless somebody else has touched it since it was read; answers the refund as it stands then.
     pub(crate) async fn send_refund(&self, asking: &Asking, head: Head, paid: Attempt, refund: Refund) -> Result<Refund, PaymentError> {
-        let sending = refund.sending(&self.lock_owner(), self.clock.now(), self.nudge);
+        let time = asking.call_time();
+        let sending = refund.sending(&self.lock_owner(), self.clock.now(), time.lock);
         let change = Change { refund: Some(sending.clone()), ..Change::default() };
         if let Stored::Refused(standing) = self.store.write(&change, None).await? {
             let stands = standing.refund.unwrap_or(refund);
@@ -21,7 +22,7 @@ impl Payments {
             }
         }
         let order = RefundOrder::from(&sending);
-        let fact = self.ask(asking, self.provider.refund(&order)).await.unwrap_or(RefundFact::OutcomeUnknown);
+        let fact = self.ask_within(time, asking, self.provider.refund(&order)).await.unwrap_or(RefundFact::OutcomeUnknown);
         self.settle_refund(head, paid, sending, &fact).await
     }
 

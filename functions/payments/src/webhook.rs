@@ -136,7 +136,7 @@ impl WebhookSecrets {
 }
 
 impl WebhookEvent {
-    /// The event in a body; `None` where it is none.
+    /// The event in a body; `None` where it has another shape: not JSON, or without an id, a type and an object.
     pub fn read(body: &[u8]) -> Option<Self> {
         let event: Self = serde_json::from_slice(body).ok()?;
         let is_id = (1..=255).contains(&event.id.len()) && event.id.bytes().all(|b| b.is_ascii_graphic());

@@ -121,7 +121,6 @@ pub const PROBLEMS: &[ProblemType] = &[
         "It was used already, has expired, or was replaced by a newer one. Ask for a new link.",
     ),
     problem(400, "malformed_body", "The body is not the base64 that it claims to be", "Send the body as plain JSON."),
-    problem(400, "malformed_event", "The event cannot be read", "It was signed by the provider, but has not the form of its events."),
     problem(
         400,
         "malformed_json",

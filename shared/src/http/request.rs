@@ -24,6 +24,7 @@ pub struct Request {
     id: String,
     trace: Trace,
     received_at: Timestamp,
+    deadline: Timestamp,
     event: Event,
 }
 
@@ -79,6 +80,7 @@ fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserial
 impl Request {
     /// Reads an invocation of API Gateway.
     pub(super) fn from_event(invocation: Invocation, received_at: Timestamp) -> Result<Self, Problem> {
+        let deadline = invocation.deadline;
         let event: Event = serde_json::from_value(invocation.event)
             .map_err(|_| Problem::bad_request("malformed_request", "The request cannot be read"))?;
         let header = |name: &str| header_values(&event, name).into_iter().next();
@@ -88,12 +90,17 @@ impl Request {
             given => given.to_owned(),
         });
         let trace = header("traceparent").and_then(Trace::parse).unwrap_or_else(|| Trace::start(&Ids::System));
-        Ok(Self { id, trace, received_at, event })
+        Ok(Self { id, trace, received_at, deadline, event })
     }
 
     /// The request's id: the client's own where it sent a decent one.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// When the function is stopped, done or not.
+    pub fn deadline(&self) -> Timestamp {
+        self.deadline
     }
 
     /// The trace that the request belongs to or begins.

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     BoxFuture,
-    clock::Clock,
+    clock::{Clock, Timestamp},
     ids::Ids,
     lambda::{self, Failure, Invocation, Lambda, OperationName},
     table::TableError,
@@ -57,18 +57,18 @@ where
     Fut: Future<Output = Result<(), E>> + Send + 'static,
 {
     let name = OperationName::of(&operation);
-    let consume: Consume = Arc::new(move |envelope: Envelope, trace: Trace| {
+    let consume: Consume = Arc::new(move |envelope: Envelope, trace: Trace, deadline: Timestamp| {
         let (service, operation) = (service.clone(), operation.clone());
         Box::pin(async move {
             let message = M::read(&envelope.kind, envelope.data).map_err(ConsumeError::unreadable)?;
-            operation(service, Delivery { message, trace }).await.map_err(|error| ConsumeError::of(&error))
+            operation(service, Delivery { message, trace, deadline }).await.map_err(|error| ConsumeError::of(&error))
         })
     });
     let queue = Arc::new(queue);
     Arc::new(move |invocation| Box::pin(work_off(name.clone(), queue.clone(), consume.clone(), invocation)))
 }
 
-type Consume = Arc<dyn Fn(Envelope, Trace) -> BoxFuture<'static, Result<(), ConsumeError>> + Send + Sync>;
+type Consume = Arc<dyn Fn(Envelope, Trace, Timestamp) -> BoxFuture<'static, Result<(), ConsumeError>> + Send + Sync>;
 
 /// Why a record is not done, as it is logged.
 #[derive(Debug)]
@@ -133,7 +133,7 @@ async fn work_off(name: OperationName, queue: Arc<Queue>, consume: Consume, invo
     for record in batch.records {
         let id = record.message_id.clone().unwrap_or_default();
         let time_left = invocation.deadline.since(Clock::System.now());
-        if time_left < ENOUGH_TIME || !work_off_one(&name, &queue, &consume, record).await {
+        if time_left < ENOUGH_TIME || !work_off_one(&name, &queue, &consume, record, invocation.deadline).await {
             let mut failure = BatchItemFailure::default();
             failure.item_identifier = id;
             answer.batch_item_failures.push(failure);
@@ -143,7 +143,7 @@ async fn work_off(name: OperationName, queue: Arc<Queue>, consume: Consume, invo
 }
 
 /// Works off one record; `false` if it has to come back.
-async fn work_off_one(name: &OperationName, queue: &Queue, consume: &Consume, record: SqsMessage) -> bool {
+async fn work_off_one(name: &OperationName, queue: &Queue, consume: &Consume, record: SqsMessage, deadline: Timestamp) -> bool {
     let started = Clock::System.now();
     let envelope = serde_json::from_str::<Envelope>(record.body.as_deref().unwrap_or_default());
     let trace = envelope.as_ref().ok().and_then(|envelope| Trace::parse(envelope.traceparent.as_deref()?));
@@ -154,7 +154,7 @@ async fn work_off_one(name: &OperationName, queue: &Queue, consume: &Consume, re
     let outcome = match envelope {
         Err(_) => Err(ConsumeError::unreadable(Unreadable::not_an_envelope())),
         // A task of its own, so that a panic ends this record and not the batch.
-        Ok(envelope) => match tokio::spawn(consume(envelope, trace).instrument(span.clone())).await {
+        Ok(envelope) => match tokio::spawn(consume(envelope, trace, deadline).instrument(span.clone())).await {
             Ok(outcome) => outcome,
             Err(_) => Err(ConsumeError::Panicked),
         },

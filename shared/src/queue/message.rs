@@ -89,6 +89,8 @@ pub struct Delivery<M> {
     pub message: M,
     /// The trace that led to it. What the consumer writes keeps it.
     pub trace: Trace,
+    /// When the function is stopped, done or not.
+    pub deadline: Timestamp,
 }
 
 /// What an operation consumes: a type that reads itself from an envelope's `type` and `data`.

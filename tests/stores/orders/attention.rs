@@ -23,8 +23,8 @@ async fn the_shop_finds_what_is_odd_and_nothing_else_and_no_longer_than_it_is() 
     desk.step(USER, "cancel", &failing, &Value::Null).await;
     desk.tell(&failing, "payment_refund_failed.v1", &money(3, 0)).await;
     desk.tell(&stuck, "payment_succeeded.v1", &money(1, 0)).await;
-    for nudge in 0..5 {
-        assert_eq!(listed(&desk, "stuck=true").await, set(&[]), "after {nudge} nudges");
+    for check in 0..2 {
+        assert_eq!(listed(&desk, "stuck=true").await, set(&[]), "after {check} checks");
         desk.clock.advance(Duration::from_secs(3600));
         desk.resume().await;
     }
@@ -32,7 +32,7 @@ async fn the_shop_finds_what_is_odd_and_nothing_else_and_no_longer_than_it_is() 
     let theirs = events::post("/orders", &two_spoons()).caller(STRANGER).header("idempotency-key", "k").event();
     let theirs = desk.aws.call(&desk.create, theirs).await.json()["id"].as_str().unwrap().to_owned();
     desk.tell(&theirs, "payment_disputed.v1", &open_dispute(1)).await;
-    for _ in 0..5 {
+    for _ in 0..2 {
         desk.clock.advance(Duration::from_secs(3600));
         desk.resume().await;
     }
@@ -114,4 +114,42 @@ async fn pages_of_odd_orders_lead_through_all_of_them() {
         assert_eq!((elsewhere.status(), code(&elsewhere).as_str()), (400, "invalid_cursor"));
     }
     assert_eq!(seen, odd);
+}
+
+/// A consumer that is stopped: the order's command has no answer.
+#[tokio::test]
+async fn order_without_an_answer_at_its_second_check_is_stuck_until_the_answer_comes() {
+    let desk = Desk::new().await;
+    let order = desk.stored("stopped", &two_spoons()).await;
+    let started = desk.clock.now();
+    for (wait, stuck) in [(60, false), (120, true), (240, true)] {
+        desk.clock.advance(Duration::from_secs(wait));
+        desk.resume().await;
+        assert_eq!(listed(&desk, "stuck=true").await, if stuck { set(&[&order]) } else { set(&[]) }, "after {wait} seconds more");
+    }
+    let view = desk.read(&order, USER, None).await.json();
+    let since = json!(started.to_string());
+    let next = json!(desk.order(&order).await.check_at);
+    assert_eq!(view["waiting_for"], json!({ "commands": ["reserve_stock"], "since": since, "next_check_at": next }));
+    let entries =
+        |view: &Value| view["history"].as_array().unwrap().iter().filter(|entry| entry["event"] == "waiting").cloned().collect::<Vec<_>>();
+    let at = started.plus(Duration::from_secs(180)).to_string();
+    let waiting =
+        json!({ "at": at, "event": "waiting", "status": "pending", "waits_for": "reserve_stock", "since": since, "next_check_at": next });
+    assert_eq!(entries(&view), [waiting.clone()], "one entry, however often it is asked again");
+
+    // The time to pay is over, and inventory still does not answer.
+    desk.clock.advance(PAY_WITHIN);
+    desk.resume().await;
+    let view = desk.read(&order, USER, None).await.json();
+    assert_eq!(view["waiting_for"]["commands"], json!(["release_stock"]), "{view}");
+    assert_eq!(view["waiting_for"]["since"], since);
+    assert_eq!(listed(&desk, "stuck=true").await, set(&[&order]));
+
+    desk.tell(&order, "stock_released.v1", &json!({ "version": 1 })).await;
+    let view = desk.read(&order, USER, None).await.json();
+    assert_eq!(listed(&desk, "stuck=true").await, set(&[]));
+    assert!(view.get("waiting_for").is_none() && desk.item(&order).get("attention_shard").is_none(), "{view}");
+    let [entry] = &entries(&view)[..] else { panic!("{view}") };
+    assert_eq!((&entry["answered_at"], entry.get("next_check_at")), (&json!(desk.clock.now().to_string()), None));
 }

@@ -45,7 +45,7 @@ async fn a_sixth_unpaid_order_is_refused() {
     let refused = desk.post("one-more", &two_spoons()).await;
     assert_eq!((refused.status(), code(&refused).as_str(), &refused.json()["maximum"]), (409, "too_many_open_orders", &json!(5)));
     assert_eq!(refused.json()["detail"], "Pay one of them or cancel it, and send the same request again.");
-    assert_eq!((refused.operations(), desk.count()), (vec!["BatchGetItem"], MOST));
+    assert_eq!((refused.operations(), desk.count()), (vec!["BatchGetItem", "BatchGetItem"], MOST), "the second reads the listed orders");
 
     // What was placed is answered again, and others are not concerned.
     let again = desk.post("unpaid-0", &two_spoons()).await;
@@ -123,16 +123,42 @@ async fn an_order_that_is_no_longer_unpaid_makes_room_and_the_key_is_still_good(
                 assert!(is_done(&desk.tell(&unpaid[0], "payment_succeeded.v1", &captured).await));
             }
         }
-        assert_eq!(listed(&desk, USER), if way == "expired" { MOST } else { MOST - 1 }, "{way}");
+        // An order whose payment has no outcome stays listed: it counts again if that is a decline.
+        let stays = usize::from(way == "unknown");
+        assert_eq!(listed(&desk, USER), if way == "expired" { MOST } else { MOST - 1 + stays }, "{way}");
         assert_eq!(desk.post("next", &two_spoons()).await.status(), 201, "{way}");
-        assert_eq!(listed(&desk, USER), if way == "expired" { 1 } else { MOST }, "{way}");
+        assert_eq!(listed(&desk, USER), if way == "expired" { 1 } else { MOST + stays }, "{way}");
         let code = if way == "expired" { "" } else { "too_many_open_orders" };
         assert_eq!(self::code(&desk.post("one-more", &two_spoons()).await), code, "{way}");
     }
 }
 
+/// A payment whose function was killed: its order waits for the shop.
 #[tokio::test]
-async fn a_lost_removal_does_not_stop_the_order_and_ends_with_the_deadline() {
+async fn orders_whose_payment_is_stuck_in_flight_do_not_count_and_those_at_the_bank_do() {
+    for (requires_action, waits_for_us) in [(false, true), (true, false)] {
+        let desk = Desk::new().await;
+        let unpaid = leave_unpaid(&desk, MOST).await;
+        for order in &unpaid {
+            desk.tell(order, "stock_reserved.v1", &json!({ "version": 1 })).await;
+            let started = json!({ "version": 2, "payment_id": "pay_1", "requires_action": requires_action });
+            assert!(is_done(&desk.tell(order, "payment_started.v1", &started).await));
+        }
+        assert_eq!(code(&desk.post("next", &two_spoons()).await), "too_many_open_orders", "a call takes its time");
+        desk.clock.advance(Duration::from_secs(31));
+        let next = desk.post("next", &two_spoons()).await;
+        assert_eq!(next.status(), if waits_for_us { 201 } else { 409 }, "{:?}", next.answer);
+
+        // What turns out to be declined is the buyer's to pay again.
+        for order in &unpaid {
+            desk.tell(order, "payment_declined.v1", &json!({ "version": 3, "payment_id": "pay_1" })).await;
+        }
+        assert_eq!(code(&desk.post("one-more", &two_spoons()).await), "too_many_open_orders");
+    }
+}
+
+#[tokio::test]
+async fn a_lost_removal_stops_neither_the_order_nor_the_next_one() {
     for fault in [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse] {
         let desk = Desk::new().await;
         let unpaid = leave_unpaid(&desk, MOST).await;
@@ -141,8 +167,9 @@ async fn a_lost_removal_does_not_stop_the_order_and_ends_with_the_deadline() {
         assert_eq!(desk.step(USER, "cancel", &unpaid[0], &Value::Null).await.status(), 202, "{fault:?}");
         desk.aws.heal();
         assert_eq!(listed(&desk, USER), if fault == Fault::LoseResponse { MOST - 1 } else { MOST }, "{fault:?}");
-        desk.clock.advance(PAY_WITHIN);
         assert_eq!(desk.post("next", &two_spoons()).await.status(), 201, "{fault:?}");
+        desk.clock.advance(PAY_WITHIN);
+        assert_eq!(desk.post("later", &two_spoons()).await.status(), 201, "{fault:?}");
         assert_eq!(listed(&desk, USER), 1);
     }
 }

@@ -17,7 +17,8 @@ async fn only_orders_that_are_due_are_asked_after_again_and_then_later_each_time
         let nudged = desk.order(&order).await;
         assert_eq!((nudged.drive, nudged.nudges, nudged.version), (nudge, u32::try_from(nudge).unwrap(), nudge + 1));
         assert_eq!(nudged.check_at, Some(desk.clock.now().plus(wait)).min(Some(nudged.expires_at)));
-        assert_eq!((nudged.status, nudged.history.len()), (Status::Pending, 1));
+        // The second check without an answer is written down, once.
+        assert_eq!((nudged.status, nudged.history.len()), (Status::Pending, if nudge < 2 { 1 } else { 2 }));
         assert_eq!(desk.resume().await, (0, 0, 0), "nudge {nudge}");
         desk.clock.advance(wait - Duration::from_millis(1));
         assert_eq!(desk.resume().await, (0, 0, 0), "nudge {nudge}");

@@ -15,8 +15,10 @@ async fn a_payment_waits_for_its_customer_and_goes_on_when_they_have_acted() {
     assert_eq!((first.status(), first.json()["status"].as_str()), (202, Some("requires_action")));
     assert_eq!(first.json()["next_action"]["type"], "redirect");
     assert!(first.json()["next_action"]["url"].as_str().is_some_and(|url| url.starts_with("https://")));
-    assert_eq!(first.operations_on("payments"), ["BatchGetItem", "TransactWriteItems", "PutItem", "PutItem"]);
-    assert_eq!(till.told(&mut pump).await, ["payment_started"], "the order stays paying");
+    assert_eq!(first.operations_on("payments"), ["BatchGetItem", "TransactWriteItems", "PutItem", "TransactWriteItems"]);
+    let told = till.said(&mut pump).await;
+    let waits: Vec<_> = told[1..].iter().map(|data| data["requires_action"].as_bool().unwrap_or_default()).collect();
+    assert_eq!(waits, [false, true], "a call in flight, then the buyer's turn: {told:?}");
     let again = till.pay("key", "tok_3ds").await;
     assert_eq!((again.status(), &again.ok()["body"]), (202, &first.ok()["body"]));
     assert_eq!(till.pay("another", "tok_ok").await.json()["code"], "payment_in_progress");
@@ -36,7 +38,7 @@ async fn a_customer_who_fails_may_try_again_and_one_who_never_acts_is_called_off
     assert_eq!(till.pay("failing", "tok_3ds_declined").await.status(), 202);
     till.reconcile_after(61).await;
     assert_eq!(till.pay("failing", "tok_3ds_declined").await.json()["failure_reason"], "authentication_failed");
-    assert_eq!(till.told(&mut pump).await, ["payment_started", "payment_declined"]);
+    assert_eq!(till.told(&mut pump).await, ["payment_opened", "payment_started", "payment_started", "payment_declined"]);
 
     assert_eq!(till.pay("idle", "tok_3ds_abandoned").await.status(), 202);
     for _ in 0..9 {

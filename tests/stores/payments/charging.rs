@@ -74,7 +74,7 @@ async fn what_was_asked_before_is_answered_again_once_for_each_drive() {
     let till = Till::with_open_order().await;
     let mut pump = till.publisher();
     assert!(till.open(1).await);
-    assert!(till.told(&mut pump).await.is_empty(), "an open head has nothing to tell");
+    assert_eq!(till.told(&mut pump).await, ["payment_opened", "payment_opened"], "the order hears that it can be paid");
     assert!(till.cancel(2).await && till.cancel(3).await && till.open(4).await);
     assert_eq!(till.told(&mut pump).await, ["payment_closed", "payment_closed", "payment_closed"]);
 }

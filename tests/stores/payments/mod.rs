@@ -40,7 +40,7 @@ use shared::{
     http,
     ids::{Ids, OrderId, PrefixedId},
     invoke,
-    lambda::Lambda,
+    lambda::{Invocation, Lambda},
     queue, stream,
     table::Table,
 };
@@ -142,7 +142,9 @@ impl Till {
 
     async fn post(&self, key: &str, body: &Value) -> Called {
         let lambda = http::lambda(self.payments.clone(), create_payment);
-        self.aws.call(&lambda, events::post("/payments", body).caller(USER).header("idempotency-key", key).event()).await
+        let event = events::post("/payments", body).caller(USER).header("idempotency-key", key).event();
+        let deadline = Clock::System.now().plus(Duration::from_secs(28));
+        self.aws.invoke(&lambda, Invocation { deadline, ..Invocation::with_event(event) }).await
     }
 
     async fn pay(&self, key: &str, token: &str) -> Called {
@@ -202,9 +204,18 @@ impl Till {
 
     /// What orders was told since it was last asked.
     async fn told(&self, pump: &mut Pump) -> Vec<String> {
+        let messages = self.events(pump).await;
+        messages.iter().map(|message| message["type"].as_str().unwrap().trim_end_matches(".v1").to_owned()).collect()
+    }
+
+    /// The data of the same messages.
+    async fn said(&self, pump: &mut Pump) -> Vec<Value> {
+        self.events(pump).await.into_iter().map(|message| message["data"].clone()).collect()
+    }
+
+    async fn events(&self, pump: &mut Pump) -> Vec<Value> {
         pump.publish().await;
-        let messages = self.aws.queues().take("order-events", 100);
-        messages.iter().map(|message| message.json()["type"].as_str().unwrap().trim_end_matches(".v1").to_owned()).collect()
+        self.aws.queues().take("order-events", 100).iter().map(|message| message.json()).collect()
     }
 
     /// From here on no call arrives: what a function that dies leaves behind.

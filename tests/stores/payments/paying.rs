@@ -3,7 +3,7 @@
 use payments::domain::HeadState;
 use payments::operations::create_payment::create_payment;
 use serde_json::json;
-use shared::http;
+use shared::{clock::Clock, http, lambda::Invocation};
 use std::time::Duration;
 use tests::{
     aws::{Aws, Fault},
@@ -134,13 +134,47 @@ async fn an_attempt_that_was_never_sent_is_given_up_and_the_order_can_be_paid_ag
     assert_eq!(till.pay("key", "tok_ok").await.status(), 503);
     till.aws.heal();
     assert_eq!(till.pay("key", "tok_ok").await.json()["code"], "request_in_progress");
-    till.reconcile_after(100).await;
+    till.reconcile_after(28).await;
     assert_eq!(till.head().await.state, HeadState::Busy, "its sender may still come");
-    till.reconcile_after(100).await;
+    till.reconcile_after(4).await;
     assert_eq!(till.head().await.state, HeadState::Open);
     assert_eq!(till.pay("key", "tok_ok").await.status(), 402);
     assert_eq!(till.pay("another", "tok_ok").await.status(), 201);
     assert_eq!(till.books().0, 1);
+}
+
+/// A function that is killed during the call of the provider leaves the attempt locked for as long as that call may take.
+#[tokio::test]
+async fn payment_whose_function_was_killed_is_settled_once_its_call_can_be_running_no_more() {
+    for (calls, token) in [(3, "tok_ok"), (4, "tok_ok"), (4, "tok_declined")] {
+        let till = Till::with_open_order().await;
+        till.die_after(calls);
+        till.pay("killed", token).await;
+        till.aws.heal();
+        assert_eq!(till.pay("another", "tok_ok").await.json()["code"], "payment_in_progress", "{calls}");
+        assert_eq!(till.reconcile_after(8).await["examined"], 0, "{calls}: the call may be running");
+        assert_eq!(till.reconcile_after(4).await["settled"], 1, "{calls} {token}");
+        let expected = if token == "tok_ok" { (409, json!("already_paid")) } else { (201, json!(null)) };
+        let again = till.pay("another", "tok_ok").await;
+        assert_eq!((again.status(), again.json()["code"].clone()), expected, "{calls} {token}");
+        assert_eq!((till.books(), till.unsettled()), ((1, 0), 0), "{calls} {token}");
+    }
+}
+
+/// The function is stopped before the provider's usual time is over: the lock ends with it.
+#[tokio::test]
+async fn lock_of_an_attempt_ends_with_the_time_limit_of_its_function() {
+    let till = Till::with_open_order().await;
+    till.die_after(3);
+    let lambda = http::lambda(till.payments.clone(), create_payment);
+    let body = json!({ "order_id": ORDER, "payment_method": { "type": "card", "token": "tok_ok" } });
+    let event = events::post("/payments", &body).caller(USER).header("idempotency-key", "killed").event();
+    let deadline = Clock::System.now().plus(Duration::from_secs(4));
+    till.aws.invoke(&lambda, Invocation { deadline, ..Invocation::with_event(event) }).await;
+    till.aws.heal();
+    assert_eq!(till.reconcile_after(2).await["examined"], 0, "the function may be running");
+    assert_eq!(till.reconcile_after(5).await["settled"], 1);
+    assert_eq!((till.books(), till.unsettled()), ((1, 0), 0));
 }
 
 #[tokio::test]

@@ -29,6 +29,39 @@ pub struct HistoryEntry {
     /// How much money moved or is to move, in minor units of the order's currency.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub amount: Option<i64>,
+    /// The command that had no answer at its second scheduled check: of an entry `waiting`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<String>,
+    /// Since when it had none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// When it was answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered_at: Option<Timestamp>,
+}
+
+impl HistoryEntry {
+    /// Whether it is about a wait that is not over.
+    pub fn is_open_wait(&self) -> bool {
+        self.event == WAITING && self.answered_at.is_none()
+    }
+
+    /// Whether the command of a wait is one to inventory.
+    fn is_about_stock(&self) -> bool {
+        self.waits_for.as_deref().is_some_and(|command| command.ends_with("_stock"))
+    }
+}
+
+/// The event of entries about commands without an answer.
+const WAITING: &str = "waiting";
+
+/// A command that has no answer for long.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Waiting {
+    pub(super) command: &'static str,
+    pub(super) since: Timestamp,
+    /// Whether inventory is to answer; otherwise payments.
+    pub(super) is_of_stock: bool,
 }
 
 /// What an event leads the history to say.
@@ -65,7 +98,8 @@ impl News {
     /// The entry for it.
     pub(super) fn at(self, at: Timestamp, status: &Status) -> HistoryEntry {
         let Self { event, detail, by, payment_id, amount } = self;
-        HistoryEntry { at, event: event.to_owned(), status: status.clone(), detail, by, payment_id, amount }
+        let (event, status) = (event.to_owned(), status.clone());
+        HistoryEntry { at, event, status, detail, by, payment_id, amount, waits_for: None, since: None, answered_at: None }
     }
 }
 
@@ -91,6 +125,40 @@ impl Order {
     /// Writes down what happened, and makes room for it in the middle.
     pub(super) fn tell(&mut self, news: Vec<News>, now: Timestamp) {
         self.history.extend(news.into_iter().map(|news| news.at(now, &self.status)));
+        self.shorten_history();
+    }
+
+    /// Keeps one entry for each wait: begins it, names the command that is pending now, and ends it with the answer. Returns whether
+    /// anything changed.
+    pub(super) fn record_waiting(&mut self, waits: &[Waiting], now: Timestamp) -> bool {
+        let mut changed = false;
+        for is_of_stock in [true, false] {
+            let wait = waits.iter().find(|wait| wait.is_of_stock == is_of_stock);
+            let open = self.history.iter_mut().rfind(|entry| entry.is_open_wait() && entry.is_about_stock() == is_of_stock);
+            changed |= match (wait, open) {
+                (Some(wait), Some(entry)) if entry.since == Some(wait.since) => {
+                    let is_other = entry.waits_for.as_deref() != Some(wait.command);
+                    entry.waits_for = Some(wait.command.to_owned());
+                    is_other
+                }
+                (None, None) => false,
+                (wait, open) => {
+                    if let Some(entry) = open {
+                        entry.answered_at = Some(now);
+                    }
+                    if let Some(wait) = wait {
+                        let entry = News::of(WAITING).at(now, &self.status);
+                        self.history.push(HistoryEntry { waits_for: Some(wait.command.to_owned()), since: Some(wait.since), ..entry });
+                        self.shorten_history();
+                    }
+                    true
+                }
+            };
+        }
+        changed
+    }
+
+    fn shorten_history(&mut self) {
         while self.history.len() > MAX_HISTORY {
             self.history.remove(MAX_HISTORY / 2);
             self.history_omitted += 1;

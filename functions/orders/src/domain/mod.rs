@@ -34,6 +34,7 @@ use self::{
     basket::{Basket, PaymentMethod},
     buyer::{Buyer, BuyerChange, Contact},
     history::{HistoryEntry, News},
+    saga::Unanswered,
     steps::{Cancellation, Shipment},
     unpaid::Terms,
 };
@@ -109,6 +110,18 @@ pub struct Order {
     /// The payment whose decline was told last: told again, it is no news.
     #[serde(default)]
     pub last_declined: Option<String>,
+    /// Whether payments has confirmed that the order can be paid.
+    #[serde(default)]
+    pub payment_opened: bool,
+    /// Since when an attempt is under way that waits for payments and its provider. `None` while it waits for the buyer (3-D Secure).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payment_in_flight_since: Option<Timestamp>,
+    /// The command to inventory that has no answer yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stock_unanswered: Option<Unanswered>,
+    /// The command to payments that has no answer yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payment_unanswered: Option<Unanswered>,
     /// How the goods travel.
     pub shipment: Option<Shipment>,
     /// Why an operator should look at this order: what is not over yet of that, and began first.
@@ -383,6 +396,10 @@ impl Order {
             stock_version: 0,
             payment_version: 0,
             last_declined: None,
+            payment_opened: false,
+            payment_in_flight_since: None,
+            stock_unanswered: Some(Unanswered::since(now)),
+            payment_unanswered: None,
             shipment: None,
             needs_attention: None,
             further_attention: Vec::new(),
@@ -418,6 +435,9 @@ impl Order {
             dispute_withdrawn_total: 0,
             dispute_reinstated_total: 0,
             refund_refused: false,
+            payment_in_flight_since: None,
+            stock_unanswered: None,
+            payment_unanswered: None,
             shipment: None,
             needs_attention: None,
             further_attention: Vec::new(),

@@ -1,12 +1,17 @@
-//! The state machine, taken through everything: each state x event, each event twice, each pair in both orders, and from each reachable
-//! state to settlement.
+//! Orders and events to try the domain with, the states that they reach, and what holds for every step.
+//!
+//! [`machine`]: the whole state machine. [`placing`]: what the catalogue decides. [`waiting`]: commands without an answer. The others are
+//! named after what they try.
 
 mod buyer;
 mod history;
 mod late_money;
+mod machine;
 mod money;
 mod people;
+mod placing;
 mod unpaid;
+mod waiting;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -20,7 +25,7 @@ use shared::{clock::Timestamp, ids, ids::Ids, telemetry::Trace};
 use super::{
     basket::Basket,
     buyer::{BuyerChange, Contact},
-    saga::{DisputeStatus, Event, Owed, PaymentFact, Rejection, StockFact, owed},
+    saga::{DisputeStatus, Event, Owed, PaymentFact, Rejection, StockFact, Unanswered, owed},
     steps::Actor,
     *,
 };
@@ -116,7 +121,9 @@ pub(crate) fn events() -> Vec<Event> {
         Event::StockRejected(StockFact { short: Some(product().product_id), ..stock(9) }),
         Event::StockCommitted(stock(9)),
         Event::StockReleased(stock(9)),
+        Event::PaymentOpened(money(0, 0)),
         Event::PaymentStarted(money(0, 0)),
+        Event::PaymentStarted(PaymentFact { requires_action: true, ..money(0, 0) }),
         Event::PaymentUnknown(money(0, 0)),
         Event::PaymentDeclined(money(0, 0)),
         Event::PaymentSucceeded(money(TOTAL, 0)),
@@ -201,92 +208,6 @@ fn core(order: &Order) -> String {
 fn sums(order: &Order) -> [i64; 5] {
     let disputes = [order.dispute_withdrawn_total, order.dispute_reinstated_total];
     [order.captured_total, order.refunded_total, order.refunds_reversed_total, disputes[0], disputes[1]]
-}
-
-fn every_state() -> Vec<Order> {
-    let goals = [Goal::Fulfil, Goal::Cancel, Goal::Fail];
-    let stocks = [
-        StockLeg::Asked,
-        StockLeg::Held,
-        StockLeg::Committing,
-        StockLeg::Committed,
-        StockLeg::Rejected,
-        StockLeg::Releasing,
-        StockLeg::Released,
-    ];
-    let payments = [
-        PaymentLeg::None,
-        PaymentLeg::Open,
-        PaymentLeg::Processing,
-        PaymentLeg::Unknown,
-        PaymentLeg::Paid,
-        PaymentLeg::Closing,
-        PaymentLeg::Closed,
-        PaymentLeg::Refunding,
-        PaymentLeg::Refunded,
-        PaymentLeg::RefundRefused,
-    ];
-    let statuses = [Status::Pending, Status::Confirmed, Status::Shipped, Status::Delivered, Status::Cancelled, Status::Failed];
-    let mut all = Vec::new();
-    for goal in &goals {
-        for stock in &stocks {
-            for payment in &payments {
-                for status in &statuses {
-                    all.push(Order {
-                        goal: goal.clone(),
-                        stock: stock.clone(),
-                        payment: payment.clone(),
-                        status: status.clone(),
-                        ..placed()
-                    });
-                }
-            }
-        }
-    }
-    all
-}
-
-fn say(line: &str) {
-    // Past the test runner's capture: the counts are part of what the test shows.
-    let _ = writeln!(std::io::stderr(), "{line}");
-}
-
-#[test]
-fn every_event_has_an_answer_in_every_state_and_the_second_copy_changes_nothing() {
-    let (states, events) = (every_state(), events());
-    let mut changes = 0;
-    for state in &states {
-        for event in &events {
-            let once = after(state, event);
-            changes += u32::from(once != *state);
-            if *event != Event::Nudge {
-                let twice = after(&once, event);
-                assert_eq!(core(&once), core(&twice), "{event:?} twice from {}", core(state));
-                assert_eq!(once.history, twice.history, "{event:?} twice from {}", core(state));
-            }
-        }
-    }
-    say(&format!("order state machine: {} states x {} events, each twice: {changes} changes", states.len(), events.len()));
-}
-
-#[test]
-fn every_pair_of_events_in_both_orders_keeps_the_promises() {
-    let (reachable, events) = (reachable(), events());
-    let mut pairs = 0;
-    for state in reachable.values() {
-        for first in &events {
-            for second in &events {
-                let one = after(state, first);
-                let both = after(&one, second);
-                check_step(state, first, &one);
-                check_step(&one, second, &both);
-                let other_way = after(&after(state, second), first);
-                assert_eq!(sums(&both), sums(&other_way), "{first:?}, {second:?}");
-                pairs += 1;
-            }
-        }
-    }
-    say(&format!("order state machine: {} reachable states x {pairs} ordered pairs", reachable.len()));
 }
 
 /// Every state that events can lead to, as far as the order can know: events come in any order, and more than once. The buyer stays as
@@ -385,156 +306,7 @@ fn settle(order: &Order, depth: u32, at_the_end: &mut impl FnMut(&Order)) {
     }
 }
 
-#[test]
-fn from_every_reachable_state_the_answers_to_what_is_owed_lead_to_settlement() {
-    let reachable = reachable();
-    let mut paths = 0;
-    for order in reachable.values() {
-        // The time to pay is over in this test: an order that waits for its buyer expires.
-        settle(order, 0, &mut |_| paths += 1);
-    }
-    say(&format!("order state machine: {} reachable states, {paths} ways to settlement, none stuck", reachable.len()));
-    assert!(reachable.len() > 30, "the search must find more than the happy path");
-}
-
-#[test]
-fn confirmed_is_never_without_money_and_cancelled_or_failed_never_with_it() {
-    for order in reachable().values() {
-        if order.goal == Goal::Fulfil && order.status == Status::Confirmed {
-            assert!(order.captured_total > 0, "{}", core(order));
-        }
-        if matches!(order.status, Status::Cancelled | Status::Failed) {
-            let goes_back = matches!(order.payment, PaymentLeg::Refunding | PaymentLeg::RefundRefused);
-            assert!(order.captured_total <= order.returned_total() || goes_back, "{}", core(order));
-        }
-    }
-}
-
-#[test]
-fn an_older_fact_changes_nothing_but_a_capture_is_believed_whenever_it_comes() {
-    let held = after(&placed(), &Event::StockReserved(stock(9)));
-    let declined = after(&held, &Event::PaymentDeclined(money(0, 0)));
-    let late = PaymentFact { version: 3, ..money(0, 0) };
-    assert_eq!(core(&after(&declined, &Event::PaymentStarted(late.clone()))), core(&declined));
-    assert_eq!(core(&after(&declined, &Event::PaymentClosed(late))), core(&declined));
-    let capture = PaymentFact { version: 3, ..money(TOTAL, 0) };
-    assert_eq!(after(&declined, &Event::PaymentSucceeded(capture)).status, Status::Confirmed);
-}
-
-#[test]
-fn a_capture_after_cancellation_is_refunded_and_the_status_stays() {
-    let mut order = after(&placed(), &cancel());
-    for event in [Event::StockReleased(stock(9)), Event::PaymentSucceeded(money(TOTAL, 0))] {
-        order = after(&order, &event);
-    }
-    assert_eq!((order.status.clone(), owed(&order)), (Status::Cancelled, vec![Owed::RefundPayment]));
-    let order = after(&order, &Event::PaymentRefunded(money(TOTAL, TOTAL)));
-    assert_eq!((order.status.clone(), order.check_at), (Status::Cancelled, None));
-}
-
-#[test]
-fn a_refund_that_is_heard_of_before_its_capture_settles_a_cancelled_order() {
-    let mut order = after(&placed(), &Event::StockReserved(stock(9)));
-    for event in [cancel(), Event::PaymentRefunded(money(TOTAL, TOTAL)), Event::StockReleased(stock(9))] {
-        order = after(&order, &event);
-    }
-    assert_eq!((order.status.clone(), order.payment.clone(), order.check_at), (Status::Cancelled, PaymentLeg::Refunded, None));
-}
-
-#[test]
-fn nudges_wait_longer_each_time_and_never_past_the_deadline() {
-    let mut order = placed();
-    let mut waits = Vec::new();
-    for _ in 0..5 {
-        let now = order.check_at.unwrap();
-        order = order.apply(&Event::Nudge, now, TIMING).unwrap().unwrap();
-        waits.push(order.check_at.unwrap().since(now).as_secs() / 60);
-    }
-    assert_eq!(waits, [2, 4, 8, 15, 32], "1 + 2 + 4 + 8 + 15 minutes reach the deadline of 30");
-    assert_eq!(order.drive, 5);
-}
-
-#[test]
-fn an_order_that_nobody_moves_is_stuck_unless_it_waits_for_its_buyer() {
-    let patient = Terms { pay_within: Duration::from_secs(24 * 3600), ..TERMS };
-    let nudged =
-        |order: Order| (0..7).fold(order, |order, _| order.apply(&Event::Nudge, order.check_at.unwrap(), TIMING).unwrap().unwrap_or(order));
-    let place = |extra| Order::place(Placement { terms: patient, ..placement() }, basket(extra), &[product()], START, TIMING).unwrap();
-    let held = |order: &Order| after(order, &Event::StockReserved(stock(9)));
-    let (with_card, without) = (placed(), place(json!({})));
-    let with_card = Order { expires_at: without.expires_at, ..with_card };
-    let declined = after(&held(&with_card), &Event::PaymentDeclined(money(0, 0)));
-    for (order, stuck) in [
-        (without.clone(), true),
-        (held(&without), false),
-        (after(&held(&without), &Event::PaymentStarted(money(0, 0))), true),
-        (held(&with_card), true),
-        (declined, false),
-        (after(&held(&without), &cancel()), true),
-    ] {
-        assert_eq!(nudged(order.clone()).is_stuck(), stuck, "{}", core(&order));
-        assert!(!order.is_stuck());
-    }
-}
-
-#[test]
-fn a_state_of_a_later_release_is_left_alone_and_survives() {
-    let odd = Order { stock: StockLeg::Unknown("backordered".to_owned()), ..placed() };
-    assert_eq!(odd.apply(&cancel(), LATER, TIMING), Err(Rejection::UnknownState));
-    let text = serde_json::to_string(&odd).unwrap();
-    assert_eq!(serde_json::from_str::<Order>(&text).unwrap(), odd);
-}
-
-#[test]
-fn the_catalogue_decides_the_price() {
-    let place = |extra, products: &[Product]| Order::place(placement(), basket(extra), products, START, TIMING);
-    assert_eq!(place(json!({}), &[product()]).unwrap().totals.total.amount, TOTAL);
-    let expected = json!({ "expected_total": { "amount": 1, "currency": "USD" } });
-    assert!(matches!(place(expected, &[product()]), Err(OrderError::PriceChanged { total }) if total.amount == TOTAL));
-    assert!(matches!(place(json!({}), &[]), Err(OrderError::UnknownProduct { position: 0 })));
-    assert!(matches!(place(json!({}), &[Product { active: false, ..product() }]), Err(OrderError::UnknownProduct { .. })));
-}
-
-#[test]
-fn the_catalogue_decides_how_many_one_order_may_have_of_a_product_in_all_its_lines() {
-    let other = Product { product_id: ids::derive(&["bowl"]), max_per_order: None, ..product() };
-    let line = |product: &Product, quantity: u32| json!({ "product_id": product.product_id, "quantity": quantity });
-    for (items, position) in [
-        (json!([line(&product(), 3)]), Some(0)),
-        (json!([line(&other, 9), line(&product(), 3)]), Some(1)),
-        (json!([line(&other, 9), line(&product(), 1), line(&other, 1), line(&product(), 2)]), Some(1)),
-        (json!([line(&other, 20), line(&product(), 1), line(&product(), 1)]), None),
-    ] {
-        let placed = Order::place(placement(), basket(json!({ "items": items })), &[product(), other.clone()], START, TIMING);
-        let refused = match placed {
-            Err(OrderError::TooManyOfProduct { position, maximum: 2 }) => Some(position),
-            Ok(_) => None,
-            odd => panic!("{odd:?}"),
-        };
-        assert_eq!(refused, position, "{items}");
-    }
-}
-
-#[test]
-fn a_product_without_a_limit_of_its_own_has_the_shops() {
-    let mut told = serde_json::to_value(product()).unwrap();
-    told.as_object_mut().unwrap().remove("max_per_order");
-    let unlimited: Product = serde_json::from_value(told).unwrap();
-    let place = |quantity: u32| {
-        let items = json!({ "items": [{ "product_id": unlimited.product_id, "quantity": quantity }] });
-        Order::place(placement(), basket(items), std::slice::from_ref(&unlimited), START, TIMING)
-    };
-    assert!(place(20).is_ok());
-    assert!(matches!(place(21), Err(OrderError::TooManyOfProduct { position: 0, maximum: 20 })));
-}
-
-#[test]
-fn an_order_as_placed_is_what_it_was_however_far_it_has_come() {
-    let first = placed();
-    let mut order = first.clone();
-    for event in events() {
-        order = after(&order, &event);
-    }
-    assert_eq!(serde_json::to_value(order.as_placed().history).unwrap(), serde_json::to_value(first.history.clone()).unwrap());
-    assert_eq!(core(&order.as_placed()), core(&first));
+fn say(line: &str) {
+    // Past the test runner's capture: the counts are part of what the test shows.
+    let _ = writeln!(std::io::stderr(), "{line}");
 }

@@ -10,6 +10,9 @@ use shared::{clock::Timestamp, ids::OrderId, throttle::Limit};
 use super::{Goal, Order, PaymentLeg, Status};
 use crate::error::OrderError;
 
+/// How long the call of a payment may be in flight: longer than a function of payments lives. After that its order waits for the shop.
+const CALL_IN_FLIGHT: Duration = Duration::from_secs(30);
+
 /// What the shop grants a buyer for one order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terms {
@@ -90,7 +93,20 @@ pub struct UnpaidOrders {
 impl UnpaidOrders {
     /// How many count at `now`.
     pub fn open_at(&self, now: Timestamp) -> usize {
-        self.deadlines.values().filter(|deadline| **deadline > now).count()
+        self.orders_at(now).count()
+    }
+
+    /// The orders that count at `now`.
+    pub fn orders_at(&self, now: Timestamp) -> impl Iterator<Item = OrderId> {
+        self.deadlines.iter().filter(move |(_, deadline)| **deadline > now).map(|(order_id, _)| *order_id)
+    }
+
+    /// The list without these orders.
+    #[must_use]
+    pub fn without(&self, orders: &[OrderId]) -> Self {
+        let mut rest = self.clone();
+        rest.deadlines.retain(|order_id, _| !orders.contains(order_id));
+        rest
     }
 
     /// Those that count no more.
@@ -110,19 +126,28 @@ pub struct Freed {
 }
 
 impl Order {
-    /// Whether it counts against its buyer. While the outcome of a payment is unknown it waits for us, and not for them.
-    pub fn counts_as_unpaid(&self) -> bool {
-        let waits_for_buyer = matches!(self.payment, PaymentLeg::None | PaymentLeg::Open | PaymentLeg::Processing);
-        self.goal == Goal::Fulfil && self.status == Status::Pending && waits_for_buyer
+    /// Whether it stands among its buyer's unpaid orders: until it is paid or given up.
+    pub fn is_unpaid(&self) -> bool {
+        let can_be_paid = matches!(self.payment, PaymentLeg::None | PaymentLeg::Open | PaymentLeg::Processing | PaymentLeg::Unknown);
+        self.goal == Goal::Fulfil && self.status == Status::Pending && can_be_paid
+    }
+
+    /// Whether it counts against its buyer. It does not while it waits for the shop: the outcome of a payment is unknown, or its call is in
+    /// flight for longer than a function lives. A payment that waits for the buyer's bank counts.
+    pub fn counts_as_unpaid(&self, now: Timestamp) -> bool {
+        let is_lost = |since: Timestamp| now.since(since) >= CALL_IN_FLIGHT;
+        let waits_for_shop = match self.payment {
+            PaymentLeg::Unknown => true,
+            PaymentLeg::Processing => self.payment_in_flight_since.is_some_and(is_lost),
+            _ => false,
+        };
+        self.is_unpaid() && !waits_for_shop
     }
 
     /// What the change from this order to `next` frees.
     pub fn frees(&self, next: &Self) -> Freed {
         let is_paid = next.goal == Goal::Fulfil && next.payment == PaymentLeg::Paid;
-        Freed {
-            buyer: self.counts_as_unpaid() && !next.counts_as_unpaid(),
-            network: self.network.clone().filter(|_| is_paid && next.network.is_none()),
-        }
+        Freed { buyer: self.is_unpaid() && !next.is_unpaid(), network: self.network.clone().filter(|_| is_paid && next.network.is_none()) }
     }
 
     /// Forgets the network of an order that is paid or given up.

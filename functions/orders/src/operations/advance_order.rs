@@ -52,6 +52,8 @@ struct Fields {
     refund_refused: bool,
     #[serde(default)]
     surplus_refund_refused: bool,
+    #[serde(default)]
+    requires_action: bool,
     dispute: Option<String>,
 }
 
@@ -70,6 +72,7 @@ impl Consumed for OrderEvent {
             dispute_reinstated_total: fields.dispute_reinstated_total,
             refund_refused: fields.refund_refused,
             surplus_refund_refused: fields.surplus_refund_refused,
+            requires_action: fields.requires_action,
             dispute: fields.dispute.as_deref().map(|status| match status {
                 "won" => DisputeStatus::Won,
                 "lost" => DisputeStatus::Lost,
@@ -82,6 +85,7 @@ impl Consumed for OrderEvent {
             "stock_rejected.v1" => Event::StockRejected(stock),
             "stock_committed.v1" => Event::StockCommitted(stock),
             "stock_released.v1" => Event::StockReleased(stock),
+            "payment_opened.v1" => Event::PaymentOpened(payment),
             "payment_started.v1" => Event::PaymentStarted(payment),
             "payment_unknown.v1" => Event::PaymentUnknown(payment),
             "payment_declined.v1" => Event::PaymentDeclined(payment),

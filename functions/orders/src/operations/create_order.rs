@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use shared::{
+    clock::Timestamp,
     http::{self, Request, Response},
     ids,
     problem::Problem,
@@ -16,7 +17,7 @@ use shared::{
 use super::view::OrderView;
 use crate::{
     Orders,
-    domain::{Order, Placement, basket::Basket, buyer::Contact},
+    domain::{Order, Placement, basket::Basket, buyer::Contact, unpaid::Standing},
     error::OrderError,
     store::Placed,
 };
@@ -74,7 +75,7 @@ pub async fn create_order(orders: Arc<Orders>, request: Request) -> Result<Respo
     let order = Order::place(placement, basket, &reading.products, now, orders.timing)?;
     let mut standing = reading.standing;
     for _ in 0..TRIES {
-        orders.limits.admit(buyer.email_verified, &standing, now)?;
+        admit(&orders, buyer.email_verified, &standing, now).await?;
         match orders.store.place(&order, &standing, orders.limits.network, now).await? {
             Placed::Written => return Ok(created(&request, &order)),
             Placed::Before(order) => return replay(&request, &order, &fingerprint),
@@ -82,6 +83,20 @@ pub async fn create_order(orders: Arc<Orders>, request: Request) -> Result<Respo
         }
     }
     Err(OrderError::Contended.into())
+}
+
+/// Checks that the buyer and their network may have one more unpaid order. The listed orders are read only where there are too many of
+/// them: those that wait for the shop do not count.
+async fn admit(orders: &Orders, email_verified: bool, standing: &Standing, now: Timestamp) -> Result<(), OrderError> {
+    let refused = match orders.limits.admit(email_verified, standing, now) {
+        Err(refused @ OrderError::TooManyUnpaid { .. }) => refused,
+        other => return other,
+    };
+    let uncounted = orders.store.uncounted(&standing.unpaid, now).await?;
+    if uncounted.is_empty() {
+        return Err(refused);
+    }
+    orders.limits.admit(email_verified, &Standing { unpaid: standing.unpaid.without(&uncounted), ..standing.clone() }, now)
 }
 
 /// The first answer again, byte for byte, if this is the same request.

@@ -16,7 +16,7 @@ use shared::{
 use super::view::OrderSummaryView;
 use crate::{
     Orders,
-    domain::{Status, saga::NUDGES_BEFORE_ALARM},
+    domain::Status,
     store::{Listed, OrderSummary},
 };
 
@@ -36,7 +36,7 @@ pub fn main() -> Result<(), lambda_http::Error> {
         ("status" = Option<Status>, Query, description = "Only orders that have come this far."),
         ("user_id" = Option<UserId>, Query, description = "Only this user's orders; for admins."),
         ("attention" = Option<bool>, Query, description = "`true`: only orders that somebody should look at; for admins."),
-        ("stuck" = Option<bool>, Query, description = "`true`: only orders that do not move on; for admins."),
+        ("stuck" = Option<bool>, Query, description = "`true`: only orders one of whose commands had no answer at its second scheduled check, or that have not moved for long; for admins."),
         http::PageRequest,
     ),
     responses((status = 200, description = "A page of orders, the newest first.", body = Page<OrderSummaryView>)),
@@ -129,7 +129,7 @@ impl Filter {
         self.status.as_ref().is_none_or(|status| order.status == *status)
             && self.user_id.is_none_or(|user_id| order.user_id == user_id)
             && (!self.attention || order.needs_attention.is_some())
-            && (!self.stuck || order.nudges >= NUDGES_BEFORE_ALARM)
+            && (!self.stuck || order.stuck)
     }
 }
 

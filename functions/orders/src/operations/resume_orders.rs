@@ -95,7 +95,9 @@ async fn resume(orders: Arc<Orders>, order_id: OrderId, now: Timestamp, trace: T
     };
     let Some(next) = next else { return Ok(false) };
     if next.is_stuck() {
-        tracing::warn!(order.id = %order_id, nudges = next.nudges, "an order does not move on");
+        let unanswered: Vec<&str> = next.overdue_commands().map(|(owed, _)| owed.name(next.payment_method.is_some())).collect();
+        let unanswered = unanswered.join(" ");
+        tracing::warn!(order.id = %order_id, nudges = next.nudges, unanswered, "order does not move on, asking again");
         telemetry::count("NudgedWithoutProgress", "orders", &Clock::System);
     }
     match orders.save(&seen, &Order { traceparent: trace, ..next }).await? {

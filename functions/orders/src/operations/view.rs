@@ -9,6 +9,7 @@ use crate::{
         address::Address,
         buyer::{Buyer, Contact},
         history::HistoryEntry,
+        saga::Owed,
         steps::{Actor, Cancellation, Shipment},
     },
     store::OrderSummary,
@@ -42,6 +43,9 @@ pub struct OrderView<'a> {
     shipment: Option<&'a Shipment>,
     /// The payment that paid it.
     payment_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "api-document", schema(nullable = false))]
+    waiting_for: Option<WaitingForView>,
     /// What happened to it, the oldest first.
     history: Vec<HistoryEntryView<'a>>,
     /// How many entries were left out in the middle of the history.
@@ -73,6 +77,7 @@ impl<'a> OrderView<'a> {
             shipping_address: order.shipping_address.as_ref(),
             shipment: order.shipment.as_ref(),
             payment_id: order.payment_id.as_deref(),
+            waiting_for: WaitingForView::of(order),
             history: order.history.iter().map(|entry| HistoryEntryView::new(entry, order)).collect(),
             history_omitted: Some(order.history_omitted).filter(|omitted| *omitted > 0),
             created_at: order.created_at,
@@ -82,13 +87,37 @@ impl<'a> OrderView<'a> {
     }
 }
 
+/// What the order waits for, where a part of the shop has not answered at two scheduled checks. It is asked again until it answers; the
+/// buyer has nothing to do.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
+struct WaitingForView {
+    /// What was asked for.
+    #[cfg_attr(feature = "api-document", schema(value_type = Vec<Command>))]
+    commands: Vec<&'static str>,
+    /// Since when there is no answer.
+    since: Timestamp,
+    /// When it is asked for again.
+    next_check_at: Timestamp,
+}
+
+impl WaitingForView {
+    fn of(order: &Order) -> Option<Self> {
+        let overdue: Vec<(Owed, Timestamp)> = order.overdue_commands().collect();
+        let since = overdue.iter().map(|(_, since)| *since).min()?;
+        let commands = overdue.iter().map(|(owed, _)| owed.name(order.payment_method.is_some())).collect();
+        Some(Self { commands, since, next_check_at: order.check_at? })
+    }
+}
+
 /// Something that happened to the order.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 struct HistoryEntryView<'a> {
     /// When.
     at: Timestamp,
-    /// What: `placed`, `stock_reserved`, `payment_declined`, …
+    /// What: `placed`, `stock_reserved`, `payment_declined`, … An entry `waiting` says that a part of the shop does not answer; it is one
+    /// entry for each wait.
     event: &'a str,
     /// The status afterwards.
     #[cfg_attr(feature = "api-document", schema(value_type = crate::domain::Status))]
@@ -109,6 +138,22 @@ struct HistoryEntryView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
     amount: Option<Money>,
+    /// What is waited for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "api-document", schema(nullable = false, value_type = Option<Command>))]
+    waits_for: Option<&'a str>,
+    /// Since when there is no answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "api-document", schema(nullable = false))]
+    since: Option<Timestamp>,
+    /// When it is asked for again; absent once it is answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "api-document", schema(nullable = false))]
+    next_check_at: Option<Timestamp>,
+    /// When it was answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "api-document", schema(nullable = false))]
+    answered_at: Option<Timestamp>,
 }
 
 impl<'a> HistoryEntryView<'a> {
@@ -121,6 +166,10 @@ impl<'a> HistoryEntryView<'a> {
             by: entry.by.as_ref(),
             payment_id: entry.payment_id.as_deref(),
             amount: entry.amount.map(|amount| Money::new(amount, order.totals.total.currency)),
+            waits_for: entry.waits_for.as_deref(),
+            since: entry.since,
+            next_check_at: order.check_at.filter(|_| entry.is_open_wait()),
+            answered_at: entry.answered_at,
         }
     }
 }
@@ -218,6 +267,21 @@ enum Step {
     Cancelling,
     Refunding,
     Releasing,
+}
+
+/// What a part of the shop was asked for; see [`Owed::name`].
+#[cfg(feature = "api-document")]
+#[derive(utoipa::ToSchema)]
+#[schema(as = AwaitedCommand, rename_all = "snake_case", description = "What a part of the shop was asked for.")]
+#[expect(dead_code, reason = "views hold the names")]
+enum Command {
+    ReserveStock,
+    CommitStock,
+    ReleaseStock,
+    OpenPayment,
+    ChargePayment,
+    CancelPayment,
+    RefundPayment,
 }
 
 /// How the payment of an order stands; see [`payment_status`].

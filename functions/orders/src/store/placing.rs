@@ -16,7 +16,7 @@ use shared::{
     throttle::Limit,
 };
 
-use super::{Store, order_key, product_key};
+use super::{Store, Stored, order_key, product_key};
 use crate::domain::{
     Order, Product,
     unpaid::{Standing, UnpaidOrders},
@@ -24,6 +24,9 @@ use crate::domain::{
 
 /// How long both kinds of items stay once they mean nothing: clocks of other instances may be behind.
 const KEPT: Duration = Duration::from_secs(3600);
+
+/// How many listed orders are read at most: one call of DynamoDB.
+const READ_AT_ONCE: usize = 100;
 
 /// What an order is placed with.
 #[derive(Clone, Debug)]
@@ -93,6 +96,15 @@ impl Store {
             standing.network = item.as_ref().map(arrival).transpose()?;
         }
         Ok(Placed::Overtaken(standing))
+    }
+
+    /// The listed orders that do not count against their buyer at `now`: they wait for the shop, or their removal was lost. One that cannot
+    /// be read counts.
+    pub async fn uncounted(&self, unpaid: &UnpaidOrders, now: Timestamp) -> Result<Vec<OrderId>, TableError> {
+        let listed: Vec<OrderId> = unpaid.orders_at(now).take(READ_AT_ONCE).collect();
+        let found = self.find_many(&listed).await?;
+        let is_free = |found: &Result<Stored, TableError>| found.as_ref().is_ok_and(|found| !found.order.counts_as_unpaid(now));
+        Ok(found.into_iter().filter(|(_, found)| is_free(found)).map(|(order_id, _)| order_id).collect())
     }
 
     /// Removes an order from the buyer's unpaid orders, whether it is listed or not. Where the buyer has no list there is nothing to remove.

@@ -13,7 +13,7 @@ use shared::{
     telemetry::Trace,
 };
 
-use super::{ACTION_WITHIN, Head, HeadState, NEVER_SENT, NEW_LOCK, PaymentId, PaymentMethod, SENT_LOCK, head::ORDER_CLOSED, stored_enum};
+use super::{ACTION_WITHIN, Head, HeadState, NEW_LOCK, PaymentId, PaymentMethod, head::ORDER_CLOSED, stored_enum};
 
 stored_enum!(
     /// How far an attempt has come.
@@ -156,6 +156,8 @@ pub struct NewAttempt<'a> {
     pub lock_owner: &'a str,
     /// Where the provider returns the customer to.
     pub return_url: Option<&'a str>,
+    /// When it is abandoned if it was not sent by then: nobody who could send it is left.
+    pub abandoned_after: Duration,
     /// The request's fingerprint and id, where a request makes it.
     pub request: Option<(&'a str, &'a str)>,
     /// The trace that begins it.
@@ -213,7 +215,7 @@ impl Attempt {
             fingerprint: new.request.map(|(fingerprint, _)| fingerprint.to_owned()),
             request_id: new.request.map(|(_, id)| id.to_owned()),
             checks: 0,
-            check_at: Some(now.plus(NEVER_SENT)),
+            check_at: Some(now.plus(new.abandoned_after)),
             settled_at: None,
             version: 1,
             created_at: now,
@@ -255,6 +257,11 @@ impl Attempt {
         self.state == AttemptState::New && now >= self.lock_until
     }
 
+    /// Whether it was never sent, and nobody who could send it is left.
+    pub fn was_never_sent(&self, now: Timestamp) -> bool {
+        self.can_be_taken_over(now) && self.check_at.is_none_or(|check_at| now >= check_at)
+    }
+
     /// Whether `owner` has recorded it and not sent it yet.
     pub fn is_new_of(&self, owner: &str) -> bool {
         self.state == AttemptState::New && self.lock_owner == owner
@@ -285,17 +292,18 @@ impl Attempt {
         self.sent_at.map_or(Duration::ZERO, |sent_at| now.since(sent_at))
     }
 
-    /// The attempt once `owner` is about to send it, for the first time or again under the same key.
+    /// The attempt once `owner` is about to send it, for the first time or again under the same key. `lock` is longer than the call takes.
+    /// It is checked as soon as the lock is over: a call whose outcome was not recorded by then has lost its function.
     #[must_use]
-    pub fn sending(&self, owner: &str, now: Timestamp, nudge: Duration) -> Self {
+    pub fn sending(&self, owner: &str, now: Timestamp, lock: Duration) -> Self {
         Self {
             state: AttemptState::Sent,
             delayed_reason: None,
             lock_owner: owner.to_owned(),
-            lock_until: now.plus(SENT_LOCK),
+            lock_until: now.plus(lock),
             sent_at: self.sent_at.or(Some(now)),
             last_sent_at: Some(now),
-            check_at: Some(now.plus(retry::doubling(self.checks, nudge))),
+            check_at: Some(now.plus(lock)),
             ..self.written(now)
         }
     }

@@ -111,7 +111,7 @@ pub fn apply_provider_fact(head: &Head, attempt: &Attempt, fact: &Fact, now: Tim
             end(&with_its_try, attempt.abandoned("not_sent", now), now)
         }
         Fact::ActionRequired { transaction_id, next_action } if attempt.is_alive() => Change {
-            head: news(head, attempt, HeadFact::Started, now),
+            head: news(head, attempt, HeadFact::ActionRequired, now),
             attempt: Some(attempt.waiting(transaction_id, next_action, now, nudge)),
             ..Change::default()
         },

@@ -33,8 +33,10 @@ stored_enum!(
     HeadFact {
         /// It waits for its first attempt: not worth a message.
         Opened = "opened",
-        /// An attempt has begun.
+        /// An attempt has begun, and its call may be in flight.
         Started = "started",
+        /// The attempt waits for the buyer, who has to act first (3-D Secure).
+        ActionRequired = "action_required",
         /// The provider has not said what became of the attempt.
         OutcomeUnknown = "unknown",
         /// The attempt came to nothing, and the head is open again.
@@ -318,8 +320,10 @@ impl Head {
             HeadState::Captured if self.refund_failed => HeadFact::RefundFailed,
             HeadState::Captured => HeadFact::Succeeded,
             HeadState::Closed => HeadFact::Closed,
-            HeadState::Busy | HeadState::Closing if self.last_fact == HeadFact::OutcomeUnknown => HeadFact::OutcomeUnknown,
-            HeadState::Busy | HeadState::Closing => HeadFact::Started,
+            HeadState::Busy | HeadState::Closing => match self.last_fact {
+                HeadFact::OutcomeUnknown | HeadFact::ActionRequired => self.last_fact.clone(),
+                _ => HeadFact::Started,
+            },
             HeadState::Open if self.latest_attempt.is_some() => HeadFact::Declined,
             HeadState::Open => HeadFact::Opened,
             HeadState::Unknown(state) => HeadFact::Unknown(state.clone()),

@@ -33,10 +33,7 @@ use std::time::Duration;
 /// How long the one who put a new record has to begin sending it. Short: whoever comes second is stopped by the version, not by the lock.
 pub const NEW_LOCK: Duration = Duration::from_secs(5);
 
-/// How long the one who sends may take until somebody else may send again: longer than any function lives.
-pub const SENT_LOCK: Duration = Duration::from_secs(30);
-
-/// An attempt that was never sent is given up when it is this old.
+/// An attempt that a message began, and that was never sent, is abandoned when it is this old: the message comes back earlier.
 pub const NEVER_SENT: Duration = Duration::from_secs(180);
 
 /// How long the customer has to do what the provider asks of them.

@@ -74,6 +74,7 @@ pub(crate) fn attempt(number: u8) -> Attempt {
         livemode: false,
         lock_owner: "somebody",
         return_url: None,
+        abandoned_after: super::NEVER_SENT,
         request: None,
         trace: &trace(),
     };

@@ -11,7 +11,7 @@ use shared::{
     telemetry::Trace,
 };
 
-use super::{Attempt, Head, KEY_IS_DEAD, KEY_IS_SAFE, PaymentId, SENT_LOCK, stored_enum};
+use super::{Attempt, Head, KEY_IS_DEAD, KEY_IS_SAFE, PaymentId, stored_enum};
 
 prefixed_id!(
     /// A refund: the provider's idempotency key too.
@@ -255,15 +255,15 @@ impl Refund {
         self.sent_at.map_or(Duration::ZERO, |sent_at| now.since(sent_at))
     }
 
-    /// The refund once `owner` is about to send it, for the first time or again under the same key.
+    /// The refund once `owner` is about to send it, for the first time or again under the same key; see [`Attempt::sending`].
     #[must_use]
-    pub fn sending(&self, owner: &str, now: Timestamp, nudge: Duration) -> Self {
+    pub fn sending(&self, owner: &str, now: Timestamp, lock: Duration) -> Self {
         Self {
             state: RefundState::Sent,
             lock_owner: owner.to_owned(),
-            lock_until: now.plus(SENT_LOCK),
+            lock_until: now.plus(lock),
             sent_at: self.sent_at.or(Some(now)),
-            check_at: Some(now.plus(retry::doubling(self.checks, nudge))),
+            check_at: Some(now.plus(lock)),
             ..self.written(now)
         }
     }

@@ -45,7 +45,7 @@ pub async fn cancel_payment(payments: Arc<Payments>, delivery: Delivery<CancelPa
         let (head, attempt) = (change.head.unwrap_or(head), change.attempt.or(standing.attempt));
         if let Some(attempt) = attempt.filter(|attempt| attempt.is_to_be_called_off(&head, now))
             // Without leave to ask, the schedule calls it off.
-            && let Leave::Ask(asking) = payments.leave(standing.breaker).await
+            && let Leave::Ask(asking) = payments.leave(standing.breaker, delivery.deadline).await
         {
             payments.call_off(&asking, head, attempt, &Fact::OutcomeUnknown).await?;
         }

@@ -10,7 +10,7 @@ use shared::{
 use crate::{
     Payments, TRIES,
     asking::{Asking, Leave},
-    domain::{Attempt, Breaker, Change, Head, NewAttempt, PaymentId},
+    domain::{Attempt, Breaker, Change, Head, NEVER_SENT, NewAttempt, PaymentId},
     error::PaymentError,
     messages::ChargePayment,
     store::Stored,
@@ -37,7 +37,7 @@ pub async fn charge_payment(payments: Arc<Payments>, delivery: Delivery<ChargePa
         let mut leave = None;
         let change = match (standing.head, standing.attempt) {
             (Some(head), Some(attempt)) if attempt.can_be_taken_over(now) || attempt.is_new_of(&lock_owner) => {
-                match payments.leave(standing.breaker).await {
+                match payments.leave(standing.breaker, delivery.deadline).await {
                     Leave::Ask(asking) => return payments.send(&asking, head, attempt).await.map(|_| ()),
                     // The schedule sends it.
                     Leave::Wait { .. } => answering(&head, &delivery, now),
@@ -91,11 +91,12 @@ async fn begin(
         livemode: payments.provider.is_live(),
         lock_owner,
         return_url: payments.provider.return_url(),
+        abandoned_after: NEVER_SENT,
         request: None,
         trace: &delivery.trace,
     };
     let attempt = Attempt::new(head, new, now);
-    let (attempt, asking) = match payments.leave(breaker).await {
+    let (attempt, asking) = match payments.leave(breaker, delivery.deadline).await {
         Leave::Ask(asking) => (attempt, Some(asking)),
         Leave::Wait { until } => (attempt.held_back(until, now), None),
     };

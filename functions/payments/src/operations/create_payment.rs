@@ -12,6 +12,7 @@ use shared::{
 
 use crate::{
     Payments, TRIES,
+    asking::sender_gone,
     domain::{Attempt, AttemptState, CardToken, Change, MethodType, NewAttempt, PaymentId, PaymentMethod},
     error::PaymentError,
     store::{Claim, Stored},
@@ -91,7 +92,7 @@ pub async fn create_payment(payments: Arc<Payments>, request: Request) -> Result
                 continue;
             };
             if attempt.can_be_taken_over(payments.clock.now()) || attempt.is_new_of(&lock_owner) {
-                let asking = payments.still_at_the_door(leave, standing.breaker).await?;
+                let asking = payments.still_at_the_door(leave, standing.breaker, request.deadline()).await?;
                 let attempt = payments.send(&asking, head, attempt).await?;
                 return answer(&payments, &request, &attempt);
             }
@@ -103,7 +104,7 @@ pub async fn create_payment(payments: Arc<Payments>, request: Request) -> Result
         let refused = |reason| PaymentError::NotPayable { reason, state: head.state.clone() };
         head.may_start(now).map_err(refused)?;
         head.agrees_with(wanted.amount).map_err(refused)?;
-        let asking = payments.still_at_the_door(leave.take(), standing.breaker.clone()).await?;
+        let asking = payments.still_at_the_door(leave.take(), standing.breaker.clone(), request.deadline()).await?;
         let new = NewAttempt {
             payment_id,
             payment_method: PaymentMethod { r#type: wanted.payment_method.r#type, token: wanted.payment_method.token.clone() },
@@ -111,6 +112,7 @@ pub async fn create_payment(payments: Arc<Payments>, request: Request) -> Result
             livemode: payments.provider.is_live(),
             lock_owner: &lock_owner,
             return_url: payments.provider.return_url(),
+            abandoned_after: sender_gone(request.deadline()),
             request: Some((&fingerprint, request.id())),
             trace: request.trace(),
         };

@@ -105,7 +105,7 @@ pub async fn create_refund(payments: Arc<Payments>, request: Request) -> Result<
                 continue;
             };
             if refund.can_be_taken_over(payments.clock.now()) || refund.is_new_of(&lock_owner) {
-                let asking = payments.still_at_the_door(leave, standing.breaker).await?;
+                let asking = payments.still_at_the_door(leave, standing.breaker, request.deadline()).await?;
                 let refund = payments.send_refund(&asking, head, paid, refund).await?;
                 return answer(&payments, &request, &refund);
             }
@@ -118,7 +118,7 @@ pub async fn create_refund(payments: Arc<Payments>, request: Request) -> Result<
         };
         let change =
             begin_requested_refund(&head, &paid, &asked, &lock_owner, now, request.trace()).map_err(PaymentError::NotRefundable)?;
-        let asking = payments.still_at_the_door(leave.take(), standing.breaker.clone()).await?;
+        let asking = payments.still_at_the_door(leave.take(), standing.breaker.clone(), request.deadline()).await?;
         let claim = Claim { payment_id, refund_id: Some(refund_id), fingerprint: fingerprint.clone(), created_at: now };
         match payments.store.write(&change, Some(&claim)).await.map_err(known)? {
             Stored::Written => {

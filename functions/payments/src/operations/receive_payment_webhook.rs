@@ -5,6 +5,7 @@ use std::sync::Arc;
 use lambda_http::http::StatusCode;
 use serde::Serialize;
 use shared::{
+    clock::Timestamp,
     http::{self, Request, Response},
     problem::Problem,
 };
@@ -36,8 +37,9 @@ struct Heard {
     received: bool,
 }
 
-/// Answers `200` to every event that the provider has signed: to one that was heard before, to one that is about nothing of ours, and to
-/// one whose payment is unknown; `503` where it is to be told again.
+/// Answers `200` to every body that the provider has signed: to an event that was heard before, to one that is about nothing of ours, to
+/// one whose payment is unknown, and to a body of another shape, which the provider would repeat for days; `503` where it is to be told
+/// again.
 ///
 /// An event is not believed but asked about: so neither their order nor their copies matter.
 #[cfg_attr(feature = "api-document", utoipa::path(
@@ -53,7 +55,7 @@ struct Heard {
     security(()),
     extensions(
         ("x-roles" = json!(["anonymous"])),
-        ("x-problems" = json!(["bad_signature", "malformed_event", "provider_not_found", "provider_unavailable"])),
+        ("x-problems" = json!(["bad_signature", "provider_not_found", "provider_unavailable"])),
     ),
 ))]
 pub async fn receive_payment_webhook(payments: Arc<Payments>, request: Request) -> Result<Response, Problem> {
@@ -67,38 +69,48 @@ pub async fn receive_payment_webhook(payments: Arc<Payments>, request: Request) 
     let secrets = payments.secrets.get(SECRETS).await.map_err(PaymentError::from)?;
     let secrets = WebhookSecrets::read(&secrets).ok_or(PaymentError::WebhookSecretsUnreadable)?;
     secrets.verify(request.header("stripe-signature"), &body, payments.clock.now()).map_err(PaymentError::BadSignature)?;
-    let event = WebhookEvent::read(&body).ok_or(PaymentError::EventUnreadable)?;
+    let Some(event) = WebhookEvent::read(&body) else {
+        tracing::warn!(bytes = body.len(), "webhook has another shape than the events of the provider, ignored");
+        payments.count("WebhookIgnored");
+        return Ok(heard());
+    };
 
     if !payments.store.knows_event(&event.id).await.map_err(PaymentError::from)? {
         payments.hear(&event, &request).await?;
         payments.store.remember_event(&event.id, payments.clock.now()).await.map_err(PaymentError::from)?;
     }
-    Ok(Response::json(StatusCode::OK, &Heard { received: true }))
+    Ok(heard())
+}
+
+fn heard() -> Response {
+    Response::json(StatusCode::OK, &Heard { received: true })
 }
 
 impl Payments {
     async fn hear(&self, event: &WebhookEvent, request: &Request) -> Result<(), PaymentError> {
+        let (trace, deadline) = (request.trace(), request.deadline());
         match event.tells() {
-            Told::Payment { payment_id, transaction_id } => self.hear_of_payment(payment_id, transaction_id).await,
+            Told::Payment { payment_id, transaction_id } => self.hear_of_payment(payment_id, transaction_id, deadline).await,
             Told::Refund { payment_id, refund_id, provider_refund_id } => {
-                self.hear_of_refund(payment_id, refund_id, provider_refund_id).await
+                self.hear_of_refund(payment_id, refund_id, provider_refund_id, deadline).await
             }
-            Told::ProviderRefund { provider_refund_id } => self.adopt_provider_refund(&provider_refund_id, request.trace()).await,
-            Told::Dispute { dispute_id } => self.record_dispute(&dispute_id, request.trace()).await,
+            Told::ProviderRefund { provider_refund_id } => self.adopt_provider_refund(&provider_refund_id, trace, deadline).await,
+            Told::Dispute { dispute_id } => self.record_dispute(&dispute_id, trace, deadline).await,
             Told::Nothing => {
-                tracing::info!(event.id, event.kind = event.r#type, "the event is about nothing of ours");
+                tracing::info!(event.id, event.kind = event.r#type, "webhook is about nothing of ours, ignored");
+                self.count("WebhookIgnored");
                 Ok(())
             }
         }
     }
 
-    async fn hear_of_payment(&self, payment_id: PaymentId, transaction_id: String) -> Result<(), PaymentError> {
+    async fn hear_of_payment(&self, payment_id: PaymentId, transaction_id: String, deadline: Timestamp) -> Result<(), PaymentError> {
         let standing = self.store.head_and_attempt(payment_id).await?;
         let (Some(head), Some(attempt)) = (standing.head, standing.attempt) else {
             tracing::warn!(payment.id = %payment_id, "the provider tells of a payment that is not known here");
             return Ok(());
         };
-        let asking = self.leave_at_the_door(standing.breaker).await?;
+        let asking = self.leave_at_the_door(standing.breaker, deadline).await?;
         let mut told = attempt.clone();
         told.transaction_id = told.transaction_id.or(Some(transaction_id));
         let fact = self.look_up(&asking, &told).await.map_err(to_be_told_again)?;
@@ -108,13 +120,19 @@ impl Payments {
         Ok(())
     }
 
-    async fn hear_of_refund(&self, payment_id: PaymentId, refund_id: RefundId, provider_refund_id: String) -> Result<(), PaymentError> {
+    async fn hear_of_refund(
+        &self,
+        payment_id: PaymentId,
+        refund_id: RefundId,
+        provider_refund_id: String,
+        deadline: Timestamp,
+    ) -> Result<(), PaymentError> {
         let standing = self.store.known_about_refund(payment_id, refund_id).await?;
         let (Some(head), Some(paid), Some(refund)) = (standing.head, standing.attempt, standing.refund) else {
             tracing::warn!(refund.id = %refund_id, "the provider tells of a refund that is not known here");
             return Ok(());
         };
-        let asking = self.leave_at_the_door(standing.breaker).await?;
+        let asking = self.leave_at_the_door(standing.breaker, deadline).await?;
         let mut told = refund.clone();
         told.provider_refund_id = told.provider_refund_id.or(Some(provider_refund_id));
         let fact = self.look_up_refund(&asking, &told).await.map_err(to_be_told_again)?;

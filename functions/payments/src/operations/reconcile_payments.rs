@@ -13,7 +13,7 @@ use shared::{
 use crate::{
     PROVIDER_BUDGET, Payments,
     asking::{Asking, Leave},
-    domain::{Attempt, AttemptState, Fact, Head, NEVER_SENT, PaymentId, Refund, RefundFact, RefundId, RefundState},
+    domain::{Attempt, AttemptState, Fact, Head, PaymentId, Refund, RefundFact, RefundId, RefundState},
     error::PaymentError,
     store::{self, Due},
 };
@@ -71,6 +71,7 @@ impl Payments {
         let standing = self.store.head_and_attempt(payment).await?;
         let (Some(head), Some(attempt)) = (standing.head, standing.attempt) else { return Ok(false) };
         let now = self.clock.now();
+        let deadline = Clock::System.now().plus(ENOUGH_TIME);
         let asks_nobody = match attempt.state {
             AttemptState::New if attempt.is_held_back() => false,
             AttemptState::New => true,
@@ -79,11 +80,10 @@ impl Payments {
         let settled = if attempt.state == AttemptState::New && attempt.is_unwanted(&head, now) && !attempt.is_locked(now) {
             self.withdraw(head, attempt).await?
         } else if asks_nobody {
-            let never_sent = attempt.state == AttemptState::New && !attempt.is_locked(now) && now.since(attempt.created_at) >= NEVER_SENT;
-            if never_sent { self.settle(head, attempt, &Fact::Abandoned { reason: "never_sent" }).await? } else { attempt }
+            if attempt.was_never_sent(now) { self.settle(head, attempt, &Fact::Abandoned { reason: "never_sent" }).await? } else { attempt }
         } else {
             // While the provider is left alone it stays due.
-            let Leave::Ask(asking) = self.leave(standing.breaker).await else { return Ok(false) };
+            let Leave::Ask(asking) = self.leave(standing.breaker, deadline).await else { return Ok(false) };
             self.ask_after(&asking, head, attempt).await?
         };
         self.alarm_if_stuck(settled.is_alive(), settled.checks);
@@ -137,7 +137,7 @@ impl Payments {
             return Ok(!refund.is_alive());
         }
         let Some(paid) = self.store.attempt(refund.payment_id).await? else { return Ok(false) };
-        let Leave::Ask(asking) = self.leave(standing.breaker).await else { return Ok(false) };
+        let Leave::Ask(asking) = self.leave(standing.breaker, Clock::System.now().plus(ENOUGH_TIME)).await else { return Ok(false) };
         let settled = self.ask_after_refund(&asking, head, paid, refund).await?;
         self.alarm_if_stuck(settled.is_alive(), settled.checks);
         Ok(!settled.is_alive())

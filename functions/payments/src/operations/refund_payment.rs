@@ -36,7 +36,7 @@ pub async fn refund_payment(payments: Arc<Payments>, delivery: Delivery<RefundPa
             (Some(paid), Some(refund))
                 if refund.state == RefundState::New && (!refund.is_locked(now) || refund.lock_owner == lock_owner) =>
             {
-                match payments.leave(standing.breaker).await {
+                match payments.leave(standing.breaker, delivery.deadline).await {
                     Leave::Ask(asking) => return payments.send_refund(&asking, head, paid, refund).await.map(|_| ()),
                     // The schedule sends it.
                     Leave::Wait { .. } => head.answering(drive, now, &delivery.trace),
@@ -46,7 +46,7 @@ pub async fn refund_payment(payments: Arc<Payments>, delivery: Delivery<RefundPa
                 Some(change) => {
                     if payments.store.write(&change, None).await? == Stored::Written {
                         let (head, refund) = (change.head.unwrap_or(head), change.refund.ok_or(PaymentError::NotReadable)?);
-                        if let Leave::Ask(asking) = payments.leave(standing.breaker).await {
+                        if let Leave::Ask(asking) = payments.leave(standing.breaker, delivery.deadline).await {
                             payments.send_refund(&asking, head, paid, refund).await?;
                         }
                         return Ok(());

@@ -7,11 +7,12 @@
 //! (what came back of refunds and disputes is a sum of its own), and a capture is believed whenever it comes. So copies and reordered facts
 //! end in the same sums.
 //!
-//! What the events do: `stock` and `money` on their legs, `people` to the whole.
+//! What the events do: `stock` and `money` on their legs, `people` to the whole. Which commands have no answer: `waiting`.
 
 mod money;
 mod people;
 mod stock;
+mod waiting;
 
 use shared::{clock::Timestamp, ids::ProductId, retry};
 
@@ -22,8 +23,10 @@ use super::{
     steps::{Cancellation, Shipment},
 };
 
-/// After so many nudges without progress somebody should look.
-pub const NUDGES_BEFORE_ALARM: u32 = 5;
+pub use waiting::Unanswered;
+
+/// After so many nudges without progress somebody should look, even if every command was answered.
+const NUDGES_BEFORE_ALARM: u32 = 5;
 
 /// Something that happens to an order.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +39,8 @@ pub enum Event {
     StockCommitted(StockFact),
     /// The stock was given back, or none is held.
     StockReleased(StockFact),
+    /// It can be paid.
+    PaymentOpened(PaymentFact),
     /// An attempt is under way.
     PaymentStarted(PaymentFact),
     /// An attempt went out; its outcome is not known.
@@ -96,6 +101,8 @@ pub struct PaymentFact {
     pub refund_refused: bool,
     /// Whether a second capture could not be refunded.
     pub surplus_refund_refused: bool,
+    /// Whether the attempt waits for the buyer, who has to act first (3-D Secure).
+    pub requires_action: bool,
     /// Why it was declined or closed, or why it is not given back.
     pub reason: Option<String>,
     /// The state of all disputes together; none where there never was one.
@@ -189,18 +196,23 @@ impl Order {
         let mut next = self.clone();
         let mut news = next.take(event, now)?;
         next.conclude();
+        next.land_payment();
         next.forget_network();
         news.extend(next.consequences(self));
         next.settle_buyer();
         if next == *self {
             return Ok(None);
         }
+        next.count_answers(self, event, now);
         let moved = (&next.status, &next.goal, &next.stock, &next.payment) != (&self.status, &self.goal, &self.stock, &self.payment);
         if !news.is_empty() {
             next.tell(news, now);
             next.updated_at = now;
         }
         if (&next.buyer, &next.shipping_address) != (&self.buyer, &self.shipping_address) {
+            next.updated_at = now;
+        }
+        if next.note_waiting(now) {
             next.updated_at = now;
         }
         next.plan_next_look(moved, event == &Event::Nudge, now, timing);
@@ -239,15 +251,11 @@ impl Order {
         waiting && now < self.expires_at
     }
 
-    /// Whether it was asked for again and again what is owed, and nothing moves.
+    /// Whether a command had no answer at its second scheduled check, or nothing has moved for long although all were answered. An order
+    /// that waits for its buyer is not stuck.
     pub fn is_stuck(&self) -> bool {
-        !self.is_at_rest() && !self.awaits_buyer() && self.nudges >= NUDGES_BEFORE_ALARM
-    }
-
-    /// Whether it is the buyer's turn to pay, for which they may take their time: there is no card to be charged, or it was declined.
-    fn awaits_buyer(&self) -> bool {
-        let can_be_paid = self.goal == Goal::Fulfil && self.stock == StockLeg::Held && self.payment == PaymentLeg::Open;
-        can_be_paid && (self.payment_method.is_none() || self.last_declined.is_some())
+        let rests = self.is_at_rest() || self.awaits_buyer();
+        self.overdue_commands().next().is_some() || !rests && self.nudges >= NUDGES_BEFORE_ALARM
     }
 
     /// Why an operator should look at it: everything that is not over yet, the oldest first.
@@ -262,9 +270,10 @@ impl Order {
             Event::StockRejected(fact) => self.take_rejected(*fact),
             Event::StockCommitted(fact) => self.take_committed(*fact),
             Event::StockReleased(fact) => self.take_released(*fact),
-            Event::PaymentStarted(fact) => self.take_attempt(fact, "payment_started", PaymentLeg::Processing),
-            Event::PaymentUnknown(fact) => self.take_attempt(fact, "payment_unknown", PaymentLeg::Unknown),
-            Event::PaymentDeclined(fact) => self.take_attempt(fact, "payment_declined", PaymentLeg::Open),
+            Event::PaymentOpened(fact) => self.take_opened(fact),
+            Event::PaymentStarted(fact) => self.take_attempt(fact, "payment_started", PaymentLeg::Processing, now),
+            Event::PaymentUnknown(fact) => self.take_attempt(fact, "payment_unknown", PaymentLeg::Unknown, now),
+            Event::PaymentDeclined(fact) => self.take_attempt(fact, "payment_declined", PaymentLeg::Open, now),
             Event::PaymentSucceeded(fact) | Event::PaymentRefunded(fact) | Event::PaymentDisputed(fact) => self.take_money(fact),
             Event::PaymentClosed(fact) => self.take_closed(fact),
             Event::RefundFailed(fact) => self.take_refund_failed(fact),

@@ -4,6 +4,8 @@
 //! failed, or that is disputed, nobody says any more that it succeeded. So every one of these facts counts for what its sums say, and not
 //! for its name.
 
+use shared::clock::Timestamp;
+
 use super::{DisputeStatus, Goal, News, Order, PaymentFact, PaymentLeg, Status, StockLeg};
 
 const REFUND_FAILED: &str = "refund_failed";
@@ -12,8 +14,16 @@ const DISPUTE_LOST: &str = "dispute_lost";
 const SURPLUS_REFUND_FAILED: &str = "surplus_refund_failed";
 
 impl Order {
+    /// Payments knows what the order costs: from here on the order waits for its buyer. Hearing it again changes nothing.
+    pub(super) fn take_opened(&mut self, fact: &PaymentFact) -> Vec<News> {
+        if !self.payment_opened && self.take_version(fact) {
+            self.payment_opened = true;
+        }
+        Vec::new()
+    }
+
     /// News of an attempt that is not money: they move the leg only while the order is on its way to the buyer.
-    pub(super) fn take_attempt(&mut self, fact: &PaymentFact, name: &'static str, leg: PaymentLeg) -> Vec<News> {
+    pub(super) fn take_attempt(&mut self, fact: &PaymentFact, name: &'static str, leg: PaymentLeg, now: Timestamp) -> Vec<News> {
         if !self.take_version(fact) {
             return Vec::new();
         }
@@ -25,6 +35,7 @@ impl Order {
             self.last_declined = fact.payment_id.clone();
         }
         if self.goal == Goal::Fulfil && alive {
+            self.payment_in_flight_since = (!fact.requires_action).then(|| self.payment_in_flight_since.unwrap_or(now));
             self.payment = leg;
         }
         if alive && changes { vec![fact.news(name).because(fact.reason.clone())] } else { Vec::new() }
@@ -162,6 +173,13 @@ impl Order {
     /// The leg of an order whose money has to go back: payments is asked for it, or a person after payments has stopped trying.
     pub(super) fn refunding(&self) -> PaymentLeg {
         if self.refund_refused { PaymentLeg::RefundRefused } else { PaymentLeg::Refunding }
+    }
+
+    /// No attempt is in flight any more where none is under way.
+    pub(super) fn land_payment(&mut self) {
+        if !matches!(self.payment, PaymentLeg::Processing | PaymentLeg::Unknown) {
+            self.payment_in_flight_since = None;
+        }
     }
 
     /// Whether it can be paid or is being paid, as far as the order has heard.

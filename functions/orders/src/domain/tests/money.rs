@@ -81,14 +81,17 @@ fn whatever_name_the_news_of_a_capture_goes_by_the_order_is_paid() {
 fn a_refund_that_fails_is_shown_and_asked_for_again_until_it_is_done() {
     let mut order = after(&confirmed(), &cancel());
     let failed = Event::RefundFailed(PaymentFact { reason: Some("card_closed".to_owned()), ..money(TOTAL, 0) });
-    order = after(&order, &failed);
+    for event in [&Event::StockReleased(stock(9)), &failed] {
+        order = after(&order, event);
+    }
     let noted = order.history.len();
     for drive in 1..=6 {
         order = order.apply(&Event::Nudge, order.check_at.unwrap(), TIMING).unwrap().unwrap();
         assert_eq!((order.drive, order.is_stuck()), (drive, drive >= 5));
-        // Payments tries again, and fails again.
-        for fact in [&Event::PaymentSucceeded(money(TOTAL, 0)), &failed] {
-            order = after(&order, fact);
+        // Payments tries again, and fails again: it answers each time.
+        let said = PaymentFact { version: 9 + drive, reason: Some("card_closed".to_owned()), ..money(TOTAL, 0) };
+        for fact in [Event::PaymentSucceeded(said.clone()), Event::RefundFailed(said)] {
+            order = after(&order, &fact);
         }
         assert_eq!((order.needs_attention.as_deref(), order.history.len()), (Some("refund_failed"), noted), "told once");
     }

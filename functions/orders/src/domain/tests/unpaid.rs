@@ -56,12 +56,10 @@ fn a_network_with_too_many_unpaid_orders_waits_for_as_long_as_it_is_told() {
 }
 
 #[test]
-fn an_order_counts_until_it_is_paid_given_up_or_waits_for_us() {
+fn an_order_counts_until_it_is_paid_or_given_up() {
     let held = after(&placed(), &Event::StockReserved(stock(9)));
     let started = after(&held, &Event::PaymentStarted(money(0, 0)));
-    assert!([&placed(), &held, &started].iter().all(|order| order.counts_as_unpaid()));
-    let unknown = after(&started, &Event::PaymentUnknown(money(0, 0)));
-    assert_eq!(started.frees(&unknown), Freed { buyer: true, network: None });
+    assert!([&placed(), &held, &started].iter().all(|order| order.counts_as_unpaid(LATER)));
     let network = Some("a network".to_owned());
     for (event, expected) in [
         (Event::PaymentSucceeded(money(TOTAL, 0)), Freed { buyer: true, network }),
@@ -69,11 +67,12 @@ fn an_order_counts_until_it_is_paid_given_up_or_waits_for_us() {
         (cancel(), Freed { buyer: true, network: None }),
         (Event::Deadline, Freed { buyer: true, network: None }),
         (Event::PaymentDeclined(money(0, 0)), Freed::default()),
+        (Event::PaymentUnknown(money(0, 0)), Freed::default()),
         (Event::Nudge, Freed::default()),
     ] {
         let next = after(&started, &event);
         assert_eq!(started.frees(&next), expected, "{event:?}");
-        assert_eq!(next.network.is_some(), next.counts_as_unpaid(), "{event:?}");
+        assert_eq!(next.network.is_some(), next.is_unpaid(), "{event:?}");
     }
 }
 
@@ -84,11 +83,32 @@ fn every_order_frees_its_buyer_once_on_its_way_to_the_end() {
         for event in events() {
             let next = after(order, &event);
             let frees = order.frees(&next);
-            assert_eq!(frees.buyer, order.counts_as_unpaid() && !next.counts_as_unpaid());
+            assert_eq!(frees.buyer, order.is_unpaid() && !next.is_unpaid());
             assert!(frees.network.is_none() || next.captured_total > next.returned_total(), "{event:?}: {}", core(&next));
-            assert!(!next.is_settled() || (!next.counts_as_unpaid() && next.network.is_none()), "{}", core(&next));
+            assert!(!next.is_settled() || (!next.is_unpaid() && next.network.is_none()), "{}", core(&next));
             freed += u32::from(frees.buyer);
         }
     }
     assert!(freed > 10, "{freed}");
+}
+
+/// The order that waits for the shop does not count, and counts again once it is the buyer's turn.
+#[test]
+fn a_payment_without_an_outcome_counts_while_its_call_may_run_or_the_buyer_has_to_act() {
+    let held = after(&placed(), &Event::StockReserved(stock(9)));
+    let started = after(&held, &Event::PaymentStarted(money(0, 0)));
+    let later = |seconds: u64| LATER.plus(Duration::from_secs(seconds));
+    assert!(started.counts_as_unpaid(later(29)) && !started.counts_as_unpaid(later(30)));
+    let told_again = started.apply(&Event::PaymentStarted(PaymentFact { version: 10, ..money(0, 0) }), later(20), TIMING).unwrap().unwrap();
+    assert!(!told_again.counts_as_unpaid(later(30)), "the time is that of the first");
+
+    let at_the_bank = after(&started, &Event::PaymentStarted(PaymentFact { version: 10, requires_action: true, ..money(0, 0) }));
+    assert!(at_the_bank.counts_as_unpaid(later(600)));
+    let unknown = after(&started, &Event::PaymentUnknown(money(0, 0)));
+    assert!(!unknown.counts_as_unpaid(LATER));
+    for order in [&started, &at_the_bank, &unknown] {
+        let declined = after(order, &Event::PaymentDeclined(PaymentFact { version: 11, ..money(0, 0) }));
+        assert!(declined.counts_as_unpaid(later(3600)) && declined.payment_in_flight_since.is_none());
+        assert!(!after(order, &cancel()).counts_as_unpaid(LATER));
+    }
 }

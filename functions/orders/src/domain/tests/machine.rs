@@ -1,0 +1,149 @@
+//! The state machine, taken through everything: each state x event, each event twice, each pair in both orders, and from each reachable
+//! state to settlement.
+
+use super::*;
+
+fn every_state() -> Vec<Order> {
+    let goals = [Goal::Fulfil, Goal::Cancel, Goal::Fail];
+    let stocks = [
+        StockLeg::Asked,
+        StockLeg::Held,
+        StockLeg::Committing,
+        StockLeg::Committed,
+        StockLeg::Rejected,
+        StockLeg::Releasing,
+        StockLeg::Released,
+    ];
+    let payments = [
+        PaymentLeg::None,
+        PaymentLeg::Open,
+        PaymentLeg::Processing,
+        PaymentLeg::Unknown,
+        PaymentLeg::Paid,
+        PaymentLeg::Closing,
+        PaymentLeg::Closed,
+        PaymentLeg::Refunding,
+        PaymentLeg::Refunded,
+        PaymentLeg::RefundRefused,
+    ];
+    let statuses = [Status::Pending, Status::Confirmed, Status::Shipped, Status::Delivered, Status::Cancelled, Status::Failed];
+    let mut all = Vec::new();
+    for goal in &goals {
+        for stock in &stocks {
+            for payment in &payments {
+                for status in &statuses {
+                    all.push(Order {
+                        goal: goal.clone(),
+                        stock: stock.clone(),
+                        payment: payment.clone(),
+                        status: status.clone(),
+                        ..placed()
+                    });
+                }
+            }
+        }
+    }
+    all
+}
+
+#[test]
+fn every_event_has_an_answer_in_every_state_and_the_second_copy_changes_nothing() {
+    let (states, events) = (every_state(), events());
+    let mut changes = 0;
+    for state in &states {
+        for event in &events {
+            let once = after(state, event);
+            changes += u32::from(once != *state);
+            if *event != Event::Nudge {
+                let twice = after(&once, event);
+                assert_eq!(core(&once), core(&twice), "{event:?} twice from {}", core(state));
+                assert_eq!(once.history, twice.history, "{event:?} twice from {}", core(state));
+            }
+        }
+    }
+    say(&format!("order state machine: {} states x {} events, each twice: {changes} changes", states.len(), events.len()));
+}
+
+#[test]
+fn every_pair_of_events_in_both_orders_keeps_the_promises() {
+    let (reachable, events) = (reachable(), events());
+    let mut pairs = 0;
+    for state in reachable.values() {
+        for first in &events {
+            for second in &events {
+                let one = after(state, first);
+                let both = after(&one, second);
+                check_step(state, first, &one);
+                check_step(&one, second, &both);
+                let other_way = after(&after(state, second), first);
+                assert_eq!(sums(&both), sums(&other_way), "{first:?}, {second:?}");
+                pairs += 1;
+            }
+        }
+    }
+    say(&format!("order state machine: {} reachable states x {pairs} ordered pairs", reachable.len()));
+}
+
+#[test]
+fn from_every_reachable_state_the_answers_to_what_is_owed_lead_to_settlement() {
+    let reachable = reachable();
+    let mut paths = 0;
+    for order in reachable.values() {
+        // The time to pay is over in this test: an order that waits for its buyer expires.
+        settle(order, 0, &mut |_| paths += 1);
+    }
+    say(&format!("order state machine: {} reachable states, {paths} ways to settlement, none stuck", reachable.len()));
+    assert!(reachable.len() > 30, "the search must find more than the happy path");
+}
+
+#[test]
+fn confirmed_is_never_without_money_and_cancelled_or_failed_never_with_it() {
+    for order in reachable().values() {
+        if order.goal == Goal::Fulfil && order.status == Status::Confirmed {
+            assert!(order.captured_total > 0, "{}", core(order));
+        }
+        if matches!(order.status, Status::Cancelled | Status::Failed) {
+            let goes_back = matches!(order.payment, PaymentLeg::Refunding | PaymentLeg::RefundRefused);
+            assert!(order.captured_total <= order.returned_total() || goes_back, "{}", core(order));
+        }
+    }
+}
+
+#[test]
+fn an_older_fact_changes_nothing_but_a_capture_is_believed_whenever_it_comes() {
+    let held = after(&placed(), &Event::StockReserved(stock(9)));
+    let declined = after(&held, &Event::PaymentDeclined(money(0, 0)));
+    let late = PaymentFact { version: 3, ..money(0, 0) };
+    assert_eq!(core(&after(&declined, &Event::PaymentStarted(late.clone()))), core(&declined));
+    assert_eq!(core(&after(&declined, &Event::PaymentClosed(late))), core(&declined));
+    let capture = PaymentFact { version: 3, ..money(TOTAL, 0) };
+    assert_eq!(after(&declined, &Event::PaymentSucceeded(capture)).status, Status::Confirmed);
+}
+
+#[test]
+fn a_capture_after_cancellation_is_refunded_and_the_status_stays() {
+    let mut order = after(&placed(), &cancel());
+    for event in [Event::StockReleased(stock(9)), Event::PaymentSucceeded(money(TOTAL, 0))] {
+        order = after(&order, &event);
+    }
+    assert_eq!((order.status.clone(), owed(&order)), (Status::Cancelled, vec![Owed::RefundPayment]));
+    let order = after(&order, &Event::PaymentRefunded(money(TOTAL, TOTAL)));
+    assert_eq!((order.status.clone(), order.check_at), (Status::Cancelled, None));
+}
+
+#[test]
+fn a_refund_that_is_heard_of_before_its_capture_settles_a_cancelled_order() {
+    let mut order = after(&placed(), &Event::StockReserved(stock(9)));
+    for event in [cancel(), Event::PaymentRefunded(money(TOTAL, TOTAL)), Event::StockReleased(stock(9))] {
+        order = after(&order, &event);
+    }
+    assert_eq!((order.status.clone(), order.payment.clone(), order.check_at), (Status::Cancelled, PaymentLeg::Refunded, None));
+}
+
+#[test]
+fn a_state_of_a_later_release_is_left_alone_and_survives() {
+    let odd = Order { stock: StockLeg::Unknown("backordered".to_owned()), ..placed() };
+    assert_eq!(odd.apply(&cancel(), LATER, TIMING), Err(Rejection::UnknownState));
+    let text = serde_json::to_string(&odd).unwrap();
+    assert_eq!(serde_json::from_str::<Order>(&text).unwrap(), odd);
+}

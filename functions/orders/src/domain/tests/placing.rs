@@ -1,0 +1,57 @@
+//! What an order is made of: the catalogue decides its prices and how much of a product it may have.
+
+use super::*;
+
+#[test]
+fn the_catalogue_decides_the_price() {
+    let place = |extra, products: &[Product]| Order::place(placement(), basket(extra), products, START, TIMING);
+    assert_eq!(place(json!({}), &[product()]).unwrap().totals.total.amount, TOTAL);
+    let expected = json!({ "expected_total": { "amount": 1, "currency": "USD" } });
+    assert!(matches!(place(expected, &[product()]), Err(OrderError::PriceChanged { total }) if total.amount == TOTAL));
+    assert!(matches!(place(json!({}), &[]), Err(OrderError::UnknownProduct { position: 0 })));
+    assert!(matches!(place(json!({}), &[Product { active: false, ..product() }]), Err(OrderError::UnknownProduct { .. })));
+}
+
+#[test]
+fn the_catalogue_decides_how_many_one_order_may_have_of_a_product_in_all_its_lines() {
+    let other = Product { product_id: ids::derive(&["bowl"]), max_per_order: None, ..product() };
+    let line = |product: &Product, quantity: u32| json!({ "product_id": product.product_id, "quantity": quantity });
+    for (items, position) in [
+        (json!([line(&product(), 3)]), Some(0)),
+        (json!([line(&other, 9), line(&product(), 3)]), Some(1)),
+        (json!([line(&other, 9), line(&product(), 1), line(&other, 1), line(&product(), 2)]), Some(1)),
+        (json!([line(&other, 20), line(&product(), 1), line(&product(), 1)]), None),
+    ] {
+        let placed = Order::place(placement(), basket(json!({ "items": items })), &[product(), other.clone()], START, TIMING);
+        let refused = match placed {
+            Err(OrderError::TooManyOfProduct { position, maximum: 2 }) => Some(position),
+            Ok(_) => None,
+            odd => panic!("{odd:?}"),
+        };
+        assert_eq!(refused, position, "{items}");
+    }
+}
+
+#[test]
+fn a_product_without_a_limit_of_its_own_has_the_shops() {
+    let mut told = serde_json::to_value(product()).unwrap();
+    told.as_object_mut().unwrap().remove("max_per_order");
+    let unlimited: Product = serde_json::from_value(told).unwrap();
+    let place = |quantity: u32| {
+        let items = json!({ "items": [{ "product_id": unlimited.product_id, "quantity": quantity }] });
+        Order::place(placement(), basket(items), std::slice::from_ref(&unlimited), START, TIMING)
+    };
+    assert!(place(20).is_ok());
+    assert!(matches!(place(21), Err(OrderError::TooManyOfProduct { position: 0, maximum: 20 })));
+}
+
+#[test]
+fn an_order_as_placed_is_what_it_was_however_far_it_has_come() {
+    let first = placed();
+    let mut order = first.clone();
+    for event in events() {
+        order = after(&order, &event);
+    }
+    assert_eq!(serde_json::to_value(order.as_placed().history).unwrap(), serde_json::to_value(first.history.clone()).unwrap());
+    assert_eq!(core(&order.as_placed()), core(&first));
+}

@@ -1,0 +1,192 @@
+//! Commands without an answer: when they are sent again, when their order counts as stuck, and when it no longer does.
+
+use super::*;
+
+/// At so many checks nothing has moved until an order counts as stuck, although payments answers.
+const CHECKS: u64 = 5;
+
+#[test]
+fn nudges_wait_longer_each_time_and_never_past_the_deadline() {
+    let mut order = placed();
+    let mut waits = Vec::new();
+    for _ in 0..5 {
+        let now = order.check_at.unwrap();
+        order = order.apply(&Event::Nudge, now, TIMING).unwrap().unwrap();
+        waits.push(order.check_at.unwrap().since(now).as_secs() / 60);
+    }
+    assert_eq!(waits, [2, 4, 8, 15, 32], "1 + 2 + 4 + 8 + 15 minutes reach the deadline of 30");
+    assert_eq!(order.drive, 5);
+}
+
+/// The order after a scheduled check that is due: as `resume-orders` does it.
+fn checked(order: &Order) -> Order {
+    let now = order.check_at.expect("a check is scheduled");
+    let expired = order.apply(&Event::Deadline, now, TIMING).unwrap();
+    expired.or_else(|| order.apply(&Event::Nudge, now, TIMING).unwrap()).expect("a check is counted")
+}
+
+/// The order after what happens a second after its last change.
+fn soon(order: &Order, event: &Event) -> Order {
+    let now = order.updated_at.plus(Duration::from_secs(1));
+    order.apply(event, now, TIMING).unwrap().unwrap_or_else(|| order.clone())
+}
+
+fn story(order: Order, events: &[Event]) -> Order {
+    events.iter().fold(order, |order, event| soon(&order, event))
+}
+
+/// Without a card: the buyer pays by a request of their own.
+fn placed_without_card() -> Order {
+    Order::place(placement(), basket(json!({})), &[product()], START, TIMING).unwrap()
+}
+
+fn reserved() -> Event {
+    Event::StockReserved(stock(1))
+}
+
+/// What payments says in this version of its record.
+fn version(version: u64, captured: i64, refunded: i64) -> PaymentFact {
+    PaymentFact { version, ..money(captured, refunded) }
+}
+
+fn overdue(order: &Order) -> Vec<&'static str> {
+    order.overdue_commands().map(|(owed, _)| owed.name(order.payment_method.is_some())).collect()
+}
+
+/// The waits that the history shows: for what, and whether they are over.
+fn waits(order: &Order) -> Vec<(&str, bool)> {
+    let waiting = order.history.iter().filter(|entry| entry.event == "waiting");
+    waiting.map(|entry| (entry.waits_for.as_deref().unwrap(), entry.answered_at.is_some())).collect()
+}
+
+#[test]
+fn command_without_an_answer_is_overdue_from_its_second_check_until_it_is_answered() {
+    let paid = Event::PaymentSucceeded(version(2, TOTAL, 0));
+    let committed = [reserved(), paid.clone(), Event::StockCommitted(stock(2))];
+    let released = Event::StockReleased(stock(3));
+    for (name, order, answer) in [
+        ("reserve_stock", placed(), reserved()),
+        ("reserve_stock", placed(), Event::StockRejected(stock(1))),
+        ("open_payment", story(placed_without_card(), &[reserved()]), Event::PaymentOpened(version(1, 0, 0))),
+        ("charge_payment", story(placed(), &[reserved()]), Event::PaymentStarted(version(1, 0, 0))),
+        ("charge_payment", story(placed(), &[reserved()]), Event::PaymentDeclined(version(1, 0, 0))),
+        ("commit_stock", story(placed(), &[reserved(), paid.clone()]), Event::StockCommitted(stock(2))),
+        ("release_stock", story(placed(), &[reserved(), cancel(), Event::PaymentClosed(version(2, 0, 0))]), released.clone()),
+        ("cancel_payment", story(placed(), &[reserved(), cancel(), released.clone()]), Event::PaymentClosed(version(2, 0, 0))),
+        (
+            "refund_payment",
+            story(story(placed(), &committed), &[cancel(), released.clone()]),
+            Event::PaymentRefunded(version(3, TOTAL, TOTAL)),
+        ),
+    ] {
+        let once = checked(&order);
+        assert!(!once.is_stuck() && waits(&once).is_empty() && overdue(&once).is_empty(), "{name} after one check");
+        let since = order.stock_unanswered.or(order.payment_unanswered).unwrap().since;
+        let mut order = checked(&once);
+        assert!(order.updated_at.since(since) < Duration::from_secs(240), "{name}: within four minutes, and a minute of the schedule");
+        let lines = order.history.len();
+        for check in 2..4 {
+            assert_eq!((order.is_stuck(), overdue(&order), waits(&order)), (true, vec![name], vec![(name, false)]), "check {check}");
+            assert_eq!(order.overdue_commands().next().unwrap().1, since, "{name} at check {check}");
+            assert_eq!(order.history.len(), lines, "{name}: the entry stays one at check {check}");
+            order = checked(&order);
+        }
+        let answered = soon(&order, &answer);
+        assert_eq!((answered.is_stuck(), overdue(&answered)), (false, vec![]), "{name} after {answer:?}");
+        assert_eq!(waits(&answered), [(name, true)], "{name} after {answer:?}");
+        let entry = answered.history.iter().find(|entry| entry.event == "waiting").unwrap();
+        assert_eq!((entry.since, entry.answered_at), (Some(since), Some(answered.updated_at)), "{name}");
+    }
+}
+
+#[test]
+fn expiry_and_cancellation_do_not_hide_a_service_that_does_not_answer() {
+    for (order, before, after) in [
+        (placed(), "reserve_stock", "release_stock"),
+        (story(placed(), &[reserved()]), "charge_payment", "cancel_payment"),
+        (story(placed_without_card(), &[reserved()]), "open_payment", "cancel_payment"),
+    ] {
+        let since = order.updated_at;
+        let stuck = checked(&checked(&order));
+        assert_eq!((overdue(&stuck), stuck.goal.clone()), (vec![before], Goal::Fulfil));
+        let cancelled = soon(&stuck, &cancel());
+        assert_eq!((overdue(&cancelled), cancelled.is_stuck()), (vec![after], true), "{before}, cancelled");
+
+        let mut expiring = stuck;
+        while expiring.goal == Goal::Fulfil {
+            assert!(expiring.is_stuck(), "{before}");
+            expiring = checked(&expiring);
+        }
+        assert_eq!(expiring.reason.as_deref(), Some("not_paid_in_time"));
+        for _ in 0..4 {
+            assert!(expiring.is_stuck() && overdue(&expiring).contains(&after), "{before}, expired");
+            assert!(expiring.overdue_commands().any(|(_, began)| began == since), "{before}, expired");
+            expiring = checked(&expiring);
+        }
+        assert_eq!(waits(&expiring)[0], (after, false), "the same wait: {:?}", waits(&expiring));
+    }
+}
+
+#[test]
+fn order_that_waits_for_its_buyer_is_never_stuck() {
+    let opened = Event::PaymentOpened(version(1, 0, 0));
+    let at_the_bank = Event::PaymentStarted(PaymentFact { requires_action: true, ..version(2, 0, 0) });
+    for events in [
+        vec![reserved(), opened.clone()],
+        vec![reserved(), opened.clone(), at_the_bank],
+        vec![reserved(), opened, Event::PaymentStarted(version(2, 0, 0)), Event::PaymentDeclined(version(3, 0, 0))],
+    ] {
+        let mut order = story(placed_without_card(), &events);
+        while order.goal == Goal::Fulfil {
+            assert!(!order.is_stuck() && waits(&order).is_empty(), "{}", core(&order));
+            order = checked(&order);
+        }
+        assert!(!order.is_stuck(), "its time is over: {}", core(&order));
+    }
+}
+
+#[test]
+fn payment_that_is_answered_without_an_outcome_is_stuck_only_after_long() {
+    let patient = Terms { pay_within: Duration::from_secs(24 * 3600), ..TERMS };
+    let order = Order { expires_at: START.plus(patient.pay_within), ..placed() };
+    let unknown = |order: &Order, number: u64| soon(order, &Event::PaymentUnknown(version(number, 0, 0)));
+    let mut answered = unknown(&soon(&order, &reserved()), 1);
+    let silent = checked(&checked(&answered));
+    assert_eq!((silent.is_stuck(), overdue(&silent)), (true, vec!["charge_payment"]), "payments does not answer any more");
+    for check in 1..=CHECKS {
+        assert!(!answered.is_stuck(), "check {check}");
+        answered = unknown(&checked(&answered), 1 + check);
+    }
+    assert_eq!((answered.is_stuck(), overdue(&answered)), (true, vec![]), "nothing has moved for half an hour");
+    assert!(!soon(&answered, &Event::PaymentSucceeded(version(99, TOTAL, 0))).is_stuck());
+}
+
+#[test]
+fn late_answer_to_an_earlier_command_does_not_answer_the_one_that_is_pending() {
+    let cancelled = soon(&placed(), &cancel());
+    let late = soon(&cancelled, &reserved());
+    let order = checked(&checked(&late));
+    assert_eq!(overdue(&order), ["release_stock"]);
+}
+
+#[test]
+fn changes_of_the_buyer_and_repeated_facts_neither_count_nor_answer() {
+    let stuck = checked(&checked(&story(placed(), &[reserved()])));
+    for event in [Event::BuyerChanged(BuyerChange::Changed(contact(9))), reserved(), Event::Deadline] {
+        let same = soon(&stuck, &event);
+        let counted = |order: &Order| (order.stock_unanswered, order.payment_unanswered);
+        assert_eq!((counted(&same), waits(&same)), (counted(&stuck), waits(&stuck)), "{event:?}");
+    }
+    let unanswered = stuck.payment_unanswered.unwrap();
+    assert_eq!((unanswered, stuck.stock_unanswered), (Unanswered { since: unanswered.since, checks: 2 }, None));
+}
+
+#[test]
+fn repeated_answers_of_a_cancelled_order_never_grow_its_history_without_bound() {
+    let mut order = checked(&checked(&soon(&placed(), &cancel())));
+    for _ in 0..500 {
+        order = checked(&order);
+    }
+    assert_eq!(waits(&order), [("release_stock", false)]);
+    assert!(order.history.len() < 6, "{}", order.history.len());
+}

@@ -1,0 +1,66 @@
+//! A consumer is stopped: its orders are listed within minutes and say what they wait for, and they go on once it is back.
+
+use serde_json::Value;
+use tests::{events, shop::Shop};
+
+use super::{afterwards::give_up, at_rest, pay, placed, shop, time_passes};
+
+/// The orders that the shop is shown as stuck.
+async fn stuck(shop: &Shop) -> Vec<String> {
+    let request = events::get("/orders?stuck=true").caller(events::ADMIN);
+    let page = shop.call("list-orders", request.event()).await.json();
+    page["items"].as_array().unwrap().iter().map(|order| order["id"].as_str().unwrap().to_owned()).collect()
+}
+
+/// The entries of the history about waits.
+fn waits(order: &Value) -> Vec<&Value> {
+    order["history"].as_array().unwrap().iter().filter(|entry| entry["event"] == "waiting").collect()
+}
+
+#[tokio::test]
+async fn order_whose_consumer_is_stopped_is_visible_at_its_second_check_and_goes_on_when_it_is_back() {
+    let card = Some("tok_ok");
+    for (queue, command, token, is_cancelled) in [
+        ("reserve-stock", "reserve_stock", card, false),
+        ("open-payment", "open_payment", None, false),
+        ("charge-payment", "charge_payment", card, false),
+        ("commit-stock", "commit_stock", card, false),
+        ("release-stock", "release_stock", None, true),
+        ("cancel-payment", "cancel_payment", None, true),
+        ("refund-payment", "refund_payment", card, true),
+    ] {
+        let (shop, product) = shop().await;
+        let mut pump = shop.pump();
+        let mut stopped = None;
+        if !is_cancelled {
+            stopped = Some(pump.stop(queue));
+        }
+        let order = placed(&shop, &product, 2, token).await;
+        pump.settle().await;
+        if is_cancelled {
+            stopped = Some(pump.stop(queue));
+            give_up(&shop, &mut pump, &order).await;
+        }
+        for (seconds, expected) in [(61, 0), (121, 1), (241, 1)] {
+            time_passes(&shop, &mut pump, seconds).await;
+            assert_eq!(stuck(&shop).await.len(), expected, "{queue}: {seconds} seconds later");
+        }
+        let read = shop.read_order(&order).await;
+        assert_eq!(read["waiting_for"]["commands"], serde_json::json!([command]), "{read:#}");
+        assert_eq!((waits(&read).len(), &waits(&read)[0]["waits_for"]), (1, &command.into()), "{read:#}");
+        assert_eq!(stuck(&shop).await, [order.clone()]);
+
+        pump.start(queue, stopped.unwrap());
+        pump.settle().await;
+        let read = shop.read_order(&order).await;
+        assert!(stuck(&shop).await.is_empty() && read.get("waiting_for").is_none(), "{queue}: {read:#}");
+        assert!(waits(&read)[0]["answered_at"].is_string(), "{queue}: {read:#}");
+        if command == "open_payment" {
+            assert_eq!(pay(&shop, &order, "tok_ok").await["http"], 201);
+            pump.settle().await;
+        }
+        let end = if is_cancelled { "cancelled" } else { "confirmed" };
+        assert_eq!(shop.read_order(&order).await["status"], end, "{queue}");
+        at_rest(&shop).await;
+    }
+}
