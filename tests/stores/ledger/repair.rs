@@ -225,7 +225,7 @@ async fn a_repair_and_late_messages_at_the_same_time_book_everything_once() {
         let event = json!({ "repair": true, "order_id": world.confirmed });
         let audit = invoke::lambda(service.clone(), reconcile_books);
         let repairs: Vec<_> = (0..2).map(|_| tokio::spawn(audit(Invocation::with_event(event.clone())))).collect();
-        let record = recorder(&table);
+        let record = recorder(&world.aws, &table);
         let late: Vec<_> = of_order.iter().map(|entry| tokio::spawn(record(Invocation::with_event(message(entry))))).collect();
         for repair in repairs {
             repair.await.unwrap().unwrap();

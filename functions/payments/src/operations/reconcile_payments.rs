@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use shared::{
+    clock::Clock,
     ids::OrderId,
     invoke::{self, Call, Tick},
     lambda::Failure,
