@@ -37,7 +37,7 @@ const GATEWAY_SECONDS: u64 = 29;
 
 /// The routes of a function: method and path.
 pub fn routes(properties: &Value) -> Vec<(String, String)> {
-    api_events(properties).map(|event| (text(&event["Method"]).to_uppercase(), text(&event["Path"]))).collect()
+    api_events(properties).map(|event| (template::method_of(event), text(&event["Path"]))).collect()
 }
 
 fn api_events(properties: &Value) -> impl Iterator<Item = &Value> {
@@ -56,7 +56,7 @@ fn every_route_has_an_authorizer_or_is_on_the_public_list() {
     let mut seen = BTreeSet::new();
     for (name, (_, properties)) in functions(template) {
         for event in api_events(&properties) {
-            let route = format!("{} {}", text(&event["Method"]).to_uppercase(), text(&event["Path"]));
+            let route = format!("{} {}", template::method_of(event), text(&event["Path"]));
             let authorizer = event["Auth"]["Authorizer"].as_str().unwrap_or(&default);
             let expected = match route.as_str() {
                 open if PUBLIC.contains(&open) => "NONE",
