@@ -130,6 +130,20 @@ fn every_function_has_its_own_role_with_exact_actions_on_exact_resources() {
     none(odd);
 }
 
+#[test]
+fn shop_names_fit_into_one_line_of_a_mail() {
+    let template = template::template();
+    let parameter = &template.document["Parameters"]["ShopName"];
+    let pattern = jsonschema::validator_for(&json!({ "pattern": parameter["AllowedPattern"] })).unwrap();
+    let allowed = |name: &str| pattern.is_valid(&name.into());
+    for name in [&text(&parameter["Default"]), "X", "Lamp, Spoon & Co.", "Caf\u{e9} M\u{fc}ller", &"x".repeat(50)] {
+        assert!(allowed(name), "{name}");
+    }
+    for name in ["", " ", "Shop ", " Shop", "A \"shop\"", "Shop <a@b.example>", "a\\b", "a\nb", "a\u{7f}b", &"x".repeat(51)] {
+        assert!(!allowed(name), "{name:?}");
+    }
+}
+
 /// In SES's sandbox every recipient is a verified identity, and SES authorises those too.
 #[test]
 fn mails_may_go_to_verified_recipients_from_the_sender_alone() {
