@@ -19,7 +19,7 @@ const WITH_OUR_BODY: [&str; 4] = ["card_number_refused", "duplicate_field", "mal
 /// Rules that a field of any body can break.
 const RULES_OF_BODIES: [&str; 4] = ["out_of_range", "required", "unknown_field", "wrong_type"];
 
-/// What is answered where no operation is: an unknown path, and a known one with a method that it has not.
+/// Problems that belong to no operation: an unknown path, and a method that a path does not have.
 pub const ANSWERS_OF_NO_OPERATION: [&str; 2] = ["method_not_allowed", "route_not_found"];
 
 /// A code that an operation answers.

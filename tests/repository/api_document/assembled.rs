@@ -45,7 +45,7 @@ basic plane that are rejected wherever they stand; joiners and variation selecto
 **Numbers** are integers, written without fraction and exponent: `2` is accepted, `2.0` is rejected as `wrong_type`, although JSON Schema \
 counts it as an integer.
 
-**Methods.** A path with `GET` answers `HEAD` in the same way, without the body, and any other method that it has not with `405` and `Allow`.
+**Methods.** A path with `GET` answers `HEAD` like `GET`, without the body. It answers methods that it does not have with `405` and `Allow`.
 
 `x-roles` says who may call an operation: `anonymous` is anybody, `user` anybody who has logged in, `admin` who runs the shop, and `owner` \
 the one to whom the thing belongs; to everybody else it does not exist.";
