@@ -76,10 +76,11 @@ token: ## Prints an access token: make -s token USER=admin (or customer).
 
 preview: ## Writes every mail with sample data to target/preview and prints the path of its index.html.
 	@echo "Building what writes the mails, with the profile of make up." >&2
-	@# The packages of make up, so that what it has built is used again.
-	@cargo build --profile quick $(SERVICES) --example preview
-	@echo "Writing every mail with sample data to target/preview. Open in a browser:" >&2
-	@target/quick/examples/preview target/preview
+	@# The packages of make up and no development dependencies: what make up has built is used again.
+	@cargo build --profile quick --workspace --exclude tests --features notifications/preview --bin preview
+	@target/quick/preview target/preview
+	@echo "Every mail is in target/preview, as HTML and as text. Open in a browser:" >&2
+	@echo "$(CURDIR)/target/preview/index.html"
 
 mails: ## Lists the mails of the local stack, the newest first. N=3 prints one and writes its HTML to target/mails.
 	@python3 localstack/mails.py $(if $(N),"$(N)")

@@ -12,7 +12,7 @@
 //! In reading order: [`domain`] (a notification and its delivery), [`operations`] (one file for each function), [`letter`] (the texts, from
 //! `templates/`), [`mailer`] (SES), [`suppression`] (who is not written to), [`store`], [`error`].
 //!
-//! `cargo run -p notifications --example preview -- <folder>` writes every mail, with sample data, for people to look at.
+//! `cargo run -p notifications --features preview --bin preview -- <folder>` writes every mail, with sample data, for people to look at.
 //!
 //! # How often a mail goes out
 //!

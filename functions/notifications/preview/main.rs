@@ -1,5 +1,5 @@
-//! Writes every mail as it is sent, with sample data, into a folder, and prints the path of its `index.html`:
-//! `cargo run -p notifications --example preview -- <folder>`.
+//! Writes every mail as it is sent, with sample data, into a folder, for people to look at:
+//! `cargo run -p notifications --features preview --bin preview -- <folder>`, then open its `index.html`.
 
 use std::{error::Error, fs, path::PathBuf};
 
@@ -20,9 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         index.push_str(&format!("<li><a href=\"{template}.html\">{subject}</a> (<a href=\"{template}.txt\">as text</a>)</li>\n"));
     }
     index.push_str("</ul>\n");
-    let index_file = folder.join("index.html");
-    fs::write(&index_file, index)?;
-    println!("{}", index_file.canonicalize()?.display());
+    fs::write(folder.join("index.html"), index)?;
     Ok(())
 }
 
