@@ -10,7 +10,7 @@ SERVICES := --workspace --exclude tests --bins
 # USER is set in every shell, so only one given to make itself counts.
 TOKEN_OF := $(if $(filter command line,$(origin USER)),$(USER),customer)
 
-.PHONY: help setup build up demo test bench lint preview invoke logs url token reconcile redrive rotate-key revoke-signing-key down deploy release destroy
+.PHONY: help setup build up demo test bench lint preview mails invoke logs url token reconcile redrive rotate-key revoke-signing-key down deploy release destroy
 
 help: ## Lists these targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 22
@@ -74,8 +74,16 @@ url: ## Prints the local API's address: make -s url.
 token: ## Prints an access token: make -s token USER=admin (or customer).
 	@$(STACK) token $(TOKEN_OF)
 
-preview: ## Writes every mail with sample data to target/preview, to look at in a browser.
-	@cargo run --quiet -p notifications --example preview -- target/preview
+preview: ## Writes every mail with sample data to target/preview and prints the path of its index.html.
+	@echo "Building what writes the mails, with the profile of make up." >&2
+	@# The packages of make up and no development dependencies: what make up has built is used again.
+	@cargo build --profile quick --workspace --exclude tests --features notifications/preview --bin preview
+	@target/quick/preview target/preview
+	@echo "Every mail is in target/preview, as HTML and as text. Open in a browser:" >&2
+	@echo "$(CURDIR)/target/preview/index.html"
+
+mails: ## Lists the mails of the local stack, the newest first. N=3 prints one and writes its HTML to target/mails.
+	@python3 localstack/mails.py $(if $(N),"$(N)")
 
 reconcile: ## Compares all books and names what does not balance. ARGS="--order ord_..." or "--stack NAME" on AWS.
 	@python3 localstack/reconcile.py $(ARGS)

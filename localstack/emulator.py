@@ -35,6 +35,20 @@ def extract_resource_arn(service, method, path, headers, body, query_params, reg
 iam_actions.extract_iam_action = extract_iam_action
 iam_actions.extract_resource_arn = extract_resource_arn
 
+from ministack.services import apigateway_v1  # noqa: E402
+
+# The import of an OpenAPI document leaves out the method that stands for all others of a path.
+ANY_METHOD = "x-amazon-apigateway-any-method"
+apigateway_v1._OPENAPI_HTTP_METHODS.add(ANY_METHOD)
+import_operation = apigateway_v1._import_operation
+
+
+def import_any_operation(api_id, resource_id, http_method, *args, **kwargs):
+    return import_operation(api_id, resource_id, "ANY" if http_method.lower() == ANY_METHOD else http_method, *args, **kwargs)
+
+
+apigateway_v1._import_operation = import_any_operation
+
 from ministack.app import main  # noqa: E402
 
 main()

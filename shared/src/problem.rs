@@ -1,8 +1,8 @@
 //! Errors as clients see them: RFC 9457 problem documents.
 //!
-//! Which status: 400 it cannot be parsed; 401 no valid token; 403 known, but not allowed; 404 absent, or not yours to know of; 409 the
-//! state forbids it; 412 and 428 versions; 415 and 413 form and size; 422 parsed, but it breaks a rule; 429 too often; 503 not now, ask
-//! again; 500 our fault. A 5xx says nothing about its cause to the client; the causes go to the log, once.
+//! Which status: 400 it cannot be parsed; 401 no valid token; 403 known, but not allowed; 404 absent, or not yours to know of; 405
+//! another method; 409 the state forbids it; 412 and 428 versions; 415 and 413 form and size; 422 parsed, but it breaks a rule; 429 too
+//! often; 503 not now, ask again; 500 our fault. A 5xx says nothing about its cause to the client; the causes go to the log, once.
 //!
 //! Services turn their own errors into problems in the last lines of their `error.rs`.
 
@@ -66,6 +66,13 @@ impl Problem {
     /// 404: there is no such thing, or it belongs to somebody else. `thing` is a noun: `order` gives `order_not_found`.
     pub fn not_found(thing: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, &format!("{thing}_not_found"), &format!("There is no such {thing}"))
+    }
+
+    /// 405: the path exists, but not with this method. `allowed` lists its methods, separated by commas, and becomes `Allow`.
+    pub fn method_not_allowed(allowed: &str) -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed")
+            .detail("Use one of the methods that Allow lists.")
+            .header("allow", allowed)
     }
 
     /// 409: the state of things forbids it.

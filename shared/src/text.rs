@@ -45,6 +45,13 @@ pub fn is_dropped(c: char) -> bool {
     DROPPED.contains(&c)
 }
 
+/// Whether text with this character is rejected, whatever stands around it.
+#[cfg(feature = "api-document")]
+pub(crate) fn is_rejected_everywhere(c: char) -> bool {
+    let is_normalized = is_dropped(c) || is_line_break(c) || c == '\t';
+    !is_normalized && !is_variation_selector(c) && (c.is_control() || is_invisible(c))
+}
+
 /// Characters that have no shape of their own or change the direction of text, and noncharacters.
 ///
 /// Text may still hold four kinds of them, each only behind a character that gives it a meaning: joiners (not listed here: see
@@ -76,7 +83,12 @@ fn is_joiner(c: char) -> bool {
     matches!(c, ZERO_WIDTH_NON_JOINER | ZERO_WIDTH_JOINER)
 }
 
-/// Every character that ends a line (Unicode 16.0, section 5.8) becomes `line_break`.
+/// Whether this character ends a line (Unicode 16.0, section 5.8).
+fn is_line_break(c: char) -> bool {
+    matches!(c, '\n' | '\u{b}' | '\u{c}' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}')
+}
+
+/// Every character that ends a line becomes `line_break`.
 fn normalized(text: &str, line_break: char) -> String {
     let mut normal = String::with_capacity(text.len());
     let mut rest = text.chars().filter(|c| !is_dropped(*c)).peekable();
@@ -86,7 +98,7 @@ fn normalized(text: &str, line_break: char) -> String {
                 rest.next_if_eq(&'\n');
                 normal.push(line_break);
             }
-            '\n' | '\u{b}' | '\u{c}' | '\u{85}' | '\u{2028}' | '\u{2029}' => normal.push(line_break),
+            c if is_line_break(c) => normal.push(line_break),
             '\t' => normal.push(' '),
             other => normal.push(other),
         }

@@ -4,6 +4,7 @@
 //! written. A queue gives back exactly the bad record. A publisher never stops. Each module is a table of inputs and a loop over routes:
 //!
 //! - [`bodies`]: JSON, types, unknown and repeated fields, numbers, texts.
+//! - [`methods`]: `HEAD` answers as `GET` without a body.
 //! - [`requests`]: headers, paths, queries, callers.
 //! - [`identity`]: tokens and links that do not count, versions that are not the present one, and too many tries.
 //! - [`trade`]: requests that are well formed and come at the wrong time, or ask for what is another's.
@@ -17,6 +18,7 @@
 mod bodies;
 mod identity;
 mod leaks;
+mod methods;
 mod mutations;
 mod publishers;
 mod queues;

@@ -16,7 +16,7 @@ use tests::{
     aws::Called,
     door::{ADA, Door, Session, code},
     events,
-    template::template,
+    template::{method_of, template},
 };
 use users::{
     domain::GRACE,
@@ -115,7 +115,7 @@ fn guarded_routes() -> Vec<(String, String)> {
     let guarded = routes.filter(|route| route["Auth"]["Authorizer"] != "NONE");
     let named = |route: &Value| {
         let path = route["Path"].as_str().unwrap().split('/').map(made_up).collect::<Vec<_>>().join("/");
-        (route["Method"].as_str().unwrap().to_uppercase(), path)
+        (method_of(route), path)
     };
     guarded.map(named).collect()
 }

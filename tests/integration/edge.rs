@@ -3,7 +3,7 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::Method;
 use serde_json::{Value, json};
-use tests::template::template;
+use tests::template::{method_of, template};
 
 use crate::shop::{Shop, card, unique, until};
 
@@ -31,8 +31,7 @@ fn routes() -> Vec<(Method, String)> {
     let functions = template().resources("AWS::Serverless::Function");
     let events = functions.filter_map(|(_, function)| function["Properties"]["Events"].as_object()).flat_map(|events| events.values());
     let api = events.filter(|event| event["Type"] == "Api").map(|event| &event["Properties"]);
-    api.map(|route| (route["Method"].as_str().unwrap().to_uppercase().parse().unwrap(), route["Path"].as_str().unwrap().to_owned()))
-        .collect()
+    api.map(|route| (method_of(route).parse().unwrap(), route["Path"].as_str().unwrap().to_owned())).collect()
 }
 
 fn with_ids(path: &str) -> String {
@@ -66,6 +65,26 @@ async fn a_route_that_does_not_exist_is_a_problem_too() {
     let shop = Shop::open().await;
     assert_eq!(shop.visitor().get("/no-such-thing").await.problem(404), "route_not_found");
     assert_eq!(shop.visitor().get("/ordersXYZ").await.problem(404), "route_not_found");
+}
+
+/// What is public is asked without a token, everything else with an admin's.
+#[tokio::test]
+async fn head_answers_as_get_and_other_methods_are_405() {
+    let shop = Shop::open().await;
+    let (visitor, admin) = (shop.visitor(), shop.admin().await);
+    for (method, path) in routes().into_iter().filter(|(method, _)| method == Method::GET) {
+        let caller = if PUBLIC.contains(&format!("{method} {path}").as_str()) { &visitor } else { &admin };
+        let path = with_ids(&path);
+        let ask = |method: Method| caller.send(method, &path, None, &[]);
+        let (get, head, trace) = (ask(Method::GET).await, ask(Method::HEAD).await, ask(Method::TRACE).await);
+        assert_eq!((head.status, head.text.as_str()), (get.status, ""), "{path}");
+        for name in ["content-type", "etag", "cache-control"] {
+            assert_eq!(head.headers.get(name), get.headers.get(name), "{name} of {path}");
+        }
+        assert_eq!(trace.problem(405), "method_not_allowed", "{path}");
+        let allow = trace.headers["allow"].to_str().unwrap();
+        assert!(allow.starts_with("DELETE, GET, HEAD, OPTIONS") || allow.starts_with("GET, HEAD, OPTIONS"), "{path}: {allow}");
+    }
 }
 
 #[tokio::test]

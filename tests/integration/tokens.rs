@@ -9,7 +9,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::ids::Ids;
-use tests::template::template;
+use tests::template::{method_of, template};
 
 use crate::shop::{Answer, PASSWORD, Person, Shop, unique};
 
@@ -47,7 +47,7 @@ fn protected_routes() -> Vec<(String, String)> {
     let protected = events.filter(|event| event["Type"] == "Api").map(|event| &event["Properties"]).filter(|event| event["Auth"].is_null());
     let route = |event: &Value| {
         let path = event["Path"].as_str().unwrap().split('/').map(made_up).collect::<Vec<_>>().join("/");
-        (event["Method"].as_str().unwrap().to_uppercase(), path)
+        (method_of(event), path)
     };
     protected.map(route).collect()
 }

@@ -182,7 +182,7 @@ async fn money_is_given_back_in_parts_never_more_than_was_paid_and_the_order_sta
     let read = shop.read_order(&order).await;
     assert_eq!((standing(&read), charges(&shop)), (("confirmed", "refunded"), vec![(5998, 0)]), "{read:#}");
     assert_eq!(stock(&shop, &product).await, (8, 8, 0), "the goods are the buyer's");
-    assert!(subjects(&shop).contains(&"Money goes back to you".to_owned()), "{:?}", subjects(&shop));
+    assert!(subjects(&shop).contains(&"Your refund is on its way".to_owned()), "{:?}", subjects(&shop));
     let refunds = history(&read).into_iter().filter(|event| *event == "payment_refunded").count();
     assert!((2..=3).contains(&refunds), "{:?}", history(&read));
     at_rest(&shop).await;

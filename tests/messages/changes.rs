@@ -141,6 +141,12 @@ fn order_changes() -> Vec<Change> {
             json!({ "status": "failed", "goal": "fail", "reason": "out_of_stock", "stock": "rejected", "payment": "closed", "version": 3,
                 "history": happened("stock_rejected", "failed", None) }),
         ),
+        (
+            "failed-for-a-product",
+            Some(json!({ "goal": "fail", "reason": "out_of_stock", "stock": "rejected", "payment": "closing", "version": 2 })),
+            json!({ "status": "failed", "goal": "fail", "reason": "out_of_stock", "stock": "rejected", "payment": "closed", "version": 3,
+                "history": happened("stock_rejected", "failed", Some("prd_0199c2a8-0000-7000-8000-00000000000a")) }),
+        ),
         ("shipped", Some(paid.clone()), shipped.clone()),
         (
             "delivered",

@@ -40,7 +40,7 @@ const GATEWAY_SECONDS: u64 = 29;
 
 /// The routes of a function: method and path.
 pub fn routes(properties: &Value) -> Vec<(String, String)> {
-    api_events(properties).map(|event| (text(&event["Method"]).to_uppercase(), text(&event["Path"]))).collect()
+    api_events(properties).map(|event| (template::method_of(event), text(&event["Path"]))).collect()
 }
 
 fn api_events(properties: &Value) -> impl Iterator<Item = &Value> {
@@ -59,7 +59,7 @@ fn every_route_has_an_authorizer_or_is_on_the_public_list() {
     let mut seen = BTreeSet::new();
     for (name, (_, properties)) in functions(template) {
         for event in api_events(&properties) {
-            let route = format!("{} {}", text(&event["Method"]).to_uppercase(), text(&event["Path"]));
+            let route = format!("{} {}", template::method_of(event), text(&event["Path"]));
             let authorizer = event["Auth"]["Authorizer"].as_str().unwrap_or(&default);
             let expected = match route.as_str() {
                 open if PUBLIC.contains(&open) => "NONE",
@@ -131,6 +131,20 @@ fn every_function_has_its_own_role_with_exact_actions_on_exact_resources() {
         }
     }
     none(odd);
+}
+
+#[test]
+fn shop_names_fit_into_one_line_of_a_mail() {
+    let template = template::template();
+    let parameter = &template.document["Parameters"]["ShopName"];
+    let pattern = jsonschema::validator_for(&json!({ "pattern": parameter["AllowedPattern"] })).unwrap();
+    let allowed = |name: &str| pattern.is_valid(&name.into());
+    for name in [&text(&parameter["Default"]), "X", "Lamp, Spoon & Co.", "Caf\u{e9} M\u{fc}ller", &"x".repeat(50)] {
+        assert!(allowed(name), "{name}");
+    }
+    for name in ["", " ", "Shop ", " Shop", "A \"shop\"", "Shop <a@b.example>", "a\\b", "a\nb", "a\u{7f}b", &"x".repeat(51)] {
+        assert!(!allowed(name), "{name:?}");
+    }
 }
 
 /// In SES's sandbox every recipient is a verified identity, and SES authorises those too.

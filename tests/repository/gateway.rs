@@ -1,4 +1,5 @@
-//! What protects the API before a function runs: the web ACL, the limits of methods, HTTPS in production; and what the gateway logs.
+//! What the gateway does around the functions: the web ACL, the limits of methods, which methods reach a function, HTTPS in production, and
+//! its log.
 //! Read from the template as SAM transforms it.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -146,6 +147,66 @@ fn methods_that_hash_or_call_the_provider_have_limits_of_their_own() {
         }
     }
     none(odd);
+}
+
+/// The methods of each path, by the function that serves them; `ANY` are those without a function of their own.
+fn methods_by_path(template: &Template) -> BTreeMap<&str, BTreeMap<String, String>> {
+    let (_, api) = only(template, "AWS::ApiGateway::RestApi");
+    let function = |operation: &Value| {
+        let uri = operation["x-amazon-apigateway-integration"]["uri"]["Fn::Sub"].as_str().unwrap_or_default();
+        uri.split("${").last().unwrap_or_default().split('.').next().unwrap_or_default().to_owned()
+    };
+    let method = |name: &str| if name == "x-amazon-apigateway-any-method" { "ANY".to_owned() } else { name.to_uppercase() };
+    let methods = |item: &Value| item.as_object().unwrap().iter().map(|(name, operation)| (method(name), function(operation))).collect();
+    api["Body"]["paths"].as_object().unwrap().iter().map(|(path, item)| (path.as_str(), methods(item))).collect()
+}
+
+#[test]
+fn functions_that_read_serve_head_and_405_under_the_permission_of_get() {
+    let (source, template) = (template::template(), transformed());
+    let by_path = methods_by_path(template);
+    let mut odd = Vec::new();
+    for (name, (id, properties)) in functions(source) {
+        let routes = super::functions::routes(&properties);
+        let allowed = properties["Environment"]["Variables"]["ALLOWED_METHODS"].as_str();
+        for (_, path) in routes.iter().filter(|(method, _)| method == "GET") {
+            let methods = &by_path[path.as_str()];
+            if methods.get("ANY") != Some(&id) || methods.contains_key("GET") || methods.contains_key("HEAD") {
+                odd.push(format!("{name} should take ANY method of {path}: {methods:?}"));
+            }
+            let own = methods.keys().map(String::as_str).filter(|method| *method != "ANY");
+            let expected = own.chain(["GET", "HEAD"]).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ");
+            if allowed != Some(&expected) {
+                odd.push(format!("ALLOWED_METHODS of {name} should be {expected}, the methods of {path}: {allowed:?}"));
+            }
+            let source_arn = format!("${{__ApiId__}}/${{__Stage__}}/*{}", path.split('/').map(wildcard).collect::<Vec<_>>().join("/"));
+            let permits = |(_, permission): (&str, &Value)| {
+                let permission = &permission["Properties"];
+                permission["FunctionName"]["Ref"] == *id && text(&permission["SourceArn"]["Fn::Sub"][0]).ends_with(&source_arn)
+            };
+            if !template.resources("AWS::Lambda::Permission").any(permits) {
+                odd.push(format!("no permission of {name} ends with {source_arn}"));
+            }
+        }
+        if allowed.is_some() && routes.iter().all(|(method, _)| method != "GET") {
+            odd.push(format!("{name} serves one method only and needs no ALLOWED_METHODS"));
+        }
+    }
+    none(odd);
+}
+
+fn wildcard(segment: &str) -> &str {
+    if segment.starts_with('{') { "*" } else { segment }
+}
+
+#[test]
+fn every_path_answers_preflight_requests_without_a_token() {
+    let (_, api) = only(transformed(), "AWS::ApiGateway::RestApi");
+    for (path, item) in api["Body"]["paths"].as_object().unwrap() {
+        let preflight = &item["options"];
+        assert_eq!(preflight["x-amazon-apigateway-integration"]["type"], "mock", "{path}");
+        assert!(preflight.get("security").is_none(), "{path}: {preflight}");
+    }
 }
 
 #[test]

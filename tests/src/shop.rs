@@ -124,9 +124,11 @@ pub fn notifications(aws: &Aws, clock: &Clock) -> notifications::Notifications {
         secrets: aws.secrets_at(clock.clone()),
         mailer: notifications::mailer::Mailer::new(
             aws_sdk_sesv2::Client::new(&aws.sdk_config()),
+            "Ferrocart",
             "shop@example.com",
             Some("ferrocart-mail".to_owned()),
         ),
+        shop_name: "Ferrocart".to_owned(),
         store_url: "http://localhost:3000".to_owned(),
         clock: clock.clone(),
         ids: Ids::seeded(600_000),

@@ -29,6 +29,16 @@ pub fn template() -> &'static Template {
     })
 }
 
+/// The method that a function serves by an event of the API. A function that reads takes `ANY` and serves `GET`: it answers `HEAD` as `GET`
+/// and every other method with 405.
+///
+/// # Panics
+/// When the event has no method.
+pub fn method_of(event: &Value) -> String {
+    let method = event["Method"].as_str().expect("an event of the API has a method").to_uppercase();
+    if method == "ANY" { "GET".to_owned() } else { method }
+}
+
 /// A template.
 #[derive(Debug)]
 pub struct Template {

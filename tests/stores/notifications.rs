@@ -118,7 +118,7 @@ async fn a_message_becomes_one_mail_and_one_record_however_often_it_comes() {
     let mails = stage.aws.mails().mails();
     assert_eq!(mails.len(), 1);
     assert_eq!(mails[0].configuration_set, "ferrocart-mail", "bounces of this mail would be reported to another stack, or to none");
-    assert_eq!((mails[0].from.as_str(), mails[0].to.as_slice()), ("shop@example.com", &["ada@example.com".to_owned()][..]));
+    assert_eq!((mails[0].from.as_str(), mails[0].to.as_slice()), ("\"Ferrocart\" <shop@example.com>", &["ada@example.com".to_owned()][..]));
     assert!(mails[0].text.contains("59.98 USD") && mails[0].html.contains("59.98 USD"));
     let items = stage.aws.items("notifications");
     assert_eq!(items.len(), 1);

@@ -13,7 +13,7 @@
 //! In reading order: [`domain`] (a notification and its delivery), [`operations`] (one file for each function), [`letter`] (the texts, from
 //! `templates/`), [`mailer`] (SES), [`suppression`] (who is not written to), [`store`], [`error`].
 //!
-//! `cargo run -p notifications --example preview -- <folder>` writes every mail, with sample data, for people to look at.
+//! `cargo run -p notifications --features preview --bin preview -- <folder>` writes every mail, with sample data, for people to look at.
 //!
 //! # How often a mail goes out
 //!
@@ -72,6 +72,8 @@ pub struct Notifications {
     pub secrets: Secrets,
     /// Sends mails.
     pub mailer: Mailer,
+    /// The shop's name, as customers know it.
+    pub shop_name: String,
     /// Where the shop's pages are: `https://shop.example.com`. Links begin with it, never with anything from a request.
     pub store_url: String,
     /// The time.
@@ -90,10 +92,12 @@ impl Notifications {
         let table = Table::new(aws_sdk_dynamodb::Client::new(&config), config::required("NOTIFICATIONS_TABLE"));
         let secrets = aws_sdk_secretsmanager::Client::new(&config);
         let ses = aws_sdk_sesv2::Client::new(&aws::asking_once(&config, SES_PATIENCE));
+        let (shop_name, sender) = (config::required("SHOP_NAME"), config::required("SENDER_ADDRESS"));
         Self {
             store: Store { notifications: table },
             secrets: Secrets::new(secrets, config::required("SERVER_KEYS_PREFIX"), Clock::System),
-            mailer: Mailer::new(ses, config::required("SENDER_ADDRESS"), config::optional("MAIL_CONFIGURATION_SET")),
+            mailer: Mailer::new(ses, &shop_name, &sender, config::optional("MAIL_CONFIGURATION_SET")),
+            shop_name,
             store_url: config::required("STORE_URL"),
             clock: Clock::System,
             ids: Ids::System,

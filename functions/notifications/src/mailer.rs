@@ -6,6 +6,7 @@ use aws_sdk_sesv2::{
     operation::send_email::SendEmailError,
     types::{Body, Content, Destination, EmailContent, Message},
 };
+use base64::{Engine, prelude::BASE64_STANDARD};
 use shared::BoxFuture;
 
 use crate::letter::Rendered;
@@ -38,10 +39,10 @@ pub enum MailError {
 }
 
 impl Mailer {
-    /// A mailer that sends from `sender`. `configuration_set` is what reports bounces and complaints: each mail names it, because the
+    /// A mailer that sends from the address `sender` under the name `shop`. `configuration_set` is what reports bounces and complaints: each mail names it, because the
     /// sender's identity may belong to another stack.
-    pub fn new(client: Client, sender: impl Into<String>, configuration_set: Option<String>) -> Self {
-        Self { client, sender: sender.into(), configuration_set }
+    pub fn new(client: Client, shop: &str, sender: &str, configuration_set: Option<String>) -> Self {
+        Self { client, sender: mailbox(shop, sender), configuration_set }
     }
 
     /// Sends `mail` to `address`.
@@ -63,6 +64,27 @@ impl Mailer {
     }
 }
 
+/// A name and an address as `From` has them (RFC 5322, section 3.4). A name beyond ASCII is encoded (RFC 2047): SES takes no other form.
+fn mailbox(name: &str, address: &str) -> String {
+    if name.chars().all(|c| matches!(c, ' '..='~')) {
+        return format!("\"{}\" <{address}>", name.replace('\\', "\\\\").replace('"', "\\\""));
+    }
+    let words: Vec<String> = encodable(name).into_iter().map(|part| format!("=?UTF-8?B?{}?=", BASE64_STANDARD.encode(part))).collect();
+    format!("{} <{address}>", words.join(" "))
+}
+
+/// Parts of a text that fit into encoded words of at most 75 characters: whole characters, at most 45 bytes.
+fn encodable(text: &str) -> Vec<String> {
+    let mut parts: Vec<String> = Vec::new();
+    for c in text.chars() {
+        match parts.last_mut().filter(|part| part.len() + c.len_utf8() <= 45) {
+            Some(part) => part.push(c),
+            None => parts.push(c.into()),
+        }
+    }
+    parts
+}
+
 /// What it means that SES did not take a mail. For good is only what it says of this mail; what it says of the account
 /// (throttled, paused, a sender that is not verified) or of the call (a permission, a signature) passes or is mended, and then the same mail is taken.
 fn not_taken<R>(error: &SdkError<SendEmailError, R>) -> MailError {
@@ -71,5 +93,35 @@ fn not_taken<R>(error: &SdkError<SendEmailError, R>) -> MailError {
     match said {
         Some(SendEmailError::BadRequestException(_) | SendEmailError::MessageRejected(_)) => MailError::Refused { code },
         _ => MailError::NotSent { code },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sender_has_a_quoted_or_an_encoded_name() {
+        for (name, expected) in [
+            ("Ferrocart", "\"Ferrocart\" <shop@example.com>"),
+            ("Lamp, Spoon & Co.", "\"Lamp, Spoon & Co.\" <shop@example.com>"),
+            ("Say \"hi\" \\", "\"Say \\\"hi\\\" \\\\\" <shop@example.com>"),
+            ("Caf\u{e9}", "=?UTF-8?B?Q2Fmw6k=?= <shop@example.com>"),
+        ] {
+            assert_eq!(mailbox(name, "shop@example.com"), expected);
+        }
+    }
+
+    #[test]
+    fn encoded_words_stay_within_their_limit_and_split_no_character() {
+        let name = "\u{1f600}".repeat(50);
+        let mailbox = mailbox(&name, "shop@example.com");
+        let words: Vec<&str> = mailbox.strip_suffix(" <shop@example.com>").unwrap().split(' ').collect();
+        assert!(words.len() > 1 && words.iter().all(|word| word.len() <= 75), "{words:?}");
+        let decoded = words.iter().map(|word| {
+            let text = word.strip_prefix("=?UTF-8?B?").unwrap().strip_suffix("?=").unwrap();
+            String::from_utf8(BASE64_STANDARD.decode(text).unwrap()).unwrap()
+        });
+        assert_eq!(decoded.collect::<String>(), name);
     }
 }

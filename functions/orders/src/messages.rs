@@ -115,9 +115,15 @@ pub struct MailData {
     /// The carrier's number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tracking: Option<String>,
-    /// How much was given back by then, in all.
+    /// How much is refunded now, in a mail about a refund.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refund: Option<Money>,
+    /// How much is refunded by then, in all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refunded: Option<Money>,
+    /// The name of the product that was out of stock, where the order failed for that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unavailable: Option<String>,
 }
 
 /// One line of a mail.

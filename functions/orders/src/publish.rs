@@ -98,9 +98,10 @@ fn mails(old: &Order, new: &Order) -> Vec<SendNotification> {
     // Each sum is told once, however often it is heard of. A refund that failed before the order heard of it is not told.
     let of_refund = (new.refunded_net() > old.refunded_net()).then(|| {
         let last = new.history.iter().rfind(|entry| entry.event == "payment_refunded");
-        let refunded = Money::new(new.refunded_net(), new.totals.total.currency);
+        let money = |amount| Some(Money::new(amount, new.totals.total.currency));
         let mail = mail(buyer, "order_refunded", &new.refunded_total.to_string(), None, last, new);
-        SendNotification { data: MailData { refunded: Some(refunded), ..mail.data }, ..mail }
+        let (refund, refunded) = (money(new.refunded_net() - old.refunded_net()), money(new.refunded_net()));
+        SendNotification { data: MailData { refund, refunded, ..mail.data }, ..mail }
     });
     of_status.into_iter().chain(of_decline).chain(of_refund).collect()
 }
@@ -119,6 +120,7 @@ fn mail(
     order: &Order,
 ) -> SendNotification {
     let item = |line: &crate::domain::OrderLine| MailItem { name: line.name.clone(), quantity: line.quantity, line_total: line.line_total };
+    let unavailable = reason.as_deref().filter(|reason| *reason == "out_of_stock").and_then(|_| unavailable(order));
     SendNotification {
         notification_id: ids::derive(&[&order.order_id.to_string(), template, occurrence]),
         user_id: order.user_id,
@@ -133,9 +135,18 @@ fn mail(
             reason,
             carrier: order.shipment.as_ref().map(|shipment| shipment.carrier.clone().into()),
             tracking: order.shipment.as_ref().map(|shipment| shipment.tracking.clone().into()),
+            refund: None,
             refunded: None,
+            unavailable,
         },
     }
+}
+
+/// The name of the product that inventory could not reserve.
+fn unavailable(order: &Order) -> Option<String> {
+    let rejected = order.history.iter().find(|entry| entry.event == "stock_rejected")?;
+    let line = order.lines.iter().find(|line| rejected.detail.as_deref() == Some(&line.product_id.to_string()))?;
+    Some(line.name.clone())
 }
 
 #[cfg(test)]
@@ -202,7 +213,8 @@ mod tests {
     fn each_sum_that_is_given_back_is_told_once_beside_what_else_there_is_to_tell() {
         let mails = |old: &Order, new: &Order| {
             let mails = sent(old, new).into_iter().filter(|message| message.0 == "send-notification");
-            mails.map(|(_, _, data)| (data["template"].clone(), data["data"]["refunded"]["amount"].as_i64())).collect::<Vec<_>>()
+            let amount = |data: &serde_json::Value, name: &str| data["data"][name]["amount"].as_i64();
+            mails.map(|(_, _, data)| (data["template"].clone(), amount(&data, "refunded"), amount(&data, "refund"))).collect::<Vec<_>>()
         };
         let (mut told, mut with_another) = (0, 0);
         for order in reachable().values() {
@@ -212,8 +224,9 @@ mod tests {
                 let mails = mails(order, &next);
                 let of_refund: Vec<_> = mails.iter().filter(|mail| mail.0 == "order_refunded").collect();
                 assert_eq!(of_refund.len(), usize::from(growth), "{event:?}");
-                assert!(of_refund.iter().all(|mail| mail.1 == Some(next.refunded_net())));
-                assert!(mails.iter().all(|mail| mail.0 == "order_refunded" || mail.1.is_none()));
+                let sums = (Some(next.refunded_net()), Some(next.refunded_net() - order.refunded_net()));
+                assert!(of_refund.iter().all(|mail| (mail.1, mail.2) == sums));
+                assert!(mails.iter().all(|mail| mail.0 == "order_refunded" || (mail.1, mail.2) == (None, None)));
                 told += of_refund.len();
                 with_another += usize::from(growth && mails.len() == 2);
                 let ids: std::collections::BTreeSet<_> = messages(Some(order), &next).into_iter().map(|message| message.id).collect();
@@ -221,5 +234,22 @@ mod tests {
             }
         }
         assert!(told > 30 && with_another > 2, "{told}, {with_another}");
+    }
+
+    #[test]
+    fn a_mail_about_an_order_that_failed_for_stock_names_the_product() {
+        let mut named = 0;
+        for order in reachable().values() {
+            for event in events() {
+                let next = after(order, &event);
+                for (_, _, data) in sent(order, &next).into_iter().filter(|message| message.0 == "send-notification") {
+                    let failed_for_stock = data["data"]["reason"] == "out_of_stock";
+                    let expected = if failed_for_stock { next.lines[0].name.as_str().into() } else { serde_json::Value::Null };
+                    assert_eq!(data["data"]["unavailable"], expected, "{event:?}");
+                    named += u32::from(failed_for_stock);
+                }
+            }
+        }
+        assert!(named > 0);
     }
 }

@@ -30,6 +30,8 @@ pub struct Member {
     pub about: &'static str,
     /// What it may be: JSON.
     pub example: &'static str,
+    /// Its schema in the API document: JSON.
+    pub schema: &'static str,
 }
 
 /// A rule that a single field can break: the code of its 422 problem, and of the entry in `errors` that points to the field.
@@ -39,6 +41,8 @@ pub struct Rule {
     pub code: &'static str,
     /// What it asks for.
     pub explanation: &'static str,
+    /// The members that its problem document has beside those of every problem.
+    pub members: &'static [Member],
 }
 
 /// The title of the problem of every broken [`Rule`].
@@ -49,15 +53,33 @@ const fn problem(status: u16, code: &'static str, title: &'static str, explanati
 }
 
 const fn rule(code: &'static str, explanation: &'static str) -> Rule {
-    Rule { code, explanation }
+    Rule { code, explanation, members: &[] }
 }
 
-const fn member(name: &'static str, about: &'static str, example: &'static str) -> Member {
-    Member { name, about, example }
+const COUNT: &str = r#"{"type": "integer"}"#;
+const TEXT: &str = r#"{"type": "string"}"#;
+const MONEY: &str = r##"{"$ref": "#/components/schemas/Money"}"##;
+const ORDER_STATUS: &str = r##"{"$ref": "#/components/schemas/OrderStatus"}"##;
+const PAYMENT_ID: &str = r##"{"$ref": "#/components/schemas/PaymentId"}"##;
+const REFUND_ID: &str = r##"{"$ref": "#/components/schemas/RefundId"}"##;
+const STEPS: &str = r#"{"type": "array", "items": {"type": "string", "enum": ["cancel", "ship", "deliver"]}}"#;
+const STATE_OF_PAYMENT: &str = r#"{"type": "string", "enum": ["open", "busy", "captured", "closing", "closed"]}"#;
+
+const fn member(name: &'static str, about: &'static str, example: &'static str, schema: &'static str) -> Member {
+    Member { name, about, example, schema }
 }
 
 const fn order_state(current: &'static str, allowed: &'static str) -> [Member; 2] {
-    [member("current", "The status of the order.", current), member("allowed", "The steps that it takes now.", allowed)]
+    [
+        member("current", "The status of the order.", current, ORDER_STATUS),
+        member("allowed", "The steps that the order can take now.", allowed, STEPS),
+    ]
+}
+
+impl Rule {
+    const fn members(self, members: &'static [Member]) -> Self {
+        Self { members, ..self }
+    }
 }
 
 impl ProblemType {
@@ -72,8 +94,8 @@ impl ProblemType {
 
 const RETRY_AFTER: &[&str] = &["Retry-After"];
 const CHALLENGE: &[&str] = &["WWW-Authenticate"];
-const PAYMENT_STATE: &[Member] = &[member("payment_state", "How far the payment of the order has come.", "\"captured\"")];
-const REFUNDABLE: &[Member] = &[member("refundable", "So much can be given back now.", "{\"amount\": 2999, \"currency\": \"USD\"}")];
+const PAYMENT_STATE: &[Member] = &[member("payment_state", "How far the payment of the order has come.", "\"captured\"", STATE_OF_PAYMENT)];
+const REFUNDABLE: &[Member] = &[member("refundable", "What can be refunded now.", "{\"amount\": 2999, \"currency\": \"USD\"}", MONEY)];
 
 /// Every problem that is not a broken rule of one field, by status and code.
 pub const PROBLEMS: &[ProblemType] = &[
@@ -153,8 +175,9 @@ pub const PROBLEMS: &[ProblemType] = &[
             "payment_id",
             "The payment that came to nothing.",
             "\"pay_0199c2a8-0000-7000-8000-0000000000f1_0199c2a8-0000-7000-8000-0000000000a1\"",
+            PAYMENT_ID,
         ),
-        member("failure_reason", "Why, in the provider's word.", "\"card_declined\""),
+        member("failure_reason", "Why, in the provider's word.", "\"card_declined\"", TEXT),
     ]),
     problem(403, "insufficient_permissions", "Insufficient permissions", "You are known, but may not do this: it takes another role."),
     problem(404, "notification_not_found", "There is no such notification", "There is none with this id, or it is somebody else's."),
@@ -171,6 +194,13 @@ pub const PROBLEMS: &[ProblemType] = &[
     problem(404, "route_not_found", "There is no such route", "No operation has this path and this method."),
     problem(404, "service_not_found", "There is no such service", "The answer of `GET /health` names them all."),
     problem(404, "user_not_found", "There is no such user", "There is none with this id, or it is not you."),
+    problem(
+        405,
+        "method_not_allowed",
+        "Method not allowed",
+        "The path exists, but not with this method. `Allow` lists its methods.",
+    )
+    .headers(&["Allow"]),
     problem(409, "above_limit", "There would be too many", "So many of one product cannot be kept. Book in fewer."),
     problem(409, "already_paid", "The order is paid already", "There is nothing left to pay: show the order.").members(PAYMENT_STATE),
     problem(
@@ -179,7 +209,7 @@ pub const PROBLEMS: &[ProblemType] = &[
         "There are not so many to take away",
         "What is held for orders cannot be taken away. Take away no more than is available.",
     )
-    .members(&[member("available", "So many can be taken away.", "3")]),
+    .members(&[member("available", "How many can be taken away.", "3", COUNT)]),
     problem(
         409,
         "email_moved_recently",
@@ -244,7 +274,7 @@ pub const PROBLEMS: &[ProblemType] = &[
         "The price has changed",
         "Show the buyer the new total, and order again with it under a new `Idempotency-Key`.",
     )
-    .members(&[member("total", "What it costs now.", "{\"amount\": 5998, \"currency\": \"USD\"}")]),
+    .members(&[member("total", "What the order costs now.", "{\"amount\": 5998, \"currency\": \"USD\"}", MONEY)]),
     problem(
         409,
         "refund_failed",
@@ -252,8 +282,8 @@ pub const PROBLEMS: &[ProblemType] = &[
         "Nothing was given back. What stands in the way is for the provider to say; to try again, use a new `Idempotency-Key`.",
     )
     .members(&[
-        member("refund_id", "The refund that came to nothing.", "\"ref_0199c2a8-0000-7000-8000-0000000000c1\""),
-        member("failure_reason", "Why, in the provider's word.", "\"expired_or_canceled_card\""),
+        member("refund_id", "The refund that came to nothing.", "\"ref_0199c2a8-0000-7000-8000-0000000000c1\"", REFUND_ID),
+        member("failure_reason", "Why, in the provider's word.", "\"expired_or_canceled_card\"", TEXT),
     ]),
     problem(
         409,
@@ -269,7 +299,7 @@ pub const PROBLEMS: &[ProblemType] = &[
         "Too many orders wait for their payment",
         "Pay one of them or cancel it, and send the same request again. An account whose e-mail address is verified may have more of them.",
     )
-    .members(&[member("maximum", "So many may wait at once.", "5")]),
+    .members(&[member("maximum", "How many orders may wait at once.", "5", COUNT)]),
     problem(
         412,
         "precondition_failed",
@@ -296,7 +326,8 @@ pub const PROBLEMS: &[ProblemType] = &[
         "Some text of the request is the number of a payment card. Give the card to the payment provider's form and send us the token \
          that it answers.",
     ),
-    problem(422, "currency_mismatch", "The currencies differ", "Everything in one order, and its payment, is in one currency."),
+    problem(422, "currency_mismatch", "The currencies differ", "Everything in one order, and its payment, is in one currency.")
+        .members(PAYMENT_STATE),
     problem(
         422,
         "exceeds_refundable",
@@ -385,7 +416,8 @@ pub const RULES: &[Rule] = &[
     rule("repeated_parameter", "A parameter of the query stands there more than once."),
     rule("required", "The field or parameter is needed, and missing."),
     rule("too_long", "The text has more characters than there is room for."),
-    rule("too_many_of_product", "One order has at most so many of this product, all its lines together; `maximum` says how many."),
+    rule("too_many_of_product", "One order has at most so many of this product, all its lines together; `maximum` says how many.")
+        .members(&[member("maximum", "How many of the product one order may have.", "20", COUNT)]),
     rule("unknown_field", "There is no such field. What the shop decides by itself, such as prices, cannot be sent."),
     rule("unknown_product", "There is no such product, or it is no longer sold."),
     rule("unknown_value", "The field takes one of a few names, and this is none of them."),

@@ -9,12 +9,14 @@
 #[cfg(feature = "api-document")]
 mod parameters;
 #[cfg(feature = "api-document")]
+pub mod patterns;
+#[cfg(feature = "api-document")]
 mod schema;
 
 #[cfg(feature = "api-document")]
 pub use {
     parameters::{IfMatch, IfNoneMatch, OptionalIfMatch, header, query},
-    schema::{Described, id, name_of, number, text},
+    schema::{Described, id, name_of, number, text, text_of_people},
     utoipa,
 };
 
@@ -29,7 +31,7 @@ macro_rules! describe {
         impl $crate::api_document::utoipa::PartialSchema for $type {
             fn schema() -> $crate::api_document::utoipa::openapi::RefOr<$crate::api_document::utoipa::openapi::schema::Schema> {
                 #[allow(unused_imports, reason = "each type is one of these")]
-                use $crate::api_document::{id, name_of, number, text};
+                use $crate::api_document::{id, name_of, number, patterns, text, text_of_people};
                 $crate::api_document::Described::read_as::<$type>($schema)
             }
         }

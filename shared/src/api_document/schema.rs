@@ -10,6 +10,8 @@ use utoipa::openapi::{
     schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type},
 };
 
+use super::patterns;
+
 /// A schema with an example and with the codes of what is refused.
 #[must_use]
 pub struct Described {
@@ -21,6 +23,11 @@ pub struct Described {
 pub fn text(about: &str, example: &str) -> Described {
     let object = ObjectBuilder::new().schema_type(Type::String).description(Some(about));
     Described { object, example: example.into() }
+}
+
+/// Text that people write, of 1 to `max` characters: see [`crate::text`].
+pub fn text_of_people(about: &str, example: &str, max: usize) -> Described {
+    text(about, example).length(1..=max).pattern(&patterns::people()).refused_as(&["blank", "too_long", "invalid_characters"])
 }
 
 /// A whole number such as `example`.

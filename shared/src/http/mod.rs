@@ -65,18 +65,40 @@ where
 {
     let name = OperationName::of(&operation);
     let operation: Operation = Arc::new(move |request| Box::pin(operation(service.clone(), request)));
-    let origin: Option<Arc<str>> = config::optional("CORS_ORIGIN").map(Into::into);
-    Arc::new(move |invocation| Box::pin(answer(name.clone(), operation.clone(), origin.clone(), invocation)))
+    let route = Route::from_env();
+    Arc::new(move |invocation| Box::pin(answer(name.clone(), operation.clone(), route.clone(), invocation)))
+}
+
+/// What the template says of the function's route.
+#[derive(Clone, Default)]
+struct Route {
+    /// The one origin whose pages may read the answers.
+    origin: Option<Arc<str>>,
+    /// The methods of the path, as `Allow` lists them. Only a function that reads has it: the gateway sends it every method of the path
+    /// that no other function serves.
+    allowed_methods: Option<Arc<str>>,
+}
+
+impl Route {
+    fn from_env() -> Self {
+        let setting = |name| config::optional(name).map(Into::into);
+        Self { origin: setting("CORS_ORIGIN"), allowed_methods: setting("ALLOWED_METHODS") }
+    }
+
+    /// The request, if the function serves its method and has the time for it.
+    fn admit(&self, request: Request, time_left: Duration) -> Result<Request, Problem> {
+        let reads = matches!(request.method(), "GET" | "HEAD");
+        match &self.allowed_methods {
+            Some(allowed) if !reads => Err(Problem::method_not_allowed(allowed)),
+            _ if !reads && time_left < ENOUGH_TIME => Err(Problem::unavailable()),
+            _ => Ok(request),
+        }
+    }
 }
 
 type Operation = Arc<dyn Fn(Request) -> BoxFuture<'static, Result<Response, Problem>> + Send + Sync>;
 
-async fn answer(
-    name: OperationName,
-    operation: Operation,
-    origin: Option<Arc<str>>,
-    invocation: Invocation,
-) -> Result<Value, lambda::Failure> {
+async fn answer(name: OperationName, operation: Operation, route: Route, invocation: Invocation) -> Result<Value, lambda::Failure> {
     let started = Clock::System.now();
     let time_left = invocation.deadline.since(started);
     let fallback_id = invocation.request_id.clone();
@@ -89,9 +111,8 @@ async fn answer(
     if let Some(caller) = parsed.as_ref().ok().and_then(|request| request.visitor().ok().flatten()) {
         span.record("user_id", caller.user_id.to_string());
     }
-    let outcome = match parsed {
+    let outcome = match parsed.and_then(|request| route.admit(request, time_left)) {
         Err(problem) => Err(problem),
-        Ok(request) if time_left < ENOUGH_TIME && request.method() != "GET" => Err(Problem::unavailable()),
         // A task of its own, so that a panic becomes an answer.
         Ok(request) => {
             tokio::spawn(operation(request).instrument(span.clone())).await.unwrap_or_else(|panic| Err(Problem::internal().because(&panic)))
@@ -100,7 +121,8 @@ async fn answer(
     let duration_ms = u64::try_from(Clock::System.now().since(started).as_millis()).unwrap_or(u64::MAX);
     span.in_scope(|| log(&outcome, &method, &path, duration_ms));
     let response = outcome.unwrap_or_else(|problem| Response::from_problem(&problem, &request_id));
-    Ok(finish(response, &request_id, duration_ms, origin.as_deref()))
+    let response = if method == "HEAD" { response.without_body() } else { response };
+    Ok(finish(response, &request_id, duration_ms, route.origin.as_deref()))
 }
 
 /// One line for each request; a problem's causes stand in it, and nowhere else.
@@ -166,8 +188,52 @@ mod tests {
         Ok(ok(&json!({ "hello": caller.name })))
     }
 
+    async fn read(_: Arc<()>, request: Request) -> Result<Response, Problem> {
+        if request.path() == "/missing" {
+            return Err(Problem::not_found("greeting"));
+        }
+        Ok(ok(&json!({ "hello": "Ada" })).etag(3).cached("public, max-age=30").unless_matching(request.header("if-none-match")))
+    }
+
     async fn call(event: Value) -> Value {
         lambda(Arc::new(()), greet)(Invocation::with_event(event)).await.expect("an HTTP function never fails")
+    }
+
+    /// The answer of [`read`] on a route with these methods, without the header that no two answers share.
+    async fn answer_of_read(method: &str, path: &str, headers: Value) -> Value {
+        let route = Route { origin: Some("https://shop.example".into()), allowed_methods: Some("GET, HEAD, OPTIONS, POST".into()) };
+        let event = json!({ "httpMethod": method, "path": path, "headers": headers, "requestContext": { "requestId": "gw-1" } });
+        let operation: Operation = Arc::new(|request| Box::pin(read(Arc::new(()), request)));
+        let mut answer =
+            answer(OperationName::of(&read), operation, route, Invocation::with_event(event)).await.expect("an HTTP function never fails");
+        answer["headers"].as_object_mut().expect("headers").remove("x-process-time");
+        answer
+    }
+
+    #[tokio::test]
+    async fn head_answers_as_get_without_a_body() {
+        for (path, headers, status) in
+            [("/", json!({}), 200), ("/", json!({ "If-None-Match": "\"3\"" }), 304), ("/missing", json!({}), 404)]
+        {
+            let (mut get, head) = (answer_of_read("GET", path, headers.clone()).await, answer_of_read("HEAD", path, headers).await);
+            assert_eq!((&get["statusCode"], &head["body"]), (&json!(status), &json!("")));
+            let length = get["body"].as_str().expect("a body").len();
+            if length > 0 {
+                get["headers"]["content-length"] = length.to_string().into();
+            }
+            get["body"] = "".into();
+            assert_eq!(head, get);
+        }
+    }
+
+    #[tokio::test]
+    async fn other_methods_are_405_and_allow_lists_those_of_the_path() {
+        for method in ["PUT", "DELETE", "PATCH", "TRACE", "get", ""] {
+            let answer = answer_of_read(method, "/", json!({})).await;
+            assert_eq!((&answer["statusCode"], &answer["headers"]["allow"]), (&json!(405), &json!("GET, HEAD, OPTIONS, POST")), "{method}");
+            assert_eq!(answer["headers"]["content-type"], "application/problem+json");
+            assert!(answer["body"].as_str().expect("a body").contains("\"code\":\"method_not_allowed\""), "{answer}");
+        }
     }
 
     fn event(path: &str) -> Value {

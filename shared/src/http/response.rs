@@ -110,6 +110,16 @@ impl Response {
         self
     }
 
+    /// The answer to `HEAD`: everything but the body, whose length stays as `Content-Length` (RFC 9110, section 9.3.2).
+    #[must_use]
+    pub(super) fn without_body(mut self) -> Self {
+        if !self.body.is_empty() {
+            let length = std::mem::take(&mut self.body).len();
+            self.set(header::CONTENT_LENGTH.as_str(), &length.to_string());
+        }
+        self
+    }
+
     /// Where the resource is that the request created.
     pub(super) fn location(&self) -> Option<&str> {
         self.headers.get(header::LOCATION.as_str()).map(String::as_str)

@@ -19,6 +19,9 @@ const WITH_OUR_BODY: [&str; 4] = ["card_number_refused", "duplicate_field", "mal
 /// Rules that a field of any body can break.
 const RULES_OF_BODIES: [&str; 4] = ["out_of_range", "required", "unknown_field", "wrong_type"];
 
+/// Problems that belong to no operation: an unknown path, and a method that a path does not have.
+pub const ANSWERS_OF_NO_OPERATION: [&str; 2] = ["method_not_allowed", "route_not_found"];
+
 /// A code that an operation answers.
 #[derive(Clone, Copy)]
 enum Code {
@@ -65,7 +68,7 @@ impl Code {
     fn members(self) -> &'static [Member] {
         match self {
             Self::Problem(problem) => problem.members,
-            Self::Rule(_) => &[],
+            Self::Rule(rule) => rule.members,
         }
     }
 
@@ -148,6 +151,13 @@ pub fn add(document: &mut Value) {
             operation.as_object_mut().unwrap().remove("x-problems");
         }
     }
+    let mut elsewhere = Map::new();
+    for code in ANSWERS_OF_NO_OPERATION.map(problem) {
+        examples.insert(code.key(), json!({ "summary": code.title(), "value": code.example() }));
+        responses.insert(code.name(), response(&[code], false));
+        elsewhere.insert(code.status().to_string(), json!({ "$ref": format!("#/components/responses/{}", code.name()) }));
+    }
+    document["x-answers-of-no-operation"] = elsewhere.into();
     document["components"]["examples"] = json!(examples);
     document["components"]["responses"] = json!(responses);
 }
@@ -234,7 +244,9 @@ fn response(codes: &[Code], replayed: bool) -> Value {
         codes.iter().map(|code| (code.key().to_owned(), json!({ "$ref": format!("#/components/examples/{}", code.key()) }))).collect();
     let mut own = Map::from_iter([("code".to_owned(), json!({ "enum": names }))]);
     for member in codes.iter().flat_map(|code| code.members()) {
-        own.insert(member.name.to_owned(), json!({ "description": member.about }));
+        let mut schema: Value = serde_json::from_str(member.schema).unwrap();
+        schema["description"] = member.about.into();
+        own.insert(member.name.to_owned(), schema);
     }
     let mut headers = BTreeSet::from(["X-Request-Id"]);
     headers.extend(codes.iter().flat_map(|code| code.headers()));
@@ -247,6 +259,12 @@ fn response(codes: &[Code], replayed: bool) -> Value {
             "examples": examples,
         } },
     })
+}
+
+/// The members that a problem answer describes beside those of every problem and its codes.
+pub fn own_members(answer: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    let own = &answer["content"]["application/problem+json"]["schema"]["allOf"][1]["properties"];
+    own.as_object().into_iter().flatten().filter(|(name, _)| *name != "code")
 }
 
 /// The headers that follow from what an operation does: all of its answers have an id, what was created is somewhere, and what takes a key
@@ -281,6 +299,7 @@ pub fn headers() -> Value {
         "Accept": header(false, "The media types that the operation takes.", "application/json"),
         "Accept-Encoding": header(false, "The content coding that the operation takes, where another was the reason.", "identity"),
         "Accept-Patch": header(false, "The media types that `PATCH` takes (RFC 5789).", "application/json, application/merge-patch+json"),
+        "Allow": header(true, "The methods of the path (RFC 9110, section 10.2.1).", "DELETE, GET, HEAD, OPTIONS, PUT"),
         "Cache-Control": header(true, "For how long the answer may be kept. Where it is not mentioned it is `no-store`.", "public, max-age=30"),
         "ETag": header(true, "The version of what is answered.", "\"3\""),
         "Idempotent-Replayed": header(false, "`true` where this is the answer to an earlier request with the same key.", "true"),

@@ -39,7 +39,13 @@ not sure. The answer is then the first one, with `Idempotent-Replayed: true`.
 you do not know. In answers, a field that has nothing to say is null. Where a field of a request may be null, an empty text means the same.
 
 **Texts** of people keep the characters of every script. Line breaks become `\\n` (a space in texts of one line), tabs become spaces, and \
-white space around a text is removed. Invisible, control and text-direction characters are refused.
+white space around a text is removed. Invisible, control and text-direction characters are rejected. The patterns of texts name those of the \
+basic plane that are rejected wherever they stand; joiners and variation selectors are accepted behind a character that gives them a meaning.
+
+**Numbers** are integers, written without fraction and exponent: `2` is accepted, `2.0` is rejected as `wrong_type`, although JSON Schema \
+counts it as an integer.
+
+**Methods.** A path with `GET` answers `HEAD` like `GET`, without the body. It answers methods that it does not have with `405` and `Allow`.
 
 `x-roles` says who may call an operation: `anonymous` is anybody, `user` anybody who has logged in, `admin` who runs the shop, and `owner` \
 the one to whom the thing belongs; to everybody else it does not exist.";
@@ -86,7 +92,8 @@ pub fn document() -> Value {
     schemas.insert("Problem".to_owned(), schema_of::<shared::problem::Problem>());
     let mut document = json!({
         "openapi": "3.1.0",
-        "info": { "title": "Ferrocart", "version": env!("CARGO_PKG_VERSION"), "description": ABOUT, "license": { "name": "MIT", "identifier": "MIT" } },
+        "info": { "title": "Ferrocart", "version": env!("CARGO_PKG_VERSION"), "description": ABOUT, "license": { "name": "MIT", "identifier": "MIT" },
+            "contact": { "name": "Ferrocart", "url": "https://ferrocart.dev" } },
         "servers": [{
             "url": "https://{api}.execute-api.{region}.amazonaws.com/v1",
             "description": "A deployment.",

@@ -1,13 +1,14 @@
 //! The API document: `functions/platform/openapi.json` is what the services say of themselves, and what they say is so.
 //!
-//! [`assembled`] puts it together, [`answers`] adds what all operations answer. [`routes`], [`requests`], [`problems`] and [`examples`] hold it
-//! against the template, the source files, the list of problems, and itself.
+//! [`assembled`] puts it together, [`answers`] adds what all operations answer. [`routes`], [`requests`], [`problems`], [`patterns`] and
+//! [`examples`] hold it against the template, the source files, the list of problems, the parsers of texts, and itself.
 //!
 //! `UPDATE_API_DOCUMENT=1 cargo test -p tests --test repository api_document` writes it anew.
 
 mod answers;
 mod assembled;
 mod examples;
+mod patterns;
 mod problems;
 mod read;
 mod requests;

@@ -8,8 +8,10 @@ use shared::problem::TYPE_BASE;
 use tests::template;
 
 use super::{
+    answers::{ANSWERS_OF_NO_OPERATION, own_members},
     assembled::document,
-    read::{codes, each_operation, text},
+    examples::wrong,
+    read::{codes, each_operation, resolved, text},
 };
 use crate::{all_files, functions, functions::routes, none, operations};
 
@@ -17,12 +19,13 @@ use crate::{all_files, functions, functions::routes, none, operations};
 type Made = (u16, String, Option<String>);
 
 const CONSTRUCTORS: [(&str, u16); 3] = [("bad_request(", 400), ("conflict(", 409), ("unprocessable(", 422)];
-const STATUSES: [(&str, u16); 12] = [
+const STATUSES: [(&str, u16); 13] = [
     ("BAD_REQUEST", 400),
     ("UNAUTHORIZED", 401),
     ("PAYMENT_REQUIRED", 402),
     ("FORBIDDEN", 403),
     ("NOT_FOUND", 404),
+    ("METHOD_NOT_ALLOWED", 405),
     ("CONFLICT", 409),
     ("PRECONDITION_FAILED", 412),
     ("PAYLOAD_TOO_LARGE", 413),
@@ -197,8 +200,6 @@ fn the_lists_are_sorted_and_name_nothing_twice() {
 
 #[test]
 fn every_problem_and_rule_is_answered_by_some_operation() {
-    // Where there is no route there is no operation.
-    const OF_NO_OPERATION: [&str; 1] = ["route_not_found"];
     let document = document();
     let mut answered = BTreeSet::new();
     each_operation(&document, |_, _, operation| {
@@ -206,10 +207,57 @@ fn every_problem_and_rule_is_answered_by_some_operation() {
         answered.extend(statuses.flat_map(|status| codes(&document, operation, status)).map(str::to_owned));
     });
     let all = PROBLEMS.iter().map(|known| known.code).chain(RULES.iter().map(|rule| rule.code));
-    let never = all.filter(|code| !answered.contains(*code) && !OF_NO_OPERATION.contains(code));
+    let never = all.filter(|code| !answered.contains(*code) && !ANSWERS_OF_NO_OPERATION.contains(code));
     let mut odd: Vec<String> =
         never.map(|code| format!("{code} is made somewhere, but no operation says that it answers it: add it to x-problems")).collect();
-    let after_all = OF_NO_OPERATION.into_iter().filter(|code| answered.contains(*code));
+    let after_all = ANSWERS_OF_NO_OPERATION.into_iter().filter(|code| answered.contains(*code));
     odd.extend(after_all.map(|code| format!("an operation answers {code} after all: take it out of this test")));
+    none(odd);
+}
+
+/// Every member that the code adds to a problem, by where.
+fn members_made() -> BTreeMap<String, String> {
+    let added = |(file, code): (String, String)| {
+        let names = code.split(".with(").skip(1).filter_map(|rest| arguments(rest).0.map(str::to_owned)).collect::<Vec<_>>();
+        names.into_iter().map(move |name| (name, file.clone()))
+    };
+    let files = deployed().into_iter().filter(|(file, _)| file.ends_with("/error.rs") || file.ends_with("/problem.rs"));
+    files.flat_map(added).collect()
+}
+
+#[test]
+fn every_member_of_a_problem_has_a_type_and_an_example_of_it() {
+    let document = document();
+    let mut odd = Vec::new();
+    let mut described = BTreeSet::from(["errors"]);
+    let members = PROBLEMS.iter().flat_map(|known| known.members).chain(RULES.iter().flat_map(|rule| rule.members));
+    for member in members {
+        described.insert(member.name);
+        let schema: Value = serde_json::from_str(member.schema).unwrap();
+        let referred = resolved(&document, &schema);
+        if referred.get("type").is_none() {
+            odd.push(format!("the member {} has no type: {schema}", member.name));
+        }
+        let example = serde_json::from_str(member.example).unwrap();
+        odd.extend(wrong(&document, &schema, &example).map(|why| format!("the example of {}: {why}", member.name)));
+    }
+    let made = members_made();
+    assert!(made.len() >= 9, "members of problems are not added as they were: {made:?}");
+    for (name, file) in made.iter().filter(|(name, _)| !described.contains(name.as_str())) {
+        odd.push(format!("{file} adds the member {name}: describe it in functions/platform/src/problems.rs"));
+    }
+    for name in described.iter().filter(|name| !made.contains_key(**name)) {
+        odd.push(format!("functions/platform/src/problems.rs describes the member {name}, which nothing adds"));
+    }
+    // What the list says is what an answer of the document says.
+    each_operation(&document, |_, _, operation| {
+        for (status, answer) in operation["responses"].as_object().into_iter().flatten() {
+            for (name, schema) in own_members(resolved(&document, answer)) {
+                if schema.get("type").is_none() && schema.get("$ref").is_none() {
+                    odd.push(format!("the {status} of {} has the member {name} without a type", operation["operationId"]));
+                }
+            }
+        }
+    });
     none(odd);
 }

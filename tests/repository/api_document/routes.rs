@@ -21,7 +21,7 @@ fn routes_of_the_template() -> BTreeMap<String, (String, String)> {
         let events = properties["Events"].as_object().into_iter().flatten().filter(|(_, event)| event["Type"] == "Api");
         for (_, event) in events {
             let event = &event["Properties"];
-            let route = format!("{} {}", text(&event["Method"]).to_uppercase(), text(&event["Path"]));
+            let route = format!("{} {}", template::method_of(event), text(&event["Path"]));
             let authorizer = event["Auth"]["Authorizer"].as_str().unwrap_or(default);
             routes.insert(route, (name.clone(), authorizer.to_owned()));
         }

@@ -422,6 +422,7 @@ async fn buyers_hear_of_everything_that_becomes_of_their_order() {
     desk.tell(&order, "stock_rejected.v1", &json!({ "version": 1, "product_id": SPOON })).await;
     let told = mails(&mut stream).await;
     assert_eq!((templates(&told), &told[0].1["reason"]), (vec!["order_failed".to_owned()], &json!("out_of_stock")));
+    assert_eq!(told[0].1["unavailable"], "Oak spoon");
     assert_eq!(desk.aws.queues().waiting("publish-order-dead-letter").len(), 0);
 }
 

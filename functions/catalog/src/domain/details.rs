@@ -61,15 +61,15 @@ checked_text!(
 
 shared::describe!(
     ProductName,
-    text("What a product is called: one line of visible characters, without blanks around it.", "Desk lamp")
-        .length(1..=MAX_NAME)
-        .refused_as(&["blank", "too_long", "invalid_characters"])
+    text_of_people("What a product is called: one line of visible characters, without blanks around it.", "Desk lamp", MAX_NAME)
 );
 shared::describe!(
     Description,
-    text("What there is to say about a product, in one or more lines.", "Bends in three places.\nBulb included.")
-        .length(1..=MAX_DESCRIPTION)
-        .refused_as(&["blank", "too_long", "invalid_characters"])
+    text_of_people(
+        "What there is to say about a product, in one or more lines.",
+        "Bends in three places.\nBulb included.",
+        MAX_DESCRIPTION
+    )
 );
 shared::describe!(
     Category,
@@ -82,6 +82,7 @@ shared::describe!(
     Sku,
     text("The shop's own number of a product: visible characters. No other product has it, in upper or lower case.", "LAMP-01")
         .length(1..=MAX_SKU)
+        .pattern(&patterns::trimmed(&format!("{}*", patterns::none_of(ends_a_cell))))
         .refused_as(&["invalid_sku"])
 );
 
@@ -120,6 +121,11 @@ impl Category {
     }
 }
 
+/// Within a number, a line break or tab shows that two cells of a table were pasted.
+fn ends_a_cell(c: char) -> bool {
+    c.is_control() || text::is_dropped(c) || matches!(c, '\u{2028}' | '\u{2029}')
+}
+
 impl Sku {
     /// Parses a SKU: 1 to 64 visible characters in one line, with spaces between them. White space around it is removed.
     ///
@@ -127,8 +133,7 @@ impl Sku {
     /// `invalid_sku`.
     pub fn parse(text: &str) -> Result<Self, Violation> {
         let text = text::trimmed(text);
-        // Within a number, a line break or tab shows that two cells of a table were pasted.
-        let is_one_cell = !text.chars().any(|c| c.is_control() || text::is_dropped(c) || matches!(c, '\u{2028}' | '\u{2029}'));
+        let is_one_cell = !text.contains(ends_a_cell);
         let sku = text::single_line(text, MAX_SKU).ok().filter(|_| is_one_cell).map(Self);
         sku.ok_or_else(|| Violation::new("invalid_sku", format!("A SKU has 1 to {MAX_SKU} visible characters, in one line.")))
     }

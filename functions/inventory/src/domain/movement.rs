@@ -98,14 +98,7 @@ impl Reason {
     }
 }
 
-shared::describe!(
-    Reason,
-    text("Why goods move, in one or more lines.", "Delivery of 12 March").length(1..=MAX_REASON).refused_as(&[
-        "blank",
-        "too_long",
-        "invalid_characters"
-    ])
-);
+shared::describe!(Reason, text_of_people("Why goods move, in one or more lines.", "Delivery of 12 March", MAX_REASON));
 
 impl TryFrom<String> for Reason {
     type Error = Violation;

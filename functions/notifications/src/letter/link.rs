@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use shared::clock::Timestamp;
 
-use super::Rendered;
+use super::{Rendered, Shop};
 
 /// What a mail with a link says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -63,10 +63,11 @@ impl Template {
 ///
 /// # Errors
 /// When a template fails: none of ours can.
-pub fn render(template: Template, token: &str, expires_at: Timestamp, store_url: &str) -> Result<Rendered, askama::Error> {
+pub fn render(template: Template, token: &str, expires_at: Timestamp, shop: Shop<'_>) -> Result<Rendered, askama::Error> {
     let letter = Letter {
         subject: template.subject(),
-        url: format!("{store_url}/{}#token={token}", template.page()),
+        shop: shop.name,
+        url: format!("{}/{}#token={token}", shop.url, template.page()),
         until: to_the_minute(expires_at),
     };
     let (html, text, body) = match template {
@@ -82,6 +83,7 @@ pub fn render(template: Template, token: &str, expires_at: Timestamp, store_url:
 /// What the templates see.
 struct Letter<'a> {
     subject: &'a str,
+    shop: &'a str,
     url: String,
     until: String,
 }

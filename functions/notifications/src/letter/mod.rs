@@ -46,6 +46,15 @@ pub mod notice;
 pub mod order;
 pub mod stock;
 
+/// The shop that a mail comes from.
+#[derive(Clone, Copy, Debug)]
+pub struct Shop<'a> {
+    /// Its name, as customers know it.
+    pub name: &'a str,
+    /// The address of the storefront, without a slash at the end. Every link begins with it.
+    pub url: &'a str,
+}
+
 /// A mail, ready to be sent. It cannot be printed for debugging: a link in it is a secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Rendered {

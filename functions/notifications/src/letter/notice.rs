@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::Rendered;
+use super::{Rendered, Shop};
 
 /// What a notice says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -43,8 +43,8 @@ impl Template {
 ///
 /// # Errors
 /// When a template fails: none of ours can.
-pub fn render(template: Template, store_url: &str) -> Result<Rendered, askama::Error> {
-    let letter = Letter { subject: template.subject(), store_url };
+pub fn render(template: Template, shop: Shop<'_>) -> Result<Rendered, askama::Error> {
+    let letter = Letter { subject: template.subject(), shop: shop.name, store_url: shop.url };
     let (html, text, body) = match template {
         Template::PasswordChanged => password_changed::render(&letter),
         Template::EmailChanged => email_changed::render(&letter),
@@ -56,6 +56,7 @@ pub fn render(template: Template, store_url: &str) -> Result<Rendered, askama::E
 /// What the templates see.
 struct Letter<'a> {
     subject: &'a str,
+    shop: &'a str,
     store_url: &'a str,
 }
 

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use shared::{ids::OrderId, money::Money};
 
-use super::Rendered;
+use super::{Rendered, Shop};
 
 /// What a mail about an order says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -21,7 +21,7 @@ pub enum Template {
     OrderShipped,
     /// The goods have arrived.
     OrderDelivered,
-    /// Money went back.
+    /// Money is refunded.
     OrderRefunded,
 }
 
@@ -59,7 +59,7 @@ impl Template {
             Self::PaymentDeclined => "Your payment was declined",
             Self::OrderShipped => "Your order is on its way",
             Self::OrderDelivered => "Your order was delivered",
-            Self::OrderRefunded => "Money goes back to you",
+            Self::OrderRefunded => "Your refund is on its way",
         }
     }
 }
@@ -79,8 +79,12 @@ pub struct About {
     pub carrier: Option<String>,
     /// The carrier's number.
     pub tracking: Option<String>,
-    /// What has gone back by then, in all. A mail about that names it.
+    /// The refund that a mail about one is about.
+    pub refund: Option<Money>,
+    /// What is refunded by then, in all. A mail about a refund names it.
     pub refunded: Option<Money>,
+    /// The name of the product that was out of stock, where an order failed for that.
+    pub unavailable: Option<String>,
 }
 
 /// One line of an order.
@@ -98,18 +102,21 @@ pub struct Item {
 ///
 /// # Errors
 /// When a template fails: none of ours can.
-pub fn render(template: Template, name: &str, about: &About, store_url: &str) -> Result<Rendered, askama::Error> {
+pub fn render(template: Template, name: &str, about: &About, shop: Shop<'_>) -> Result<Rendered, askama::Error> {
     let letter = Letter {
         subject: template.subject(),
+        shop: shop.name,
         name,
         order_id: about.order_id,
-        order_url: format!("{store_url}/orders/{}", about.order_id),
+        order_url: format!("{}/orders/{}", shop.url, about.order_id),
         items: &about.items,
         total: about.total,
         reason: about.reason.as_deref().map_or("", explanation),
         carrier: about.carrier.as_deref(),
         tracking: about.tracking.as_deref(),
+        refund: about.refund,
         refunded: about.refunded,
+        unavailable: about.unavailable.as_deref(),
     };
     let (html, text, body) = match template {
         Template::OrderConfirmed => order_confirmed::render(&letter),
@@ -126,6 +133,7 @@ pub fn render(template: Template, name: &str, about: &About, store_url: &str) ->
 /// What the templates see.
 struct Letter<'a> {
     subject: &'a str,
+    shop: &'a str,
     name: &'a str,
     order_id: OrderId,
     order_url: String,
@@ -134,7 +142,9 @@ struct Letter<'a> {
     reason: &'a str,
     carrier: Option<&'a str>,
     tracking: Option<&'a str>,
+    refund: Option<Money>,
     refunded: Option<Money>,
+    unavailable: Option<&'a str>,
 }
 
 /// A reason in words. One that we do not know says nothing: it was made for programs.

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use shared::ids::ProductId;
 
-use super::Rendered;
+use super::{Rendered, Shop};
 
 /// What a mail about stock says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -49,12 +49,13 @@ pub struct About {
 ///
 /// # Errors
 /// When a template fails: none of ours can.
-pub fn render(template: Template, name: &str, about: &About, store_url: &str) -> Result<Rendered, askama::Error> {
+pub fn render(template: Template, name: &str, about: &About, shop: Shop<'_>) -> Result<Rendered, askama::Error> {
     let letter = Letter {
         subject: template.subject(),
+        shop: shop.name,
         name,
         product_id: about.product_id,
-        product_url: format!("{store_url}/products/{}", about.product_id),
+        product_url: format!("{}/products/{}", shop.url, about.product_id),
         sku: about.sku.as_deref(),
         available: about.available,
         threshold: about.threshold,
@@ -68,6 +69,7 @@ pub fn render(template: Template, name: &str, about: &About, store_url: &str) ->
 /// What the templates see.
 struct Letter<'a> {
     subject: &'a str,
+    shop: &'a str,
     name: &'a str,
     product_id: ProductId,
     product_url: String,

@@ -6,9 +6,10 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use shared::clock::Timestamp;
 
-use super::{Rendered, link, notice, order, stock};
+use super::{Rendered, Shop, link, notice, order, stock};
 
 const STORE_URL: &str = "https://shop.example.com";
+const SHOP: Shop<'_> = Shop { name: "Lamp & Spoon", url: STORE_URL };
 const TOKEN: &str = "cmVzZXQ.c2VjcmV0";
 
 fn about(reason: &str) -> order::About {
@@ -19,7 +20,9 @@ fn about(reason: &str) -> order::About {
         "reason": reason,
         "carrier": "Parcel & Co",
         "tracking": "PC-1",
+        "refund": { "amount": 400, "currency": "USD" },
         "refunded": { "amount": 1000, "currency": "USD" },
+        "unavailable": "Teapot & lid",
     });
     serde_json::from_value(about).unwrap()
 }
@@ -36,23 +39,20 @@ fn about_orders(name: &str) -> Vec<Rendered> {
         order::Template::PaymentDeclined => "insufficient_funds",
         _ => "unknown_reason",
     };
-    order::Template::ALL.iter().map(|template| order::render(*template, name, &about(reason(*template)), STORE_URL).unwrap()).collect()
+    order::Template::ALL.iter().map(|template| order::render(*template, name, &about(reason(*template)), SHOP).unwrap()).collect()
 }
 
 fn about_stock() -> Vec<Rendered> {
-    stock::Template::ALL
-        .iter()
-        .map(|template| stock::render(*template, "Operator", &low(Some("SPOON & BOWL")), STORE_URL).unwrap())
-        .collect()
+    stock::Template::ALL.iter().map(|template| stock::render(*template, "Operator", &low(Some("SPOON & BOWL")), SHOP).unwrap()).collect()
 }
 
 fn with_links() -> Vec<Rendered> {
     let expires_at: Timestamp = "2026-11-21T10:48:49.123Z".parse().unwrap();
-    link::Template::ALL.iter().map(|template| link::render(*template, TOKEN, expires_at, STORE_URL).unwrap()).collect()
+    link::Template::ALL.iter().map(|template| link::render(*template, TOKEN, expires_at, SHOP).unwrap()).collect()
 }
 
 fn notices() -> Vec<Rendered> {
-    notice::Template::ALL.iter().map(|template| notice::render(*template, STORE_URL).unwrap()).collect()
+    notice::Template::ALL.iter().map(|template| notice::render(*template, SHOP).unwrap()).collect()
 }
 
 fn every_mail() -> Vec<Rendered> {
@@ -95,15 +95,16 @@ fn what_people_typed_is_text_in_every_html_mail() {
     about.items[0].name = evil.to_owned();
     about.carrier = Some(evil.to_owned());
     about.tracking = Some("\"><img src=x onerror=alert(1)>".to_owned());
+    about.unavailable = Some(evil.to_owned());
     for template in order::Template::ALL {
-        let mail = order::render(template, evil, &about, STORE_URL).unwrap();
+        let mail = order::render(template, evil, &about, SHOP).unwrap();
         assert!(!mail.html.contains("<script"), "{}", mail.html);
         assert!(!mail.html.contains("<img"), "{}", mail.html);
         assert!(mail.html.contains("Hello &#60;script&#62;"), "{}", mail.html);
         assert!(mail.text.contains(evil));
     }
     for template in stock::Template::ALL {
-        let mail = stock::render(template, evil, &low(Some(evil)), STORE_URL).unwrap();
+        let mail = stock::render(template, evil, &low(Some(evil)), SHOP).unwrap();
         assert!(!mail.html.contains("<script"), "{}", mail.html);
         assert_eq!(mail.html.matches("&#60;script&#62;").count(), 2, "{}", mail.html);
         assert!(mail.text.contains(evil) && mail.body.contains(evil));
@@ -112,17 +113,41 @@ fn what_people_typed_is_text_in_every_html_mail() {
 
 #[test]
 fn a_product_without_a_number_of_its_own_is_named_by_its_id() {
-    let mail = stock::render(stock::Template::LowStock, "Operator", &low(None), STORE_URL).unwrap();
+    let mail = stock::render(stock::Template::LowStock, "Operator", &low(None), SHOP).unwrap();
     assert!(mail.body.starts_with("There is little left of prd_0199c2a8-0000-7000-8000-00000000000a: 3 can"), "{}", mail.body);
 }
 
 #[test]
 fn a_mail_about_a_refund_says_how_much_went_back() {
-    let mail = order::render(order::Template::OrderRefunded, "Ada", &about(""), STORE_URL).unwrap();
-    assert!([&mail.html, &mail.text, &mail.body].iter().all(|text| text.contains("10.00 USD")), "{}", mail.text);
+    let mail = order::render(order::Template::OrderRefunded, "Ada", &about(""), SHOP).unwrap();
+    for text in [&mail.html, &mail.text, &mail.body] {
+        assert!(["4.00 USD", "10.00 USD", "59.98 USD", "Teapot"].iter().all(|said| text.contains(said)), "{text}");
+    }
     let others = order::Template::ALL.into_iter().filter(|template| *template != order::Template::OrderRefunded);
-    for mail in others.map(|template| order::render(template, "Ada", &about(""), STORE_URL).unwrap()) {
+    for mail in others.map(|template| order::render(template, "Ada", &about(""), SHOP).unwrap()) {
         assert!(!mail.html.contains("10.00 USD") && !mail.text.contains("10.00 USD"), "{}", mail.text);
+    }
+}
+
+#[test]
+fn a_mail_about_missing_stock_names_the_product() {
+    let fail = |unavailable: Option<&str>| {
+        let about = order::About { unavailable: unavailable.map(str::to_owned), ..about("out_of_stock") };
+        order::render(order::Template::OrderFailed, "Ada", &about, SHOP).unwrap()
+    };
+    let mail = fail(Some("Teapot & lid"));
+    for text in [&mail.text, &mail.body] {
+        assert!(text.contains("We do not have enough of this in stock: Teapot & lid."), "{text}");
+    }
+    assert!(mail.html.contains("enough of <b>Teapot &#38; lid</b> in stock"), "{}", mail.html);
+    assert!(fail(None).text.contains("Something that you ordered is no longer in stock."));
+}
+
+#[test]
+fn every_mail_carries_the_name_of_the_shop() {
+    for mail in every_mail() {
+        assert!(mail.text.contains("Lamp & Spoon"), "{}", mail.text);
+        assert!(mail.html.contains("Lamp &#38; Spoon"), "{}", mail.html);
     }
 }
 

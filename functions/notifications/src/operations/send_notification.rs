@@ -17,7 +17,7 @@ use crate::{
     Notifications,
     domain::{Delivery, LOCK, Notification, Turn},
     error::NotificationError,
-    letter::{Rendered, link, notice, order, stock},
+    letter::{Rendered, Shop, link, notice, order, stock},
     mailer::MailError,
 };
 
@@ -208,16 +208,16 @@ async fn is_suppressed(notifications: &Notifications, address: &str, now: Timest
 
 /// The mail. A link is opened for it alone.
 async fn write(notifications: &Notifications, message: &SendNotification) -> Result<Rendered, NotificationError> {
-    let store_url = &notifications.store_url;
+    let shop = Shop { name: &notifications.shop_name, url: &notifications.store_url };
     let mail = match &message.content {
-        Content::Order(template, about) => order::render(*template, &message.name, about, store_url),
-        Content::Stock(template, about) => stock::render(*template, &message.name, about, store_url),
+        Content::Order(template, about) => order::render(*template, &message.name, about, shop),
+        Content::Stock(template, about) => stock::render(*template, &message.name, about, shop),
         Content::Link(template, link) => {
             let keys = notifications.secrets.keys("mail-token-key").await?.derive("one-time-token").map(SealingKey::new);
             let token = keys.open(|key| key.open(&link.sealed_token, &["one-time-token", &message.user_id.to_string()]));
-            link::render(*template, &token.ok_or(NotificationError::SealedOtherwise)?, link.expires_at, store_url)
+            link::render(*template, &token.ok_or(NotificationError::SealedOtherwise)?, link.expires_at, shop)
         }
-        Content::Notice(template) => notice::render(*template, store_url),
+        Content::Notice(template) => notice::render(*template, shop),
     };
     Ok(mail?)
 }

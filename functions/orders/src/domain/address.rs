@@ -60,14 +60,7 @@ pub struct AddressLine(String);
 /// The longest line of an address.
 const MAX_ADDRESS_LINE: usize = 100;
 
-shared::describe!(
-    AddressLine,
-    text("One line of an address, as it is written there.", "12 St James's Square").length(1..=MAX_ADDRESS_LINE).refused_as(&[
-        "blank",
-        "too_long",
-        "invalid_characters"
-    ])
-);
+shared::describe!(AddressLine, text_of_people("One line of an address, as it is written there.", "12 St James's Square", MAX_ADDRESS_LINE));
 
 impl TryFrom<String> for AddressLine {
     type Error = Violation;

@@ -34,9 +34,7 @@ const MAX_REASON: usize = 200;
 
 shared::describe!(
     CancelReason,
-    text("Why it is given up, in the words of who gives it up: one or more lines.", "It is the wrong colour.")
-        .length(1..=MAX_REASON)
-        .refused_as(&["blank", "too_long", "invalid_characters"])
+    text_of_people("Why it is given up, in the words of who gives it up: one or more lines.", "It is the wrong colour.", MAX_REASON)
 );
 
 /// Why an order is given up: up to 200 characters in one or more lines.
@@ -71,14 +69,7 @@ pub struct Shipment {
 /// The longest name of a carrier, and the longest number.
 const MAX_SHIPPING_TEXT: usize = 100;
 
-shared::describe!(
-    ShippingText,
-    text("A text as the carrier has it.", "RM 1234 5678 9GB").length(1..=MAX_SHIPPING_TEXT).refused_as(&[
-        "blank",
-        "too_long",
-        "invalid_characters"
-    ])
-);
+shared::describe!(ShippingText, text_of_people("A text as the carrier has it.", "RM 1234 5678 9GB", MAX_SHIPPING_TEXT));
 
 /// The name of a carrier, or the number that it gave: up to 100 characters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -11,14 +11,7 @@ const MAX_REASON: usize = 200;
 #[serde(try_from = "String", into = "String")]
 pub struct RefundReason(String);
 
-shared::describe!(
-    RefundReason,
-    text("Why the money goes back, in one or more lines.", "The lid was broken").length(1..=MAX_REASON).refused_as(&[
-        "blank",
-        "too_long",
-        "invalid_characters"
-    ])
-);
+shared::describe!(RefundReason, text_of_people("Why the money goes back, in one or more lines.", "The lid was broken", MAX_REASON));
 
 impl TryFrom<String> for RefundReason {
     type Error = Violation;

@@ -37,7 +37,7 @@ impl Email {
 
     fn normal_form(text: &str) -> Option<String> {
         // Four times what the normal form may have is more than any spelling of it takes.
-        if text.len() > 4 * MAX_ADDRESS || text.chars().any(|c| c.is_control() || c.is_whitespace() || text::is_invisible(c)) {
+        if text.len() > 4 * MAX_ADDRESS || text.contains(is_outside_addresses) {
             return None;
         }
         let (local, domain) = text.rsplit_once('@')?;
@@ -52,6 +52,10 @@ impl Email {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+fn is_outside_addresses(c: char) -> bool {
+    c.is_control() || c.is_whitespace() || text::is_invisible(c)
 }
 
 /// A quoted local part has several spellings: it is rejected.
@@ -73,6 +77,7 @@ shared::describe!(
     text("An e-mail address. Case, spelling and white space around it do not matter: it is kept, and answered, in one normal form. Before the `@` it is ASCII.", "ada@example.com")
         .length(3..=MAX_ADDRESS)
         .format("idn-email")
+        .pattern(&patterns::trimmed(&format!("[!-~]+@{}+", patterns::none_of(is_outside_addresses))))
         .refused_as(&["invalid_email"])
 );
 

@@ -69,11 +69,7 @@ impl FullName {
 
 shared::describe!(
     FullName,
-    text("A person's name as they write it: visible characters of any script.", "Ada Lovelace").length(1..=MAX_FULL_NAME).refused_as(&[
-        "blank",
-        "too_long",
-        "invalid_characters"
-    ])
+    text_of_people("A person's name as they write it: visible characters of any script.", "Ada Lovelace", MAX_FULL_NAME)
 );
 
 impl TryFrom<String> for FullName {

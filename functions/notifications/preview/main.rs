@@ -1,13 +1,13 @@
 //! Writes every mail as it is sent, with sample data, into a folder, for people to look at:
-//! `cargo run -p notifications --example preview -- <folder>`, then open its `index.html`.
+//! `cargo run -p notifications --features preview --bin preview -- <folder>`, then open its `index.html`.
 
 use std::{error::Error, fs, path::PathBuf};
 
-use notifications::letter::{Rendered, link, notice, order, stock};
+use notifications::letter::{Rendered, Shop, link, notice, order, stock};
 use serde_json::json;
 
-/// Where the links lead.
-const STORE_URL: &str = "https://shop.example.com";
+/// The shop that the mails come from, and where their links lead.
+const SHOP: Shop<'_> = Shop { name: "Ferrocart", url: "https://shop.example.com" };
 
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = PathBuf::from(std::env::args().nth(1).ok_or("name a folder for the mails")?);
@@ -35,16 +35,16 @@ fn mails() -> Result<Vec<Rendered>, Box<dyn Error>> {
     let expires_at = "2026-11-21T10:48:49.123Z".parse()?;
     let mut mails = Vec::new();
     for template in order::Template::ALL {
-        mails.push(order::render(template, "Ada Lovelace", &about(template)?, STORE_URL)?);
+        mails.push(order::render(template, "Ada Lovelace", &about(template)?, SHOP)?);
     }
     for template in stock::Template::ALL {
-        mails.push(stock::render(template, "Operator", &low, STORE_URL)?);
+        mails.push(stock::render(template, "Operator", &low, SHOP)?);
     }
     for template in link::Template::ALL {
-        mails.push(link::render(template, "the-token-of-a-sample", expires_at, STORE_URL)?);
+        mails.push(link::render(template, "the-token-of-a-sample", expires_at, SHOP)?);
     }
     for template in notice::Template::ALL {
-        mails.push(notice::render(template, STORE_URL)?);
+        mails.push(notice::render(template, SHOP)?);
     }
     Ok(mails)
 }
@@ -67,6 +67,8 @@ fn about(template: order::Template) -> Result<order::About, serde_json::Error> {
         "reason": reason,
         "carrier": "Parcel & Co",
         "tracking": "PC-2026-1121",
+        "refund": { "amount": 1000, "currency": "USD" },
         "refunded": { "amount": 2499, "currency": "USD" },
+        "unavailable": reason.filter(|reason| *reason == "out_of_stock").map(|_| "Oak spoon"),
     }))
 }
