@@ -294,7 +294,8 @@ mod tests {
     fn an_item_that_a_restore_copies_publishes_nothing() {
         let translate: Translate = Arc::new(|_, _| Err("translated".to_owned()));
         let record = |new: Value| {
-            let record = serde_json::json!({ "eventName": "INSERT", "dynamodb": { "Keys": { "pk": { "S": "ORDER#1" } }, "NewImage": new } });
+            let record =
+                serde_json::json!({ "eventName": "INSERT", "dynamodb": { "Keys": { "pk": { "S": "ORDER#1" } }, "NewImage": new } });
             messages_of(&record, Published::PartitionKeyPrefix("ORDER#"), &translate).map(|messages| messages.len())
         };
         assert_eq!(record(serde_json::json!({ "pk": { "S": "ORDER#1" } })), Err("translated".to_owned()));

@@ -210,4 +210,3 @@ async fn trade(aws: &Aws, clock: &Clock, record: &Lambda) -> ([String; 4], Vec<V
     let told = pump.delivered.iter().filter(|(queue, _)| *queue == "record-entry").map(|(_, message)| message["data"].clone());
     ([confirmed, refunded, failed, open], told.collect())
 }
-
