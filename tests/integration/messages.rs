@@ -18,13 +18,15 @@ async fn send(shop: &Shop, queue: &str, kind: &str, data: Value) {
     shop.sqs.send_message().queue_url(shop.queue_url(queue).await).message_body(envelope(kind, &data)).send().await.unwrap();
 }
 
-/// Gives a message to its consumer, as the queue would, and sees that it is done with.
+/// Gives a message to its consumer, as the queue would, and sees that it is done: it neither comes back nor is rejected.
 async fn deliver(shop: &Shop, operation: &str, kind: &str, data: &Value) {
     let queue = if operation == "advance-order" { "order-events" } else { operation };
     let arn = format!("arn:aws:sqs:us-east-1:000000000000:{}-{queue}", shop.stack);
-    let record = json!({ "messageId": unique("m"), "body": envelope(kind, data), "attributes": { "ApproximateReceiveCount": "1" }, "eventSourceARN": arn });
+    let body = envelope(kind, data);
+    let record = json!({ "messageId": unique("m"), "body": body, "attributes": { "ApproximateReceiveCount": "1" }, "eventSourceARN": arn });
     let answer = shop.invoke(operation, &json!({ "Records": [record] })).await;
     assert_eq!(answer["batchItemFailures"], json!([]), "{operation} {kind}");
+    assert!(shop.dead_letters(queue).await.iter().all(|(_, letter)| *letter != body), "{operation} rejects {kind}");
 }
 
 /// The id of an order that nobody has placed: inventory does not ask.

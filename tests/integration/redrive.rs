@@ -81,7 +81,7 @@ impl Shop {
     }
 
     /// The dead letters that can be seen, by their ids.
-    async fn dead_letters(&self, queue: &str) -> BTreeSet<(String, String)> {
+    pub async fn dead_letters(&self, queue: &str) -> BTreeSet<(String, String)> {
         let url = self.queue_url(&format!("{queue}-dead-letter")).await;
         let mut seen = BTreeSet::new();
         let mut receipts = Vec::new();

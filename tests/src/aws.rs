@@ -124,10 +124,7 @@ impl Called {
         self.answer.as_ref().expect("the invocation succeeds")
     }
 
-    /// Whether a consumer has done all its messages: none comes back, and none was rejected.
-    ///
-    /// # Panics
-    /// When it failed.
+    /// Whether a consumer has done all its messages: none comes back, and none was rejected. Panics where [`Called::ok`] does.
     pub fn is_done(&self) -> bool {
         self.ok()["batchItemFailures"] == json!([]) && self.rejected() == 0
     }

@@ -1,3 +1,5 @@
+//! What a consumer answers to each kind of record, and what it asks of SQS.
+
 use std::sync::{Mutex, PoisonError};
 
 use aws_config::{
