@@ -335,7 +335,7 @@ async fn the_samples_are_taken() {
     let stale = shop.aws.call(&shop.archive, events::sample("archive-product")).await;
     assert_eq!((stale.status(), stale.header("etag")), (412, Some("\"2\"".to_owned())));
     let told = shop.aws.call(&shop.republish, events::sample("republish-products")).await;
-    assert_eq!(told.ok(), &json!({ "republished": 1, "finished": true }));
+    assert_eq!(told.ok(), &json!({ "republished": 1, "failed": 0, "finished": true, "already_running": false }));
     let sender = shop.aws.sender(QUEUES, "publish-product-dead-letter");
     let publisher = stream::lambda("publish-product-events", PUBLISHED, publish::messages, sender);
     shop.aws.call(&publisher, events::sample("publish-product-events")).await.ok();

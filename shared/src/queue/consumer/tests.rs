@@ -1,3 +1,5 @@
+//! The loop over records of every kind: what is acknowledged, what comes back, and what is rejected.
+
 //! What a consumer answers to each kind of record, and what it asks of SQS.
 
 use std::sync::{Mutex, PoisonError};
