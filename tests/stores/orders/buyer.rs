@@ -388,7 +388,7 @@ async fn a_repeated_request_shows_the_buyer_as_they_are_called_now_and_everythin
 }
 
 #[tokio::test]
-async fn news_that_cannot_be_read_comes_back_untouched() {
+async fn news_that_cannot_be_read_is_rejected_and_changes_nothing() {
     let desk = Desk::new().await;
     desk.placed("k").await;
     let user = json!({ "user_id": USER });
@@ -401,7 +401,7 @@ async fn news_that_cannot_be_read_comes_back_untouched() {
         ("user_deleted.v1", json!({})),
     ] {
         let told = desk.hear(events::message("update-buyer", kind, &data)).await;
-        assert_eq!((is_done(&told), told.calls.len()), (false, 0), "{kind} {data}");
+        assert_eq!((told.rejected(), told.calls.len()), (1, 1), "{kind} {data}");
     }
 }
 
