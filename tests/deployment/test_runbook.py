@@ -49,12 +49,12 @@ class Runbook(unittest.TestCase):
     def test_every_named_alarm_metric_and_log_line_exists(self):
         alarms = re.findall(r"(?m)^  (\w+Alarm):$", self.template)
         for name in names("Alarms"):
-            self.assertTrue("*" in name or name in alarms, f"there is no alarm {name}")
-        code = "\n".join(sources().values())
+            self.assertTrue(any(fnmatch(alarm, name) for alarm in alarms), f"there is no alarm {name}")
+        code = "\n".join(sources().values()).replace("\\\n", "")
         for metric in names("Metrics"):
             self.assertTrue(f"MetricName: {metric}\n" in self.template or f'"{metric}"' in code, f"there is no metric {metric}")
         for line in names("Log"):
-            self.assertIn(line, code.replace("\\\n", ""), f"no function logs this: {line}")
+            self.assertTrue(line in code, f"no function logs this: {line}")
 
     def test_every_section_says_how_one_knows_that_it_is_over(self):
         self.assertEqual(len(sections()), 11)
