@@ -105,6 +105,7 @@ deploy: setup ## Checks the account, asks five questions the first time, builds 
 		$(if $(FORCE),--force)
 
 release: ## Builds the functions for AWS, for ARCHITECTURE=arm64 or x86_64.
+	@$(if $(filter-out arm64 x86_64,$(ARCHITECTURE)),$(error $(ARCHITECTURE) is not an architecture of Lambda: write ARCHITECTURE=arm64 or x86_64))
 	@$(STACK) setup-release
 	PATH="$(CURDIR)/localstack/.venv-release/bin:$$PATH" cargo lambda build --release $(SERVICES) \
 		$(if $(filter x86_64,$(ARCHITECTURE)),--x86-64,--arm64)

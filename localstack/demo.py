@@ -9,7 +9,6 @@ It runs against any deployment. Where that is a local stack, mails are read from
 A story that ends otherwise makes the exit code 1.
 """
 
-import argparse
 import json
 import re
 import subprocess
@@ -20,6 +19,7 @@ import uuid
 from datetime import datetime, timezone
 from pathlib import Path
 
+from arguments import Parser
 from client import Api, ApiError, money
 
 HERE = Path(__file__).parent
@@ -368,7 +368,7 @@ STORIES = (
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("url", help="the API's address, with /v1")
     parser.add_argument("--admin", nargs=2, metavar=("EMAIL", "PASSWORD"), help="default: the admin of the sample data")
     args = parser.parse_args()

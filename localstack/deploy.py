@@ -7,12 +7,12 @@
 The answers are in samconfig.toml; --config names another file. AWS_ENDPOINT_URL stands for AWS, as everywhere.
 """
 
-import argparse
 import os
 import subprocess
 import time
 from pathlib import Path
 
+from arguments import Parser
 import account
 import answers as config
 import deployment
@@ -237,7 +237,7 @@ def destroy(clients, args):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("command", choices=["deploy", "destroy"])
     parser.add_argument("--config", type=Path, default=config.CONFIG, help="what is remembered (default: samconfig.toml)")
     parser.add_argument("--architecture", choices=["arm64", "x86_64"], help="the processor, at the first deployment")

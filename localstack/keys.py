@@ -11,13 +11,13 @@ What the key before the previous one has made is not accepted any more, so that 
 for which anything that it makes is valid.
 """
 
-import argparse
 import json
 import secrets
 import string
 import uuid
 from datetime import datetime, timedelta, timezone
 
+from arguments import Parser
 import deployment
 from deployment import Trouble
 
@@ -77,7 +77,7 @@ def revoke(shop, args):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     rotating = commands.add_parser("rotate", help="make a new server key")
     rotating.add_argument("key", choices=KEYS)

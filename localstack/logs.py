@@ -18,6 +18,7 @@ import os
 import sys
 import time
 
+from arguments import Parser, order_id, trace_id
 import deployment
 from deployment import Trouble
 from stack import ROOT
@@ -163,11 +164,11 @@ def level(text):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("operation", nargs="?", help="one function, for example create-order")
     parser.add_argument("--follow", "-f", action="store_true", help="print new entries as they come")
-    parser.add_argument("--order", help="only what concerns this order")
-    parser.add_argument("--trace", help="only this trace")
+    parser.add_argument("--order", type=order_id, help="only what concerns this order")
+    parser.add_argument("--trace", type=trace_id, help="only this trace")
     parser.add_argument("--level", type=level, default="trace", help="only entries of this level or above")
     parser.add_argument("--json", action="store_true", help="print the stored entries, one JSON document a line")
     parser.add_argument("--all", action="store_true", help="from the beginning, with the lines that Lambda itself writes")

@@ -8,12 +8,12 @@
 The emulator keeps the mails until it stops. Mails of a stack on AWS go to their recipients and are kept nowhere.
 """
 
-import argparse
 import json
 import sys
 import time
 import urllib.request
 
+from arguments import Parser
 import deployment
 import stack as local
 from deployment import Trouble
@@ -77,7 +77,7 @@ def mails(stack, args):
 
 
 def arguments(given=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("number", nargs="?", help="print this mail")
     parser.add_argument("--last", action="store_true", help="print the newest mail")
     parser.add_argument("--name", default="local", help="which local stack (default: %(default)s)")

@@ -12,10 +12,10 @@ count), 1 if something does not balance, 2 if not everything could be read. `mak
 call `python3 localstack/reconcile.py`.
 """
 
-import argparse
 import json
 from datetime import datetime, timezone
 
+from arguments import Parser, order_id
 import deployment
 from deployment import Trouble
 
@@ -122,10 +122,10 @@ def lines_of(entry):
 
 
 def arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("--since", help="look at what was placed or has moved since then")
     parser.add_argument("--until", help="and before that")
-    parser.add_argument("--order", help="look at this order alone")
+    parser.add_argument("--order", type=order_id, help="look at this order alone")
     parser.add_argument("--product", help="look at this product alone")
     parser.add_argument("--repair", action="store_true", help="book the ledger entries that are missing")
     parser.add_argument("--json", action="store_true", help="print the reports as they are")

@@ -14,12 +14,12 @@ before, and what dies again comes back as another letter. Where Lambda has given
 what has to be done then is printed, the letter stays, and --forget deletes it afterwards.
 """
 
-import argparse
 import json
 import time
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 
+from arguments import Parser
 import deployment
 from deployment import Trouble
 
@@ -282,7 +282,7 @@ def first_received(letter):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("queue", nargs="?", help="whose dead letters (without: lists them all)")
     parser.add_argument("--dry-run", action="store_true", help="show what would happen, and change nothing")
     parser.add_argument("--forget", action="store_true", help="delete letters that only point to a lost piece of a stream")

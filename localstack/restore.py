@@ -16,12 +16,12 @@ Items that only the present table has are kept. Stop the writers first, and read
 what to do afterwards. The restored table is kept too; delete it when all is well.
 """
 
-import argparse
 import time
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
+from arguments import Parser
 import deployment
 from deployment import Trouble
 from reconcile import moment
@@ -145,7 +145,7 @@ def raised(item, by):
 
 
 def arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("table", choices=sorted([*TABLES, *NOT_RESTORED]), help="which table")
     parser.add_argument("--at", help="as it was then, in UTC: 2026-11-28T10:00")
     parser.add_argument("--from", help="copy from this table instead")

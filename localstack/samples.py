@@ -11,7 +11,6 @@ that exist: this tool makes them through the public API, in the state that the o
 and leave stock, payments and the ledger balanced.
 """
 
-import argparse
 import base64
 import difflib
 import hashlib
@@ -27,6 +26,7 @@ import uuid
 from datetime import datetime, timezone
 from pathlib import Path
 
+from arguments import Parser
 import deployment
 import stack as local
 from deployment import Trouble
@@ -412,7 +412,7 @@ def invoke_all(stack):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("operation", nargs="?", help="for example create-order")
     parser.add_argument("--event", help="a file other than events/<operation>.json, sent as it is")
     parser.add_argument("--via", choices=["docker"], help="run the function in Lambda's own image, with sam local")

@@ -14,7 +14,6 @@ Several stacks live side by side: --name keeps their state apart, in localstack/
 Only AWS_ENDPOINT_URL ties any of this to the emulator: the same template and functions run on AWS and on LocalStack.
 """
 
-import argparse
 import hashlib
 import json
 import os
@@ -44,6 +43,7 @@ PROGRESS_SECONDS = 5
 STACK = "ferrocart"
 
 sys.path.insert(0, str(HERE))
+from arguments import Parser
 from client import Api, ApiError  # noqa: E402
 
 
@@ -698,7 +698,7 @@ def keep_log(name):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     commands = parser.add_subparsers(dest="command_name", required=True, metavar="COMMAND")
 
     def command(function, *options, name=None):

@@ -1,0 +1,38 @@
+"""Command lines of the tools in this folder: the help is the text at the top of the tool, and a wrong argument is answered with one sentence."""
+
+import argparse
+import re
+
+
+class Parser(argparse.ArgumentParser):
+    def __init__(self, **settings):
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **settings)
+
+    def error(self, message):
+        self.exit(2, f"error: {sentence(message)}\n")
+
+
+def sentence(message):
+    """What argparse says, in words of its reader."""
+    choice = re.fullmatch(r"argument (\S+): invalid choice: '(.*?)' \(choose from (.*)\)", message)
+    if choice:
+        name, value, choices = choice.groups()
+        choices = choices.replace("'", "")
+        return f"{value} is not a valid {name.lstrip('-').lower()}: write one of {choices}."
+    message = re.sub(r"^argument (\S+): expected", r"\1: expected", message)
+    message = re.sub(r"^argument \S+: ", "", message)
+    return message if message.endswith(".") else f"{message}."
+
+
+def order_id(text):
+    """An argument that is the id of an order."""
+    if not re.fullmatch(r"ord_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", text):
+        raise argparse.ArgumentTypeError(f"{text} is not the id of an order: it begins with ord_, and a UUID follows.")
+    return text
+
+
+def trace_id(text):
+    """An argument that is the id of a trace, or its beginning as the readable log shows it."""
+    if not re.fullmatch(r"[0-9a-f]{8,32}", text):
+        raise argparse.ArgumentTypeError(f"{text} is not the id of a trace: it has 8 to 32 of the characters 0-9 and a-f.")
+    return text

@@ -1,0 +1,39 @@
+"""A wrong argument is answered with one sentence, by every tool."""
+
+import subprocess
+import sys
+import unittest
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+WRONG = {
+    "logs.py --level loud": "error: loud is not a level: write one of trace, debug, info, warn, error.",
+    "logs.py --order bad": "error: bad is not the id of an order: it begins with ord_, and a UUID follows.",
+    "logs.py --trace XX": "error: XX is not the id of a trace: it has 8 to 32 of the characters 0-9 and a-f.",
+    "reconcile.py --order ord_1": "error: ord_1 is not the id of an order: it begins with ord_, and a UUID follows.",
+    "samples.py create-order --via air": "error: air is not a valid via: write one of docker.",
+    "deploy.py sell": "error: sell is not a valid command: write one of deploy, destroy.",
+    "stack.py start --port": "error: --port: expected one argument.",
+    "mails.py 1 2": "error: unrecognized arguments: 2.",
+    "restore.py": "error: the following arguments are required: table.",
+    "demo.py": "error: the following arguments are required: url.",
+}
+
+
+class Arguments(unittest.TestCase):
+    def test_a_wrong_argument_is_answered_with_one_sentence(self):
+        for command, answer in WRONG.items():
+            with self.subTest(command):
+                script, *arguments = command.split()
+                ran = subprocess.run([sys.executable, ROOT / "localstack" / script, *arguments], capture_output=True, text=True)
+                self.assertEqual((ran.returncode, ran.stdout, ran.stderr), (2, "", answer + "\n"))
+
+    def test_every_tool_answers_like_this(self):
+        tools = [path for path in (ROOT / "localstack").glob("*.py") if "argparse.ArgumentParser(" in path.read_text()]
+        self.assertEqual(tools, [], "use arguments.Parser")
+
+    def test_make_refuses_other_architectures(self):
+        ran = subprocess.run(["make", "release", "ARCHITECTURE=foo"], cwd=ROOT, capture_output=True, text=True)
+        self.assertEqual(ran.returncode, 2)
+        self.assertIn("foo is not an architecture of Lambda: write ARCHITECTURE=arm64 or x86_64", ran.stderr)
