@@ -1,5 +1,8 @@
 //! How much DynamoDB's partitions take: the write units of each key are counted, the ceilings follow from them, and consumers are tried above
 //! them.
+//!
+//! `CAPACITY_MINUTES` says for how long; the figures are printed.
+#![allow(clippy::disallowed_methods, clippy::print_stdout)]
 
 mod overload;
 

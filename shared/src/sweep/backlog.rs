@@ -47,7 +47,7 @@ impl Backlog {
     ///
     /// # Errors
     /// When the table fails.
-    pub fn next(&mut self) -> BoxFuture<'_, Result<Option<Item>, TableError>> {
+    pub fn next_item(&mut self) -> BoxFuture<'_, Result<Option<Item>, TableError>> {
         Box::pin(async move {
             self.refill().await?;
             let order = |item: &Item| item.get(self.order).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default();

@@ -104,7 +104,7 @@ async fn work_through(
             running.join_one(&mut report).await;
             continue;
         }
-        match backlog.next().await {
+        match backlog.next_item().await {
             Ok(Some(record)) if deadline.since(Clock::System.now()) >= enough_time => running.start(&record, task(record.clone())),
             Ok(Some(_)) => {
                 report.left = backlog.found().saturating_add(1);

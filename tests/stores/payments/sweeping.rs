@@ -140,7 +140,7 @@ async fn backlog_returns_each_record_once_and_the_longest_overdue_first() {
     till.stuck(210, "tok_timeout_after_charge").await;
     let mut backlog = till.payments.store().due(till.clock.now());
     let (mut keys, mut since) = (Vec::new(), Vec::new());
-    while let Some(item) = backlog.next().await.unwrap() {
+    while let Some(item) = backlog.next_item().await.unwrap() {
         let text = |name: &str| item[name].as_s().unwrap().clone();
         keys.push(text("pk"));
         since.push(text("check_at"));
