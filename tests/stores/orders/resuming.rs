@@ -65,6 +65,26 @@ async fn more_orders_than_are_found_at_once_are_all_looked_at_in_one_run() {
     }
 }
 
+/// More orders than are worked on at once, in a run during which the clock moves on by minutes.
+#[tokio::test(start_paused = true)]
+async fn next_check_is_planned_from_the_time_of_each_order_and_not_of_the_run() {
+    let desk = Desk::new().await;
+    for number in 0..20 {
+        desk.stored(&format!("k-{number}"), &two_spoons()).await;
+    }
+    desk.clock.advance(NUDGE);
+    desk.aws.take_time(Duration::from_millis(10));
+    // The lease, the index and the first sixteen orders take a call each, one after the other.
+    let later = async {
+        tokio::time::sleep(Duration::from_millis(35)).await;
+        desk.clock.advance(Duration::from_secs(200));
+    };
+    let (resumed, ()) = tokio::join!(desk.resume(), later);
+    assert_eq!(resumed, (20, 0, 0));
+    desk.aws.take_time(Duration::ZERO);
+    assert_eq!(desk.resume().await, (16, 0, 0), "the last four are not due again");
+}
+
 #[tokio::test]
 async fn an_order_that_fails_does_not_stop_the_others() {
     let desk = Desk::new().await;

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
 use shared::{
-    clock::{Clock, Timestamp},
+    clock::Clock,
     ids::OrderId,
     invoke::{self, Call, Tick},
     lambda::Failure,
@@ -56,10 +56,9 @@ const ENOUGH_TIME: Duration = Duration::from_secs(20);
 /// # Errors
 /// When the lease cannot be taken or the index cannot be read.
 pub async fn resume_orders(orders: Arc<Orders>, call: Call<Tick>) -> Result<Report, Failure> {
-    let now = orders.clock.now();
     let sweep = Sweep {
         lease: orders.store.lease(),
-        backlog: orders.store.due(now),
+        backlog: orders.store.due(orders.clock.now()),
         clock: &orders.clock,
         deadline: call.deadline,
         at_once: AT_ONCE,
@@ -67,7 +66,7 @@ pub async fn resume_orders(orders: Arc<Orders>, call: Call<Tick>) -> Result<Repo
     };
     let resumed = |found: Item| -> shared::BoxFuture<'static, _> {
         let (orders, trace) = (orders.clone(), call.trace.clone());
-        Box::pin(async move { Ok(resume(orders, store::due_order(&found)?, now, trace).await?) })
+        Box::pin(async move { Ok(resume(orders, store::due_order(&found)?, trace).await?) })
     };
     let swept = sweep.run(&resumed).await?;
     if swept.failed > 0 {
@@ -83,8 +82,11 @@ pub async fn resume_orders(orders: Arc<Orders>, call: Call<Tick>) -> Result<Repo
 }
 
 /// One order: the deadline, if it has passed; otherwise a nudge. `false` if there was nothing to do.
-async fn resume(orders: Arc<Orders>, order_id: OrderId, now: Timestamp, trace: Trace) -> Result<bool, OrderError> {
+///
+/// The time is that of this order's turn: a run may take minutes, and a check that is planned from its beginning would be due at once.
+async fn resume(orders: Arc<Orders>, order_id: OrderId, trace: Trace) -> Result<bool, OrderError> {
     let seen = orders.store.find(order_id).await?.ok_or(OrderError::NotFound)?;
+    let now = orders.clock.now();
     let order = &seen.order;
     if order.check_at.is_none_or(|check_at| check_at > now) {
         return Ok(false);
