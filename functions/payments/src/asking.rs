@@ -26,6 +26,10 @@ const LOCK_MARGIN: Duration = Duration::from_secs(3);
 /// Whoever asks while one call finds out whether the provider answers again comes back after so long.
 const SOON: Duration = Duration::from_secs(2);
 
+/// A call that had this much less than the budget, because of our own writes or the function's time limit, and then ran out of time says
+/// nothing about the provider: the breaker does not count it.
+const SHORTENED: Duration = Duration::from_secs(1);
+
 /// Whether the provider may be asked.
 #[derive(Clone, Debug)]
 pub(crate) enum Leave {
@@ -149,6 +153,7 @@ impl Payments {
             return Err(ProviderError::Busy("the function has no time left for the call".to_owned()));
         }
         let answer = tokio::time::timeout(left, call).await;
+        let was_cut_short = answer.is_err() && left + SHORTENED < PROVIDER_BUDGET;
         let answer = answer.unwrap_or_else(|_| Err(ProviderError::NoAnswer("it took too long".to_owned())));
         match &answer {
             Err(ProviderError::NoAnswer(cause)) => tracing::warn!(cause, "the provider gave no answer: the outcome is unknown"),
@@ -165,7 +170,9 @@ impl Payments {
             Err(ProviderError::StoredFailure(cause)) => tracing::warn!(cause, "provider repeats a stored server error: outcome unknown"),
             Ok(_) => {}
         }
-        self.heard(asking, matches!(answer, Err(ProviderError::NoAnswer(_)))).await;
+        if !was_cut_short {
+            self.heard(asking, matches!(answer, Err(ProviderError::NoAnswer(_)))).await;
+        }
         answer
     }
 

@@ -43,6 +43,19 @@ async fn five_calls_without_an_answer_open_it_for_everybody() {
     assert!(is_open(&till).await);
 }
 
+/// Each call of AWS takes nine seconds, those of the simulated provider's table too: its answer takes longer than a call may take.
+#[tokio::test(start_paused = true)]
+async fn call_that_our_own_time_limit_cuts_short_does_not_count_as_a_failure() {
+    for (seconds, failures) in [(5, None), (28, Some(1))] {
+        let till = Till::with_open_order().await;
+        till.aws.take_time(Duration::from_secs(9));
+        assert_eq!(till.pay_within(seconds, "key", "tok_ok").await.status(), 202, "{seconds}");
+        till.aws.take_time(Duration::ZERO);
+        let breaker = till.payments.store().breaker().await.unwrap();
+        assert_eq!(breaker.map(|breaker| breaker.failures), failures, "{seconds}");
+    }
+}
+
 #[tokio::test]
 async fn at_the_door_nothing_begins_and_the_answer_says_when_to_come_back() {
     let till = left_alone().await;

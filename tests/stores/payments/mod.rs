@@ -141,14 +141,23 @@ impl Till {
     }
 
     async fn post(&self, key: &str, body: &Value) -> Called {
+        self.post_within(28, key, body).await
+    }
+
+    /// As a function that is stopped after so many seconds.
+    async fn post_within(&self, seconds: u64, key: &str, body: &Value) -> Called {
         let lambda = http::lambda(self.payments.clone(), create_payment);
         let event = events::post("/payments", body).caller(USER).header("idempotency-key", key).event();
-        let deadline = Clock::System.now().plus(Duration::from_secs(28));
+        let deadline = Clock::System.now().plus(Duration::from_secs(seconds));
         self.aws.invoke(&lambda, Invocation { deadline, ..Invocation::with_event(event) }).await
     }
 
     async fn pay(&self, key: &str, token: &str) -> Called {
-        self.post(key, &json!({ "order_id": ORDER, "payment_method": { "type": "card", "token": token } })).await
+        self.pay_within(28, key, token).await
+    }
+
+    async fn pay_within(&self, seconds: u64, key: &str, token: &str) -> Called {
+        self.post_within(seconds, key, &json!({ "order_id": ORDER, "payment_method": { "type": "card", "token": token } })).await
     }
 
     /// Asks for so much of a payment back, or for all of it; the reason is the same each time.

@@ -3,7 +3,7 @@
 use payments::domain::HeadState;
 use payments::operations::create_payment::create_payment;
 use serde_json::json;
-use shared::{clock::Clock, http, lambda::Invocation};
+use shared::http;
 use std::time::Duration;
 use tests::{
     aws::{Aws, Fault},
@@ -166,11 +166,7 @@ async fn payment_whose_function_was_killed_is_settled_once_its_call_can_be_runni
 async fn lock_of_an_attempt_ends_with_the_time_limit_of_its_function() {
     let till = Till::with_open_order().await;
     till.die_after(3);
-    let lambda = http::lambda(till.payments.clone(), create_payment);
-    let body = json!({ "order_id": ORDER, "payment_method": { "type": "card", "token": "tok_ok" } });
-    let event = events::post("/payments", &body).caller(USER).header("idempotency-key", "killed").event();
-    let deadline = Clock::System.now().plus(Duration::from_secs(4));
-    till.aws.invoke(&lambda, Invocation { deadline, ..Invocation::with_event(event) }).await;
+    till.pay_within(4, "killed", "tok_ok").await;
     till.aws.heal();
     assert_eq!(till.reconcile_after(2).await["examined"], 0, "the function may be running");
     assert_eq!(till.reconcile_after(5).await["settled"], 1);
