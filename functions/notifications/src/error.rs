@@ -34,9 +34,10 @@ pub enum NotificationError {
 }
 
 impl Retryable for NotificationError {
-    /// A link of ours opens and a template of this release renders at the first try, or never.
+    /// A template of this release renders at the first try, or never. A link may open later: for a few minutes after a key was revoked this
+    /// instance still has the earlier one. It is retried until it has expired.
     fn may_succeed_later(&self) -> bool {
-        !matches!(self, Self::SealedOtherwise | Self::Unwritable(_))
+        !matches!(self, Self::Unwritable(_))
     }
 }
 
