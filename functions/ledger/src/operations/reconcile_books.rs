@@ -76,8 +76,14 @@ const FOUND_AT_ONCE: u32 = 100;
 /// After how many rows a report ends: an answer of Lambda has six megabytes, and nobody reads more.
 const MOST_ROWS: usize = 1000;
 
+/// The same for a repair, which may write hundreds of items for each.
+const REPAIRED_AT_ONCE: u32 = 16;
+
 /// What must be left of the function's time for another page.
 const ENOUGH_TIME: Duration = Duration::from_secs(20);
+
+/// The same for a page of a repair: two hundred versions of a record cost up to 600 writes, one after another.
+const ENOUGH_TIME_TO_REPAIR: Duration = Duration::from_secs(60);
 
 /// Runs the function.
 ///
@@ -205,7 +211,7 @@ impl Audit {
                 return Ok(());
             }
             if !again.is_empty() {
-                let most = FOUND_AT_ONCE.min(limit - self.looks) as usize;
+                let most = self.page_size().min(limit - self.looks) as usize;
                 let now = again.drain(..most.min(again.len())).collect();
                 self.look_at_orders(now).await?;
                 continue;
@@ -214,7 +220,7 @@ impl Audit {
                 self.look_at_products().await?;
                 continue;
             };
-            let most = FOUND_AT_ONCE.min(limit - self.looks);
+            let most = self.page_size().min(limit - self.looks);
             let page = self.ledger.page(step, self.window, place.after.as_deref(), most).await;
             let (found, next) = page.map_err(|error| Failure::because("CandidatesNotRead", &error))?;
             match found {
@@ -236,7 +242,11 @@ impl Audit {
     }
 
     fn has_time(&self) -> bool {
-        self.time_left() >= ENOUGH_TIME
+        self.time_left() >= if self.repair.is_some() { ENOUGH_TIME_TO_REPAIR } else { ENOUGH_TIME }
+    }
+
+    fn page_size(&self) -> u32 {
+        if self.repair.is_some() { REPAIRED_AT_ONCE } else { FOUND_AT_ONCE }
     }
 
     fn is_full(&self) -> bool {
