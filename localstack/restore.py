@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Restores one table of a deployment from point-in-time recovery, without using a version twice.
 
-    restore.py orders --at 2026-11-28T10:00         restores the table as it was then beside the present one, and copies its items into it
-    restore.py orders --at 2026-11-28T10:00 --missing   copies only items that the present table lacks
-    restore.py orders --from shop-orders-copy       copies from this table, which is there already
-    restore.py orders --from NAME --dry-run         counts what would be copied, and writes nothing
+    restore.py orders --at 2026-11-28T10:00 --missing     restores the table as it was then beside the present one, and copies only
+                                                          items that the present table lacks
+    restore.py orders --at 2026-11-28T10:00               copies all items, if the present table has no others
+    restore.py orders --at 2026-11-28T10:00 --overwrite   copies all items, even if it has others
+    restore.py orders --from shop-orders-copy --missing   copies from this table, which is there already
+    restore.py orders --from NAME --dry-run               counts what would be copied, and writes nothing
 
 DynamoDB restores into a new table only; the functions use the present one. So items are copied, and two things change on the way:
 
@@ -12,12 +14,16 @@ DynamoDB restores into a new table only; the functions use the present one. So i
   versions that they have seen, and ids of messages and ledger entries follow from versions: a version that was used twice would be lost.
 - Each item is written as `restoring` first, and then without it: publishers publish neither of the two writes.
 
-Items that only the present table has are kept. Stop the writers first, and read "One table is restored" in localstack/README.md: it says
-what to do afterwards. The restored table is kept too; delete it when all is well.
+Items that only the present table has are kept. They were written after the restored time, and overwritten items do not know them: stock is too
+high, payment heads have older totals than their attempts. So without --missing the command lists such items and refuses, unless --overwrite
+is given. A run that was interrupted leaves items with `restoring`. The same command again copies them once more.
+
+Stop the writers first, and read "One table is restored" in localstack/README.md: it says what to do afterwards. The restored table is kept
+too; delete it when all is well.
 """
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
@@ -29,6 +35,7 @@ from reconcile import moment
 EPOCH = 1_000_000
 RAISED = ("version", "drive")
 RESTORING = "restoring"
+ABSENT = f"attribute_not_exists(pk) OR attribute_exists({RESTORING})"
 AT_ONCE = 16
 POLL_SECONDS = 10
 PATIENCE_SECONDS = 24 * 3600
@@ -41,6 +48,8 @@ NOT_RESTORED = {
 
 
 def restore(shop, args):
+    if args.missing and args.overwrite:
+        raise Trouble("--missing and --overwrite exclude each other: --missing overwrites nothing.")
     if args.table in NOT_RESTORED:
         raise Trouble(f"{args.table} is not restored: {NOT_RESTORED[args.table]}")
     dynamodb = shop.client("dynamodb")
@@ -48,11 +57,29 @@ def restore(shop, args):
     source = getattr(args, "from") or from_point_in_time(dynamodb, present, args.at)
     if source == present:
         raise Trouble(f"{source} is the table of the deployment itself: --from names another one.")
-    counts = Copy(dynamodb, source, present, args.missing, args.dry_run).run()
+    copy = Copy(dynamodb, source, present, args.missing, args.dry_run)
+    show_later_items(copy, args)
+    counts = copy.run()
     done = "would be copied" if args.dry_run else "copied"
     print(f"{counts['copied']} items {done} from {source} to {present}, {counts['kept']} left as they are.")
     for group, raised in sorted(counts["epochs"].items()):
         print(f"Versions of {group} {'would grow' if args.dry_run else 'have grown'} by {raised:,}.")
+
+
+def show_later_items(copy, args):
+    """Lists the items that only the present table has, and refuses to overwrite the others without --overwrite."""
+    if args.missing or not copy.only_present:
+        return
+    print(f"{sum(copy.only_present.values())} items are only in {copy.target} and stay:")
+    deployment.table(("kind", "items"), sorted(copy.only_present.items()))
+    if args.overwrite:
+        return
+    refusal = (f"Items that only {copy.target} has were written after the restored time, and overwritten items would not count them:"
+               " use --missing, which is safe because it changes no present item, or --overwrite after reading section 8 of"
+               " localstack/README.md.")
+    if not args.dry_run:
+        raise Trouble(refusal)
+    print(refusal)
 
 
 def from_point_in_time(dynamodb, present, at):
@@ -88,40 +115,47 @@ class Copy:
                 raise Trouble(f"There is no table {table}.")
         keys = dynamodb.describe_table(TableName=target)["Table"]["KeySchema"]
         self.keys = [key["AttributeName"] for key in keys]
+        self.epochs, self.only_present = self.compared()
 
     def run(self):
-        epochs = self.epochs()
         copied = 0
         seen = 0
         with ThreadPoolExecutor(AT_ONCE) as pool:
             for items in self.pages(self.source):
                 seen += len(items)
-                copied += sum(pool.map(lambda item: self.copy(item, epochs), items))
-        return {"copied": copied, "kept": seen - copied, "epochs": epochs}
+                copied += sum(pool.map(self.copy, items))
+        return {"copied": copied, "kept": seen - copied, "epochs": self.epochs}
 
-    def epochs(self):
-        """By how much the versions of each kind of record grow: above every version that either table has."""
-        newest = defaultdict(int)
+    def compared(self):
+        """By how much the versions of each kind of record grow (above every version that either table has), and how many items of each kind
+        of key only the present table has."""
+        newest, in_source, only_present = defaultdict(int), set(), Counter()
         for table in (self.source, self.target):
             for items in self.pages(table):
                 for item in items:
                     newest[group_of(item)] = max([newest[group_of(item)], *(int(item[name]["N"]) for name in RAISED if name in item)])
-        return {group: (version // EPOCH + 1) * EPOCH for group, version in newest.items() if version}
+                    key = tuple(item[name]["S"] for name in self.keys)
+                    if table == self.source:
+                        in_source.add(key)
+                    elif key not in in_source:
+                        only_present[group_of(item)] += 1
+        return {group: (version // EPOCH + 1) * EPOCH for group, version in newest.items() if version}, only_present
 
     def pages(self, table):
         for page in self.dynamodb.get_paginator("scan").paginate(TableName=table, ConsistentRead=True):
             yield page["Items"]
 
-    def copy(self, item, epochs):
-        """Whether it is copied: not where the present item is to be kept, or has changed while this ran."""
+    def copy(self, item):
+        """Whether it is copied: not where the present item is to be kept, or has changed while this ran. A present item with `restoring` was
+        left by a run that was interrupted, or by a put that was repeated because its answer was lost."""
         key = {name: item[name] for name in self.keys}
         if self.is_dry_run:
-            return not (self.only_missing and "Item" in self.dynamodb.get_item(TableName=self.target, Key=key, ConsistentRead=True))
-        restored = raised(item, epochs.get(group_of(item), 0)) | {RESTORING: {"BOOL": True}}
-        condition = {"ConditionExpression": "attribute_not_exists(pk)"}
+            return not self.only_missing or self.is_absent(key)
+        restored = raised(item, self.epochs.get(group_of(item), 0)) | {RESTORING: {"BOOL": True}}
+        condition = {"ConditionExpression": ABSENT}
         if "version" in item and not self.only_missing:
             condition = {
-                "ConditionExpression": "attribute_not_exists(pk) OR attribute_not_exists(#version) OR #version < :version",
+                "ConditionExpression": f"{ABSENT} OR attribute_not_exists(#version) OR #version < :version",
                 "ExpressionAttributeNames": {"#version": "version"}, "ExpressionAttributeValues": {":version": restored["version"]}}
         elif not self.only_missing:
             condition = {}
@@ -133,11 +167,15 @@ class Copy:
             TableName=self.target, Key=key, UpdateExpression=f"REMOVE {RESTORING}", ConditionExpression=f"attribute_exists({RESTORING})")
         return True
 
+    def is_absent(self, key):
+        found = self.dynamodb.get_item(TableName=self.target, Key=key, ConsistentRead=True).get("Item")
+        return found is None or RESTORING in found
+
 
 def group_of(item):
-    """Records of one kind: `ORDER`, `STOCK`, `HEAD` …"""
+    """The kind of a record: `ORDER`, `STOCK`, `HEAD` … Sort keys that begin with a time or an id name no kind."""
     sort = item.get("sk", {}).get("S", "")
-    return (item["pk"]["S"].split("#")[0] if not sort or sort[:1].isdigit() else sort.split("#")[0])
+    return (sort if sort[:1].isupper() else item["pk"]["S"]).split("#")[0]
 
 
 def raised(item, by):
@@ -150,6 +188,7 @@ def arguments():
     parser.add_argument("--at", help="as it was then, in UTC: 2026-11-28T10:00")
     parser.add_argument("--from", help="copy from this table instead")
     parser.add_argument("--missing", action="store_true", help="copy only items that the present table lacks")
+    parser.add_argument("--overwrite", action="store_true", help="overwrite, even if items that only the present table has then do not fit")
     parser.add_argument("--dry-run", action="store_true", help="count, and write nothing")
     deployment.options(parser)
     return parser
