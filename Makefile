@@ -64,9 +64,9 @@ lint: setup ## Checks format, lints, template and dependencies.
 invoke: ## Invokes one function with its sample event: make invoke OP=create-order. VIA=docker takes Lambda's own image.
 	@python3 localstack/samples.py $(if $(OP),$(OP),$(error Say which operation: make invoke OP=create-order)) $(if $(VIA),--via $(VIA))
 
-logs: ## Shows what the functions log, as it happens. OP=create-order, ORDER=ord_..., TRACE=, LEVEL=warn choose; LOG=json prints the raw entries.
+logs: ## Shows what the functions log, as it happens. OP=create-order, ORDER=ord_..., TRACE=, LEVEL=warn, SINCE=12h choose; LOG=json prints the raw entries.
 	@python3 localstack/logs.py --follow $(OP) $(if $(ORDER),--order $(ORDER)) $(if $(TRACE),--trace $(TRACE)) $(if $(LEVEL),--level $(LEVEL)) \
-		$(if $(filter json,$(LOG)),--json) $(ARGS)
+		$(if $(SINCE),--since $(SINCE)) $(if $(filter json,$(LOG)),--json) $(ARGS)
 
 url: ## Prints the local API's address: make -s url.
 	@$(STACK) url

@@ -2,6 +2,7 @@
 
 import argparse
 import re
+from datetime import timedelta
 
 
 class Parser(argparse.ArgumentParser):
@@ -36,3 +37,11 @@ def trace_id(text):
     if not re.fullmatch(r"[0-9a-f]{8,32}", text):
         raise argparse.ArgumentTypeError(f"{text} is not the id of a trace: it has 8 to 32 of the characters 0-9 and a-f.")
     return text
+
+
+def duration(text):
+    """An argument that is a span of time until now."""
+    found = re.fullmatch(r"([1-9][0-9]{0,4})([mhd])", text)
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text} is not a duration: write 30m, 12h or 2d.")
+    return int(found[1]) * {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}[found[2]]

@@ -2,6 +2,7 @@
 """Prints what the functions log, one readable line per entry, in time order.
 
     logs.py                          every function, the last ten minutes
+    logs.py --since 12h              the last twelve hours; 30m are minutes, 2d are days
     logs.py create-order --follow    one function, until stopped
     logs.py --order ord_...          everything that happened to one order: its lines and those of the same traces
     logs.py --trace 0af76519         one trace (the first characters are enough)
@@ -18,14 +19,14 @@ import os
 import sys
 import time
 
-from arguments import Parser, order_id, trace_id
+from arguments import Parser, duration, order_id, trace_id
 import deployment
 from deployment import Trouble
 from stack import ROOT
 
 PLATFORM = ("INIT_START ", "START RequestId", "END RequestId", "REPORT RequestId")  # lines that Lambda itself writes
 LEVELS = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR")
-WINDOW_MINUTES = 10
+WINDOW = "10m"
 # What the readable line shows in a place of its own, or what repeats the function's name.
 SHOWN = {"timestamp", "level", "logger", "service", "operation", "message", "type", "trace_id", "request_id", "method", "path", "status",
          "code", "duration_ms", "lambda_request_id"}
@@ -119,7 +120,7 @@ class Filter:
 def logs(shop, args):
     operation, chosen = known_operation(args.operation), Filter(args)
     client, seen = shop.client("logs"), set()
-    since = 0 if args.all else int((time.time() - WINDOW_MINUTES * 60) * 1000)
+    since = 0 if args.all else int((time.time() - args.since.total_seconds()) * 1000)
     coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     prefix = f"/aws/lambda/{shop.name}-"
     started = False
@@ -131,17 +132,26 @@ def logs(shop, args):
         for entry in printed:
             print(entry.text if args.json else entry.readable(coloured), flush=True)
         if not printed and not started:
-            print(nothing_found(args, since), file=sys.stderr, flush=True)
+            print(nothing_found(args), file=sys.stderr, flush=True)
         started = True
         if not args.follow:
             return
         time.sleep(1)
 
 
-def nothing_found(args, since):
+def nothing_found(args):
     what = " that match" if args.order or args.trace or args.level.upper() != "TRACE" or args.operation else ""
-    when = "at all" if not since else f"in the last {WINDOW_MINUTES} minutes"
+    when = "at all" if args.all else f"in the last {in_words(args.since)}"
     return f"No log entries{what} {when}." + (" Waiting for new ones; Ctrl-C stops." if args.follow else "")
+
+
+def in_words(span):
+    """`1 hour`, `36 hours`, `2 days`: in the largest unit that divides it."""
+    minutes = int(span.total_seconds()) // 60
+    for unit, length in (("day", 1440), ("hour", 60), ("minute", 1)):
+        if minutes % length == 0:
+            count = minutes // length
+            return f"{count} {unit}{'s' if count > 1 else ''}"
 
 
 def entries(client, prefix, operation, since, with_platform):
@@ -163,14 +173,19 @@ def level(text):
     return text
 
 
-if __name__ == "__main__":
+def arguments():
     parser = Parser(description=__doc__)
     parser.add_argument("operation", nargs="?", help="one function, for example create-order")
     parser.add_argument("--follow", "-f", action="store_true", help="print new entries as they come")
+    parser.add_argument("--since", type=duration, default=WINDOW, help="how far back: 30m, 12h or 2d (default: %(default)s)")
+    parser.add_argument("--all", action="store_true", help="from the beginning, with the lines that Lambda itself writes")
     parser.add_argument("--order", type=order_id, help="only what concerns this order")
     parser.add_argument("--trace", type=trace_id, help="only this trace")
     parser.add_argument("--level", type=level, default="trace", help="only entries of this level or above")
     parser.add_argument("--json", action="store_true", help="print the stored entries, one JSON document a line")
-    parser.add_argument("--all", action="store_true", help="from the beginning, with the lines that Lambda itself writes")
     deployment.options(parser)
-    raise SystemExit(deployment.main(parser, logs))
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(deployment.main(arguments(), logs))
