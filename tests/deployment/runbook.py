@@ -27,6 +27,8 @@ EXAMPLES = {
     "MAPPING": "0199c2a8-0000-7000-8000-000000000001", "SECRET": "sk_live_x", "OPERATOR": "ada", "ACCESS_KEY": "AKIAIOSFODNN7EXAMPLE",
     "QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/111111111111/shop-reserve-stock", "SENDER": "shop@example.com",
     "RESTORED_TABLE": "shop-orders-at-20261128-100000", "PLAN": "0199c2a8-0000-7000-8000-000000000002",
+    "RECEIPT": "AQEBx", "ADDRESS": "buyer@example.com", "SECRET_NAME": "shop/users-key", "RETAINED_TABLE": "shop-later",
+    "TEMPLATE_URL": "https://bucket.s3.eu-central-1.amazonaws.com/template.yaml",
     "RECOVERY_POINT": "arn:aws:backup:eu-west-1:111111111111:recovery-point:1", "ROLE": "arn:aws:iam::111111111111:role/restore",
 }
 AWS_GLOBAL = {"region", "output", "query", "profile", "endpoint-url"}
