@@ -145,22 +145,22 @@ async fn reservations_survive(shards: u32, scale: f64) {
     all_are_answered(&outcome, ceiling);
 }
 
-/// A hundredth of everything: the one execution stands for a hundred.
+/// A five-hundredth of everything: the one execution stands for five hundred.
 #[tokio::test(start_paused = true)]
 async fn reservations_of_one_product_survive_three_times_their_ceiling() {
-    reservations_survive(1, 100.0).await;
+    reservations_survive(1, 500.0).await;
 }
 
-/// A thousandth of everything: the one execution stands for a thousand.
+/// A four-thousandth of everything: the one execution stands for four thousand.
 #[tokio::test(start_paused = true)]
 async fn reservations_of_a_sharded_product_survive_three_times_their_ceiling() {
-    reservations_survive(16, 1000.0).await;
+    reservations_survive(16, 4000.0).await;
 }
 
-/// A thousandth of everything: the one execution stands for a thousand.
+/// A four-thousandth of everything: the one execution stands for four thousand.
 #[tokio::test(start_paused = true)]
 async fn ledger_entries_of_one_product_survive_three_times_their_ceiling() {
-    const SCALE: f64 = 1000.0;
+    const SCALE: f64 = 4000.0;
     let shop = Shop::new();
     scaled_down(&shop, SCALE);
     let ceiling = f64::from(ledger::store::PRODUCT_SHARDS) * UNITS_OF_A_KEY as f64 / 2.0 / SCALE;
