@@ -1,0 +1,20 @@
+//! That items are read as they were stored, and under which keys.
+
+use super::*;
+use crate::domain::reservation::tests::held;
+
+#[test]
+fn a_reservation_is_read_as_it_was_stored() {
+    let rejected = Reservation { state: State::Rejected, rejected_product: Some(held().lines[0].product_id), ..held() };
+    for reservation in [held(), rejected, Reservation { state: State::Unknown("parcelled".to_owned()), ..held() }] {
+        let item = keyed(reservation_key_text(reservation.order_id), &reservation);
+        assert_eq!(from_item::<Reservation>(item).ok(), Some(reservation));
+    }
+}
+
+#[test]
+fn the_first_part_of_a_stock_stands_under_the_product_alone() {
+    let product_id = held().lines[0].product_id;
+    assert_eq!(stock_key(product_id, 0), Key::new(format!("STOCK#{product_id}")));
+    assert_eq!(stock_key(product_id, 3), Key::new(format!("STOCK#{product_id}#3")));
+}
