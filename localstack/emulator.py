@@ -37,7 +37,7 @@ iam_actions.extract_resource_arn = extract_resource_arn
 
 from ministack.services import apigateway_v1  # noqa: E402
 
-# The import of an OpenAPI document leaves out the method that stands for all others of a path.
+# The import of an OpenAPI document leaves out the method that matches all others of a path.
 ANY_METHOD = "x-amazon-apigateway-any-method"
 apigateway_v1._OPENAPI_HTTP_METHODS.add(ANY_METHOD)
 import_operation = apigateway_v1._import_operation

@@ -107,7 +107,7 @@ class Run:
                 self.one(letter)
 
     def was_there(self, letter):
-        """Whether a letter was there when this run began. Its consumer may reject a letter again within the second that cannot be told apart."""
+        """Whether a letter was there when this run began. Its consumer may reject a letter again within the second that the clock does not resolve."""
         is_in_doubt = sent_at(letter) > self.began - 1
         return sent_at(letter) <= self.began and not (is_in_doubt and letter["Body"] in self.sent)
 
@@ -198,7 +198,7 @@ class Run:
 
 
 class Reasons:
-    """Why a consumer gave up on a message: what it says itself, or the last that its log says of it."""
+    """Why a message failed: the reason its consumer attached, or the last error in the consumer's log."""
 
     def __init__(self, shop, queue):
         self.shop, self.queue, self.asked, self.groups = shop, queue, 0, None

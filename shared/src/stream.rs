@@ -157,7 +157,7 @@ async fn publish(
     result.map(|()| Value::Null)
 }
 
-/// What an item has while a restored table is copied (see `localstack/restore.py`): what it tells was published when it came about.
+/// What an item has while a restored table is copied (see `localstack/restore.py`): its change was published when it was made.
 const RESTORING: &str = "restoring";
 
 fn messages_of(raw: &Value, published: Published, translate: &Translate) -> Result<Vec<Message>, String> {

@@ -45,7 +45,7 @@ pub fn is_dropped(c: char) -> bool {
     DROPPED.contains(&c)
 }
 
-/// Whether text with this character is rejected, whatever stands around it.
+/// Whether text with this character is rejected in any context.
 #[cfg(feature = "api-document")]
 pub(crate) fn is_rejected_everywhere(c: char) -> bool {
     let is_normalized = is_dropped(c) || is_line_break(c) || c == '\t';

@@ -145,19 +145,19 @@ async fn reservations_survive(shards: u32, scale: f64) {
     all_are_answered(&outcome, ceiling);
 }
 
-/// A five-hundredth of everything: the one execution stands for five hundred.
+/// A five-hundredth of everything: the one execution represents five hundred.
 #[tokio::test(start_paused = true)]
 async fn reservations_of_one_product_survive_three_times_their_ceiling() {
     reservations_survive(1, 500.0).await;
 }
 
-/// A four-thousandth of everything: the one execution stands for four thousand.
+/// A four-thousandth of everything: the one execution represents four thousand.
 #[tokio::test(start_paused = true)]
 async fn reservations_of_a_sharded_product_survive_three_times_their_ceiling() {
     reservations_survive(16, 4000.0).await;
 }
 
-/// A four-thousandth of everything: the one execution stands for four thousand.
+/// A four-thousandth of everything: the one execution represents four thousand.
 #[tokio::test(start_paused = true)]
 async fn ledger_entries_of_one_product_survive_three_times_their_ceiling() {
     const SCALE: f64 = 4000.0;

@@ -1,4 +1,4 @@
-"""`make mails`: the list of the local stack's mails, one of them, and what it answers where there is none."""
+"""`make mails`: the list of the local stack's mails, one of them, and the error if there is none."""
 
 import contextlib
 import io

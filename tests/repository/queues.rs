@@ -13,7 +13,7 @@ use Kind::{Once, Repeated};
 enum Kind {
     /// An answer that is missing makes the sender repeat its command. After 20 receptions, 83 minutes at least, the message is a dead letter.
     Repeated,
-    /// Nobody sends it again. It is retried for about four days.
+    /// It has no second sender, so it is retried for about four days.
     Once,
 }
 
@@ -66,7 +66,7 @@ fn has_alarm(template: &Template, metric: &str, dimension: &str, value: &str) ->
     alarm_on(template, metric, &[(dimension, value)]).is_some()
 }
 
-/// The alarm that watches a metric with exactly these dimensions, and tells somebody.
+/// The alarm that watches a metric with exactly these dimensions, and has an action.
 fn alarm_on(template: &Template, metric: &str, expected: &[(&str, &str)]) -> Option<Value> {
     template.resources("AWS::CloudWatch::Alarm").map(|(_, alarm)| template.resolve(&alarm["Properties"])).find(|alarm| {
         let dimensions = alarm["Dimensions"].as_array().cloned().unwrap_or_default();
@@ -427,7 +427,7 @@ fn what_eventbridge_cannot_deliver_is_kept_and_raises_an_alarm() {
     }
     assert_eq!((rules.len(), sources.as_array().map(Vec::len)), (7, Some(7)), "{rules:?}");
     if !has_alarm(template, "ApproximateNumberOfMessagesVisible", "QueueName", UNDELIVERED) {
-        odd.push("nobody is told of undelivered events".to_owned());
+        odd.push("undelivered events raise no alarm".to_owned());
     }
     let queue = template.resolve(&template.resource("UndeliveredEventsQueue")["Properties"]);
     assert_eq!(

@@ -4,7 +4,7 @@
 //! Guide:
 //!
 //! - A write costs one unit for each KB, begun, of the larger of the item before and after it; in a transaction twice as much ("Read/write
-//!   capacity mode"). A write whose condition does not hold costs as much as the item that stands there; a throttled one costs nothing.
+//!   capacity mode"). A write whose condition does not hold costs as much as the existing item; a throttled one costs nothing.
 //! - An index costs one unit for each entry that is put, deleted or changed, and nothing where no projected attribute changes ("Using
 //!   Global Secondary Indexes", write capacity).
 //! - A partition key takes 1,000 units a second ("Service, account, and table quotas"). A key of an index that is used up throttles the

@@ -4,7 +4,7 @@
 //!   stands in `active-index` under another value, where only rounds look for it.
 //! - `SKU#<sku in upper case>`: `{product_id}`. It makes a SKU unique without regard to case: it is written in one transaction with the
 //!   product that has it, and deleted when the product gets another SKU or is archived.
-//! - `ROUND`: how far the [`Round`] is in which every product is told once more. `LEASE#republish-products`: the lease of who is at it.
+//! - `ROUND`: how far the [`Round`] is in which every product is published again. `LEASE#republish-products`: the lease of the sweep.
 
 use std::time::Duration;
 
@@ -295,7 +295,7 @@ impl Store {
         Ok(Page { products, unreadable, next })
     }
 
-    /// The lease of whoever publishes all products again.
+    /// The lease of the sweep that publishes all products again.
     pub fn lease(&self) -> Lease {
         Lease::new(&self.products, Key::new("LEASE#republish-products"))
     }

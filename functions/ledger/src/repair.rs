@@ -53,7 +53,7 @@ impl Ledger {
     /// Books what the ledger lacks of an order that is at rest and has these findings. The same again books nothing.
     ///
     /// # Errors
-    /// When a table fails; what is booked by then stays booked, and the next repair goes on.
+    /// When a table fails; what is booked by then stays booked, and the next repair continues.
     pub async fn repair_order(&self, mut books: OrderBooks, findings: &[Finding], trace: &Trace) -> Result<Repairs, NotRead> {
         let mut closed = BTreeSet::new();
         let plan = loop {

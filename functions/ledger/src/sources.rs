@@ -199,7 +199,7 @@ impl Sources {
     /// the next page begins, if this one is full.
     ///
     /// # Errors
-    /// When the table fails, or what stands there is no movement.
+    /// When the table fails, or an item is not a movement.
     pub async fn movements(
         &self,
         product: ProductId,

@@ -3,7 +3,7 @@
 //! - **Owns** the table `notifications`: `USER#<id>` / `<time of what happened>#<notification id>`, and `SUPPRESSED#<mac of an address>`;
 //!   both kept for 90 days.
 //! - **Answers** `GET /notifications` and `POST /notifications/{notification_id}/read`.
-//! - **Consumes** `send-notification`: whoever has something to say sends the address with it; `send-account-notification`: the same for
+//! - **Consumes** `send-notification`: the sender includes the address; `send-account-notification`: the same for
 //!   mails about accounts; `record-mail-feedback`: what SES hears of a mail after it was sent; and `forget-recipient`: when a user is
 //!   deleted, so is what was written to them.
 //! - **Emits** nothing.

@@ -84,7 +84,7 @@ pub(crate) fn sender_gone(deadline: Timestamp) -> Duration {
 
 impl Payments {
     /// Whether the provider may be asked, by what was read of its breaker and of the time until the function is stopped at `deadline`.
-    /// A breaker that cannot be written stops nobody.
+    /// If the breaker cannot be written, the call is made all the same.
     pub(crate) async fn leave(&self, breaker: Option<Breaker>, deadline: Timestamp) -> Leave {
         let now = self.clock.now();
         if CallTime::before(deadline).left() < SHORTEST_CALL {

@@ -13,7 +13,7 @@
 //! # How a charge is made safe
 //!
 //! 1. One transaction takes the head (`open` to `busy`) and records the attempt as `new`. Nothing has left yet.
-//! 2. The attempt is marked `sent`, under a lock that outlives the call and little more. From here on it may have charged somebody.
+//! 2. The attempt is marked `sent`, under a lock that outlives the call and little more. From here on it may have charged the buyer.
 //! 3. The provider is asked, under the attempt's id as its key.
 //! 4. What it says goes through [`domain::apply_provider_fact`]; so does whatever is learned later, by whomever.
 //!

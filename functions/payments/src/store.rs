@@ -288,7 +288,7 @@ impl Store {
     }
 }
 
-/// The record that an item of the index of due records stands for.
+/// The record behind an item of the index of due records.
 ///
 /// # Errors
 /// When its key is neither that of an attempt nor that of a refund.

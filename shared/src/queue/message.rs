@@ -74,7 +74,7 @@ impl Message {
 }
 
 impl Message {
-    /// The same once more, kept back by the queue for `delay`: for what may not be complete yet when it is told the first time.
+    /// The same once more, kept back by the queue for `delay`: for a recipient that may not have everything yet at the first delivery.
     #[must_use]
     pub fn after(&self, delay: Duration) -> Self {
         let id = ids::derive_uuid(&[&self.id, &delay.as_secs().to_string()]).to_string();
@@ -82,7 +82,7 @@ impl Message {
     }
 }
 
-/// A message as it is consumed, with the trace that it goes on with.
+/// A message as it is consumed, with the trace that it continues.
 #[derive(Clone, Debug)]
 pub struct Delivery<M> {
     /// The message.
@@ -127,7 +127,7 @@ pub fn read_as<M: DeserializeOwned>(expected: &str, kind: &str, data: Value) -> 
     if kind != expected {
         return Err(Unreadable::unknown_type());
     }
-    // The error of serde names fields and types, and may repeat a value: only its class goes on.
+    // The error of serde names fields and types, and may repeat a value: only its path is kept.
     serde_path_to_error::deserialize(data).map_err(|error| Unreadable(format!("{kind} is malformed at {}", error.path())))
 }
 

@@ -3,7 +3,7 @@
 //! - [`Lease`]: of several runs that a schedule starts, one works. The others return at once.
 //! - [`Backlog`]: what an index shows as due, the longest overdue first.
 //! - [`Sweep`]: holds the lease and works through the backlog, several records at a time, until it is done or the time is up.
-//! - [`Pace`]: how many calls of somebody else's service may begin per second.
+//! - [`Pace`]: how many calls to an external service may begin per second.
 //!
 //! The keys of leases and indexes belong to the service.
 

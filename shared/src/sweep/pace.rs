@@ -1,4 +1,4 @@
-//! How many calls of somebody else's service may begin per second.
+//! How many calls to an external service may begin per second.
 
 use std::{
     sync::{Mutex, PoisonError},

@@ -40,7 +40,7 @@ pub(super) struct Outcome {
     pub answered: usize,
     /// How many a second while they came.
     pub rate: f64,
-    /// How many messages were given up.
+    /// How many messages became dead letters.
     pub dead_letters: usize,
     /// How long it took after the last one came until none was left.
     pub catch_up: Duration,

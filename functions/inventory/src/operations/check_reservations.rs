@@ -48,7 +48,7 @@ const AT_ONCE: usize = 16;
 /// What one reservation and the end of the run may take: two calls of DynamoDB with all their tries.
 const ENOUGH_TIME: Duration = Duration::from_secs(15);
 
-/// Looks at all that the index finds, the longest held first. The index only finds: what is true stands in the reservation.
+/// Checks every reservation that the index finds, the longest held first. The index only finds candidates; the reservation decides.
 ///
 /// # Errors
 /// When the lease cannot be taken or the index cannot be read.

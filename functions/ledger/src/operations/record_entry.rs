@@ -58,7 +58,7 @@ pub fn main() -> Result<(), lambda_http::Error> {
 /// Writes the entry under its id, its order, its day and its products, all or nothing. The same message again finds it written.
 ///
 /// # Errors
-/// When another entry stands under its id: the message is rejected. When nothing could be written: it comes back.
+/// When another entry has its id: the message is rejected. When nothing could be written: the message is retried.
 pub async fn record_entry(ledger: Arc<Ledger>, delivery: Delivery<RecordEntry>) -> Result<(), LedgerError> {
     let RecordEntry(entry) = delivery.message;
     match ledger.store.record(&entry, &delivery.trace, ledger.clock.now()).await {

@@ -126,7 +126,7 @@ pub struct Freed {
 }
 
 impl Order {
-    /// Whether it stands among its buyer's unpaid orders: until it is paid or given up.
+    /// Whether its buyer's list of unpaid orders has it: until it is paid, cancelled or failed.
     pub fn is_unpaid(&self) -> bool {
         let can_be_paid = matches!(self.payment, PaymentLeg::None | PaymentLeg::Open | PaymentLeg::Processing | PaymentLeg::Unknown);
         self.goal == Goal::Fulfil && self.status == Status::Pending && can_be_paid

@@ -156,7 +156,7 @@ pub struct NewAttempt<'a> {
     pub lock_owner: &'a str,
     /// Where the provider returns the customer to.
     pub return_url: Option<&'a str>,
-    /// When it is abandoned if it was not sent by then: nobody who could send it is left.
+    /// When it is abandoned if it was not sent by then: no function that could send it is running.
     pub abandoned_after: Duration,
     /// The request's fingerprint and id, where a request makes it.
     pub request: Option<(&'a str, &'a str)>,
@@ -257,7 +257,7 @@ impl Attempt {
         self.state == AttemptState::New && now >= self.lock_until
     }
 
-    /// Whether it was never sent, and nobody who could send it is left.
+    /// Whether it was never sent, and no function that could send it is running.
     pub fn was_never_sent(&self, now: Timestamp) -> bool {
         self.can_be_taken_over(now) && self.check_at.is_none_or(|check_at| now >= check_at)
     }

@@ -68,7 +68,7 @@ impl Stripe {
         Self { settings, secrets, client: OnceLock::new(), pace: None }
     }
 
-    /// The same, which begins at most so many calls per second. A call that has to wait for its turn has less time left.
+    /// The same, which begins at most `calls_per_second` calls per second. A call that has to wait for its turn has less time left.
     #[must_use]
     pub fn at_pace(self, calls_per_second: u32) -> Self {
         Self { pace: Some(Pace::per_second(calls_per_second)), ..self }

@@ -19,7 +19,7 @@ pub struct Report {
     pub(super) until: Timestamp,
     /// Where it was read what the provider has done.
     pub(super) provider: &'static str,
-    /// Orders that were looked at. One that is found in two ways may count twice where a run is continued.
+    /// Orders that were checked. An order that is found in two ways may count twice if a run is continued.
     pub(super) checked: u32,
     /// Those of them whose books agree and that are settled.
     pub(super) balanced: u32,
@@ -27,7 +27,7 @@ pub struct Report {
     pub(super) unsettled: Vec<OrderRow>,
     /// Those whose books contradict each other.
     pub(super) broken: Vec<OrderRow>,
-    /// Products that were looked at.
+    /// Products that were checked.
     pub(super) products_checked: u32,
     /// Those whose books contradict each other.
     pub(super) products: Vec<ProductRow>,
@@ -77,7 +77,7 @@ pub struct ProductRow {
 }
 
 impl Report {
-    /// The report of a run that has not looked at anything yet.
+    /// The report of a run that has checked nothing yet.
     pub(super) fn empty(window: Window, provider: &'static str) -> Self {
         Self {
             since: window.since,

@@ -25,7 +25,7 @@ use super::{
 
 pub use waiting::Unanswered;
 
-/// After so many nudges without progress somebody should look, even if every command was answered.
+/// After this many nudges without progress an operator has to look, even if every command was answered.
 const NUDGES_BEFORE_ALARM: u32 = 5;
 
 /// Something that happens to an order.

@@ -12,7 +12,7 @@ use shared::clock::Timestamp;
 use super::{Event, Goal, Order, Owed, PaymentLeg, StockLeg, owed};
 use crate::domain::history::Waiting;
 
-/// At so many scheduled checks a command has no answer before the order counts as stuck: with checks after one and three minutes, that is
+/// Scheduled checks without an answer after which an order counts as stuck: with checks after one and three minutes, that is
 /// three minutes.
 const CHECKS_WITHOUT_ANSWER: u32 = 2;
 

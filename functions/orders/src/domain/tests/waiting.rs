@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// At so many checks nothing has moved until an order counts as stuck, although payments answers.
+/// Checks without progress after which an order counts as stuck, although payments answers.
 const CHECKS: u64 = 5;
 
 #[test]
