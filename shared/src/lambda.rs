@@ -4,6 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+pub use lambda_http::Error;
 use lambda_http::lambda_runtime::{self, Diagnostic, LambdaEvent, service_fn};
 use serde_json::Value;
 

@@ -3,6 +3,7 @@
 //!
 //! In reading order:
 //!
+//! - [`operation`]: the list of a service's operations, and what calls each.
 //! - [`lambda`]: the runtime loop; what all kinds of function have in common.
 //! - [`http`]: requests, answers, idempotency keys, pages. [`problem`]: errors as RFC 9457 documents.
 //! - [`queue`]: consumers of SQS. [`stream`]: publishers of DynamoDB streams. [`invoke`]: schedules and direct calls.
@@ -34,6 +35,7 @@ pub mod ids;
 pub mod invoke;
 pub mod lambda;
 pub mod money;
+pub mod operation;
 pub mod problem;
 pub mod queue;
 pub mod retry;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tests::{
     aws::Called,
     events::{self, Http, sample},
-    shop::{OPERATIONS, SHARDS, Shop},
+    shop::{SHARDS, Shop, operation_names},
 };
 
 /// A shop with Ada, logged in, and a product that orders has heard of.
@@ -386,7 +386,7 @@ async fn when_aws_falls_silent_every_request_ends_in_503_within_ten_seconds() {
     let one_call = shared::aws::timeouts().operation_timeout().expect("a call has a limit");
     let one_try = shared::aws::timeouts().operation_attempt_timeout().expect("a try has a limit");
     let (mut odd, mut measured) = (Vec::new(), 0);
-    for operation in OPERATIONS {
+    for operation in &operation_names() {
         let event = sample(operation);
         if event.get("httpMethod").is_none() || operation == "authorize-request" {
             continue;

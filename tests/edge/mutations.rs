@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use shared::lambda::Invocation;
-use tests::{events::sample, shop::OPERATIONS};
+use tests::{events::sample, shop::operation_names};
 
 use crate::stage::{Edge, ROUTES};
 
@@ -118,7 +118,7 @@ async fn no_damage_makes_a_function_panic_or_answer_5xx() {
     let rounds = setting("EDGE_MUTATIONS").unwrap_or(100);
     let mut chance = Chance(seed);
     let (mut checked, mut refused, mut odd) = (0, 0, Vec::new());
-    for operation in OPERATIONS {
+    for operation in &operation_names() {
         let mut edge = Edge::new("mutations").await;
         for round in 0..rounds {
             // A world that others have not filled.

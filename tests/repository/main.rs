@@ -1,7 +1,6 @@
 //! The repository's own shape. Every failure is a sentence that says what to do and where.
 #![allow(clippy::unwrap_used)]
 
-#[cfg(feature = "shop")]
 mod api_document;
 mod code;
 mod functions;
@@ -15,7 +14,7 @@ use std::{collections::BTreeMap, path::PathBuf, process::Command, sync::OnceLock
 use serde_json::Value;
 use tests::template::{self, Template};
 
-/// An operation, as its source file tells.
+/// An operation, by its names.
 pub struct Operation {
     /// `orders`
     pub service: String,
@@ -41,18 +40,10 @@ impl Operation {
     }
 }
 
-/// Every file of a service's `operations` that has a `main`.
+/// Every operation that a service declares.
 pub fn operations() -> Vec<Operation> {
-    let mut operations = Vec::new();
-    for service in services() {
-        for path in files(&format!("functions/{service}/src/operations"), "rs") {
-            if std::fs::read_to_string(&path).unwrap().contains("pub fn main()") {
-                operations.push(Operation { service: service.clone(), name: stem(&path).replace('_', "-") });
-            }
-        }
-    }
-    assert!(operations.len() >= 30, "the operations are not where they were: this test looks in functions/<service>/src/operations");
-    operations
+    let operation = |operation: &shared::operation::Operation| Operation { service: operation.service.to_owned(), name: operation.name() };
+    tests::shop::operations().map(operation).collect()
 }
 
 /// The crates below `functions`.

@@ -79,10 +79,10 @@ fn a_binary_is_three_lines_that_name_their_operation() {
         let words: Vec<&str> = text.split_whitespace().collect();
         let module = operation.module();
         let expected = format!(
-            "//! The function `{name}`; see [`{service}::operations::{module}`]. fn main() -> Result<(), lambda_http::Error> {{ {service}::operations::{module}::main() }}"
+            "//! The function `{name}`; see [`{service}::operations::{module}`]. fn main() -> Result<(), lambda_http::Error> {{ {service}::operations::run::{module}() }}"
         );
         if words.join(" ") != expected {
-            odd.push(format!("{path} does more, less or something else than to call {service}::operations::{module}::main()"));
+            odd.push(format!("{path} does more, less or something else than to call {service}::operations::run::{module}()"));
         }
     }
     none(odd);

@@ -13,7 +13,7 @@ use shared::{
 use crate::aws::Aws;
 
 #[cfg(feature = "shop")]
-pub use whole::{OPERATIONS, Shop};
+pub use whole::{Shop, operation_names, operations};
 
 /// The shards of each index.
 pub const SHARDS: u32 = 8;

@@ -43,21 +43,32 @@ pub const EXPOSED_HEADERS: &str = "ETag, Location, Retry-After, X-Request-Id, X-
 /// What must be left of the function's time for a request that writes to be begun at all.
 const ENOUGH_TIME: Duration = Duration::from_millis(1500);
 
-/// Serves requests with `operation`.
+/// Serves requests with `operation`. A function that reads is given the methods of its path, as `Allow` lists them: the gateway sends it
+/// each that no other function serves.
 ///
 /// # Errors
 /// When the Lambda runtime's own interface fails.
-pub fn run<S, F, Fut>(service: fn() -> S, operation: F) -> Result<(), lambda_http::Error>
+pub fn run<S, F, Fut>(service: fn() -> S, operation: F, allowed_methods: Option<String>) -> Result<(), lambda_http::Error>
 where
     S: Send + Sync + 'static,
     F: Fn(Arc<S>, Request) -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = Result<Response, Problem>> + Send + 'static,
 {
-    lambda::serve(lambda(Arc::new(service()), operation))
+    lambda::serve(lambda_with_methods(Arc::new(service()), operation, allowed_methods))
+}
+
+/// The function of `operation`, where no other method reaches it.
+pub fn lambda<S, F, Fut>(service: Arc<S>, operation: F) -> Lambda
+where
+    S: Send + Sync + 'static,
+    F: Fn(Arc<S>, Request) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Result<Response, Problem>> + Send + 'static,
+{
+    lambda_with_methods(service, operation, None)
 }
 
 /// The function that [`run`] serves.
-pub fn lambda<S, F, Fut>(service: Arc<S>, operation: F) -> Lambda
+pub fn lambda_with_methods<S, F, Fut>(service: Arc<S>, operation: F, allowed_methods: Option<String>) -> Lambda
 where
     S: Send + Sync + 'static,
     F: Fn(Arc<S>, Request) -> Fut + Clone + Send + Sync + 'static,
@@ -65,12 +76,12 @@ where
 {
     let name = OperationName::of(&operation);
     let operation: Operation = Arc::new(move |request| Box::pin(operation(service.clone(), request)));
-    let route = Route::from_env();
+    let route = Route { origin: config::optional("CORS_ORIGIN").map(Into::into), allowed_methods: allowed_methods.map(Into::into) };
     Arc::new(move |invocation| Box::pin(answer(name.clone(), operation.clone(), route.clone(), invocation)))
 }
 
-/// What the template says of the function's route.
-#[derive(Clone, Default)]
+/// What holds for all requests of the function.
+#[derive(Clone)]
 struct Route {
     /// The one origin whose pages may read the answers.
     origin: Option<Arc<str>>,
@@ -80,11 +91,6 @@ struct Route {
 }
 
 impl Route {
-    fn from_env() -> Self {
-        let setting = |name| config::optional(name).map(Into::into);
-        Self { origin: setting("CORS_ORIGIN"), allowed_methods: setting("ALLOWED_METHODS") }
-    }
-
     /// The request, if the function serves its method and has the time for it.
     fn admit(&self, request: Request, time_left: Duration) -> Result<Request, Problem> {
         let reads = matches!(request.method(), "GET" | "HEAD");

@@ -10,7 +10,12 @@ use orders::Orders;
 use payments::Payments;
 use platform::Platform;
 use serde_json::{Value, json};
-use shared::{clock::Clock, http, invoke, lambda::Lambda, queue, stream};
+use shared::{
+    clock::Clock,
+    invoke,
+    lambda::Lambda,
+    operation::{Operation, Trigger, Wiring},
+};
 use users::{Users, operations::rotate_signing_key::Rotation};
 
 use crate::{
@@ -40,74 +45,27 @@ pub struct Shop {
     platform: Arc<Platform>,
 }
 
-/// Every operation that [`Shop::lambda`] knows.
-pub const OPERATIONS: [&str; 65] = [
-    "adjust-stock",
-    "advance-order",
-    "archive-product",
-    "authorize-request",
-    "cancel-order",
-    "cancel-payment",
-    "change-password",
-    "charge-payment",
-    "check-reservations",
-    "commit-stock",
-    "confirm-password-reset",
-    "create-order",
-    "create-payment",
-    "create-product",
-    "create-refund",
-    "delete-me",
-    "deliver-order",
-    "forget-recipient",
-    "get-health",
-    "get-jwks",
-    "get-me",
-    "get-order",
-    "get-payment",
-    "get-product",
-    "get-stock",
-    "get-user",
-    "grant-role",
-    "list-notifications",
-    "list-orders",
-    "list-payments",
-    "list-products",
-    "list-users",
-    "login-user",
-    "logout-user",
-    "open-payment",
-    "publish-order-events",
-    "publish-payment-events",
-    "publish-product-events",
-    "publish-stock-events",
-    "publish-user-events",
-    "read-notification",
-    "receive-payment-webhook",
-    "reconcile-books",
-    "reconcile-payments",
-    "record-entry",
-    "record-mail-feedback",
-    "refresh-token",
-    "refund-payment",
-    "register-user",
-    "release-stock",
-    "replicate-product",
-    "republish-products",
-    "request-password-reset",
-    "reserve-stock",
-    "resume-orders",
-    "rotate-signing-key",
-    "send-account-notification",
-    "send-notification",
-    "ship-order",
-    "update-buyer",
-    "update-me",
-    "update-product",
-    "update-user",
-    "verify-email",
-    "withdraw-email-change",
-];
+/// Every operation of the shop, service by service.
+pub fn operations() -> impl Iterator<Item = &'static Operation> {
+    let services = [
+        ::users::operations::OPERATIONS,
+        ::catalog::operations::OPERATIONS,
+        ::inventory::operations::OPERATIONS,
+        ::orders::operations::OPERATIONS,
+        ::payments::operations::OPERATIONS,
+        ::notifications::operations::OPERATIONS,
+        ::ledger::operations::OPERATIONS,
+        ::platform::operations::OPERATIONS,
+    ];
+    services.into_iter().flatten()
+}
+
+/// The names of every operation, in alphabetical order.
+pub fn operation_names() -> Vec<String> {
+    let mut names: Vec<String> = operations().map(Operation::name).collect();
+    names.sort();
+    names
+}
 
 impl Default for Shop {
     fn default() -> Self {
@@ -139,111 +97,25 @@ impl Shop {
     /// The function of an operation.
     ///
     /// # Panics
-    /// When there is none of this name: whoever adds an operation adds it here.
-    pub fn lambda(&self, operation: &str) -> Lambda {
-        let (users, catalog, inventory, orders) = (self.users.clone(), self.catalog.clone(), self.inventory.clone(), self.orders.clone());
-        let (payments, notifications) = (self.payments.clone(), self.notifications.clone());
-        let queue = |name: &str| self.aws.queue(name);
-        match operation {
-            "register-user" => http::lambda(users, ::users::operations::register_user::register_user),
-            "login-user" => http::lambda(users, ::users::operations::login_user::login_user),
-            "refresh-token" => http::lambda(users, ::users::operations::refresh_token::refresh_token),
-            "logout-user" => http::lambda(users, ::users::operations::logout_user::logout_user),
-            "get-me" => http::lambda(users, ::users::operations::get_me::get_me),
-            "update-me" => http::lambda(users, ::users::operations::update_me::update_me),
-            "delete-me" => http::lambda(users, ::users::operations::delete_me::delete_me),
-            "change-password" => http::lambda(users, ::users::operations::change_password::change_password),
-            "request-password-reset" => http::lambda(users, ::users::operations::request_password_reset::request_password_reset),
-            "confirm-password-reset" => http::lambda(users, ::users::operations::confirm_password_reset::confirm_password_reset),
-            "verify-email" => http::lambda(users, ::users::operations::verify_email::verify_email),
-            "withdraw-email-change" => http::lambda(users, ::users::operations::withdraw_email_change::withdraw_email_change),
-            "list-users" => http::lambda(users, ::users::operations::list_users::list_users),
-            "get-user" => http::lambda(users, ::users::operations::get_user::get_user),
-            "update-user" => http::lambda(users, ::users::operations::update_user::update_user),
-            "get-jwks" => http::lambda(users, ::users::operations::get_jwks::get_jwks),
-            "authorize-request" => invoke::lambda(users, ::users::operations::authorize_request::authorize_request),
-            "grant-role" => invoke::lambda(users, ::users::operations::grant_role::grant_role),
-            "rotate-signing-key" => invoke::lambda(self.rotation.clone(), ::users::operations::rotate_signing_key::rotate_signing_key),
-            "create-product" => http::lambda(catalog, ::catalog::operations::create_product::create_product),
-            "list-products" => http::lambda(catalog, ::catalog::operations::list_products::list_products),
-            "get-product" => http::lambda(catalog, ::catalog::operations::get_product::get_product),
-            "update-product" => http::lambda(catalog, ::catalog::operations::update_product::update_product),
-            "archive-product" => http::lambda(catalog, ::catalog::operations::archive_product::archive_product),
-            "republish-products" => invoke::lambda(catalog, ::catalog::operations::republish_products::republish_products),
-            "adjust-stock" => http::lambda(inventory, ::inventory::operations::adjust_stock::adjust_stock),
-            "get-stock" => http::lambda(inventory, ::inventory::operations::get_stock::get_stock),
-            "reserve-stock" => queue::lambda(inventory, ::inventory::operations::reserve_stock::reserve_stock, queue("reserve-stock")),
-            "release-stock" => queue::lambda(inventory, ::inventory::operations::release_stock::release_stock, queue("release-stock")),
-            "commit-stock" => queue::lambda(inventory, ::inventory::operations::commit_stock::commit_stock, queue("commit-stock")),
-            "check-reservations" => invoke::lambda(inventory, ::inventory::operations::check_reservations::check_reservations),
-            "create-order" => http::lambda(orders, ::orders::operations::create_order::create_order),
-            "get-order" => http::lambda(orders, ::orders::operations::get_order::get_order),
-            "list-orders" => http::lambda(orders, ::orders::operations::list_orders::list_orders),
-            "cancel-order" => http::lambda(orders, ::orders::operations::cancel_order::cancel_order),
-            "ship-order" => http::lambda(orders, ::orders::operations::ship_order::ship_order),
-            "deliver-order" => http::lambda(orders, ::orders::operations::deliver_order::deliver_order),
-            "replicate-product" => {
-                queue::lambda(orders, ::orders::operations::replicate_product::replicate_product, queue("product-changes"))
-            }
-            "update-buyer" => queue::lambda(orders, ::orders::operations::update_buyer::update_buyer, queue("update-buyer")),
-            "advance-order" => queue::lambda(orders, ::orders::operations::advance_order::advance_order, queue("order-events")),
-            "resume-orders" => invoke::lambda(orders, ::orders::operations::resume_orders::resume_orders),
-            "create-payment" => http::lambda(payments, ::payments::operations::create_payment::create_payment),
-            "get-payment" => http::lambda(payments, ::payments::operations::get_payment::get_payment),
-            "list-payments" => http::lambda(payments, ::payments::operations::list_payments::list_payments),
-            "create-refund" => http::lambda(payments, ::payments::operations::create_refund::create_refund),
-            "receive-payment-webhook" => http::lambda(payments, ::payments::operations::receive_payment_webhook::receive_payment_webhook),
-            "open-payment" => queue::lambda(payments, ::payments::operations::open_payment::open_payment, queue("open-payment")),
-            "charge-payment" => queue::lambda(payments, ::payments::operations::charge_payment::charge_payment, queue("charge-payment")),
-            "cancel-payment" => queue::lambda(payments, ::payments::operations::cancel_payment::cancel_payment, queue("cancel-payment")),
-            "refund-payment" => queue::lambda(payments, ::payments::operations::refund_payment::refund_payment, queue("refund-payment")),
-            "reconcile-payments" => invoke::lambda(payments, ::payments::operations::reconcile_payments::reconcile_payments),
-            "send-account-notification" => {
-                use ::notifications::operations::send_account_notification::send_account_notification;
-                queue::lambda(notifications, send_account_notification, queue("send-account-notification"))
-            }
-            "send-notification" => {
-                queue::lambda(notifications, ::notifications::operations::send_notification::send_notification, queue("send-notification"))
-            }
-            "forget-recipient" => {
-                queue::lambda(notifications, ::notifications::operations::forget_recipient::forget_recipient, queue("forget-recipient"))
-            }
-            "list-notifications" => http::lambda(notifications, ::notifications::operations::list_notifications::list_notifications),
-            "read-notification" => http::lambda(notifications, ::notifications::operations::read_notification::read_notification),
-            "record-mail-feedback" => {
-                use ::notifications::operations::record_mail_feedback::record_mail_feedback;
-                queue::lambda(notifications, record_mail_feedback, queue("record-mail-feedback"))
-            }
-            "record-entry" => queue::lambda(self.ledger.clone(), ::ledger::operations::record_entry::record_entry, queue("record-entry")),
-            "reconcile-books" => invoke::lambda(self.ledger.clone(), ::ledger::operations::reconcile_books::reconcile_books),
-            "get-health" => http::lambda(self.platform.clone(), ::platform::operations::get_health::get_health),
-            "publish-user-events" => {
-                use ::users::{operations::publish_user_events as operation, publish};
-                let sender = self.aws.sender(operation::QUEUES, "publish-user-dead-letter");
-                stream::lambda("publish-user-events", operation::PUBLISHED, publish::messages, sender)
-            }
-            "publish-product-events" => {
-                use ::catalog::{operations::publish_product_events as operation, publish};
-                let sender = self.aws.sender(operation::QUEUES, "publish-product-dead-letter");
-                stream::lambda("publish-product-events", operation::PUBLISHED, publish::messages, sender)
-            }
-            "publish-stock-events" => {
-                use ::inventory::{operations::publish_stock_events as operation, publish};
-                let sender = self.aws.sender(operation::QUEUES, "publish-stock-dead-letter");
-                stream::lambda("publish-stock-events", operation::PUBLISHED, publish::messages, sender)
-            }
-            "publish-order-events" => {
-                use ::orders::{operations::publish_order_events as operation, publish};
-                let sender = self.aws.sender(operation::QUEUES, "publish-order-dead-letter");
-                stream::lambda("publish-order-events", operation::PUBLISHED, publish::messages, sender)
-            }
-            "publish-payment-events" => {
-                use ::payments::{operations::publish_payment_events as operation, publish};
-                let sender = self.aws.sender(operation::QUEUES, "publish-payment-dead-letter");
-                stream::lambda("publish-payment-events", operation::PUBLISHED, publish::messages, sender)
-            }
-            other => panic!("tests/src/shop/whole.rs does not know the operation {other}: add it to OPERATIONS and to Shop::lambda"),
+    /// When there is none of this name.
+    pub fn lambda(&self, name: &str) -> Lambda {
+        if name == "rotate-signing-key" {
+            return invoke::lambda(self.rotation.clone(), ::users::operations::rotate_signing_key::rotate_signing_key);
         }
+        let operation = operations().find(|operation| operation.name() == name).unwrap_or_else(|| panic!("there is no operation {name}"));
+        let wiring =
+            Wiring { queue: &|queue| self.aws.queue(queue), sender: &|queues, dead_letters| self.aws.sender(queues, dead_letters) };
+        let lambda = match operation.service {
+            "users" => ::users::operations::lambda(name, &self.users, &wiring),
+            "catalog" => ::catalog::operations::lambda(name, &self.catalog, &wiring),
+            "inventory" => ::inventory::operations::lambda(name, &self.inventory, &wiring),
+            "orders" => ::orders::operations::lambda(name, &self.orders, &wiring),
+            "payments" => ::payments::operations::lambda(name, &self.payments, &wiring),
+            "notifications" => ::notifications::operations::lambda(name, &self.notifications, &wiring),
+            "ledger" => ::ledger::operations::lambda(name, &self.ledger, &wiring),
+            _ => ::platform::operations::lambda(name, &self.platform, &wiring),
+        };
+        lambda.unwrap_or_else(|| panic!("{} does not know its operation {name}", operation.service))
     }
 
     /// Calls an operation with an event.
@@ -253,30 +125,11 @@ impl Shop {
 
     /// A pump with every publisher and every consumer.
     pub fn pump(&self) -> Pump {
-        let consumers = [
-            ("product-changes", "replicate-product"),
-            ("order-events", "advance-order"),
-            ("reserve-stock", "reserve-stock"),
-            ("release-stock", "release-stock"),
-            ("commit-stock", "commit-stock"),
-            ("open-payment", "open-payment"),
-            ("charge-payment", "charge-payment"),
-            ("cancel-payment", "cancel-payment"),
-            ("refund-payment", "refund-payment"),
-            ("send-notification", "send-notification"),
-            ("send-account-notification", "send-account-notification"),
-            ("update-buyer", "update-buyer"),
-            ("forget-recipient", "forget-recipient"),
-            ("record-mail-feedback", "record-mail-feedback"),
-            ("record-entry", "record-entry"),
-        ];
-        let pump = Pump::new(&self.aws)
-            .publisher("users", self.lambda("publish-user-events"))
-            .publisher("products", self.lambda("publish-product-events"))
-            .publisher("stock", self.lambda("publish-stock-events"))
-            .publisher("orders", self.lambda("publish-order-events"))
-            .publisher("payments", self.lambda("publish-payment-events"));
-        consumers.iter().fold(pump, |pump, (queue, operation)| pump.consumer(queue, self.lambda(operation)))
+        operations().fold(Pump::new(&self.aws), |pump, operation| match operation.trigger {
+            Trigger::Queue(queue) => pump.consumer(queue, self.lambda(&operation.name())),
+            Trigger::Stream { table, .. } => pump.publisher(table, self.lambda(&operation.name())),
+            Trigger::Http(_) | Trigger::Invoke => pump,
+        })
     }
 
     /// Puts a signing key in place: the four steps of Secrets Manager.

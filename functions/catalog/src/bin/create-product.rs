@@ -1,5 +1,5 @@
 //! The function `create-product`; see [`catalog::operations::create_product`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    catalog::operations::create_product::main()
+    catalog::operations::run::create_product()
 }

@@ -1,5 +1,5 @@
 //! The function `get-product`; see [`catalog::operations::get_product`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    catalog::operations::get_product::main()
+    catalog::operations::run::get_product()
 }

@@ -1,5 +1,5 @@
 //! The function `list-products`; see [`catalog::operations::list_products`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    catalog::operations::list_products::main()
+    catalog::operations::run::list_products()
 }

@@ -1,5 +1,5 @@
 //! The function `publish-product-events`; see [`catalog::operations::publish_product_events`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    catalog::operations::publish_product_events::main()
+    catalog::operations::run::publish_product_events()
 }

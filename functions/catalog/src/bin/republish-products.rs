@@ -1,5 +1,5 @@
 //! The function `republish-products`; see [`catalog::operations::republish_products`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    catalog::operations::republish_products::main()
+    catalog::operations::run::republish_products()
 }

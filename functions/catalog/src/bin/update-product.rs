@@ -1,5 +1,5 @@
 //! The function `update-product`; see [`catalog::operations::update_product`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    catalog::operations::update_product::main()
+    catalog::operations::run::update_product()
 }

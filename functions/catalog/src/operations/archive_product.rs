@@ -15,14 +15,6 @@ use crate::{
     store::Replaced,
 };
 
-/// Runs the function.
-///
-/// # Errors
-/// When the Lambda runtime's own interface fails.
-pub fn main() -> Result<(), lambda_http::Error> {
-    http::run(Catalog::from_env, archive_product)
-}
-
 /// Answers `204`, and again `204` for whatever is archived already. Nobody sees the product any more, and its SKU is free for another one;
 /// orders that have it keep what they know.
 ///

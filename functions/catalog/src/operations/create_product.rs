@@ -15,14 +15,6 @@ use crate::{
     store::Created,
 };
 
-/// Runs the function.
-///
-/// # Errors
-/// When the Lambda runtime's own interface fails.
-pub fn main() -> Result<(), lambda_http::Error> {
-    http::run(Catalog::from_env, create_product)
-}
-
 /// Answers `201` with the product; a repeated `Idempotency-Key` answers the product as it was created, whatever has become of it since.
 ///
 /// # Errors

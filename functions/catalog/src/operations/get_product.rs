@@ -10,14 +10,6 @@ use shared::{
 use super::ProductView;
 use crate::{Catalog, error::CatalogError};
 
-/// Runs the function.
-///
-/// # Errors
-/// When the Lambda runtime's own interface fails.
-pub fn main() -> Result<(), lambda_http::Error> {
-    http::run(Catalog::from_env, get_product)
-}
-
 /// Answers `200` with the product, or `304` to whoever has this version already.
 ///
 /// # Errors

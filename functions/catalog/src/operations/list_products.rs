@@ -10,14 +10,6 @@ use shared::{
 use super::ProductView;
 use crate::{Catalog, domain::Category, error::CatalogError};
 
-/// Runs the function.
-///
-/// # Errors
-/// When the Lambda runtime's own interface fails.
-pub fn main() -> Result<(), lambda_http::Error> {
-    http::run(Catalog::from_env, list_products)
-}
-
 /// Answers `200` with a page. The list is the same for everybody, and so are its cursors.
 ///
 /// # Errors

@@ -14,14 +14,13 @@ mod wanted_product;
 pub use view::ProductView;
 pub use wanted_product::WantedProduct;
 
-/// What the API document says of this service.
-#[cfg(feature = "api-document")]
-#[derive(utoipa::OpenApi)]
-#[openapi(paths(
-    archive_product::archive_product,
-    create_product::create_product,
-    get_product::get_product,
-    list_products::list_products,
-    update_product::update_product,
-))]
-pub struct ApiDocument;
+shared::operations! {
+    Catalog:
+    http archive_product(DELETE "/products/{product_id}", Token);
+    http create_product(POST "/products", Token);
+    http get_product(GET "/products/{product_id}", Public);
+    http list_products(GET "/products", Public);
+    http update_product(PUT "/products/{product_id}", Token);
+    stream publish_product_events("products");
+    invoke republish_products();
+}

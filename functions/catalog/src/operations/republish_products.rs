@@ -6,7 +6,7 @@ use serde::Serialize;
 use shared::{
     clock::Clock,
     ids::ProductId,
-    invoke::{self, Call, Tick},
+    invoke::{Call, Tick},
     lambda::Failure,
     table::TableError,
     telemetry::{self, Trace},
@@ -15,14 +15,6 @@ use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use crate::{Catalog, store::Page};
-
-/// Runs the function.
-///
-/// # Errors
-/// When the Lambda runtime's own interface fails.
-pub fn main() -> Result<(), lambda_http::Error> {
-    invoke::run(Catalog::from_env, republish_products)
-}
 
 /// What one call did.
 #[derive(Debug, Default, Serialize)]

@@ -16,14 +16,6 @@ use crate::{
     store::Replaced,
 };
 
-/// Runs the function.
-///
-/// # Errors
-/// When the Lambda runtime's own interface fails.
-pub fn main() -> Result<(), lambda_http::Error> {
-    http::run(Catalog::from_env, update_product)
-}
-
 /// Answers `200` with the product in its next version. What the request leaves out is not said of it any more. Another SKU is taken, and
 /// the one before is free again, in the same moment. The same request once more is answered `200` once more, and changes nothing.
 ///

@@ -1,5 +1,5 @@
 //! The function `adjust-stock`; see [`inventory::operations::adjust_stock`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    inventory::operations::adjust_stock::main()
+    inventory::operations::run::adjust_stock()
 }

@@ -1,5 +1,5 @@
 //! The function `check-reservations`; see [`inventory::operations::check_reservations`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    inventory::operations::check_reservations::main()
+    inventory::operations::run::check_reservations()
 }

@@ -1,5 +1,5 @@
 //! The function `commit-stock`; see [`inventory::operations::commit_stock`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    inventory::operations::commit_stock::main()
+    inventory::operations::run::commit_stock()
 }

@@ -1,5 +1,5 @@
 //! The function `get-stock`; see [`inventory::operations::get_stock`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    inventory::operations::get_stock::main()
+    inventory::operations::run::get_stock()
 }

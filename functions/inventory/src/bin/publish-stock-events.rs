@@ -1,5 +1,5 @@
 //! The function `publish-stock-events`; see [`inventory::operations::publish_stock_events`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    inventory::operations::publish_stock_events::main()
+    inventory::operations::run::publish_stock_events()
 }

@@ -1,5 +1,5 @@
 //! The function `release-stock`; see [`inventory::operations::release_stock`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    inventory::operations::release_stock::main()
+    inventory::operations::run::release_stock()
 }

@@ -1,5 +1,5 @@
 //! The function `reserve-stock`; see [`inventory::operations::reserve_stock`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    inventory::operations::reserve_stock::main()
+    inventory::operations::run::reserve_stock()
 }

@@ -58,14 +58,6 @@ pub struct MovementView {
     updated_at: Timestamp,
 }
 
-/// Runs the function.
-///
-/// # Errors
-/// When the Lambda runtime's own interface fails.
-pub fn main() -> Result<(), lambda_http::Error> {
-    http::run(Inventory::from_env, adjust_stock)
-}
-
 /// Answers `201` with the movement; a repeated `Idempotency-Key` answers the first one again and moves nothing. Dividing the stock of a
 /// product, or putting it together again, changes nothing for those who order, not even for those who are at it.
 ///

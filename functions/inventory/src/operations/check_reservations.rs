@@ -8,7 +8,7 @@ use serde::Serialize;
 use shared::{
     clock::{Clock, Timestamp},
     ids::OrderId,
-    invoke::{self, Call, Tick},
+    invoke::{Call, Tick},
     lambda::Failure,
     sweep::Sweep,
     table::{Item, TableError},
@@ -20,14 +20,6 @@ use crate::{
     domain::reservation::State,
     store::{self, HELD_TOO_LONG},
 };
-
-/// Runs the function.
-///
-/// # Errors
-/// When the Lambda runtime's own interface fails.
-pub fn main() -> Result<(), lambda_http::Error> {
-    invoke::run(Inventory::from_env, check_reservations)
-}
 
 /// What one run found.
 #[derive(Debug, Default, Serialize)]

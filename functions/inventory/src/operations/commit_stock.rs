@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use shared::{
     ids::OrderId,
-    queue::{self, Consumed, Delivery, Unreadable, read_as},
+    queue::{Consumed, Delivery, Unreadable, read_as},
 };
 
 use crate::{
@@ -26,14 +26,6 @@ impl Consumed for CommitStock {
     fn read(kind: &str, data: Value) -> Result<Self, Unreadable> {
         read_as("commit_stock.v1", kind, data)
     }
-}
-
-/// Runs the function.
-///
-/// # Errors
-/// When the Lambda runtime's own interface fails.
-pub fn main() -> Result<(), lambda_http::Error> {
-    queue::run(Inventory::from_env, commit_stock)
 }
 
 /// Looks at what is held. Where nothing was reserved yet, the command waits for the one that it has overtaken.

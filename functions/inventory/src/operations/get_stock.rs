@@ -42,14 +42,6 @@ struct Figures {
     shards: u32,
 }
 
-/// Runs the function.
-///
-/// # Errors
-/// When the Lambda runtime's own interface fails.
-pub fn main() -> Result<(), lambda_http::Error> {
-    http::run(Inventory::from_env, get_stock)
-}
-
 /// Answers `200`, with figures for admins. A product that inventory has never seen is out of stock.
 ///
 /// # Errors

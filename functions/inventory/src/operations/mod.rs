@@ -8,8 +8,13 @@ pub mod publish_stock_events;
 pub mod release_stock;
 pub mod reserve_stock;
 
-/// What the API document says of this service.
-#[cfg(feature = "api-document")]
-#[derive(utoipa::OpenApi)]
-#[openapi(paths(adjust_stock::adjust_stock, get_stock::get_stock))]
-pub struct ApiDocument;
+shared::operations! {
+    Inventory:
+    http adjust_stock(POST "/inventory/{product_id}/adjustments", Token);
+    http get_stock(GET "/inventory/{product_id}", OptionalToken);
+    queue commit_stock("commit-stock");
+    queue release_stock("release-stock");
+    queue reserve_stock("reserve-stock");
+    stream publish_stock_events("stock");
+    invoke check_reservations();
+}

@@ -1,19 +1,9 @@
 //! The stream of `stock`: tells an order what became of its reservation, the ledger what has moved, and the operator what is running out.
 
-use shared::stream::{self, Published};
-
-use crate::publish;
+use shared::stream::Published;
 
 /// Which items of the table publish: all but the lease of a sweep.
 pub const PUBLISHED: Published = Published::PartitionKeyPrefixes(&["STOCK#", "RESERVATION#", "MOVE#"]);
 
 /// The queues that messages go to.
 pub const QUEUES: &[&str] = &["order-events", "record-entry", "send-notification"];
-
-/// Runs the function.
-///
-/// # Errors
-/// When the Lambda runtime's own interface fails.
-pub fn main() -> Result<(), lambda_http::Error> {
-    stream::run("publish-stock-events", PUBLISHED, QUEUES, publish::messages)
-}

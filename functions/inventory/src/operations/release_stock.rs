@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use shared::{
     ids::OrderId,
-    queue::{self, Consumed, Delivery, Unreadable, read_as},
+    queue::{Consumed, Delivery, Unreadable, read_as},
 };
 
 use crate::{
@@ -26,14 +26,6 @@ impl Consumed for ReleaseStock {
     fn read(kind: &str, data: Value) -> Result<Self, Unreadable> {
         read_as("release_stock.v1", kind, data)
     }
-}
-
-/// Runs the function.
-///
-/// # Errors
-/// When the Lambda runtime's own interface fails.
-pub fn main() -> Result<(), lambda_http::Error> {
-    queue::run(Inventory::from_env, release_stock)
 }
 
 /// Looks at what there is to give back. Where nothing was reserved yet, a tombstone keeps the late command from holding anything.

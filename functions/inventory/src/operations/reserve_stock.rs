@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use shared::{
     ids::OrderId,
-    queue::{self, Consumed, Delivery, Unreadable, read_as},
+    queue::{Consumed, Delivery, Unreadable, read_as},
 };
 
 use crate::{
@@ -27,14 +27,6 @@ impl Consumed for ReserveStock {
     fn read(kind: &str, data: Value) -> Result<Self, Unreadable> {
         read_as("reserve_stock.v1", kind, data)
     }
-}
-
-/// Runs the function.
-///
-/// # Errors
-/// When the Lambda runtime's own interface fails.
-pub fn main() -> Result<(), lambda_http::Error> {
-    queue::run(Inventory::from_env, reserve_stock)
 }
 
 /// Writes the reservation without reading first, because nearly always none exists yet. A repeated command reads first: a transaction that is

@@ -1,5 +1,5 @@
 //! The function `record-entry`; see [`ledger::operations::record_entry`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    ledger::operations::record_entry::main()
+    ledger::operations::run::record_entry()
 }

@@ -2,3 +2,9 @@
 
 pub mod reconcile_books;
 pub mod record_entry;
+
+shared::operations! {
+    Ledger:
+    queue record_entry("record-entry");
+    invoke reconcile_books();
+}

@@ -21,7 +21,7 @@ use serde_json::Value;
 use shared::{
     clock::{Clock, Timestamp},
     ids::{OrderId, PrefixedId, ProductId},
-    invoke::{self, Call},
+    invoke::Call,
     lambda::Failure,
     table::TableError,
     telemetry::{self, Trace},
@@ -84,14 +84,6 @@ const ENOUGH_TIME: Duration = Duration::from_secs(20);
 
 /// The same for a page of a repair: two hundred versions of a record cost up to 600 writes, one after another.
 const ENOUGH_TIME_TO_REPAIR: Duration = Duration::from_secs(60);
-
-/// Runs the function.
-///
-/// # Errors
-/// When the Lambda runtime's own interface fails.
-pub fn main() -> Result<(), lambda_http::Error> {
-    invoke::run(Ledger::from_env, reconcile_books)
-}
 
 /// Reads and compares, and changes nothing of what it reads; asked to repair, it books entries that the ledger lacks. Where time or room runs out it says where to go on.
 ///

@@ -7,7 +7,7 @@ use serde_json::Value;
 use shared::{
     clock::Timestamp,
     ids::OrderId,
-    queue::{self, Consumed, Delivery, Unreadable, read_as},
+    queue::{Consumed, Delivery, Unreadable, read_as},
     telemetry,
 };
 
@@ -45,14 +45,6 @@ impl Consumed for RecordEntry {
     fn read(kind: &str, data: Value) -> Result<Self, Unreadable> {
         read_as("record_entry.v1", kind, data)
     }
-}
-
-/// Runs the function.
-///
-/// # Errors
-/// When the Lambda runtime's own interface fails.
-pub fn main() -> Result<(), lambda_http::Error> {
-    queue::run(Ledger::from_env, record_entry)
 }
 
 /// Writes the entry under its id, its order, its day and its products, all or nothing. The same message again finds it written.

@@ -1,5 +1,5 @@
 //! The function `forget-recipient`; see [`notifications::operations::forget_recipient`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    notifications::operations::forget_recipient::main()
+    notifications::operations::run::forget_recipient()
 }

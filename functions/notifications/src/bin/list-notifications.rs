@@ -1,5 +1,5 @@
 //! The function `list-notifications`; see [`notifications::operations::list_notifications`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    notifications::operations::list_notifications::main()
+    notifications::operations::run::list_notifications()
 }

@@ -1,5 +1,5 @@
 //! The function `read-notification`; see [`notifications::operations::read_notification`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    notifications::operations::read_notification::main()
+    notifications::operations::run::read_notification()
 }

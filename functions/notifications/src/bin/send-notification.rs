@@ -1,5 +1,5 @@
 //! The function `send-notification`; see [`notifications::operations::send_notification`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    notifications::operations::send_notification::main()
+    notifications::operations::run::send_notification()
 }

@@ -6,20 +6,12 @@ use serde::Deserialize;
 use serde_json::Value;
 use shared::{
     ids::UserId,
-    queue::{self, Consumed, Delivery, Unreadable, read_as},
+    queue::{Consumed, Delivery, Unreadable, read_as},
 };
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use crate::{Notifications, error::NotificationError};
-
-/// Runs the function.
-///
-/// # Errors
-/// When the Lambda runtime's own interface fails.
-pub fn main() -> Result<(), lambda_http::Error> {
-    queue::run(Notifications::from_env, forget_recipient)
-}
 
 /// `user_deleted.v1`: who is to be forgotten.
 #[derive(Clone, Debug, Deserialize)]

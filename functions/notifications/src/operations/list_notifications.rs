@@ -15,14 +15,6 @@ use crate::{
     domain::{Delivery, Notification},
 };
 
-/// Runs the function.
-///
-/// # Errors
-/// When the Lambda runtime's own interface fails.
-pub fn main() -> Result<(), lambda_http::Error> {
-    http::run(Notifications::from_env, list_notifications)
-}
-
 /// Answers `200` with a page of the caller's own notifications: an admin has no others either.
 #[cfg_attr(feature = "api-document", utoipa::path(
     get,

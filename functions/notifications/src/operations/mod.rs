@@ -7,8 +7,12 @@ pub mod record_mail_feedback;
 pub mod send_account_notification;
 pub mod send_notification;
 
-/// What the API document says of this service.
-#[cfg(feature = "api-document")]
-#[derive(utoipa::OpenApi)]
-#[openapi(paths(list_notifications::list_notifications, read_notification::read_notification))]
-pub struct ApiDocument;
+shared::operations! {
+    Notifications:
+    http list_notifications(GET "/notifications", Token);
+    http read_notification(POST "/notifications/{notification_id}/read", Token);
+    queue forget_recipient("forget-recipient");
+    queue record_mail_feedback("record-mail-feedback");
+    queue send_account_notification("send-account-notification");
+    queue send_notification("send-notification");
+}

@@ -9,14 +9,6 @@ use shared::{
 
 use crate::Notifications;
 
-/// Runs the function.
-///
-/// # Errors
-/// When the Lambda runtime's own interface fails.
-pub fn main() -> Result<(), lambda_http::Error> {
-    http::run(Notifications::from_env, read_notification)
-}
-
 /// Answers `204`, and so it does again when the notification was read before: the first time is kept. An admin reads their own alone,
 /// as everybody does.
 #[cfg_attr(feature = "api-document", utoipa::path(

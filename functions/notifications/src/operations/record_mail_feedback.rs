@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use shared::{
     clock::Clock,
-    queue::{self, Consumed, Delivery, Unreadable, read_as},
+    queue::{Consumed, Delivery, Unreadable, read_as},
     telemetry,
 };
 
@@ -91,14 +91,6 @@ impl MailFeedback {
             Self::Complained(_) => "MailComplained",
         }
     }
-}
-
-/// Runs the function.
-///
-/// # Errors
-/// When the Lambda runtime's own interface fails.
-pub fn main() -> Result<(), lambda_http::Error> {
-    queue::run(Notifications::from_env, record_mail_feedback)
 }
 
 /// Remembers the mail's address, by its MAC, as one that is not written to. A second copy of the message says what is known already.

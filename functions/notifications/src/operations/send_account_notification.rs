@@ -4,18 +4,10 @@
 
 use std::sync::Arc;
 
-use shared::queue::{self, Delivery};
+use shared::queue::Delivery;
 
 use super::send_notification::{SendNotification, send_notification};
 use crate::{Notifications, error::NotificationError};
-
-/// Runs the function.
-///
-/// # Errors
-/// When the Lambda runtime's own interface fails.
-pub fn main() -> Result<(), lambda_http::Error> {
-    queue::run(Notifications::from_env, send_account_notification)
-}
 
 /// Sends one mail; see [`send_notification`].
 ///

@@ -119,14 +119,6 @@ impl Content {
     }
 }
 
-/// Runs the function.
-///
-/// # Errors
-/// When the Lambda runtime's own interface fails.
-pub fn main() -> Result<(), lambda_http::Error> {
-    queue::run(Notifications::from_env, send_notification)
-}
-
 /// Records the notification before the mail leaves, sends it, and records that it was sent, or that SES refuses it for good.
 ///
 /// A mail whose link works no longer would help nobody: it is neither sent nor recorded. One to an address that takes no mails, or whose

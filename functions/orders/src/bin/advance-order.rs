@@ -1,5 +1,5 @@
 //! The function `advance-order`; see [`orders::operations::advance_order`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    orders::operations::advance_order::main()
+    orders::operations::run::advance_order()
 }

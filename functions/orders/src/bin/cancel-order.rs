@@ -1,5 +1,5 @@
 //! The function `cancel-order`; see [`orders::operations::cancel_order`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    orders::operations::cancel_order::main()
+    orders::operations::run::cancel_order()
 }

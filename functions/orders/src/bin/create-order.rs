@@ -1,5 +1,5 @@
 //! The function `create-order`; see [`orders::operations::create_order`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    orders::operations::create_order::main()
+    orders::operations::run::create_order()
 }

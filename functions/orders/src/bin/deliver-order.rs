@@ -1,5 +1,5 @@
 //! The function `deliver-order`; see [`orders::operations::deliver_order`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    orders::operations::deliver_order::main()
+    orders::operations::run::deliver_order()
 }

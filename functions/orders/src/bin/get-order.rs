@@ -1,5 +1,5 @@
 //! The function `get-order`; see [`orders::operations::get_order`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    orders::operations::get_order::main()
+    orders::operations::run::get_order()
 }

@@ -1,5 +1,5 @@
 //! The function `list-orders`; see [`orders::operations::list_orders`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    orders::operations::list_orders::main()
+    orders::operations::run::list_orders()
 }

@@ -1,5 +1,5 @@
 //! The function `publish-order-events`; see [`orders::operations::publish_order_events`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    orders::operations::publish_order_events::main()
+    orders::operations::run::publish_order_events()
 }

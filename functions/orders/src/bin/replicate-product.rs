@@ -1,5 +1,5 @@
 //! The function `replicate-product`; see [`orders::operations::replicate_product`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    orders::operations::replicate_product::main()
+    orders::operations::run::replicate_product()
 }

@@ -1,5 +1,5 @@
 //! The function `resume-orders`; see [`orders::operations::resume_orders`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    orders::operations::resume_orders::main()
+    orders::operations::run::resume_orders()
 }

@@ -1,5 +1,5 @@
 //! The function `ship-order`; see [`orders::operations::ship_order`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    orders::operations::ship_order::main()
+    orders::operations::run::ship_order()
 }

@@ -1,5 +1,5 @@
 //! The function `update-buyer`; see [`orders::operations::update_buyer`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    orders::operations::update_buyer::main()
+    orders::operations::run::update_buyer()
 }

@@ -15,14 +15,6 @@ use crate::{
     error::OrderError,
 };
 
-/// Runs the function.
-///
-/// # Errors
-/// When the Lambda runtime's own interface fails.
-pub fn main() -> Result<(), lambda_http::Error> {
-    queue::run(Orders::from_env, advance_order)
-}
-
 /// What inventory or payments say about an order.
 #[derive(Clone, Debug)]
 pub struct OrderEvent {

@@ -29,14 +29,6 @@ struct CancelOrder {
     reason: Option<CancelReason>,
 }
 
-/// Runs the function.
-///
-/// # Errors
-/// When the Lambda runtime's own interface fails.
-pub fn main() -> Result<(), lambda_http::Error> {
-    http::run(Orders::from_env, cancel_order)
-}
-
 /// Answers `202` with the order, and so it does again when the order is given up already: read it until its status is `cancelled`.
 /// What was shipped or has failed is not given up any more.
 #[cfg_attr(feature = "api-document", utoipa::path(

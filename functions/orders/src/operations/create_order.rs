@@ -26,14 +26,6 @@ use crate::{
 /// up; `MaxUnpaidOrders` allows 20 at most.
 const TRIES: u32 = 24;
 
-/// Runs the function.
-///
-/// # Errors
-/// When the Lambda runtime's own interface fails.
-pub fn main() -> Result<(), lambda_http::Error> {
-    http::run(Orders::from_env, create_order)
-}
-
 /// Answers `201` with the order; a repeated `Idempotency-Key` answers the first result again. The order must be paid until `expires_at`:
 /// an account whose e-mail address is not verified has less time, and fewer unpaid orders at once.
 #[cfg_attr(feature = "api-document", utoipa::path(

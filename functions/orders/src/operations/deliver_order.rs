@@ -10,14 +10,6 @@ use shared::{
 use super::view::OrderView;
 use crate::{Orders, domain::saga::Event, error::OrderError};
 
-/// Runs the function.
-///
-/// # Errors
-/// When the Lambda runtime's own interface fails.
-pub fn main() -> Result<(), lambda_http::Error> {
-    http::run(Orders::from_env, deliver_order)
-}
-
 /// Answers `200` with the order, also when it was delivered before.
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,

@@ -10,14 +10,6 @@ use shared::{
 use super::view::OrderView;
 use crate::Orders;
 
-/// Runs the function.
-///
-/// # Errors
-/// When the Lambda runtime's own interface fails.
-pub fn main() -> Result<(), lambda_http::Error> {
-    http::run(Orders::from_env, get_order)
-}
-
 /// Answers `200` with the order to its buyer and to the shop; to everybody else there is no such order.
 #[cfg_attr(feature = "api-document", utoipa::path(
     get,

@@ -20,14 +20,6 @@ use crate::{
     store::{Listed, OrderSummary},
 };
 
-/// Runs the function.
-///
-/// # Errors
-/// When the Lambda runtime's own interface fails.
-pub fn main() -> Result<(), lambda_http::Error> {
-    http::run(Orders::from_env, list_orders)
-}
-
 /// Answers `200` with a page of orders.
 #[cfg_attr(feature = "api-document", utoipa::path(
     get,

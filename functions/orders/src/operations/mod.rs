@@ -13,15 +13,17 @@ pub mod ship_order;
 pub mod update_buyer;
 mod view;
 
-/// What the API document says of this service.
-#[cfg(feature = "api-document")]
-#[derive(utoipa::OpenApi)]
-#[openapi(paths(
-    create_order::create_order,
-    get_order::get_order,
-    list_orders::list_orders,
-    cancel_order::cancel_order,
-    ship_order::ship_order,
-    deliver_order::deliver_order,
-))]
-pub struct ApiDocument;
+shared::operations! {
+    Orders:
+    http cancel_order(POST "/orders/{order_id}/cancel", Token);
+    http create_order(POST "/orders", Token);
+    http deliver_order(POST "/orders/{order_id}/deliver", Token);
+    http get_order(GET "/orders/{order_id}", Token);
+    http list_orders(GET "/orders", Token);
+    http ship_order(POST "/orders/{order_id}/ship", Token);
+    queue advance_order("order-events");
+    queue replicate_product("product-changes");
+    queue update_buyer("update-buyer");
+    stream publish_order_events("orders");
+    invoke resume_orders();
+}

@@ -1,8 +1,6 @@
 //! The stream of `orders`: tells inventory, payments and notifications what a change of an order asks of them.
 
-use shared::stream::{self, Published};
-
-use crate::publish;
+use shared::stream::Published;
 
 /// Which items of the table publish.
 pub const PUBLISHED: Published = Published::PartitionKeyPrefix("ORDER#");
@@ -18,11 +16,3 @@ pub const QUEUES: &[&str] = &[
     "refund-payment",
     "send-notification",
 ];
-
-/// Runs the function.
-///
-/// # Errors
-/// When the Lambda runtime's own interface fails.
-pub fn main() -> Result<(), lambda_http::Error> {
-    stream::run("publish-order-events", PUBLISHED, QUEUES, publish::messages)
-}

@@ -10,14 +10,6 @@ use shared::{
 
 use crate::{Orders, domain::Product};
 
-/// Runs the function.
-///
-/// # Errors
-/// When the Lambda runtime's own interface fails.
-pub fn main() -> Result<(), lambda_http::Error> {
-    queue::run(Orders::from_env, replicate_product)
-}
-
 /// `product_changed.v1`: a product as the catalogue has it now.
 #[derive(Clone, Debug)]
 pub struct ProductChanged(Product);

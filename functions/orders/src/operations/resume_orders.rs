@@ -8,7 +8,7 @@ use serde::Serialize;
 use shared::{
     clock::Clock,
     ids::OrderId,
-    invoke::{self, Call, Tick},
+    invoke::{Call, Tick},
     lambda::Failure,
     sweep::Sweep,
     table::Item,
@@ -21,14 +21,6 @@ use crate::{
     error::OrderError,
     store::{self, Saved},
 };
-
-/// Runs the function.
-///
-/// # Errors
-/// When the Lambda runtime's own interface fails.
-pub fn main() -> Result<(), lambda_http::Error> {
-    invoke::run(Orders::from_env, resume_orders)
-}
 
 /// What one run did.
 #[derive(Debug, Default, Serialize)]

@@ -29,14 +29,6 @@ struct ShipOrder {
     tracking: ShippingText,
 }
 
-/// Runs the function.
-///
-/// # Errors
-/// When the Lambda runtime's own interface fails.
-pub fn main() -> Result<(), lambda_http::Error> {
-    http::run(Orders::from_env, ship_order)
-}
-
 /// Answers `200` with the order. An order can ship as soon as it is `confirmed`; the same data again change nothing, and other data are
 /// refused.
 #[cfg_attr(feature = "api-document", utoipa::path(

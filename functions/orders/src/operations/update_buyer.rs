@@ -27,14 +27,6 @@ use crate::{
     store::{Saved, Stored},
 };
 
-/// Runs the function.
-///
-/// # Errors
-/// When the Lambda runtime's own interface fails.
-pub fn main() -> Result<(), lambda_http::Error> {
-    queue::run(Orders::from_env, update_buyer)
-}
-
 /// `user_changed.v1` or `user_deleted.v1`: what became of the account of somebody who may have ordered.
 #[derive(Clone, Debug)]
 pub struct AccountChange {

@@ -1,5 +1,5 @@
 //! The function `cancel-payment`; see [`payments::operations::cancel_payment`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    payments::operations::cancel_payment::main()
+    payments::operations::run::cancel_payment()
 }

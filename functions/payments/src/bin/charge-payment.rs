@@ -1,5 +1,5 @@
 //! The function `charge-payment`; see [`payments::operations::charge_payment`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    payments::operations::charge_payment::main()
+    payments::operations::run::charge_payment()
 }

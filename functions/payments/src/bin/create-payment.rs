@@ -1,5 +1,5 @@
 //! The function `create-payment`; see [`payments::operations::create_payment`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    payments::operations::create_payment::main()
+    payments::operations::run::create_payment()
 }

@@ -1,5 +1,5 @@
 //! The function `create-refund`; see [`payments::operations::create_refund`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    payments::operations::create_refund::main()
+    payments::operations::run::create_refund()
 }

@@ -1,5 +1,5 @@
 //! The function `get-payment`; see [`payments::operations::get_payment`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    payments::operations::get_payment::main()
+    payments::operations::run::get_payment()
 }

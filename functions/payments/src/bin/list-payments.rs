@@ -1,5 +1,5 @@
 //! The function `list-payments`; see [`payments::operations::list_payments`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    payments::operations::list_payments::main()
+    payments::operations::run::list_payments()
 }

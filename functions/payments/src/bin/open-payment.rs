@@ -1,5 +1,5 @@
 //! The function `open-payment`; see [`payments::operations::open_payment`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    payments::operations::open_payment::main()
+    payments::operations::run::open_payment()
 }

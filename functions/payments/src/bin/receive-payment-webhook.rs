@@ -1,5 +1,5 @@
 //! The function `receive-payment-webhook`; see [`payments::operations::receive_payment_webhook`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    payments::operations::receive_payment_webhook::main()
+    payments::operations::run::receive_payment_webhook()
 }

@@ -1,5 +1,5 @@
 //! The function `reconcile-payments`; see [`payments::operations::reconcile_payments`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    payments::operations::reconcile_payments::main()
+    payments::operations::run::reconcile_payments()
 }

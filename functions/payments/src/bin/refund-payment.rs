@@ -1,5 +1,5 @@
 //! The function `refund-payment`; see [`payments::operations::refund_payment`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    payments::operations::refund_payment::main()
+    payments::operations::run::refund_payment()
 }

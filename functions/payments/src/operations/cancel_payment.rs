@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use shared::queue::{self, Delivery};
+use shared::queue::Delivery;
 
 use crate::{
     Payments, TRIES,
@@ -12,11 +12,6 @@ use crate::{
     messages::CancelPayment,
     store::{Standing, Stored},
 };
-
-/// The function.
-pub fn main() -> Result<(), lambda_http::Error> {
-    queue::run(Payments::from_env, cancel_payment)
-}
 
 /// Closes the head of an order, or lets it close with the attempt that is alive. Where there is no head yet a closed one is put, for a
 /// command that comes late to run into. An attempt that waits for its customer is called off at the provider, and the head closes then.

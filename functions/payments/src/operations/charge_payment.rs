@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use shared::{
-    clock::Timestamp,
-    queue::{self, Delivery},
-};
+use shared::{clock::Timestamp, queue::Delivery};
 
 use crate::{
     Payments, TRIES,
@@ -15,11 +12,6 @@ use crate::{
     messages::ChargePayment,
     store::Stored,
 };
-
-/// The function.
-pub fn main() -> Result<(), lambda_http::Error> {
-    queue::run(Payments::from_env, charge_payment)
-}
 
 /// Makes the one automatic attempt. A second copy of the message finds the first one's attempt: not sent yet and left alone, it is sent
 /// now; else the head answers again.

@@ -41,11 +41,6 @@ struct RequestedMethod {
     token: CardToken,
 }
 
-/// The function.
-pub fn main() -> Result<(), lambda_http::Error> {
-    http::run(Payments::from_env, create_payment)
-}
-
 /// Answers `201` with the completed payment, `202` where its outcome is not known yet or the customer has to do something first
 /// (`next_action` says where), `402` where it was declined. A repeated `Idempotency-Key` answers what became of the first request, and
 /// charges nothing. While the provider is left alone nothing begins: `503` says when to come back.

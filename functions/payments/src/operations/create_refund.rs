@@ -47,11 +47,6 @@ fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Er
     if (1..=MAX_AMOUNT).contains(&amount) { Ok(amount) } else { Err(serde::de::Error::custom(violation())) }
 }
 
-/// The function.
-pub fn main() -> Result<(), lambda_http::Error> {
-    http::run(Payments::from_env, create_refund)
-}
-
 /// Answers `201` with the refund that is done, `202` with one whose outcome is not known yet. A repeated `Idempotency-Key` answers what
 /// became of the first request, and gives nothing back twice.
 ///

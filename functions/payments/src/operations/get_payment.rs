@@ -9,11 +9,6 @@ use shared::{
 
 use crate::{Payments, domain::PaymentId, error::PaymentError, view::PaymentView};
 
-/// The function.
-pub fn main() -> Result<(), lambda_http::Error> {
-    http::run(Payments::from_env, get_payment)
-}
-
 /// Answers `200` with the payment, to its payer and to those who run the shop; `404` to everybody else.
 #[cfg_attr(feature = "api-document", utoipa::path(
     get,

@@ -11,11 +11,6 @@ use shared::{
 
 use crate::{Payments, domain::Attempt, error::PaymentError, view::PaymentView};
 
-/// The function.
-pub fn main() -> Result<(), lambda_http::Error> {
-    http::run(Payments::from_env, list_payments)
-}
-
 /// Answers `200` with a page of payments, to the order's owner and to those who run the shop.
 ///
 /// An order has no more payments than it allowed tries: they are read at once and put in order here.

@@ -12,14 +12,17 @@ pub mod receive_payment_webhook;
 pub mod reconcile_payments;
 pub mod refund_payment;
 
-/// What the API document says of this service.
-#[cfg(feature = "api-document")]
-#[derive(utoipa::OpenApi)]
-#[openapi(paths(
-    create_payment::create_payment,
-    create_refund::create_refund,
-    get_payment::get_payment,
-    list_payments::list_payments,
-    receive_payment_webhook::receive_payment_webhook
-))]
-pub struct ApiDocument;
+shared::operations! {
+    Payments:
+    http create_payment(POST "/payments", Token);
+    http create_refund(POST "/payments/{payment_id}/refunds", Token);
+    http get_payment(GET "/payments/{payment_id}", Token);
+    http list_payments(GET "/payments", Token);
+    http receive_payment_webhook(POST "/webhooks/payments/{provider}", Public);
+    queue cancel_payment("cancel-payment");
+    queue charge_payment("charge-payment");
+    queue open_payment("open-payment");
+    queue refund_payment("refund-payment");
+    stream publish_payment_events("payments");
+    invoke reconcile_payments();
+}

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use shared::queue::{self, Delivery};
+use shared::queue::Delivery;
 
 use crate::{
     Payments, TRIES,
@@ -11,11 +11,6 @@ use crate::{
     messages::OpenPayment,
     store::Stored,
 };
-
-/// The function.
-pub fn main() -> Result<(), lambda_http::Error> {
-    queue::run(Payments::from_env, open_payment)
-}
 
 /// Puts the head, payments' own copy of what the order costs. A head that stands there already answers again.
 pub async fn open_payment(payments: Arc<Payments>, delivery: Delivery<OpenPayment>) -> Result<(), PaymentError> {

@@ -1,6 +1,6 @@
 //! Stream of the table payments: tells orders how their payments stand, and the ledger what money has moved.
 
-use shared::stream::{self, Published};
+use shared::stream::Published;
 
 use crate::publish;
 
@@ -9,8 +9,3 @@ pub const PUBLISHED: Published = Published::SortKey("HEAD");
 
 /// Where it goes.
 pub const QUEUES: &[&str] = &[publish::ORDER_EVENTS, publish::RECORD_ENTRY];
-
-/// The function.
-pub fn main() -> Result<(), lambda_http::Error> {
-    stream::run("publish-payment-events", PUBLISHED, QUEUES, publish::messages)
-}

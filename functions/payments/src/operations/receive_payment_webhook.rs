@@ -6,7 +6,7 @@ use lambda_http::http::StatusCode;
 use serde::Serialize;
 use shared::{
     clock::Timestamp,
-    http::{self, Request, Response},
+    http::{Request, Response},
     problem::Problem,
 };
 
@@ -23,11 +23,6 @@ const SECRETS: &str = "payment-webhook-secrets";
 
 /// The largest event that is looked at: as much as of every body.
 const MAX_EVENT_BYTES: usize = 256 * 1024;
-
-/// The function.
-pub fn main() -> Result<(), lambda_http::Error> {
-    http::run(Payments::from_env, receive_payment_webhook)
-}
 
 /// That an event was heard.
 #[derive(Debug, Serialize)]

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use shared::{
     clock::Clock,
     ids::OrderId,
-    invoke::{self, Call, Tick},
+    invoke::{Call, Tick},
     lambda::Failure,
     sweep::{Report, Sweep},
     table::Item,
@@ -24,11 +24,6 @@ const CHECKS_BEFORE_ALARM: u32 = 5;
 
 /// What one record and the end of the run may take: two calls of the provider, and the reads and writes around them.
 const ENOUGH_TIME: Duration = PROVIDER_BUDGET.saturating_mul(2).saturating_add(Duration::from_secs(14));
-
-/// The function.
-pub fn main() -> Result<(), lambda_http::Error> {
-    invoke::run(Payments::from_env, reconcile_payments)
-}
 
 /// Checks each record that is due: asks the provider, sends again what its order still wants, voids or cancels what it no longer wants,
 /// and abandons what was never sent. While the breaker is open, records that need the provider stay due.

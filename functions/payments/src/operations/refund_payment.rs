@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use shared::queue::{self, Delivery};
+use shared::queue::Delivery;
 
 use crate::{
     Payments, TRIES,
@@ -12,11 +12,6 @@ use crate::{
     messages::RefundPayment,
     store::Stored,
 };
-
-/// The function.
-pub fn main() -> Result<(), lambda_http::Error> {
-    queue::run(Payments::from_env, refund_payment)
-}
 
 /// Gives back all that no refund has taken yet. A refund that is under way, and a head without anything to give back, answer again. While
 /// the provider is left alone the refund is recorded, and the schedule sends it.

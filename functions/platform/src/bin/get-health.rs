@@ -1,5 +1,5 @@
 //! The function `get-health`; see [`platform::operations::get_health`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    platform::operations::get_health::main()
+    platform::operations::run::get_health()
 }

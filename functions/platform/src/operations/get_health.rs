@@ -5,7 +5,7 @@ use std::sync::Arc;
 use lambda_http::http::StatusCode;
 use serde::Serialize;
 use shared::{
-    http::{self, Request, Response},
+    http::{Request, Response},
     problem::Problem,
 };
 
@@ -13,14 +13,6 @@ use crate::{
     Platform,
     health::{Health, Healths},
 };
-
-/// Runs the function.
-///
-/// # Errors
-/// When the Lambda runtime's own interface fails.
-pub fn main() -> Result<(), lambda_http::Error> {
-    http::run(Platform::from_env, get_health)
-}
 
 /// Answers `200` when all that was asked about is healthy, else `503` with the names of those that are not.
 #[cfg_attr(feature = "api-document", utoipa::path(

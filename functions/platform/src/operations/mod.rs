@@ -2,8 +2,7 @@
 
 pub mod get_health;
 
-/// What the API document says of this service.
-#[cfg(feature = "api-document")]
-#[derive(utoipa::OpenApi)]
-#[openapi(paths(get_health::get_health, get_health::get_health_of_service))]
-pub struct ApiDocument;
+shared::operations! {
+    Platform:
+    http get_health(GET "/health", Public; GET "/health/{service}", Public, get_health_of_service);
+}

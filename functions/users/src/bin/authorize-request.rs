@@ -1,5 +1,5 @@
 //! The function `authorize-request`; see [`users::operations::authorize_request`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    users::operations::authorize_request::main()
+    users::operations::run::authorize_request()
 }

@@ -1,5 +1,5 @@
 //! The function `change-password`; see [`users::operations::change_password`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    users::operations::change_password::main()
+    users::operations::run::change_password()
 }

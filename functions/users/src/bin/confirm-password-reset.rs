@@ -1,5 +1,5 @@
 //! The function `confirm-password-reset`; see [`users::operations::confirm_password_reset`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    users::operations::confirm_password_reset::main()
+    users::operations::run::confirm_password_reset()
 }

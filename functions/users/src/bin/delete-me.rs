@@ -1,5 +1,5 @@
 //! The function `delete-me`; see [`users::operations::delete_me`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    users::operations::delete_me::main()
+    users::operations::run::delete_me()
 }

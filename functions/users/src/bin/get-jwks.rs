@@ -1,5 +1,5 @@
 //! The function `get-jwks`; see [`users::operations::get_jwks`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    users::operations::get_jwks::main()
+    users::operations::run::get_jwks()
 }

@@ -1,5 +1,5 @@
 //! The function `get-me`; see [`users::operations::get_me`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    users::operations::get_me::main()
+    users::operations::run::get_me()
 }

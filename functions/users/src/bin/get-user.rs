@@ -1,5 +1,5 @@
 //! The function `get-user`; see [`users::operations::get_user`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    users::operations::get_user::main()
+    users::operations::run::get_user()
 }

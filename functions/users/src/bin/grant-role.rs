@@ -1,5 +1,5 @@
 //! The function `grant-role`; see [`users::operations::grant_role`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    users::operations::grant_role::main()
+    users::operations::run::grant_role()
 }

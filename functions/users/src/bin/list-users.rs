@@ -1,5 +1,5 @@
 //! The function `list-users`; see [`users::operations::list_users`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    users::operations::list_users::main()
+    users::operations::run::list_users()
 }

@@ -1,5 +1,5 @@
 //! The function `login-user`; see [`users::operations::login_user`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    users::operations::login_user::main()
+    users::operations::run::login_user()
 }

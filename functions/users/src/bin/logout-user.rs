@@ -1,5 +1,5 @@
 //! The function `logout-user`; see [`users::operations::logout_user`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    users::operations::logout_user::main()
+    users::operations::run::logout_user()
 }

@@ -1,5 +1,5 @@
 //! The function `publish-user-events`; see [`users::operations::publish_user_events`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    users::operations::publish_user_events::main()
+    users::operations::run::publish_user_events()
 }

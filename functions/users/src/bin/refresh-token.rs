@@ -1,5 +1,5 @@
 //! The function `refresh-token`; see [`users::operations::refresh_token`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    users::operations::refresh_token::main()
+    users::operations::run::refresh_token()
 }

@@ -1,5 +1,5 @@
 //! The function `register-user`; see [`users::operations::register_user`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    users::operations::register_user::main()
+    users::operations::run::register_user()
 }

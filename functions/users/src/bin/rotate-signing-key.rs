@@ -1,5 +1,5 @@
 //! The function `rotate-signing-key`; see [`users::operations::rotate_signing_key`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    users::operations::rotate_signing_key::main()
+    users::operations::run::rotate_signing_key()
 }

@@ -1,5 +1,5 @@
 //! The function `update-me`; see [`users::operations::update_me`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    users::operations::update_me::main()
+    users::operations::run::update_me()
 }

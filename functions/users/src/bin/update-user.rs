@@ -1,5 +1,5 @@
 //! The function `update-user`; see [`users::operations::update_user`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    users::operations::update_user::main()
+    users::operations::run::update_user()
 }

@@ -1,5 +1,5 @@
 //! The function `withdraw-email-change`; see [`users::operations::withdraw_email_change`].
 
 fn main() -> Result<(), lambda_http::Error> {
-    users::operations::withdraw_email_change::main()
+    users::operations::run::withdraw_email_change()
 }

@@ -17,10 +17,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use shared::{
-    invoke::{self, Call},
-    lambda::Failure,
-};
+use shared::{invoke::Call, lambda::Failure};
 
 use crate::{
     Users,
@@ -39,14 +36,6 @@ pub struct AuthorizeRequest {
     headers: Option<HashMap<String, Option<String>>>,
     #[serde(default)]
     multi_value_headers: Option<HashMap<String, Option<Vec<String>>>>,
-}
-
-/// Runs the function.
-///
-/// # Errors
-/// When the Lambda runtime's own interface fails.
-pub fn main() -> Result<(), lambda_http::Error> {
-    invoke::run(Users::from_env, authorize_request)
 }
 
 /// Answers the policy; see the module.

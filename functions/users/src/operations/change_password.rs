@@ -29,14 +29,6 @@ struct ChangePassword {
     new_password: Password,
 }
 
-/// Runs the function.
-///
-/// # Errors
-/// When the Lambda runtime's own interface fails.
-pub fn main() -> Result<(), lambda_http::Error> {
-    http::run(Users::from_env, change_password)
-}
-
 /// Answers `204` with a device token, because the earlier ones end. The session of this request goes on; refresh tokens of all others are worthless at once, their access tokens as soon as
 /// the gateway asks again. Whoever has got hold of an access token cannot try passwords with it for long: `429`.
 ///

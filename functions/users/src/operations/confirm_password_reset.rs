@@ -27,14 +27,6 @@ struct ConfirmPasswordReset {
     new_password: Password,
 }
 
-/// Runs the function.
-///
-/// # Errors
-/// When the Lambda runtime's own interface fails.
-pub fn main() -> Result<(), lambda_http::Error> {
-    http::run(Users::from_env, confirm_password_reset)
-}
-
 /// Answers `204` with a device token: who reads the mailbox is the owner, and gets in even while strangers use up the tries of the
 /// account. All sessions and earlier device tokens end, and an address change that waits is cancelled.
 ///

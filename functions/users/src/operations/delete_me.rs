@@ -12,14 +12,6 @@ use crate::{Users, error::UsersError, store::Replaced};
 /// How often a change is tried that others get in the way of.
 const TRIES: u32 = 3;
 
-/// Runs the function.
-///
-/// # Errors
-/// When the Lambda runtime's own interface fails.
-pub fn main() -> Result<(), lambda_http::Error> {
-    http::run(Users::from_env, delete_me)
-}
-
 /// Answers `204`. Credentials and profile are erased at once, and every session is over; the address is free again. The other services
 /// hear of it and erase their copies: an order that is not settled yet runs on with its own, and is redacted when it is.
 ///

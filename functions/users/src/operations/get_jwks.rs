@@ -12,14 +12,6 @@ use crate::{Users, error::UsersError};
 /// How long the answer may be kept: a revoked key is gone from it as soon as from the authorizers.
 const CACHED: &str = "public, max-age=30";
 
-/// Runs the function.
-///
-/// # Errors
-/// When the Lambda runtime's own interface fails.
-pub fn main() -> Result<(), lambda_http::Error> {
-    http::run(Users::from_env, get_jwks)
-}
-
 /// Answers `200` with the key that signs and those that signed before it, for as long as a token of theirs may be alive. Until the first
 /// rotation there is none: `503`.
 ///

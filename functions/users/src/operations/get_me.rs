@@ -10,14 +10,6 @@ use shared::{
 use super::UserView;
 use crate::Users;
 
-/// Runs the function.
-///
-/// # Errors
-/// When the Lambda runtime's own interface fails.
-pub fn main() -> Result<(), lambda_http::Error> {
-    http::run(Users::from_env, get_me)
-}
-
 /// Answers `200` with the profile and its version. Somebody who is gone or disabled while the gateway still remembers the token gets the
 /// same `401` as with any token that does not count.
 ///

@@ -11,14 +11,6 @@ use shared::{
 use super::UserView;
 use crate::{Users, error::UsersError};
 
-/// Runs the function.
-///
-/// # Errors
-/// When the Lambda runtime's own interface fails.
-pub fn main() -> Result<(), lambda_http::Error> {
-    http::run(Users::from_env, get_user)
-}
-
 /// Answers `200` with the profile and its version; `404` for somebody else's to whoever is no admin.
 ///
 /// # Errors

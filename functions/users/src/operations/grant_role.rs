@@ -3,13 +3,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use shared::{
-    auth::Role,
-    ids::UserId,
-    invoke::{self, Call},
-    lambda::Failure,
-    telemetry::Trace,
-};
+use shared::{auth::Role, ids::UserId, invoke::Call, lambda::Failure, telemetry::Trace};
 
 use crate::{
     Users,
@@ -34,14 +28,6 @@ pub struct GrantRole {
 pub struct RoleView {
     user_id: UserId,
     role: &'static str,
-}
-
-/// Runs the function.
-///
-/// # Errors
-/// When the Lambda runtime's own interface fails.
-pub fn main() -> Result<(), lambda_http::Error> {
-    invoke::run(Users::from_env, grant_role)
 }
 
 /// Answers the user's id and role. Access tokens that the user had stop to count; granting the role that they have changes nothing.

@@ -10,14 +10,6 @@ use shared::{
 use super::UserView;
 use crate::Users;
 
-/// Runs the function.
-///
-/// # Errors
-/// When the Lambda runtime's own interface fails.
-pub fn main() -> Result<(), lambda_http::Error> {
-    http::run(Users::from_env, list_users)
-}
-
 /// Answers `200` with a page of users, for admins alone.
 ///
 /// # Errors

@@ -28,14 +28,6 @@ struct LoginUser {
     password: String,
 }
 
-/// Runs the function.
-///
-/// # Errors
-/// When the Lambda runtime's own interface fails.
-pub fn main() -> Result<(), lambda_http::Error> {
-    http::run(Users::from_env, login_user)
-}
-
 /// Answers `200` with the tokens. An address that is malformed, unknown or disabled and a wrong password are one and the same `401`,
 /// after the same work: one read and one hash (two for a password that was not typed in composed form).
 ///

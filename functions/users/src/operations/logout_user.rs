@@ -10,14 +10,6 @@ use shared::{
 
 use crate::{Users, domain::Ended, refresh_token::FamilyId};
 
-/// Runs the function.
-///
-/// # Errors
-/// When the Lambda runtime's own interface fails.
-pub fn main() -> Result<(), lambda_http::Error> {
-    http::run(Users::from_env, logout_user)
-}
-
 /// Answers `204`, also to who has logged out before. The refresh token is worthless at once, access tokens of the session as soon as the
 /// gateway asks again: within a minute.
 ///

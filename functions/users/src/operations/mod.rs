@@ -33,6 +33,30 @@ pub mod update_user;
 pub mod verify_email;
 pub mod withdraw_email_change;
 
+shared::operations! {
+    Users:
+    http change_password(POST "/users/me/password", Token);
+    http confirm_password_reset(POST "/users/password-reset/confirm", Public);
+    http delete_me(DELETE "/users/me", Token);
+    http get_jwks(GET "/.well-known/jwks.json", Public);
+    http get_me(GET "/users/me", Token);
+    http get_user(GET "/users/{user_id}", Token);
+    http list_users(GET "/users", Token);
+    http login_user(POST "/users/login", Public);
+    http logout_user(POST "/users/logout", Token);
+    http refresh_token(POST "/users/token/refresh", Public);
+    http register_user(POST "/users", Public);
+    http request_password_reset(POST "/users/password-reset", Public);
+    http update_me(PATCH "/users/me", Token);
+    http update_user(PUT "/users/{user_id}", Token);
+    http verify_email(POST "/users/verify-email", Public);
+    http withdraw_email_change(POST "/users/email-change/withdraw", Public);
+    stream publish_user_events("users");
+    invoke authorize_request();
+    invoke grant_role();
+    invoke rotate_signing_key(with crate::operations::rotate_signing_key::Rotation);
+}
+
 /// The header in which a device token comes and goes.
 const DEVICE_TOKEN: &str = "x-device-token";
 
@@ -108,26 +132,3 @@ impl From<&User> for UserView {
         }
     }
 }
-
-/// What the API document says of this service.
-#[cfg(feature = "api-document")]
-#[derive(utoipa::OpenApi)]
-#[openapi(paths(
-    change_password::change_password,
-    confirm_password_reset::confirm_password_reset,
-    delete_me::delete_me,
-    get_jwks::get_jwks,
-    get_me::get_me,
-    get_user::get_user,
-    list_users::list_users,
-    login_user::login_user,
-    logout_user::logout_user,
-    refresh_token::refresh_token,
-    register_user::register_user,
-    request_password_reset::request_password_reset,
-    update_me::update_me,
-    update_user::update_user,
-    verify_email::verify_email,
-    withdraw_email_change::withdraw_email_change
-))]
-pub struct ApiDocument;

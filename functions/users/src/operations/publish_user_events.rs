@@ -1,19 +1,9 @@
 //! The stream of `users`: sends the mails about accounts, and tells everybody who keeps a copy of somebody's data what became of it.
 
-use shared::stream::{self, Published};
-
-use crate::publish;
+use shared::stream::Published;
 
 /// Which items of the table publish.
 pub const PUBLISHED: Published = Published::PartitionKeyPrefix("USER#");
 
 /// The queues that messages go to.
 pub const QUEUES: &[&str] = &["send-account-notification", "update-buyer", "forget-recipient"];
-
-/// Runs the function.
-///
-/// # Errors
-/// When the Lambda runtime's own interface fails.
-pub fn main() -> Result<(), lambda_http::Error> {
-    stream::run("publish-user-events", PUBLISHED, QUEUES, publish::messages)
-}

@@ -35,14 +35,6 @@ struct ExchangedToken {
     refresh_token: String,
 }
 
-/// Runs the function.
-///
-/// # Errors
-/// When the Lambda runtime's own interface fails.
-pub fn main() -> Result<(), lambda_http::Error> {
-    http::run(Users::from_env, refresh_token)
-}
-
 /// Answers `200` with the tokens; whatever does not count is one and the same `401`.
 ///
 /// # Errors

@@ -27,14 +27,6 @@ struct RegisterUser {
     password: Password,
 }
 
-/// Runs the function.
-///
-/// # Errors
-/// When the Lambda runtime's own interface fails.
-pub fn main() -> Result<(), lambda_http::Error> {
-    http::run(Users::from_env, register_user)
-}
-
 /// Answers `201` with the user, who is sent a link to show that the address is theirs; `409` where it is taken, in whatever spelling;
 /// `429` to a network that registers too many.
 ///

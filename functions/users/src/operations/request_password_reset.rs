@@ -27,14 +27,6 @@ struct RequestPasswordReset {
     email: String,
 }
 
-/// Runs the function.
-///
-/// # Errors
-/// When the Lambda runtime's own interface fails.
-pub fn main() -> Result<(), lambda_http::Error> {
-    http::run(Users::from_env, request_password_reset)
-}
-
 /// Answers `202`, whoever it is; `429` to who asks too often, whoever it is.
 ///
 /// # Errors

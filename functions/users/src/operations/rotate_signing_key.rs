@@ -18,7 +18,7 @@ use shared::{
     clock::Clock,
     config,
     ids::{Ids, PrefixedId},
-    invoke::{self, Call},
+    invoke::Call,
     lambda::Failure,
 };
 
@@ -93,14 +93,6 @@ impl Rotation {
         let secret_id = format!("{}{}", config::required("SERVER_KEYS_PREFIX"), signing_keys::SECRET);
         Self { client: Client::new(&aws::sdk_config()), clock: Clock::System, ids: Ids::System, secret_id }
     }
-}
-
-/// Runs the function.
-///
-/// # Errors
-/// When the Lambda runtime's own interface fails.
-pub fn main() -> Result<(), lambda_http::Error> {
-    invoke::run(Rotation::from_env, rotate_signing_key)
 }
 
 /// Carries out one step of a rotation and answers an empty object, or revokes a key and answers `{"revoked", "current"}`.

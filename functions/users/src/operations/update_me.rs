@@ -38,14 +38,6 @@ struct UpdateMe {
     current_password: Option<String>,
 }
 
-/// Runs the function.
-///
-/// # Errors
-/// When the Lambda runtime's own interface fails.
-pub fn main() -> Result<(), lambda_http::Error> {
-    http::run(Users::from_env, update_me)
-}
-
 /// Answers `200` with the profile. Another address needs `current_password` and is only `pending_email` until the link that is sent there
 /// was followed; whether somebody else has it is not said before. The present address gets a mail with a link that withdraws the change.
 /// The present address, sent again, cancels a change that waits, and is sent a new link if it was never verified.

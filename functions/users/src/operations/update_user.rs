@@ -43,14 +43,6 @@ fn role_by_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Rol
     Role::parse(&name).map(Some).ok_or_else(|| D::Error::unknown_variant(&name, &["user", "admin"]))
 }
 
-/// Runs the function.
-///
-/// # Errors
-/// When the Lambda runtime's own interface fails.
-pub fn main() -> Result<(), lambda_http::Error> {
-    http::run(Users::from_env, update_user)
-}
-
 /// Answers `200` with the profile. Another role, or none any more, counts at the next exchange of a refresh token at once, and at the
 /// gateway within a minute. Nobody changes their own role or disables themselves: `409`, so that the last admin does not lock the shop.
 ///

@@ -23,14 +23,6 @@ struct VerifyEmail {
     token: String,
 }
 
-/// Runs the function.
-///
-/// # Errors
-/// When the Lambda runtime's own interface fails.
-pub fn main() -> Result<(), lambda_http::Error> {
-    http::run(Users::from_env, verify_email)
-}
-
 /// Answers `204`. If the link went to another address than the one before, that is the user's from now on: they log in with it, and mails
 /// go there; `409` if somebody else has registered with it meanwhile.
 ///

@@ -26,14 +26,6 @@ struct WithdrawEmailChange {
     token: String,
 }
 
-/// Runs the function.
-///
-/// # Errors
-/// When the Lambda runtime's own interface fails.
-pub fn main() -> Result<(), lambda_http::Error> {
-    http::run(Users::from_env, withdraw_email_change)
-}
-
 /// Answers `204`. The login is the address that the link was sent to, also where it has moved meanwhile. All sessions, access tokens and
 /// device tokens end. The password stays: the mails say to reset it.
 ///
