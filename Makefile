@@ -10,7 +10,7 @@ SERVICES := --workspace --exclude tests --bins
 # USER is set in every shell, so only one given to make itself counts.
 TOKEN_OF := $(if $(filter command line,$(origin USER)),$(USER),customer)
 
-.PHONY: help setup build up demo test bench lint preview mails invoke logs url token reconcile redrive rotate-key revoke-signing-key down deploy release destroy
+.PHONY: help setup build up demo test bench template lint preview mails invoke logs url token reconcile redrive rotate-key revoke-signing-key down deploy release destroy
 
 help: ## Lists these targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 22
@@ -51,10 +51,13 @@ bench: setup build ## Measures cold starts of the functions as released, and wha
 	@$(STACK) run --name bench -- python3 tests/benchmarks/cold_start.py target/release
 	cargo bench -p tests --bench login_timing
 
+template: ## Writes the generated parts of the templates anew: the routes of the API and their permissions.
+	@UPDATE_TEMPLATES=1 cargo test --quiet -p tests --test repository generated_parts
+
 lint: setup ## Checks format, lints, template and dependencies.
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	localstack/.venv-sam/bin/cfn-lint template.yaml
+	localstack/.venv-sam/bin/cfn-lint template.yaml functions/*/template.yaml
 	$(SAM) validate --lint --region us-east-1
 	@# AWS-LC costs 30 ms of every cold start; hyper 0.x and rustls below 0.23 are the old stack with known holes.
 	@if cargo tree --workspace --target all -i aws-lc-rs 2>/dev/null | grep .; then echo "error: something pulls aws-lc-rs in" >&2; exit 1; fi

@@ -17,9 +17,9 @@ import stack as local
 Trouble = local.Trouble
 CONFIG = local.ROOT / "samconfig.toml"
 SECTION = "[default.deploy.parameters]"
-# Functions are named <stack>-<operation>, and Lambda takes 64 characters.
-STACK_NAME = {"AllowedPattern": r"^[a-zA-Z][a-zA-Z0-9-]{0,31}$",
-              "ConstraintDescription": "must begin with a letter and have at most 32 letters, digits and hyphens."}
+# Roles are named <stack>-<region>-<operation>, and IAM takes 64 characters.
+STACK_NAME = {"AllowedPattern": r"^[a-z][a-z0-9-]{0,23}$",
+              "ConstraintDescription": "must begin with a letter and have at most 24 lower-case letters, digits and hyphens."}
 REGION = {"AllowedPattern": r"^[a-z]{2}(-[a-z]+)+-\d$", "ConstraintDescription": "must be a region, such as eu-central-1."}
 
 
@@ -138,10 +138,6 @@ def check(answers, definitions, path):
 @functools.cache
 def definitions():
     """The parameters of the template."""
-    import yaml
+    import templates
 
-    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
-        pass
-
-    Loader.add_multi_constructor("!", lambda *_: None)
-    return yaml.load((local.ROOT / "template.yaml").read_text(), Loader)["Parameters"]
+    return templates.read(local.ROOT / templates.ROOT_TEMPLATE)["Parameters"]

@@ -52,11 +52,14 @@ def deploy(clients, args):
             say(f"using the SES identity that the account has for {parameters['SenderAddress']}")
     if parameters.get("ApiAccessLog") == "on":
         account.ensure_log_role(client, say)
-    if not args.template:
+    if not args.templates:
         build = subprocess.run(["make", "release", f"ARCHITECTURE={remembered}"], cwd=local.ROOT)
         if build.returncode != 0:
             raise Trouble("The functions could not be built: read cargo's lines above.")
-    sam_deploy(answers, parameters, args.template or local.ROOT / "template.yaml", stacks)
+    import templates
+
+    template = templates.write(args.templates or local.ROOT, local.ROOT / "target/deploy" / answers.stack, parameters)
+    sam_deploy(answers, parameters, template, stacks)
     protected = stacks.protect(True)
     say(f"deletion protection is on for {len(stacks.tables())} tables" + (f", {len(protected)} of them since now" if protected else ""))
     greet(client, stacks, answers)
@@ -67,7 +70,7 @@ def sam_deploy(answers, parameters, template, stacks):
     command = [
         local.TOOLS / "bin/sam", "deploy", "--template-file", template, "--config-file", local.HERE / "samconfig.toml",
         "--stack-name", answers.stack, "--region", answers.region, "--resolve-s3", "--no-confirm-changeset", "--no-fail-on-empty-changeset",
-        "--no-progressbar", "--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND",
+        "--no-progressbar", "--capabilities", *local.CAPABILITIES,
         "--parameter-overrides", *[f"{name}={value}" for name, value in parameters.items()]]
     result = subprocess.run(command, cwd=local.ROOT, stdin=subprocess.DEVNULL, env=os.environ | {"SAM_CLI_TELEMETRY": "0"})
     if result.returncode == 0:
@@ -161,15 +164,8 @@ class Stacks:
 
     def resources(self):
         """The resources of the stack and of those nested in it."""
-        found, stacks = [], [self.name] if self.find() else []
-        while stacks:
-            pages = self.cloudformation.get_paginator("list_stack_resources").paginate(StackName=stacks.pop())
-            for each in (each for page in pages for each in page["StackResourceSummaries"]):
-                if each["ResourceStatus"] != "DELETE_COMPLETE" and each.get("PhysicalResourceId"):
-                    found.append(each)
-                    if each["ResourceType"] == "AWS::CloudFormation::Stack":
-                        stacks.append(each["PhysicalResourceId"])
-        return found
+        found = local.stack_resources(self.cloudformation, self.name) if self.find() else []
+        return [each for each in found if each["ResourceStatus"] != "DELETE_COMPLETE" and each.get("PhysicalResourceId")]
 
     def owns(self, logical_id):
         return any(each["LogicalResourceId"] == logical_id for each in self.resources())
@@ -241,7 +237,7 @@ def main():
     parser.add_argument("command", choices=["deploy", "destroy"])
     parser.add_argument("--config", type=Path, default=config.CONFIG, help="what is remembered (default: samconfig.toml)")
     parser.add_argument("--architecture", choices=["arm64", "x86_64"], help="the processor, at the first deployment")
-    parser.add_argument("--template", type=Path, help="deploy this packed template, and build nothing")
+    parser.add_argument("--templates", type=Path, help="deploy the templates of this folder, and build nothing")
     parser.add_argument("--force", action="store_true", help="go on in an account with too little concurrency")
     return deployment.main(parser, lambda clients, args: {"deploy": deploy, "destroy": destroy}[args.command](clients, args),
                            lambda _args: deployment.clients)

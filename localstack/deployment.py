@@ -10,7 +10,7 @@ from pathlib import Path
 
 import stack as local
 
-Trouble = local.Trouble
+Trouble, ALIAS = local.Trouble, local.ALIAS
 
 
 class Deployment:

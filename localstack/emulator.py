@@ -5,6 +5,7 @@ It is MiniStack as it comes, but for what is said here.
 
 import json
 import socketserver
+import threading
 from email.utils import parseaddr
 
 # Events reach functions over HTTP on loopback, in small writes that wait for each other's acknowledgement. With these two lines
@@ -48,6 +49,44 @@ def import_any_operation(api_id, resource_id, http_method, *args, **kwargs):
 
 
 apigateway_v1._import_operation = import_any_operation
+
+from ministack.services import cloudformation  # noqa: E402
+from ministack.services.cloudformation import changesets, engine, handlers, provisioners, stacks  # noqa: E402, F401 (bound before the change)
+
+# A nested stack is created without the SAM transform, and its update forgets the attributes of the resources that stay as they are.
+parse_template, update_resource = engine._parse_template, provisioners._update_resource
+
+
+def parse_and_transform(body):
+    template = parse_template(body)
+    return engine._apply_transforms(template) if engine.declared_transforms(template) else template
+
+
+def update_with_attributes(kind, physical_id, old, new, stack, logical_id=None, attributes=None):
+    if attributes is None:
+        attributes = cloudformation._stacks.get(stack, {}).get("_resources", {}).get(logical_id, {}).get("Attributes")
+    return update_resource(kind, physical_id, old, new, stack, logical_id, attributes)
+
+
+engine._parse_template = parse_and_transform
+provisioners._update_resource = update_with_attributes
+
+from ministack.services import cloudwatch_logs, lambda_svc  # noqa: E402
+
+# Lambda calls the streams of a log group that functions share <date>/<function>[<version>]<id>. MiniStack leaves out the function.
+emit_lambda_logs, logging = lambda_svc._emit_lambda_logs, threading.Lock()
+
+
+def emit_with_function_in_stream(function, *args, **kwargs):
+    config = function.get("config") or function
+    with logging:
+        emit_lambda_logs(function, *args, **kwargs)
+        group = cloudwatch_logs._log_groups.get((config.get("LoggingConfig") or {}).get("LogGroup"))
+        if group and "/[" in (name := next(reversed(group["streams"]), "")):
+            group["streams"][name.replace("/[", f"/{config['FunctionName']}[")] = group["streams"].pop(name)
+
+
+lambda_svc._emit_lambda_logs = emit_with_function_in_stream
 
 from ministack.app import main  # noqa: E402
 

@@ -66,7 +66,7 @@ def new_text():
 def revoke(shop, args):
     client, function = shop.client("lambda"), shop.function("rotate-signing-key")
     try:
-        answer = client.invoke(FunctionName=function, Payload=json.dumps({"revoke": args.key}).encode())
+        answer = client.invoke(FunctionName=function, Qualifier=deployment.ALIAS, Payload=json.dumps({"revoke": args.key}).encode())
     except client.exceptions.ResourceNotFoundException:
         raise Trouble(f"There is no function {function}: is this version deployed here?") from None
     said = json.loads(answer["Payload"].read() or b"null") or {}

@@ -18,6 +18,7 @@ import json
 import os
 import sys
 import time
+from datetime import datetime, timedelta, timezone
 
 from arguments import Parser, duration, order_id, trace_id
 import deployment
@@ -27,6 +28,7 @@ from stack import ROOT
 PLATFORM = ("INIT_START ", "START RequestId", "END RequestId", "REPORT RequestId")  # lines that Lambda itself writes
 LEVELS = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR")
 WINDOW = "10m"
+MOST_DAYS = 7
 # What the readable line shows in a place of its own, or what repeats the function's name.
 SHOWN = {"timestamp", "level", "logger", "service", "operation", "message", "type", "trace_id", "request_id", "method", "path", "status",
          "code", "duration_ms", "lambda_request_id"}
@@ -34,7 +36,8 @@ COLOURS = {"WARN": "\033[33m", "ERROR": "\033[31m"}
 
 
 def operations():
-    return sorted(path.stem for path in ROOT.glob("functions/*/src/bin/*.rs"))
+    """The service of each operation, by the operation's name."""
+    return {path.stem: path.parts[-4] for path in sorted(ROOT.glob("functions/*/src/bin/*.rs"))}
 
 
 def known_operation(name):
@@ -50,9 +53,11 @@ def known_operation(name):
 class Entry:
     """One line of a log."""
 
-    def __init__(self, group, event):
-        self.function, self.text, self.milliseconds = group, event["message"].rstrip(), event["timestamp"]
+    def __init__(self, shop, event):
+        self.text, self.milliseconds = event["message"].rstrip(), event["timestamp"]
         self.stream, self.fields = event["logStreamName"], parsed(event["message"])
+        # Lambda calls the streams of a log group that functions share <date>/<function>[<version>]<id>.
+        self.function = self.stream.split("/")[-1].split("[")[0].removeprefix(f"{shop}-")
 
     @property
     def key(self):
@@ -122,10 +127,9 @@ def logs(shop, args):
     client, seen = shop.client("logs"), set()
     since = 0 if args.all else int((time.time() - args.since.total_seconds()) * 1000)
     coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    prefix = f"/aws/lambda/{shop.name}-"
     started = False
     while True:
-        found = entries(client, prefix, operation, since, args.all)
+        found = entries(client, shop.name, operation, since, args.all)
         fresh = [entry for entry in sorted(found, key=lambda entry: entry.key) if entry.key not in seen]
         seen.update(entry.key for entry in fresh)
         printed = chosen.chosen(fresh)
@@ -154,17 +158,29 @@ def in_words(span):
             return f"{count} {unit}{'s' if count > 1 else ''}"
 
 
-def entries(client, prefix, operation, since, with_platform):
+def entries(client, shop, operation, since, with_platform):
+    """The entries of the shop, or of one operation. The functions of a service share a log group."""
+    prefix = f"/aws/lambda/{shop}-"
+    groups = [group["logGroupName"] for page in client.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=prefix)
+              for group in page["logGroups"]]
+    if operation:
+        groups = [group for group in groups if group == prefix + operations()[operation]]
     found = []
-    for page in client.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=prefix + (operation or "")):
-        for group in page["logGroups"]:
-            function = group["logGroupName"].removeprefix(prefix)
-            if operation and function != operation:
-                continue
-            for events in client.get_paginator("filter_log_events").paginate(logGroupName=group["logGroupName"], startTime=since):
-                found += [Entry(function, event) for event in events["events"]
-                          if with_platform or not event["message"].startswith(PLATFORM)]
+    for group in groups:
+        for streams in choices(shop, operation, since):
+            for page in client.get_paginator("filter_log_events").paginate(logGroupName=group, startTime=since, **streams):
+                found += [entry for entry in (Entry(shop, event) for event in page["events"])
+                          if (with_platform or not entry.text.startswith(PLATFORM)) and operation in (None, entry.function)]
     return found
+
+
+def choices(shop, operation, since):
+    """What to ask for: the streams of one function, day by day, or all streams where that would be many days."""
+    first, last = datetime.fromtimestamp(since / 1000, timezone.utc).date(), datetime.now(timezone.utc).date()
+    days = (last - first).days + 1
+    if not operation or days > MOST_DAYS:
+        return [{}]
+    return [{"logStreamNamePrefix": f"{first + timedelta(days=day):%Y/%m/%d}/{shop}-{operation}["} for day in range(days)]
 
 
 def level(text):

@@ -70,7 +70,7 @@ def moment(text):
 
 def invoke(client, function, event):
     try:
-        answer = client.invoke(FunctionName=function, Payload=json.dumps(event).encode())
+        answer = client.invoke(FunctionName=function, Qualifier=deployment.ALIAS, Payload=json.dumps(event).encode())
     except client.exceptions.ResourceNotFoundException:
         raise Trouble(f"There is no function {function}: is this version deployed here?") from None
     said = json.loads(answer["Payload"].read() or b"null")

@@ -155,7 +155,7 @@ class Run:
         """Gives a change to its publisher again. One that still cannot be published becomes another letter."""
         def publish():
             event = json.dumps({"Records": [record]}).encode()
-            answer = self.shop.client("lambda").invoke(FunctionName=self.target, Payload=event)
+            answer = self.shop.client("lambda").invoke(FunctionName=self.target, Qualifier=deployment.ALIAS, Payload=event)
             if answer.get("FunctionError"):
                 raise Trouble(f"{self.publisher} failed: {answer['Payload'].read().decode()[:200]}")
 
@@ -217,7 +217,7 @@ class Reasons:
 
         try:
             if self.groups is None:
-                self.groups = [f"/aws/lambda/{name}" for name in self.consumers()]
+                self.groups = [self.log_group(name) for name in self.consumers()]
             said = []
             for group in self.groups:
                 found = self.shop.client("logs").filter_log_events(
@@ -233,6 +233,9 @@ class Reasons:
             QueueUrl=self.url(), AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
         mappings = self.shop.client("lambda").list_event_source_mappings(EventSourceArn=arn)["EventSourceMappings"]
         return [mapping["FunctionArn"].split(":function:")[1].split(":")[0] for mapping in mappings]
+
+    def log_group(self, function):
+        return self.shop.client("lambda").get_function_configuration(FunctionName=function)["LoggingConfig"]["LogGroup"]
 
     def url(self):
         return self.shop.client("sqs").get_queue_url(QueueName=f"{self.shop.name}-{self.queue}")["QueueUrl"]

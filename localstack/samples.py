@@ -224,7 +224,7 @@ class Samples:
         yield "a refresh token of Ada's", body.get("refresh_token"), self.ada.refresh_token
         yield "her session", SESSION, session_of(self.ada.token)
         if "SecretId" in event:
-            yield "the secret's ARN", event["SecretId"], self.stack.state["outputs"]["SigningKeySecretArn"]
+            yield "the secret", event["SecretId"], f"{local.STACK}/signing-key"
 
     def notification(self):
         def newest():

@@ -4,7 +4,7 @@
     stack.py setup      installs the pinned tools into localstack/.venv*
     stack.py check      says whether the port is free, before anything is built
     stack.py start      starts the emulator in the background
-    stack.py deploy     deploys template.yaml with the built functions
+    stack.py deploy     deploys the templates with the built functions
     stack.py seed       registers an admin and a customer, fills the shop
     stack.py run CMD    does all that on a free port, runs CMD, stops (for tests)
     stack.py stop | status | url | greet | token
@@ -41,6 +41,8 @@ REGION = "us-east-1"
 DEFAULT_PORT = 4566
 PROGRESS_SECONDS = 5
 STACK = "ferrocart"
+ALIAS = "live"  # the version of each function that a release has made current
+CAPABILITIES = ("CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND")
 
 sys.path.insert(0, str(HERE))
 from arguments import Parser
@@ -343,7 +345,7 @@ def deploy(args):
     stack = Stack(args.name)
     stack.must_run()
     say("packing the functions")
-    template = package(args.profile)
+    archives = package(args.profile)
     parameters = {
         "Local": "true",
         "Stage": "dev",
@@ -356,16 +358,19 @@ def deploy(args):
         "NudgeSeconds": "5",  # nobody waits a minute here for what was lost
         "LogLevel": os.environ.get("LOG_LEVEL", "info"),
     } | dict(each.split("=", 1) for each in args.parameter)
+    import templates
+
+    template = templates.write(ROOT, archives, parameters, lambda name: archives / f"{name}.zip")
     version = deployed_version(template, parameters)
     if stack.state.get("version") == version and stack.state.get("url"):
         say(f"nothing has changed since the last deployment: {stack.state['url']}")
         return
-    say("deploying template.yaml with sam deploy")
+    say("deploying the templates with sam deploy")
     started = time.monotonic()
     command = [
         TOOLS / "bin/sam", "deploy", "--template-file", template, "--stack-name", STACK, "--region", REGION,
         "--config-file", HERE / "samconfig.toml", "--resolve-s3", "--no-confirm-changeset", "--no-fail-on-empty-changeset",
-        "--no-progressbar", "--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND",
+        "--no-progressbar", "--capabilities", *CAPABILITIES,
         "--parameter-overrides", *[f"{name}={value}" for name, value in parameters.items()],
     ]
     with open(stack.folder / "deploy.log", "w") as log:
@@ -401,9 +406,9 @@ def deploy(args):
 
 
 def deployed_version(template, parameters):
-    """What tells one deployment from another: the template, the zips beside it, and the parameters."""
+    """What tells one deployment from another: the templates, the zips beside them, and the parameters."""
     digest = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode() + Path(__file__).read_bytes())
-    for file in [template, *sorted(template.parent.glob("*.zip"))]:
+    for file in [template, *sorted(template.parent.glob("functions/*/template.yaml")), *sorted(template.parent.glob("*.zip"))]:
         digest.update(file.read_bytes())
     return digest.hexdigest()
 
@@ -418,20 +423,29 @@ def show_progress(stack, process):
         except subprocess.TimeoutExpired:
             pass
         try:
-            pages = client.get_paginator("list_stack_resources").paginate(StackName=STACK)
-            resources = [each for page in pages for each in page["StackResourceSummaries"]]
+            done = sum(each["ResourceStatus"].endswith("_COMPLETE") for each in stack_resources(client, STACK))
         except Exception:  # the stack does not exist yet, or the emulator is busy: the next look says more
-            resources = []
-        done = sum(each["ResourceStatus"].endswith("_COMPLETE") for each in resources)
+            done = 0
         if done != said:
             say(f"  {done} resources done" if done else "  uploading the functions")
             said = done
 
 
-def package(profile):
-    """Puts every built function where the template looks for it, and zips it. What has not changed is not zipped again.
+def stack_resources(client, name):
+    """The resources of a stack and of those nested in it."""
+    found, names = [], [name]
+    while names:
+        for page in client.get_paginator("list_stack_resources").paginate(StackName=names.pop()):
+            found += page["StackResourceSummaries"]
+            names += [each["PhysicalResourceId"] for each in page["StackResourceSummaries"]
+                      if each["ResourceType"] == "AWS::CloudFormation::Stack" and each.get("PhysicalResourceId")]
+    return found
 
-    sam would zip all of them at every deployment, which takes half a minute; so it gets the template with the zips in it.
+
+def package(profile):
+    """Puts every built function where the templates look for it, zips it, and returns the folder. What has not changed is not zipped again.
+
+    sam would zip all of them at every deployment, which takes half a minute; so it gets copies of the templates with the zips in them.
     """
     names = sorted(path.stem for path in ROOT.glob("functions/*/src/bin/*.rs"))
     built = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target") / profile
@@ -457,9 +471,7 @@ def package(profile):
 
     with ThreadPoolExecutor() as workers:
         list(workers.map(pack, names))
-    template = re.sub(r"CodeUri: target/lambda/([a-z-]+)/", r"CodeUri: \1.zip", (ROOT / "template.yaml").read_text())
-    (place / "template.yaml").write_text(template)
-    return place / "template.yaml"
+    return place
 
 
 def same(one, other):
@@ -471,50 +483,37 @@ def put_gateway_responses(stack, api_id, parameters):
 
     On AWS they are part of the deployment that CloudFormation makes.
     """
-    import yaml
+    import templates
 
-    class Template(yaml.SafeLoader):
-        pass
+    template = templates.read(ROOT / templates.ROOT_TEMPLATE)
+    values = {name: str(each["Default"]) for name, each in template["Parameters"].items() if "Default" in each} | parameters
 
-    def plain(loader, _suffix, node):
-        if isinstance(node, yaml.ScalarNode):
-            text = loader.construct_scalar(node)
-            for name, value in (defaults | parameters).items():
-                text = text.replace("${" + name + "}", value)
-            return text
-        return loader.construct_sequence(node) if isinstance(node, yaml.SequenceNode) else loader.construct_mapping(node)
+    def filled_in(text):
+        return re.sub(r"\$\{(\w+)\}", lambda match: values.get(match[1], match[0]), text)
 
-    defaults = {}
-    Template.add_multi_constructor("!", plain)
-    text = (ROOT / "template.yaml").read_text()
-    defaults = {name: str(each["Default"]) for name, each in yaml.load(text, Template)["Parameters"].items() if "Default" in each}
-    responses = yaml.load(text, Template)["Resources"]["Api"]["Properties"].get("GatewayResponses", {})
     gateway = stack.client("apigateway")
-    for kind, response in responses.items():
-        headers = response["ResponseParameters"]["Headers"]
+    for kind, response in template["Resources"]["Api"]["Properties"]["DefinitionBody"]["x-amazon-apigateway-gateway-responses"].items():
         gateway.put_gateway_response(
-            restApiId=api_id, responseType=kind, statusCode=str(response["StatusCode"]),
-            responseParameters={f"gatewayresponse.header.{name}": value for name, value in headers.items()},
-            responseTemplates=response["ResponseTemplates"])
+            restApiId=api_id, responseType=kind, statusCode=response["statusCode"],
+            responseParameters={name: filled_in(value) for name, value in response["responseParameters"].items()},
+            responseTemplates=response["responseTemplates"])
     gateway.create_deployment(restApiId=api_id, stageName="v1")
 
 
 def rotate_signing_key(stack):
     """Does what Secrets Manager does on AWS when a rotation is due. The emulator has no such timer."""
-    outputs = stack.state["outputs"]
-    secret = stack.client("secretsmanager").get_secret_value(SecretId=outputs["SigningKeySecretArn"])
+    secret = stack.client("secretsmanager").get_secret_value(SecretId=f"{STACK}/signing-key")
     if json.loads(secret["SecretString"]).get("keys"):
         return
     token = str(uuid.uuid4())
     for step in ("createSecret", "setSecret", "testSecret", "finishSecret"):
-        event = {"SecretId": outputs["SigningKeySecretArn"], "ClientRequestToken": token, "Step": step}
-        call(stack, outputs["RotateSigningKeyFunction"], event)
+        call(stack, f"{STACK}-rotate-signing-key", {"SecretId": secret["ARN"], "ClientRequestToken": token, "Step": step})
 
 
 def call(stack, function, event):
     """Invokes a function and returns its answer. An error of the function is ours to tell."""
     try:
-        result = stack.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event).encode())
+        result = stack.client("lambda").invoke(FunctionName=f"{function}:{ALIAS}", Payload=json.dumps(event).encode())
     except Exception as error:  # botocore makes its classes at run time
         raise Trouble(f"{function} could not be invoked: {error}") from error
     payload = result["Payload"].read().decode()
@@ -541,7 +540,7 @@ def seed(args):
     for user in data["users"].values():
         api.register(user)
     admin = data["users"]["admin"]
-    call(stack, stack.state["outputs"]["GrantRoleFunction"], {"email": admin["email"], "role": "admin"})
+    call(stack, f"{STACK}-grant-role", {"email": admin["email"], "role": "admin"})
     admin = api.log_in(admin["email"], admin["password"])
     for each in data["products"]:
         product = {name: each[name] for name in ("name", "description", "category", "sku")}
@@ -612,12 +611,14 @@ def sam_local(args):
 
 
 def write_for_sam_local(stack):
-    """Writes a template, the values of its variables and sam's options into one folder: sam finds the last beside the first.
+    """Writes copies of the templates, the values of its variables and sam's options into one folder: sam finds the last beside the first.
 
     sam local deploys nothing, so it would call a table what the template calls it: the values are those of the deployed functions.
-    It hands on only variables that the template declares: so this copy also declares where the stack is and a key for it, or the
+    It hands on only variables that the templates declare: so these copies also declare where the stack is and a key for it, or the
     functions would talk to the real AWS. The values file outranks the shell, so no real key in the shell gets in.
     """
+    import templates
+
     if platform.system() != "Linux":
         raise Trouble("Lambda's image runs Linux, but the functions are built for this machine: invoke them without Docker.")
     if stack.state["bind"] == "127.0.0.1":
@@ -627,20 +628,16 @@ def write_for_sam_local(stack):
     place.mkdir(exist_ok=True)
     reach = {"AWS_ENDPOINT_URL": f"http://host.docker.internal:{stack.state['port']}", "AWS_REGION": REGION,
              "AWS_ACCESS_KEY_ID": stack.state["key"], "AWS_SECRET_ACCESS_KEY": stack.state["secret"], "AWS_SESSION_TOKEN": ""}
-    lines = "".join(f'        {name}: ""\n' for name in reach)
-    template = (ROOT / "template.yaml").read_text()
-    template = template.replace("      Variables:\n", "      Variables:\n" + lines, 1)  # the first are the Globals
-    template = template.replace("CodeUri: target/lambda/", f"CodeUri: {ROOT}/target/lambda/")
+    template = templates.write(ROOT, place, stack.state["parameters"], variables={name: "" for name in reach})
     deployed = [each for page in stack.client("lambda").get_paginator("list_functions").paginate() for each in page["Functions"]]
     values = {resource_of(each["FunctionName"]): each["Environment"]["Variables"] | reach for each in deployed
               if each["FunctionName"].startswith(f"{STACK}-")}
     options = {"env_vars": str(place / "env-vars.json"), "add_host": "host.docker.internal:host-gateway", "skip_pull_image": True,
                "parameter_overrides": " ".join(f"{name}={value}" for name, value in stack.state["parameters"].items())}
-    (place / "template.yaml").write_text(template)
     (place / "env-vars.json").write_text(json.dumps(values, indent=2))
     (place / "samconfig.toml").write_text("version = 0.1\n\n[default.global.parameters]\n" + "".join(
         f"{name} = {json.dumps(value)}\n" for name, value in options.items()))
-    return place / "template.yaml"
+    return template
 
 
 def resource_of(function):

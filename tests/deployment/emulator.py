@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "localstack"))
 import runbook  # noqa: E402
 import stack as local  # noqa: E402
+import templates  # noqa: E402
 
 NAME, SHOP, TAKEN = "deployment", "trial-shop", "taken"
 LATER = """
@@ -50,16 +51,19 @@ class Trial:
         for path in ROOT.glob("functions/*/src/bin/*.rs"):
             with zipfile.ZipFile(self.folder / f"{path.stem}.zip", "w") as file:
                 file.writestr("bootstrap", "#!/bin/sh\n")
-        self.template = re.sub(r"CodeUri: target/lambda/([a-z-]+)/", r"CodeUri: \1.zip", (ROOT / "template.yaml").read_text())
-        self.tables = re.findall(r"(?m)^  (\w+):\n    Type: AWS::DynamoDB::Table", self.template)
+        self.templates = {path.relative_to(ROOT): re.sub(r"CodeUri: (\S+)/target/lambda/([a-z-]+)/", r"CodeUri: \1/\2.zip", path.read_text())
+                          for path in templates.paths(ROOT)}
+        self.tables = [table for text in self.templates.values() for table in re.findall(r"(?m)^  (\w+):\n    Type: AWS::DynamoDB::Table", text)]
+        self.services = [path.parent.name for path in self.templates if path.parent.name]
         self.config.write_text(f'version = 0.1\n[default.deploy.parameters]\nstack_name = "{SHOP}"\nregion = "{local.REGION}"\n'
                                'parameter_overrides = ["Local=true", "SenderAddress=shop@ferrocart.example", "PaymentProvider=simulated"]\n')
         stack.client("events").create_event_bus(Name=TAKEN)
 
     def deploy(self, more, status, said):
-        template = self.folder / "template.yaml"
-        template.write_text(self.template.replace("\nOutputs:\n", f"{more}\nOutputs:\n", 1))
-        self.run("deploy", "", status, said, "--template", template)
+        for path, text in self.templates.items():
+            (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (self.folder / path).write_text(text.replace("\nOutputs:\n", f"{more}\nOutputs:\n", 1))
+        self.run("deploy", "", status, said, "--templates", self.folder)
 
     def run(self, command, typed, status, said, *options):
         result = subprocess.run(
@@ -123,7 +127,7 @@ def expect(holds, what):
 def trial(stack, folder):
     trial = Trial(stack, folder)
     count = len(trial.tables)
-    trial.deploy(FAILING.format(", ".join([*trial.tables, "Api"]), TAKEN), 1, "Mend the cause: LastResource: ")
+    trial.deploy(FAILING.format(", ".join(service.title() for service in trial.services), TAKEN), 1, "Mend the cause: LastResource: ")
     trial.finds("ROLLBACK_COMPLETE", 0)
     trial.deploy("", 0, "deleting the stack")
     trial.finds("CREATE_COMPLETE", count)

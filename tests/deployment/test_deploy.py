@@ -112,7 +112,7 @@ class Deploy(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "samconfig.toml"
             config.write(answers, config.definitions(), path)
-            args = argparse.Namespace(**{"config": path, "architecture": None, "template": None, "force": False} | options)
+            args = argparse.Namespace(**{"config": path, "architecture": None, "templates": None, "force": False} | options)
             self.commands = []
 
             def run(command, **_):

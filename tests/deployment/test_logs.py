@@ -20,11 +20,11 @@ class Logs:
         return self
 
     def get_paginator(self, operation):
-        def events(logGroupName, startTime):
+        def events(logGroupName, startTime, **_streams):
             self.started.append(startTime)
             return [{"events": []}]
 
-        groups = [{"logGroups": [{"logGroupName": "/aws/lambda/shop-create-order"}]}]
+        groups = [{"logGroups": [{"logGroupName": "/aws/lambda/shop-orders"}]}]
         return SimpleNamespace(paginate=events if operation == "filter_log_events" else lambda logGroupNamePrefix: groups)
 
 

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import fakes
 import restore
+import templates
 from deployment import Trouble
 
 ROOT = Path(__file__).parents[2]
@@ -204,8 +205,8 @@ class Restore(unittest.TestCase):
                 run(self.tables(), *words)
 
     def test_every_table_of_the_template_is_restored_or_refused(self):
-        template = (ROOT / "template.yaml").read_text()
-        tables = set(re.findall(r"TableName: !Sub \$\{AWS::StackName\}-([a-z-]+)", template)) - {"payment-simulator"}
+        text = "\n".join(path.read_text() for path in templates.paths(ROOT))
+        tables = set(re.findall(r"TableName: !Sub \$\{Shop\}-([a-z-]+)", text)) - {"payment-simulator"}
         self.assertEqual(tables, {*restore.TABLES, *restore.NOT_RESTORED})
 
     def test_the_ledger_counts_restores_as_this_command_makes_them(self):

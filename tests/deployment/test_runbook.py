@@ -5,6 +5,7 @@ import unittest
 from fnmatch import fnmatch
 
 import runbook
+import templates
 from runbook import ROOT, RUNBOOK, Wrong
 
 
@@ -23,7 +24,7 @@ def sources():
 
 
 class Runbook(unittest.TestCase):
-    template = (ROOT / "template.yaml").read_text()
+    template = "\n".join(path.read_text() for path in templates.paths(ROOT))
 
     def test_every_command_can_be_typed(self):
         commands = runbook.commands(RUNBOOK.read_text())

@@ -3,7 +3,7 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::Method;
 use serde_json::{Value, json};
-use tests::template::{method_of, template};
+use tests::shop::operations;
 
 use crate::shop::{Shop, card, unique, until};
 
@@ -26,12 +26,10 @@ const PUBLIC: [&str; 14] = [
     "GET /health/{service}",
 ];
 
-/// Every route of the template: method and path.
+/// Every route: method and path.
 fn routes() -> Vec<(Method, String)> {
-    let functions = template().resources("AWS::Serverless::Function");
-    let events = functions.filter_map(|(_, function)| function["Properties"]["Events"].as_object()).flat_map(|events| events.values());
-    let api = events.filter(|event| event["Type"] == "Api").map(|event| &event["Properties"]);
-    api.map(|route| (method_of(route).parse().unwrap(), route["Path"].as_str().unwrap().to_owned())).collect()
+    let routes = operations().flat_map(|operation| operation.routes());
+    routes.map(|route| (route.method.parse().unwrap(), route.path.to_owned())).collect()
 }
 
 fn with_ids(path: &str) -> String {

@@ -8,8 +8,8 @@ use std::sync::{
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use reqwest::Method;
 use serde_json::{Value, json};
-use shared::ids::Ids;
-use tests::template::{method_of, template};
+use shared::{ids::Ids, operation::Access};
+use tests::shop::operations;
 
 use crate::shop::{Answer, PASSWORD, Person, Shop, unique};
 
@@ -38,18 +38,11 @@ async fn a_token_that_does_not_count_is_the_same_401_on_every_route_that_needs_o
     println!("{answers} answers on {} routes", routes.len());
 }
 
-/// Methods and paths of the template's functions that leave the authorizer at its default, which asks for a token.
+/// Methods and paths of the routes that ask for a token, with ids that nothing has.
 fn protected_routes() -> Vec<(String, String)> {
     let made_up = |part: &str| if part.starts_with('{') { "prd_0199c2a8-0000-7000-8000-00000000000a".to_owned() } else { part.to_owned() };
-    let functions = template().resources("AWS::Serverless::Function");
-    let events =
-        functions.flat_map(|(_, function)| function["Properties"]["Events"].as_object().into_iter().flat_map(|events| events.values()));
-    let protected = events.filter(|event| event["Type"] == "Api").map(|event| &event["Properties"]).filter(|event| event["Auth"].is_null());
-    let route = |event: &Value| {
-        let path = event["Path"].as_str().unwrap().split('/').map(made_up).collect::<Vec<_>>().join("/");
-        (method_of(event), path)
-    };
-    protected.map(route).collect()
+    let routes = operations().flat_map(|operation| operation.routes()).filter(|route| route.access == Access::Token);
+    routes.map(|route| (route.method.to_owned(), route.path.split('/').map(made_up).collect::<Vec<_>>().join("/"))).collect()
 }
 
 /// What somebody might send instead of the token that they have.

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
-use tests::template::{self, Template};
+use tests::template;
 
-use super::{functions, none, operations, timeout};
+use super::{functions, generated, none, operations, timeout, transformed};
 
 /// Routes that anybody may call. To put one here is a decision about security.
 const PUBLIC: [&str; 13] = [
@@ -39,13 +39,24 @@ const SENDERS_OF_MAIL: [&str; 2] = ["send-notification", "send-account-notificat
 const GATEWAY_SECONDS: u64 = 29;
 
 /// The routes of a function: method and path.
-pub fn routes(properties: &Value) -> Vec<(String, String)> {
-    api_events(properties).map(|event| (template::method_of(event), text(&event["Path"]))).collect()
+pub fn routes(function: &str) -> Vec<(String, String)> {
+    let of_function = generated::routes().filter(|(operation, _)| operation.name() == function);
+    of_function.map(|(_, route)| (route.method.to_owned(), route.path.to_owned())).collect()
 }
 
-fn api_events(properties: &Value) -> impl Iterator<Item = &Value> {
-    let events = properties["Events"].as_object().into_iter().flat_map(|events| events.values());
-    events.filter(|event| event["Type"] == "Api").map(|event| &event["Properties"])
+/// The authorizer of each route of the API, as SAM transforms it: by method and path. A method of a path that stands for all others is `GET`.
+fn authorizers_of_routes() -> BTreeMap<String, String> {
+    let (_, api) = transformed().resources("AWS::ApiGateway::RestApi").next().unwrap();
+    let mut authorizers = BTreeMap::new();
+    for (path, item) in api["Properties"]["Body"]["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap().iter().filter(|(method, _)| *method != "options") {
+            let method = if method == "x-amazon-apigateway-any-method" { "GET".to_owned() } else { method.to_uppercase() };
+            let schemes = operation["security"].as_array().into_iter().flatten().flat_map(|one| one.as_object().unwrap().keys());
+            let schemes: Vec<&str> = schemes.map(String::as_str).collect();
+            authorizers.insert(format!("{method} {path}"), schemes.join(" and "));
+        }
+    }
+    authorizers
 }
 
 #[test]
@@ -56,30 +67,22 @@ fn every_route_has_an_authorizer_or_is_on_the_public_list() {
     let default = text(&api["Properties"]["Auth"]["DefaultAuthorizer"]);
     assert!(authorizers.get(&default).is_some(), "the API has no default authorizer: a route that says nothing would be open");
     let mut odd = Vec::new();
-    let mut seen = BTreeSet::new();
-    for (name, (_, properties)) in functions(template) {
-        for event in api_events(&properties) {
-            let route = format!("{} {}", template::method_of(event), text(&event["Path"]));
-            let authorizer = event["Auth"]["Authorizer"].as_str().unwrap_or(&default);
-            let expected = match route.as_str() {
-                open if PUBLIC.contains(&open) => "NONE",
-                optional if PUBLIC_WITH_TOKEN.contains(&optional) => "OptionalBearer",
-                _ => &default,
-            };
-            if authorizer != expected {
-                odd.push(format!(
-                    "{route} ({name}) has the authorizer {authorizer}, but the list of public routes in this test says {expected}"
-                ));
-            }
-            if event["RestApiId"] != "ferrocart" && event["RestApiId"] != "Api" {
-                odd.push(format!("{route} ({name}) does not name its API: SAM would make another one for it"));
-            }
-            if !seen.insert(route.clone()) {
-                odd.push(format!("{route} is served by two functions"));
-            }
+    let seen = authorizers_of_routes();
+    for (route, authorizer) in &seen {
+        let expected = match route.as_str() {
+            open if PUBLIC.contains(&open) => "NONE",
+            optional if PUBLIC_WITH_TOKEN.contains(&optional) => "OptionalBearer",
+            _ => &default,
+        };
+        if authorizer != expected {
+            odd.push(format!("{route} has the authorizer {authorizer}, but the list of public routes in this test says {expected}"));
         }
     }
-    for route in PUBLIC.iter().chain(&PUBLIC_WITH_TOKEN).filter(|route| !seen.contains(**route)) {
+    for (operation, route) in generated::routes().filter(|(_, route)| !seen.contains_key(&format!("{} {}", route.method, route.path))) {
+        odd.push(format!("{} {} ({}) is no route of the API", route.method, route.path, operation.name()));
+    }
+    assert_eq!(seen.len(), generated::routes().count(), "two functions serve the same route");
+    for route in PUBLIC.iter().chain(&PUBLIC_WITH_TOKEN).filter(|route| !seen.contains_key(**route)) {
         odd.push(format!("{route} is on the list of public routes, but there is no such route"));
     }
     none(odd);
@@ -102,8 +105,9 @@ fn texts(value: &Value) -> Vec<String> {
 #[test]
 fn every_function_has_its_own_role_with_exact_actions_on_exact_resources() {
     let mut odd = Vec::new();
+    let mut roles = BTreeSet::new();
     for (name, (_, properties)) in functions(template::template()) {
-        if properties.get("Role").is_some() {
+        if properties.get("Role").is_some_and(|role| !roles.insert(role.to_string())) {
             odd.push(format!("{name} borrows a role: every function has its own"));
         }
         for policy in properties["Policies"].as_array().into_iter().flatten().filter(|policy| policy.get("Statement").is_none()) {
@@ -240,11 +244,10 @@ fn nobody_may_scan() {
 
 #[test]
 fn time_limits_fit_into_those_of_the_gateway() {
-    let template: &Template = template::template();
     let mut odd = Vec::new();
-    for (name, (_, properties)) in functions(template) {
-        let seconds = timeout(template, &properties);
-        if !routes(&properties).is_empty() && seconds > GATEWAY_SECONDS {
+    for (name, (_, properties)) in functions(template::template()) {
+        let seconds = timeout(&properties);
+        if !routes(&name).is_empty() && seconds > GATEWAY_SECONDS {
             odd.push(format!("{name} may run for {seconds} s, but the gateway gives up after {GATEWAY_SECONDS}"));
         }
         if seconds * 1000 < 3 * u64::try_from(shared::aws::timeouts().operation_timeout().unwrap().as_millis()).unwrap() / 2 {
@@ -258,14 +261,16 @@ fn time_limits_fit_into_those_of_the_gateway() {
 fn every_function_has_a_log_group_that_forgets() {
     let template = template::template();
     let mut odd = Vec::new();
-    for (name, (id, properties)) in functions(template) {
+    for operation in operations() {
+        let service = &operation.service;
+        let (id, properties) = &functions(template)[&operation.name];
         let group = properties["LoggingConfig"]["LogGroup"].as_str().unwrap_or_default().to_owned();
         let group = template.resources("AWS::Logs::LogGroup").find(|(log, _)| *log == group);
         let kept = group.map(|(_, group)| template.resolve(&group["Properties"]));
         match kept {
-            Some(kept) if kept["LogGroupName"] == format!("/aws/lambda/ferrocart-{name}") && !kept["RetentionInDays"].is_null() => {}
+            Some(kept) if kept["LogGroupName"] == format!("/aws/lambda/ferrocart-{service}") && !kept["RetentionInDays"].is_null() => {}
             _ => odd.push(format!(
-                "{id} has no log group /aws/lambda/<stack>-{name} with a retention: Lambda would make one that keeps everything"
+                "{id} does not log to /aws/lambda/<shop>-{service} with a retention: Lambda would make a log group that keeps everything"
             )),
         }
     }

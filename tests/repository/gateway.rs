@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 use tests::template::{self, Template};
 
-use super::{functions, none, transformed};
+use shared::operation::allowed_methods;
+
+use super::{functions, none, pascal, transformed};
 
 /// The properties of the only resource of this type.
 #[track_caller]
@@ -79,10 +81,10 @@ fn web_acl_is_on_in_prod_and_elsewhere_where_a_limit_is_set() {
 #[test]
 fn web_acl_answers_429_as_a_problem() {
     let template = template::template();
-    let response = &template.resource("Api")["Properties"]["GatewayResponses"]["WAF_FILTERED"];
-    let headers = &response["ResponseParameters"]["Headers"];
-    assert_eq!((&response["StatusCode"], &headers["Retry-After"]), (&json!(429), &json!("'300'")));
-    let problem: Value = serde_json::from_str(text(&response["ResponseTemplates"]["application/json"])).unwrap();
+    let response = &template.resource("Api")["Properties"]["DefinitionBody"]["x-amazon-apigateway-gateway-responses"]["WAF_FILTERED"];
+    let headers = &response["responseParameters"];
+    assert_eq!((&response["statusCode"], &headers["gatewayresponse.header.Retry-After"]), (&json!("429"), &json!("'300'")));
+    let problem: Value = serde_json::from_str(text(&response["responseTemplates"]["application/json"])).unwrap();
     assert_eq!(problem["code"], "too_many_requests");
 }
 
@@ -122,7 +124,7 @@ fn methods_that_hash_or_call_the_provider_have_limits_of_their_own() {
     let mut expected = BTreeMap::from([("* *".to_owned(), "Rate"), ("POST /users/password-reset".to_owned(), "PasswordRate")]);
     for (name, (id, properties)) in functions(template::template()) {
         let policies = template::template().resource(&id)["Properties"]["Policies"].to_string();
-        for (method, path) in super::functions::routes(&properties) {
+        for (method, path) in super::functions::routes(&name) {
             let hashes = properties["MemorySize"].as_u64().is_some_and(|memory| memory >= 1769);
             let calls_provider = policies.contains("StripeKeySecret");
             let limit = match name.as_str() {
@@ -154,7 +156,8 @@ fn methods_by_path(template: &Template) -> BTreeMap<&str, BTreeMap<String, Strin
     let (_, api) = only(template, "AWS::ApiGateway::RestApi");
     let function = |operation: &Value| {
         let uri = operation["x-amazon-apigateway-integration"]["uri"]["Fn::Sub"].as_str().unwrap_or_default();
-        uri.split("${").last().unwrap_or_default().split('.').next().unwrap_or_default().to_owned()
+        let name = uri.split_once("${AWS::StackName}-").and_then(|(_, rest)| rest.strip_suffix(":live/invocations"));
+        name.map_or_else(String::new, |name| format!("{}Function", pascal(name)))
     };
     let method = |name: &str| if name == "x-amazon-apigateway-any-method" { "ANY".to_owned() } else { name.to_uppercase() };
     let methods = |item: &Value| item.as_object().unwrap().iter().map(|(name, operation)| (method(name), function(operation))).collect();
@@ -166,9 +169,10 @@ fn functions_that_read_serve_head_and_405_under_the_permission_of_get() {
     let (source, template) = (template::template(), transformed());
     let by_path = methods_by_path(template);
     let mut odd = Vec::new();
-    for (name, (id, properties)) in functions(source) {
-        let routes = super::functions::routes(&properties);
-        let allowed = properties["Environment"]["Variables"]["ALLOWED_METHODS"].as_str();
+    for (name, (id, _)) in functions(source) {
+        let routes = super::functions::routes(&name);
+        let operation = tests::shop::operations().find(|operation| operation.name() == name).unwrap();
+        let allowed = allowed_methods(&tests::shop::operations().copied().collect::<Vec<_>>(), operation.routes());
         for (_, path) in routes.iter().filter(|(method, _)| method == "GET") {
             let methods = &by_path[path.as_str()];
             if methods.get("ANY") != Some(&id) || methods.contains_key("GET") || methods.contains_key("HEAD") {
@@ -176,20 +180,18 @@ fn functions_that_read_serve_head_and_405_under_the_permission_of_get() {
             }
             let own = methods.keys().map(String::as_str).filter(|method| *method != "ANY");
             let expected = own.chain(["GET", "HEAD"]).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ");
-            if allowed != Some(&expected) {
-                odd.push(format!("ALLOWED_METHODS of {name} should be {expected}, the methods of {path}: {allowed:?}"));
+            if allowed.as_deref() != Some(&expected) {
+                odd.push(format!("{name} should allow {expected}, the methods of {path}: {allowed:?}"));
             }
-            let source_arn = format!("${{__ApiId__}}/${{__Stage__}}/*{}", path.split('/').map(wildcard).collect::<Vec<_>>().join("/"));
+            let source_arn = format!("${{ApiId}}/*/*{}", path.split('/').map(wildcard).collect::<Vec<_>>().join("/"));
             let permits = |(_, permission): (&str, &Value)| {
                 let permission = &permission["Properties"];
-                permission["FunctionName"]["Ref"] == *id && text(&permission["SourceArn"]["Fn::Sub"][0]).ends_with(&source_arn)
+                permission["FunctionName"]["Ref"] == format!("{id}Aliaslive")
+                    && text(&permission["SourceArn"]["Fn::Sub"]).ends_with(&source_arn)
             };
             if !template.resources("AWS::Lambda::Permission").any(permits) {
                 odd.push(format!("no permission of {name} ends with {source_arn}"));
             }
-        }
-        if allowed.is_some() && routes.iter().all(|(method, _)| method != "GET") {
-            odd.push(format!("{name} serves one method only and needs no ALLOWED_METHODS"));
         }
     }
     none(odd);

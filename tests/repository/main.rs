@@ -5,6 +5,7 @@ mod api_document;
 mod code;
 mod functions;
 mod gateway;
+mod generated;
 mod operations;
 mod queues;
 mod size;
@@ -28,16 +29,16 @@ impl Operation {
         self.name.replace('-', "_")
     }
 
-    /// `CreateOrder`
-    fn pascal(&self) -> String {
-        let capital = |word: &str| word[..1].to_uppercase() + &word[1..];
-        self.name.split('-').map(capital).collect()
-    }
-
     /// `CreateOrderFunction`
     fn logical_id(&self) -> String {
-        format!("{}Function", self.pascal())
+        format!("{}Function", pascal(&self.name))
     }
+}
+
+/// `CreateOrder` of `create-order`.
+pub fn pascal(name: &str) -> String {
+    let capital = |word: &str| word[..1].to_uppercase() + &word[1..];
+    name.split('-').map(capital).collect()
 }
 
 /// Every operation that a service declares.
@@ -106,10 +107,10 @@ pub fn functions(template: &Template) -> BTreeMap<String, (String, Value)> {
     template.resources("AWS::Serverless::Function").map(function).collect()
 }
 
-/// The template as SAM transforms it, made by the SAM tools of `make setup`.
+/// The templates as SAM transforms them, merged into one; made by the SAM tools of `make setup`.
 ///
 /// # Panics
-/// When the tools are missing or SAM rejects the template.
+/// When the tools are missing or SAM rejects a template.
 pub fn transformed() -> &'static Template {
     static TEMPLATE: OnceLock<Template> = OnceLock::new();
     TEMPLATE.get_or_init(|| {
@@ -117,17 +118,16 @@ pub fn transformed() -> &'static Template {
         let python = root.join("localstack/.venv-sam/bin/python");
         assert!(python.is_file(), "the SAM tools are missing: run python3 localstack/stack.py setup");
         let output = Command::new(python).arg(root.join("tests/repository/transform.py")).current_dir(root).output().unwrap();
-        assert!(output.status.success(), "SAM rejects the template: {}", String::from_utf8_lossy(&output.stderr));
-        Template { document: serde_json::from_slice(&output.stdout).unwrap() }
+        assert!(output.status.success(), "SAM rejects a template: {}", String::from_utf8_lossy(&output.stderr));
+        let mut templates: BTreeMap<String, Value> = serde_json::from_slice(&output.stdout).unwrap();
+        let root = templates.remove("template.yaml").unwrap();
+        Template::merged(root, templates.into_values())
     })
 }
 
 /// A function's time limit in seconds.
-pub fn timeout(template: &Template, properties: &Value) -> u64 {
-    properties["Timeout"]
-        .as_u64()
-        .or_else(|| template.document["Globals"]["Function"]["Timeout"].as_u64())
-        .expect("a function has a time limit")
+pub fn timeout(properties: &Value) -> u64 {
+    properties["Timeout"].as_u64().expect("a function has a time limit")
 }
 
 /// Fails with all complaints at once: whoever adds an operation sees the whole list.

@@ -32,7 +32,7 @@ fn every_operation_stands_in_all_of_its_places() {
             None => expect(false, format!("add the function {} to template.yaml", operation.logical_id())),
             Some((id, properties)) => {
                 expect(*id == operation.logical_id(), format!("call its function {} in template.yaml, not {id}", operation.logical_id()));
-                let code = format!("target/lambda/{name}/");
+                let code = format!("../../target/lambda/{name}/");
                 expect(properties["CodeUri"] == code, format!("let {id} in template.yaml have the CodeUri {code}"));
                 let metadata = &template.resource(id)["Metadata"];
                 expect(
@@ -95,12 +95,12 @@ fn samples_come_from_where_the_template_says_that_events_come_from() {
     let mut odd = Vec::new();
     for path in files("events", "json") {
         let name = stem(&path);
-        let Some((id, properties)) = functions.get(&name) else { continue };
+        let Some((id, _)) = functions.get(&name) else { continue };
         let sample = tests::events::sample(&name);
-        let routes: Vec<(String, String)> = super::functions::routes(properties);
+        let routes: Vec<(String, String)> = super::functions::routes(&name);
         let sources: Vec<String> = template
             .resources("AWS::Lambda::EventSourceMapping")
-            .filter(|(_, mapping)| mapping["Properties"]["FunctionName"]["Ref"] == id.as_str())
+            .filter(|(_, mapping)| mapping["Properties"]["FunctionName"]["Ref"] == format!("{id}.Alias"))
             .map(|(_, mapping)| template.resolve(&mapping["Properties"]["EventSourceArn"]).as_str().unwrap_or_default().to_owned())
             .collect();
         if !routes.is_empty() {

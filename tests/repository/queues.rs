@@ -108,7 +108,7 @@ fn every_queue_has_dead_letters_an_alarm_partial_batches_and_time_enough() {
             expect(false, format!("it is read by {consumer}, which is no function"));
             continue;
         };
-        let (visibility, limit) = (queue["VisibilityTimeout"].as_u64().unwrap_or(30), timeout(template, function));
+        let (visibility, limit) = (queue["VisibilityTimeout"].as_u64().unwrap_or(30), timeout(function));
         expect(
             visibility >= 6 * limit,
             format!("its visibility timeout is {visibility} s, but {consumer} may run for {limit} s: it must be six times that"),

@@ -1,4 +1,8 @@
-//! `template.yaml`, read as CloudFormation reads it: with short tags spelled out and references resolved for one stack.
+//! `template.yaml` and those of the services, read as CloudFormation reads them: with short tags spelled out and references resolved for one
+//! shop.
+//!
+//! [`template`] merges them into one. Templates refer to the resources of other services by name, and to their own by logical id. Here both
+//! resolve to the same text.
 
 use std::{collections::BTreeMap, path::PathBuf, sync::OnceLock};
 
@@ -17,26 +21,29 @@ pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// The template of this repository.
+/// The templates of this repository as one.
 ///
 /// # Panics
-/// When it is missing or no YAML.
+/// When one is missing or no YAML.
 pub fn template() -> &'static Template {
     static TEMPLATE: OnceLock<Template> = OnceLock::new();
     TEMPLATE.get_or_init(|| {
-        let text = std::fs::read_to_string(root().join("template.yaml")).expect("template.yaml is there");
-        Template::parse(&text)
+        let read = |file: &String| Template::read(file).document;
+        Template::merged(Template::read("template.yaml").document, files().iter().map(read))
     })
 }
 
-/// The method that a function serves by an event of the API. A function that reads takes `ANY` and serves `GET`: it answers `HEAD` as `GET`
-/// and every other method with 405.
+/// The templates of the services, by their path from the root.
 ///
 /// # Panics
-/// When the event has no method.
-pub fn method_of(event: &Value) -> String {
-    let method = event["Method"].as_str().expect("an event of the API has a method").to_uppercase();
-    if method == "ANY" { "GET".to_owned() } else { method }
+/// When there is no folder of services.
+pub fn files() -> Vec<String> {
+    let services = std::fs::read_dir(root().join("functions")).expect("services stand in functions");
+    let service = |entry: std::io::Result<std::fs::DirEntry>| entry.expect("a folder").file_name().to_string_lossy().into_owned();
+    let mut files: Vec<String> = services.map(service).map(|service| format!("functions/{service}/template.yaml")).collect();
+    files.retain(|file| root().join(file).is_file());
+    files.sort();
+    files
 }
 
 /// A template.
@@ -47,6 +54,47 @@ pub struct Template {
 }
 
 impl Template {
+    /// One template, by its path from the root.
+    ///
+    /// # Panics
+    /// When it is missing or no YAML.
+    #[must_use]
+    pub fn read(file: &str) -> Self {
+        Self::parse(&std::fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}")))
+    }
+
+    /// The template of a shop and those of its services as one: every resource except the nested stacks. A function has what the globals of
+    /// its template say, and the policies of its role, if the role is a resource of its own.
+    ///
+    /// # Panics
+    /// When two templates have a resource of the same name.
+    #[must_use]
+    pub fn merged(shop: Value, services: impl IntoIterator<Item = Value>) -> Self {
+        let mut document = shop;
+        let parameters = document["Parameters"].as_object_mut().expect("parameters");
+        parameters.insert("Shop".to_owned(), json!({ "Type": "String", "Default": STACK }));
+        parameters.insert("ApiId".to_owned(), json!({ "Type": "String", "Default": "Api" }));
+        document["Resources"].as_object_mut().expect("resources").retain(|_, resource| {
+            !["AWS::Serverless::Application", "AWS::CloudFormation::Stack"].contains(&resource["Type"].as_str().unwrap_or_default())
+        });
+        for mut service in services {
+            complete_functions(&mut service);
+            for section in ["Parameters", "Conditions", "Mappings", "Resources"] {
+                let Some(members) = service.get_mut(section).and_then(Value::as_object_mut).map(std::mem::take) else { continue };
+                for (name, member) in members {
+                    let there = &mut document[section][&name];
+                    assert!(there.is_null() || section != "Resources", "two templates have a resource {name}");
+                    if there.is_null() {
+                        *there = member;
+                    } else if section == "Mappings" {
+                        add_missing(there, member);
+                    }
+                }
+            }
+        }
+        Self { document }
+    }
+
     /// Reads a template's text.
     ///
     /// # Panics
@@ -174,10 +222,31 @@ impl Template {
             }
             result.push_str(rest);
         }
-        result
+        self.by_logical_id(&result).unwrap_or(result)
+    }
+
+    /// What a reference by logical id would resolve to, for the ARN or the address of a resource of these templates.
+    fn by_logical_id(&self, text: &str) -> Option<String> {
+        if let Some(url) = text.strip_prefix("https://sqs.") {
+            return url.rsplit('/').next().map(str::to_owned);
+        }
+        let mut parts = text.strip_prefix("arn:aws:")?.splitn(4, ':');
+        let (service, name) = (parts.next()?, parts.nth(2)?);
+        let (kind, property, name) = match service {
+            "dynamodb" => ("AWS::DynamoDB::Table", "TableName", name.strip_prefix("table/")?),
+            "sqs" => ("AWS::SQS::Queue", "QueueName", name),
+            "secretsmanager" => ("AWS::SecretsManager::Secret", "Name", name.strip_prefix("secret:")?.strip_suffix("-??????")?),
+            _ => return None,
+        };
+        let (name, rest) = if kind == "AWS::DynamoDB::Table" { name.split_once("/index/").unwrap_or((name, "")) } else { (name, "") };
+        let named = |(_, resource): &(&str, &Value)| self.resolve(&resource["Properties"][property]) == name;
+        let (id, _) = self.resources(kind).find(named)?;
+        Some(if rest.is_empty() { format!("arn:{id}") } else { format!("arn:{id}/index/{rest}") })
     }
 
     fn reference(&self, name: &str) -> String {
+        // The alias of a function is one of its names.
+        let name = name.strip_suffix(".Alias").unwrap_or(name);
         let pseudo = match name {
             "AWS::StackName" => STACK,
             "AWS::AccountId" => ACCOUNT,
@@ -215,6 +284,35 @@ impl Template {
             (request["TableName"].as_str().unwrap_or_default().to_owned(), request)
         };
         self.resources("AWS::DynamoDB::Table").map(create).collect()
+    }
+}
+
+/// Gives each function what the globals say, and the policies of a role of its own.
+fn complete_functions(template: &mut Value) {
+    let globals = template["Globals"]["Function"].clone();
+    let roles = template["Resources"].clone();
+    for resource in template["Resources"].as_object_mut().into_iter().flat_map(|resources| resources.values_mut()) {
+        if resource["Type"] == "AWS::Serverless::Function" {
+            let properties = &mut resource["Properties"];
+            add_missing(properties, globals.clone());
+            if let Some(role) = properties["Role"]["Fn::GetAtt"][0].as_str().map(str::to_owned) {
+                let policies = roles[&role]["Properties"]["Policies"].as_array().into_iter().flatten();
+                properties["Policies"] = policies.map(|policy| policy["PolicyDocument"].clone()).collect();
+            }
+        }
+    }
+}
+
+/// Adds the members of `more` that `there` lacks, at every depth.
+fn add_missing(there: &mut Value, more: Value) {
+    match (there, more) {
+        (Value::Object(there), Value::Object(more)) => {
+            for (name, member) in more {
+                add_missing(there.entry(name).or_insert(Value::Null), member);
+            }
+        }
+        (there @ Value::Null, more) => *there = more,
+        _ => {}
     }
 }
 

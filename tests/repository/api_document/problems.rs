@@ -13,7 +13,7 @@ use super::{
     examples::wrong,
     read::{codes, each_operation, resolved, text},
 };
-use crate::{all_files, functions, functions::routes, none, operations};
+use crate::{all_files, functions::routes, none, operations};
 
 /// A problem that is made somewhere: its status, its code, and its title where that stands beside it.
 type Made = (u16, String, Option<String>);
@@ -37,8 +37,7 @@ const STATUSES: [(&str, u16); 13] = [
 
 /// The services that have a route: what the others call wrong stands in their logs alone.
 fn answering() -> BTreeSet<String> {
-    let functions = functions(template::template());
-    let has_route = |name: &str| functions.get(name).is_some_and(|(_, properties)| !routes(properties).is_empty());
+    let has_route = |name: &str| !routes(name).is_empty();
     operations().into_iter().filter(|operation| has_route(&operation.name)).map(|operation| operation.service).collect()
 }
 
@@ -120,19 +119,18 @@ fn broken() -> BTreeMap<String, String> {
 /// What the gateway answers by itself.
 fn of_the_gateway() -> Vec<Value> {
     let template = template::template();
-    let (_, api) = template.resources("AWS::Serverless::Api").next().unwrap();
-    let answers = api["Properties"]["GatewayResponses"].as_object().unwrap().values();
-    answers.map(|answer| serde_json::from_str(text(&answer["ResponseTemplates"]["application/json"])).unwrap()).collect()
+    let answers = template.resource("Api")["Properties"]["DefinitionBody"]["x-amazon-apigateway-gateway-responses"].as_object().unwrap();
+    answers.values().map(|answer| serde_json::from_str(text(&answer["responseTemplates"]["application/json"])).unwrap()).collect()
 }
 
 #[test]
 fn gateway_answers_carry_the_cors_headers_of_functions() {
     let template = template::template();
-    let (_, api) = template.resources("AWS::Serverless::Api").next().unwrap();
-    for (kind, answer) in api["Properties"]["GatewayResponses"].as_object().unwrap() {
-        let headers = &answer["ResponseParameters"]["Headers"];
-        assert_eq!(headers["Access-Control-Expose-Headers"], json!(format!("'{}'", shared::http::EXPOSED_HEADERS)), "{kind}");
-        assert_eq!(headers["Vary"], json!("'Origin'"), "{kind}");
+    let answers = &template.resource("Api")["Properties"]["DefinitionBody"]["x-amazon-apigateway-gateway-responses"];
+    for (kind, answer) in answers.as_object().unwrap() {
+        let header = |name: &str| &answer["responseParameters"][format!("gatewayresponse.header.{name}")];
+        assert_eq!(*header("Access-Control-Expose-Headers"), json!(format!("'{}'", shared::http::EXPOSED_HEADERS)), "{kind}");
+        assert_eq!(*header("Vary"), json!("'Origin'"), "{kind}");
     }
 }
 

@@ -1,46 +1,33 @@
-//! The document and the template speak of the same routes, and say the same of who may call them.
+//! The document and the operations speak of the same routes, and say the same of who may call them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
-use tests::template;
+use shared::operation::Access;
 
 use super::{
     assembled::{ROLES, document, function_of},
     read::{each_operation, text},
 };
-use crate::{functions, none};
+use crate::{generated, none};
 
-/// Each route of the template, with its function and the name of its authorizer.
-fn routes_of_the_template() -> BTreeMap<String, (String, String)> {
-    let template = template::template();
-    let (_, api) = template.resources("AWS::Serverless::Api").next().unwrap();
-    let default = text(&api["Properties"]["Auth"]["DefaultAuthorizer"]);
-    let mut routes = BTreeMap::new();
-    for (name, (_, properties)) in functions(template) {
-        let events = properties["Events"].as_object().into_iter().flatten().filter(|(_, event)| event["Type"] == "Api");
-        for (_, event) in events {
-            let event = &event["Properties"];
-            let route = format!("{} {}", template::method_of(event), text(&event["Path"]));
-            let authorizer = event["Auth"]["Authorizer"].as_str().unwrap_or(default);
-            routes.insert(route, (name.clone(), authorizer.to_owned()));
-        }
-    }
-    routes
+/// Each route that an operation declares, with its function and who may call it.
+fn declared_routes() -> BTreeMap<String, (String, Access)> {
+    generated::routes().map(|(operation, route)| (format!("{} {}", route.method, route.path), (operation.name(), route.access))).collect()
 }
 
 #[test]
-fn every_route_of_the_template_is_described_and_nothing_else() {
-    let (routes, document) = (routes_of_the_template(), document());
+fn every_declared_route_is_described_and_nothing_else() {
+    let (routes, document) = (declared_routes(), document());
     let mut described = BTreeSet::new();
     let mut odd = Vec::new();
     each_operation(&document, |method, path, operation| {
         let route = format!("{method} {path}");
         let id = text(&operation["operationId"]);
         match routes.get(&route) {
-            None => odd.push(format!("{id} is described as {route}, which is no route of template.yaml")),
+            None => odd.push(format!("{id} is described as {route}, which operations! does not declare")),
             Some((function, _)) if *function != function_of(id).name => {
-                odd.push(format!("{route} is described by {id}, but template.yaml sends it to {function}"));
+                odd.push(format!("{route} is described by {id}, but is declared as a route of {function}"));
             }
             Some(_) => {}
         }
@@ -48,7 +35,7 @@ fn every_route_of_the_template_is_described_and_nothing_else() {
     });
     for (route, (function, _)) in routes.iter().filter(|(route, _)| !described.contains(*route)) {
         odd.push(format!(
-            "{route} is not in the API document: write #[utoipa::path(…)] on {function}, and add it to ApiDocument in its operations/mod.rs"
+            "{route} is not in the API document: write #[utoipa::path(…)] on {function}, and declare it as http in its operations/mod.rs"
         ));
     }
     none(odd);
@@ -77,15 +64,15 @@ fn operations_are_named_after_their_functions() {
 
 #[test]
 fn who_may_call_is_what_the_gateway_asks_for() {
-    let (routes, document) = (routes_of_the_template(), document());
+    let (routes, document) = (declared_routes(), document());
     let mut odd = Vec::new();
     each_operation(&document, |method, path, operation| {
         let id = text(&operation["operationId"]);
-        let Some((_, authorizer)) = routes.get(&format!("{method} {path}")) else { return };
-        let expected = match authorizer.as_str() {
-            "NONE" => json!([]),
-            "OptionalBearer" => json!([{}, { "bearer": [] }]),
-            _ => json!([{ "bearer": [] }]),
+        let Some((_, access)) = routes.get(&format!("{method} {path}")) else { return };
+        let expected = match access {
+            Access::Public => json!([]),
+            Access::OptionalToken => json!([{}, { "bearer": [] }]),
+            Access::Token => json!([{ "bearer": [] }]),
         };
         if operation["security"] != expected {
             odd.push(format!("{id} is described with the security {}, but the gateway asks for {expected}", operation["security"]));

@@ -1,0 +1,244 @@
+//! The parts of the templates that are generated: the API's routes and answers in `template.yaml`, and in each service's template the
+//! permissions of its routes. `make template` writes them.
+
+use std::{collections::BTreeMap, fmt::Write};
+
+use shared::{
+    http::EXPOSED_HEADERS,
+    operation::{Access, Operation, Route},
+    problem::TYPE_BASE,
+};
+use tests::{shop, template::root};
+
+use super::source;
+
+const BEGIN: &str = "# --- generated: begin";
+const END: &str = "# --- generated: end";
+
+/// What the gateway answers without calling a function.
+struct Answer {
+    /// The type of API Gateway's gateway response.
+    kind: &'static str,
+    status: u16,
+    code: &'static str,
+    title: &'static str,
+    detail: &'static str,
+    /// A header that other answers do not have, with its value.
+    header: Option<(&'static str, &'static str)>,
+}
+
+const fn answer(kind: &'static str, status: u16, code: &'static str, title: &'static str, detail: &'static str) -> Answer {
+    Answer { kind, status, code, title, detail, header: None }
+}
+
+impl Answer {
+    const fn with(self, name: &'static str, value: &'static str) -> Self {
+        Self { header: Some((name, value)), ..self }
+    }
+}
+
+const FORBIDDEN: (&str, &str) = ("insufficient_permissions", "Insufficient permissions");
+const MALFORMED: (&str, &str) = ("malformed_request", "The request cannot be read");
+const NO_ROUTE: (&str, &str) = ("route_not_found", "There is no such route");
+const NO_ROUTE_DETAIL: &str = "No operation has this path and this method.";
+const TOO_MANY: (&str, &str) = ("too_many_requests", "Too many requests");
+const WAIT: &str = "Wait a moment and send the same request again.";
+
+/// Every gateway response. `DEFAULT_4XX` is what is left when each kind with a status of its own has one: an unknown path called with a bearer
+/// token, which the gateway takes for a broken AWS signature. `WAF_FILTERED` is always a limit: the web ACL has no other rules, and a custom
+/// response of WAF could not be a problem document, because it cannot set `Content-Type`.
+const ANSWERS: [Answer; 17] = [
+    answer(
+        "UNAUTHORIZED",
+        401,
+        "invalid_token",
+        "A valid access token is needed",
+        "Log in and send the access token as \"Authorization: Bearer …\".",
+    )
+    .with("WWW-Authenticate", "Bearer error=\"invalid_token\""),
+    answer("ACCESS_DENIED", 403, FORBIDDEN.0, FORBIDDEN.1, "You may not do this."),
+    answer("EXPIRED_TOKEN", 403, FORBIDDEN.0, FORBIDDEN.1, "You may not do this."),
+    answer("INVALID_API_KEY", 403, FORBIDDEN.0, FORBIDDEN.1, "You may not do this."),
+    answer("INVALID_SIGNATURE", 403, FORBIDDEN.0, FORBIDDEN.1, "You may not do this."),
+    answer(
+        "WAF_FILTERED",
+        429,
+        TOO_MANY.0,
+        TOO_MANY.1,
+        "This address has sent too many requests. Wait five minutes and send the same request again.",
+    )
+    .with("Retry-After", "300"),
+    answer("MISSING_AUTHENTICATION_TOKEN", 404, NO_ROUTE.0, NO_ROUTE.1, NO_ROUTE_DETAIL),
+    answer("RESOURCE_NOT_FOUND", 404, NO_ROUTE.0, NO_ROUTE.1, NO_ROUTE_DETAIL),
+    answer("BAD_REQUEST_BODY", 400, MALFORMED.0, MALFORMED.1, "The body is not what the operation takes."),
+    answer("BAD_REQUEST_PARAMETERS", 400, MALFORMED.0, MALFORMED.1, "The path, the query or a header is not what the operation takes."),
+    answer("REQUEST_TOO_LARGE", 413, "payload_too_large", "The body is too large", "The gateway takes 10 MB at most."),
+    answer(
+        "UNSUPPORTED_MEDIA_TYPE",
+        415,
+        "unsupported_media_type",
+        "The body must be JSON",
+        "Send it with Content-Type: application/json.",
+    ),
+    answer("THROTTLED", 429, TOO_MANY.0, TOO_MANY.1, WAIT).with("Retry-After", "1"),
+    answer("QUOTA_EXCEEDED", 429, TOO_MANY.0, TOO_MANY.1, WAIT).with("Retry-After", "60"),
+    answer("DEFAULT_4XX", 404, NO_ROUTE.0, NO_ROUTE.1, NO_ROUTE_DETAIL),
+    answer(
+        "INTEGRATION_TIMEOUT",
+        504,
+        "gateway_timeout",
+        "The answer took too long",
+        "Send the same request again, with the same Idempotency-Key if it has one.",
+    ),
+    answer("DEFAULT_5XX", 500, "internal_error", "Something went wrong on our side", "The request id leads us to the cause."),
+];
+
+/// The headers of every gateway response, as functions set them; see `shared::http`.
+const HEADERS: [(&str, &str); 7] = [
+    ("Content-Type", "'application/problem+json'"),
+    ("X-Request-Id", "context.requestId"),
+    ("Cache-Control", "'no-store'"),
+    ("Strict-Transport-Security", "'max-age=63072000; includeSubDomains'"),
+    ("X-Content-Type-Options", "'nosniff'"),
+    ("X-Frame-Options", "'DENY'"),
+    ("Referrer-Policy", "'no-referrer'"),
+];
+
+/// Every route with its operation, by path and method.
+pub fn routes() -> impl Iterator<Item = (&'static Operation, Route)> {
+    shop::operations().flat_map(|operation| operation.routes().iter().map(move |route| (operation, *route)))
+}
+
+/// The OpenAPI document of the gateway.
+///
+/// A function that reads takes every method of its path that no other function serves. It answers `GET` and `HEAD`, and 405 to the rest: one
+/// permission covers all of them. A path without `GET` answers another method like an unknown path.
+fn definition() -> String {
+    let mut paths: BTreeMap<&str, Vec<(&Operation, Route)>> = BTreeMap::new();
+    for (operation, route) in routes() {
+        paths.entry(route.path).or_default().push((operation, route));
+    }
+    let mut text = String::from(
+        "      DefinitionBody:\n        openapi: 3.0.1\n        info: {title: !Ref AWS::StackName, version: \"1.0\"}\n        paths:\n",
+    );
+    for (path, served) in paths {
+        writeln!(text, "          {path}:").unwrap();
+        for (operation, route) in served {
+            let method = if route.method == "GET" { "x-amazon-apigateway-any-method" } else { &route.method.to_lowercase() };
+            let security = match route.access {
+                Access::Public => "NONE",
+                Access::OptionalToken => "OptionalBearer",
+                Access::Token => "Bearer",
+            };
+            writeln!(text, "            {method}:").unwrap();
+            writeln!(text, "              security: [{{{security}: []}}]").unwrap();
+            writeln!(text, "              responses: {{}}").unwrap();
+            writeln!(text, "              x-amazon-apigateway-integration:").unwrap();
+            writeln!(text, "                type: aws_proxy").unwrap();
+            writeln!(text, "                httpMethod: POST").unwrap();
+            writeln!(text, "                uri: !Sub {}", invocation_uri(&operation.name())).unwrap();
+        }
+    }
+    text.push_str("        x-amazon-apigateway-gateway-responses:\n");
+    for answer in &ANSWERS {
+        write_answer(&mut text, answer);
+    }
+    text
+}
+
+/// Where the gateway invokes a function: always by the alias that a release moves.
+fn invocation_uri(name: &str) -> String {
+    let function = format!("arn:${{AWS::Partition}}:lambda:${{AWS::Region}}:${{AWS::AccountId}}:function:${{AWS::StackName}}-{name}:live");
+    format!("arn:${{AWS::Partition}}:apigateway:${{AWS::Region}}:lambda:path/2015-03-31/functions/{function}/invocations")
+}
+
+fn write_answer(text: &mut String, answer: &Answer) {
+    let Answer { kind, status, code, title, detail, header } = answer;
+    let mut headers: Vec<(&str, String)> = HEADERS.map(|(name, value)| (name, value.to_owned())).to_vec();
+    headers.push(("Access-Control-Expose-Headers", format!("'{EXPOSED_HEADERS}'")));
+    headers.push(("Vary", "'Origin'".to_owned()));
+    headers.extend(header.map(|(name, value)| (name, format!("'{value}'"))));
+    let problem = format!(
+        "{{\"type\":\"{TYPE_BASE}{code}\",\"title\":\"{title}\",\"status\":{status},\"code\":\"{code}\",\"detail\":\"{}\",\"request_id\":\"$context.requestId\"}}",
+        detail.replace('"', "\\\"")
+    );
+    writeln!(text, "          {kind}:").unwrap();
+    writeln!(text, "            statusCode: \"{status}\"").unwrap();
+    writeln!(text, "            responseParameters:").unwrap();
+    for (name, value) in headers {
+        writeln!(text, "              gatewayresponse.header.{name}: \"{}\"", value.replace('"', "\\\"")).unwrap();
+    }
+    writeln!(text, "              gatewayresponse.header.Access-Control-Allow-Origin: !Sub \"'${{CorsOrigin}}'\"").unwrap();
+    writeln!(text, "            responseTemplates:").unwrap();
+    writeln!(text, "              application/json: '{}'", problem.replace('\'', "''")).unwrap();
+}
+
+/// The gateway's permissions to invoke the functions of a service, one for each route.
+fn permissions(service: &str) -> String {
+    let mut text = String::new();
+    for operation in shop::operations().filter(|operation| operation.service == service) {
+        for (number, route) in operation.routes().iter().enumerate() {
+            let pascal = super::pascal(&operation.name());
+            let number = if number == 0 { String::new() } else { (number + 1).to_string() };
+            let method = if route.method == "GET" { "*" } else { route.method };
+            let path: Vec<&str> = route.path.split('/').map(|part| if part.starts_with('{') { "*" } else { part }).collect();
+            let path = path.join("/");
+            writeln!(text, "  {pascal}Permission{number}:").unwrap();
+            writeln!(text, "    Type: AWS::Lambda::Permission").unwrap();
+            writeln!(text, "    Properties:").unwrap();
+            writeln!(text, "      Action: lambda:InvokeFunction").unwrap();
+            writeln!(text, "      FunctionName: !Ref {pascal}Function.Alias").unwrap();
+            writeln!(text, "      Principal: apigateway.amazonaws.com").unwrap();
+            let api = "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${ApiId}";
+            writeln!(text, "      SourceArn: !Sub {api}/*/{method}{path}\n").unwrap();
+        }
+    }
+    text
+}
+
+/// The text of a template with its generated part replaced.
+fn with_generated(file: &str, generated: &str) -> String {
+    let text = source(file);
+    let begin = text.find(BEGIN).unwrap_or_else(|| panic!("{file} has lost its line {BEGIN:?}"));
+    let begin = begin + text[begin..].find('\n').unwrap() + 1;
+    let end = text.find(END).unwrap_or_else(|| panic!("{file} has lost its line {END:?}"));
+    let end = text[..end].rfind('\n').unwrap() + 1;
+    format!("{}{generated}{}", &text[..begin], &text[end..])
+}
+
+#[test]
+fn generated_parts_of_the_templates_follow_from_the_operations() {
+    let mut files = vec![("template.yaml".to_owned(), definition())];
+    for service in super::services() {
+        let generated = permissions(&service);
+        if !generated.is_empty() {
+            files.push((format!("functions/{service}/template.yaml"), generated));
+        }
+    }
+    let mut stale = Vec::new();
+    for (file, generated) in files {
+        let wanted = with_generated(&file, &generated);
+        if asked_to_update() {
+            std::fs::write(root().join(&file), &wanted).unwrap();
+        } else if wanted != source(&file) {
+            stale.push(format!("{file} does not follow from the operations that services declare: run make template"));
+        }
+    }
+    super::none(stale);
+}
+
+#[expect(clippy::disallowed_methods, reason = "whoever runs the test asks for it")]
+fn asked_to_update() -> bool {
+    std::env::var("UPDATE_TEMPLATES").is_ok_and(|asked| asked == "1")
+}
+
+/// What a person writes and reads stays short.
+#[test]
+fn root_template_is_short_without_what_is_generated() {
+    let text = with_generated("template.yaml", "");
+    let lines = text.lines().count();
+    assert!(
+        lines <= 600,
+        "template.yaml has {lines} lines written by hand: what belongs to one service goes to functions/<service>/template.yaml"
+    );
+}
