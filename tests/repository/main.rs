@@ -9,6 +9,7 @@ mod generated;
 mod operations;
 mod queues;
 mod size;
+mod templates;
 
 use std::{collections::BTreeMap, path::PathBuf, process::Command, sync::OnceLock};
 
@@ -114,14 +115,25 @@ pub fn functions(template: &Template) -> BTreeMap<String, (String, Value)> {
 pub fn transformed() -> &'static Template {
     static TEMPLATE: OnceLock<Template> = OnceLock::new();
     TEMPLATE.get_or_init(|| {
+        let mut files = transformed_files().clone();
+        let root = files.remove("template.yaml").unwrap();
+        Template::merged(root, files.into_values())
+    })
+}
+
+/// Each template as SAM transforms it, by its path.
+///
+/// # Panics
+/// As [`transformed`].
+pub fn transformed_files() -> &'static BTreeMap<String, Value> {
+    static TEMPLATES: OnceLock<BTreeMap<String, Value>> = OnceLock::new();
+    TEMPLATES.get_or_init(|| {
         let root = template::root();
         let python = root.join("localstack/.venv-sam/bin/python");
         assert!(python.is_file(), "the SAM tools are missing: run python3 localstack/stack.py setup");
         let output = Command::new(python).arg(root.join("tests/repository/transform.py")).current_dir(root).output().unwrap();
         assert!(output.status.success(), "SAM rejects a template: {}", String::from_utf8_lossy(&output.stderr));
-        let mut templates: BTreeMap<String, Value> = serde_json::from_slice(&output.stdout).unwrap();
-        let root = templates.remove("template.yaml").unwrap();
-        Template::merged(root, templates.into_values())
+        serde_json::from_slice(&output.stdout).unwrap()
     })
 }
 

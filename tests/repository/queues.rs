@@ -275,7 +275,7 @@ fn publishers_know_the_queues_that_they_may_send_to_and_no_others() {
         let raw = &template.resource(id)["Properties"];
         let variables = raw["Environment"]["Variables"].as_object().cloned().unwrap_or_default();
         let known: BTreeSet<String> =
-            variables.iter().filter(|(name, _)| name.ends_with("_QUEUE_URL")).map(|(_, url)| text(&url["Ref"])).collect();
+            variables.iter().filter(|(name, _)| name.ends_with("_QUEUE_URL")).map(|(_, url)| text(&template.resolve(url))).collect();
         let statements =
             raw["Policies"].as_array().into_iter().flatten().flat_map(|policy| policy["Statement"].as_array().into_iter().flatten());
         let sends = statements.filter(|statement| statement["Action"].to_string().contains("sqs:SendMessage"));
@@ -284,8 +284,17 @@ fn publishers_know_the_queues_that_they_may_send_to_and_no_others() {
                 Value::Array(resources) => resources.clone(),
                 one => vec![one.clone()],
             })
-            .map(|resource| text(&resource["Fn::GetAtt"][0]))
+            .map(|resource| {
+                let id = text(&template.resolve(&resource));
+                text(&template.resolve(&template.resource(id.trim_start_matches("arn:"))["Properties"]["QueueName"]))
+            })
             .collect();
+        let declared = tests::shop::operations().find(|operation| operation.name() == *name).unwrap();
+        let expected = declared.queues().iter().map(|queue| (*queue).to_owned()).chain(declared.dead_letter_queue());
+        let expected: BTreeSet<String> = expected.map(|queue| format!("ferrocart-{queue}")).collect();
+        if known != expected {
+            odd.push(format!("{name} declares the queues {expected:?}, but the template gives it {known:?}"));
+        }
         if known != granted {
             odd.push(format!("{name} knows the queues {known:?}, but may send to {granted:?}"));
         }
