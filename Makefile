@@ -10,7 +10,7 @@ SERVICES := --workspace --exclude tests --bins
 # USER is set in every shell, so only one given to make itself counts.
 TOKEN_OF := $(if $(filter command line,$(origin USER)),$(USER),customer)
 
-.PHONY: help setup build up demo test bench template lint preview mails invoke logs url token reconcile redrive rotate-key revoke-signing-key down deploy release destroy
+.PHONY: help setup build up demo test bench new template lint preview mails invoke logs url token reconcile redrive rotate-key revoke-signing-key down deploy release destroy
 
 help: ## Lists these targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 22
@@ -51,7 +51,10 @@ bench: setup build ## Measures cold starts of the functions as released, and wha
 	@$(STACK) run --name bench -- python3 tests/benchmarks/cold_start.py target/release
 	cargo bench -p tests --bench login_timing
 
-template: ## Writes the generated parts of the templates anew: the routes of the API and their permissions.
+new: ## Writes the skeleton of an operation: make new OP=orders/hold-order ROUTE="POST /orders/{order_id}/hold".
+	@python3 localstack/new_operation.py "$(if $(OP),$(OP),$(error Say which operation: make new OP=orders/hold-order ROUTE="POST /orders/{order_id}/hold"))" "$(ROUTE)"
+
+template: ## Writes what follows from the operations: the routes of the API, their permissions, the table in README.md.
 	@UPDATE_TEMPLATES=1 cargo test --quiet -p tests --test repository generated_parts
 
 lint: setup ## Checks format, lints, template and dependencies.

@@ -1,19 +1,20 @@
-//! The parts of the templates that are generated: the API's routes and answers in `template.yaml`, and in each service's template the
-//! permissions of its routes. `make template` writes them.
+//! What is generated from the operations that services declare: the API's routes and answers in `template.yaml`, the permissions of routes in
+//! the template of each service, and the table of operations in `README.md`. `make template` writes them.
 
 use std::{collections::BTreeMap, fmt::Write};
 
+use serde_json::Value;
 use shared::{
     http::EXPOSED_HEADERS,
-    operation::{Access, Operation, Route},
+    operation::{Access, Operation, Route, Trigger},
     problem::TYPE_BASE,
 };
 use tests::{shop, template::root};
 
 use super::source;
 
-const BEGIN: &str = "# --- generated: begin";
-const END: &str = "# --- generated: end";
+const BEGIN: &str = "--- generated: begin";
+const END: &str = "--- generated: end";
 
 /// What the gateway answers without calling a function.
 struct Answer {
@@ -196,7 +197,36 @@ fn permissions(service: &str) -> String {
     text
 }
 
-/// The text of a template with its generated part replaced.
+/// The table of all operations, each with what calls it, who may, and the first line of its file.
+fn operations_table() -> String {
+    let document: Value = serde_json::from_str(&source("functions/platform/openapi.json")).unwrap();
+    let described = document["paths"].as_object().unwrap().values().flat_map(|item| item.as_object().unwrap().values());
+    let roles: BTreeMap<&str, String> = described
+        .map(|operation| {
+            let roles = operation["x-roles"].as_array().into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>();
+            (operation["operationId"].as_str().unwrap_or_default(), roles.join(", "))
+        })
+        .collect();
+    let mut text = String::from("\n| operation | called by | role | what it does |\n|---|---|---|---|\n");
+    for operation in shop::operations() {
+        let Operation { service, module, trigger } = operation;
+        let called = match trigger {
+            Trigger::Http(routes) => routes.iter().map(|route| format!("`{} {}`", route.method, route.path)).collect::<Vec<_>>().join(", "),
+            Trigger::Queue(queue) => format!("queue `{queue}`"),
+            Trigger::Stream { table, .. } => format!("stream of `{table}`"),
+            Trigger::Invoke => "invocation".to_owned(),
+        };
+        let file = format!("functions/{service}/src/operations/{module}.rs");
+        let code = source(&file);
+        let (_, does) = code.lines().next().and_then(|line| line.split_once(": ")).unwrap_or_default();
+        let role = roles.get(operation.name().as_str()).cloned().unwrap_or_default();
+        writeln!(text, "| [`{}`]({file}) | {called} | {role} | {does} |", operation.name()).unwrap();
+    }
+    text.push('\n');
+    text
+}
+
+/// The text of a file with its generated part replaced.
 fn with_generated(file: &str, generated: &str) -> String {
     let text = source(file);
     let begin = text.find(BEGIN).unwrap_or_else(|| panic!("{file} has lost its line {BEGIN:?}"));
@@ -207,8 +237,8 @@ fn with_generated(file: &str, generated: &str) -> String {
 }
 
 #[test]
-fn generated_parts_of_the_templates_follow_from_the_operations() {
-    let mut files = vec![("template.yaml".to_owned(), definition())];
+fn generated_parts_follow_from_the_operations() {
+    let mut files = vec![("template.yaml".to_owned(), definition()), ("README.md".to_owned(), operations_table())];
     for service in super::services() {
         let generated = permissions(&service);
         if !generated.is_empty() {

@@ -1,0 +1,191 @@
+#!/usr/bin/env python3
+"""Writes the skeleton of a new operation that answers requests.
+
+    new_operation.py orders/hold-order "POST /orders/{order_id}/hold"
+
+It adds the operation to its service, makes its binary, its function and its sample, and writes what follows from the operations anew. The
+operation answers 503 until it is written, so `make test` fails at its sample until then.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from arguments import Parser
+from stack import Trouble
+
+ROOT = Path(__file__).parents[1]
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+SAMPLE = "events/deliver-order.json"  # a request without a body
+
+
+class Operation:
+    def __init__(self, name, route, root=ROOT):
+        self.root = root
+        found = re.fullmatch(r"([a-z]+)/([a-z]+(?:-[a-z]+)+)", name)
+        if not found:
+            raise Trouble(f"{name} is not an operation: write the service and a verb with a noun, such as OP=orders/hold-order.")
+        self.service, self.name = found.groups()
+        services = sorted(path.parent.name for path in root.glob("functions/*/Cargo.toml"))
+        if self.service not in services:
+            raise Trouble(f"There is no service {self.service}: write one of {', '.join(services)}.")
+        found = re.fullmatch(r"([A-Z]+) (/[a-z0-9/{}_.-]*)", route)
+        if not found or found[1] not in METHODS:
+            raise Trouble(f'{route} is not a route: write a method and a path, such as ROUTE="POST /orders/{{order_id}}/hold".')
+        self.method, self.path = found.groups()
+        self.module = self.name.replace("-", "_")
+        self.function = self.name.title().replace("-", "") + "Function"
+        self.folder = root / "functions" / self.service
+        self.state = re.search(r"shared::operations! \{\n    (\w+):", self.operations.read_text())[1]
+
+    @property
+    def operations(self):
+        return self.folder / "src/operations/mod.rs"
+
+    @property
+    def parameters(self):
+        return re.findall(r"\{(\w+)\}", self.path)
+
+    def check(self):
+        """Refuses a name or a route that is taken."""
+        if list(self.root.glob(f"functions/*/src/bin/{self.name}.rs")):
+            raise Trouble(f"There is an operation {self.name} already.")
+        for path in self.root.glob("functions/*/src/operations/mod.rs"):
+            if f'{self.method} "{self.path}"' in path.read_text():
+                raise Trouble(f"{self.method} {self.path} is a route of {path.parts[-4]} already.")
+
+    def write(self):
+        written = [self.code(), self.line(), self.binary(), self.block(), self.sample()]
+        return [str(path.relative_to(self.root)) for path in written]
+
+    def code(self):
+        path = self.folder / f"src/operations/{self.module}.rs"
+        state = self.state.lower()
+        parameters = "".join(f"        {self.described(name)},\n" for name in self.parameters)
+        params = f"    params(\n{parameters}    ),\n" if parameters else ""
+        path.write_text(f"""//! `{self.method} {self.path}`: says in one sentence what it does.
+
+use std::sync::Arc;
+
+use shared::{{
+    http::{{Request, Response}},
+    problem::Problem,
+}};
+
+use crate::{self.state};
+
+/// Answers `503` until it is written.
+#[cfg_attr(feature = "api-document", utoipa::path(
+    {self.method.lower()},
+    path = "{self.path}",
+{params}    responses((status = 200, description = "What is answered.")),
+    security(("bearer" = [])),
+    extensions(("x-roles" = json!(["user"]))),
+))]
+pub async fn {self.module}(_{state}: Arc<{self.state}>, request: Request) -> Result<Response, Problem> {{
+    request.caller()?;
+
+    Err(Problem::unavailable())
+}}
+""")
+        return path
+
+    def described(self, parameter):
+        """How the operations of the service describe a parameter of the path."""
+        for path in sorted(self.operations.parent.glob("*.rs")):
+            found = re.search(rf'\("{parameter}" = [\w:<>]+, Path, description = "[^"]+"\)', path.read_text())
+            if found:
+                return found[0]
+        return f'("{parameter}" = String, Path, description = "What the path names.")'
+
+    def line(self):
+        text = self.operations.read_text()
+        text = insert(text, r"^pub mod (\w+);\n", self.module, f"pub mod {self.module};\n")
+        entry = f'    http {self.module}({self.method} "{self.path}", Token);\n'
+        self.operations.write_text(insert(text, r"^    http (\w+)\(.*\);\n", self.module, entry, r"^    \w+:\n"))
+        return self.operations
+
+    def binary(self):
+        path = self.folder / f"src/bin/{self.name}.rs"
+        path.write_text(f"""//! The function `{self.name}`; see [`{self.service}::operations::{self.module}`].
+
+fn main() -> Result<(), lambda_http::Error> {{
+    {self.service}::operations::run::{self.module}()
+}}
+""")
+        return path
+
+    def block(self):
+        path = self.folder / "template.yaml"
+        text = path.read_text()
+        block = f"""  # `{self.method} {self.path}`, user.
+  {self.function}:
+    Type: AWS::Serverless::Function
+    Metadata: {{SkipBuild: true}}
+    Properties:
+      FunctionName: !Sub ${{Shop}}-{self.name}
+      CodeUri: ../../target/lambda/{self.name}/
+
+"""
+        mark = "  # --- generated: begin (make template)\n"
+        if mark not in text:
+            text = f"{text.rstrip()}\n\n{mark}  # --- generated: end\n"
+        path.write_text(text.replace(mark, block + mark))
+        return path
+
+    def sample(self):
+        event = json.loads((self.root / SAMPLE).read_text())
+        known = {}
+        for path in sorted(self.root.glob("events/*.json")):
+            known |= json.loads(path.read_text()).get("pathParameters") or {}
+        values = {name: known.get(name, "1") for name in self.parameters}
+        path = re.sub(r"\{(\w+)\}", lambda match: values[match[1]], self.path)
+        event |= {"resource": self.path, "path": path, "httpMethod": self.method, "pathParameters": values or None}
+        event["requestContext"] |= {"httpMethod": self.method, "path": f"/v1{path}", "resourcePath": self.path}
+        event["requestContext"]["authorizer"]["role"] = "user"
+        target = self.root / f"events/{self.name}.json"
+        target.write_text(json.dumps(event, indent=2, ensure_ascii=False) + "\n")
+        return target
+
+
+def insert(text, pattern, key, line, first=None):
+    """Puts a line where the alphabet has it among the lines that match, or after `first` where there are none."""
+    matches = list(re.finditer(pattern, text, re.MULTILINE))
+    later = [match.start() for match in matches if match[1] > key]
+    place = later[0] if later else matches[-1].end() if matches else re.search(first, text, re.MULTILINE).end()
+    return text[:place] + line + text[place:]
+
+
+def generate():
+    """Writes what follows from the operations: the API, its permissions, the table of operations, and the API document."""
+    for variable, test in (("UPDATE_API_DOCUMENT", "api_document"), ("UPDATE_TEMPLATES", "generated_parts")):
+        command = ["cargo", "test", "--quiet", "-p", "tests", "--test", "repository", test]
+        subprocess.run(command, cwd=ROOT, env=os.environ | {variable: "1"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def main():
+    parser = Parser(description=__doc__)
+    parser.add_argument("operation", help="service and name, such as orders/hold-order")
+    parser.add_argument("route", help='method and path, such as "POST /orders/{order_id}/hold"')
+    args = parser.parse_args()
+    try:
+        operation = Operation(args.operation, args.route)
+        operation.check()
+    except Trouble as trouble:
+        print(f"error: {trouble}", file=sys.stderr)
+        return 1
+    written = operation.write()
+    print("Writing what follows from the operations; this builds the tests.", file=sys.stderr)
+    generate()
+    written += ["template.yaml", "functions/platform/openapi.json", "README.md"]
+    print("\n".join(written))
+    print(f"Now write functions/{operation.service}/src/operations/{operation.module}.rs, give its function the policies that it needs, and run"
+          " make template again.", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
