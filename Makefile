@@ -54,8 +54,9 @@ bench: setup build ## Measures cold starts of the functions as released, and wha
 new: ## Writes the skeleton of an operation: make new OP=orders/hold-order ROUTE="POST /orders/{order_id}/hold".
 	@python3 localstack/new_operation.py "$(if $(OP),$(OP),$(error Say which operation: make new OP=orders/hold-order ROUTE="POST /orders/{order_id}/hold"))" "$(ROUTE)"
 
-template: ## Writes what follows from the operations: the routes of the API, their permissions, the table in README.md.
-	@UPDATE_TEMPLATES=1 cargo test --quiet -p tests --test repository generated_parts
+template: ## Writes what follows from the operations: the API and its permissions, the API document, the table in README.md.
+	@# The table of operations reads the API document: one after the other.
+	@UPDATE_API_DOCUMENT=1 UPDATE_TEMPLATES=1 cargo test --quiet -p tests --test repository -- --test-threads 1 committed_document generated_parts
 
 lint: setup ## Checks format, lints, template and dependencies.
 	cargo fmt --all --check

@@ -8,7 +8,6 @@ operation answers 503 until it is written, so `make test` fails at its sample un
 """
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -159,13 +158,6 @@ def insert(text, pattern, key, line, first=None):
     return text[:place] + line + text[place:]
 
 
-def generate():
-    """Writes what follows from the operations: the API, its permissions, the table of operations, and the API document."""
-    for variable, test in (("UPDATE_API_DOCUMENT", "api_document"), ("UPDATE_TEMPLATES", "generated_parts")):
-        command = ["cargo", "test", "--quiet", "-p", "tests", "--test", "repository", test]
-        subprocess.run(command, cwd=ROOT, env=os.environ | {variable: "1"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-
 def main():
     parser = Parser(description=__doc__)
     parser.add_argument("operation", help="service and name, such as orders/hold-order")
@@ -179,7 +171,10 @@ def main():
         return 1
     written = operation.write()
     print("Writing what follows from the operations; this builds the tests.", file=sys.stderr)
-    generate()
+    result = subprocess.run(["make", "template"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if result.returncode != 0:
+        print(f"error: make template failed:\n{result.stdout}", file=sys.stderr)
+        return 1
     written += ["template.yaml", "functions/platform/openapi.json", "README.md"]
     print("\n".join(written))
     print(f"Now write functions/{operation.service}/src/operations/{operation.module}.rs, give its function the policies that it needs, and run"

@@ -23,12 +23,12 @@ import deployment  # noqa: E402
 EXAMPLES = {
     "STACK": "shop", "AWS_REGION": "eu-central-1", "OTHER_REGION": "eu-west-1", "OPERATION": "create-order", "QUEUE": "reserve-stock",
     "TABLE": "orders", "ORDER": "ord_0199c2a8-0000-7000-8000-0000000000f1", "PRODUCT": "prd_0199c2a8-0000-7000-8000-00000000000a",
-    "TIME": "2026-11-28T10:00", "UNTIL": "2026-11-28T11:00", "RULE": "shop-ResumeOrdersFunctionEvery-1", "TAG": "v0.2.0",
+    "TIME": "2026-11-28T10:00", "UNTIL": "2026-11-28T11:00", "RULE": "shop-resume-orders", "TAG": "v0.2.0",
     "MAPPING": "0199c2a8-0000-7000-8000-000000000001", "SECRET": "sk_live_x", "OPERATOR": "ada", "ACCESS_KEY": "AKIAIOSFODNN7EXAMPLE",
     "QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/111111111111/shop-reserve-stock", "SENDER": "shop@example.com",
     "RESTORED_TABLE": "shop-orders-at-20261128-100000", "PLAN": "0199c2a8-0000-7000-8000-000000000002",
     "RECEIPT": "AQEBx", "ADDRESS": "buyer@example.com", "SECRET_NAME": "shop/users-key", "RETAINED_TABLE": "shop-later",
-    "TEMPLATE_URL": "https://bucket.s3.eu-central-1.amazonaws.com/template.yaml",
+    "BACKUP": "arn:aws:dynamodb:eu-central-1:111111111111:table/shop-later/backup/01795255200000-1a2b3c4d",
     "RECOVERY_POINT": "arn:aws:backup:eu-west-1:111111111111:recovery-point:1", "ROLE": "arn:aws:iam::111111111111:role/restore",
 }
 AWS_GLOBAL = {"region", "output", "query", "profile", "endpoint-url"}
