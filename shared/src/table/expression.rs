@@ -46,11 +46,9 @@ impl Expression {
     }
 
     /// `#name` for each attribute that the text speaks of.
-    pub(super) fn names(&self, names: &mut HashMap<String, String>) {
-        for part in self.text.split('#').skip(1) {
-            let name: String = part.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-            names.insert(format!("#{name}"), name);
-        }
+    pub(super) fn names(&self) -> HashMap<String, String> {
+        let name = |part: &str| part.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+        self.text.split('#').skip(1).map(name).map(|name| (format!("#{name}"), name)).collect()
     }
 }
 

@@ -1,0 +1,237 @@
+//! Writes: one conditional change, alone or as a part of a transaction.
+
+use std::{collections::HashMap, sync::Arc};
+
+use aws_sdk_dynamodb::{
+    error::{BuildError, SdkError},
+    operation::{
+        delete_item::DeleteItemError, put_item::PutItemError, transact_write_items::TransactWriteItemsError, update_item::UpdateItemError,
+    },
+    types::{
+        CancellationReason, ConditionCheck, Delete, Put, ReturnValuesOnConditionCheckFailure as OnFailure, TransactWriteItem, Update,
+        error::ConditionalCheckFailedException,
+    },
+};
+
+use super::{AttributeValue, Conflict, Expression, Item, Key, Outcome, TRIES, Table, TableError, Transacted, wait};
+use crate::BoxFuture;
+
+/// What happens to an item.
+#[derive(Clone, Debug)]
+enum Change {
+    /// This item takes the place of the one under its key.
+    Put(Item),
+    /// The item under the key changes by an update expression.
+    Update(Key, Expression),
+    /// The item under the key is deleted.
+    Delete(Key),
+}
+
+/// What a part of a transaction does. A check is nothing that DynamoDB does outside a transaction.
+#[derive(Clone, Debug)]
+enum Action {
+    Change(Change),
+    Check(Key),
+}
+
+/// One write of a transaction.
+#[derive(Clone, Debug)]
+pub struct Write {
+    table: Arc<str>,
+    action: Action,
+    condition: Expression,
+}
+
+/// What every kind of conditional write says to DynamoDB.
+struct Terms {
+    table: String,
+    condition: String,
+    names: HashMap<String, String>,
+    values: Option<HashMap<String, AttributeValue>>,
+}
+
+impl Terms {
+    /// The terms of a write that has no expression besides its condition.
+    fn new(table: &str, condition: Expression) -> Self {
+        Self::with_change(table, &Expression::default(), condition)
+    }
+
+    /// The terms of an update: the names and values of both expressions.
+    fn with_change(table: &str, change: &Expression, condition: Expression) -> Self {
+        let names = change.names().into_iter().chain(condition.names()).collect();
+        let values: HashMap<_, _> = change.values.clone().into_iter().chain(condition.values).collect();
+        // DynamoDB rejects an empty map.
+        let values = (!values.is_empty()).then_some(values);
+        Self { table: table.to_owned(), condition: condition.text, names, values }
+    }
+}
+
+/// Puts the terms into a request. The SDK has seven types of request for this, with the same methods and no trait in common.
+macro_rules! under {
+    ($terms:expr, $request:expr) => {{
+        let Terms { table, condition, names, values } = $terms;
+        $request
+            .table_name(table)
+            .condition_expression(condition)
+            .set_expression_attribute_names(Some(names))
+            .set_expression_attribute_values(values)
+            .return_values_on_condition_check_failure(OnFailure::AllOld)
+    }};
+}
+
+impl Table {
+    /// Puts an item, if `condition` holds for what stands in its place.
+    pub fn put(&self, item: Item, condition: Expression) -> BoxFuture<'_, Result<Outcome, TableError>> {
+        Box::pin(self.write(Change::Put(item), condition))
+    }
+
+    /// Changes the item under `key` by an update expression, if `condition` holds for it.
+    pub fn update(&self, key: Key, change: Expression, condition: Expression) -> BoxFuture<'_, Result<Outcome, TableError>> {
+        Box::pin(self.write(Change::Update(key, change), condition))
+    }
+
+    /// Deletes the item under `key`, if `condition` holds for it.
+    pub fn delete(&self, key: Key, condition: Expression) -> BoxFuture<'_, Result<Outcome, TableError>> {
+        Box::pin(self.write(Change::Delete(key), condition))
+    }
+
+    /// For a transaction: puts an item, if `condition` holds for what stands in its place.
+    pub fn putting(&self, item: Item, condition: Expression) -> Write {
+        self.part(Action::Change(Change::Put(item)), condition)
+    }
+
+    /// For a transaction: changes an item, if `condition` holds for it.
+    pub fn updating(&self, key: Key, change: Expression, condition: Expression) -> Write {
+        self.part(Action::Change(Change::Update(key, change)), condition)
+    }
+
+    /// For a transaction: deletes an item, if `condition` holds for it.
+    pub fn deleting(&self, key: Key, condition: Expression) -> Write {
+        self.part(Action::Change(Change::Delete(key)), condition)
+    }
+
+    /// For a transaction: fails it unless `condition` holds for the item under `key`.
+    pub fn checking(&self, key: Key, condition: Expression) -> Write {
+        self.part(Action::Check(key), condition)
+    }
+
+    /// Writes all of `writes` (of this and other tables) or none. After a conflict with another transaction, or a throttle, it tries
+    /// again a few times with full jitter.
+    pub fn transact(&self, writes: Vec<Write>) -> BoxFuture<'_, Result<Transacted, TableError>> {
+        Box::pin(async move {
+            let items: Result<Vec<TransactWriteItem>, BuildError> = writes.into_iter().map(Write::into_item).collect();
+            let items = items.map_err(|error| self.unusable("TransactWriteItems", &error))?;
+            for attempt in 0..TRIES {
+                match self.client.transact_write_items().set_transact_items(Some(items.clone())).send().await {
+                    Ok(_) => return Ok(Transacted::Written),
+                    Err(error) => match verdict(&error) {
+                        Verdict::Refused(conflicts) => return Ok(Transacted::Refused(conflicts)),
+                        Verdict::TryAgain => wait(attempt).await,
+                        Verdict::Failed => return Err(self.failed("TransactWriteItems", &error)),
+                    },
+                }
+            }
+            Err(self.busy("TransactWriteItems", "it was in conflict with another transaction each time"))
+        })
+    }
+
+    fn part(&self, action: Action, condition: Expression) -> Write {
+        Write { table: self.name.clone(), action, condition }
+    }
+
+    /// Makes one change in a call of its own.
+    async fn write(&self, change: Change, condition: Expression) -> Result<Outcome, TableError> {
+        let client = &self.client;
+        match change {
+            Change::Put(item) => {
+                let call = under!(Terms::new(&self.name, condition), client.put_item().set_item(Some(item)));
+                self.decided("PutItem", call.send().await, |error| match error {
+                    PutItemError::ConditionalCheckFailedException(refused) => Some(refused),
+                    _ => None,
+                })
+            }
+            Change::Update(key, change) => {
+                let terms = Terms::with_change(&self.name, &change, condition);
+                let call = under!(terms, client.update_item().set_key(Some(key.0)).update_expression(change.text));
+                self.decided("UpdateItem", call.send().await, |error| match error {
+                    UpdateItemError::ConditionalCheckFailedException(refused) => Some(refused),
+                    _ => None,
+                })
+            }
+            Change::Delete(key) => {
+                let call = under!(Terms::new(&self.name, condition), client.delete_item().set_key(Some(key.0)));
+                self.decided("DeleteItem", call.send().await, |error| match error {
+                    DeleteItemError::ConditionalCheckFailedException(refused) => Some(refused),
+                    _ => None,
+                })
+            }
+        }
+    }
+
+    /// The outcome of a call: `refusal` finds the error of a condition that does not hold.
+    fn decided<T, E>(
+        &self,
+        call: &'static str,
+        answer: Result<T, SdkError<E>>,
+        refusal: impl FnOnce(&E) -> Option<&ConditionalCheckFailedException>,
+    ) -> Result<Outcome, TableError>
+    where
+        E: std::error::Error + aws_sdk_dynamodb::error::ProvideErrorMetadata + 'static,
+    {
+        let Err(error) = answer else { return Ok(Outcome::Written) };
+        match error.as_service_error().and_then(refusal) {
+            Some(refused) => Ok(Outcome::Refused(refused.item.clone())),
+            None => Err(self.failed(call, &error)),
+        }
+    }
+}
+
+impl Write {
+    /// The write as a transaction takes it.
+    fn into_item(self) -> Result<TransactWriteItem, BuildError> {
+        let Self { table, action, condition } = self;
+        let item = TransactWriteItem::builder();
+        let item = match action {
+            Action::Change(Change::Put(put)) => {
+                item.put(under!(Terms::new(&table, condition), Put::builder().set_item(Some(put))).build()?)
+            }
+            Action::Change(Change::Update(key, change)) => {
+                let terms = Terms::with_change(&table, &change, condition);
+                item.update(under!(terms, Update::builder().set_key(Some(key.0)).update_expression(change.text)).build()?)
+            }
+            Action::Change(Change::Delete(key)) => {
+                item.delete(under!(Terms::new(&table, condition), Delete::builder().set_key(Some(key.0))).build()?)
+            }
+            Action::Check(key) => {
+                item.condition_check(under!(Terms::new(&table, condition), ConditionCheck::builder().set_key(Some(key.0))).build()?)
+            }
+        };
+        Ok(item.build())
+    }
+}
+
+enum Verdict {
+    Refused(Vec<Option<Conflict>>),
+    TryAgain,
+    Failed,
+}
+
+/// What a failed transaction means: a condition that does not hold decides; only conflicts and throttles are worth another try.
+fn verdict<R>(error: &SdkError<TransactWriteItemsError, R>) -> Verdict {
+    let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() else {
+        return Verdict::Failed;
+    };
+    let reasons = cancelled.cancellation_reasons();
+    let has = |code: &str| reasons.iter().any(|reason| reason.code() == Some(code));
+    if has("ConditionalCheckFailed") {
+        let conflict = |reason: &CancellationReason| {
+            let refused = reason.code() == Some("ConditionalCheckFailed");
+            refused.then(|| Conflict { item: reason.item.clone().filter(|item| !item.is_empty()) })
+        };
+        return Verdict::Refused(reasons.iter().map(conflict).collect());
+    }
+    if has("TransactionConflict") || has("ThrottlingError") || has("ProvisionedThroughputExceeded") {
+        return Verdict::TryAgain;
+    }
+    Verdict::Failed
+}
