@@ -11,7 +11,7 @@
 //! - [`table`]: DynamoDB, where every write carries a condition. [`secret`]: Secrets Manager, read once and kept.
 //! - [`seal`]: texts that nobody else can read or make up.
 //! - [`api_document`]: how what goes in and out is described; only the tests compile it.
-//! - [`text`]: what people write, normalized and checked. [`validation`]: why a value is rejected.
+//! - [`text`]: what people write, normalized and checked. [`checked_text`]: types for it. [`validation`]: why a value is rejected.
 //! - [`auth`], [`money`], [`ids`], [`clock`], [`retry`], [`throttle`]: values. [`config`], [`aws`], [`telemetry`]: surroundings.
 //!
 //! # Invariants
@@ -28,6 +28,7 @@ use std::{future::Future, pin::Pin};
 pub mod api_document;
 pub mod auth;
 pub mod aws;
+pub mod checked_text;
 pub mod clock;
 pub mod config;
 pub mod http;

@@ -1,7 +1,7 @@
 //! What the shop says about a product, every word of it checked when it comes in.
 
 use serde::{Deserialize, Serialize};
-use shared::{money::Money, text, validation::Violation};
+use shared::{checked_text, money::Money, text, validation::Violation};
 use unicode_normalization::UnicodeNormalization;
 
 const MAX_NAME: usize = 120;
@@ -11,114 +11,42 @@ const MAX_SKU: usize = 64;
 /// The most pieces of one product that any order takes.
 const MAX_PIECES: u32 = 999;
 
-/// Declares a text that was checked when it came in: `parse` is the only way to one.
-macro_rules! checked_text {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
-
-        impl $name {
-            /// The text.
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl TryFrom<String> for $name {
-            type Error = Violation;
-
-            fn try_from(text: String) -> Result<Self, Violation> {
-                Self::parse(&text)
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(text: $name) -> Self {
-                text.0
-            }
-        }
-    };
-}
-
 checked_text!(
     /// What a product is called: one line, without blanks around it.
-    ProductName
+    ProductName: single_line(MAX_NAME), "What a product is called: one line of visible characters, without blanks around it.", "Desk lamp"
 );
 checked_text!(
     /// What there is to say about a product, in one or more lines.
-    Description
+    Description: multi_line(MAX_DESCRIPTION),
+    "What there is to say about a product, in one or more lines.",
+    "Bends in three places.\nBulb included."
 );
 checked_text!(
     /// The shelf that a product stands on: `desk-lamps`.
-    Category
+    Category: code(
+        1..=MAX_CATEGORY,
+        "^[a-z0-9]+(-[a-z0-9]+)*$",
+        is_slug,
+        "invalid_category",
+        &format!("A category has at most {MAX_CATEGORY} lower-case letters and digits, with single hyphens between words."),
+    ),
+    "The shelf that a product stands on: lower-case letters and digits, with single hyphens between words.",
+    "desk-lamps"
 );
 checked_text!(
     /// The shop's own number of a product, as it is written: `LAMP-01`. No other product has it, in upper or lower case.
-    Sku
-);
-
-shared::describe!(
-    ProductName,
-    text_of_people("What a product is called: one line of visible characters, without blanks around it.", "Desk lamp", MAX_NAME)
-);
-shared::describe!(
-    Description,
-    text_of_people(
-        "What there is to say about a product, in one or more lines.",
-        "Bends in three places.\nBulb included.",
-        MAX_DESCRIPTION
+    Sku: by(
+        sku,
+        text("The shop's own number of a product: visible characters. No other product has it, in upper or lower case.", "LAMP-01")
+            .length(1..=MAX_SKU)
+            .pattern(&patterns::trimmed(&format!("{}*", patterns::none_of(ends_a_cell))))
+            .refused_as(&["invalid_sku"])
     )
 );
-shared::describe!(
-    Category,
-    text("The shelf that a product stands on: lower-case letters and digits, with single hyphens between words.", "desk-lamps")
-        .length(1..=MAX_CATEGORY)
-        .pattern("^[a-z0-9]+(-[a-z0-9]+)*$")
-        .refused_as(&["invalid_category"])
-);
-shared::describe!(
-    Sku,
-    text("The shop's own number of a product: visible characters. No other product has it, in upper or lower case.", "LAMP-01")
-        .length(1..=MAX_SKU)
-        .pattern(&patterns::trimmed(&format!("{}*", patterns::none_of(ends_a_cell))))
-        .refused_as(&["invalid_sku"])
-);
 
-impl ProductName {
-    /// The name that `text` is.
-    ///
-    /// # Errors
-    /// When it is blank, too long or holds characters that hide something.
-    pub fn parse(text: &str) -> Result<Self, Violation> {
-        text::single_line(text, MAX_NAME).map(Self)
-    }
-}
-
-impl Description {
-    /// The description that `text` is.
-    ///
-    /// # Errors
-    /// When it is blank, too long or holds characters that hide something.
-    pub fn parse(text: &str) -> Result<Self, Violation> {
-        text::multi_line(text, MAX_DESCRIPTION).map(Self)
-    }
-}
-
-impl Category {
-    /// The category that `text` is.
-    ///
-    /// # Errors
-    /// When it is anything but lower-case letters and digits in words that single hyphens join.
-    pub fn parse(text: &str) -> Result<Self, Violation> {
-        let is_word = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-        if text.len() <= MAX_CATEGORY && text.split('-').all(is_word) {
-            return Ok(Self(text.to_owned()));
-        }
-        let detail = format!("A category has at most {MAX_CATEGORY} lower-case letters and digits, with single hyphens between words.");
-        Err(Violation::new("invalid_category", detail))
-    }
+fn is_slug(text: &str) -> bool {
+    let is_word = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    text.split('-').all(is_word)
 }
 
 /// Within a number, a line break or tab shows that two cells of a table were pasted.
@@ -126,18 +54,15 @@ fn ends_a_cell(c: char) -> bool {
     c.is_control() || text::is_dropped(c) || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
-impl Sku {
-    /// Parses a SKU: 1 to 64 visible characters in one line, with spaces between them. White space around it is removed.
-    ///
-    /// # Errors
-    /// `invalid_sku`.
-    pub fn parse(text: &str) -> Result<Self, Violation> {
-        let text = text::trimmed(text);
-        let is_one_cell = !text.contains(ends_a_cell);
-        let sku = text::single_line(text, MAX_SKU).ok().filter(|_| is_one_cell).map(Self);
-        sku.ok_or_else(|| Violation::new("invalid_sku", format!("A SKU has 1 to {MAX_SKU} visible characters, in one line.")))
-    }
+/// 1 to 64 visible characters in one line, with spaces between them. White space around them is removed.
+fn sku(text: &str) -> Result<String, Violation> {
+    let text = text::trimmed(text);
+    let is_one_cell = !text.contains(ends_a_cell);
+    let sku = text::single_line(text, MAX_SKU).ok().filter(|_| is_one_cell);
+    sku.ok_or_else(|| Violation::new("invalid_sku", format!("A SKU has 1 to {MAX_SKU} visible characters, in one line.")))
+}
 
+impl Sku {
     /// The text that makes a SKU unique: SKUs that differ only in case have the same.
     pub fn unique_text(&self) -> String {
         // Lower case first: ẞ has no other upper case, and ß becomes SS.

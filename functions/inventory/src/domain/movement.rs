@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 use shared::{
+    checked_text,
     clock::Timestamp,
     ids::{ProductId, UserId},
     prefixed_id,
     telemetry::Trace,
-    text,
     validation::Violation,
 };
 
@@ -22,7 +22,6 @@ prefixed_id!(
 pub const MAX_DELTA: i64 = 1_000_000;
 /// The most that there can be of one product.
 pub const MAX_ON_HAND: i64 = 1_000_000_000;
-const MAX_REASON: usize = 200;
 
 /// How many come in (above zero) or go (below).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,33 +85,10 @@ impl From<Threshold> for i64 {
     }
 }
 
-/// Why goods moved, in one or more lines.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Reason(String);
-
-impl Reason {
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-shared::describe!(Reason, text_of_people("Why goods move, in one or more lines.", "Delivery of 12 March", MAX_REASON));
-
-impl TryFrom<String> for Reason {
-    type Error = Violation;
-
-    fn try_from(text: String) -> Result<Self, Violation> {
-        text::multi_line(&text, MAX_REASON).map(Self)
-    }
-}
-
-impl From<Reason> for String {
-    fn from(reason: Reason) -> Self {
-        reason.0
-    }
-}
+checked_text!(
+    /// Why goods moved, in one or more lines.
+    Reason: multi_line(200), "Why goods move, in one or more lines.", "Delivery of 12 March"
+);
 
 /// A movement that was made. It never changes, and it says nothing of the figures that it led to: whoever repeats the request gets the
 /// same answer, however fast the product sells meanwhile.

@@ -1,7 +1,7 @@
 //! Postal addresses: where an order goes.
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
-use shared::{text, validation::Violation};
+use shared::{checked_text, validation::Violation};
 
 use super::countries::{ASSIGNED, WITHOUT_POSTAL_CODE};
 
@@ -52,56 +52,28 @@ impl<'de> Deserialize<'de> for Address {
     }
 }
 
-/// One line of an address: up to 100 characters.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct AddressLine(String);
+checked_text!(
+    /// One line of an address: up to 100 characters.
+    AddressLine: single_line(100), "One line of an address, as it is written there.", "12 St James's Square"
+);
 
-/// The longest line of an address.
-const MAX_ADDRESS_LINE: usize = 100;
+checked_text!(
+    /// A country's code of ISO 3166-1 alpha-2, in upper case.
+    CountryCode: by(
+        assigned,
+        name_of("A country: an assigned code of ISO 3166-1 alpha-2.", &ASSIGNED).refused_as(&["invalid_country"])
+    )
+);
 
-shared::describe!(AddressLine, text_of_people("One line of an address, as it is written there.", "12 St James's Square", MAX_ADDRESS_LINE));
-
-impl TryFrom<String> for AddressLine {
-    type Error = Violation;
-
-    fn try_from(text: String) -> Result<Self, Violation> {
-        text::single_line(&text, MAX_ADDRESS_LINE).map(Self)
-    }
+fn assigned(text: &str) -> Result<String, Violation> {
+    let detail = "Use an assigned code of ISO 3166-1 in two upper-case letters, such as DE. The United Kingdom is GB.";
+    let is_assigned = ASSIGNED.binary_search(&text).is_ok();
+    is_assigned.then(|| text.to_owned()).ok_or_else(|| Violation::new("invalid_country", detail))
 }
-
-impl From<AddressLine> for String {
-    fn from(line: AddressLine) -> Self {
-        line.0
-    }
-}
-
-/// A country's code of ISO 3166-1 alpha-2, in upper case.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct CountryCode(String);
-
-shared::describe!(CountryCode, name_of("A country: an assigned code of ISO 3166-1 alpha-2.", &ASSIGNED).refused_as(&["invalid_country"]));
 
 impl CountryCode {
     fn has_postal_codes(&self) -> bool {
-        WITHOUT_POSTAL_CODE.binary_search(&self.0.as_str()).is_err()
-    }
-}
-
-impl TryFrom<String> for CountryCode {
-    type Error = Violation;
-
-    fn try_from(text: String) -> Result<Self, Violation> {
-        let detail = "Use an assigned code of ISO 3166-1 in two upper-case letters, such as DE. The United Kingdom is GB.";
-        let is_assigned = ASSIGNED.binary_search(&text.as_str()).is_ok();
-        is_assigned.then_some(Self(text)).ok_or_else(|| Violation::new("invalid_country", detail))
-    }
-}
-
-impl From<CountryCode> for String {
-    fn from(code: CountryCode) -> Self {
-        code.0
+        WITHOUT_POSTAL_CODE.binary_search(&self.as_str()).is_err()
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a buyer may ask for. Reading these types from outside checks every rule that needs no stored data.
 
 use serde::{Deserialize, Serialize};
-use shared::{ids::ProductId, money::Money, validation::Violation};
+use shared::{checked_text, ids::ProductId, money::Money, validation::Violation};
 
 use super::address::Address;
 
@@ -153,42 +153,18 @@ pub enum MethodType {
     Card,
 }
 
-/// A provider's token: 1 to 255 visible ASCII characters. It stands for a card, and keeps itself out of logs.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Token(String);
-
-/// The longest token.
-const MAX_TOKEN: usize = 255;
-
-shared::describe!(
-    Token as "CardToken",
-    text("The provider's token for a card: visible characters of ASCII. Never the card's number.", "tok_ok")
-        .length(1..=MAX_TOKEN)
-        .pattern("^[!-~]+$")
-        .refused_as(&["invalid_token"])
+checked_text!(
+    /// A provider's token: 1 to 255 visible ASCII characters. It stands for a card, and keeps itself out of logs.
+    secret Token as "CardToken": code(
+        1..=255,
+        "^[!-~]+$",
+        |text| text.bytes().all(|b| b.is_ascii_graphic()),
+        "invalid_token",
+        "A token is 1 to 255 visible ASCII characters.",
+    ),
+    "The provider's token for a card: visible characters of ASCII. Never the card's number.",
+    "tok_ok"
 );
-
-impl std::fmt::Debug for Token {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("Token(…)")
-    }
-}
-
-impl TryFrom<String> for Token {
-    type Error = Violation;
-
-    fn try_from(text: String) -> Result<Self, Violation> {
-        let fits = (1..=MAX_TOKEN).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
-        fits.then_some(Self(text)).ok_or_else(|| Violation::new("invalid_token", "A token is 1 to 255 visible ASCII characters."))
-    }
-}
-
-impl From<Token> for String {
-    fn from(token: Token) -> Self {
-        token.0
-    }
-}
 
 #[cfg(test)]
 mod tests {

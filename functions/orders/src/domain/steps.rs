@@ -1,7 +1,7 @@
 //! What people do with an order that stands: they give it up, and they send it.
 
 use serde::{Deserialize, Serialize};
-use shared::{text, validation::Violation};
+use shared::checked_text;
 
 /// On which side somebody stands. It says nothing of the person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,32 +29,12 @@ pub struct Cancellation {
     pub reason: Option<CancelReason>,
 }
 
-/// The longest reason.
-const MAX_REASON: usize = 200;
-
-shared::describe!(
-    CancelReason,
-    text_of_people("Why it is given up, in the words of who gives it up: one or more lines.", "It is the wrong colour.", MAX_REASON)
+checked_text!(
+    /// Why an order is given up: up to 200 characters in one or more lines.
+    CancelReason: multi_line(200),
+    "Why it is given up, in the words of who gives it up: one or more lines.",
+    "It is the wrong colour."
 );
-
-/// Why an order is given up: up to 200 characters in one or more lines.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct CancelReason(String);
-
-impl TryFrom<String> for CancelReason {
-    type Error = Violation;
-
-    fn try_from(text: String) -> Result<Self, Violation> {
-        text::multi_line(&text, MAX_REASON).map(Self)
-    }
-}
-
-impl From<CancelReason> for String {
-    fn from(reason: CancelReason) -> Self {
-        reason.0
-    }
-}
 
 /// How the goods travel.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -66,29 +46,10 @@ pub struct Shipment {
     pub tracking: ShippingText,
 }
 
-/// The longest name of a carrier, and the longest number.
-const MAX_SHIPPING_TEXT: usize = 100;
-
-shared::describe!(ShippingText, text_of_people("A text as the carrier has it.", "RM 1234 5678 9GB", MAX_SHIPPING_TEXT));
-
-/// The name of a carrier, or the number that it gave: up to 100 characters.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct ShippingText(String);
-
-impl TryFrom<String> for ShippingText {
-    type Error = Violation;
-
-    fn try_from(text: String) -> Result<Self, Violation> {
-        text::single_line(&text, MAX_SHIPPING_TEXT).map(Self)
-    }
-}
-
-impl From<ShippingText> for String {
-    fn from(text: ShippingText) -> Self {
-        text.0
-    }
-}
+checked_text!(
+    /// The name of a carrier, or the number that it gave: up to 100 characters.
+    ShippingText: single_line(100), "A text as the carrier has it.", "RM 1234 5678 9GB"
+);
 
 #[cfg(test)]
 mod tests {

@@ -1,9 +1,7 @@
 //! With what is paid: a token that the provider gave out for a card. We never see the card.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
-use shared::validation::Violation;
+use shared::checked_text;
 
 /// A method of payment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,49 +21,18 @@ pub enum MethodType {
     Card,
 }
 
-/// A provider's token: 1 to 255 visible ASCII characters. It charges somebody's card, so it does not show itself in logs.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct CardToken(String);
-
-/// The longest token.
-const MAX_TOKEN: usize = 255;
-
-shared::describe!(
-    CardToken,
-    text("The provider's token for a card: visible characters of ASCII. Never the card's number.", "tok_ok")
-        .length(1..=MAX_TOKEN)
-        .pattern("^[!-~]+$")
-        .refused_as(&["invalid_token"])
+checked_text!(
+    /// A provider's token: 1 to 255 visible ASCII characters. It charges somebody's card, so it does not show itself in logs.
+    secret CardToken: code(
+        1..=255,
+        "^[!-~]+$",
+        |text| text.bytes().all(|b| b.is_ascii_graphic()),
+        "invalid_token",
+        "A token is 1 to 255 visible ASCII characters.",
+    ),
+    "The provider's token for a card: visible characters of ASCII. Never the card's number.",
+    "tok_ok"
 );
-
-impl CardToken {
-    /// The token as the provider takes it.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for CardToken {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("CardToken(…)")
-    }
-}
-
-impl TryFrom<String> for CardToken {
-    type Error = Violation;
-
-    fn try_from(text: String) -> Result<Self, Violation> {
-        let fits = (1..=MAX_TOKEN).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
-        fits.then_some(Self(text)).ok_or_else(|| Violation::new("invalid_token", "A token is 1 to 255 visible ASCII characters."))
-    }
-}
-
-impl From<CardToken> for String {
-    fn from(token: CardToken) -> Self {
-        token.0
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -1,31 +1,11 @@
 //! Why somebody who runs the shop gives money back: a sentence for whoever looks at the payment later.
 
-use serde::{Deserialize, Serialize};
-use shared::{text, validation::Violation};
+use shared::checked_text;
 
-/// The longest reason, in characters.
-const MAX_REASON: usize = 200;
-
-/// One or more lines, 1 to 200 characters together.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct RefundReason(String);
-
-shared::describe!(RefundReason, text_of_people("Why the money goes back, in one or more lines.", "The lid was broken", MAX_REASON));
-
-impl TryFrom<String> for RefundReason {
-    type Error = Violation;
-
-    fn try_from(text: String) -> Result<Self, Violation> {
-        text::multi_line(&text, MAX_REASON).map(Self)
-    }
-}
-
-impl From<RefundReason> for String {
-    fn from(reason: RefundReason) -> Self {
-        reason.0
-    }
-}
+checked_text!(
+    /// One or more lines, 1 to 200 characters together.
+    RefundReason: multi_line(200), "Why the money goes back, in one or more lines.", "The lid was broken"
+);
 
 #[cfg(test)]
 mod tests {

@@ -2,56 +2,51 @@
 
 use email_address::{EmailAddress, Options};
 use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
-use serde::Deserialize;
-use shared::{text, validation::Violation};
+use shared::{checked_text, text, validation::Violation};
 
 /// RFC 5321, section 4.5.3.1.1, in octets.
 const MAX_LOCAL_PART: usize = 64;
 /// What a path of RFC 5321 leaves for the address, in octets (RFC 3696, erratum 1690).
 const MAX_ADDRESS: usize = 254;
 
-/// An e-mail address in its normal form.
-///
-/// White space around it is removed. The domain is mapped by UTS #46 and written with A-labels (`ｅｘ.com` is `ex.com`, `münchen.de` is
-/// `xn--mnchen-3ya.de`). The local part is ASCII in lower case: strictly speaking a server may distinguish `Ada` from `ada`, but none does.
-/// SES cannot send to a local part beyond ASCII (it does not support SMTPUTF8), so such an address is rejected.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Email(String);
-
-impl Email {
-    /// The normal form of the address that `text` spells.
+checked_text!(
+    /// An e-mail address in its normal form.
     ///
-    /// # Errors
-    /// `invalid_email`.
-    pub fn parse(text: &str) -> Result<Self, Violation> {
-        let text = text::trimmed(text);
-        let invalid = |detail: &str| Violation::new("invalid_email", detail);
-        match text.rsplit_once('@') {
-            Some((local, _)) if !local.is_ascii() => Err(invalid(
-                "Only letters, digits and signs of ASCII can stand before the @: other addresses cannot receive mail from here.",
-            )),
-            _ => Self::normal_form(text).map(Self).ok_or_else(|| invalid("An e-mail address looks like name@example.com.")),
-        }
-    }
+    /// White space around it is removed. The domain is mapped by UTS #46 and written with A-labels (`ｅｘ.com` is `ex.com`, `münchen.de`
+    /// is `xn--mnchen-3ya.de`). The local part is ASCII in lower case: strictly speaking a server may distinguish `Ada` from `ada`, but
+    /// none does. SES cannot send to a local part beyond ASCII (it does not support SMTPUTF8), so such an address is rejected.
+    Email: by(
+        address,
+        text("An e-mail address. Case, spelling and white space around it do not matter: it is kept, and answered, in one normal form. Before the `@` it is ASCII.", "ada@example.com")
+            .length(3..=MAX_ADDRESS)
+            .format("idn-email")
+            .pattern(&patterns::trimmed(&format!("[!-~]+@{}+", patterns::none_of(is_outside_addresses))))
+            .refused_as(&["invalid_email"])
+    )
+);
 
-    fn normal_form(text: &str) -> Option<String> {
-        // Four times what the normal form may have is more than any spelling of it takes.
-        if text.len() > 4 * MAX_ADDRESS || text.contains(is_outside_addresses) {
-            return None;
+fn address(text: &str) -> Result<String, Violation> {
+    let text = text::trimmed(text);
+    let invalid = |detail: &str| Violation::new("invalid_email", detail);
+    match text.rsplit_once('@') {
+        Some((local, _)) if !local.is_ascii() => {
+            Err(invalid("Only letters, digits and signs of ASCII can stand before the @: other addresses cannot receive mail from here."))
         }
-        let (local, domain) = text.rsplit_once('@')?;
-        let (local, domain) = (normal_local_part(local)?, normal_domain(domain)?);
-        let address = format!("{local}@{domain}");
-        let options = Options::default().with_required_tld().without_domain_literal().without_display_text();
-        let valid = address.len() <= MAX_ADDRESS && EmailAddress::parse_with_options(&address, options).is_ok();
-        valid.then_some(address)
+        _ => normal_form(text).ok_or_else(|| invalid("An e-mail address looks like name@example.com.")),
     }
+}
 
-    /// The address.
-    pub fn as_str(&self) -> &str {
-        &self.0
+fn normal_form(text: &str) -> Option<String> {
+    // Four times what the normal form may have is more than any spelling of it takes.
+    if text.len() > 4 * MAX_ADDRESS || text.contains(is_outside_addresses) {
+        return None;
     }
+    let (local, domain) = text.rsplit_once('@')?;
+    let (local, domain) = (normal_local_part(local)?, normal_domain(domain)?);
+    let address = format!("{local}@{domain}");
+    let options = Options::default().with_required_tld().without_domain_literal().without_display_text();
+    let valid = address.len() <= MAX_ADDRESS && EmailAddress::parse_with_options(&address, options).is_ok();
+    valid.then_some(address)
 }
 
 fn is_outside_addresses(c: char) -> bool {
@@ -70,29 +65,6 @@ fn normal_domain(domain: &str) -> Option<String> {
     let (_, top) = ascii.rsplit_once('.')?;
     let is_number = top.bytes().all(|b| b.is_ascii_digit());
     (!is_number).then(|| ascii.into_owned())
-}
-
-shared::describe!(
-    Email,
-    text("An e-mail address. Case, spelling and white space around it do not matter: it is kept, and answered, in one normal form. Before the `@` it is ASCII.", "ada@example.com")
-        .length(3..=MAX_ADDRESS)
-        .format("idn-email")
-        .pattern(&patterns::trimmed(&format!("[!-~]+@{}+", patterns::none_of(is_outside_addresses))))
-        .refused_as(&["invalid_email"])
-);
-
-impl TryFrom<String> for Email {
-    type Error = Violation;
-
-    fn try_from(text: String) -> Result<Self, Violation> {
-        Self::parse(&text)
-    }
-}
-
-impl From<Email> for String {
-    fn from(email: Email) -> Self {
-        email.0
-    }
 }
 
 #[cfg(test)]

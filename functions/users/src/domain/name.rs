@@ -1,89 +1,34 @@
 //! Names that people give themselves.
 
-use std::ops::RangeInclusive;
-
-use serde::Deserialize;
-use shared::{text, validation::Violation};
+use shared::{checked_text, text};
 use unicode_normalization::UnicodeNormalization;
 
-const USERNAME_LENGTH: RangeInclusive<usize> = 3..=32;
 const MAX_FULL_NAME: usize = 100;
 
-/// A short name: 3 to 32 letters, digits, dots, dashes and underscores of ASCII, beginning with a letter or digit. It need not be unique:
-/// a user is known by the e-mail address.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Username(String);
-
-impl Username {
-    /// The name that `text` spells.
-    ///
-    /// # Errors
-    /// The rule that it breaks.
-    pub fn parse(text: &str) -> Result<Self, Violation> {
-        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        let valid =
-            USERNAME_LENGTH.contains(&text.len()) && text.chars().all(allowed) && text.starts_with(|c: char| c.is_ascii_alphanumeric());
-        let detail = "A username has 3 to 32 letters, digits, dots, dashes and underscores, and begins with a letter or digit.";
-        if valid { Ok(Self(text.to_owned())) } else { Err(Violation::new("invalid_username", detail)) }
-    }
-}
-
-shared::describe!(
-    Username,
-    text("A short name, which need not be unique: a user is known by the e-mail address.", "ada")
-        .length(USERNAME_LENGTH)
-        .pattern("^[A-Za-z0-9][A-Za-z0-9._-]*$")
-        .refused_as(&["invalid_username"])
+checked_text!(
+    /// A short name: 3 to 32 letters, digits, dots, dashes and underscores of ASCII, beginning with a letter or digit. It need not be
+    /// unique: a user is known by the e-mail address.
+    Username: code(
+        3..=32,
+        "^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        is_plain,
+        "invalid_username",
+        "A username has 3 to 32 letters, digits, dots, dashes and underscores, and begins with a letter or digit.",
+    ),
+    "A short name, which need not be unique: a user is known by the e-mail address.",
+    "ada"
+);
+checked_text!(
+    /// A person's name as they write it: one line of up to 100 visible characters of any script, in composed form (NFC).
+    FullName: by(
+        |text| text::single_line(&text.nfc().collect::<String>(), MAX_FULL_NAME),
+        text_of_people("A person's name as they write it: visible characters of any script.", "Ada Lovelace", MAX_FULL_NAME)
+    )
 );
 
-impl TryFrom<String> for Username {
-    type Error = Violation;
-
-    fn try_from(text: String) -> Result<Self, Violation> {
-        Self::parse(&text)
-    }
-}
-
-impl From<Username> for String {
-    fn from(name: Username) -> Self {
-        name.0
-    }
-}
-
-/// A person's name as they write it: up to 100 visible characters of any script.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct FullName(String);
-
-impl FullName {
-    /// The name that `text` spells: one line, without white space around it and in composed form.
-    ///
-    /// # Errors
-    /// The rule that it breaks.
-    pub fn parse(text: &str) -> Result<Self, Violation> {
-        let name: String = text.nfc().collect();
-        text::single_line(&name, MAX_FULL_NAME).map(Self)
-    }
-}
-
-shared::describe!(
-    FullName,
-    text_of_people("A person's name as they write it: visible characters of any script.", "Ada Lovelace", MAX_FULL_NAME)
-);
-
-impl TryFrom<String> for FullName {
-    type Error = Violation;
-
-    fn try_from(text: String) -> Result<Self, Violation> {
-        Self::parse(&text)
-    }
-}
-
-impl From<FullName> for String {
-    fn from(name: FullName) -> Self {
-        name.0
-    }
+fn is_plain(text: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    text.chars().all(allowed) && text.starts_with(|c: char| c.is_ascii_alphanumeric())
 }
 
 #[cfg(test)]

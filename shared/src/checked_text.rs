@@ -1,0 +1,153 @@
+//! Declares types for texts that are checked once, when they come in.
+//!
+//! A declaration states the rule of the text once: its limits, what is rejected and with which code. The code that parses and the API
+//! document both follow from it.
+
+use std::ops::RangeInclusive;
+
+use crate::validation::Violation;
+
+/// Declares a text type: `parse` and `TryFrom<String>` are the only ways to a value, and both apply its rule. A value is (de)serialized
+/// and shown as its text.
+///
+/// The rule has one of four forms. The last two texts of the first three are what the API document says of the type and an example.
+///
+/// - `Name: single_line(120), "About.", "Example"` and `Name: multi_line(2000), …`: text that people write, see [`text`](crate::text).
+/// - `Sku: code(1..=64, "^[A-Z]+$", is_sku, "invalid_sku", "What a SKU looks like."), …`: taken as it is, if its bytes are so many and
+///   `is_sku` holds for it, which is what the pattern says. Otherwise it is rejected with the code and the sentence.
+/// - `Name: by(parse, schema)`: `parse` is a `fn(&str) -> Result<String, Violation>`; for `schema` see [`describe!`](crate::describe).
+///
+/// `Name as "Other"` gives the type another name in the document. `secret Name: …` declares a text that does not show itself: without
+/// `Display`, and with a `Debug` that leaves it out.
+#[macro_export]
+macro_rules! checked_text {
+    ($(#[$doc:meta])* secret $name:ident $(as $title:literal)?: $($rule:tt)+) => {
+        $crate::checked_text!(@type $(#[$doc])* $name);
+        $crate::checked_text!(@rule $name ($($title)?) $($rule)+);
+
+        impl ::std::fmt::Debug for $name {
+            fn fmt(&self, formatter: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                formatter.write_str(concat!(stringify!($name), "(…)"))
+            }
+        }
+    };
+    ($(#[$doc:meta])* $name:ident $(as $title:literal)?: $($rule:tt)+) => {
+        $crate::checked_text!(@type #[derive(Debug)] $(#[$doc])* $name);
+        $crate::checked_text!(@rule $name ($($title)?) $($rule)+);
+
+        impl ::std::fmt::Display for $name {
+            fn fmt(&self, formatter: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                formatter.write_str(&self.0)
+            }
+        }
+    };
+    (@type $(#[$attribute:meta])* $name:ident) => {
+        $(#[$attribute])*
+        #[derive(Clone, PartialEq, Eq, ::serde::Serialize, ::serde::Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = $crate::validation::Violation;
+
+            fn try_from(text: String) -> Result<Self, $crate::validation::Violation> {
+                Self::parse(&text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(text: $name) -> Self {
+                text.0
+            }
+        }
+    };
+    (@rule $name:ident ($($title:literal)?) single_line($max:expr), $about:expr, $example:expr $(,)?) => {
+        $crate::checked_text!(@rule $name ($($title)?) by(
+            |text| $crate::text::single_line(text, $max),
+            text_of_people($about, $example, $max)
+        ));
+    };
+    (@rule $name:ident ($($title:literal)?) multi_line($max:expr), $about:expr, $example:expr $(,)?) => {
+        $crate::checked_text!(@rule $name ($($title)?) by(
+            |text| $crate::text::multi_line(text, $max),
+            text_of_people($about, $example, $max)
+        ));
+    };
+    (@rule $name:ident ($($title:literal)?)
+        code($length:expr, $pattern:expr, $holds:expr, $code:expr, $detail:expr $(,)?), $about:expr, $example:expr $(,)?
+    ) => {
+        $crate::checked_text!(@rule $name ($($title)?) by(
+            |text| $crate::checked_text::code(text, $length, $holds, $code, $detail),
+            text($about, $example).length($length).pattern($pattern).refused_as(&[$code])
+        ));
+    };
+    (@rule $name:ident ($($title:literal)?) by($parse:expr, $schema:expr $(,)?) $(,)?) => {
+        impl $name {
+            /// Parses the text.
+            ///
+            /// # Errors
+            /// The rule that it breaks.
+            pub fn parse(text: &str) -> Result<Self, $crate::validation::Violation> {
+                let parse: fn(&str) -> Result<String, $crate::validation::Violation> = $parse;
+                parse(text).map(Self)
+            }
+        }
+
+        $crate::checked_text!(@schema $name ($($title)?) $schema);
+    };
+    (@schema $name:ident ($title:literal) $schema:expr) => {
+        $crate::describe!($name as $title, $schema);
+    };
+    (@schema $name:ident () $schema:expr) => {
+        $crate::describe!($name, $schema);
+    };
+}
+
+/// Takes a text as it is, if its bytes are as many as `length` allows and `holds` is true of it. For [`checked_text!`](crate::checked_text).
+///
+/// # Errors
+/// The violation with this code and detail.
+pub fn code(text: &str, length: RangeInclusive<usize>, holds: fn(&str) -> bool, code: &str, detail: &str) -> Result<String, Violation> {
+    if length.contains(&text.len()) && holds(text) { Ok(text.to_owned()) } else { Err(Violation::new(code, detail)) }
+}
+
+#[cfg(test)]
+mod tests {
+    crate::checked_text!(
+        /// A title.
+        Title: single_line(5), "A title.", "Lamp"
+    );
+    crate::checked_text!(
+        /// A key that opens something.
+        secret Key: code(2..=3, "^[a-z]+$", |text| text.bytes().all(|b| b.is_ascii_lowercase()), "invalid_key", "A key has letters."),
+        "A key.", "ab"
+    );
+
+    #[test]
+    fn text_is_normalized_and_shown() {
+        let title: Title = serde_json::from_str("\" Lamp\\n\"").unwrap();
+        assert_eq!((title.as_str(), title.to_string().as_str(), format!("{title:?}").as_str()), ("Lamp", "Lamp", "Title(\"Lamp\")"));
+        assert_eq!(serde_json::to_string(&title).unwrap(), "\"Lamp\"");
+        assert_eq!(Title::parse("Lamps!").unwrap_err().code, "too_long");
+    }
+
+    #[test]
+    fn code_is_taken_as_it_is_or_rejected_with_its_own_code() {
+        assert_eq!(Key::parse("abc").map(String::from).as_deref(), Ok("abc"));
+        for odd in ["a", "abcd", "a b", "AB"] {
+            assert_eq!(Key::parse(odd).unwrap_err().code, "invalid_key", "{odd}");
+        }
+    }
+
+    #[test]
+    fn a_secret_text_is_not_in_its_debug_form() {
+        assert_eq!(format!("{:?}", Key::parse("abc").unwrap()), "Key(…)");
+    }
+}
