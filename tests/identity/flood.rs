@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use shared::{clock::Timestamp, ids::Ids};
 use tests::door::{ADA, Door, PASSWORD, Session, code, seen};
-use users::one_time_token::OneTimeToken;
+use users::tokens::one_time::OneTimeToken;
 
 use crate::{dice::Dice, print};
 

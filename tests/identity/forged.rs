@@ -47,7 +47,7 @@ impl Forge {
         let retired = keys(&door)["keys"][0].clone();
         door.rotate("second").await;
         let current = keys(&door)["keys"][1].clone();
-        door.clock.advance(users::signing_keys::RETAINED);
+        door.clock.advance(users::tokens::signing_keys::RETAINED);
         let user = door.enrol(ADA).await;
         let genuine = door.enter(user.id).await.access_token;
         let gate = invoke::lambda(door.users.clone(), authorize_request);

@@ -7,9 +7,9 @@ use tests::{
     door::{ADA, Door, Session, kind},
     template::template,
 };
-use users::{
-    access_token::Claims,
-    refresh_token::{Bearer, FamilyId},
+use users::tokens::{
+    access::Claims,
+    refresh::{Bearer, FamilyId},
     signing_keys::{KEPT, SigningKeys},
 };
 

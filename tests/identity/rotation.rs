@@ -6,7 +6,7 @@ use std::{
 };
 
 use tests::door::{ADA, Door, PASSWORD, Session, kind};
-use users::signing_keys::RELOADS;
+use users::tokens::signing_keys::RELOADS;
 
 use crate::{dice::Dice, print};
 

@@ -17,7 +17,7 @@ use reqwest::{Method, header::HeaderMap};
 use serde_json::{Value, json};
 use shared::clock::Clock;
 use tokio::sync::{OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use users::{access_token::Claims, signing_keys::SigningKeys};
+use users::tokens::{access::Claims, signing_keys::SigningKeys};
 
 /// How long a state may take to come about before a test gives up on it.
 pub const PATIENCE: Duration = Duration::from_secs(180);

@@ -28,9 +28,7 @@ use shared::{
 };
 use users::{
     Users,
-    access_token::{Claims, Parties},
     domain::{Email, FullName, Registration, User, Username, VERIFICATION_LIFETIME},
-    one_time_token::OneTimeToken,
     operations::{
         authorize_request::authorize_request,
         change_password::change_password,
@@ -52,9 +50,13 @@ use users::{
     },
     password_hash::PasswordHasher,
     publish,
-    refresh_token::{Bearer, FamilyId, RefreshToken, RefreshTokenKey},
-    signing_keys::SigningKeys,
     store::Store,
+    tokens::{
+        access::{Claims, Parties},
+        one_time::OneTimeToken,
+        refresh::{Bearer, FamilyId, RefreshToken, RefreshTokenKey},
+        signing_keys::SigningKeys,
+    },
 };
 
 use crate::{

@@ -41,7 +41,8 @@ pub fn clock() -> Clock {
 #[cfg(feature = "users")]
 pub fn users(aws: &Aws, clock: &Clock) -> users::Users {
     let store = users::store::Store { users: aws.table("users"), sessions: aws.table("sessions"), shards: SHARDS };
-    let parties = users::access_token::Parties { issuer: "urn:ferrocart:tests".to_owned(), audience: "urn:ferrocart:tests:api".to_owned() };
+    let parties =
+        users::tokens::access::Parties { issuer: "urn:ferrocart:tests".to_owned(), audience: "urn:ferrocart:tests:api".to_owned() };
     users::Users::new(store, aws.secrets_at(clock.clone()), clock.clone(), Ids::seeded(100_000), parties, NETWORK_BURST, SESSION_MAX)
 }
 

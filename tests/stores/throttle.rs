@@ -15,9 +15,9 @@ use tests::{
 };
 use tokio::task::JoinSet;
 use users::{
-    device_token::DeviceToken,
     store::Store,
     throttle::{Admission, Bucket, Buckets, LOGIN_STRANGERS, Limit},
+    tokens::device::DeviceToken,
 };
 
 const START: Timestamp = Timestamp::from_milliseconds(1_795_255_200_000);

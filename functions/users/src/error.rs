@@ -3,7 +3,7 @@
 use lambda_http::http::StatusCode;
 use shared::{problem::Problem, secret::SecretError, table::TableError, validation::Violation};
 
-use crate::{password_hash::HashError, signing_keys::SigningKeysError};
+use crate::{password_hash::HashError, tokens::signing_keys::SigningKeysError};
 
 /// What can go wrong with users.
 #[derive(Debug, thiserror::Error)]

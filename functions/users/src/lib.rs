@@ -9,9 +9,8 @@
 //!   whether somebody is registered (but to who registers); never accepts a token for its own sake: a user who was disabled, or whose
 //!   token version moved on, or whose session is over, is out.
 //!
-//! In reading order: [`domain`] (addresses, names, passwords, users, sessions), [`operations`] (one file for each function),
-//! [`access_token`], [`refresh_token`], [`one_time_token`], [`device_token`], [`throttle`], [`signing_keys`], [`password_hash`],
-//! [`store`], [`publish`], [`error`].
+//! In reading order: [`domain`] (addresses, names, passwords, users, sessions), [`operations`] (one file for each function), [`tokens`]
+//! (and the keys that sign them), [`password_hash`], [`throttle`], [`store`], [`publish`] and its [`messages`], [`error`].
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -30,30 +29,27 @@ use shared::{
     table::{Table, TableError},
 };
 
-pub mod access_token;
-pub mod device_token;
 pub mod domain;
-mod encoding;
 pub mod error;
 pub mod messages;
-pub mod one_time_token;
 pub mod operations;
 pub mod password_hash;
 pub mod publish;
-pub mod refresh_token;
-pub mod signing_keys;
 pub mod store;
 pub mod throttle;
+pub mod tokens;
 
-use access_token::Parties;
-use device_token::DeviceTokenKey;
 use domain::{Credentials, User, session_end};
 use error::UsersError;
 use password_hash::PasswordHasher;
-use refresh_token::{FamilyId, RefreshToken, RefreshTokenKey};
-use signing_keys::{CurrentKey, SigningKeys};
 use store::Store;
 use throttle::{Bucket, Buckets};
+use tokens::{
+    access::Parties,
+    device::DeviceTokenKey,
+    refresh::{FamilyId, RefreshToken, RefreshTokenKey},
+    signing_keys::{self, CurrentKey, SigningKeys},
+};
 
 /// What every operation of this service works with.
 pub struct Users {

@@ -18,7 +18,7 @@ use shared::{
     throttle::{QUARTER, network_of},
 };
 
-use crate::device_token::DeviceToken;
+use crate::tokens::device::DeviceToken;
 
 /// Logins of one account from devices that have shown nothing: all strangers share them, wherever they come from, or whoever has many
 /// addresses would have many tries. Ten are enough for somebody who tries their old passwords, and no more than ten fall into any

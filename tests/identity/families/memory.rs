@@ -18,8 +18,10 @@ use users::{
         Administration, Email, Ended, Family, FullName, ProfileEdit, Registration, SESSION_LIFETIME, Standing, User, Username,
         VERIFICATION_LIFETIME, session_end,
     },
-    one_time_token::OneTimeToken,
-    refresh_token::{Bearer, RefreshToken, RefreshTokenKey},
+    tokens::{
+        one_time::OneTimeToken,
+        refresh::{Bearer, RefreshToken, RefreshTokenKey},
+    },
 };
 
 use super::{
@@ -89,7 +91,7 @@ impl Memory {
         let user = User::register(id, registration, link, now, trace.clone());
         let first = RefreshToken::first(Bearer::from(&user), &ids, now);
         Self {
-            family: Family::begin(&first, session_end(first.started_at(), SESSION_MAX, now), now),
+            family: Family::begin(user.id, user.session_epoch, first.generation(), session_end(first.started_at(), SESSION_MAX, now), now),
             key: RefreshTokenKey::new([1; 32], [2; 32]),
             clock,
             trace,
@@ -250,7 +252,7 @@ impl Memory {
     }
 
     fn standing(&self, family: &Family, presented: &RefreshToken, successor: &RefreshToken, now: Timestamp) -> Standing {
-        match family.standing(presented, successor, now) {
+        match family.standing(&presented.generation(), &successor.generation(), now) {
             Standing::Reused if self.has(Flaw::EndlessGrace) && successor.secret_hash() == family.secret_hash => Standing::JustExchanged,
             Standing::JustExchanged if self.has(Flaw::NoGrace) => Standing::Reused,
             Standing::Over if self.has(Flaw::OverIsReuse) => Standing::Reused,

@@ -13,7 +13,7 @@ use tests::{
 };
 use users::{
     operations::refresh_token::refresh_token,
-    refresh_token::{RefreshToken, RefreshTokenKey},
+    tokens::refresh::{RefreshToken, RefreshTokenKey},
 };
 
 use super::{

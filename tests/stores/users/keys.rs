@@ -11,9 +11,11 @@ use tests::{
     events,
 };
 use users::{
-    access_token::LIFETIME,
     operations::get_jwks::get_jwks,
-    signing_keys::{FRESH, KEPT, RELOADS, RETAINED},
+    tokens::{
+        access::LIFETIME,
+        signing_keys::{FRESH, KEPT, RELOADS, RETAINED},
+    },
 };
 
 fn secrets_read(called: &Called) -> usize {

@@ -10,8 +10,8 @@ use tests::{
 use users::{
     domain::{Email, FullName, Registration, User, Username, VERIFICATION_LIFETIME},
     error::UsersError,
-    one_time_token::OneTimeToken,
     operations::register_user::register_user,
+    tokens::one_time::OneTimeToken,
 };
 
 use super::FAULTS;

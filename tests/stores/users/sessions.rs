@@ -14,8 +14,7 @@ use tests::{
 use users::{
     domain::{GRACE, SESSION_LIFETIME},
     operations::{get_me::get_me, refresh_token::refresh_token},
-    refresh_token::RefreshToken,
-    signing_keys::RELOADS,
+    tokens::{refresh::RefreshToken, signing_keys::RELOADS},
 };
 
 const NEW_PASSWORD: &str = "another horse, another battery";

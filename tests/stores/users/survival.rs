@@ -4,8 +4,8 @@ use serde_json::json;
 use shared::ids::{Ids, UserId};
 use tests::door::{ADA, Door, PASSWORD, Session, put};
 use users::{
-    device_token::{DeviceToken, DeviceTokenKey},
     domain::survival::{Event, Fate, Pending, fate},
+    tokens::device::{DeviceToken, DeviceTokenKey},
 };
 
 const NEW: &str = "countess@example.com";

@@ -10,7 +10,7 @@ mod user;
 pub use email::Email;
 pub use name::{FullName, Username};
 pub use password::Password;
-pub use session::{Ended, Family, GRACE, SESSION_LIFETIME, Standing, session_end};
+pub use session::{Ended, Family, GRACE, SESSION_LIFETIME, Standing, TokenGeneration, session_end};
 pub use user::{
     Administration, Credentials, EmailEdit, Link, ProfileEdit, RESET_LIFETIME, Registration, User, VERIFICATION_LIFETIME, Verification,
     WITHDRAWAL_LIFETIME, Withdrawal,

@@ -6,8 +6,6 @@ use serde::{Deserialize, Serialize};
 use shared::{clock::Timestamp, ids::UserId};
 use subtle::ConstantTimeEq;
 
-use crate::refresh_token::RefreshToken;
-
 /// How long somebody stays logged in who does not come back.
 pub const SESSION_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
 /// For how long the token before the one that counts is answered with its successor once more: the answer may have been lost on its
@@ -69,14 +67,23 @@ pub enum Standing {
     Over,
 }
 
+/// A refresh token as its family knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenGeneration {
+    /// Its number in the family, from 1.
+    pub sequence: u64,
+    /// The hash of its secret.
+    pub secret_hash: String,
+}
+
 impl Family {
-    /// The family that a login begins.
-    pub fn begin(token: &RefreshToken, expires_at: Timestamp, now: Timestamp) -> Self {
+    /// The family that a login of this user begins with its first token.
+    pub fn begin(user_id: UserId, session_epoch: u64, first: TokenGeneration, expires_at: Timestamp, now: Timestamp) -> Self {
         Self {
-            user_id: token.bearer.user_id,
-            session_epoch: token.bearer.session_epoch,
-            sequence: token.sequence,
-            secret_hash: token.secret_hash(),
+            user_id,
+            session_epoch,
+            sequence: first.sequence,
+            secret_hash: first.secret_hash,
             rotated_at: None,
             started_at: now,
             expires_at,
@@ -90,9 +97,9 @@ impl Family {
     }
 
     /// What `presented`, whose successor would be `successor`, is to this family.
-    pub fn standing(&self, presented: &RefreshToken, successor: &RefreshToken, now: Timestamp) -> Standing {
-        let counts = |token: &RefreshToken| {
-            let same_secret = bool::from(self.secret_hash.as_bytes().ct_eq(token.secret_hash().as_bytes()));
+    pub fn standing(&self, presented: &TokenGeneration, successor: &TokenGeneration, now: Timestamp) -> Standing {
+        let counts = |token: &TokenGeneration| {
+            let same_secret = bool::from(self.secret_hash.as_bytes().ct_eq(token.secret_hash.as_bytes()));
             token.sequence == self.sequence && same_secret
         };
         if self.ended.is_some() || now >= self.expires_at || presented.sequence > self.sequence {

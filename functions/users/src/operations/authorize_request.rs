@@ -21,9 +21,9 @@ use shared::{invoke::Call, lambda::Failure};
 
 use crate::{
     Users,
-    access_token::{self, Claims, Refusal},
     domain::Family,
     error::UsersError,
+    tokens::access::{self, Claims, Refusal},
 };
 
 /// A request as the gateway describes it, as far as it matters here. The gateway keeps the case of header names that the client chose,
@@ -76,10 +76,10 @@ async fn verified(users: &Users, token: &str) -> Result<Claims, Failure> {
     let unavailable = |error: UsersError| Failure::because("Unavailable", &error);
     let now = users.clock.now();
     let mut keys = users.signing_keys().await.map_err(unavailable)?;
-    let mut outcome = access_token::verify(token, &keys, &users.parties, now);
+    let mut outcome = access::verify(token, &keys, &users.parties, now);
     if outcome == Err(Refusal::UnknownKey) && users.may_reload() {
         keys = users.reloaded_signing_keys().await.map_err(unavailable)?;
-        outcome = access_token::verify(token, &keys, &users.parties, now);
+        outcome = access::verify(token, &keys, &users.parties, now);
     }
     outcome.map_err(|refusal| match refusal {
         Refusal::UnknownKey => unauthorized("an unknown key"),

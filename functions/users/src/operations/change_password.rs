@@ -12,11 +12,10 @@ use shared::{
 use super::DEVICE_TOKEN;
 use crate::{
     Users,
-    device_token::DeviceToken,
     domain::{Password, check_password_differs},
     error::UsersError,
-    refresh_token::FamilyId,
     store::{Change, Replaced},
+    tokens::{device::DeviceToken, refresh::FamilyId},
 };
 
 /// The present password may be any text: it may be older than today's rules.

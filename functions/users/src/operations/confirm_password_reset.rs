@@ -11,11 +11,10 @@ use shared::{
 use super::DEVICE_TOKEN;
 use crate::{
     Users,
-    device_token::DeviceToken,
     domain::{Password, check_password_differs},
     error::UsersError,
-    one_time_token::OneTimeToken,
     store::{Change, Replaced},
+    tokens::{device::DeviceToken, one_time::OneTimeToken},
 };
 
 /// What the link carries, and what is to be the password.

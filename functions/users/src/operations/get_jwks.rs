@@ -20,7 +20,7 @@ const CACHED: &str = "public, max-age=30";
 #[cfg_attr(feature = "api-document", utoipa::path(
     get,
     path = "/.well-known/jwks.json",
-    responses((status = 200, description = "The keys.", body = crate::signing_keys::PublicKeys, headers(("Cache-Control")))),
+    responses((status = 200, description = "The keys.", body = crate::tokens::signing_keys::PublicKeys, headers(("Cache-Control")))),
     security(()),
     extensions(("x-roles" = json!(["anonymous"])), ("x-problems" = json!(["no_signing_key"]))),
 ))]

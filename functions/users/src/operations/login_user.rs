@@ -11,11 +11,13 @@ use shared::{
 use super::{DEVICE_TOKEN, TokensView};
 use crate::{
     Users,
-    device_token::DeviceToken,
     domain::{Credentials, Email},
     error::UsersError,
     password_hash::{Form, PasswordHasher},
-    refresh_token::{Bearer, RefreshToken},
+    tokens::{
+        device::DeviceToken,
+        refresh::{Bearer, RefreshToken},
+    },
 };
 
 /// What somebody tries. Any text goes: what cannot be right is answered like what is not.

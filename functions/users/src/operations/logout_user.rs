@@ -8,7 +8,7 @@ use shared::{
     problem::Problem,
 };
 
-use crate::{Users, domain::Ended, refresh_token::FamilyId};
+use crate::{Users, domain::Ended, tokens::refresh::FamilyId};
 
 /// Answers `204`, also to who has logged out before. The refresh token is worthless at once, access tokens of the session as soon as the
 /// gateway asks again: within a minute.

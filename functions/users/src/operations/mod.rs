@@ -5,11 +5,13 @@ use shared::{clock::Timestamp, ids::UserId};
 
 use crate::{
     Users,
-    access_token::{Claims, LIFETIME},
     domain::User,
     error::UsersError,
-    refresh_token::{RefreshToken, RefreshTokenKey},
-    signing_keys::CurrentKey,
+    tokens::{
+        access::{Claims, LIFETIME},
+        refresh::{RefreshToken, RefreshTokenKey},
+        signing_keys::CurrentKey,
+    },
 };
 
 pub mod authorize_request;

@@ -20,8 +20,8 @@ use crate::{
     Users,
     domain::{Ended, Family, Standing, User},
     error::UsersError,
-    refresh_token::{Bearer, RefreshToken, RefreshTokenKey},
     store::{Change, Replaced, Rotated},
+    tokens::refresh::{Bearer, RefreshToken, RefreshTokenKey},
 };
 
 /// How often a change is tried that others get in the way of.
@@ -112,7 +112,7 @@ async fn exchange(
 /// What the token is to a family that refused it. Its user's epoch counts too: a new password ends a session without touching it.
 fn standing(family: &Family, presented: &RefreshToken, successor: &RefreshToken, now: Timestamp) -> Standing {
     if family.is_alive(successor.bearer.user_id, successor.bearer.session_epoch, now) {
-        family.standing(presented, successor, now)
+        family.standing(&presented.generation(), &successor.generation(), now)
     } else {
         Standing::Over
     }

@@ -13,7 +13,7 @@ use crate::{
     Users,
     domain::{Email, FullName, Password, Registration, User, Username, VERIFICATION_LIFETIME, check_password_differs},
     error::UsersError,
-    one_time_token::OneTimeToken,
+    tokens::one_time::OneTimeToken,
 };
 
 /// What somebody fills in. A role is absent on purpose: everybody begins as a customer.

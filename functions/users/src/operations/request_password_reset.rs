@@ -16,7 +16,7 @@ use shared::{
 use crate::{
     Users,
     domain::{Email, RESET_LIFETIME},
-    one_time_token::OneTimeToken,
+    tokens::one_time::OneTimeToken,
 };
 
 /// Any text goes: what is no address is nobody's.

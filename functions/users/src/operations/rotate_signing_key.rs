@@ -22,9 +22,9 @@ use shared::{
     lambda::Failure,
 };
 
-use crate::{
-    access_token::{self, Claims, Parties},
-    refresh_token::Bearer,
+use crate::tokens::{
+    access::{self, Claims, Parties},
+    refresh::Bearer,
     signing_keys::{self, KeyId, SigningKeys},
 };
 
@@ -198,7 +198,7 @@ fn check(keys: &SigningKeys, rotation: &Rotation) -> Result<(), Failure> {
     };
     let claims = Claims::new(&nobody, ids.create(now), &parties, ids, now);
     let token = claims.sign(&key).map_err(|error| unusable(&error.to_string()))?;
-    let accepted = access_token::verify(&token, keys, &parties, now).is_ok_and(|read| read == claims);
+    let accepted = access::verify(&token, keys, &parties, now).is_ok_and(|read| read == claims);
     if accepted { Ok(()) } else { Err(unusable("what is signed is not accepted")) }
 }
 

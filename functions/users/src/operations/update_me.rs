@@ -14,8 +14,8 @@ use crate::{
     Users,
     domain::{Email, EmailEdit, FullName, ProfileEdit, Username, VERIFICATION_LIFETIME, WITHDRAWAL_LIFETIME},
     error::UsersError,
-    one_time_token::OneTimeToken,
     store::{Change, Replaced},
+    tokens::one_time::OneTimeToken,
 };
 
 /// What is absent stays as it is. There is no way to take a name away: `null` is a wrong type.

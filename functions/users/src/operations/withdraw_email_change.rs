@@ -11,8 +11,8 @@ use shared::{
 use crate::{
     Users,
     error::UsersError,
-    one_time_token::OneTimeToken,
     store::{Change, Replaced},
+    tokens::one_time::OneTimeToken,
 };
 
 /// How often the withdrawal is tried when the account changes at the same time.

@@ -14,7 +14,7 @@ use shared::{
     table::Table,
 };
 
-use crate::refresh_token::FamilyId;
+use crate::tokens::refresh::FamilyId;
 
 mod buckets;
 mod items;

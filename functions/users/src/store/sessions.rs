@@ -10,7 +10,7 @@ use super::{Store, family_key, items::Image, users::unchanged};
 use crate::{
     domain::{Ended, Family, User},
     error::UsersError,
-    refresh_token::{FamilyId, RefreshToken},
+    tokens::refresh::{FamilyId, RefreshToken},
 };
 
 /// What became of the exchange of a token.
@@ -39,7 +39,7 @@ impl Store {
         now: Timestamp,
         also: Vec<Write>,
     ) -> Result<(), UsersError> {
-        let family = Family::begin(token, expires_at, now);
+        let family = Family::begin(token.bearer.user_id, token.bearer.session_epoch, token.generation(), expires_at, now);
         let item = family_item(token.family, &family);
         if also.is_empty() {
             return match self.sessions.put(item, Expression::absent()).await? {

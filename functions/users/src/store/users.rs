@@ -15,7 +15,7 @@ use super::{
 use crate::{
     domain::{Credentials, Family, Link, User},
     error::UsersError,
-    refresh_token::FamilyId,
+    tokens::refresh::FamilyId,
 };
 
 /// A user's change from one version to the next, with everything that is written together with it.

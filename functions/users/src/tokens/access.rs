@@ -13,8 +13,8 @@ use shared::{
     ids::{Ids, PrefixedId, UserId},
 };
 
-use crate::{
-    refresh_token::{Bearer, FamilyId},
+use super::{
+    refresh::{Bearer, FamilyId},
     signing_keys::{CurrentKey, KeyId, SigningKeys},
 };
 

@@ -11,7 +11,8 @@ use shared::{
     seal::SealingKey,
 };
 
-use crate::{domain::Link, encoding::Bytes32};
+use super::encoding::Bytes32;
+use crate::domain::Link;
 
 /// A token has 84.
 const MAX_BYTES: usize = 100;

@@ -18,10 +18,8 @@ use shared::{
     prefixed_id,
 };
 
-use crate::{
-    domain::{Credentials, User},
-    encoding::Bytes32,
-};
+use super::encoding::Bytes32;
+use crate::domain::{Credentials, TokenGeneration, User};
 
 /// The longest token that we make has less: name and address take up to 654 bytes before they are encoded.
 const MAX_BYTES: usize = 2048;
@@ -127,6 +125,11 @@ impl RefreshToken {
             secret: Bytes32(*secret),
             bearer: serde_json::from_slice(bearer).ok()?,
         })
+    }
+
+    /// What its family knows it by.
+    pub fn generation(&self) -> TokenGeneration {
+        TokenGeneration { sequence: self.sequence, secret_hash: self.secret_hash() }
     }
 
     /// What the table holds of the secret.

@@ -14,9 +14,9 @@ use jsonwebtoken::{
     jwk::{AlgorithmParameters, Jwk},
 };
 use serde::{Deserialize, Serialize};
-use shared::{clock::Timestamp, ids::Ids, prefixed_id};
+use shared::{clock::Timestamp, ids::Ids, prefixed_id, throttle::Limit};
 
-use crate::{encoding::Bytes32, throttle::Limit};
+use super::encoding::Bytes32;
 
 /// The name of the secret, without the stack's prefix.
 pub const SECRET: &str = "signing-key";
