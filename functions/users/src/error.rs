@@ -3,7 +3,7 @@
 use lambda_http::http::StatusCode;
 use shared::{problem::Problem, secret::SecretError, table::TableError, validation::Violation};
 
-use crate::{password_hash::HashError, tokens::signing_keys::SigningKeysError};
+use crate::{domain::ChangeError, password_hash::HashError, tokens::signing_keys::SigningKeysError};
 
 /// What can go wrong with users.
 #[derive(Debug, thiserror::Error)]
@@ -20,9 +20,6 @@ pub enum UsersError {
     /// A change that needs the present password came without it.
     #[error("the present password is missing")]
     PasswordMissing,
-    /// The login moved to the present address a short while ago.
-    #[error("the address has moved recently")]
-    EmailMovedRecently,
     /// The password that is to be changed is another one.
     #[error("the present password is another one")]
     WrongPassword,
@@ -32,9 +29,9 @@ pub enum UsersError {
     /// A refresh token that does not count. What is wrong with it is not said.
     #[error("the refresh token does not count: {0}")]
     InvalidRefreshToken(&'static str),
-    /// The one-time token does not count, or counts no more.
-    #[error("the link does not count")]
-    InvalidLink,
+    /// The user does not change as asked.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
     /// Too many tries.
     #[error("too many tries")]
     Throttled {
@@ -76,6 +73,12 @@ pub enum UsersError {
     Table(#[from] TableError),
 }
 
+impl From<ChangeError> for Problem {
+    fn from(error: ChangeError) -> Self {
+        UsersError::from(error).into()
+    }
+}
+
 impl From<UsersError> for Problem {
     fn from(error: UsersError) -> Self {
         match error {
@@ -90,10 +93,12 @@ impl From<UsersError> for Problem {
             UsersError::PasswordMissing => {
                 Self::invalid_field("/current_password", &Violation::new("required", "Another e-mail address needs the present password."))
             }
-            UsersError::EmailMovedRecently => Self::conflict("email_moved_recently", "The e-mail address changed recently")
-                .detail("Wait until 48 hours after the last change, or undo it with the link that was mailed to the address before."),
+            UsersError::Change(ChangeError::EmailMovedRecently { .. }) => {
+                Self::conflict("email_moved_recently", "The e-mail address changed recently")
+                    .detail("Wait until 48 hours after the last change, or undo it with the link that was mailed to the address before.")
+            }
             UsersError::InvalidRefreshToken(_) => Self::unauthorized(),
-            UsersError::InvalidLink => Self::bad_request("invalid_one_time_token", "The link does not work")
+            UsersError::Change(ChangeError::InvalidLink) => Self::bad_request("invalid_one_time_token", "The link does not work")
                 .detail("It was used already, has expired, or was replaced by a newer one. Ask for a new link."),
             UsersError::Throttled { retry_after_seconds } => Self::too_many_requests(retry_after_seconds),
             UsersError::NotFound => Self::not_found("user"),

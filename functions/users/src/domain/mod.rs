@@ -1,6 +1,7 @@
 //! Users as the trade knows them. Nothing here waits, reads a clock or knows where it is stored.
 
 pub mod email;
+mod error;
 pub mod name;
 pub mod password;
 mod session;
@@ -8,6 +9,7 @@ pub mod survival;
 mod user;
 
 pub use email::Email;
+pub use error::ChangeError;
 pub use name::{FullName, Username};
 pub use password::Password;
 pub use session::{Ended, Family, GRACE, SESSION_LIFETIME, Standing, TokenGeneration, session_end};

@@ -7,10 +7,9 @@ use shared::{auth::Role, clock::Timestamp, ids::UserId, telemetry::Trace};
 use subtle::ConstantTimeEq;
 
 use super::{
-    Email, FullName, Username,
+    ChangeError, Email, FullName, Username,
     survival::{Event, Fate, Pending, fate},
 };
-use crate::error::UsersError;
 
 /// How long the link that verifies an address is good for.
 pub const VERIFICATION_LIFETIME: Duration = Duration::from_secs(48 * 3600);
@@ -175,16 +174,20 @@ impl User {
 
     /// The address before the present one, as long as a withdrawal can return the login to it.
     pub fn former_email(&self, now: Timestamp) -> Option<&str> {
-        let withdrawal = self.withdrawal.as_ref().filter(|withdrawal| withdrawal.link.works(now));
-        withdrawal.map(|withdrawal| withdrawal.email.as_str()).filter(|email| *email != self.email)
+        self.move_back(now).map(|withdrawal| withdrawal.email.as_str())
+    }
+
+    /// The withdrawal that would return the login to the address before the present one.
+    fn move_back(&self, now: Timestamp) -> Option<&Withdrawal> {
+        self.withdrawal.as_ref().filter(|withdrawal| withdrawal.link.works(now) && withdrawal.email != self.email)
     }
 
     /// With changes of their own. Another address counts only once it is verified; the present one takes an earlier request back.
     ///
     /// # Errors
-    /// [`UsersError::EmailMovedRecently`] when the address before the present one can still be restored. A second move would put a third
+    /// [`ChangeError::EmailMovedRecently`] when the address before the present one can still be restored. A second move would put a third
     /// address between the login and the owner of the first.
-    pub fn edited(&self, edit: ProfileEdit, now: Timestamp, trace: Trace) -> Result<Self, UsersError> {
+    pub fn edited(&self, edit: ProfileEdit, now: Timestamp, trace: Trace) -> Result<Self, ChangeError> {
         let mut user = self.next(now, trace);
         user.username = edit.username.map_or(user.username, String::from);
         user.full_name = edit.full_name.map_or(user.full_name, String::from);
@@ -194,8 +197,8 @@ impl User {
             user.verification = (!user.email_verified).then_some(Verification { email, link: verification });
             return Ok(user);
         }
-        if self.former_email(now).is_some() {
-            return Err(UsersError::EmailMovedRecently);
+        if let Some(move_back) = self.move_back(now) {
+            return Err(ChangeError::EmailMovedRecently { returnable_until: move_back.link.expires_at });
         }
         user.settle(Event::AddressChangeAsked);
         user.withdrawal = Some(Withdrawal { email: user.email.clone(), link: self.withdraw_link(withdrawal, now) });
@@ -232,10 +235,10 @@ impl User {
     /// After somebody followed the link to an address: it is theirs, and verified. Access tokens with another address stop to count.
     ///
     /// # Errors
-    /// [`UsersError::InvalidLink`] when this is not the link that was sent last, or its time is over.
-    pub fn with_verified_email(&self, token_hash: &str, now: Timestamp, trace: Trace) -> Result<Self, UsersError> {
+    /// [`ChangeError::InvalidLink`] when this is not the link that was sent last, or its time is over.
+    pub fn with_verified_email(&self, token_hash: &str, now: Timestamp, trace: Trace) -> Result<Self, ChangeError> {
         let verification = self.verification.as_ref().filter(|verification| verification.link.opens_by(token_hash, now));
-        let verification = verification.filter(|_| self.is_active).ok_or(UsersError::InvalidLink)?;
+        let verification = verification.filter(|_| self.is_active).ok_or(ChangeError::InvalidLink)?;
         let mut user = self.next(now, trace);
         if verification.email == self.email {
             user.settle(Event::AddressVerified);
@@ -255,10 +258,10 @@ impl User {
     /// would let the link expire.
     ///
     /// # Errors
-    /// [`UsersError::InvalidLink`] when this is not the link that was sent, or it has expired.
-    pub fn with_withdrawn_change(&self, token_hash: &str, now: Timestamp, trace: Trace) -> Result<Self, UsersError> {
+    /// [`ChangeError::InvalidLink`] when this is not the link that was sent, or it has expired.
+    pub fn with_withdrawn_change(&self, token_hash: &str, now: Timestamp, trace: Trace) -> Result<Self, ChangeError> {
         let withdrawal = self.withdrawal.as_ref().filter(|withdrawal| withdrawal.link.opens_by(token_hash, now));
-        let withdrawal = withdrawal.ok_or(UsersError::InvalidLink)?;
+        let withdrawal = withdrawal.ok_or(ChangeError::InvalidLink)?;
         let mut user = self.next(now, trace);
         user.email.clone_from(&withdrawal.email);
         user.settle(Event::ChangeWithdrawn);
@@ -279,11 +282,11 @@ impl User {
     /// After a new password was set by the link: all sessions are over, and the address is verified, because the link was read there.
     ///
     /// # Errors
-    /// [`UsersError::InvalidLink`] when this is not the link that was sent last, or its time is over.
-    pub fn with_reset_password(&self, token_hash: &str, now: Timestamp, trace: Trace) -> Result<Self, UsersError> {
+    /// [`ChangeError::InvalidLink`] when this is not the link that was sent last, or its time is over.
+    pub fn with_reset_password(&self, token_hash: &str, now: Timestamp, trace: Trace) -> Result<Self, ChangeError> {
         let is_good = self.is_active && self.reset.as_ref().is_some_and(|link| link.opens_by(token_hash, now));
         if !is_good {
-            return Err(UsersError::InvalidLink);
+            return Err(ChangeError::InvalidLink);
         }
         let mut user = self.next(now, trace);
         user.settle(Event::PasswordReset);

@@ -11,7 +11,7 @@ use shared::{
 use super::DEVICE_TOKEN;
 use crate::{
     Users,
-    domain::{Password, check_password_differs},
+    domain::{ChangeError, Password, check_password_differs},
     error::UsersError,
     store::{Change, Replaced},
     tokens::{device::DeviceToken, one_time::OneTimeToken},
@@ -42,10 +42,10 @@ struct ConfirmPasswordReset {
 ))]
 pub async fn confirm_password_reset(users: Arc<Users>, request: Request) -> Result<Response, Problem> {
     let ConfirmPasswordReset { token, new_password } = request.json()?;
-    let token = OneTimeToken::parse(&token).ok_or(UsersError::InvalidLink)?;
+    let token = OneTimeToken::parse(&token).ok_or(ChangeError::InvalidLink)?;
     users.admit_link(&request).await?;
 
-    let user = users.store.user(token.user_id).await?.ok_or(UsersError::InvalidLink)?;
+    let user = users.store.user(token.user_id).await?.ok_or(ChangeError::InvalidLink)?;
     let now = users.clock.now();
     let after = user.with_reset_password(&token.hash(), now, request.trace().clone())?;
     check_password_differs(&new_password, &user.email).map_err(UsersError::NewPassword)?;

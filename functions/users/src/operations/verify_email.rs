@@ -10,6 +10,7 @@ use shared::{
 
 use crate::{
     Users,
+    domain::ChangeError,
     error::UsersError,
     store::{Change, Replaced},
     tokens::one_time::OneTimeToken,
@@ -39,10 +40,10 @@ struct VerifyEmail {
 ))]
 pub async fn verify_email(users: Arc<Users>, request: Request) -> Result<Response, Problem> {
     let VerifyEmail { token } = request.json()?;
-    let token = OneTimeToken::parse(&token).ok_or(UsersError::InvalidLink)?;
+    let token = OneTimeToken::parse(&token).ok_or(ChangeError::InvalidLink)?;
     users.admit_link(&request).await?;
 
-    let user = users.store.user(token.user_id).await?.ok_or(UsersError::InvalidLink)?;
+    let user = users.store.user(token.user_id).await?.ok_or(ChangeError::InvalidLink)?;
     let after = user.with_verified_email(&token.hash(), users.clock.now(), request.trace().clone())?;
     let moves = user.email != after.email;
     let credentials = if moves { Some(users.store.credentials(&user.email).await?.ok_or(UsersError::Contended)?) } else { None };

@@ -10,6 +10,7 @@ use shared::{
 
 use crate::{
     Users,
+    domain::ChangeError,
     error::UsersError,
     store::{Change, Replaced},
     tokens::one_time::OneTimeToken,
@@ -42,10 +43,10 @@ struct WithdrawEmailChange {
 pub async fn withdraw_email_change(users: Arc<Users>, request: Request) -> Result<Response, Problem> {
     let WithdrawEmailChange { token } = request.json()?;
     users.admit_link(&request).await?;
-    let token = OneTimeToken::parse(&token).ok_or(UsersError::InvalidLink)?;
+    let token = OneTimeToken::parse(&token).ok_or(ChangeError::InvalidLink)?;
 
     for _ in 0..TRIES {
-        let user = users.store.user(token.user_id).await?.ok_or(UsersError::InvalidLink)?;
+        let user = users.store.user(token.user_id).await?.ok_or(ChangeError::InvalidLink)?;
         let after = user.with_withdrawn_change(&token.hash(), users.clock.now(), request.trace().clone())?;
         let moves = user.email != after.email;
         let credentials = if moves { users.store.credentials(&user.email).await? } else { None };
@@ -57,7 +58,7 @@ pub async fn withdraw_email_change(users: Arc<Users>, request: Request) -> Resul
         match users.store.replace(change).await? {
             Replaced::Written => return Ok(http::no_content()),
             // The address is reserved until the link expires, and it has expired on another machine's clock.
-            Replaced::EmailTaken => return Err(UsersError::InvalidLink.into()),
+            Replaced::EmailTaken => return Err(ChangeError::InvalidLink.into()),
             Replaced::Overtaken => {}
         }
     }

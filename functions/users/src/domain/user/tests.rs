@@ -66,7 +66,7 @@ fn asking_for_the_address_that_is_verified_takes_an_earlier_wish_back() {
 }
 
 /// `user` after a request for another address. The link to that address has the hash `hash`, the one that withdraws it `withdraw-<hash>`.
-fn asking(user: &User, email: &str, hash: &str, now: Timestamp) -> Result<User, UsersError> {
+fn asking(user: &User, email: &str, hash: &str, now: Timestamp) -> Result<User, ChangeError> {
     let withdrawal = link(&format!("withdraw-{hash}"), now.plus(WITHDRAWAL_LIFETIME));
     let email = EmailEdit { email: Email::parse(email).unwrap(), verification: link(hash, at(60)), withdrawal };
     user.edited(ProfileEdit { email: Some(email), ..Default::default() }, now, trace())
@@ -106,7 +106,7 @@ fn a_login_that_moved_stays_for_two_days_and_an_unverified_address_gets_nothing_
     let verified = ada().with_verified_email("first", at(1), trace()).unwrap();
     let moved = asking(&verified, "new@example.com", "second", at(2)).unwrap().with_verified_email("second", at(3), trace()).unwrap();
     let third = |user: &User, now| asking(user, "third@example.com", "third", now);
-    assert!(matches!(third(&moved, at(4)), Err(UsersError::EmailMovedRecently)));
+    assert!(matches!(third(&moved, at(4)), Err(ChangeError::EmailMovedRecently { .. })));
     assert!(third(&moved, at(3).plus(WITHDRAWAL_LIFETIME)).is_ok());
     let unverified = asking(&ada(), "new@example.com", "second", at(2)).unwrap().with_verified_email("second", at(3), trace()).unwrap();
     assert_eq!(unverified.withdrawal, None);
