@@ -16,7 +16,7 @@
 //!
 //! # Invariants
 //!
-//! - No domain rule, no table's key layout and no service's message lives here.
+//! - No domain rule, no table's key layout and no message of a single service lives here. [`queue::SendNotification`] has three senders.
 //! - Nobody outside this crate reads the environment or the clock, or makes a random number.
 //! - Everything that an operation awaits here is a *plain function that returns a boxed future*. An `async fn` is compiled
 //!   anew in every crate that polls it; behind the box, hyper and the AWS SDK are compiled once, and an operation's binary

@@ -46,7 +46,7 @@ pub fn of(queue: &str) -> Option<Read> {
         "refund-payment" => reads::<payments::messages::RefundPayment>,
         "release-stock" => reads::<inventory::operations::release_stock::ReleaseStock>,
         "reserve-stock" => reads::<inventory::operations::reserve_stock::ReserveStock>,
-        "send-account-notification" | "send-notification" => reads::<notifications::operations::send_notification::SendNotification>,
+        "send-account-notification" | "send-notification" => reads::<notifications::messages::SendNotification>,
         "update-buyer" => reads::<orders::operations::update_buyer::AccountChange>,
         _ => return None,
     })

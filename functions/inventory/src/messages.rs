@@ -3,8 +3,8 @@
 use serde::Serialize;
 use shared::{
     clock::Timestamp,
-    ids::{NotificationId, OrderId, ProductId, UserId},
-    prefixed_id,
+    ids::{OrderId, ProductId},
+    prefixed_id, queue,
 };
 
 /// `stock_reserved.v1`, `stock_rejected.v1`, `stock_released.v1`, `stock_committed.v1`: how far the reservation of an order is.
@@ -59,24 +59,7 @@ pub struct EntryLine {
 }
 
 /// `send_notification.v1`: write to whoever runs the shop.
-#[derive(Debug, Serialize)]
-#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
-pub struct SendNotification {
-    /// Follows from the product and its version: the same news has the same id.
-    pub notification_id: NotificationId,
-    /// Nobody's account: the operator has an id of their own.
-    pub user_id: UserId,
-    /// Where to.
-    pub email: String,
-    /// To whom.
-    pub name: &'static str,
-    /// `low_stock`.
-    pub template: &'static str,
-    /// When it came to that.
-    pub occurred_at: Timestamp,
-    /// What the mail speaks of.
-    pub data: LowStock,
-}
+pub type SendNotification = queue::SendNotification<LowStock>;
 
 /// What a mail about a product speaks of that is running out.
 #[derive(Debug, Serialize)]

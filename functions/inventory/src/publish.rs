@@ -157,7 +157,7 @@ fn low_stock(operator: &Operator, old: &StockImage, new: &StockImage) -> Option<
         notification_id: ids::derive(&["inventory", &product_id.to_string(), "low_stock", &new.version.to_string()]),
         user_id: ids::derive(&["operator"]),
         email: operator.email.clone(),
-        name: "Operator",
+        name: "Operator".to_owned(),
         template: "low_stock",
         occurred_at: new.updated_at,
         data: LowStock { product_id, available, threshold },

@@ -10,7 +10,7 @@
 //! - **Never** looks up an address, keeps one, or writes one to a log; never decides what is worth a mail; never keeps or logs a link
 //!   that lets whoever holds it act for somebody else: such a link arrives sealed, and is opened while its mail is written.
 //!
-//! In reading order: [`domain`] (a notification and its delivery), [`operations`] (one file for each function), [`letter`] (the texts, from
+//! In reading order: [`domain`] (a notification and its delivery), [`operations`] (one file for each function), [`messages`], [`letter`] (the texts, from
 //! `templates/`), [`mailer`] (SES), [`suppression`] (who is not written to), [`store`], [`error`].
 //!
 //! `cargo run -p notifications --features preview --bin preview -- <folder>` writes every mail, with sample data, for people to look at.
@@ -53,6 +53,7 @@ pub mod domain;
 pub mod error;
 pub mod letter;
 pub mod mailer;
+pub mod messages;
 pub mod operations;
 pub mod store;
 pub mod suppression;

@@ -3,8 +3,9 @@
 use serde::Serialize;
 use shared::{
     clock::Timestamp,
-    ids::{NotificationId, OrderId, ProductId, UserId},
+    ids::{OrderId, ProductId, UserId},
     money::Money,
+    queue,
 };
 
 use crate::domain::basket::PaymentMethod;
@@ -77,24 +78,7 @@ pub struct CancelPayment {
 }
 
 /// `send_notification.v1`: write to the buyer.
-#[derive(Debug, Serialize)]
-#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
-pub struct SendNotification {
-    /// Derived from the order, the template and the occurrence: the same mail has the same id.
-    pub notification_id: NotificationId,
-    /// To whom.
-    pub user_id: UserId,
-    /// Where.
-    pub email: String,
-    /// How they are called.
-    pub name: String,
-    /// Which mail.
-    pub template: &'static str,
-    /// When what it speaks of happened.
-    pub occurred_at: Timestamp,
-    /// What it speaks of.
-    pub data: MailData,
-}
+pub type SendNotification = queue::SendNotification<MailData>;
 
 /// What a mail about an order speaks of.
 #[derive(Debug, Serialize)]

@@ -1,30 +1,10 @@
 //! What users tells the others: the data of its messages, as it stands on the wire.
 
 use serde::Serialize;
-use shared::{
-    clock::Timestamp,
-    ids::{NotificationId, UserId},
-};
+use shared::{clock::Timestamp, ids::UserId, queue};
 
 /// `send_notification.v1`: a mail about an account.
-#[derive(Debug, Serialize)]
-#[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
-pub struct SendNotification {
-    /// Derived from the user, the template and the occurrence: the same mail has the same id.
-    pub notification_id: NotificationId,
-    /// To whom.
-    pub user_id: UserId,
-    /// Where.
-    pub email: String,
-    /// How they are called.
-    pub name: String,
-    /// Which mail.
-    pub template: &'static str,
-    /// When what it speaks of happened.
-    pub occurred_at: Timestamp,
-    /// What it speaks of.
-    pub data: MailData,
-}
+pub type SendNotification = queue::SendNotification<MailData>;
 
 /// What a mail about an account speaks of.
 #[derive(Debug, Default, Serialize)]

@@ -9,12 +9,14 @@
 //!   its third reception or later. The consumer sends it to the dead-letter queue at once, with the reason, and acknowledges it. Without that a message that
 //!   cannot be read would circulate for as long as the queue retries.
 //!
-//! In reading order: [`Message`] and what consumers read of it; [`run`], the loop; [`Queue`], where a record waits or is rejected to.
+//! In reading order: [`Message`] and what consumers read of it; [`SendNotification`], the data of the one message with several senders; [`run`], the loop; [`Queue`], where a record waits or is rejected to.
 
 mod consumer;
 mod message;
+mod notification;
 mod source;
 
 pub use consumer::{Retryable, lambda, run};
 pub use message::{Consumed, Delivery, Message, Subject, Unreadable, read_as};
+pub use notification::SendNotification;
 pub use source::{Queue, wait_after};

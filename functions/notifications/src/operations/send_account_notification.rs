@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use shared::queue::Delivery;
 
-use super::send_notification::{SendNotification, send_notification};
-use crate::{Notifications, error::NotificationError};
+use super::send_notification::send_notification;
+use crate::{Notifications, error::NotificationError, messages::SendNotification};
 
 /// Sends one mail; see [`send_notification`].
 ///
