@@ -10,11 +10,10 @@
 mod backlog;
 mod lease;
 mod pace;
+mod report;
 mod running;
 
-use std::{error::Error, time::Duration};
-
-use serde::Serialize;
+use std::time::Duration;
 
 use crate::{
     BoxFuture,
@@ -26,35 +25,9 @@ use crate::{
 pub use backlog::Backlog;
 pub use lease::Lease;
 pub use pace::Pace;
+pub use report::{Cause, Report};
 
 use running::Running;
-
-/// What a run did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Report {
-    /// Records that were examined.
-    pub examined: u32,
-    /// Records for which everything was done that was due.
-    pub settled: u32,
-    /// Records that stay due, or that need nothing now.
-    pub unsettled: u32,
-    /// Records that could not be read or written, or that panicked. They stay due; the log names each.
-    pub failed: u32,
-    /// Records that were found and not examined, because the time was up. There may be more behind them.
-    pub left: u32,
-    /// Whether another run holds the lease: this one did nothing.
-    pub already_running: bool,
-}
-
-impl Report {
-    /// The report of a run that found the lease taken.
-    pub fn of_another_run() -> Self {
-        Self { already_running: true, ..Self::default() }
-    }
-}
-
-/// Why a record failed.
-pub type Cause = Box<dyn Error + Send + Sync>;
 
 /// What is done with one record of the index: `true` if it is settled then.
 pub type Task<'a> = dyn Fn(Item) -> BoxFuture<'static, Result<bool, Cause>> + Send + Sync + 'a;

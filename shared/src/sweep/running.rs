@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use tokio::task::{Id, JoinSet};
 use tracing::Instrument;
 
-use super::{Cause, Report};
+use super::report::{Cause, Report};
 use crate::{
     BoxFuture,
     table::{Item, key_text},

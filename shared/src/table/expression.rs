@@ -1,10 +1,12 @@
-//! What a call speaks of: conditions, changes, keys and queries.
+//! What a call speaks of: items, conditions, changes, keys and queries.
 
 use std::collections::HashMap;
 
+pub use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Serialize;
 
-use super::{AttributeValue, Item};
+/// An item, or the key of one.
+pub type Item = HashMap<String, AttributeValue>;
 
 /// A condition or a change, with the values it speaks of.
 #[derive(Clone, Debug, Default)]

@@ -10,7 +10,7 @@ mod outcome;
 mod read;
 mod write;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use aws_sdk_dynamodb::{
     Client,
@@ -20,14 +20,10 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{BoxFuture, retry, telemetry};
 
-pub use aws_sdk_dynamodb::types::AttributeValue;
 pub(crate) use expression::key_text;
-pub use expression::{Expression, Key, Query};
+pub use expression::{AttributeValue, Expression, Item, Key, Query};
 pub use outcome::{Conflict, Outcome, TableError, Transacted};
 pub use write::Write;
-
-/// An item, or the key of one.
-pub type Item = HashMap<String, AttributeValue>;
 
 /// One table.
 #[derive(Clone, Debug)]

@@ -1,6 +1,6 @@
 //! What became of a call: a decision, or the reason why there is none.
 
-use super::Item;
+use super::expression::Item;
 use crate::problem::Problem;
 
 /// A write that did not come to a decision, or a read that failed.
