@@ -89,7 +89,7 @@ impl Store {
             Transacted::Written => Ok(Rotated::Written),
             Transacted::Refused(conflicts) => {
                 let mut conflicts = conflicts.into_iter();
-                let family = conflicts.next().flatten().and_then(|conflict| conflict.item).map(family).transpose()?.map(Box::new);
+                let family = conflicts.next().flatten().and_then(|conflict| conflict.item).map(from_item).transpose()?.map(Box::new);
                 let user = conflicts.next().flatten().map(present_user).transpose()?;
                 Ok(Rotated::Refused { family, user })
             }
@@ -101,7 +101,7 @@ impl Store {
     /// # Errors
     /// When the table fails.
     pub async fn family(&self, id: FamilyId) -> Result<Option<Family>, TableError> {
-        self.sessions.get(Key::new(family_key(id))).await?.map(family).transpose()
+        self.sessions.get(Key::new(family_key(id))).await?.map(from_item).transpose()
     }
 
     /// Ends a session of a user. One that has ended, or never was, stays as it is.
@@ -141,17 +141,12 @@ fn family_item(id: FamilyId, family: &Family) -> Item {
     item
 }
 
-/// The family that an item holds.
-pub(super) fn family(item: Item) -> Result<Family, TableError> {
-    from_item(item)
-}
-
 fn present_user(conflict: Conflict) -> Result<Option<Box<User>>, TableError> {
     Ok(conflict.item.map(from_item::<Image>).transpose()?.and_then(Image::into_user).map(Box::new))
 }
 
 /// A family that stands there already is ours if the answer to an earlier try was lost; two families never share a secret.
 fn is_ours(stored: Option<Item>, family: &Family) -> Result<(), UsersError> {
-    let stored = stored.map(self::family).transpose()?;
+    let stored = stored.map(from_item::<Family>).transpose()?;
     if stored.is_some_and(|stored| stored.secret_hash == family.secret_hash) { Ok(()) } else { Err(UsersError::Contended) }
 }

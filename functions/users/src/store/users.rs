@@ -107,7 +107,7 @@ impl Store {
         let (mut user, mut found) = (None, None);
         for item in self.users.get_many(keys).await? {
             if item.contains_key("sequence") {
-                found = Some(super::sessions::family(item)?);
+                found = Some(from_item(item)?);
             } else {
                 user = from_item::<Image>(item)?.into_user();
             }
