@@ -13,8 +13,8 @@ use crate::validation::Violation;
 /// The rule has one of four forms. The last two texts of the first three are what the API document says of the type and an example.
 ///
 /// - `Name: single_line(120), "About.", "Example"` and `Name: multi_line(2000), …`: text that people write, see [`text`](crate::text).
-/// - `Sku: code(1..=64, "^[A-Z]+$", is_sku, "invalid_sku", "What a SKU looks like."), …`: taken as it is, if its bytes are so many and
-///   `is_sku` holds for it, which is what the pattern says. Otherwise it is rejected with the code and the sentence.
+/// - `Sku: code(1..=64, "^[A-Z]+$", is_sku, Violation::new("invalid_sku", "…")), …`: taken as it is, if its bytes are so many and `is_sku`
+///   holds for it, which is what the pattern says. Otherwise it is rejected with the violation.
 /// - `Name: by(parse, schema)`: `parse` is a `fn(&str) -> Result<String, Violation>`; for `schema` see [`describe!`](crate::describe).
 ///
 /// `Name as "Other"` gives the type another name in the document. `secret Name: …` declares a text that does not show itself: without
@@ -81,11 +81,11 @@ macro_rules! checked_text {
         ));
     };
     (@rule $name:ident ($($title:literal)?)
-        code($length:expr, $pattern:expr, $holds:expr, $code:expr, $detail:expr $(,)?), $about:expr, $example:expr $(,)?
+        code($length:expr, $pattern:expr, $holds:expr, $violation:expr $(,)?), $about:expr, $example:expr $(,)?
     ) => {
         $crate::checked_text!(@rule $name ($($title)?) by(
-            |text| $crate::checked_text::code(text, $length, $holds, $code, $detail),
-            text($about, $example).length($length).pattern($pattern).refused_as(&[$code])
+            |text| $crate::checked_text::code(text, $length, $holds, || $violation),
+            text($about, $example).length($length).pattern($pattern).refused_as(&[$violation.code.as_str()])
         ));
     };
     (@rule $name:ident ($($title:literal)?) by($parse:expr, $schema:expr $(,)?) $(,)?) => {
@@ -113,21 +113,29 @@ macro_rules! checked_text {
 /// Takes a text as it is, if its bytes are as many as `length` allows and `holds` is true of it. For [`checked_text!`](crate::checked_text).
 ///
 /// # Errors
-/// The violation with this code and detail.
-pub fn code(text: &str, length: RangeInclusive<usize>, holds: fn(&str) -> bool, code: &str, detail: &str) -> Result<String, Violation> {
-    if length.contains(&text.len()) && holds(text) { Ok(text.to_owned()) } else { Err(Violation::new(code, detail)) }
+/// The violation.
+pub fn code(text: &str, length: RangeInclusive<usize>, holds: fn(&str) -> bool, violation: fn() -> Violation) -> Result<String, Violation> {
+    if length.contains(&text.len()) && holds(text) { Ok(text.to_owned()) } else { Err(violation()) }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::Violation;
+
     crate::checked_text!(
         /// A title.
         Title: single_line(5), "A title.", "Lamp"
     );
     crate::checked_text!(
         /// A key that opens something.
-        secret Key: code(2..=3, "^[a-z]+$", |text| text.bytes().all(|b| b.is_ascii_lowercase()), "invalid_key", "A key has letters."),
-        "A key.", "ab"
+        secret Key: code(
+            2..=3,
+            "^[a-z]+$",
+            |text| text.bytes().all(|b| b.is_ascii_lowercase()),
+            Violation::new("invalid_key", "A key has letters."),
+        ),
+        "A key.",
+        "ab"
     );
 
     #[test]

@@ -27,8 +27,10 @@ checked_text!(
         1..=MAX_CATEGORY,
         "^[a-z0-9]+(-[a-z0-9]+)*$",
         is_slug,
-        "invalid_category",
-        &format!("A category has at most {MAX_CATEGORY} lower-case letters and digits, with single hyphens between words."),
+        Violation::new(
+            "invalid_category",
+            format!("A category has at most {MAX_CATEGORY} lower-case letters and digits, with single hyphens between words."),
+        ),
     ),
     "The shelf that a product stands on: lower-case letters and digits, with single hyphens between words.",
     "desk-lamps"

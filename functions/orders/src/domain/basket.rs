@@ -159,8 +159,7 @@ checked_text!(
         1..=255,
         "^[!-~]+$",
         |text| text.bytes().all(|b| b.is_ascii_graphic()),
-        "invalid_token",
-        "A token is 1 to 255 visible ASCII characters.",
+        Violation::new("invalid_token", "A token is 1 to 255 visible ASCII characters."),
     ),
     "The provider's token for a card: visible characters of ASCII. Never the card's number.",
     "tok_ok"

@@ -1,7 +1,7 @@
 //! With what is paid: a token that the provider gave out for a card. We never see the card.
 
 use serde::{Deserialize, Serialize};
-use shared::checked_text;
+use shared::{checked_text, validation::Violation};
 
 /// A method of payment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,8 +27,7 @@ checked_text!(
         1..=255,
         "^[!-~]+$",
         |text| text.bytes().all(|b| b.is_ascii_graphic()),
-        "invalid_token",
-        "A token is 1 to 255 visible ASCII characters.",
+        Violation::new("invalid_token", "A token is 1 to 255 visible ASCII characters."),
     ),
     "The provider's token for a card: visible characters of ASCII. Never the card's number.",
     "tok_ok"

@@ -1,6 +1,6 @@
 //! Names that people give themselves.
 
-use shared::{checked_text, text};
+use shared::{checked_text, text, validation::Violation};
 use unicode_normalization::UnicodeNormalization;
 
 const MAX_FULL_NAME: usize = 100;
@@ -12,8 +12,10 @@ checked_text!(
         3..=32,
         "^[A-Za-z0-9][A-Za-z0-9._-]*$",
         is_plain,
-        "invalid_username",
-        "A username has 3 to 32 letters, digits, dots, dashes and underscores, and begins with a letter or digit.",
+        Violation::new(
+            "invalid_username",
+            "A username has 3 to 32 letters, digits, dots, dashes and underscores, and begins with a letter or digit.",
+        ),
     ),
     "A short name, which need not be unique: a user is known by the e-mail address.",
     "ada"
