@@ -27,7 +27,7 @@ enum Change {
     Delete(Key),
 }
 
-/// What a part of a transaction does. A check is nothing that DynamoDB does outside a transaction.
+/// What a part of a transaction does. DynamoDB checks a condition without a change only inside a transaction.
 #[derive(Clone, Debug)]
 enum Action {
     Change(Change),
