@@ -1,63 +1,19 @@
 //! What can go wrong with an order, in the words of the trade; at the end, as problems.
 
-use std::time::Duration;
-
 use serde_json::json;
-use shared::{
-    http::IdempotencyKey, money::Money, problem::Problem, queue::Retryable, secret::SecretError, table::TableError, validation::Violation,
-};
+use shared::{http::IdempotencyKey, problem::Problem, queue::Retryable, secret::SecretError, table::TableError, validation::Violation};
 
-use crate::domain::saga::Rejection;
+use crate::domain::{placing::PlacementError, saga::Rejection};
 
 /// What can go wrong with an order.
 #[derive(Debug, thiserror::Error)]
 pub enum OrderError {
-    /// Nothing is wanted.
-    #[error("the basket is empty")]
-    EmptyBasket,
-    /// A product is not in the catalogue, or no longer sold.
-    #[error("item {position} is no product that is sold")]
-    UnknownProduct {
-        /// Where it stands in the request, from 0.
-        position: usize,
-    },
-    /// The order has more of a product than one order may have.
-    #[error("item {position} is more than {maximum} of its product")]
-    TooManyOfProduct {
-        /// Where the product stands first in the request, from 0.
-        position: usize,
-        /// How many one order may have.
-        maximum: u32,
-    },
-    /// The buyer has as many unpaid orders as they may have.
-    #[error("the buyer has {maximum} unpaid orders")]
-    TooManyUnpaid {
-        /// How many they may have.
-        maximum: u32,
-        /// How many they may have once their e-mail address is verified, where it is not.
-        if_verified: Option<u32>,
-    },
-    /// The network has as many unpaid orders as it may have.
-    #[error("the network has too many unpaid orders")]
-    NetworkFull {
-        /// When it may have another one.
-        retry_after: Duration,
-    },
+    /// The order breaks a rule of placing.
+    #[error(transparent)]
+    Placement(#[from] PlacementError),
     /// The key that names networks could not be read.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// The products have prices in different currencies.
-    #[error("the products are sold in different currencies")]
-    CurrencyMismatch,
-    /// The sum is above what can be charged.
-    #[error("the order costs too much")]
-    AmountTooLarge,
-    /// It costs something else than the buyer expected.
-    #[error("the order costs {total}, which is not what the buyer expected")]
-    PriceChanged {
-        /// What it costs.
-        total: Money,
-    },
     /// The key was used for another request.
     #[error("the idempotency key was used for another order")]
     KeyReused,
@@ -90,38 +46,8 @@ impl Retryable for OrderError {}
 impl From<OrderError> for Problem {
     fn from(error: OrderError) -> Self {
         match error {
-            OrderError::EmptyBasket => Self::invalid_field("/items", &Violation::out_of_range("An order has at least one item.")),
-            OrderError::UnknownProduct { position } => {
-                let violation = Violation::new("unknown_product", "There is no such product, or it is no longer sold.");
-                Self::invalid_field(&format!("/items/{position}/product_id"), &violation)
-            }
-            OrderError::TooManyOfProduct { position, maximum } => {
-                let allowed = format!("An order has at most {maximum} of this product, all its lines together.");
-                let violation = Violation::new("too_many_of_product", allowed);
-                Self::invalid_field(&format!("/items/{position}/quantity"), &violation).with("maximum", maximum)
-            }
-            OrderError::TooManyUnpaid { maximum, if_verified } => {
-                let verify = if_verified
-                    .map(|more| format!(" Or verify your e-mail address: up to {more} orders may wait for their payment then."))
-                    .unwrap_or_default();
-                Self::conflict("too_many_open_orders", "Too many orders wait for their payment")
-                    .detail(&format!("Pay one of them or cancel it, and send the same request again.{verify}"))
-                    .with("maximum", maximum)
-            }
-            OrderError::NetworkFull { retry_after } => {
-                // Rounded up: a client that comes back then is not too early.
-                Self::too_many_requests(retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0))
-            }
+            OrderError::Placement(error) => not_placed(error),
             unread @ OrderError::Secret(_) => Self::unavailable().because(&unread),
-            OrderError::CurrencyMismatch => {
-                Self::unprocessable("currency_mismatch", "The currencies differ").detail("Order products of one currency at a time.")
-            }
-            OrderError::AmountTooLarge => {
-                Self::unprocessable("amount_too_large", "The amount is too large").detail("Divide the order into several.")
-            }
-            OrderError::PriceChanged { total } => Self::conflict("price_changed", "The price has changed")
-                .detail("Show the buyer the new total, and order again with it under a new Idempotency-Key.")
-                .with("total", json!(total)),
             OrderError::KeyReused => IdempotencyKey::reused(),
             OrderError::NotFound => Self::not_found("order"),
             OrderError::Rejected(Rejection::InvalidTransition { current, allowed }) => {
@@ -147,5 +73,41 @@ impl From<OrderError> for Problem {
             unfinished @ (OrderError::OutOfTime | OrderError::NotAllUpdated { .. }) => Self::unavailable().because(&unfinished),
             OrderError::Table(error) => error.into(),
         }
+    }
+}
+
+fn not_placed(error: PlacementError) -> Problem {
+    match error {
+        PlacementError::NoItems => Problem::invalid_field("/items", &Violation::out_of_range("An order has at least one item.")),
+        PlacementError::UnknownProduct { position } => {
+            let violation = Violation::new("unknown_product", "There is no such product, or it is no longer sold.");
+            Problem::invalid_field(&format!("/items/{position}/product_id"), &violation)
+        }
+        PlacementError::TooManyOfProduct { position, maximum } => {
+            let allowed = format!("An order has at most {maximum} of this product, all its lines together.");
+            let violation = Violation::new("too_many_of_product", allowed);
+            Problem::invalid_field(&format!("/items/{position}/quantity"), &violation).with("maximum", maximum)
+        }
+        PlacementError::TooManyUnpaid { maximum, if_verified } => {
+            let verify = if_verified
+                .map(|more| format!(" Or verify your e-mail address: up to {more} orders may wait for their payment then."))
+                .unwrap_or_default();
+            Problem::conflict("too_many_open_orders", "Too many orders wait for their payment")
+                .detail(&format!("Pay one of them or cancel it, and send the same request again.{verify}"))
+                .with("maximum", maximum)
+        }
+        PlacementError::NetworkFull { retry_after } => {
+            // Rounded up: a client that comes back then is not too early.
+            Problem::too_many_requests(retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0))
+        }
+        PlacementError::CurrencyMismatch => {
+            Problem::unprocessable("currency_mismatch", "The currencies differ").detail("Order products of one currency at a time.")
+        }
+        PlacementError::AmountTooLarge => {
+            Problem::unprocessable("amount_too_large", "The amount is too large").detail("Divide the order into several.")
+        }
+        PlacementError::PriceChanged { total } => Problem::conflict("price_changed", "The price has changed")
+            .detail("Show the buyer the new total, and order again with it under a new Idempotency-Key.")
+            .with("total", json!(total)),
     }
 }

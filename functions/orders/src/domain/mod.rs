@@ -13,6 +13,7 @@ pub mod basket;
 pub mod buyer;
 mod countries;
 pub mod history;
+pub mod placing;
 pub mod saga;
 pub mod steps;
 #[cfg(test)]
@@ -34,11 +35,11 @@ use self::{
     basket::{Basket, PaymentMethod},
     buyer::{Buyer, BuyerChange, Contact},
     history::{HistoryEntry, News},
+    placing::PlacementError,
     saga::Unanswered,
     steps::{Cancellation, Shipment},
     unpaid::Terms,
 };
-use crate::error::OrderError;
 
 /// How many payments may be tried for one order.
 pub const PAYMENT_TRIES: u32 = 5;
@@ -352,22 +353,28 @@ impl Order {
     /// # Errors
     /// When a product is unknown, there is too much of one, the currencies differ, the sum is too large, or it is not what the buyer
     /// expected.
-    pub fn place(placement: Placement, basket: Basket, products: &[Product], now: Timestamp, timing: Timing) -> Result<Self, OrderError> {
+    pub fn place(
+        placement: Placement,
+        basket: Basket,
+        products: &[Product],
+        now: Timestamp,
+        timing: Timing,
+    ) -> Result<Self, PlacementError> {
         let lines = basket.lines().map(|(position, product_id, quantity)| {
             let product = products.iter().find(|product| product.product_id == product_id && product.active);
-            let product = product.ok_or(OrderError::UnknownProduct { position })?;
+            let product = product.ok_or(PlacementError::UnknownProduct { position })?;
             let maximum = product.max_per_order.unwrap_or(placement.terms.max_per_order);
             if quantity > maximum {
-                return Err(OrderError::TooManyOfProduct { position, maximum });
+                return Err(PlacementError::TooManyOfProduct { position, maximum });
             }
-            let line_total = product.price.checked_mul(quantity).ok_or(OrderError::AmountTooLarge)?;
+            let line_total = product.price.checked_mul(quantity).ok_or(PlacementError::AmountTooLarge)?;
             let (sku, name, unit_price) = (product.sku.clone(), product.name.clone(), product.price);
             Ok(OrderLine { product_id, sku, name, unit_price, quantity, line_total })
         });
-        let lines = lines.collect::<Result<Vec<_>, OrderError>>()?;
+        let lines = lines.collect::<Result<Vec<_>, PlacementError>>()?;
         let totals = Totals::of(&lines)?;
         if basket.expected_total.is_some_and(|expected| expected != totals.total) {
-            return Err(OrderError::PriceChanged { total: totals.total });
+            return Err(PlacementError::PriceChanged { total: totals.total });
         }
         let expires_at = now.plus(placement.terms.pay_within);
         Ok(Self {
@@ -451,13 +458,13 @@ impl Order {
 }
 
 impl Totals {
-    fn of(lines: &[OrderLine]) -> Result<Self, OrderError> {
-        let currency = lines.first().map(|line| line.unit_price.currency).ok_or(OrderError::EmptyBasket)?;
+    fn of(lines: &[OrderLine]) -> Result<Self, PlacementError> {
+        let currency = lines.first().map(|line| line.unit_price.currency).ok_or(PlacementError::NoItems)?;
         if lines.iter().any(|line| line.unit_price.currency != currency) {
-            return Err(OrderError::CurrencyMismatch);
+            return Err(PlacementError::CurrencyMismatch);
         }
         let nothing = Money::new(0, currency);
-        let items = lines.iter().try_fold(nothing, |sum, line| sum.checked_add(line.line_total)).ok_or(OrderError::AmountTooLarge)?;
+        let items = lines.iter().try_fold(nothing, |sum, line| sum.checked_add(line.line_total)).ok_or(PlacementError::AmountTooLarge)?;
         Ok(Self { items, shipping: nothing, tax: nothing, total: items })
     }
 }

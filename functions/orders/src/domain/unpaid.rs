@@ -7,8 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use shared::{clock::Timestamp, ids::OrderId, throttle::Limit};
 
-use super::{Goal, Order, PaymentLeg, Status};
-use crate::error::OrderError;
+use super::{Goal, Order, PaymentLeg, Status, placing::PlacementError};
 
 /// How long the call of a payment may be in flight: longer than a function of payments lives. After that its order waits for the shop.
 const CALL_IN_FLIGHT: Duration = Duration::from_secs(30);
@@ -59,15 +58,15 @@ impl Limits {
     ///
     /// # Errors
     /// When either has as many as it may have.
-    pub fn admit(&self, email_verified: bool, standing: &Standing, now: Timestamp) -> Result<(), OrderError> {
+    pub fn admit(&self, email_verified: bool, standing: &Standing, now: Timestamp) -> Result<(), PlacementError> {
         let limit = self.of(email_verified);
         if standing.unpaid.open_at(now) >= usize::try_from(limit.orders).unwrap_or(usize::MAX) {
             let if_verified = Some(self.verified.orders).filter(|more| !email_verified && *more > limit.orders);
-            return Err(OrderError::TooManyUnpaid { maximum: limit.orders, if_verified });
+            return Err(PlacementError::TooManyUnpaid { maximum: limit.orders, if_verified });
         }
         match self.network.judge(standing.network, now) {
             Ok(_) => Ok(()),
-            Err(retry_after) => Err(OrderError::NetworkFull { retry_after }),
+            Err(retry_after) => Err(PlacementError::NetworkFull { retry_after }),
         }
     }
 }

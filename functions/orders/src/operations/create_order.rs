@@ -17,7 +17,7 @@ use shared::{
 use super::view::OrderView;
 use crate::{
     Orders,
-    domain::{Order, Placement, basket::Basket, buyer::Contact, unpaid::Standing},
+    domain::{Order, Placement, basket::Basket, buyer::Contact, placing::PlacementError, unpaid::Standing},
     error::OrderError,
     store::Placed,
 };
@@ -64,7 +64,7 @@ pub async fn create_order(orders: Arc<Orders>, request: Request) -> Result<Respo
         network: Some(network),
         trace: request.trace().clone(),
     };
-    let order = Order::place(placement, basket, &reading.products, now, orders.timing)?;
+    let order = Order::place(placement, basket, &reading.products, now, orders.timing).map_err(OrderError::from)?;
     let mut standing = reading.standing;
     for _ in 0..TRIES {
         admit(&orders, buyer.email_verified, &standing, now).await?;
@@ -80,15 +80,15 @@ pub async fn create_order(orders: Arc<Orders>, request: Request) -> Result<Respo
 /// Checks that the buyer and their network may have one more unpaid order. The listed orders are read only where there are too many of
 /// them: those that wait for the shop do not count.
 async fn admit(orders: &Orders, email_verified: bool, standing: &Standing, now: Timestamp) -> Result<(), OrderError> {
-    let refused = match orders.limits.admit(email_verified, standing, now) {
-        Err(refused @ OrderError::TooManyUnpaid { .. }) => refused,
-        other => return other,
+    let reached = match orders.limits.admit(email_verified, standing, now) {
+        Err(reached @ PlacementError::TooManyUnpaid { .. }) => reached,
+        other => return Ok(other?),
     };
     let uncounted = orders.store.uncounted(&standing.unpaid, now).await?;
     if uncounted.is_empty() {
-        return Err(refused);
+        return Err(reached.into());
     }
-    orders.limits.admit(email_verified, &Standing { unpaid: standing.unpaid.without(&uncounted), ..standing.clone() }, now)
+    Ok(orders.limits.admit(email_verified, &Standing { unpaid: standing.unpaid.without(&uncounted), ..standing.clone() }, now)?)
 }
 
 /// The first answer again, byte for byte, if this is the same request.

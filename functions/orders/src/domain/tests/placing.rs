@@ -7,9 +7,9 @@ fn the_catalogue_decides_the_price() {
     let place = |extra, products: &[Product]| Order::place(placement(), basket(extra), products, START, TIMING);
     assert_eq!(place(json!({}), &[product()]).unwrap().totals.total.amount, TOTAL);
     let expected = json!({ "expected_total": { "amount": 1, "currency": "USD" } });
-    assert!(matches!(place(expected, &[product()]), Err(OrderError::PriceChanged { total }) if total.amount == TOTAL));
-    assert!(matches!(place(json!({}), &[]), Err(OrderError::UnknownProduct { position: 0 })));
-    assert!(matches!(place(json!({}), &[Product { active: false, ..product() }]), Err(OrderError::UnknownProduct { .. })));
+    assert!(matches!(place(expected, &[product()]), Err(PlacementError::PriceChanged { total }) if total.amount == TOTAL));
+    assert!(matches!(place(json!({}), &[]), Err(PlacementError::UnknownProduct { position: 0 })));
+    assert!(matches!(place(json!({}), &[Product { active: false, ..product() }]), Err(PlacementError::UnknownProduct { .. })));
 }
 
 #[test]
@@ -24,7 +24,7 @@ fn the_catalogue_decides_how_many_one_order_may_have_of_a_product_in_all_its_lin
     ] {
         let placed = Order::place(placement(), basket(json!({ "items": items })), &[product(), other.clone()], START, TIMING);
         let refused = match placed {
-            Err(OrderError::TooManyOfProduct { position, maximum: 2 }) => Some(position),
+            Err(PlacementError::TooManyOfProduct { position, maximum: 2 }) => Some(position),
             Ok(_) => None,
             odd => panic!("{odd:?}"),
         };
@@ -42,7 +42,7 @@ fn a_product_without_a_limit_of_its_own_has_the_shops() {
         Order::place(placement(), basket(items), std::slice::from_ref(&unlimited), START, TIMING)
     };
     assert!(place(20).is_ok());
-    assert!(matches!(place(21), Err(OrderError::TooManyOfProduct { position: 0, maximum: 20 })));
+    assert!(matches!(place(21), Err(PlacementError::TooManyOfProduct { position: 0, maximum: 20 })));
 }
 
 #[test]

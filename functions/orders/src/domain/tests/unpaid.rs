@@ -30,7 +30,7 @@ fn a_verified_address_allows_more_unpaid_orders_for_longer() {
     {
         let admitted = match LIMITS.admit(verified, &standing(orders), START) {
             Ok(()) => None,
-            Err(OrderError::TooManyUnpaid { maximum, if_verified }) => Some((maximum, if_verified)),
+            Err(PlacementError::TooManyUnpaid { maximum, if_verified }) => Some((maximum, if_verified)),
             Err(other) => panic!("{other}"),
         };
         assert_eq!(admitted, refused, "{verified} {orders}");
@@ -50,7 +50,7 @@ fn an_entry_counts_until_its_deadline_and_not_at_it() {
 #[test]
 fn a_network_with_too_many_unpaid_orders_waits_for_as_long_as_it_is_told() {
     let full = Standing { network: Some(LIMITS.network.full(START)), ..Standing::default() };
-    let Err(OrderError::NetworkFull { retry_after }) = LIMITS.admit(true, &full, START) else { panic!("it is admitted") };
+    let Err(PlacementError::NetworkFull { retry_after }) = LIMITS.admit(true, &full, START) else { panic!("it is admitted") };
     assert_eq!(retry_after, Duration::from_secs(600));
     assert!(LIMITS.admit(true, &full, START.plus(retry_after)).is_ok());
 }
