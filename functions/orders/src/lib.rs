@@ -101,7 +101,7 @@ impl Orders {
             let next = Order { traceparent: trace.clone(), ..next };
             match self.save(&seen, &next).await? {
                 Saved::Written => {
-                    if next.attentions().any(|what| !seen.order.attentions().any(|known| known == what)) {
+                    if next.progress.attentions().any(|what| !seen.order.progress.attentions().any(|known| known == what)) {
                         telemetry::count("NeedsAttention", "orders", &Clock::System);
                     }
                     return Ok(next);

@@ -10,8 +10,8 @@ use crate::{
     domain::{
         Order, PAYMENT_TRIES, PaymentLeg, Status,
         buyer::{Buyer, Contact},
+        command::PendingCommand,
         history::HistoryEntry,
-        saga::{Owed, owed},
     },
     messages::{CancelPayment, MailData, MailItem, OpenPayment, OrderCommand, ReserveStock, SendNotification, StockLine},
 };
@@ -20,12 +20,12 @@ use crate::{
 pub fn messages(old: Option<&Order>, new: &Order) -> Vec<Message> {
     let subject = Subject {
         service: "orders",
-        id: new.order_id.to_string(),
+        id: new.placed.order_id.to_string(),
         version: new.version,
         time: new.updated_at,
         trace: new.traceparent.clone(),
     };
-    let mut messages: Vec<Message> = newly_owed(old, new).into_iter().map(|owed| command(owed, new, &subject)).collect();
+    let mut messages: Vec<Message> = newly_pending(old, new).into_iter().map(|pending| command(pending, new, &subject)).collect();
     if let Some(old) = old {
         messages.extend(mails(old, new).into_iter().map(|mail| {
             let mut message = Message::new("send-notification", "send_notification.v1", &subject, &mail);
@@ -37,48 +37,50 @@ pub fn messages(old: Option<&Order>, new: &Order) -> Vec<Message> {
     messages
 }
 
-/// What the new state owes and the old one did not; all that it owes, if it was nudged.
-fn newly_owed(old: Option<&Order>, new: &Order) -> Vec<Owed> {
-    let asked = old.filter(|old| old.drive == new.drive).map(owed).unwrap_or_default();
-    let mut needed: Vec<Owed> = owed(new).into_iter().filter(|owed| !asked.contains(owed)).collect();
-    // An order that ends before it could be paid tells payments all the same: who tries to pay it learns that it is closed.
-    if old.is_some_and(|old| old.payment == PaymentLeg::None) && new.payment == PaymentLeg::Closed {
-        needed.push(Owed::CancelPayment);
+/// The commands that are pending in the new state and were not in the old one; all of them, if they are sent again.
+fn newly_pending(old: Option<&Order>, new: &Order) -> Vec<PendingCommand> {
+    let sent = old.filter(|old| old.schedule.drive == new.schedule.drive);
+    let sent = sent.map(|old| old.progress.pending_commands()).unwrap_or_default();
+    let mut pending: Vec<PendingCommand> = new.progress.pending_commands().into_iter().filter(|command| !sent.contains(command)).collect();
+    // Payments also learns of an order that ends before it could be paid: an attempt to pay it is answered with that it is closed.
+    if old.is_some_and(|old| old.progress.payment == PaymentLeg::None) && new.progress.payment == PaymentLeg::Closed {
+        pending.push(PendingCommand::CancelPayment);
     }
-    needed
+    pending
 }
 
-fn command(owed: Owed, order: &Order, subject: &Subject) -> Message {
-    let (order_id, user_id, drive, amount) = (order.order_id, order.user_id, order.drive, order.totals.total);
+fn command(pending: PendingCommand, order: &Order, subject: &Subject) -> Message {
+    let (order_id, user_id, drive, amount) = (order.placed.order_id, order.placed.user_id, order.schedule.drive, order.placed.totals.total);
     let plain = OrderCommand { order_id, drive };
-    match owed {
-        Owed::ReserveStock => {
-            let lines = order.lines.iter().map(|line| StockLine { product_id: line.product_id, quantity: line.quantity }).collect();
+    match pending {
+        PendingCommand::ReserveStock => {
+            let lines = order.placed.lines.iter().map(|line| StockLine { product_id: line.product_id, quantity: line.quantity }).collect();
             Message::new("reserve-stock", "reserve_stock.v1", subject, &ReserveStock { order_id, drive, lines })
         }
-        Owed::CommitStock => Message::new("commit-stock", "commit_stock.v1", subject, &plain),
-        Owed::ReleaseStock => Message::new("release-stock", "release_stock.v1", subject, &plain),
-        Owed::OpenPayment => {
-            let payment_method = order.payment_method.clone();
+        PendingCommand::CommitStock => Message::new("commit-stock", "commit_stock.v1", subject, &plain),
+        PendingCommand::ReleaseStock => Message::new("release-stock", "release_stock.v1", subject, &plain),
+        PendingCommand::OpenPayment => {
+            let payment_method = order.customer.payment_method.clone();
             let (queue, kind) = match payment_method {
                 Some(_) => ("charge-payment", "charge_payment.v1"),
                 None => ("open-payment", "open_payment.v1"),
             };
-            let data = OpenPayment { order_id, user_id, amount, expires_at: order.expires_at, tries: PAYMENT_TRIES, payment_method, drive };
+            let data =
+                OpenPayment { order_id, user_id, amount, expires_at: order.placed.expires_at, tries: PAYMENT_TRIES, payment_method, drive };
             Message::new(queue, kind, subject, &data)
         }
-        Owed::CancelPayment => {
+        PendingCommand::CancelPayment => {
             Message::new("cancel-payment", "cancel_payment.v1", subject, &CancelPayment { order_id, user_id, amount, drive })
         }
-        Owed::RefundPayment => Message::new("refund-payment", "refund_payment.v1", subject, &plain),
+        PendingCommand::RefundPayment => Message::new("refund-payment", "refund_payment.v1", subject, &plain),
     }
 }
 
 /// Mails follow from changes of the status, from declines, and from money that goes back. They go to whom the order knew before the
 /// change, because the one that settles it may forget them; nobody writes to those who were forgotten before.
 fn mails(old: &Order, new: &Order) -> Vec<SendNotification> {
-    let Buyer::Known(buyer) = &old.buyer else { return Vec::new() };
-    let template = match new.status {
+    let Buyer::Known(buyer) = &old.customer.buyer else { return Vec::new() };
+    let template = match new.progress.status {
         Status::Confirmed => Some("order_confirmed"),
         Status::Failed => Some("order_failed"),
         Status::Cancelled => Some("order_cancelled"),
@@ -86,9 +88,9 @@ fn mails(old: &Order, new: &Order) -> Vec<SendNotification> {
         Status::Delivered => Some("order_delivered"),
         _ => None,
     };
-    let of_status = template.filter(|_| old.status != new.status).map(|template| {
-        let became = new.history.iter().find(|entry| entry.status == new.status);
-        mail(buyer, template, "0", new.reason.clone(), became, new)
+    let of_status = template.filter(|_| old.progress.status != new.progress.status).map(|template| {
+        let became = new.progress.history.iter().find(|entry| entry.status == new.progress.status);
+        mail(buyer, template, "0", new.progress.reason.clone(), became, new)
     });
     let (declined_before, declined) = (declines(old).count(), declines(new).count());
     let of_decline = (declined > declined_before).then(|| {
@@ -96,18 +98,18 @@ fn mails(old: &Order, new: &Order) -> Vec<SendNotification> {
         mail(buyer, "payment_declined", &declined.to_string(), last.and_then(|entry| entry.detail.clone()), last, new)
     });
     // Each sum is told once, however often it is heard of. A refund that failed before the order heard of it is not told.
-    let of_refund = (new.refunded_net() > old.refunded_net()).then(|| {
-        let last = new.history.iter().rfind(|entry| entry.event == "payment_refunded");
-        let money = |amount| Some(Money::new(amount, new.totals.total.currency));
-        let mail = mail(buyer, "order_refunded", &new.refunded_total.to_string(), None, last, new);
-        let (refund, refunded) = (money(new.refunded_net() - old.refunded_net()), money(new.refunded_net()));
+    let of_refund = (new.progress.refunded_net() > old.progress.refunded_net()).then(|| {
+        let last = new.progress.history.iter().rfind(|entry| entry.event == "payment_refunded");
+        let money = |amount| Some(Money::new(amount, new.placed.totals.total.currency));
+        let mail = mail(buyer, "order_refunded", &new.progress.refunded_total.to_string(), None, last, new);
+        let (refund, refunded) = (money(new.progress.refunded_net() - old.progress.refunded_net()), money(new.progress.refunded_net()));
         SendNotification { data: MailData { refund, refunded, ..mail.data }, ..mail }
     });
     of_status.into_iter().chain(of_decline).chain(of_refund).collect()
 }
 
 fn declines(order: &Order) -> impl DoubleEndedIterator<Item = &HistoryEntry> {
-    order.history.iter().filter(|entry| entry.event == "payment_declined")
+    order.progress.history.iter().filter(|entry| entry.event == "payment_declined")
 }
 
 /// A mail to `buyer` about `moment`, which stays the same however the order goes on: so the same mail is always the same message.
@@ -122,19 +124,19 @@ fn mail(
     let item = |line: &crate::domain::OrderLine| MailItem { name: line.name.clone(), quantity: line.quantity, line_total: line.line_total };
     let unavailable = reason.as_deref().filter(|reason| *reason == "out_of_stock").and_then(|_| unavailable(order));
     SendNotification {
-        notification_id: ids::derive(&[&order.order_id.to_string(), template, occurrence]),
-        user_id: order.user_id,
+        notification_id: ids::derive(&[&order.placed.order_id.to_string(), template, occurrence]),
+        user_id: order.placed.user_id,
         email: buyer.email.clone(),
         name: buyer.name.clone(),
         template,
         occurred_at: moment.map_or(order.updated_at, |entry| entry.at),
         data: MailData {
-            order_id: order.order_id,
-            total: order.totals.total,
-            items: order.lines.iter().map(item).collect(),
+            order_id: order.placed.order_id,
+            total: order.placed.totals.total,
+            items: order.placed.lines.iter().map(item).collect(),
             reason,
-            carrier: order.shipment.as_ref().map(|shipment| shipment.carrier.clone().into()),
-            tracking: order.shipment.as_ref().map(|shipment| shipment.tracking.clone().into()),
+            carrier: order.progress.shipment.as_ref().map(|shipment| shipment.carrier.clone().into()),
+            tracking: order.progress.shipment.as_ref().map(|shipment| shipment.tracking.clone().into()),
             refund: None,
             refunded: None,
             unavailable,
@@ -144,8 +146,8 @@ fn mail(
 
 /// The name of the product that inventory could not reserve.
 fn unavailable(order: &Order) -> Option<String> {
-    let rejected = order.history.iter().find(|entry| entry.event == "stock_rejected")?;
-    let line = order.lines.iter().find(|line| rejected.detail.as_deref() == Some(&line.product_id.to_string()))?;
+    let rejected = order.progress.history.iter().find(|entry| entry.event == "stock_rejected")?;
+    let line = order.placed.lines.iter().find(|line| rejected.detail.as_deref() == Some(&line.product_id.to_string()))?;
     Some(line.name.clone())
 }
 
@@ -192,7 +194,7 @@ mod tests {
                         all.iter().filter(|message| message.0 != "send-notification").cloned().collect::<Vec<_>>()
                     };
                     assert_eq!(commands(&messages), commands(&plain), "{event:?}");
-                    let Buyer::Known(known) = &told.buyer else {
+                    let Buyer::Known(known) = &told.customer.buyer else {
                         assert_eq!(commands(&messages), messages, "{event:?}: nobody is there to be written to");
                         withheld += plain.len() - messages.len();
                         continue;
@@ -201,7 +203,7 @@ mod tests {
                     for mail in messages.iter().filter(|message| message.0 == "send-notification") {
                         assert_eq!((&mail.2["email"], &mail.2["name"]), (&known.email.clone().into(), &known.name.clone().into()));
                         mails += 1;
-                        by_settling += u32::from(next.buyer == Buyer::Redacted);
+                        by_settling += u32::from(next.customer.buyer == Buyer::Redacted);
                     }
                 }
             }
@@ -220,11 +222,11 @@ mod tests {
         for order in reachable().values() {
             for event in events() {
                 let next = after(order, &event);
-                let growth = next.refunded_net() > order.refunded_net();
+                let growth = next.progress.refunded_net() > order.progress.refunded_net();
                 let mails = mails(order, &next);
                 let of_refund: Vec<_> = mails.iter().filter(|mail| mail.0 == "order_refunded").collect();
                 assert_eq!(of_refund.len(), usize::from(growth), "{event:?}");
-                let sums = (Some(next.refunded_net()), Some(next.refunded_net() - order.refunded_net()));
+                let sums = (Some(next.progress.refunded_net()), Some(next.progress.refunded_net() - order.progress.refunded_net()));
                 assert!(of_refund.iter().all(|mail| (mail.1, mail.2) == sums));
                 assert!(mails.iter().all(|mail| mail.0 == "order_refunded" || (mail.1, mail.2) == (None, None)));
                 told += of_refund.len();
@@ -244,7 +246,7 @@ mod tests {
                 let next = after(order, &event);
                 for (_, _, data) in sent(order, &next).into_iter().filter(|message| message.0 == "send-notification") {
                     let failed_for_stock = data["data"]["reason"] == "out_of_stock";
-                    let expected = if failed_for_stock { next.lines[0].name.as_str().into() } else { serde_json::Value::Null };
+                    let expected = if failed_for_stock { next.placed.lines[0].name.as_str().into() } else { serde_json::Value::Null };
                     assert_eq!(data["data"]["unavailable"], expected, "{event:?}");
                     named += u32::from(failed_for_stock);
                 }

@@ -1,5 +1,6 @@
 //! Orders and products in DynamoDB: the only file that knows keys and attribute names.
 
+mod item;
 mod placing;
 
 use serde::{Deserialize, Serialize};
@@ -121,7 +122,7 @@ impl Store {
     /// When the table fails, or there is none.
     pub async fn find_for(&self, caller: &Caller, order_id: OrderId) -> Result<Stored, OrderError> {
         let found = self.find(order_id).await?;
-        found.filter(|found| caller.may_see(found.order.user_id)).ok_or(OrderError::NotFound)
+        found.filter(|found| caller.may_see(found.order.placed.user_id)).ok_or(OrderError::NotFound)
     }
 
     /// Writes `next` in place of `seen`, if that still stands there.
@@ -216,18 +217,18 @@ impl Store {
     }
 
     fn order_item(&self, order: &Order) -> Item {
-        let id = order.order_id.to_string();
+        let id = order.placed.order_id.to_string();
         let shard = shard_of(&id, self.shards);
         let mut item = to_item(order);
         let mut set = |name: &str, value: String| item.insert(name.to_owned(), AttributeValue::S(value));
         set("pk", format!("ORDER#{id}"));
-        set("listed_at", format!("{}#{id}", order.created_at));
-        set("status_shard", format!("{}#{shard}", order.status.name()));
-        if order.check_at.is_some() {
+        set("listed_at", format!("{}#{id}", order.placed.created_at));
+        set("status_shard", format!("{}#{shard}", order.progress.status.name()));
+        if order.schedule.check_at.is_some() {
             set("check_shard", format!("due#{shard}"));
         }
         // In this index stand only those that are odd: so few that who looks for some of them may look at all.
-        if order.needs_attention.is_some() || order.is_stuck() {
+        if order.progress.needs_attention.is_some() || order.is_stuck() {
             set("attention_shard", format!("{FLAGGED}#{shard}"));
         }
         if order.is_stuck() {

@@ -10,7 +10,7 @@ async fn an_event_is_one_read_and_one_write_and_the_same_event_again_is_none() {
     let told = desk.tell(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
     assert_eq!((is_done(&told), told.operations()), (true, vec!["GetItem", "PutItem"]));
     let moved = desk.order(&order).await;
-    assert_eq!((&moved.stock, &moved.payment, moved.version), (&StockLeg::Held, &PaymentLeg::Open, 2));
+    assert_eq!((&moved.progress.stock, &moved.progress.payment, moved.version), (&StockLeg::Held, &PaymentLeg::Open, 2));
     assert_eq!(serde_json::to_value(&moved.traceparent).unwrap(), trace);
     let again = desk.tell(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
     assert_eq!((is_done(&again), again.operations()), (true, vec!["GetItem"]));
@@ -34,9 +34,9 @@ async fn events_that_race_both_land() {
         assert_eq!(count("GetItem"), 2, "seed {seed}");
         conflicts += writes - 2;
         let moved = desk.order(&order).await;
-        let landed = (moved.status, moved.stock, moved.payment, moved.captured_total, moved.version);
+        let landed = (moved.progress.status, moved.progress.stock, moved.progress.payment, moved.progress.captured_total, moved.version);
         assert_eq!(landed, (Status::Confirmed, StockLeg::Committing, PaymentLeg::Paid, 5998, 3), "seed {seed}");
-        let history: Vec<_> = moved.history.iter().map(|entry| entry.event.as_str()).collect();
+        let history: Vec<_> = moved.progress.history.iter().map(|entry| entry.event.as_str()).collect();
         assert_eq!(history.len(), 4, "{history:?}");
     }
     assert!(conflicts > 0, "no seed lets both read before one of them writes: this test shows nothing");
@@ -59,8 +59,9 @@ async fn what_was_decided_upon_an_old_version_is_not_written_and_our_own_write_i
         Saved::Overtaken(standing) => assert_eq!(standing.order, cancelled),
         other => panic!("{other:?}"),
     }
-    assert_eq!(desk.order(&order.order_id.to_string()).await, cancelled);
-    let gone = Order { order_id: OrderId::parse(NOBODYS).unwrap(), ..cancelled };
+    assert_eq!(desk.order(&order.placed.order_id.to_string()).await, cancelled);
+    let gone = PlacedOrder { order_id: OrderId::parse(NOBODYS).unwrap(), ..cancelled.placed.clone() };
+    let gone = Order { placed: gone, ..cancelled };
     assert!(desk.orders.store.replace(&seen, &gone).await.is_err(), "an order that is not there is not made up");
     assert_eq!(desk.count(), 1);
 }
@@ -81,7 +82,11 @@ async fn whatever_happens_to_a_call_an_event_is_applied_once() {
                 desk.aws.heal();
                 assert!(is_done(&desk.tell(&order, "stock_reserved.v1", &json!({ "version": 1 })).await));
                 let moved = desk.order(&order).await;
-                assert_eq!((moved.stock, moved.version, moved.history.len()), (StockLeg::Held, 2, 2), "{fault:?} at {call}");
+                assert_eq!(
+                    (moved.progress.stock, moved.version, moved.progress.history.len()),
+                    (StockLeg::Held, 2, 2),
+                    "{fault:?} at {call}"
+                );
             }
         }
     }

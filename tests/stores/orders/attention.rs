@@ -129,7 +129,7 @@ async fn order_without_an_answer_at_its_second_check_is_stuck_until_the_answer_c
     }
     let view = desk.read(&order, USER, None).await.json();
     let since = json!(started.to_string());
-    let next = json!(desk.order(&order).await.check_at);
+    let next = json!(desk.order(&order).await.schedule.check_at);
     assert_eq!(view["waiting_for"], json!({ "commands": ["reserve_stock"], "since": since, "next_check_at": next }));
     let entries =
         |view: &Value| view["history"].as_array().unwrap().iter().filter(|entry| entry["event"] == "waiting").cloned().collect::<Vec<_>>();

@@ -106,12 +106,12 @@ async fn every_order_on_every_page_hears_of_it_once() {
     assert_eq!(first.operations().len(), 205);
     for order in &settled {
         let order = desk.order(order).await;
-        assert_eq!((&order.buyer, &order.buyer_change), (&Buyer::Known(contact(3)), &None));
-        assert!(order.shipping_address.is_some() && order.payment_method.is_some());
+        assert_eq!((&order.customer.buyer, &order.customer.buyer_change), (&Buyer::Known(contact(3)), &None));
+        assert!(order.customer.shipping_address.is_some() && order.customer.payment_method.is_some());
     }
     for order in &open {
         let order = desk.order(order).await;
-        assert_eq!((&order.buyer, &order.buyer_change), (&ada(), &Some(BuyerChange::Changed(contact(3)))));
+        assert_eq!((&order.customer.buyer, &order.customer.buyer_change), (&ada(), &Some(BuyerChange::Changed(contact(3)))));
     }
     let stored = desk.aws.items("orders");
     for old in [changed(3), changed(2)] {
@@ -128,14 +128,14 @@ async fn every_order_on_every_page_hears_of_it_once() {
     }
     for order in &settled {
         let order = desk.order(order).await;
-        assert_eq!((&order.buyer, &order.payment_method, order.version), (&Buyer::Redacted, &None, 6));
-        assert!(order.shipping_address.is_some(), "the goods have not come yet");
+        assert_eq!((&order.customer.buyer, &order.customer.payment_method, order.version), (&Buyer::Redacted, &None, 6));
+        assert!(order.customer.shipping_address.is_some(), "the goods have not come yet");
     }
     for order in &open {
         desk.confirm(order).await;
-        assert_eq!(desk.order(order).await.buyer, ada(), "not yet");
+        assert_eq!(desk.order(order).await.customer.buyer, ada(), "not yet");
         assert!(is_done(&desk.tell(order, "stock_committed.v1", &json!({ "version": 2 })).await));
-        assert_eq!(desk.order(order).await.buyer, Buyer::Redacted);
+        assert_eq!(desk.order(order).await.customer.buyer, Buyer::Redacted);
     }
     assert_eq!(desk.item(&theirs), theirs_before);
     // The stranger of these tests goes by Ada's name; of hers only the address is left, where the goods go.
@@ -144,7 +144,7 @@ async fn every_order_on_every_page_hears_of_it_once() {
     assert_eq!(desk.left(), ["Ada Lovelace", "12 St James's Square", "SW1Y 4JH"]);
     for order in settled.iter().chain(&open) {
         desk.send(order).await;
-        assert!(desk.order(order).await.shipping_address.is_some());
+        assert!(desk.order(order).await.customer.shipping_address.is_some());
         desk.hand_over(order).await;
     }
     assert_eq!(desk.left(), [""; 0]);
@@ -168,7 +168,7 @@ async fn a_buyer_who_is_deleted_while_they_pay_is_forgotten_by_the_event_that_se
         assert_eq!((is_done(&noted), noted.operations()), (true, vec!["Query", "BatchGetItem", "PutItem"]));
         assert_eq!(desk.left().len(), 5);
         for (number, (kind, captured, refunded)) in facts.iter().enumerate() {
-            assert_eq!(desk.order(&order).await.buyer, ada(), "{kind} is still to come");
+            assert_eq!(desk.order(&order).await.customer.buyer, ada(), "{kind} is still to come");
             let more = json!({
                 "version": number + 2,
                 "payment_id": "pay_1",
@@ -180,7 +180,7 @@ async fn a_buyer_who_is_deleted_while_they_pay_is_forgotten_by_the_event_that_se
             assert_eq!((is_done(&told), writes(&told)), (true, 1), "in one write");
         }
         let settled = desk.order(&order).await;
-        assert_eq!((&settled.status, &settled.buyer, settled.check_at), (&end, &Buyer::Redacted, None));
+        assert_eq!((&settled.progress.status, &settled.customer.buyer, settled.schedule.check_at), (&end, &Buyer::Redacted, None));
         let address = if end == Status::Confirmed { vec!["Ada Lovelace", "12 St James's Square", "SW1Y 4JH"] } else { vec![] };
         assert_eq!(desk.left(), address);
 
@@ -200,10 +200,10 @@ async fn an_order_that_expires_is_forgotten_by_the_sweep_and_the_answer_that_set
     desk.hear(deleted()).await;
     desk.clock.advance(PAY_WITHIN);
     assert_eq!(desk.resume().await, (1, 0, 0));
-    assert_eq!(desk.order(&order).await.buyer, ada());
+    assert_eq!(desk.order(&order).await.customer.buyer, ada());
     desk.tell(&order, "payment_closed.v1", &json!({ "version": 2 })).await;
     desk.tell(&order, "stock_released.v1", &json!({ "version": 2 })).await;
-    assert_eq!((desk.order(&order).await.status, desk.left()), (Status::Cancelled, vec![]));
+    assert_eq!((desk.order(&order).await.progress.status, desk.left()), (Status::Cancelled, vec![]));
 }
 
 #[tokio::test]
@@ -219,8 +219,12 @@ async fn news_of_the_buyer_and_of_the_order_that_race_both_land() {
         assert_eq!(*called.ok(), json!([{ "batchItemFailures": [] }, { "batchItemFailures": [] }]), "seed {seed}");
         overtaken += writes(&called) - 2;
         let landed = desk.order(&order).await;
-        assert_eq!((&landed.stock, &landed.buyer, landed.version), (&StockLeg::Committed, &Buyer::Redacted, 5), "seed {seed}");
-        assert_eq!((landed.payment_method, landed.buyer_change), (None, None));
+        assert_eq!(
+            (&landed.progress.stock, &landed.customer.buyer, landed.version),
+            (&StockLeg::Committed, &Buyer::Redacted, 5),
+            "seed {seed}"
+        );
+        assert_eq!((landed.customer.payment_method, landed.customer.buyer_change), (None, None));
     }
     assert!(overtaken > 0, "no seed lets both read before one of them writes: this test shows nothing");
 }
@@ -234,14 +238,14 @@ async fn the_same_news_twice_at_the_same_time_is_written_once() {
         let both = together((desk.update_buyer.clone(), deleted()), (desk.update_buyer.clone(), changed(3)));
         let called = desk.aws.call(&both, Value::Null).await;
         assert_eq!(*called.ok(), json!([{ "batchItemFailures": [] }, { "batchItemFailures": [] }]), "seed {seed}");
-        assert_eq!(desk.order(&order).await.buyer, Buyer::Redacted);
+        assert_eq!(desk.order(&order).await.customer.buyer, Buyer::Redacted);
 
         let other = desk.settled_in_full("other").await;
         let both = together((desk.update_buyer.clone(), deleted()), (desk.update_buyer.clone(), deleted()));
         let called = desk.aws.call(&both, Value::Null).await;
         assert_eq!(*called.ok(), json!([{ "batchItemFailures": [] }, { "batchItemFailures": [] }]), "seed {seed}");
         overtaken += writes(&called) - 1;
-        assert_eq!((desk.order(&other).await.version, desk.order(&other).await.buyer), (5, Buyer::Redacted));
+        assert_eq!((desk.order(&other).await.version, desk.order(&other).await.customer.buyer), (5, Buyer::Redacted));
     }
     assert!(overtaken > 0, "no seed lets both read before one of them writes: this test shows nothing");
 }
@@ -266,8 +270,8 @@ async fn an_order_that_only_the_index_takes_for_theirs_is_left_alone() {
         let called = desk.aws.call(&together((desk.update_buyer.clone(), deleted()), (give_away, Value::Null)), Value::Null).await;
         assert_eq!(called.ok()[0], json!({ "batchItemFailures": [] }), "seed {seed}");
         let standing = desk.order(&order).await;
-        if standing.user_id.to_string() == STRANGER {
-            assert_eq!((standing.buyer, standing.version), (ada(), 40), "seed {seed}");
+        if standing.placed.user_id.to_string() == STRANGER {
+            assert_eq!((standing.customer.buyer, standing.version), (ada(), 40), "seed {seed}");
             too_late_for_the_index += called.operations().iter().filter(|operation| **operation == "BatchGetItem").count();
         }
     }
@@ -291,8 +295,8 @@ async fn whatever_happens_to_a_call_the_message_comes_back_until_all_is_done_onc
                 assert!(is_done(&desk.hear(deleted()).await));
                 assert_eq!(writes(&desk.hear(deleted()).await), 0);
                 let (settled, open) = (desk.order(&settled).await, desk.order(&open).await);
-                assert_eq!((settled.buyer, settled.version), (Buyer::Redacted, 5), "{fault:?} at {call}");
-                assert_eq!((open.buyer_change, open.version), (Some(BuyerChange::Deleted), 2), "{fault:?} at {call}");
+                assert_eq!((settled.customer.buyer, settled.version), (Buyer::Redacted, 5), "{fault:?} at {call}");
+                assert_eq!((open.customer.buyer_change, open.version), (Some(BuyerChange::Deleted), 2), "{fault:?} at {call}");
             }
         }
     }
@@ -326,7 +330,7 @@ async fn what_cannot_be_done_in_time_is_done_when_the_message_comes_again() {
         assert_eq!((is_done(&again), writes(&again)), (true, 150 - done), "what was done stays done");
         for order in all {
             let order = desk.order(&order).await;
-            assert_eq!((order.buyer_change, order.version), (Some(BuyerChange::Deleted), 2));
+            assert_eq!((order.customer.buyer_change, order.version), (Some(BuyerChange::Deleted), 2));
         }
     }
     assert!(cut_short > 0, "no message was cut short in the middle: this test shows nothing");
@@ -368,7 +372,7 @@ async fn orders_of_an_earlier_release_are_read_and_brought_up_to_date() {
     let view = desk.read(&order, USER, None).await.json();
     assert_eq!(view["buyer"], json!({ "name": "Ada Lovelace", "email": "ada@example.com" }));
     assert!(is_done(&desk.hear(changed(1)).await));
-    assert_eq!(desk.order(&order).await.buyer, Buyer::Known(contact(1)));
+    assert_eq!(desk.order(&order).await.customer.buyer, Buyer::Known(contact(1)));
     let view = desk.read(&order, USER, None).await.json();
     assert_eq!(view["buyer"], json!({ "name": "Augusta King 1", "email": "augusta-1@example.com" }));
 }

@@ -79,7 +79,7 @@ async fn an_unverified_account_has_one_unpaid_order_for_ten_minutes() {
     desk.tell(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
     desk.clock.advance(UNVERIFIED_PAY_WITHIN);
     desk.resume().await;
-    assert_eq!(desk.order(&order).await.reason.as_deref(), Some("not_paid_in_time"));
+    assert_eq!(desk.order(&order).await.progress.reason.as_deref(), Some("not_paid_in_time"));
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ use std::{
 use aws_config::{SdkConfig, retry::RetryConfig};
 use orders::{
     Orders,
-    domain::{Goal, Order, PaymentLeg, Placement, Status, StockLeg, buyer::Contact, saga::Event, steps},
+    domain::{Goal, Order, PaymentLeg, PlacedOrder, Placement, Status, StockLeg, buyer::Contact, saga::Event, steps},
     operations::{
         advance_order::advance_order, cancel_order::cancel_order, create_order::create_order, deliver_order::deliver_order,
         get_order::get_order, list_orders::list_orders, publish_order_events as publisher, replicate_product::replicate_product,
@@ -167,10 +167,10 @@ impl Desk {
         let basket = serde_json::from_value(wish.clone()).unwrap();
         let order = Order::place(placement, basket, &products, self.clock.now(), self.orders.timing).unwrap();
         let store = &self.orders.store;
-        let reading = store.read_for_placing(order.order_id, &[], order.user_id, "nowhere").await.unwrap();
+        let reading = store.read_for_placing(order.placed.order_id, &[], order.placed.user_id, "nowhere").await.unwrap();
         let placed = store.place(&order, &reading.standing, self.orders.limits.network, self.clock.now()).await.unwrap();
         assert!(matches!(placed, Placed::Written), "{placed:?}");
-        order.order_id.to_string()
+        order.placed.order_id.to_string()
     }
 
     async fn tell(&self, order: &str, kind: &str, more: &Value) -> Called {

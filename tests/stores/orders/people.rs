@@ -6,12 +6,12 @@ use super::*;
 /// The legs of an order, and what it owes by them.
 async fn legs(desk: &Desk, order: &str) -> (Goal, StockLeg, PaymentLeg) {
     let order = desk.order(order).await;
-    (order.goal, order.stock, order.payment)
+    (order.progress.goal, order.progress.stock, order.progress.payment)
 }
 
 /// What the history says last, however many lines.
 async fn told(desk: &Desk, order: &str, lines: usize) -> Vec<String> {
-    let history = desk.order(order).await.history;
+    let history = desk.order(order).await.progress.history;
     history[history.len() - lines..].iter().map(|entry| entry.event.clone()).collect()
 }
 
@@ -121,7 +121,7 @@ async fn whatever_an_order_is_at_giving_it_up_undoes_what_was_begun_each_leg_on_
             let given_up = desk.step(USER, "cancel", &order, &Value::Null).await;
             assert_eq!(given_up.status(), 202, "{before:?}");
             assert_eq!(legs(&desk, &order).await, (Goal::Cancel, StockLeg::Releasing, payment.clone()), "{before:?}");
-            let status = desk.order(&order).await.status;
+            let status = desk.order(&order).await.progress.status;
             stream.publish().await;
             let mut asked: Vec<Value> = ["release-stock", "cancel-payment", "refund-payment"].into_iter().flat_map(sent).collect();
             asked.sort_by_key(|message| message["type"].to_string());
@@ -137,11 +137,11 @@ async fn whatever_an_order_is_at_giving_it_up_undoes_what_was_begun_each_leg_on_
             desk.tell(&order, first.0, &first.1).await;
             let half = desk.order(&order).await;
             if payment != PaymentLeg::Closed {
-                assert_eq!((&half.status, half.check_at.is_some()), (&status, true), "{before:?}: half of it is done");
+                assert_eq!((&half.progress.status, half.schedule.check_at.is_some()), (&status, true), "{before:?}: half of it is done");
             }
             desk.tell(&order, second.0, &second.1).await;
             let end = desk.order(&order).await;
-            assert_eq!((&end.status, end.check_at), (&Status::Cancelled, None), "{before:?}");
+            assert_eq!((&end.progress.status, end.schedule.check_at), (&Status::Cancelled, None), "{before:?}");
             assert_eq!(told(&desk, &order, 1).await, ["cancelled"]);
         }
     }
@@ -233,7 +233,7 @@ async fn an_order_ships_as_soon_as_it_is_confirmed_and_its_commit_is_asked_for_u
     assert_eq!(again.iter().map(|message| message.json()["data"]["drive"].clone()).collect::<Vec<_>>(), [1]);
     assert!(is_done(&desk.tell(&order, "stock_committed.v1", &json!({ "version": 2 })).await));
     let end = desk.order(&order).await;
-    assert_eq!((end.status, end.stock, end.check_at), (Status::Delivered, StockLeg::Committed, None));
+    assert_eq!((end.progress.status, end.progress.stock, end.schedule.check_at), (Status::Delivered, StockLeg::Committed, None));
 }
 
 #[tokio::test]
@@ -282,7 +282,7 @@ async fn a_step_that_an_order_does_not_take_is_refused_with_those_that_it_takes_
         assert_eq!(refusal(&answer), (409, refused.to_owned(), json!(current), json!(allowed)), "{step} {current}");
         assert_eq!(answer.operations(), ["GetItem"], "{step} {current}");
         if allowed.contains(&"ship") {
-            assert_eq!(desk.order(order).await.status, Status::Confirmed);
+            assert_eq!(desk.order(order).await.progress.status, Status::Confirmed);
         }
     }
     assert_eq!(desk.aws.items("orders"), stored);
@@ -316,7 +316,7 @@ async fn whatever_happens_to_a_call_a_step_is_taken_once_and_can_be_asked_for_ag
                     let after = desk.order(&order).await;
                     assert_eq!(after.version, before.version + 1, "{step}: {fault:?} at {call}");
                     let lines = if step == "cancel" { 2 } else { 1 };
-                    assert_eq!(after.history.len(), before.history.len() + lines, "{step}: {fault:?} at {call}");
+                    assert_eq!(after.progress.history.len(), before.progress.history.len() + lines, "{step}: {fault:?} at {call}");
                 }
             }
         }
@@ -335,13 +335,16 @@ async fn of_two_people_who_do_different_things_at_the_same_time_one_is_refused()
         let called = desk.aws.call(&together(one, other), Value::Null).await;
         let statuses: BTreeSet<_> = called.ok().as_array().unwrap().iter().map(|answer| answer["statusCode"].as_u64().unwrap()).collect();
         let landed = desk.order(&order).await;
-        match landed.goal {
+        match landed.progress.goal {
             Goal::Fulfil => {
-                assert_eq!((statuses, &landed.status, landed.shipment.is_some()), ([200, 409].into(), &Status::Shipped, true));
+                assert_eq!(
+                    (statuses, &landed.progress.status, landed.progress.shipment.is_some()),
+                    ([200, 409].into(), &Status::Shipped, true)
+                );
                 sent += 1;
             }
             _ => {
-                assert_eq!((statuses, &landed.status, landed.shipment), ([202, 409].into(), &Status::Confirmed, None));
+                assert_eq!((statuses, &landed.progress.status, landed.progress.shipment), ([202, 409].into(), &Status::Confirmed, None));
                 given_up += 1;
             }
         }
@@ -364,8 +367,8 @@ async fn an_order_that_is_given_up_while_it_is_paid_gives_the_money_back() {
         assert_eq!(called.ok()[1]["statusCode"], 202, "seed {seed}");
         races += called.operations().iter().filter(|operation| **operation == "PutItem").count() - 2;
         let landed = desk.order(&order).await;
-        assert_eq!((&landed.goal, &landed.stock), (&Goal::Cancel, &StockLeg::Releasing), "seed {seed}");
-        assert_eq!((&landed.payment, landed.captured_total), (&PaymentLeg::Refunding, 5998), "seed {seed}");
+        assert_eq!((&landed.progress.goal, &landed.progress.stock), (&Goal::Cancel, &StockLeg::Releasing), "seed {seed}");
+        assert_eq!((&landed.progress.payment, landed.progress.captured_total), (&PaymentLeg::Refunding, 5998), "seed {seed}");
     }
     assert!(races > 0, "no seed lets both read before one of them writes: this test shows nothing");
 }

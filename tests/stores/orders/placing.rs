@@ -149,11 +149,11 @@ async fn a_repeated_request_is_answered_the_same_whatever_has_become_of_products
     assert_eq!(body(&desk.aws.call(&desk.create, renamed).await), body(&first));
 
     desk.confirm(&order).await;
-    assert_eq!(desk.order(&order).await.status, Status::Confirmed);
+    assert_eq!(desk.order(&order).await.progress.status, Status::Confirmed);
     repeated("the payment").await;
     desk.tell(&order, "payment_refunded.v1", &json!({ "version": 3, "captured_total": 5998, "refunded_total": 1 })).await;
     desk.tell(&order, "stock_released.v1", &json!({ "version": 9 })).await;
-    assert!(desk.order(&order).await.needs_attention.is_some());
+    assert!(desk.order(&order).await.progress.needs_attention.is_some());
     repeated("an alarm").await;
     desk.clock.advance(PAY_WITHIN);
     desk.resume().await;

@@ -15,10 +15,10 @@ async fn only_orders_that_are_due_are_asked_after_again_and_then_later_each_time
         assert_eq!(desk.resume().await, (1, 0, 0), "nudge {nudge}");
         wait *= 2;
         let nudged = desk.order(&order).await;
-        assert_eq!((nudged.drive, nudged.nudges, nudged.version), (nudge, u32::try_from(nudge).unwrap(), nudge + 1));
-        assert_eq!(nudged.check_at, Some(desk.clock.now().plus(wait)).min(Some(nudged.expires_at)));
+        assert_eq!((nudged.schedule.drive, nudged.schedule.nudges, nudged.version), (nudge, u32::try_from(nudge).unwrap(), nudge + 1));
+        assert_eq!(nudged.schedule.check_at, Some(desk.clock.now().plus(wait)).min(Some(nudged.placed.expires_at)));
         // The second check without an answer is written down, once.
-        assert_eq!((nudged.status, nudged.history.len()), (Status::Pending, if nudge < 2 { 1 } else { 2 }));
+        assert_eq!((nudged.progress.status, nudged.progress.history.len()), (Status::Pending, if nudge < 2 { 1 } else { 2 }));
         assert_eq!(desk.resume().await, (0, 0, 0), "nudge {nudge}");
         desk.clock.advance(wait - Duration::from_millis(1));
         assert_eq!(desk.resume().await, (0, 0, 0), "nudge {nudge}");
@@ -41,11 +41,14 @@ async fn an_order_that_was_not_paid_in_time_is_given_up_and_a_paid_one_is_not() 
     desk.clock.advance(PAY_WITHIN);
     assert_eq!(desk.resume().await, (2, 0, 0));
     let expired = desk.order(&unpaid).await;
-    assert_eq!((&expired.goal, expired.reason.as_deref()), (&Goal::Cancel, Some("not_paid_in_time")));
-    assert_eq!((&expired.stock, &expired.payment, &expired.status), (&StockLeg::Releasing, &PaymentLeg::Closing, &Status::Pending));
-    assert_eq!(expired.history.last().map(|entry| entry.event.as_str()), Some("expired"));
+    assert_eq!((&expired.progress.goal, expired.progress.reason.as_deref()), (&Goal::Cancel, Some("not_paid_in_time")));
+    assert_eq!(
+        (&expired.progress.stock, &expired.progress.payment, &expired.progress.status),
+        (&StockLeg::Releasing, &PaymentLeg::Closing, &Status::Pending)
+    );
+    assert_eq!(expired.progress.history.last().map(|entry| entry.event.as_str()), Some("expired"));
     let waiting = desk.order(&paid).await;
-    assert_eq!((waiting.goal, waiting.payment, waiting.nudges), (Goal::Fulfil, PaymentLeg::Paid, 1));
+    assert_eq!((waiting.progress.goal, waiting.progress.payment, waiting.schedule.nudges), (Goal::Fulfil, PaymentLeg::Paid, 1));
     assert_eq!(desk.item(&settled), before);
 }
 
@@ -140,7 +143,7 @@ async fn whatever_happens_to_a_call_a_due_order_is_resumed_by_this_run_or_the_ne
                 desk.aws.heal();
                 desk.resume().await;
                 let moved = desk.order(&order).await;
-                assert_eq!((moved.goal, moved.version), (Goal::Cancel, 2), "{fault:?} at {call}: {:?}", first.answer);
+                assert_eq!((moved.progress.goal, moved.version), (Goal::Cancel, 2), "{fault:?} at {call}: {:?}", first.answer);
             }
         }
     }

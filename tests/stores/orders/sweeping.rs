@@ -64,7 +64,7 @@ async fn second_run_at_the_same_time_reports_the_lease_and_touches_no_order() {
         let calls = |name: &str| called.operations().iter().filter(|call| **call == name).count();
         assert_eq!((calls("GetItem"), calls("PutItem")), (20, 20 + 3), "seed {seed}");
         for order in &orders {
-            assert_eq!(desk.order(order).await.drive, 1, "seed {seed}");
+            assert_eq!(desk.order(order).await.schedule.drive, 1, "seed {seed}");
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Order, Status};
+use super::{address::Address, basket::PaymentMethod, progress::Progress, state::Status};
 
 /// Who bought. Written as their name and address, or as the word `redacted`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,9 +40,26 @@ pub enum BuyerChange {
     Deleted,
 }
 
-impl Order {
+/// What an order knows of the person who placed it. It is kept for as long as it is needed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Customer {
+    /// Who bought, as far as orders may still know: mails about the order go there.
+    pub buyer: Buyer,
+    /// What became of the buyer's account while a command was pending: the write that settles the order carries it out.
+    pub buyer_change: Option<BuyerChange>,
+    /// Where it goes. Of a buyer who is redacted it is kept as long as something is still to go there.
+    pub shipping_address: Option<Address>,
+    /// What to charge as soon as the stock is held; none if the buyer pays by a request of its own.
+    pub payment_method: Option<PaymentMethod>,
+    /// What tells the request that placed it from another with the same key; empty where the buyer is redacted.
+    pub fingerprint: String,
+    /// The name of the network that it came from, while it counts against that network's limit: until it is paid or cancelled.
+    pub network: Option<String>,
+}
+
+impl Customer {
     /// Notes what became of the buyer's account, unless something later is known: a deletion is later than everything.
-    pub(super) fn note_buyer(&mut self, change: &BuyerChange) {
+    pub(super) fn note(&mut self, change: &BuyerChange) {
         let Buyer::Known(copy) = &self.buyer else { return };
         let is_news = match (&self.buyer_change, change) {
             (Some(BuyerChange::Deleted), _) => false,
@@ -56,8 +73,8 @@ impl Order {
     }
 
     /// Keeps of the buyer what the order still needs, and no more.
-    pub(super) fn settle_buyer(&mut self) {
-        if self.is_settled() {
+    pub(super) fn settle(&mut self, progress: &mut Progress) {
+        if progress.is_settled() {
             match self.buyer_change.take() {
                 Some(BuyerChange::Changed(contact)) => self.buyer = Buyer::Known(contact),
                 Some(BuyerChange::Deleted) => self.buyer = Buyer::Redacted,
@@ -66,20 +83,15 @@ impl Order {
         }
         if self.buyer == Buyer::Redacted {
             self.payment_method = None;
-            if let Some(cancellation) = &mut self.cancellation {
+            if let Some(cancellation) = &mut progress.cancellation {
                 cancellation.reason = None;
             }
-            // Made from the address, among other things: whoever guesses the address could tell by it that they are right.
+            // Derived from the address, among other things: anyone who guesses the address could verify the guess with it.
             self.fingerprint.clear();
-            if !self.has_goods_to_send() {
+            if matches!(progress.status, Status::Delivered | Status::Cancelled | Status::Failed) {
                 self.shipping_address = None;
             }
         }
-    }
-
-    /// Whether something is still to go to the buyer, or under way to them.
-    fn has_goods_to_send(&self) -> bool {
-        !matches!(self.status, Status::Delivered | Status::Cancelled | Status::Failed)
     }
 }
 

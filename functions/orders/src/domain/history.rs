@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use shared::clock::Timestamp;
 
-use super::{Order, PaymentLeg, Status, steps::Actor};
+use super::{state::Status, steps::Actor};
 
 /// The most entries that are kept: the first half and the last half of them. Only a great many refunds can lead there.
 pub const MAX_HISTORY: usize = 200;
@@ -47,26 +47,17 @@ impl HistoryEntry {
     }
 
     /// Whether the command of a wait is one to inventory.
-    fn is_about_stock(&self) -> bool {
+    pub(super) fn is_about_stock(&self) -> bool {
         self.waits_for.as_deref().is_some_and(|command| command.ends_with("_stock"))
     }
 }
 
 /// The event of entries about commands without an answer.
-const WAITING: &str = "waiting";
+pub(super) const WAITING: &str = "waiting";
 
-/// A command that has no answer for long.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Waiting {
-    pub(super) command: &'static str,
-    pub(super) since: Timestamp,
-    /// Whether inventory is to answer; otherwise payments.
-    pub(super) is_of_stock: bool,
-}
-
-/// What an event leads the history to say.
+/// What an event adds to the history, before its time and the status are known.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct News {
+pub(super) struct NewEntry {
     event: &'static str,
     detail: Option<String>,
     by: Option<Actor>,
@@ -74,7 +65,7 @@ pub(super) struct News {
     amount: Option<i64>,
 }
 
-impl News {
+impl NewEntry {
     pub(super) fn of(event: &'static str) -> Self {
         Self { event, ..Self::default() }
     }
@@ -100,69 +91,6 @@ impl News {
         let Self { event, detail, by, payment_id, amount } = self;
         let (event, status) = (event.to_owned(), status.clone());
         HistoryEntry { at, event, status, detail, by, payment_id, amount, waits_for: None, since: None, answered_at: None }
-    }
-}
-
-impl Order {
-    /// What follows for the order as a whole from what has just happened on its legs, `before` which it was as given.
-    pub(super) fn consequences(&self, before: &Self) -> Vec<News> {
-        let mut news = Vec::new();
-        let became = |status: Status| before.status != status && self.status == status;
-        if became(Status::Confirmed) {
-            news.push(News::of("confirmed"));
-        }
-        if before.payment != PaymentLeg::Refunding && self.payment == PaymentLeg::Refunding {
-            news.push(News::of("refund_started").payment(self.payment_id.as_ref()).amount(self.captured_total - self.returned_total()));
-        }
-        for (status, event) in [(Status::Cancelled, "cancelled"), (Status::Failed, "failed")] {
-            if became(status) {
-                news.push(News::of(event).because(self.reason.clone()));
-            }
-        }
-        news
-    }
-
-    /// Writes down what happened, and makes room for it in the middle.
-    pub(super) fn tell(&mut self, news: Vec<News>, now: Timestamp) {
-        self.history.extend(news.into_iter().map(|news| news.at(now, &self.status)));
-        self.shorten_history();
-    }
-
-    /// Keeps one entry for each wait: begins it, names the command that is pending now, and ends it with the answer. Returns whether
-    /// anything changed.
-    pub(super) fn record_waiting(&mut self, waits: &[Waiting], now: Timestamp) -> bool {
-        let mut changed = false;
-        for is_of_stock in [true, false] {
-            let wait = waits.iter().find(|wait| wait.is_of_stock == is_of_stock);
-            let open = self.history.iter_mut().rfind(|entry| entry.is_open_wait() && entry.is_about_stock() == is_of_stock);
-            changed |= match (wait, open) {
-                (Some(wait), Some(entry)) if entry.since == Some(wait.since) => {
-                    let is_other = entry.waits_for.as_deref() != Some(wait.command);
-                    entry.waits_for = Some(wait.command.to_owned());
-                    is_other
-                }
-                (None, None) => false,
-                (wait, open) => {
-                    if let Some(entry) = open {
-                        entry.answered_at = Some(now);
-                    }
-                    if let Some(wait) = wait {
-                        let entry = News::of(WAITING).at(now, &self.status);
-                        self.history.push(HistoryEntry { waits_for: Some(wait.command.to_owned()), since: Some(wait.since), ..entry });
-                        self.shorten_history();
-                    }
-                    true
-                }
-            };
-        }
-        changed
-    }
-
-    fn shorten_history(&mut self) {
-        while self.history.len() > MAX_HISTORY {
-            self.history.remove(MAX_HISTORY / 2);
-            self.history_omitted += 1;
-        }
     }
 }
 

@@ -24,9 +24,14 @@ use shared::{clock::Timestamp, ids, ids::Ids, telemetry::Trace};
 
 use super::{
     basket::Basket,
-    buyer::{BuyerChange, Contact},
-    saga::{DisputeStatus, Event, Owed, PaymentFact, Rejection, StockFact, Unanswered, owed},
-    steps::Actor,
+    buyer::{Buyer, BuyerChange, Contact, Customer},
+    command::PendingCommand,
+    history::HistoryEntry,
+    placing::Terms,
+    progress::Progress,
+    saga::{DisputeStatus, Event, PaymentFact, Rejection, StockFact},
+    schedule::Unanswered,
+    steps::{Actor, Cancellation, Shipment},
     *,
 };
 
@@ -78,6 +83,16 @@ fn basket(extra: serde_json::Value) -> Basket {
 fn placed() -> Order {
     let card = json!({ "payment_method": { "type": "card", "token": "tok_ada" } });
     Order::place(placement(), basket(card), &[product()], START, TIMING).unwrap()
+}
+
+/// An order that has come this far.
+fn moved(progress: Progress) -> Order {
+    Order { progress, ..placed() }
+}
+
+fn without_address(order: &Order) -> Order {
+    let order = order.clone();
+    Order { customer: Customer { shipping_address: None, ..order.customer }, ..order }
 }
 
 fn money(captured_total: i64, refunded_total: i64) -> PaymentFact {
@@ -167,19 +182,40 @@ pub(crate) fn after(order: &Order, event: &Event) -> Order {
 
 fn check_step(before: &Order, event: &Event, next: &Order) {
     let context = || format!("{event:?}: {:?} -> {:?}", core(before), core(next));
-    let is_final = |order: &Order| matches!(order.status, Status::Cancelled | Status::Failed | Status::Delivered);
-    assert!(!is_final(before) || before.status == next.status, "a final status changed: {}", context());
-    assert!(before.goal == Goal::Fulfil || before.goal == next.goal, "the goal turned back: {}", context());
+    let is_final = |order: &Order| matches!(order.progress.status, Status::Cancelled | Status::Failed | Status::Delivered);
+    assert!(!is_final(before) || before.progress.status == next.progress.status, "a final status changed: {}", context());
+    assert!(before.progress.goal == Goal::Fulfil || before.progress.goal == next.progress.goal, "the goal turned back: {}", context());
     let sums = sums(before).into_iter().zip(sums(next));
     assert!(sums.into_iter().all(|(before, next)| next >= before), "money was forgotten: {}", context());
-    assert!(rank(&next.status) >= rank(&before.status), "the status moved back: {}", context());
-    assert_eq!(next.check_at.is_none(), next.is_at_rest(), "unsettled orders are looked at, settled ones are not: {}", context());
+    assert!(rank(&next.progress.status) >= rank(&before.progress.status), "the status moved back: {}", context());
+    assert_eq!(
+        next.schedule.check_at.is_none(),
+        next.progress.is_at_rest(),
+        "unsettled orders are looked at, settled ones are not: {}",
+        context()
+    );
     let ends = ["refund_failed", "payment_disputed", "dispute_lost", "surplus_refund_failed"];
-    assert!(before.attentions().all(|what| ends.contains(&what) || next.attentions().any(|still| still == what)), "{}", context());
-    let all_is_back = next.captured_total > 0 && next.returned_total() >= next.captured_total;
-    assert!(next.goal != Goal::Fulfil || next.status != Status::Pending || !all_is_back, "nothing is paid, and it goes on: {}", context());
-    assert!(before.buyer != Buyer::Redacted || next.buyer == Buyer::Redacted, "somebody forgotten is known again: {}", context());
-    assert!(next.buyer_change.is_none() || !next.is_settled(), "nothing is owed, and the buyer is not up to date: {}", context());
+    assert!(
+        before.progress.attentions().all(|what| ends.contains(&what) || next.progress.attentions().any(|still| still == what)),
+        "{}",
+        context()
+    );
+    let all_is_back = next.progress.captured_total > 0 && next.progress.returned_total() >= next.progress.captured_total;
+    assert!(
+        next.progress.goal != Goal::Fulfil || next.progress.status != Status::Pending || !all_is_back,
+        "nothing is paid, and it goes on: {}",
+        context()
+    );
+    assert!(
+        before.customer.buyer != Buyer::Redacted || next.customer.buyer == Buyer::Redacted,
+        "somebody forgotten is known again: {}",
+        context()
+    );
+    assert!(
+        next.customer.buyer_change.is_none() || !next.progress.is_settled(),
+        "nothing is owed, and the buyer is not up to date: {}",
+        context()
+    );
 }
 
 fn rank(status: &Status) -> u8 {
@@ -199,15 +235,15 @@ fn stored(order: &Order) -> String {
 
 /// What decides how an order goes on.
 fn core(order: &Order) -> String {
-    let Order { goal, status, stock, payment, refund_refused, .. } = order;
+    let Progress { goal, status, stock, payment, refund_refused, .. } = &order.progress;
     let refused = if *refund_refused { " refused" } else { "" };
     format!("{goal:?}/{status:?} stock {stock:?} payment {payment:?} money {:?}{refused}", sums(order))
 }
 
 /// All sums of money.
 fn sums(order: &Order) -> [i64; 5] {
-    let disputes = [order.dispute_withdrawn_total, order.dispute_reinstated_total];
-    [order.captured_total, order.refunded_total, order.refunds_reversed_total, disputes[0], disputes[1]]
+    let disputes = [order.progress.dispute_withdrawn_total, order.progress.dispute_reinstated_total];
+    [order.progress.captured_total, order.progress.refunded_total, order.progress.refunds_reversed_total, disputes[0], disputes[1]]
 }
 
 /// Every state that events can lead to, as far as the order can know: events come in any order, and more than once. The buyer stays as
@@ -234,25 +270,25 @@ pub(crate) fn reachable() -> BTreeMap<String, Order> {
 /// than was captured. Facts about money come late, and by whatever name.
 fn is_possible(order: &Order, event: &Event) -> bool {
     match event {
-        Event::PaymentClosed(_) => order.captured_total == 0,
+        Event::PaymentClosed(_) => order.progress.captured_total == 0,
         Event::PaymentSucceeded(_) | Event::PaymentRefunded(_) | Event::RefundFailed(_) | Event::PaymentDisputed(_) => {
-            order.payment != PaymentLeg::Closed || order.goal != Goal::Fulfil
+            order.progress.payment != PaymentLeg::Closed || order.progress.goal != Goal::Fulfil
         }
         _ => true,
     }
 }
 
 /// What the one who is asked can answer: payments tells how the payment stands, and that is not always what was asked for.
-fn answers(order: &Order, owed: Owed) -> Vec<Event> {
+fn answers(order: &Order, owed: PendingCommand) -> Vec<Event> {
     // What payments knows is at least what the order has heard.
     let fact = |captured_total, refunded_total| PaymentFact { version: 99, captured_total, refunded_total, ..fact_of(order) };
     let of_money = || {
-        let (refunded, all) = (order.refunded_total, order.refunded_total + TOTAL - order.returned_total());
+        let (refunded, all) = (order.progress.refunded_total, order.progress.refunded_total + TOTAL - order.progress.returned_total());
         let mut facts = vec![Event::PaymentRefunded(fact(TOTAL, all)), Event::PaymentDisputed(fact(TOTAL, all))];
-        if owed == Owed::RefundPayment {
+        if owed == PendingCommand::RefundPayment {
             facts.push(Event::RefundFailed(PaymentFact { refund_refused: true, ..fact(TOTAL, refunded) }));
         }
-        if refunded < TOTAL && owed != Owed::RefundPayment {
+        if refunded < TOTAL && owed != PendingCommand::RefundPayment {
             facts.push(Event::PaymentSucceeded(fact(TOTAL, refunded)));
             facts.push(Event::PaymentSucceeded(fact(TOTAL, refunded.max(PART))));
             facts.push(Event::RefundFailed(fact(TOTAL, refunded)));
@@ -261,41 +297,41 @@ fn answers(order: &Order, owed: Owed) -> Vec<Event> {
         facts
     };
     match owed {
-        Owed::ReserveStock => vec![Event::StockReserved(stock(99)), Event::StockRejected(stock(99))],
-        Owed::CommitStock => vec![Event::StockCommitted(stock(99))],
-        Owed::ReleaseStock => vec![Event::StockReleased(stock(99))],
-        Owed::OpenPayment | Owed::CancelPayment if order.captured_total > 0 => of_money(),
-        Owed::OpenPayment => [vec![Event::PaymentClosed(fact(0, 0)), Event::Deadline], of_money()].concat(),
-        Owed::CancelPayment => [vec![Event::PaymentClosed(fact(0, 0))], of_money()].concat(),
-        Owed::RefundPayment => of_money(),
+        PendingCommand::ReserveStock => vec![Event::StockReserved(stock(99)), Event::StockRejected(stock(99))],
+        PendingCommand::CommitStock => vec![Event::StockCommitted(stock(99))],
+        PendingCommand::ReleaseStock => vec![Event::StockReleased(stock(99))],
+        PendingCommand::OpenPayment | PendingCommand::CancelPayment if order.progress.captured_total > 0 => of_money(),
+        PendingCommand::OpenPayment => [vec![Event::PaymentClosed(fact(0, 0)), Event::Deadline], of_money()].concat(),
+        PendingCommand::CancelPayment => [vec![Event::PaymentClosed(fact(0, 0))], of_money()].concat(),
+        PendingCommand::RefundPayment => of_money(),
     }
 }
 
 /// What payments would say if nothing had happened since the order heard last.
 fn fact_of(order: &Order) -> PaymentFact {
     PaymentFact {
-        refunds_reversed_total: order.refunds_reversed_total,
-        dispute_withdrawn_total: order.dispute_withdrawn_total,
-        dispute_reinstated_total: order.dispute_reinstated_total,
-        refund_refused: order.refund_refused,
-        ..money(order.captured_total, order.refunded_total)
+        refunds_reversed_total: order.progress.refunds_reversed_total,
+        dispute_withdrawn_total: order.progress.dispute_withdrawn_total,
+        dispute_reinstated_total: order.progress.dispute_reinstated_total,
+        refund_refused: order.progress.refund_refused,
+        ..money(order.progress.captured_total, order.progress.refunded_total)
     }
 }
 
 /// Follows every way on which what is owed is answered; each must end in settlement.
 fn settle(order: &Order, depth: u32, at_the_end: &mut impl FnMut(&Order)) {
-    if order.is_settled() {
+    if order.progress.is_settled() {
         return at_the_end(order);
     }
-    if order.is_at_rest() {
+    if order.progress.is_at_rest() {
         // A person refunds it; payments says so.
-        assert!(super::saga::owed(order).is_empty(), "{}", core(order));
+        assert!(order.progress.pending_commands().is_empty(), "{}", core(order));
         let back = PaymentFact { version: 99, ..fact_of(order) };
-        let back = PaymentFact { refunded_total: order.refunded_total + TOTAL - order.returned_total(), ..back };
+        let back = PaymentFact { refunded_total: order.progress.refunded_total + TOTAL - order.progress.returned_total(), ..back };
         return settle(&after(order, &Event::PaymentRefunded(back)), depth + 1, at_the_end);
     }
     assert!(depth < 12, "no end in sight: {}", core(order));
-    let owed = owed(order);
+    let owed = order.progress.pending_commands();
     assert!(!owed.is_empty(), "unsettled, but nothing is owed: {}", core(order));
     for owed in owed {
         for answer in answers(order, owed) {

@@ -7,19 +7,14 @@ use std::{collections::BTreeMap, time::Duration};
 
 use shared::{clock::Timestamp, ids::OrderId, throttle::Limit};
 
-use super::{Goal, Order, PaymentLeg, Status, placing::PlacementError};
+use super::{
+    order::Order,
+    placing::{PlacementError, Terms},
+    state::{Goal, PaymentLeg, Status},
+};
 
 /// How long the call of a payment may be in flight: longer than a function of payments lives. After that its order waits for the shop.
 const CALL_IN_FLIGHT: Duration = Duration::from_secs(30);
-
-/// What the shop grants a buyer for one order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Terms {
-    /// How long the order may stay unpaid.
-    pub pay_within: Duration,
-    /// The most pieces of a product, unless the product says otherwise.
-    pub max_per_order: u32,
-}
 
 /// How many unpaid orders one buyer may have at once, and for how long each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,17 +122,18 @@ pub struct Freed {
 impl Order {
     /// Whether its buyer's list of unpaid orders has it: until it is paid, cancelled or failed.
     pub fn is_unpaid(&self) -> bool {
-        let can_be_paid = matches!(self.payment, PaymentLeg::None | PaymentLeg::Open | PaymentLeg::Processing | PaymentLeg::Unknown);
-        self.goal == Goal::Fulfil && self.status == Status::Pending && can_be_paid
+        let can_be_paid =
+            matches!(self.progress.payment, PaymentLeg::None | PaymentLeg::Open | PaymentLeg::Processing | PaymentLeg::Unknown);
+        self.progress.goal == Goal::Fulfil && self.progress.status == Status::Pending && can_be_paid
     }
 
     /// Whether it counts against its buyer. It does not while it waits for the shop: the outcome of a payment is unknown, or its call is in
     /// flight for longer than a function lives. A payment that waits for the buyer's bank counts.
     pub fn counts_as_unpaid(&self, now: Timestamp) -> bool {
         let is_lost = |since: Timestamp| now.since(since) >= CALL_IN_FLIGHT;
-        let waits_for_shop = match self.payment {
+        let waits_for_shop = match self.progress.payment {
             PaymentLeg::Unknown => true,
-            PaymentLeg::Processing => self.payment_in_flight_since.is_some_and(is_lost),
+            PaymentLeg::Processing => self.progress.payment_in_flight_since.is_some_and(is_lost),
             _ => false,
         };
         self.is_unpaid() && !waits_for_shop
@@ -145,14 +141,17 @@ impl Order {
 
     /// What the change from this order to `next` frees.
     pub fn frees(&self, next: &Self) -> Freed {
-        let is_paid = next.goal == Goal::Fulfil && next.payment == PaymentLeg::Paid;
-        Freed { buyer: self.is_unpaid() && !next.is_unpaid(), network: self.network.clone().filter(|_| is_paid && next.network.is_none()) }
+        let is_paid = next.progress.goal == Goal::Fulfil && next.progress.payment == PaymentLeg::Paid;
+        Freed {
+            buyer: self.is_unpaid() && !next.is_unpaid(),
+            network: self.customer.network.clone().filter(|_| is_paid && next.customer.network.is_none()),
+        }
     }
 
     /// Forgets the network of an order that is paid or given up.
     pub(super) fn forget_network(&mut self) {
-        if self.goal != Goal::Fulfil || matches!(self.payment, PaymentLeg::Paid | PaymentLeg::Refunded) {
-            self.network = None;
+        if self.progress.goal != Goal::Fulfil || matches!(self.progress.payment, PaymentLeg::Paid | PaymentLeg::Refunded) {
+            self.customer.network = None;
         }
     }
 }

@@ -48,7 +48,7 @@ pub async fn cancel_order(orders: Arc<Orders>, request: Request) -> Result<Respo
     let reason = wish.and_then(|wish| wish.reason);
 
     let order = orders.store.find_for(&caller, order_id).await?;
-    let by = if order.order.user_id == caller.user_id { Actor::Customer } else { Actor::Admin };
+    let by = if order.order.placed.user_id == caller.user_id { Actor::Customer } else { Actor::Admin };
     let order = orders.advance(order, &Event::Cancel(Cancellation { by, reason }), request.trace()).await?;
 
     Ok(http::accepted(&OrderView::new(&order, orders.clock.now())))

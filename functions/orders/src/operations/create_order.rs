@@ -53,7 +53,7 @@ pub async fn create_order(orders: Arc<Orders>, request: Request) -> Result<Respo
     let network = orders.network_name(request.source_ip()).await.map_err(OrderError::from)?;
     let reading = orders.store.read_for_placing(order_id, &basket.products(), buyer.user_id, &network).await?;
     if let Some(order) = reading.earlier {
-        return replay(&request, &order, &fingerprint);
+        return replay(&orders, &request, &order, &fingerprint);
     }
     let placement = Placement {
         order_id,
@@ -69,8 +69,8 @@ pub async fn create_order(orders: Arc<Orders>, request: Request) -> Result<Respo
     for _ in 0..TRIES {
         admit(&orders, buyer.email_verified, &standing, now).await?;
         match orders.store.place(&order, &standing, orders.limits.network, now).await? {
-            Placed::Written => return Ok(created(&request, &order)),
-            Placed::Before(order) => return replay(&request, &order, &fingerprint),
+            Placed::Written => return Ok(created(&orders, &request, &order)),
+            Placed::Before(order) => return replay(&orders, &request, &order, &fingerprint),
             Placed::Overtaken(by_others) => standing = by_others,
         }
     }
@@ -92,14 +92,14 @@ async fn admit(orders: &Orders, email_verified: bool, standing: &Standing, now: 
 }
 
 /// The first answer again, byte for byte, if this is the same request.
-fn replay(request: &Request, order: &Order, fingerprint: &str) -> Result<Response, Problem> {
-    if order.fingerprint != fingerprint {
+fn replay(orders: &Orders, request: &Request, order: &Order, fingerprint: &str) -> Result<Response, Problem> {
+    if order.customer.fingerprint != fingerprint {
         return Err(OrderError::KeyReused.into());
     }
-    Ok(http::replayed(created(request, order)))
+    Ok(http::replayed(created(orders, request, order)))
 }
 
-fn created(request: &Request, order: &Order) -> Response {
-    let location = request.location(&format!("/orders/{}", order.order_id));
-    http::created(&location, &OrderView::new(&order.as_placed(), order.created_at))
+fn created(orders: &Orders, request: &Request, order: &Order) -> Response {
+    let location = request.location(&format!("/orders/{}", order.placed.order_id));
+    http::created(&location, &OrderView::new(&order.as_placed(orders.timing), order.placed.created_at))
 }

@@ -80,7 +80,7 @@ async fn resume(orders: Arc<Orders>, order_id: OrderId, trace: Trace) -> Result<
     let seen = orders.store.find(order_id).await?.ok_or(OrderError::NotFound)?;
     let now = orders.clock.now();
     let order = &seen.order;
-    if order.check_at.is_none_or(|check_at| check_at > now) {
+    if order.schedule.check_at.is_none_or(|check_at| check_at > now) {
         return Ok(false);
     }
     let next = match order.apply(&Event::Deadline, now, orders.timing)? {
@@ -89,9 +89,10 @@ async fn resume(orders: Arc<Orders>, order_id: OrderId, trace: Trace) -> Result<
     };
     let Some(next) = next else { return Ok(false) };
     if next.is_stuck() {
-        let unanswered: Vec<&str> = next.overdue_commands().map(|(owed, _)| owed.name(next.payment_method.is_some())).collect();
+        let unanswered: Vec<&str> =
+            next.overdue_commands().map(|(command, _)| command.name(next.customer.payment_method.is_some())).collect();
         let unanswered = unanswered.join(" ");
-        tracing::warn!(order.id = %order_id, nudges = next.nudges, unanswered, "order does not move on, asking again");
+        tracing::warn!(order.id = %order_id, nudges = next.schedule.nudges, unanswered, "order does not move on, asking again");
         telemetry::count("NudgedWithoutProgress", "orders", &Clock::System);
     }
     match orders.save(&seen, &Order { traceparent: trace, ..next }).await? {

@@ -133,7 +133,7 @@ async fn update_group(
 async fn update_order(orders: &Orders, mut seen: Stored, told: &AccountChange, trace: &Trace) -> Result<(), OrderError> {
     let event = Event::BuyerChanged(told.change.clone());
     for _ in 0..TRIES {
-        if seen.order.user_id != told.user_id {
+        if seen.order.placed.user_id != told.user_id {
             return Ok(());
         }
         let Some(next) = seen.order.apply(&event, orders.clock.now(), orders.timing)? else { return Ok(()) };

@@ -8,8 +8,8 @@ use crate::{
         Goal, Order, OrderLine, PaymentLeg, StockLeg, Totals,
         address::Address,
         buyer::{Buyer, Contact},
+        command::PendingCommand,
         history::HistoryEntry,
-        saga::Owed,
         steps::{Actor, Cancellation, Shipment},
     },
     store::OrderSummary,
@@ -62,27 +62,27 @@ impl<'a> OrderView<'a> {
     /// The order as it is at `now`.
     pub fn new(order: &'a Order, now: Timestamp) -> Self {
         Self {
-            id: order.order_id,
-            user_id: order.user_id,
-            status: order.status.name(),
-            step: step(&order.goal, &order.stock, &order.payment),
-            payment_status: payment_status(&order.payment, order.captured_total, order.refunded_net()),
+            id: order.placed.order_id,
+            user_id: order.placed.user_id,
+            status: order.progress.status.name(),
+            step: step(&order.progress.goal, &order.progress.stock, &order.progress.payment),
+            payment_status: payment_status(&order.progress.payment, order.progress.captured_total, order.progress.refunded_net()),
             payable: order.is_payable(now),
-            reason: order.reason.as_deref(),
-            cancellation: order.cancellation.as_ref(),
-            needs_attention: order.needs_attention.as_deref(),
-            items: &order.lines,
-            totals: order.totals,
-            buyer: BuyerView::of(&order.buyer),
-            shipping_address: order.shipping_address.as_ref(),
-            shipment: order.shipment.as_ref(),
-            payment_id: order.payment_id.as_deref(),
+            reason: order.progress.reason.as_deref(),
+            cancellation: order.progress.cancellation.as_ref(),
+            needs_attention: order.progress.needs_attention.as_deref(),
+            items: &order.placed.lines,
+            totals: order.placed.totals,
+            buyer: BuyerView::of(&order.customer.buyer),
+            shipping_address: order.customer.shipping_address.as_ref(),
+            shipment: order.progress.shipment.as_ref(),
+            payment_id: order.progress.payment_id.as_deref(),
             waiting_for: WaitingForView::of(order),
-            history: order.history.iter().map(|entry| HistoryEntryView::new(entry, order)).collect(),
-            history_omitted: Some(order.history_omitted).filter(|omitted| *omitted > 0),
-            created_at: order.created_at,
+            history: order.progress.history.iter().map(|entry| HistoryEntryView::new(entry, order)).collect(),
+            history_omitted: Some(order.progress.history_omitted).filter(|omitted| *omitted > 0),
+            created_at: order.placed.created_at,
             updated_at: order.updated_at,
-            expires_at: order.expires_at,
+            expires_at: order.placed.expires_at,
         }
     }
 }
@@ -103,10 +103,10 @@ struct WaitingForView {
 
 impl WaitingForView {
     fn of(order: &Order) -> Option<Self> {
-        let overdue: Vec<(Owed, Timestamp)> = order.overdue_commands().collect();
+        let overdue: Vec<(PendingCommand, Timestamp)> = order.overdue_commands().collect();
         let since = overdue.iter().map(|(_, since)| *since).min()?;
-        let commands = overdue.iter().map(|(owed, _)| owed.name(order.payment_method.is_some())).collect();
-        Some(Self { commands, since, next_check_at: order.check_at? })
+        let commands = overdue.iter().map(|(command, _)| command.name(order.customer.payment_method.is_some())).collect();
+        Some(Self { commands, since, next_check_at: order.schedule.check_at? })
     }
 }
 
@@ -165,10 +165,10 @@ impl<'a> HistoryEntryView<'a> {
             detail: entry.detail.as_deref(),
             by: entry.by.as_ref(),
             payment_id: entry.payment_id.as_deref(),
-            amount: entry.amount.map(|amount| Money::new(amount, order.totals.total.currency)),
+            amount: entry.amount.map(|amount| Money::new(amount, order.placed.totals.total.currency)),
             waits_for: entry.waits_for.as_deref(),
             since: entry.since,
-            next_check_at: order.check_at.filter(|_| entry.is_open_wait()),
+            next_check_at: order.schedule.check_at.filter(|_| entry.is_open_wait()),
             answered_at: entry.answered_at,
         }
     }
@@ -269,7 +269,7 @@ enum Step {
     Releasing,
 }
 
-/// What a part of the shop was asked for; see [`Owed::name`].
+/// What a part of the shop was asked for; see [`PendingCommand::name`].
 #[cfg(feature = "api-document")]
 #[derive(utoipa::ToSchema)]
 #[schema(as = AwaitedCommand, rename_all = "snake_case", description = "What a part of the shop was asked for.")]

@@ -80,7 +80,7 @@ impl Store {
     pub async fn place(&self, order: &Order, standing: &Standing, limit: Limit, now: Timestamp) -> Result<Placed, TableError> {
         let mut writes =
             vec![self.orders.putting(self.order_item(order), Expression::absent()), self.listing(order, &standing.unpaid, now)];
-        writes.extend(order.network.as_ref().map(|network| self.charging(network, standing.network, limit, now)));
+        writes.extend(order.customer.network.as_ref().map(|network| self.charging(network, standing.network, limit, now)));
         let Transacted::Refused(conflicts) = self.orders.transact(writes).await? else { return Ok(Placed::Written) };
         let mut conflicts = conflicts.into_iter();
         let mut next = || conflicts.next().flatten();
@@ -109,8 +109,8 @@ impl Store {
 
     /// Removes an order from the buyer's unpaid orders, whether it is listed or not. Where the buyer has no list there is nothing to remove.
     pub async fn free_buyer(&self, order: &Order) -> Result<(), TableError> {
-        let change = Expression::new(format!("REMOVE #{}", entry(order.order_id)));
-        self.orders.update(unpaid_key(order.user_id), change, Expression::present()).await.map(drop)
+        let change = Expression::new(format!("REMOVE #{}", entry(order.placed.order_id)));
+        self.orders.update(unpaid_key(order.placed.user_id), change, Expression::present()).await.map(drop)
     }
 
     /// Takes the charge of one order back from a network.
@@ -122,8 +122,8 @@ impl Store {
     }
 
     fn listing(&self, order: &Order, unpaid: &UnpaidOrders, now: Timestamp) -> Write {
-        let latest = unpaid.deadlines.values().copied().fold(order.expires_at, Timestamp::max);
-        let mut text = format!("SET #version = :next, #ttl = :ttl, #{} = :deadline", entry(order.order_id));
+        let latest = unpaid.deadlines.values().copied().fold(order.placed.expires_at, Timestamp::max);
+        let mut text = format!("SET #version = :next, #ttl = :ttl, #{} = :deadline", entry(order.placed.order_id));
         let expired: Vec<String> = unpaid.expired_at(now).map(|order_id| format!("#{}", entry(order_id))).collect();
         if !expired.is_empty() {
             text = format!("{text} REMOVE {}", expired.join(", "));
@@ -131,9 +131,9 @@ impl Store {
         let change = Expression::new(text)
             .value("next", unpaid.version.unwrap_or(0) + 1)
             .value("ttl", latest.plus(KEPT).seconds())
-            .value("deadline", order.expires_at.milliseconds());
+            .value("deadline", order.placed.expires_at.milliseconds());
         let condition = unpaid.version.map_or_else(Expression::absent, Expression::version);
-        self.orders.updating(unpaid_key(order.user_id), change, condition)
+        self.orders.updating(unpaid_key(order.placed.user_id), change, condition)
     }
 
     fn charging(&self, network: &str, arrival: Option<Timestamp>, limit: Limit, now: Timestamp) -> Write {

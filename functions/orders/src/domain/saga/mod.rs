@@ -1,13 +1,14 @@
-//! The order's state machine: a goal, and two legs (stock and money) that settle on their own.
+//! The order's state machine: a goal, and two states (of stock and of payment) that settle on their own.
 //!
-//! [`Order::apply`] is total: every event has an answer in every state, however late, early or often it comes. What an order owes to
-//! others follows from its present state alone ([`owed`]), so that losing a message loses nothing: a nudge asks again.
+//! [`Order::apply`] is total: every event has an answer in every state, however late, early or often it comes. What an order asks of other
+//! services follows from its present state alone ([`Progress::pending_commands`]), so a lost message loses nothing: a scheduled check sends
+//! the command again.
 //!
-//! Facts are merged, not counted. A fact that is older than what was heard last is ignored, unless it is about money: every sum only grows
-//! (what came back of refunds and disputes is a sum of its own), and a capture is believed whenever it comes. So copies and reordered facts
+//! Facts are merged, not counted. A fact that is older than the latest one is ignored, unless it is about money: every sum only grows
+//! (what came back of refunds and disputes is a sum of its own), and a capture counts whenever it comes. So copies and reordered facts
 //! end in the same sums.
 //!
-//! What the events do: `stock` and `money` on their legs, `people` to the whole. Which commands have no answer: `waiting`.
+//! What the events do: `stock` and `money` to their states, `people` to the whole. Which commands have no answer: `waiting`.
 
 mod money;
 mod people;
@@ -16,17 +17,20 @@ mod waiting;
 
 use shared::{clock::Timestamp, ids::ProductId, retry};
 
+use self::waiting::Source;
 use super::{
-    Goal, Order, PaymentLeg, Status, StockLeg, Timing,
     buyer::BuyerChange,
-    history::News,
+    command::PendingCommand,
+    history::NewEntry,
+    order::Order,
+    progress::Progress,
+    schedule::Timing,
+    state::{Goal, PaymentLeg, Status, StockLeg},
     steps::{Cancellation, Shipment},
 };
 
-pub use waiting::Unanswered;
-
-/// After this many nudges without progress an operator has to look, even if every command was answered.
-const NUDGES_BEFORE_ALARM: u32 = 5;
+/// After this many checks without progress an operator has to review the order, even if every command was answered.
+const CHECKS_BEFORE_REVIEW: u32 = 5;
 
 /// Something that happens to an order.
 #[derive(Clone, Debug, PartialEq)]
@@ -152,38 +156,23 @@ pub enum Rejection {
     UnknownState,
 }
 
-/// What an order still needs somebody else to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Owed {
-    /// Hold the stock.
-    ReserveStock,
-    /// Take the stock out of the books.
-    CommitStock,
-    /// Give the stock back.
-    ReleaseStock,
-    /// Let it be paid: at once, if a method was given with the order.
-    OpenPayment,
-    /// Let nothing more be paid.
-    CancelPayment,
-    /// Give the money back.
-    RefundPayment,
-}
-
-/// Everything that an order owes in its present state.
-pub fn owed(order: &Order) -> Vec<Owed> {
-    let stock = match order.stock {
-        StockLeg::Asked => Some(Owed::ReserveStock),
-        StockLeg::Committing => Some(Owed::CommitStock),
-        StockLeg::Releasing => Some(Owed::ReleaseStock),
-        _ => None,
-    };
-    let payment = match order.payment {
-        PaymentLeg::Open | PaymentLeg::Processing | PaymentLeg::Unknown => Some(Owed::OpenPayment),
-        PaymentLeg::Closing => Some(Owed::CancelPayment),
-        PaymentLeg::Refunding => Some(Owed::RefundPayment),
-        _ => None,
-    };
-    stock.into_iter().chain(payment).collect()
+impl Event {
+    fn source(&self) -> Source {
+        match self {
+            Self::StockReserved(_) | Self::StockRejected(_) | Self::StockCommitted(_) | Self::StockReleased(_) => Source::Inventory,
+            Self::PaymentOpened(_)
+            | Self::PaymentStarted(_)
+            | Self::PaymentUnknown(_)
+            | Self::PaymentDeclined(_)
+            | Self::PaymentSucceeded(_)
+            | Self::PaymentClosed(_)
+            | Self::PaymentRefunded(_)
+            | Self::RefundFailed(_)
+            | Self::PaymentDisputed(_) => Source::Payments,
+            Self::Deadline | Self::Nudge => Source::ScheduledCheck,
+            Self::Cancel(_) | Self::Ship(_) | Self::Deliver | Self::BuyerChanged(_) => Source::Person,
+        }
+    }
 }
 
 impl Order {
@@ -192,110 +181,140 @@ impl Order {
     /// # Errors
     /// When a person asks for a step that is not allowed, or a later release has written the order.
     pub fn apply(&self, event: &Event, now: Timestamp, timing: Timing) -> Result<Option<Self>, Rejection> {
-        self.refuse_unknown_states()?;
+        self.progress.reject_unknown_states()?;
         let mut next = self.clone();
-        let mut news = next.take(event, now)?;
-        next.conclude();
-        next.land_payment();
+        let mut entries = next.take(event, now)?;
+        next.progress.finalize();
+        next.progress.clear_in_flight();
         next.forget_network();
-        news.extend(next.consequences(self));
-        next.settle_buyer();
+        entries.extend(next.progress.consequences(&self.progress));
+        next.customer.settle(&mut next.progress);
         if next == *self {
             return Ok(None);
         }
-        next.count_answers(self, event, now);
-        let moved = (&next.status, &next.goal, &next.stock, &next.payment) != (&self.status, &self.goal, &self.stock, &self.payment);
-        if !news.is_empty() {
-            next.tell(news, now);
+        next.count_answers(&self.progress, event.source(), now);
+        if !entries.is_empty() {
+            let status = next.progress.status.clone();
+            next.progress.record(entries.into_iter().map(|entry| entry.at(now, &status)));
             next.updated_at = now;
         }
-        if (&next.buyer, &next.shipping_address) != (&self.buyer, &self.shipping_address) {
+        if (&next.customer.buyer, &next.customer.shipping_address) != (&self.customer.buyer, &self.customer.shipping_address) {
             next.updated_at = now;
         }
-        if next.note_waiting(now) {
+        if next.record_waiting(now) {
             next.updated_at = now;
         }
-        next.plan_next_look(moved, event == &Event::Nudge, now, timing);
+        let moved = next.progress.has_moved_since(&self.progress);
+        next.schedule_next_check(moved, event == &Event::Nudge, now, timing);
         next.version += 1;
         Ok(Some(next))
     }
 
-    /// Whether nothing is owed to anybody: the order needs no more looks.
-    pub fn is_settled(&self) -> bool {
-        let settled_money = matches!(self.payment, PaymentLeg::Closed | PaymentLeg::Refunded);
-        match self.goal {
-            Goal::Fulfil => self.stock == StockLeg::Committed && matches!(self.payment, PaymentLeg::Paid | PaymentLeg::Refunded),
-            _ => matches!(self.stock, StockLeg::Released | StockLeg::Rejected) && settled_money,
-        }
-    }
-
-    /// Whether there is nothing to ask anybody for: it is settled, or only a person can refund it.
-    pub fn is_at_rest(&self) -> bool {
-        let is_refused = self.goal != Goal::Fulfil && self.payment == PaymentLeg::RefundRefused;
-        self.is_settled() || is_refused && matches!(self.stock, StockLeg::Released | StockLeg::Rejected)
-    }
-
-    /// Minor units that went back to the buyer: by refunds that did not fail later, and by disputes that were not won.
-    pub fn returned_total(&self) -> i64 {
-        self.refunded_net() + self.dispute_withdrawn_total - self.dispute_reinstated_total
-    }
-
-    /// Minor units that refunds gave back, without those that failed later.
-    pub fn refunded_net(&self) -> i64 {
-        self.refunded_total - self.refunds_reversed_total
+    /// Applies the event; returns what the history records of it, if it is new.
+    fn take(&mut self, event: &Event, now: Timestamp) -> Result<Vec<NewEntry>, Rejection> {
+        let progress = &mut self.progress;
+        let entries = match event {
+            Event::StockReserved(fact) => progress.apply_reserved(*fact),
+            Event::StockRejected(fact) => progress.apply_rejected(*fact),
+            Event::StockCommitted(fact) => progress.apply_committed(*fact),
+            Event::StockReleased(fact) => progress.apply_released(*fact),
+            Event::PaymentOpened(fact) => progress.apply_opened(fact),
+            Event::PaymentStarted(fact) => progress.apply_attempt(fact, "payment_started", PaymentLeg::Processing, now),
+            Event::PaymentUnknown(fact) => progress.apply_attempt(fact, "payment_unknown", PaymentLeg::Unknown, now),
+            Event::PaymentDeclined(fact) => progress.apply_attempt(fact, "payment_declined", PaymentLeg::Open, now),
+            Event::PaymentSucceeded(fact) | Event::PaymentRefunded(fact) | Event::PaymentDisputed(fact) => progress.apply_money(fact),
+            Event::PaymentClosed(fact) => progress.apply_closed(fact),
+            Event::RefundFailed(fact) => progress.apply_refund_failed(fact),
+            Event::Cancel(cancellation) => self.cancel(cancellation)?,
+            Event::Deadline => self.expire(now),
+            Event::Nudge => self.send_again(),
+            Event::Ship(shipment) => self.ship(shipment)?,
+            Event::Deliver => self.deliver()?,
+            Event::BuyerChanged(change) => {
+                // The history is kept for ever: it says nothing of a person.
+                self.customer.note(change);
+                Vec::new()
+            }
+        };
+        Ok(entries)
     }
 
     /// Whether `POST /payments` can pay it.
     pub fn is_payable(&self, now: Timestamp) -> bool {
-        let waiting = self.goal == Goal::Fulfil && self.stock == StockLeg::Held && self.payment == PaymentLeg::Open;
-        waiting && now < self.expires_at
+        let Progress { goal, stock, payment, .. } = &self.progress;
+        let waiting = *goal == Goal::Fulfil && *stock == StockLeg::Held && *payment == PaymentLeg::Open;
+        waiting && now < self.placed.expires_at
     }
 
     /// Whether a command had no answer at its second scheduled check, or nothing has moved for long although all were answered. An order
     /// that waits for its buyer is not stuck.
     pub fn is_stuck(&self) -> bool {
-        let rests = self.is_at_rest() || self.awaits_buyer();
-        self.overdue_commands().next().is_some() || !rests && self.nudges >= NUDGES_BEFORE_ALARM
+        let rests = self.progress.is_at_rest() || self.progress.awaits_buyer();
+        self.overdue_commands().next().is_some() || !rests && self.schedule.nudges >= CHECKS_BEFORE_REVIEW
     }
 
-    /// Why an operator should look at it: everything that is not over yet, the oldest first.
-    pub fn attentions(&self) -> impl Iterator<Item = &str> {
-        self.needs_attention.iter().chain(&self.further_attention).map(String::as_str)
-    }
-
-    /// Takes the event in; answers what the history should say of it, if it is news.
-    fn take(&mut self, event: &Event, now: Timestamp) -> Result<Vec<News>, Rejection> {
-        let news = match event {
-            Event::StockReserved(fact) => self.take_reserved(*fact),
-            Event::StockRejected(fact) => self.take_rejected(*fact),
-            Event::StockCommitted(fact) => self.take_committed(*fact),
-            Event::StockReleased(fact) => self.take_released(*fact),
-            Event::PaymentOpened(fact) => self.take_opened(fact),
-            Event::PaymentStarted(fact) => self.take_attempt(fact, "payment_started", PaymentLeg::Processing, now),
-            Event::PaymentUnknown(fact) => self.take_attempt(fact, "payment_unknown", PaymentLeg::Unknown, now),
-            Event::PaymentDeclined(fact) => self.take_attempt(fact, "payment_declined", PaymentLeg::Open, now),
-            Event::PaymentSucceeded(fact) | Event::PaymentRefunded(fact) | Event::PaymentDisputed(fact) => self.take_money(fact),
-            Event::PaymentClosed(fact) => self.take_closed(fact),
-            Event::RefundFailed(fact) => self.take_refund_failed(fact),
-            Event::Cancel(cancellation) => self.cancel(cancellation)?,
-            Event::Deadline => self.expire(now),
-            Event::Nudge => self.nudge(),
-            Event::Ship(shipment) => self.ship(shipment)?,
-            Event::Deliver => self.deliver()?,
-            Event::BuyerChanged(change) => {
-                // The history is kept for ever: it says nothing of a person.
-                self.note_buyer(change);
-                Vec::new()
-            }
-        };
-        Ok(news)
-    }
-
-    fn nudge(&mut self) -> Vec<News> {
-        if !self.is_at_rest() {
-            self.drive += 1;
+    /// A scheduled check: the pending commands are sent again.
+    fn send_again(&mut self) -> Vec<NewEntry> {
+        if !self.progress.is_at_rest() {
+            self.schedule.drive += 1;
         }
         Vec::new()
+    }
+
+    fn schedule_next_check(&mut self, moved: bool, checked: bool, now: Timestamp, timing: Timing) {
+        let (progress, schedule, expires_at) = (&self.progress, &mut self.schedule, self.placed.expires_at);
+        if progress.is_at_rest() {
+            schedule.check_at = None;
+            schedule.nudges = 0;
+            return;
+        }
+        if moved {
+            schedule.nudges = 0;
+        } else if checked {
+            schedule.nudges += 1;
+        } else if schedule.check_at.is_some() {
+            return;
+        }
+        let next = now.plus(retry::doubling(schedule.nudges, timing.first_nudge));
+        let is_unpaid = progress.goal == Goal::Fulfil && progress.status == Status::Pending && progress.payment != PaymentLeg::Paid;
+        schedule.check_at = Some(if is_unpaid && now < expires_at { next.min(expires_at) } else { next });
+    }
+}
+
+impl Progress {
+    /// Every command that the present state needs another service to carry out.
+    pub fn pending_commands(&self) -> Vec<PendingCommand> {
+        let stock = match self.stock {
+            StockLeg::Asked => Some(PendingCommand::ReserveStock),
+            StockLeg::Committing => Some(PendingCommand::CommitStock),
+            StockLeg::Releasing => Some(PendingCommand::ReleaseStock),
+            _ => None,
+        };
+        let payment = match self.payment {
+            PaymentLeg::Open | PaymentLeg::Processing | PaymentLeg::Unknown => Some(PendingCommand::OpenPayment),
+            PaymentLeg::Closing => Some(PendingCommand::CancelPayment),
+            PaymentLeg::Refunding => Some(PendingCommand::RefundPayment),
+            _ => None,
+        };
+        stock.into_iter().chain(payment).collect()
+    }
+
+    /// Whether no command is pending: the order needs no more checks.
+    pub fn is_settled(&self) -> bool {
+        match self.goal {
+            Goal::Fulfil => self.stock == StockLeg::Committed && matches!(self.payment, PaymentLeg::Paid | PaymentLeg::Refunded),
+            _ => self.has_released_stock() && matches!(self.payment, PaymentLeg::Closed | PaymentLeg::Refunded),
+        }
+    }
+
+    /// Whether there is nothing to ask another service for: it is settled, or only a person can refund it.
+    pub fn is_at_rest(&self) -> bool {
+        let is_refused = self.goal != Goal::Fulfil && self.payment == PaymentLeg::RefundRefused;
+        self.is_settled() || is_refused && self.has_released_stock()
+    }
+
+    fn has_released_stock(&self) -> bool {
+        matches!(self.stock, StockLeg::Released | StockLeg::Rejected)
     }
 
     fn confirm(&mut self) {
@@ -303,8 +322,8 @@ impl Order {
         self.stock = StockLeg::Committing;
     }
 
-    /// Turns round: what was begun on either leg is undone, each on its own.
-    fn abandon(&mut self, goal: Goal, reason: &str) {
+    /// Turns the order round: stock and payment are undone, each on its own.
+    fn compensate(&mut self, goal: Goal, reason: &str) {
         self.goal = goal;
         self.reason = Some(reason.to_owned());
         if matches!(self.stock, StockLeg::Asked | StockLeg::Held | StockLeg::Committing | StockLeg::Committed) {
@@ -318,8 +337,8 @@ impl Order {
         };
     }
 
-    /// An abandoned order becomes cancelled or failed only when both legs are where they were.
-    fn conclude(&mut self) {
+    /// An order that is turned round becomes cancelled or failed only when its stock and its payment are both undone.
+    fn finalize(&mut self) {
         let open = matches!(self.status, Status::Pending | Status::Confirmed);
         if open && self.is_settled() {
             match self.goal {
@@ -330,46 +349,30 @@ impl Order {
         }
     }
 
-    /// Asks for an operator; whether that is news.
-    fn alarm(&mut self, what: &str) -> bool {
-        if self.attentions().any(|known| known == what) {
-            return false;
+    /// What the history records of the order as a whole, after its stock or its payment has moved from `before`.
+    fn consequences(&self, before: &Self) -> Vec<NewEntry> {
+        let mut entries = Vec::new();
+        let became = |status: Status| before.status != status && self.status == status;
+        if became(Status::Confirmed) {
+            entries.push(NewEntry::of("confirmed"));
         }
-        match self.needs_attention {
-            None => self.needs_attention = Some(what.to_owned()),
-            Some(_) => self.further_attention.push(what.to_owned()),
+        if before.payment != PaymentLeg::Refunding && self.payment == PaymentLeg::Refunding {
+            let amount = self.captured_total - self.returned_total();
+            entries.push(NewEntry::of("refund_started").payment(self.payment_id.as_ref()).amount(amount));
         }
-        true
+        for (status, event) in [(Status::Cancelled, "cancelled"), (Status::Failed, "failed")] {
+            if became(status) {
+                entries.push(NewEntry::of(event).because(self.reason.clone()));
+            }
+        }
+        entries
     }
 
-    /// Takes back that an operator was asked for because of this.
-    fn calm(&mut self, what: &str) {
-        self.further_attention.retain(|known| known != what);
-        if self.needs_attention.as_deref() == Some(what) {
-            self.needs_attention = (!self.further_attention.is_empty()).then(|| self.further_attention.remove(0));
-        }
+    fn has_moved_since(&self, before: &Self) -> bool {
+        (&self.status, &self.goal, &self.stock, &self.payment) != (&before.status, &before.goal, &before.stock, &before.payment)
     }
 
-    fn plan_next_look(&mut self, moved: bool, nudged: bool, now: Timestamp, timing: Timing) {
-        if self.is_at_rest() {
-            self.check_at = None;
-            self.nudges = 0;
-            return;
-        }
-        if moved {
-            self.nudges = 0;
-        } else if nudged {
-            self.nudges += 1;
-        } else if self.check_at.is_some() {
-            return;
-        }
-        let look = now.plus(retry::doubling(self.nudges, timing.first_nudge));
-        let may_expire =
-            self.goal == Goal::Fulfil && self.status == Status::Pending && self.payment != PaymentLeg::Paid && now < self.expires_at;
-        self.check_at = Some(if may_expire { look.min(self.expires_at) } else { look });
-    }
-
-    fn refuse_unknown_states(&self) -> Result<(), Rejection> {
+    fn reject_unknown_states(&self) -> Result<(), Rejection> {
         let unknown = matches!(self.status, Status::Unknown(_))
             || matches!(self.goal, Goal::Unknown(_))
             || matches!(self.stock, StockLeg::Unknown(_))

@@ -6,29 +6,34 @@
 
 use shared::clock::Timestamp;
 
-use super::{DisputeStatus, Goal, News, Order, PaymentFact, PaymentLeg, Status, StockLeg};
+use super::{DisputeStatus, PaymentFact};
+use crate::domain::{
+    history::NewEntry,
+    progress::Progress,
+    state::{Goal, PaymentLeg, Status, StockLeg},
+};
 
 const REFUND_FAILED: &str = "refund_failed";
 const PAYMENT_DISPUTED: &str = "payment_disputed";
 const DISPUTE_LOST: &str = "dispute_lost";
 const SURPLUS_REFUND_FAILED: &str = "surplus_refund_failed";
 
-impl Order {
+impl Progress {
     /// Payments knows what the order costs: from here on the order waits for its buyer. Hearing it again changes nothing.
-    pub(super) fn take_opened(&mut self, fact: &PaymentFact) -> Vec<News> {
-        if !self.payment_opened && self.take_version(fact) {
+    pub(super) fn apply_opened(&mut self, fact: &PaymentFact) -> Vec<NewEntry> {
+        if !self.payment_opened && self.note_payment_version(fact) {
             self.payment_opened = true;
         }
         Vec::new()
     }
 
-    /// News of an attempt that is not money: they move the leg only while the order is on its way to the buyer.
-    pub(super) fn take_attempt(&mut self, fact: &PaymentFact, name: &'static str, leg: PaymentLeg, now: Timestamp) -> Vec<News> {
-        if !self.take_version(fact) {
+    /// NewEntry of an attempt that is not money: they move the leg only while the order is on its way to the buyer.
+    pub(super) fn apply_attempt(&mut self, fact: &PaymentFact, name: &'static str, leg: PaymentLeg, now: Timestamp) -> Vec<NewEntry> {
+        if !self.note_payment_version(fact) {
             return Vec::new();
         }
         let alive = self.is_being_paid();
-        // Two declines may follow each other with nothing heard between them. The same one is told again after a nudge.
+        // Two declines may follow each other with nothing heard between them. The same one is reported again when the command is sent again.
         let another_decline = leg == PaymentLeg::Open && fact.payment_id != self.last_declined;
         let changes = self.payment != leg || another_decline;
         if another_decline {
@@ -38,17 +43,17 @@ impl Order {
             self.payment_in_flight_since = (!fact.requires_action).then(|| self.payment_in_flight_since.unwrap_or(now));
             self.payment = leg;
         }
-        if alive && changes { vec![fact.news(name).because(fact.reason.clone())] } else { Vec::new() }
+        if alive && changes { vec![fact.entry(name).because(fact.reason.clone())] } else { Vec::new() }
     }
 
-    pub(super) fn take_closed(&mut self, fact: &PaymentFact) -> Vec<News> {
-        if !self.take_version(fact) {
+    pub(super) fn apply_closed(&mut self, fact: &PaymentFact) -> Vec<NewEntry> {
+        if !self.note_payment_version(fact) {
             return Vec::new();
         }
         let is_news = match (&self.goal, &self.payment) {
-            (Goal::Fulfil, PaymentLeg::Paid) => self.alarm("payment_closed_after_capture"),
+            (Goal::Fulfil, PaymentLeg::Paid) => self.raise("payment_closed_after_capture"),
             (Goal::Fulfil, _) if self.is_being_paid() => {
-                self.abandon(Goal::Fail, "payment_failed");
+                self.compensate(Goal::Fail, "payment_failed");
                 self.payment = PaymentLeg::Closed;
                 true
             }
@@ -58,12 +63,12 @@ impl Order {
             }
             _ => false,
         };
-        if is_news { vec![fact.news("payment_closed").because(fact.reason.clone())] } else { Vec::new() }
+        if is_news { vec![fact.entry("payment_closed").because(fact.reason.clone())] } else { Vec::new() }
     }
 
     /// Money has moved: the sums are merged, and the leg follows them.
-    pub(super) fn take_money(&mut self, fact: &PaymentFact) -> Vec<News> {
-        let is_fresh = self.take_version(fact);
+    pub(super) fn apply_money(&mut self, fact: &PaymentFact) -> Vec<NewEntry> {
+        let is_fresh = self.note_payment_version(fact);
         let (captured, payment) = (self.captured_total, self.payment.clone());
         let before = self.movements();
         self.captured_total = captured.max(fact.captured_total);
@@ -77,34 +82,34 @@ impl Order {
         if self.captured_total > 0 {
             self.follow_money();
         }
-        let mut news = Vec::new();
+        let mut entries = Vec::new();
         if self.captured_total > captured {
-            news.push(fact.news("payment_succeeded").amount(self.captured_total - captured));
+            entries.push(fact.entry("payment_succeeded").amount(self.captured_total - captured));
         }
         for ((event, now), (_, before)) in self.movements().into_iter().zip(before) {
             if now > before {
-                news.push(fact.news(event).amount(now - before));
+                entries.push(fact.entry(event).amount(now - before));
                 if event == "payment_refunded" {
-                    self.calm(REFUND_FAILED);
+                    self.clear(REFUND_FAILED);
                 }
             }
         }
-        if news.is_empty() && self.payment != payment {
-            news.push(fact.news("payment_succeeded"));
+        if entries.is_empty() && self.payment != payment {
+            entries.push(fact.entry("payment_succeeded"));
         }
         if newly_refused {
-            news.push(fact.news("refund_refused"));
+            entries.push(fact.entry("refund_refused"));
         }
         // A newer fact that was heard before has said how disputes and second captures stand.
         if is_fresh {
-            news.extend(self.take_dispute(fact));
+            entries.extend(self.apply_dispute(fact));
             match fact.surplus_refund_refused {
-                true if self.alarm(SURPLUS_REFUND_FAILED) => news.push(fact.news(SURPLUS_REFUND_FAILED)),
+                true if self.raise(SURPLUS_REFUND_FAILED) => entries.push(fact.entry(SURPLUS_REFUND_FAILED)),
                 true => {}
-                false => self.calm(SURPLUS_REFUND_FAILED),
+                false => self.clear(SURPLUS_REFUND_FAILED),
             }
         }
-        news
+        entries
     }
 
     /// The sums of money that went back or came back, by the event that the history records of each.
@@ -118,31 +123,31 @@ impl Order {
     }
 
     /// An open dispute needs a person. One that was won or withdrawn does not; one that was lost is shown.
-    fn take_dispute(&mut self, fact: &PaymentFact) -> Option<News> {
+    fn apply_dispute(&mut self, fact: &PaymentFact) -> Option<NewEntry> {
         let was_open = self.attentions().any(|what| what == PAYMENT_DISPUTED);
         match fact.dispute? {
-            DisputeStatus::Open => self.alarm(PAYMENT_DISPUTED).then(|| fact.news(PAYMENT_DISPUTED)),
+            DisputeStatus::Open => self.raise(PAYMENT_DISPUTED).then(|| fact.entry(PAYMENT_DISPUTED)),
             DisputeStatus::Won => {
-                self.calm(PAYMENT_DISPUTED);
-                self.calm(DISPUTE_LOST);
-                was_open.then(|| fact.news("dispute_won"))
+                self.clear(PAYMENT_DISPUTED);
+                self.clear(DISPUTE_LOST);
+                was_open.then(|| fact.entry("dispute_won"))
             }
             DisputeStatus::Lost => {
-                self.calm(PAYMENT_DISPUTED);
-                self.alarm(DISPUTE_LOST).then(|| fact.news(DISPUTE_LOST))
+                self.clear(PAYMENT_DISPUTED);
+                self.raise(DISPUTE_LOST).then(|| fact.entry(DISPUTE_LOST))
             }
         }
     }
 
     /// The provider does not give back what it was asked for. The stock does not wait for that; while it is the order that asks, it asks
     /// again.
-    pub(super) fn take_refund_failed(&mut self, fact: &PaymentFact) -> Vec<News> {
+    pub(super) fn apply_refund_failed(&mut self, fact: &PaymentFact) -> Vec<NewEntry> {
         let fresh = fact.version >= self.payment_version;
-        let mut news = self.take_money(fact);
-        if fresh && self.captured_total > self.returned_total() && self.alarm(REFUND_FAILED) {
-            news.push(fact.news(REFUND_FAILED).because(fact.reason.clone()));
+        let mut entries = self.apply_money(fact);
+        if fresh && self.captured_total > self.returned_total() && self.raise(REFUND_FAILED) {
+            entries.push(fact.entry(REFUND_FAILED).because(fact.reason.clone()));
         }
-        news
+        entries
     }
 
     fn follow_money(&mut self) {
@@ -152,7 +157,7 @@ impl Order {
             Goal::Fulfil if all_is_back && (unheard_of || self.payment == PaymentLeg::Paid) => {
                 // An operator gave the money back before the order was confirmed: there is nothing to confirm it with.
                 if self.status == Status::Pending {
-                    self.abandon(Goal::Cancel, "refunded");
+                    self.compensate(Goal::Cancel, "refunded");
                 }
                 self.payment = PaymentLeg::Refunded;
             }
@@ -175,8 +180,18 @@ impl Order {
         if self.refund_refused { PaymentLeg::RefundRefused } else { PaymentLeg::Refunding }
     }
 
+    /// Minor units that went back to the buyer: by refunds that did not fail later, and by disputes that were not won.
+    pub fn returned_total(&self) -> i64 {
+        self.refunded_net() + self.dispute_withdrawn_total - self.dispute_reinstated_total
+    }
+
+    /// Minor units that refunds gave back, without those that failed later.
+    pub fn refunded_net(&self) -> i64 {
+        self.refunded_total - self.refunds_reversed_total
+    }
+
     /// No attempt is in flight any more where none is under way.
-    pub(super) fn land_payment(&mut self) {
+    pub(super) fn clear_in_flight(&mut self) {
         if !matches!(self.payment, PaymentLeg::Processing | PaymentLeg::Unknown) {
             self.payment_in_flight_since = None;
         }
@@ -187,8 +202,8 @@ impl Order {
         matches!(self.payment, PaymentLeg::Open | PaymentLeg::Processing | PaymentLeg::Unknown)
     }
 
-    /// Notes how new the fact is; `false` if it is older than what was heard last.
-    fn take_version(&mut self, fact: &PaymentFact) -> bool {
+    /// Notes how new the fact is; `false` if it is older than the latest that the order knows.
+    fn note_payment_version(&mut self, fact: &PaymentFact) -> bool {
         let fresh = fact.version >= self.payment_version;
         self.payment_version = self.payment_version.max(fact.version);
         fresh
@@ -196,7 +211,7 @@ impl Order {
 }
 
 impl PaymentFact {
-    fn news(&self, event: &'static str) -> News {
-        News::of(event).payment(self.payment_id.as_ref())
+    fn entry(&self, event: &'static str) -> NewEntry {
+        NewEntry::of(event).payment(self.payment_id.as_ref())
     }
 }

@@ -1,10 +1,15 @@
 //! What inventory says, and what it does to the order.
 
-use super::{Goal, News, Order, PaymentLeg, StockFact, StockLeg};
+use super::StockFact;
+use crate::domain::{
+    history::NewEntry,
+    progress::Progress,
+    state::{Goal, PaymentLeg, StockLeg},
+};
 
-impl Order {
-    pub(super) fn take_reserved(&mut self, fact: StockFact) -> Vec<News> {
-        let awaited = self.take_stock_version(fact) && self.goal == Goal::Fulfil && self.stock == StockLeg::Asked;
+impl Progress {
+    pub(super) fn apply_reserved(&mut self, fact: StockFact) -> Vec<NewEntry> {
+        let awaited = self.note_stock_version(fact) && self.goal == Goal::Fulfil && self.stock == StockLeg::Asked;
         if awaited {
             self.stock = StockLeg::Held;
             match self.payment {
@@ -13,54 +18,54 @@ impl Order {
                 _ => {}
             }
         }
-        told(awaited, "stock_reserved")
+        entry_if(awaited, "stock_reserved")
     }
 
-    pub(super) fn take_rejected(&mut self, fact: StockFact) -> Vec<News> {
-        if !self.take_stock_version(fact) {
+    pub(super) fn apply_rejected(&mut self, fact: StockFact) -> Vec<NewEntry> {
+        if !self.note_stock_version(fact) {
             return Vec::new();
         }
         match (&self.goal, &self.stock) {
             (Goal::Fulfil, StockLeg::Asked) => {
-                self.abandon(Goal::Fail, "out_of_stock");
+                self.compensate(Goal::Fail, "out_of_stock");
                 self.stock = StockLeg::Rejected;
             }
-            // The release that is owed finds nothing to give back.
+            // The pending release finds nothing to release.
             (Goal::Cancel | Goal::Fail, StockLeg::Releasing) => self.stock = StockLeg::Released,
             _ => return Vec::new(),
         }
-        vec![News::of("stock_rejected").because(fact.short.map(|product| product.to_string()))]
+        vec![NewEntry::of("stock_rejected").because(fact.short.map(|product| product.to_string()))]
     }
 
-    pub(super) fn take_committed(&mut self, fact: StockFact) -> Vec<News> {
-        let awaited = self.take_stock_version(fact) && self.goal == Goal::Fulfil && self.stock == StockLeg::Committing;
+    pub(super) fn apply_committed(&mut self, fact: StockFact) -> Vec<NewEntry> {
+        let awaited = self.note_stock_version(fact) && self.goal == Goal::Fulfil && self.stock == StockLeg::Committing;
         if awaited {
             self.stock = StockLeg::Committed;
         }
-        told(awaited, "stock_committed")
+        entry_if(awaited, "stock_committed")
     }
 
-    pub(super) fn take_released(&mut self, fact: StockFact) -> Vec<News> {
-        let is_news = self.take_stock_version(fact)
+    pub(super) fn apply_released(&mut self, fact: StockFact) -> Vec<NewEntry> {
+        let is_news = self.note_stock_version(fact)
             && match (&self.goal, &self.stock) {
-                (Goal::Fulfil, _) => self.alarm("stock_released_unasked"),
+                (Goal::Fulfil, _) => self.raise("stock_released_unasked"),
                 (_, StockLeg::Releasing) => {
                     self.stock = StockLeg::Released;
                     true
                 }
                 _ => false,
             };
-        told(is_news, "stock_released")
+        entry_if(is_news, "stock_released")
     }
 
-    /// Notes how new the fact is; `false` if it is older than what was heard last.
-    fn take_stock_version(&mut self, fact: StockFact) -> bool {
+    /// Notes how new the fact is; `false` if it is older than the latest that the order knows.
+    fn note_stock_version(&mut self, fact: StockFact) -> bool {
         let fresh = fact.version >= self.stock_version;
         self.stock_version = self.stock_version.max(fact.version);
         fresh
     }
 }
 
-fn told(is_news: bool, event: &'static str) -> Vec<News> {
-    if is_news { vec![News::of(event)] } else { Vec::new() }
+fn entry_if(is_news: bool, event: &'static str) -> Vec<NewEntry> {
+    if is_news { vec![NewEntry::of(event)] } else { Vec::new() }
 }

@@ -18,17 +18,21 @@ fn after_all<'a>(order: &Order, events: impl IntoIterator<Item = &'a Event>) -> 
 fn confirmed() -> Order {
     let order =
         after_all(&placed(), &[Event::StockReserved(stock(9)), Event::PaymentSucceeded(money(TOTAL, 0)), Event::StockCommitted(stock(9))]);
-    assert_eq!((&order.status, order.is_settled()), (&Status::Confirmed, true));
+    assert_eq!((&order.progress.status, order.progress.is_settled()), (&Status::Confirmed, true));
     order
 }
 
 /// Fails if anything is left of the buyer but what the goods need.
 fn assert_forgotten(order: &Order) {
     let context = core(order);
-    assert_eq!((&order.buyer, &order.buyer_change, &order.payment_method), (&Buyer::Redacted, &None, &None), "{context}");
-    let goods = matches!(order.status, Status::Confirmed | Status::Shipped);
-    assert_eq!(order.shipping_address.is_some(), goods || !order.is_settled(), "{context}");
-    let rest = Order { shipping_address: None, ..order.clone() };
+    assert_eq!(
+        (&order.customer.buyer, &order.customer.buyer_change, &order.customer.payment_method),
+        (&Buyer::Redacted, &None, &None),
+        "{context}"
+    );
+    let goods = matches!(order.progress.status, Status::Confirmed | Status::Shipped);
+    assert_eq!(order.customer.shipping_address.is_some(), goods || !order.progress.is_settled(), "{context}");
+    let rest = without_address(order);
     for personal in ["Ada", "ada-", "tok_ada", "made-of-all-that"] {
         assert!(!stored(&rest).contains(personal), "{personal} is left: {}", stored(&rest));
     }
@@ -40,12 +44,17 @@ fn from_every_reachable_state_a_deletion_ends_in_an_order_without_its_buyer() {
     for order in reachable.values() {
         for first in [vec![deleted()], vec![changed(9), deleted()], vec![deleted(), changed(9)]] {
             let told = after_all(order, &first);
-            if order.is_settled() {
+            if order.progress.is_settled() {
                 assert_forgotten(&told);
             } else {
                 noted += 1;
-                assert_eq!((&told.buyer, &told.buyer_change), (&order.buyer, &Some(BuyerChange::Deleted)), "{}", core(order));
-                assert_eq!(told.shipping_address, order.shipping_address);
+                assert_eq!(
+                    (&told.customer.buyer, &told.customer.buyer_change),
+                    (&order.customer.buyer, &Some(BuyerChange::Deleted)),
+                    "{}",
+                    core(order)
+                );
+                assert_eq!(told.customer.shipping_address, order.customer.shipping_address);
             }
             settle(&told, 0, &mut |settled| {
                 ways += 1;
@@ -54,7 +63,11 @@ fn from_every_reachable_state_a_deletion_ends_in_an_order_without_its_buyer() {
                 for event in events() {
                     let next = after(settled, &event);
                     check_step(settled, &event, &next);
-                    assert_eq!((&next.buyer, &next.buyer_change, &next.payment_method), (&Buyer::Redacted, &None, &None), "{event:?}");
+                    assert_eq!(
+                        (&next.customer.buyer, &next.customer.buyer_change, &next.customer.payment_method),
+                        (&Buyer::Redacted, &None, &None),
+                        "{event:?}"
+                    );
                     settle(&next, 0, &mut |end| assert_forgotten(end));
                 }
             });
@@ -68,13 +81,24 @@ fn from_every_reachable_state_the_latest_change_ends_in_the_order() {
     for order in reachable().values() {
         for heard in [[1, 2, 3], [3, 2, 1], [2, 3, 1]] {
             let told = after_all(order, &heard.map(changed));
-            if !order.is_settled() {
-                assert_eq!((&told.buyer, &told.buyer_change), (&order.buyer, &Some(BuyerChange::Changed(contact(3)))));
+            if !order.progress.is_settled() {
+                assert_eq!(
+                    (&told.customer.buyer, &told.customer.buyer_change),
+                    (&order.customer.buyer, &Some(BuyerChange::Changed(contact(3))))
+                );
             }
             settle(&told, 0, &mut |settled| {
-                assert_eq!((&settled.buyer, &settled.buyer_change), (&Buyer::Known(contact(3)), &None), "{}", core(settled));
-                assert_eq!((&settled.shipping_address, &settled.fingerprint), (&order.shipping_address, &order.fingerprint));
-                assert_eq!(settled.payment_method, order.payment_method);
+                assert_eq!(
+                    (&settled.customer.buyer, &settled.customer.buyer_change),
+                    (&Buyer::Known(contact(3)), &None),
+                    "{}",
+                    core(settled)
+                );
+                assert_eq!(
+                    (&settled.customer.shipping_address, &settled.customer.fingerprint),
+                    (&order.customer.shipping_address, &order.customer.fingerprint)
+                );
+                assert_eq!(settled.customer.payment_method, order.customer.payment_method);
             });
         }
     }
@@ -107,11 +131,19 @@ fn to_hear_of_the_buyer_moves_nothing_and_is_not_in_the_history() {
         for event in [changed(9), deleted()] {
             let told = after(order, &event);
             assert_eq!(core(&told), core(order));
-            let rest = |order: &Order| (order.history.clone(), order.drive, order.nudges, order.check_at, order.needs_attention.clone());
+            let rest = |order: &Order| {
+                (
+                    order.progress.history.clone(),
+                    order.schedule.drive,
+                    order.schedule.nudges,
+                    order.schedule.check_at,
+                    order.progress.needs_attention.clone(),
+                )
+            };
             assert_eq!(rest(&told), rest(order), "{}", core(order));
             assert_eq!(told.version, order.version + 1);
             // A note is nothing that the buyer can see.
-            let seen = if order.is_settled() { LATER } else { order.updated_at };
+            let seen = if order.progress.is_settled() { LATER } else { order.updated_at };
             assert_eq!(told.updated_at, seen, "{}", core(order));
         }
     }
@@ -120,11 +152,11 @@ fn to_hear_of_the_buyer_moves_nothing_and_is_not_in_the_history() {
 #[test]
 fn the_address_is_kept_until_the_goods_are_there() {
     let order = after(&confirmed(), &deleted());
-    assert!(order.shipping_address.is_some());
+    assert!(order.customer.shipping_address.is_some());
     let shipped = after(&order, &ship());
-    assert_eq!((&shipped.status, &shipped.shipping_address), (&Status::Shipped, &order.shipping_address));
+    assert_eq!((&shipped.progress.status, &shipped.customer.shipping_address), (&Status::Shipped, &order.customer.shipping_address));
     let delivered = after(&shipped, &Event::Deliver);
-    assert_eq!((&delivered.status, &delivered.shipping_address), (&Status::Delivered, &None));
+    assert_eq!((&delivered.progress.status, &delivered.customer.shipping_address), (&Status::Delivered, &None));
 
     for heard_at in 0..3 {
         let mut events = vec![ship(), Event::Deliver];
@@ -136,15 +168,15 @@ fn the_address_is_kept_until_the_goods_are_there() {
 #[test]
 fn the_address_of_an_order_that_is_given_up_is_kept_until_it_is_settled() {
     let given_up = after_all(&confirmed(), &[deleted(), cancel()]);
-    assert!(given_up.shipping_address.is_some() && !given_up.is_settled());
+    assert!(given_up.customer.shipping_address.is_some() && !given_up.progress.is_settled());
     let released = after(&given_up, &Event::StockReleased(stock(99)));
-    assert!(released.shipping_address.is_some());
+    assert!(released.customer.shipping_address.is_some());
     let refunded = after(&released, &Event::PaymentRefunded(PaymentFact { version: 99, ..money(TOTAL, TOTAL) }));
-    assert_eq!((&refunded.status, &refunded.shipping_address), (&Status::Cancelled, &None));
+    assert_eq!((&refunded.progress.status, &refunded.customer.shipping_address), (&Status::Cancelled, &None));
 }
 
 #[test]
 fn an_order_of_a_later_release_is_not_touched_for_its_buyer() {
-    let odd = Order { payment: PaymentLeg::Unreadable("in_escrow".to_owned()), ..placed() };
+    let odd = moved(Progress { payment: PaymentLeg::Unreadable("in_escrow".to_owned()), ..placed().progress });
     assert_eq!(odd.apply(&deleted(), LATER, TIMING), Err(Rejection::UnknownState));
 }

@@ -10,10 +10,10 @@ fn lines(order: &Order) -> Vec<Line<'_>> {
     let line = |entry: &'_ HistoryEntry| -> Line<'_> {
         let by = entry.by.as_ref().map(|by| if *by == Actor::Admin { "admin" } else { "customer" });
         // Borrowed from the order, not from the closure's argument.
-        let entry = order.history.iter().find(|one| std::ptr::eq(*one, entry)).unwrap();
+        let entry = order.progress.history.iter().find(|one| std::ptr::eq(*one, entry)).unwrap();
         (&entry.event, entry.status.name(), entry.detail.as_deref().or(by), entry.payment_id.as_deref(), entry.amount)
     };
-    order.history.iter().map(line).collect()
+    order.progress.history.iter().map(line).collect()
 }
 
 fn story(events: &[Event]) -> Order {
@@ -126,9 +126,9 @@ fn nothing_happens_without_a_line_and_no_line_is_of_nothing() {
     for order in reachable().values() {
         for event in events() {
             let next = after(order, &event);
-            let (told, moved) = (next.history.len() > order.history.len(), core(&next) != core(order));
+            let (told, moved) = (next.progress.history.len() > order.progress.history.len(), core(&next) != core(order));
             assert!(!moved || told, "{event:?}: {} -> {}", core(order), core(&next));
-            let flagged = next.attentions().count() != order.attentions().count();
+            let flagged = next.progress.attentions().count() != order.progress.attentions().count();
             assert!(!told || moved || flagged || matches!(event, Event::PaymentDeclined(_)), "{event:?}: {}", core(order));
         }
     }
@@ -137,16 +137,16 @@ fn nothing_happens_without_a_line_and_no_line_is_of_nothing() {
 #[test]
 fn a_history_that_grows_without_end_keeps_its_beginning_and_its_end() {
     let mut order = story(&[Event::StockReserved(stock(9)), Event::PaymentDeclined(money(0, 0)), Event::PaymentSucceeded(money(TOTAL, 0))]);
-    let beginning = order.history.clone();
+    let beginning = order.progress.history.clone();
     for refunded in 1..=500 {
         order = after(&order, &Event::PaymentSucceeded(money(TOTAL, refunded)));
-        let entries = order.history.len() + usize::try_from(order.history_omitted).unwrap();
+        let entries = order.progress.history.len() + usize::try_from(order.progress.history_omitted).unwrap();
         assert_eq!(entries, beginning.len() + usize::try_from(refunded).unwrap());
-        assert!(order.history.len() <= MAX_HISTORY);
+        assert!(order.progress.history.len() <= MAX_HISTORY);
     }
-    assert_eq!(order.history[..beginning.len()], beginning);
-    assert_eq!((order.history.len(), order.history_omitted), (MAX_HISTORY, 305));
+    assert_eq!(order.progress.history[..beginning.len()], beginning);
+    assert_eq!((order.progress.history.len(), order.progress.history_omitted), (MAX_HISTORY, 305));
     order = after(&order, &Event::StockCommitted(stock(9)));
-    assert_eq!(order.history.last().map(|entry| entry.event.as_str()), Some("stock_committed"));
-    assert_eq!((order.as_placed().history.len(), order.as_placed().history_omitted), (1, 0));
+    assert_eq!(order.progress.history.last().map(|entry| entry.event.as_str()), Some("stock_committed"));
+    assert_eq!((order.as_placed(TIMING).progress.history.len(), order.as_placed(TIMING).progress.history_omitted), (1, 0));
 }

@@ -14,12 +14,12 @@ fn confirmed() -> Order {
 fn cancelled() -> Order {
     let settling = [cancel(), Event::StockReleased(stock(99)), Event::PaymentRefunded(money(TOTAL, TOTAL))];
     let order = after_all(&confirmed(), &settling);
-    assert_eq!((&order.status, order.check_at), (&Status::Cancelled, None));
+    assert_eq!((&order.progress.status, order.schedule.check_at), (&Status::Cancelled, None));
     order
 }
 
 fn events_of(order: &Order, from: usize) -> Vec<(&str, Option<i64>)> {
-    order.history[from..].iter().map(|entry| (entry.event.as_str(), entry.amount)).collect()
+    order.progress.history[from..].iter().map(|entry| (entry.event.as_str(), entry.amount)).collect()
 }
 
 #[test]
@@ -27,11 +27,14 @@ fn a_cancelled_order_whose_refund_fails_later_asks_for_it_again() {
     let order = cancelled();
     let failed = Event::RefundFailed(PaymentFact { version: 20, reason: Some("closed".to_owned()), ..reversed() });
     let open = after(&order, &failed);
-    assert_eq!((&open.status, &open.payment, owed(&open)), (&Status::Cancelled, &PaymentLeg::Refunding, vec![Owed::RefundPayment]));
-    assert_eq!((open.needs_attention.as_deref(), open.refunded_net()), (Some("refund_failed"), 0));
-    assert!(open.check_at.is_some(), "it is asked for");
+    assert_eq!(
+        (&open.progress.status, &open.progress.payment, open.progress.pending_commands()),
+        (&Status::Cancelled, &PaymentLeg::Refunding, vec![PendingCommand::RefundPayment])
+    );
+    assert_eq!((open.progress.needs_attention.as_deref(), open.progress.refunded_net()), (Some("refund_failed"), 0));
+    assert!(open.schedule.check_at.is_some(), "it is asked for");
     let told = [("refund_reversed", Some(TOTAL)), ("refund_failed", None), ("refund_started", Some(TOTAL))];
-    assert_eq!(events_of(&open, order.history.len()), told);
+    assert_eq!(events_of(&open, order.progress.history.len()), told);
     assert_eq!(after(&open, &failed), open, "twice");
     // What was heard before comes once more.
     for late in [Event::PaymentRefunded(money(TOTAL, TOTAL)), Event::PaymentSucceeded(money(TOTAL, 0))] {
@@ -39,16 +42,19 @@ fn a_cancelled_order_whose_refund_fails_later_asks_for_it_again() {
     }
     let again = PaymentFact { version: 21, refunded_total: 2 * TOTAL, ..reversed() };
     let done = after(&open, &Event::PaymentRefunded(again));
-    assert_eq!((&done.payment, done.needs_attention.as_deref(), done.check_at), (&PaymentLeg::Refunded, None, None));
+    assert_eq!(
+        (&done.progress.payment, done.progress.needs_attention.as_deref(), done.schedule.check_at),
+        (&PaymentLeg::Refunded, None, None)
+    );
 }
 
 #[test]
 fn an_order_that_goes_on_is_paid_again_when_its_refund_fails_later() {
     let refunded = after(&confirmed(), &Event::PaymentRefunded(money(TOTAL, TOTAL)));
-    assert_eq!(refunded.payment, PaymentLeg::Refunded);
+    assert_eq!(refunded.progress.payment, PaymentLeg::Refunded);
     let again = after(&refunded, &Event::RefundFailed(reversed()));
     assert_eq!(
-        (&again.payment, &again.status, again.needs_attention.as_deref()),
+        (&again.progress.payment, &again.progress.status, again.progress.needs_attention.as_deref()),
         (&PaymentLeg::Paid, &Status::Confirmed, Some("refund_failed"))
     );
 }
@@ -58,9 +64,12 @@ fn a_refund_that_is_refused_for_good_waits_for_a_person_and_is_not_asked_for_aga
     let given_up = after_all(&confirmed(), &[cancel(), Event::StockReleased(stock(99))]);
     let refused = Event::RefundFailed(PaymentFact { version: 20, refund_refused: true, ..money(TOTAL, 0) });
     let waiting = after(&given_up, &refused);
-    assert_eq!((&waiting.payment, owed(&waiting), waiting.check_at), (&PaymentLeg::RefundRefused, vec![], None));
     assert_eq!(
-        (&waiting.status, waiting.needs_attention.as_deref()),
+        (&waiting.progress.payment, waiting.progress.pending_commands(), waiting.schedule.check_at),
+        (&PaymentLeg::RefundRefused, vec![], None)
+    );
+    assert_eq!(
+        (&waiting.progress.status, waiting.progress.needs_attention.as_deref()),
         (&Status::Confirmed, Some("refund_failed")),
         "the money is still here"
     );
@@ -69,45 +78,56 @@ fn a_refund_that_is_refused_for_good_waits_for_a_person_and_is_not_asked_for_aga
     assert_eq!(core(&after(&waiting, &Event::RefundFailed(money(TOTAL, 0)))), core(&waiting));
     let back = Event::PaymentRefunded(PaymentFact { version: 21, refund_refused: true, ..money(TOTAL, TOTAL) });
     let done = after(&waiting, &back);
-    assert_eq!((&done.status, done.needs_attention.as_deref(), done.check_at), (&Status::Cancelled, None, None));
+    assert_eq!((&done.progress.status, done.progress.needs_attention.as_deref(), done.schedule.check_at), (&Status::Cancelled, None, None));
     // Given up after payments has stopped trying.
     let later = after_all(&confirmed(), &[refused, cancel()]);
-    assert_eq!((&later.payment, owed(&later)), (&PaymentLeg::RefundRefused, vec![Owed::ReleaseStock]));
+    assert_eq!(
+        (&later.progress.payment, later.progress.pending_commands()),
+        (&PaymentLeg::RefundRefused, vec![PendingCommand::ReleaseStock])
+    );
 }
 
 #[test]
 fn a_dispute_that_is_won_clears_its_flag_and_one_that_is_lost_takes_the_money() {
     let dispute = |version, status, taken, back| Event::PaymentDisputed(PaymentFact { version, ..disputed(status, taken, back) });
-    let before = confirmed().history.len();
+    let before = confirmed().progress.history.len();
     let open = after(&confirmed(), &dispute(20, DisputeStatus::Open, 0, 0));
-    assert_eq!(open.needs_attention.as_deref(), Some("payment_disputed"));
+    assert_eq!(open.progress.needs_attention.as_deref(), Some("payment_disputed"));
     let taken = after(&open, &dispute(21, DisputeStatus::Open, TOTAL, 0));
     assert_eq!(
-        (&taken.payment, taken.needs_attention.as_deref()),
+        (&taken.progress.payment, taken.progress.needs_attention.as_deref()),
         (&PaymentLeg::Refunded, Some("payment_disputed")),
         "nothing is sent unpaid"
     );
     let won = after(&taken, &dispute(22, DisputeStatus::Won, TOTAL, TOTAL));
-    assert_eq!((&won.payment, won.needs_attention.as_deref()), (&PaymentLeg::Paid, None));
+    assert_eq!((&won.progress.payment, won.progress.needs_attention.as_deref()), (&PaymentLeg::Paid, None));
     let told = [("payment_disputed", None), ("dispute_withdrawn", Some(TOTAL)), ("dispute_reinstated", Some(TOTAL)), ("dispute_won", None)];
     assert_eq!(events_of(&won, before), told);
     let lost = after(&taken, &dispute(22, DisputeStatus::Lost, TOTAL, 0));
     assert_eq!(
-        (&lost.payment, lost.needs_attention.as_deref(), lost.returned_total()),
+        (&lost.progress.payment, lost.progress.needs_attention.as_deref(), lost.progress.returned_total()),
         (&PaymentLeg::Refunded, Some("dispute_lost"), TOTAL)
     );
     // An older fact does not open the dispute again.
     for order in [&won, &lost] {
         for late in [dispute(20, DisputeStatus::Open, 0, 0), dispute(21, DisputeStatus::Open, TOTAL, 0)] {
             let after = after(order, &late);
-            assert_eq!((after.needs_attention.as_deref(), sums(&after)), (order.needs_attention.as_deref(), sums(order)), "{late:?}");
+            assert_eq!(
+                (after.progress.needs_attention.as_deref(), sums(&after)),
+                (order.progress.needs_attention.as_deref(), sums(order)),
+                "{late:?}"
+            );
         }
     }
     // A given-up order whose dispute is lost has nothing left to give back.
     let given_up = after_all(&taken, &[cancel(), Event::StockReleased(stock(99))]);
-    assert_eq!((&given_up.status, given_up.check_at), (&Status::Cancelled, None));
+    assert_eq!((&given_up.progress.status, given_up.schedule.check_at), (&Status::Cancelled, None));
     let won = after(&given_up, &dispute(22, DisputeStatus::Won, TOTAL, TOTAL));
-    assert_eq!((&won.payment, owed(&won)), (&PaymentLeg::Refunding, vec![Owed::RefundPayment]), "won, it goes back to the buyer");
+    assert_eq!(
+        (&won.progress.payment, won.progress.pending_commands()),
+        (&PaymentLeg::Refunding, vec![PendingCommand::RefundPayment]),
+        "won, it goes back to the buyer"
+    );
 }
 
 /// What payments tells, one head after the other: a payment that is refunded, reversed, disputed, refused and refunded by a person.
@@ -152,8 +172,9 @@ fn whatever_order_the_facts_come_in_the_money_ends_the_same() {
                 let end = after_all(&start, &way);
                 let twice = after_all(&end, &way);
                 let state = |order: &Order| {
-                    let disputes: Vec<String> = order.attentions().filter(|what| what.contains("dispute")).map(str::to_owned).collect();
-                    (sums(order), order.payment.clone(), order.refund_refused, disputes)
+                    let disputes: Vec<String> =
+                        order.progress.attentions().filter(|what| what.contains("dispute")).map(str::to_owned).collect();
+                    (sums(order), order.progress.payment.clone(), order.progress.refund_refused, disputes)
                 };
                 assert_eq!(state(&end), state(&expected), "{way:?}");
                 assert_eq!(state(&twice), state(&expected), "{way:?}, twice");

@@ -32,13 +32,13 @@ fn every_state() -> Vec<Order> {
         for stock in &stocks {
             for payment in &payments {
                 for status in &statuses {
-                    all.push(Order {
+                    all.push(moved(Progress {
                         goal: goal.clone(),
                         stock: stock.clone(),
                         payment: payment.clone(),
                         status: status.clone(),
-                        ..placed()
-                    });
+                        ..placed().progress
+                    }));
                 }
             }
         }
@@ -57,7 +57,7 @@ fn every_event_has_an_answer_in_every_state_and_the_second_copy_changes_nothing(
             if *event != Event::Nudge {
                 let twice = after(&once, event);
                 assert_eq!(core(&once), core(&twice), "{event:?} twice from {}", core(state));
-                assert_eq!(once.history, twice.history, "{event:?} twice from {}", core(state));
+                assert_eq!(once.progress.history, twice.progress.history, "{event:?} twice from {}", core(state));
             }
         }
     }
@@ -99,12 +99,12 @@ fn from_every_reachable_state_the_answers_to_what_is_owed_lead_to_settlement() {
 #[test]
 fn confirmed_is_never_without_money_and_cancelled_or_failed_never_with_it() {
     for order in reachable().values() {
-        if order.goal == Goal::Fulfil && order.status == Status::Confirmed {
-            assert!(order.captured_total > 0, "{}", core(order));
+        if order.progress.goal == Goal::Fulfil && order.progress.status == Status::Confirmed {
+            assert!(order.progress.captured_total > 0, "{}", core(order));
         }
-        if matches!(order.status, Status::Cancelled | Status::Failed) {
-            let goes_back = matches!(order.payment, PaymentLeg::Refunding | PaymentLeg::RefundRefused);
-            assert!(order.captured_total <= order.returned_total() || goes_back, "{}", core(order));
+        if matches!(order.progress.status, Status::Cancelled | Status::Failed) {
+            let goes_back = matches!(order.progress.payment, PaymentLeg::Refunding | PaymentLeg::RefundRefused);
+            assert!(order.progress.captured_total <= order.progress.returned_total() || goes_back, "{}", core(order));
         }
     }
 }
@@ -117,7 +117,7 @@ fn an_older_fact_changes_nothing_but_a_capture_is_believed_whenever_it_comes() {
     assert_eq!(core(&after(&declined, &Event::PaymentStarted(late.clone()))), core(&declined));
     assert_eq!(core(&after(&declined, &Event::PaymentClosed(late))), core(&declined));
     let capture = PaymentFact { version: 3, ..money(TOTAL, 0) };
-    assert_eq!(after(&declined, &Event::PaymentSucceeded(capture)).status, Status::Confirmed);
+    assert_eq!(after(&declined, &Event::PaymentSucceeded(capture)).progress.status, Status::Confirmed);
 }
 
 #[test]
@@ -126,9 +126,12 @@ fn a_capture_after_cancellation_is_refunded_and_the_status_stays() {
     for event in [Event::StockReleased(stock(9)), Event::PaymentSucceeded(money(TOTAL, 0))] {
         order = after(&order, &event);
     }
-    assert_eq!((order.status.clone(), owed(&order)), (Status::Cancelled, vec![Owed::RefundPayment]));
+    assert_eq!(
+        (order.progress.status.clone(), order.progress.pending_commands()),
+        (Status::Cancelled, vec![PendingCommand::RefundPayment])
+    );
     let order = after(&order, &Event::PaymentRefunded(money(TOTAL, TOTAL)));
-    assert_eq!((order.status.clone(), order.check_at), (Status::Cancelled, None));
+    assert_eq!((order.progress.status.clone(), order.schedule.check_at), (Status::Cancelled, None));
 }
 
 #[test]
@@ -137,12 +140,15 @@ fn a_refund_that_is_heard_of_before_its_capture_settles_a_cancelled_order() {
     for event in [cancel(), Event::PaymentRefunded(money(TOTAL, TOTAL)), Event::StockReleased(stock(9))] {
         order = after(&order, &event);
     }
-    assert_eq!((order.status.clone(), order.payment.clone(), order.check_at), (Status::Cancelled, PaymentLeg::Refunded, None));
+    assert_eq!(
+        (order.progress.status.clone(), order.progress.payment.clone(), order.schedule.check_at),
+        (Status::Cancelled, PaymentLeg::Refunded, None)
+    );
 }
 
 #[test]
 fn a_state_of_a_later_release_is_left_alone_and_survives() {
-    let odd = Order { stock: StockLeg::Unknown("backordered".to_owned()), ..placed() };
+    let odd = moved(Progress { stock: StockLeg::Unknown("backordered".to_owned()), ..placed().progress });
     assert_eq!(odd.apply(&cancel(), LATER, TIMING), Err(Rejection::UnknownState));
     let text = serde_json::to_string(&odd).unwrap();
     assert_eq!(serde_json::from_str::<Order>(&text).unwrap(), odd);

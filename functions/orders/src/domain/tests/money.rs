@@ -23,9 +23,9 @@ fn facts(captured: i64, refunded: i64) -> [Event; 4] {
 #[test]
 fn an_order_whose_money_went_back_before_it_was_confirmed_is_given_up() {
     let mut pending = 0;
-    let is_plain = |order: &Order| order.refunds_reversed_total == 0 && order.dispute_reinstated_total == 0;
+    let is_plain = |order: &Order| order.progress.refunds_reversed_total == 0 && order.progress.dispute_reinstated_total == 0;
     let pending_orders = reachable();
-    let is_pending = |order: &&Order| order.goal == Goal::Fulfil && order.status == Status::Pending && is_plain(order);
+    let is_pending = |order: &&Order| order.progress.goal == Goal::Fulfil && order.progress.status == Status::Pending && is_plain(order);
     for order in pending_orders.values().filter(is_pending) {
         for fact in facts(TOTAL, TOTAL) {
             if !is_possible(order, &fact) {
@@ -33,10 +33,20 @@ fn an_order_whose_money_went_back_before_it_was_confirmed_is_given_up() {
             }
             pending += 1;
             let given_up = after(order, &fact);
-            assert_eq!((&given_up.goal, given_up.reason.as_deref()), (&Goal::Cancel, Some("refunded")), "{fact:?}: {}", core(order));
-            assert_eq!((&given_up.payment, owed(&given_up)), (&PaymentLeg::Refunded, vec![Owed::ReleaseStock]), "{}", core(order));
+            assert_eq!(
+                (&given_up.progress.goal, given_up.progress.reason.as_deref()),
+                (&Goal::Cancel, Some("refunded")),
+                "{fact:?}: {}",
+                core(order)
+            );
+            assert_eq!(
+                (&given_up.progress.payment, given_up.progress.pending_commands()),
+                (&PaymentLeg::Refunded, vec![PendingCommand::ReleaseStock]),
+                "{}",
+                core(order)
+            );
             let end = after(&given_up, &Event::StockReleased(stock(99)));
-            assert_eq!((&end.status, end.check_at), (&Status::Cancelled, None));
+            assert_eq!((&end.progress.status, end.schedule.check_at), (&Status::Cancelled, None));
             // What was on its way arrives late.
             for late in facts(TOTAL, 0).iter().chain(&[Event::StockReserved(stock(9)), Event::PaymentStarted(money(0, 0))]) {
                 assert_eq!(core(&after(&end, late)), core(&end), "{late:?}");
@@ -50,26 +60,32 @@ fn an_order_whose_money_went_back_before_it_was_confirmed_is_given_up() {
 #[test]
 fn a_confirmed_order_whose_money_goes_back_keeps_its_status_but_is_not_sent() {
     let part = after(&confirmed(), &Event::PaymentSucceeded(money(TOTAL, PART)));
-    assert_eq!((&part.status, &part.payment, part.refunded_total), (&Status::Confirmed, &PaymentLeg::Paid, PART));
-    assert_eq!(after(&part, &ship()).status, Status::Shipped);
+    assert_eq!(
+        (&part.progress.status, &part.progress.payment, part.progress.refunded_total),
+        (&Status::Confirmed, &PaymentLeg::Paid, PART)
+    );
+    assert_eq!(after(&part, &ship()).progress.status, Status::Shipped);
     for stage in [confirmed(), after(&confirmed(), &ship()), after_all(&confirmed(), &[ship(), Event::Deliver])] {
         let back = after(&stage, &Event::PaymentRefunded(money(TOTAL, TOTAL)));
-        assert_eq!((&back.status, &back.payment, back.check_at), (&stage.status, &PaymentLeg::Refunded, None));
+        assert_eq!(
+            (&back.progress.status, &back.progress.payment, back.schedule.check_at),
+            (&stage.progress.status, &PaymentLeg::Refunded, None)
+        );
     }
     let back = after(&confirmed(), &Event::PaymentRefunded(money(TOTAL, TOTAL)));
     assert_eq!(after(&back, &ship()), back);
     let cancelled = after(&back, &cancel());
-    assert_eq!(owed(&cancelled), [Owed::ReleaseStock], "there is no money left to give back");
-    assert_eq!(after(&cancelled, &Event::StockReleased(stock(99))).status, Status::Cancelled);
+    assert_eq!(cancelled.progress.pending_commands(), [PendingCommand::ReleaseStock], "there is no money left to give back");
+    assert_eq!(after(&cancelled, &Event::StockReleased(stock(99))).progress.status, Status::Cancelled);
 }
 
 #[test]
 fn whatever_name_the_news_of_a_capture_goes_by_the_order_is_paid() {
     for fact in facts(TOTAL, 0).into_iter().chain(facts(TOTAL, PART)) {
         let paid = after(&held(), &fact);
-        assert_eq!((&paid.status, &paid.payment), (&Status::Confirmed, &PaymentLeg::Paid), "{fact:?}");
+        assert_eq!((&paid.progress.status, &paid.progress.payment), (&Status::Confirmed, &PaymentLeg::Paid), "{fact:?}");
         let closing = after_all(&held(), &[cancel(), fact.clone()]);
-        assert_eq!(closing.payment, PaymentLeg::Refunding, "{fact:?}");
+        assert_eq!(closing.progress.payment, PaymentLeg::Refunding, "{fact:?}");
     }
     // But not what says nothing of a capture.
     for fact in facts(0, 0) {
@@ -84,46 +100,52 @@ fn a_refund_that_fails_is_shown_and_asked_for_again_until_it_is_done() {
     for event in [&Event::StockReleased(stock(9)), &failed] {
         order = after(&order, event);
     }
-    let noted = order.history.len();
+    let noted = order.progress.history.len();
     for drive in 1..=6 {
-        order = order.apply(&Event::Nudge, order.check_at.unwrap(), TIMING).unwrap().unwrap();
-        assert_eq!((order.drive, order.is_stuck()), (drive, drive >= 5));
+        order = order.apply(&Event::Nudge, order.schedule.check_at.unwrap(), TIMING).unwrap().unwrap();
+        assert_eq!((order.schedule.drive, order.is_stuck()), (drive, drive >= 5));
         // Payments tries again, and fails again: it answers each time.
         let said = PaymentFact { version: 9 + drive, reason: Some("card_closed".to_owned()), ..money(TOTAL, 0) };
         for fact in [Event::PaymentSucceeded(said.clone()), Event::RefundFailed(said)] {
             order = after(&order, &fact);
         }
-        assert_eq!((order.needs_attention.as_deref(), order.history.len()), (Some("refund_failed"), noted), "told once");
+        assert_eq!((order.progress.needs_attention.as_deref(), order.progress.history.len()), (Some("refund_failed"), noted), "told once");
     }
     let part = after(&order, &Event::PaymentSucceeded(money(TOTAL, PART)));
-    assert_eq!((part.needs_attention.as_deref(), owed(&part).contains(&Owed::RefundPayment)), (None, true));
+    assert_eq!(
+        (part.progress.needs_attention.as_deref(), part.progress.pending_commands().contains(&PendingCommand::RefundPayment)),
+        (None, true)
+    );
     let done = after(&order, &Event::PaymentRefunded(money(TOTAL, TOTAL)));
-    assert_eq!((done.needs_attention.as_deref(), &done.payment), (None, &PaymentLeg::Refunded));
+    assert_eq!((done.progress.needs_attention.as_deref(), &done.progress.payment), (None, &PaymentLeg::Refunded));
     // An operator's own refund, of an order that goes on.
     let shown = after(&confirmed(), &failed);
-    assert_eq!((shown.needs_attention.as_deref(), shown.is_settled(), shown.is_stuck()), (Some("refund_failed"), true, false));
-    assert_eq!(after(&shown, &Event::PaymentSucceeded(money(TOTAL, PART))).needs_attention, None);
+    assert_eq!(
+        (shown.progress.needs_attention.as_deref(), shown.progress.is_settled(), shown.is_stuck()),
+        (Some("refund_failed"), true, false)
+    );
+    assert_eq!(after(&shown, &Event::PaymentSucceeded(money(TOTAL, PART))).progress.needs_attention, None);
     // One that is out of date says nothing.
     let newer = after(&confirmed(), &Event::PaymentSucceeded(PaymentFact { version: 50, ..money(TOTAL, 0) }));
-    assert_eq!(after(&newer, &failed).needs_attention, None);
+    assert_eq!(after(&newer, &failed).progress.needs_attention, None);
 }
 
 #[test]
 fn an_open_dispute_stays_flagged_whatever_else_needs_attention() {
     let open = Event::PaymentDisputed(disputed(DisputeStatus::Open, 0, 0));
     let flagged = after(&confirmed(), &open);
-    assert_eq!((flagged.needs_attention.as_deref(), &flagged.status), (Some("payment_disputed"), &Status::Confirmed));
+    assert_eq!((flagged.progress.needs_attention.as_deref(), &flagged.progress.status), (Some("payment_disputed"), &Status::Confirmed));
     assert_eq!(after(&flagged, &open), flagged);
     let by_another_name = Event::PaymentSucceeded(disputed(DisputeStatus::Open, 0, 0));
-    assert_eq!(after(&confirmed(), &by_another_name).needs_attention.as_deref(), Some("payment_disputed"));
+    assert_eq!(after(&confirmed(), &by_another_name).progress.needs_attention.as_deref(), Some("payment_disputed"));
 
     for order in [
         after_all(&flagged, &[cancel(), Event::RefundFailed(money(TOTAL, 0))]),
         after_all(&confirmed(), &[cancel(), Event::RefundFailed(money(TOTAL, 0)), open]),
     ] {
-        let both: std::collections::BTreeSet<_> = order.attentions().collect();
+        let both: std::collections::BTreeSet<_> = order.progress.attentions().collect();
         assert_eq!(both, ["payment_disputed", "refund_failed"].into());
         let done = after_all(&order, &[Event::PaymentRefunded(money(TOTAL, TOTAL)), Event::StockReleased(stock(99))]);
-        assert_eq!((&done.status, done.attentions().collect::<Vec<_>>()), (&Status::Cancelled, vec!["payment_disputed"]));
+        assert_eq!((&done.progress.status, done.progress.attentions().collect::<Vec<_>>()), (&Status::Cancelled, vec!["payment_disputed"]));
     }
 }

@@ -25,25 +25,25 @@ fn an_order_can_be_given_up_in_every_state_until_it_is_shipped_and_everything_co
     let (mut given_up, mut refused, mut ways) = (0, 0, 0);
     for order in reachable().values() {
         let cancelled = order.apply(&cancel(), LATER, TIMING);
-        if matches!(order.status, Status::Shipped | Status::Delivered | Status::Failed) {
-            let allowed = if order.status == Status::Shipped { vec!["deliver"] } else { vec![] };
-            assert_eq!(refusal(order, &cancel()), ("not_cancellable", order.status.name().to_owned(), allowed));
+        if matches!(order.progress.status, Status::Shipped | Status::Delivered | Status::Failed) {
+            let allowed = if order.progress.status == Status::Shipped { vec!["deliver"] } else { vec![] };
+            assert_eq!(refusal(order, &cancel()), ("not_cancellable", order.progress.status.name().to_owned(), allowed));
             refused += 1;
             continue;
         }
         let Ok(Some(cancelled)) = cancelled else {
-            assert_ne!(order.goal, Goal::Fulfil, "{}", core(order));
+            assert_ne!(order.progress.goal, Goal::Fulfil, "{}", core(order));
             assert_eq!(cancelled, Ok(None), "it is given up already: {}", core(order));
             continue;
         };
         given_up += 1;
-        assert_eq!((&cancelled.goal, cancelled.reason.as_deref()), (&Goal::Cancel, Some("cancelled")));
+        assert_eq!((&cancelled.progress.goal, cancelled.progress.reason.as_deref()), (&Goal::Cancel, Some("cancelled")));
         assert_eq!(cancelled.apply(&cancel(), LATER, TIMING), Ok(None), "again");
         settle(&cancelled, 0, &mut |end| {
             ways += 1;
-            assert_eq!(end.status, Status::Cancelled);
-            assert!(end.captured_total <= end.returned_total(), "{}", core(end));
-            assert!(matches!(end.stock, StockLeg::Released | StockLeg::Rejected), "{}", core(end));
+            assert_eq!(end.progress.status, Status::Cancelled);
+            assert!(end.progress.captured_total <= end.progress.returned_total(), "{}", core(end));
+            assert!(matches!(end.progress.stock, StockLeg::Released | StockLeg::Rejected), "{}", core(end));
             assert_eq!(end.apply(&cancel(), LATER, TIMING), Ok(None), "and again");
         });
     }
@@ -54,13 +54,19 @@ fn an_order_can_be_given_up_in_every_state_until_it_is_shipped_and_everything_co
 #[test]
 fn stock_and_money_of_a_confirmed_order_come_back_each_on_its_own() {
     let cancelled = after(&confirmed(), &cancel());
-    assert_eq!((owed(&cancelled), &cancelled.status), (vec![Owed::ReleaseStock, Owed::RefundPayment], &Status::Confirmed));
+    assert_eq!(
+        (cancelled.progress.pending_commands(), &cancelled.progress.status),
+        (vec![PendingCommand::ReleaseStock, PendingCommand::RefundPayment], &Status::Confirmed)
+    );
     let failing = after(&cancelled, &Event::RefundFailed(money(TOTAL, 0)));
     let released = after(&failing, &Event::StockReleased(stock(99)));
-    assert_eq!((owed(&released), &released.status), (vec![Owed::RefundPayment], &Status::Confirmed));
-    assert_eq!(released.needs_attention.as_deref(), Some("refund_failed"));
+    assert_eq!(
+        (released.progress.pending_commands(), &released.progress.status),
+        (vec![PendingCommand::RefundPayment], &Status::Confirmed)
+    );
+    assert_eq!(released.progress.needs_attention.as_deref(), Some("refund_failed"));
     let end = after(&released, &Event::PaymentRefunded(PaymentFact { version: 99, ..money(TOTAL, TOTAL) }));
-    assert_eq!((&end.status, end.needs_attention.as_deref(), end.check_at), (&Status::Cancelled, None, None));
+    assert_eq!((&end.progress.status, end.progress.needs_attention.as_deref(), end.schedule.check_at), (&Status::Cancelled, None, None));
 }
 
 #[test]
@@ -68,18 +74,22 @@ fn who_gave_an_order_up_is_known_and_what_they_wrote_goes_with_them() {
     for by in [Actor::Customer, Actor::Admin] {
         let reason = Some("Wrong address".to_owned().try_into().unwrap());
         let cancelled = after(&placed(), &Event::Cancel(Cancellation { by: by.clone(), reason: reason.clone() }));
-        assert_eq!(cancelled.cancellation, Some(Cancellation { by: by.clone(), reason }));
-        assert_eq!(cancelled.history.last().and_then(|entry| entry.by.clone()), Some(by.clone()));
-        let elsewhere = stored(&Order { cancellation: None, ..cancelled.clone() });
+        assert_eq!(cancelled.progress.cancellation, Some(Cancellation { by: by.clone(), reason }));
+        assert_eq!(cancelled.progress.history.last().and_then(|entry| entry.by.clone()), Some(by.clone()));
+        let rest = Progress { cancellation: None, ..cancelled.progress.clone() };
+        let elsewhere = stored(&Order { progress: rest, ..cancelled.clone() });
         assert!(!elsewhere.contains("Wrong"), "what they wrote stands in one place only: {elsewhere}");
         let again = after(&cancelled, &Event::Cancel(Cancellation { by: Actor::Admin, reason: None }));
         assert_eq!(again, cancelled, "the first one counts");
 
         let gone = after(&cancelled, &Event::BuyerChanged(BuyerChange::Deleted));
         let settled = after_all(&gone, &[Event::StockReleased(stock(99)), Event::PaymentClosed(money(0, 0))]);
-        assert_eq!((settled.buyer.clone(), settled.cancellation), (Buyer::Redacted, Some(Cancellation { by, reason: None })));
+        assert_eq!(
+            (settled.customer.buyer.clone(), settled.progress.cancellation),
+            (Buyer::Redacted, Some(Cancellation { by, reason: None }))
+        );
     }
-    assert_eq!(after(&placed(), &Event::Deadline).cancellation, None, "nobody did");
+    assert_eq!(after(&placed(), &Event::Deadline).progress.cancellation, None, "nobody did");
 }
 
 #[test]
@@ -87,13 +97,13 @@ fn only_a_confirmed_order_with_reserved_stock_and_kept_money_ships() {
     let mut shipped = BTreeMap::from([("Committing".to_owned(), 0), ("Committed".to_owned(), 0)]);
     for order in reachable().values() {
         let next = after(order, &ship());
-        if next.status == Status::Shipped && order.status != Status::Shipped {
-            *shipped.get_mut(&format!("{:?}", order.stock)).expect("the stock is committing or committed") += 1;
-            assert_eq!((&order.status, &order.payment), (&Status::Confirmed, &PaymentLeg::Paid));
-            assert!(order.captured_total > order.returned_total(), "{}", core(order));
-        } else if order.status != Status::Shipped {
+        if next.progress.status == Status::Shipped && order.progress.status != Status::Shipped {
+            *shipped.get_mut(&format!("{:?}", order.progress.stock)).expect("the stock is committing or committed") += 1;
+            assert_eq!((&order.progress.status, &order.progress.payment), (&Status::Confirmed, &PaymentLeg::Paid));
+            assert!(order.progress.captured_total > order.progress.returned_total(), "{}", core(order));
+        } else if order.progress.status != Status::Shipped {
             let (code, current, allowed) = refusal(order, &ship());
-            assert_eq!((code, current.as_str()), ("invalid_transition", order.status.name()));
+            assert_eq!((code, current.as_str()), ("invalid_transition", order.progress.status.name()));
             assert!(!allowed.contains(&"ship"), "{}", core(order));
         }
     }
@@ -103,37 +113,50 @@ fn only_a_confirmed_order_with_reserved_stock_and_kept_money_ships() {
 #[test]
 fn an_order_ships_and_is_delivered_while_its_stock_is_committing() {
     let confirmed = after_all(&placed(), &[Event::StockReserved(stock(9)), Event::PaymentSucceeded(money(TOTAL, 0))]);
-    assert_eq!(confirmed.stock, StockLeg::Committing);
+    assert_eq!(confirmed.progress.stock, StockLeg::Committing);
     assert_eq!(refusal(&confirmed, &Event::Deliver), ("invalid_transition", "confirmed".to_owned(), vec!["cancel", "ship"]));
     let shipped = after(&confirmed, &ship());
     let delivered = after(&shipped, &Event::Deliver);
     for order in [&shipped, &delivered] {
-        assert_eq!((owed(order), order.is_settled(), order.check_at.is_some()), (vec![Owed::CommitStock], false, true));
+        assert_eq!(
+            (order.progress.pending_commands(), order.progress.is_settled(), order.schedule.check_at.is_some()),
+            (vec![PendingCommand::CommitStock], false, true)
+        );
         // The commit or its answer is lost: each scheduled check asks for it again.
         let nudged = order.apply(&Event::Nudge, LATER, TIMING).unwrap().unwrap();
-        assert_eq!((nudged.drive, owed(&nudged)), (order.drive + 1, vec![Owed::CommitStock]));
+        assert_eq!(
+            (nudged.schedule.drive, nudged.progress.pending_commands()),
+            (order.schedule.drive + 1, vec![PendingCommand::CommitStock])
+        );
         let settled = after(&nudged, &Event::StockCommitted(stock(99)));
-        assert_eq!((&settled.status, settled.is_settled(), settled.check_at), (&order.status, true, None));
+        assert_eq!(
+            (&settled.progress.status, settled.progress.is_settled(), settled.schedule.check_at),
+            (&order.progress.status, true, None)
+        );
     }
     assert_eq!(refusal(&shipped, &cancel()), ("not_cancellable", "shipped".to_owned(), vec!["deliver"]));
     let refunded = after(&shipped, &Event::PaymentRefunded(money(TOTAL, TOTAL)));
-    assert_eq!((owed(&refunded), &refunded.status), (vec![Owed::CommitStock], &Status::Shipped));
+    assert_eq!((refunded.progress.pending_commands(), &refunded.progress.status), (vec![PendingCommand::CommitStock], &Status::Shipped));
 }
 
 #[test]
 fn the_stock_of_a_shipped_order_is_never_released() {
     let (mut shipped, mut ways) = (0, 0);
-    for order in reachable().values().filter(|order| matches!(order.status, Status::Shipped | Status::Delivered)) {
+    for order in reachable().values().filter(|order| matches!(order.progress.status, Status::Shipped | Status::Delivered)) {
         shipped += 1;
         for event in events() {
             let next = after(order, &event);
-            assert_eq!(next.goal, Goal::Fulfil, "{event:?}: {}", core(order));
-            assert!(matches!(next.stock, StockLeg::Committing | StockLeg::Committed), "{event:?}: {}", core(order));
-            assert!(!owed(&next).iter().any(|owed| *owed != Owed::CommitStock), "{event:?}: {}", core(order));
+            assert_eq!(next.progress.goal, Goal::Fulfil, "{event:?}: {}", core(order));
+            assert!(matches!(next.progress.stock, StockLeg::Committing | StockLeg::Committed), "{event:?}: {}", core(order));
+            assert!(
+                !next.progress.pending_commands().iter().any(|owed| *owed != PendingCommand::CommitStock),
+                "{event:?}: {}",
+                core(order)
+            );
         }
         settle(order, 0, &mut |end| {
             ways += 1;
-            assert_eq!((&end.status, &end.stock), (&order.status, &StockLeg::Committed));
+            assert_eq!((&end.progress.status, &end.progress.stock), (&order.progress.status, &StockLeg::Committed));
         });
     }
     assert!(shipped >= 8 && ways >= shipped, "{shipped} {ways}");
@@ -146,7 +169,7 @@ fn the_same_shipment_again_changes_nothing_and_another_one_is_refused() {
     let other = Event::Ship(shipment("2"));
     assert_eq!(refusal(&shipped, &other), ("invalid_transition", "shipped".to_owned(), vec!["deliver"]));
     let delivered = after(&shipped, &Event::Deliver);
-    assert_eq!((&delivered.status, delivered.apply(&Event::Deliver, LATER, TIMING)), (&Status::Delivered, Ok(None)));
+    assert_eq!((&delivered.progress.status, delivered.apply(&Event::Deliver, LATER, TIMING)), (&Status::Delivered, Ok(None)));
     assert_eq!(refusal(&delivered, &ship()), ("invalid_transition", "delivered".to_owned(), vec![]));
     assert_eq!(refusal(&confirmed(), &Event::Deliver), ("invalid_transition", "confirmed".to_owned(), vec!["cancel", "ship"]));
     assert_eq!(refusal(&placed(), &Event::Deliver), ("invalid_transition", "pending".to_owned(), vec!["cancel"]));
@@ -154,9 +177,9 @@ fn the_same_shipment_again_changes_nothing_and_another_one_is_refused() {
 
 #[test]
 fn an_order_without_an_address_is_not_sent_anywhere() {
-    let nowhere = Order { shipping_address: None, ..confirmed() };
+    let nowhere = without_address(&confirmed());
     assert_eq!(refusal(&nowhere, &ship()), ("no_shipping_address", "confirmed".to_owned(), vec!["cancel"]));
-    let pending = Order { shipping_address: None, ..placed() };
+    let pending = without_address(&placed());
     assert_eq!(refusal(&pending, &ship()).0, "invalid_transition", "first things first");
 }
 

@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn the_catalogue_decides_the_price() {
     let place = |extra, products: &[Product]| Order::place(placement(), basket(extra), products, START, TIMING);
-    assert_eq!(place(json!({}), &[product()]).unwrap().totals.total.amount, TOTAL);
+    assert_eq!(place(json!({}), &[product()]).unwrap().placed.totals.total.amount, TOTAL);
     let expected = json!({ "expected_total": { "amount": 1, "currency": "USD" } });
     assert!(matches!(place(expected, &[product()]), Err(PlacementError::PriceChanged { total }) if total.amount == TOTAL));
     assert!(matches!(place(json!({}), &[]), Err(PlacementError::UnknownProduct { position: 0 })));
@@ -52,6 +52,9 @@ fn an_order_as_placed_is_what_it_was_however_far_it_has_come() {
     for event in events() {
         order = after(&order, &event);
     }
-    assert_eq!(serde_json::to_value(order.as_placed().history).unwrap(), serde_json::to_value(first.history.clone()).unwrap());
-    assert_eq!(core(&order.as_placed()), core(&first));
+    assert_eq!(
+        serde_json::to_value(order.as_placed(TIMING).progress.history).unwrap(),
+        serde_json::to_value(first.progress.history.clone()).unwrap()
+    );
+    assert_eq!(core(&order.as_placed(TIMING)), core(&first));
 }

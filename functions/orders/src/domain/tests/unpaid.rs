@@ -72,7 +72,7 @@ fn an_order_counts_until_it_is_paid_or_given_up() {
     ] {
         let next = after(&started, &event);
         assert_eq!(started.frees(&next), expected, "{event:?}");
-        assert_eq!(next.network.is_some(), next.is_unpaid(), "{event:?}");
+        assert_eq!(next.customer.network.is_some(), next.is_unpaid(), "{event:?}");
     }
 }
 
@@ -84,8 +84,8 @@ fn every_order_frees_its_buyer_once_on_its_way_to_the_end() {
             let next = after(order, &event);
             let frees = order.frees(&next);
             assert_eq!(frees.buyer, order.is_unpaid() && !next.is_unpaid());
-            assert!(frees.network.is_none() || next.captured_total > next.returned_total(), "{event:?}: {}", core(&next));
-            assert!(!next.is_settled() || (!next.is_unpaid() && next.network.is_none()), "{}", core(&next));
+            assert!(frees.network.is_none() || next.progress.captured_total > next.progress.returned_total(), "{event:?}: {}", core(&next));
+            assert!(!next.progress.is_settled() || (!next.is_unpaid() && next.customer.network.is_none()), "{}", core(&next));
             freed += u32::from(frees.buyer);
         }
     }
@@ -108,7 +108,7 @@ fn a_payment_without_an_outcome_counts_while_its_call_may_run_or_the_buyer_has_t
     assert!(!unknown.counts_as_unpaid(LATER));
     for order in [&started, &at_the_bank, &unknown] {
         let declined = after(order, &Event::PaymentDeclined(PaymentFact { version: 11, ..money(0, 0) }));
-        assert!(declined.counts_as_unpaid(later(3600)) && declined.payment_in_flight_since.is_none());
+        assert!(declined.counts_as_unpaid(later(3600)) && declined.progress.payment_in_flight_since.is_none());
         assert!(!after(order, &cancel()).counts_as_unpaid(LATER));
     }
 }

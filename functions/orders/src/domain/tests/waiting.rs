@@ -10,17 +10,17 @@ fn nudges_wait_longer_each_time_and_never_past_the_deadline() {
     let mut order = placed();
     let mut waits = Vec::new();
     for _ in 0..5 {
-        let now = order.check_at.unwrap();
+        let now = order.schedule.check_at.unwrap();
         order = order.apply(&Event::Nudge, now, TIMING).unwrap().unwrap();
-        waits.push(order.check_at.unwrap().since(now).as_secs() / 60);
+        waits.push(order.schedule.check_at.unwrap().since(now).as_secs() / 60);
     }
     assert_eq!(waits, [2, 4, 8, 15, 32], "1 + 2 + 4 + 8 + 15 minutes reach the deadline of 30");
-    assert_eq!(order.drive, 5);
+    assert_eq!(order.schedule.drive, 5);
 }
 
 /// The order after a scheduled check that is due: as `resume-orders` does it.
 fn checked(order: &Order) -> Order {
-    let now = order.check_at.expect("a check is scheduled");
+    let now = order.schedule.check_at.expect("a check is scheduled");
     let expired = order.apply(&Event::Deadline, now, TIMING).unwrap();
     expired.or_else(|| order.apply(&Event::Nudge, now, TIMING).unwrap()).expect("a check is counted")
 }
@@ -50,12 +50,12 @@ fn version(version: u64, captured: i64, refunded: i64) -> PaymentFact {
 }
 
 fn overdue(order: &Order) -> Vec<&'static str> {
-    order.overdue_commands().map(|(owed, _)| owed.name(order.payment_method.is_some())).collect()
+    order.overdue_commands().map(|(owed, _)| owed.name(order.customer.payment_method.is_some())).collect()
 }
 
 /// The waits that the history shows: for what, and whether they are over.
 fn waits(order: &Order) -> Vec<(&str, bool)> {
-    let waiting = order.history.iter().filter(|entry| entry.event == "waiting");
+    let waiting = order.progress.history.iter().filter(|entry| entry.event == "waiting");
     waiting.map(|entry| (entry.waits_for.as_deref().unwrap(), entry.answered_at.is_some())).collect()
 }
 
@@ -81,20 +81,20 @@ fn command_without_an_answer_is_overdue_from_its_second_check_until_it_is_answer
     ] {
         let once = checked(&order);
         assert!(!once.is_stuck() && waits(&once).is_empty() && overdue(&once).is_empty(), "{name} after one check");
-        let since = order.stock_unanswered.or(order.payment_unanswered).unwrap().since;
+        let since = order.schedule.stock_unanswered.or(order.schedule.payment_unanswered).unwrap().since;
         let mut order = checked(&once);
         assert!(order.updated_at.since(since) < Duration::from_secs(240), "{name}: within four minutes, and a minute of the schedule");
-        let lines = order.history.len();
+        let lines = order.progress.history.len();
         for check in 2..4 {
             assert_eq!((order.is_stuck(), overdue(&order), waits(&order)), (true, vec![name], vec![(name, false)]), "check {check}");
             assert_eq!(order.overdue_commands().next().unwrap().1, since, "{name} at check {check}");
-            assert_eq!(order.history.len(), lines, "{name}: the entry stays one at check {check}");
+            assert_eq!(order.progress.history.len(), lines, "{name}: the entry stays one at check {check}");
             order = checked(&order);
         }
         let answered = soon(&order, &answer);
         assert_eq!((answered.is_stuck(), overdue(&answered)), (false, vec![]), "{name} after {answer:?}");
         assert_eq!(waits(&answered), [(name, true)], "{name} after {answer:?}");
-        let entry = answered.history.iter().find(|entry| entry.event == "waiting").unwrap();
+        let entry = answered.progress.history.iter().find(|entry| entry.event == "waiting").unwrap();
         assert_eq!((entry.since, entry.answered_at), (Some(since), Some(answered.updated_at)), "{name}");
     }
 }
@@ -108,16 +108,16 @@ fn expiry_and_cancellation_do_not_hide_a_service_that_does_not_answer() {
     ] {
         let since = order.updated_at;
         let stuck = checked(&checked(&order));
-        assert_eq!((overdue(&stuck), stuck.goal.clone()), (vec![before], Goal::Fulfil));
+        assert_eq!((overdue(&stuck), stuck.progress.goal.clone()), (vec![before], Goal::Fulfil));
         let cancelled = soon(&stuck, &cancel());
         assert_eq!((overdue(&cancelled), cancelled.is_stuck()), (vec![after], true), "{before}, cancelled");
 
         let mut expiring = stuck;
-        while expiring.goal == Goal::Fulfil {
+        while expiring.progress.goal == Goal::Fulfil {
             assert!(expiring.is_stuck(), "{before}");
             expiring = checked(&expiring);
         }
-        assert_eq!(expiring.reason.as_deref(), Some("not_paid_in_time"));
+        assert_eq!(expiring.progress.reason.as_deref(), Some("not_paid_in_time"));
         for _ in 0..4 {
             assert!(expiring.is_stuck() && overdue(&expiring).contains(&after), "{before}, expired");
             assert!(expiring.overdue_commands().any(|(_, began)| began == since), "{before}, expired");
@@ -137,7 +137,7 @@ fn order_that_waits_for_its_buyer_is_never_stuck() {
         vec![reserved(), opened, Event::PaymentStarted(version(2, 0, 0)), Event::PaymentDeclined(version(3, 0, 0))],
     ] {
         let mut order = story(placed_without_card(), &events);
-        while order.goal == Goal::Fulfil {
+        while order.progress.goal == Goal::Fulfil {
             assert!(!order.is_stuck() && waits(&order).is_empty(), "{}", core(&order));
             order = checked(&order);
         }
@@ -148,7 +148,8 @@ fn order_that_waits_for_its_buyer_is_never_stuck() {
 #[test]
 fn payment_that_is_answered_without_an_outcome_is_stuck_only_after_long() {
     let patient = Terms { pay_within: Duration::from_secs(24 * 3600), ..TERMS };
-    let order = Order { expires_at: START.plus(patient.pay_within), ..placed() };
+    let order = placed();
+    let order = Order { placed: PlacedOrder { expires_at: START.plus(patient.pay_within), ..order.placed }, ..order };
     let unknown = |order: &Order, number: u64| soon(order, &Event::PaymentUnknown(version(number, 0, 0)));
     let mut answered = unknown(&soon(&order, &reserved()), 1);
     let silent = checked(&checked(&answered));
@@ -174,11 +175,11 @@ fn changes_of_the_buyer_and_repeated_facts_neither_count_nor_answer() {
     let stuck = checked(&checked(&story(placed(), &[reserved()])));
     for event in [Event::BuyerChanged(BuyerChange::Changed(contact(9))), reserved(), Event::Deadline] {
         let same = soon(&stuck, &event);
-        let counted = |order: &Order| (order.stock_unanswered, order.payment_unanswered);
+        let counted = |order: &Order| (order.schedule.stock_unanswered, order.schedule.payment_unanswered);
         assert_eq!((counted(&same), waits(&same)), (counted(&stuck), waits(&stuck)), "{event:?}");
     }
-    let unanswered = stuck.payment_unanswered.unwrap();
-    assert_eq!((unanswered, stuck.stock_unanswered), (Unanswered { since: unanswered.since, checks: 2 }, None));
+    let unanswered = stuck.schedule.payment_unanswered.unwrap();
+    assert_eq!((unanswered, stuck.schedule.stock_unanswered), (Unanswered { since: unanswered.since, checks: 2 }, None));
 }
 
 #[test]
@@ -188,5 +189,5 @@ fn repeated_answers_of_a_cancelled_order_never_grow_its_history_without_bound() 
         order = checked(&order);
     }
     assert_eq!(waits(&order), [("release_stock", false)]);
-    assert!(order.history.len() < 6, "{}", order.history.len());
+    assert!(order.progress.history.len() < 6, "{}", order.progress.history.len());
 }

@@ -1,0 +1,75 @@
+//! The order: what was placed, who placed it, how far it has come, and when it is checked next.
+
+use shared::{clock::Timestamp, telemetry::Trace};
+
+use super::{
+    basket::Basket,
+    buyer::{Buyer, Customer},
+    placing::{PlacedOrder, Placement, PlacementError, Product},
+    progress::Progress,
+    schedule::{Schedule, Timing},
+};
+
+/// An order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Order {
+    /// What was placed.
+    pub placed: PlacedOrder,
+    /// Who placed it: forgotten when their account is deleted.
+    pub customer: Customer,
+    /// How far it has come.
+    pub progress: Progress,
+    /// When it is checked next, and which commands have no answer.
+    pub schedule: Schedule,
+    /// When something last changed that the buyer can see.
+    pub updated_at: Timestamp,
+    /// Grows with every write.
+    pub version: u64,
+    /// The trace that led to the latest change.
+    pub traceparent: Trace,
+}
+
+impl Order {
+    /// Places an order for what is in the basket, at the catalogue's prices.
+    ///
+    /// # Errors
+    /// When a product is unknown, there is too much of one, the currencies differ, the sum is too large, or it is not what the buyer
+    /// expected.
+    pub fn place(
+        placement: Placement,
+        basket: Basket,
+        products: &[Product],
+        now: Timestamp,
+        timing: Timing,
+    ) -> Result<Self, PlacementError> {
+        let placed = PlacedOrder::new(&placement, &basket, products, now)?;
+        let customer = Customer {
+            buyer: Buyer::Known(placement.buyer),
+            buyer_change: None,
+            shipping_address: basket.shipping_address,
+            payment_method: basket.payment_method,
+            fingerprint: placement.fingerprint,
+            network: placement.network,
+        };
+        Ok(Self::begin(placed, customer, placement.trace, timing))
+    }
+
+    /// The order as it was when it was placed: what a repeated request is answered with, whatever has happened since. Only the customer
+    /// is the one that is known now: what was corrected or forgotten is not kept for this.
+    pub fn as_placed(&self, timing: Timing) -> Self {
+        Self::begin(self.placed.clone(), self.customer.clone(), self.traceparent.clone(), timing)
+    }
+
+    fn begin(placed: PlacedOrder, customer: Customer, traceparent: Trace, timing: Timing) -> Self {
+        let now = placed.created_at;
+        Self {
+            progress: Progress::begin(now),
+            schedule: Schedule::begin(now, placed.expires_at, timing),
+            placed,
+            customer,
+            updated_at: now,
+            version: 1,
+            traceparent,
+        }
+    }
+}
