@@ -1,11 +1,22 @@
-//! What inventory says, and what it does to the order.
+//! The stock of an order: what inventory says of it, and what the order asks for.
 
-use super::StockFact;
+use shared::ids::ProductId;
+
 use crate::domain::{
+    command::PendingCommand,
     history::NewEntry,
     progress::Progress,
     state::{Goal, PaymentLeg, StockLeg},
 };
+
+/// What inventory says.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct StockFact {
+    /// The reservation's version: grows with every fact.
+    pub version: u64,
+    /// The product that was short.
+    pub short: Option<ProductId>,
+}
 
 impl Progress {
     pub(super) fn apply_reserved(&mut self, fact: StockFact) -> Vec<NewEntry> {
@@ -56,6 +67,28 @@ impl Progress {
                 _ => false,
             };
         entry_if(is_news, "stock_released")
+    }
+
+    /// The command that inventory has to carry out in the present state.
+    pub(super) fn pending_stock_command(&self) -> Option<PendingCommand> {
+        match self.stock {
+            StockLeg::Asked => Some(PendingCommand::ReserveStock),
+            StockLeg::Committing => Some(PendingCommand::CommitStock),
+            StockLeg::Releasing => Some(PendingCommand::ReleaseStock),
+            _ => None,
+        }
+    }
+
+    /// The order is turned round: whatever is or may be reserved is released.
+    pub(super) fn undo_stock(&mut self) {
+        if matches!(self.stock, StockLeg::Asked | StockLeg::Held | StockLeg::Committing | StockLeg::Committed) {
+            self.stock = StockLeg::Releasing;
+        }
+    }
+
+    /// Whether nothing is reserved any more.
+    pub(super) fn has_released_stock(&self) -> bool {
+        matches!(self.stock, StockLeg::Released | StockLeg::Rejected)
     }
 
     /// Notes how new the fact is; `false` if it is older than the latest that the order knows.

@@ -1,14 +1,14 @@
-//! What payments says, and what it does to the order.
+//! The payment of an order: what payments says of it, and what the order asks for.
 //!
-//! Payments tells the present state of an order's payment, whatever it was asked for: of a payment that was refunded, or whose refund
-//! failed, or that is disputed, nobody says any more that it succeeded. So every one of these facts counts for what its sums say, and not
-//! for its name.
+//! Payments reports the present state of an order's payment, whatever it was asked for: once a payment is refunded or disputed, or its refund
+//! has failed, no fact says any more that it succeeded. So each of these facts counts for its sums, and not for its name.
 
 use shared::clock::Timestamp;
 
-use super::{DisputeStatus, PaymentFact};
 use crate::domain::{
+    command::PendingCommand,
     history::NewEntry,
+    order::Order,
     progress::Progress,
     state::{Goal, PaymentLeg, Status, StockLeg},
 };
@@ -18,8 +18,48 @@ const PAYMENT_DISPUTED: &str = "payment_disputed";
 const DISPUTE_LOST: &str = "dispute_lost";
 const SURPLUS_REFUND_FAILED: &str = "surplus_refund_failed";
 
+/// What payments says.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PaymentFact {
+    /// The version of the payment: grows with every fact.
+    pub version: u64,
+    /// The payment that it is about.
+    pub payment_id: Option<String>,
+    /// Minor units captured so far.
+    pub captured_total: i64,
+    /// Minor units refunded so far.
+    pub refunded_total: i64,
+    /// Minor units of these that came back because a refund failed later.
+    pub refunds_reversed_total: i64,
+    /// Minor units that banks withdrew because of disputes.
+    pub dispute_withdrawn_total: i64,
+    /// Minor units of these that banks reinstated.
+    pub dispute_reinstated_total: i64,
+    /// Whether payments tries no further automatic refund.
+    pub refund_refused: bool,
+    /// Whether a second capture could not be refunded.
+    pub surplus_refund_refused: bool,
+    /// Whether the attempt waits for the buyer, who has to act first (3-D Secure).
+    pub requires_action: bool,
+    /// Why it was declined or closed, or why it is not refunded.
+    pub reason: Option<String>,
+    /// The state of all disputes together; none where there never was one.
+    pub dispute: Option<DisputeStatus>,
+}
+
+/// The state of all disputes of an order's payment together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DisputeStatus {
+    /// At least one is open.
+    Open,
+    /// None is open, and none was lost.
+    Won,
+    /// None is open, and at least one was lost.
+    Lost,
+}
+
 impl Progress {
-    /// Payments knows what the order costs: from here on the order waits for its buyer. Hearing it again changes nothing.
+    /// Payments knows what the order costs: from here on the order waits for its buyer. A repeat changes nothing.
     pub(super) fn apply_opened(&mut self, fact: &PaymentFact) -> Vec<NewEntry> {
         if !self.payment_opened && self.note_payment_version(fact) {
             self.payment_opened = true;
@@ -27,13 +67,13 @@ impl Progress {
         Vec::new()
     }
 
-    /// NewEntry of an attempt that is not money: they move the leg only while the order is on its way to the buyer.
+    /// An attempt without money: it moves the payment only while the order is on its way to the buyer.
     pub(super) fn apply_attempt(&mut self, fact: &PaymentFact, name: &'static str, leg: PaymentLeg, now: Timestamp) -> Vec<NewEntry> {
         if !self.note_payment_version(fact) {
             return Vec::new();
         }
         let alive = self.is_being_paid();
-        // Two declines may follow each other with nothing heard between them. The same one is reported again when the command is sent again.
+        // Two declines may follow each other with no fact between them. The same one is reported again when the command is sent again.
         let another_decline = leg == PaymentLeg::Open && fact.payment_id != self.last_declined;
         let changes = self.payment != leg || another_decline;
         if another_decline {
@@ -66,7 +106,7 @@ impl Progress {
         if is_news { vec![fact.entry("payment_closed").because(fact.reason.clone())] } else { Vec::new() }
     }
 
-    /// Money has moved: the sums are merged, and the leg follows them.
+    /// Money has moved: the sums are merged, and the state follows them.
     pub(super) fn apply_money(&mut self, fact: &PaymentFact) -> Vec<NewEntry> {
         let is_fresh = self.note_payment_version(fact);
         let (captured, payment) = (self.captured_total, self.payment.clone());
@@ -100,7 +140,7 @@ impl Progress {
         if newly_refused {
             entries.push(fact.entry("refund_refused"));
         }
-        // A newer fact that was heard before has said how disputes and second captures stand.
+        // Of disputes and second captures, only the latest fact counts.
         if is_fresh {
             entries.extend(self.apply_dispute(fact));
             match fact.surplus_refund_refused {
@@ -139,8 +179,7 @@ impl Progress {
         }
     }
 
-    /// The provider does not give back what it was asked for. The stock does not wait for that; while it is the order that asks, it asks
-    /// again.
+    /// The provider did not refund. The stock does not wait for that. A refund that the order asked for is sent again.
     pub(super) fn apply_refund_failed(&mut self, fact: &PaymentFact) -> Vec<NewEntry> {
         let fresh = fact.version >= self.payment_version;
         let mut entries = self.apply_money(fact);
@@ -152,16 +191,16 @@ impl Progress {
 
     fn follow_money(&mut self) {
         let all_is_back = self.returned_total() >= self.captured_total;
-        let unheard_of = self.payment == PaymentLeg::None || self.is_being_paid();
+        let is_uncaptured = self.payment == PaymentLeg::None || self.is_being_paid();
         match self.goal {
-            Goal::Fulfil if all_is_back && (unheard_of || self.payment == PaymentLeg::Paid) => {
-                // An operator gave the money back before the order was confirmed: there is nothing to confirm it with.
+            Goal::Fulfil if all_is_back && (is_uncaptured || self.payment == PaymentLeg::Paid) => {
+                // An operator refunded the money before the order was confirmed: there is nothing to confirm it with.
                 if self.status == Status::Pending {
                     self.compensate(Goal::Cancel, "refunded");
                 }
                 self.payment = PaymentLeg::Refunded;
             }
-            Goal::Fulfil if unheard_of => {
+            Goal::Fulfil if is_uncaptured => {
                 self.payment = PaymentLeg::Paid;
                 if self.stock == StockLeg::Held {
                     self.confirm();
@@ -170,13 +209,33 @@ impl Progress {
             // A refund failed after it had succeeded, or a dispute was won: the shop has the money again.
             Goal::Fulfil if !all_is_back && self.payment == PaymentLeg::Refunded => self.payment = PaymentLeg::Paid,
             Goal::Fulfil => {}
-            // Money that comes after the order was given up goes back, whatever was believed before.
+            // Money that comes after the order was cancelled is refunded, whatever state the payment was in.
             _ => self.payment = if all_is_back { PaymentLeg::Refunded } else { self.refunding() },
         }
     }
 
-    /// The leg of an order whose money has to go back: payments is asked for it, or a person after payments has stopped trying.
-    pub(super) fn refunding(&self) -> PaymentLeg {
+    /// The command that payments has to carry out in the present state.
+    pub(super) fn pending_payment_command(&self) -> Option<PendingCommand> {
+        match self.payment {
+            PaymentLeg::Open | PaymentLeg::Processing | PaymentLeg::Unknown => Some(PendingCommand::OpenPayment),
+            PaymentLeg::Closing => Some(PendingCommand::CancelPayment),
+            PaymentLeg::Refunding => Some(PendingCommand::RefundPayment),
+            _ => None,
+        }
+    }
+
+    /// The order is turned round: no charge may start any more, and money that was captured is refunded.
+    pub(super) fn undo_payment(&mut self) {
+        self.payment = match self.payment {
+            PaymentLeg::None => PaymentLeg::Closed,
+            PaymentLeg::Paid => self.refunding(),
+            PaymentLeg::Open | PaymentLeg::Processing | PaymentLeg::Unknown => PaymentLeg::Closing,
+            _ => return,
+        };
+    }
+
+    /// The state of a payment that has to be refunded: by payments, or by a person after payments has stopped trying.
+    fn refunding(&self) -> PaymentLeg {
         if self.refund_refused { PaymentLeg::RefundRefused } else { PaymentLeg::Refunding }
     }
 
@@ -188,6 +247,17 @@ impl Progress {
     /// Minor units that refunds gave back, without those that failed later.
     pub fn refunded_net(&self) -> i64 {
         self.refunded_total - self.refunds_reversed_total
+    }
+
+    /// Whether it is the buyer's turn, who may take their time: to pay, to pay again after a decline, or to act at their bank.
+    pub fn awaits_buyer(&self) -> bool {
+        let can_be_paid = self.goal == Goal::Fulfil && self.stock == StockLeg::Held;
+        can_be_paid
+            && match self.payment {
+                PaymentLeg::Open => self.payment_opened || self.last_declined.is_some(),
+                PaymentLeg::Processing => self.payment_in_flight_since.is_none(),
+                _ => false,
+            }
     }
 
     /// No attempt is in flight any more where none is under way.
@@ -207,6 +277,15 @@ impl Progress {
         let fresh = fact.version >= self.payment_version;
         self.payment_version = self.payment_version.max(fact.version);
         fresh
+    }
+}
+
+impl Order {
+    /// Whether `POST /payments` can pay it.
+    pub fn is_payable(&self, now: Timestamp) -> bool {
+        let Progress { goal, stock, payment, .. } = &self.progress;
+        let waiting = *goal == Goal::Fulfil && *stock == StockLeg::Held && *payment == PaymentLeg::Open;
+        waiting && now < self.placed.expires_at
     }
 }
 

@@ -1,0 +1,332 @@
+//! The life of an order: people cancel, ship and deliver it; the clock ends it where it is not paid, and has its commands sent again.
+//!
+//! Which commands have no answer is bookkeeping: no state of the order depends on it.
+//! Stock and payment are counted each on its own. Their count begins when a command becomes pending and begins anew with each answer. It
+//! continues where one unanswered command takes the place of another (an order that expires before its stock was reserved has it
+//! released): the same service does not answer.
+//!
+//! An answer of inventory always moves the stock. Payments also answers how far a payment is, which moves nothing: its newer version counts.
+
+use shared::{clock::Timestamp, retry};
+
+use crate::domain::{
+    command::PendingCommand,
+    history::{HistoryEntry, NewEntry, WAITING},
+    order::Order,
+    progress::Progress,
+    schedule::{Timing, Unanswered},
+    state::{Goal, PaymentLeg, Status, StockLeg},
+    steps::{Cancellation, Shipment},
+};
+
+/// After this many checks without progress an operator has to review the order, even if every command was answered.
+const CHECKS_BEFORE_REVIEW: u32 = 5;
+
+/// Why an order does not take an event.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Rejection {
+    /// The step is not allowed from here.
+    #[error("not from {current}")]
+    InvalidTransition {
+        /// The public status.
+        current: String,
+        /// The steps that are allowed.
+        allowed: Vec<&'static str>,
+    },
+    /// It cannot be cancelled any more.
+    #[error("it is {current}, and cannot be given up")]
+    NotCancellable {
+        /// The public status.
+        current: String,
+        /// The steps that are allowed.
+        allowed: Vec<&'static str>,
+    },
+    /// The order has no address to send the goods to.
+    #[error("there is no address to send the goods to")]
+    NoShippingAddress {
+        /// The public status.
+        current: String,
+        /// The steps that are allowed.
+        allowed: Vec<&'static str>,
+    },
+    /// A later release has written a state that this one does not know: it must not be touched.
+    #[error("the order is in a state of a later release")]
+    UnknownState,
+}
+
+/// Where an event comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    Inventory,
+    Payments,
+    ScheduledCheck,
+    Person,
+}
+
+/// A command that has no answer for long.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Wait {
+    command: &'static str,
+    since: Timestamp,
+    is_for_stock: bool,
+}
+
+// The steps of people.
+impl Order {
+    /// Cancels the order, however far it has come, until it is shipped. Stock and payment are undone, each on its own.
+    pub(super) fn cancel(&mut self, cancellation: &Cancellation) -> Result<Vec<NewEntry>, Rejection> {
+        match (&self.progress.goal, &self.progress.status) {
+            (Goal::Fulfil, Status::Pending | Status::Confirmed) => {
+                self.progress.compensate(Goal::Cancel, "cancelled");
+                self.progress.cancellation = Some(cancellation.clone());
+                Ok(vec![NewEntry::of("cancel_requested").by(&cancellation.by)])
+            }
+            (Goal::Fulfil, _) | (_, Status::Failed) => {
+                Err(Rejection::NotCancellable { current: self.progress.status.name().to_owned(), allowed: self.allowed_steps() })
+            }
+            // It is cancelled already, or will be.
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    pub(super) fn ship(&mut self, shipment: &Shipment) -> Result<Vec<NewEntry>, Rejection> {
+        if self.progress.status == Status::Shipped && self.progress.shipment.as_ref() == Some(shipment) {
+            return Ok(Vec::new());
+        }
+        let (current, allowed) = (self.progress.status.name().to_owned(), self.allowed_steps());
+        if !self.is_ready_to_ship() {
+            return Err(Rejection::InvalidTransition { current, allowed });
+        }
+        if self.customer.shipping_address.is_none() {
+            return Err(Rejection::NoShippingAddress { current, allowed });
+        }
+        self.progress.status = Status::Shipped;
+        self.progress.shipment = Some(shipment.clone());
+        Ok(vec![NewEntry::of("shipped").because(Some(shipment.carrier.clone().into()))])
+    }
+
+    pub(super) fn deliver(&mut self) -> Result<Vec<NewEntry>, Rejection> {
+        match self.progress.status {
+            Status::Shipped => {
+                self.progress.status = Status::Delivered;
+                Ok(vec![NewEntry::of("delivered")])
+            }
+            Status::Delivered => Ok(Vec::new()),
+            _ => Err(Rejection::InvalidTransition { current: self.progress.status.name().to_owned(), allowed: self.allowed_steps() }),
+        }
+    }
+
+    /// What people may do with it now.
+    fn allowed_steps(&self) -> Vec<&'static str> {
+        match (&self.progress.goal, &self.progress.status) {
+            (Goal::Fulfil, Status::Confirmed) if self.is_ready_to_ship() && self.customer.shipping_address.is_some() => {
+                vec!["cancel", "ship"]
+            }
+            (Goal::Fulfil, Status::Pending | Status::Confirmed) => vec!["cancel"],
+            (Goal::Fulfil, Status::Shipped) => vec!["deliver"],
+            _ => vec![],
+        }
+    }
+
+    /// Whether the goods may leave: they are paid for and reserved for this order. A partly refunded order stays `Paid`. The commit may
+    /// still be pending: nothing but a cancellation releases the stock, and an order that has shipped refuses one.
+    fn is_ready_to_ship(&self) -> bool {
+        let confirmed = self.progress.status == Status::Confirmed && self.progress.goal == Goal::Fulfil;
+        confirmed && matches!(self.progress.stock, StockLeg::Committing | StockLeg::Committed) && self.progress.payment == PaymentLeg::Paid
+    }
+}
+
+// The steps of the clock.
+impl Order {
+    /// Cancels an order that was not paid in time.
+    pub(super) fn expire(&mut self, now: Timestamp) -> Vec<NewEntry> {
+        let overdue = now >= self.placed.expires_at && self.progress.goal == Goal::Fulfil && self.progress.status == Status::Pending;
+        // A paid order that waits for its stock is no longer the buyer's to lose.
+        if !overdue || self.progress.payment == PaymentLeg::Paid {
+            return Vec::new();
+        }
+        self.progress.compensate(Goal::Cancel, "not_paid_in_time");
+        vec![NewEntry::of("expired")]
+    }
+
+    /// A scheduled check: the pending commands are sent again.
+    pub(super) fn send_again(&mut self) -> Vec<NewEntry> {
+        if !self.progress.is_at_rest() {
+            self.schedule.drive += 1;
+        }
+        Vec::new()
+    }
+
+    pub(super) fn schedule_next_check(&mut self, moved: bool, checked: bool, now: Timestamp, timing: Timing) {
+        let (progress, schedule, expires_at) = (&self.progress, &mut self.schedule, self.placed.expires_at);
+        if progress.is_at_rest() {
+            schedule.check_at = None;
+            schedule.nudges = 0;
+            return;
+        }
+        if moved {
+            schedule.nudges = 0;
+        } else if checked {
+            schedule.nudges += 1;
+        } else if schedule.check_at.is_some() {
+            return;
+        }
+        let next = now.plus(retry::doubling(schedule.nudges, timing.first_nudge));
+        let is_unpaid = progress.goal == Goal::Fulfil && progress.status == Status::Pending && progress.payment != PaymentLeg::Paid;
+        schedule.check_at = Some(if is_unpaid && now < expires_at { next.min(expires_at) } else { next });
+    }
+
+    /// Whether a command had no answer at its second scheduled check, or nothing has moved for long although all were answered. An order
+    /// that waits for its buyer is not stuck.
+    pub fn is_stuck(&self) -> bool {
+        let rests = self.progress.is_at_rest() || self.progress.awaits_buyer();
+        self.overdue_commands().next().is_some() || !rests && self.schedule.nudges >= CHECKS_BEFORE_REVIEW
+    }
+
+    /// The commands that had no answer at their second scheduled check, each with the time since which it has none.
+    pub fn overdue_commands(&self) -> impl Iterator<Item = (PendingCommand, Timestamp)> {
+        self.progress.pending_commands().into_iter().filter_map(move |command| {
+            let unanswered = if command.is_for_stock() { self.schedule.stock_unanswered } else { self.schedule.payment_unanswered };
+            unanswered.filter(Unanswered::is_overdue).map(|unanswered| (command, unanswered.since))
+        })
+    }
+
+    /// Counts what the change from `before` answers, and what it leaves without an answer.
+    pub(super) fn count_answers(&mut self, before: &Progress, source: Source, now: Timestamp) {
+        let (progress, pending) = (&self.progress, self.progress.pending_commands());
+        let stock_answered = source == Source::Inventory && progress.stock != before.stock;
+        let payment_moved = progress.payment != before.payment || progress.payment_version > before.payment_version;
+        let payment_answered = source == Source::Payments && payment_moved;
+        let next = |is_pending: bool, is_answered: bool, unanswered: Option<Unanswered>| match unanswered {
+            _ if !is_pending => None,
+            Some(unanswered) if !is_answered => {
+                Some(Unanswered { checks: unanswered.checks + u32::from(source == Source::ScheduledCheck), ..unanswered })
+            }
+            _ => Some(Unanswered::since(now)),
+        };
+        let stock_pending = pending.iter().any(|command| command.is_for_stock());
+        let payment_pending = pending.iter().any(|command| !command.is_for_stock()) && !progress.awaits_buyer();
+        self.schedule.stock_unanswered = next(stock_pending, stock_answered, self.schedule.stock_unanswered);
+        self.schedule.payment_unanswered = next(payment_pending, payment_answered, self.schedule.payment_unanswered);
+    }
+
+    /// Records for which commands the order waits, and which of them are answered: one entry for each wait, however often the command is
+    /// sent again. Returns whether the history changed.
+    pub(super) fn record_waiting(&mut self, now: Timestamp) -> bool {
+        let has_method = self.customer.payment_method.is_some();
+        let wait = |(command, since): (PendingCommand, Timestamp)| Wait {
+            command: command.name(has_method),
+            since,
+            is_for_stock: command.is_for_stock(),
+        };
+        let waits: Vec<Wait> = self.overdue_commands().map(wait).collect();
+        let mut changed = false;
+        for is_for_stock in [true, false] {
+            let wait = waits.iter().find(|wait| wait.is_for_stock == is_for_stock);
+            changed |= self.progress.record_wait(is_for_stock, wait, now);
+        }
+        changed
+    }
+}
+
+// The order as a whole.
+impl Progress {
+    /// Every command that the present state needs another service to carry out.
+    pub fn pending_commands(&self) -> Vec<PendingCommand> {
+        self.pending_stock_command().into_iter().chain(self.pending_payment_command()).collect()
+    }
+
+    /// Whether everything is carried out: the order needs no more checks.
+    pub fn is_settled(&self) -> bool {
+        match self.goal {
+            Goal::Fulfil => self.stock == StockLeg::Committed && matches!(self.payment, PaymentLeg::Paid | PaymentLeg::Refunded),
+            _ => self.has_released_stock() && matches!(self.payment, PaymentLeg::Closed | PaymentLeg::Refunded),
+        }
+    }
+
+    /// Whether there is nothing to ask another service for: it is settled, or only a person can refund it.
+    pub fn is_at_rest(&self) -> bool {
+        let is_refused = self.goal != Goal::Fulfil && self.payment == PaymentLeg::RefundRefused;
+        self.is_settled() || is_refused && self.has_released_stock()
+    }
+
+    /// The goods are reserved and paid for: from now on they can be shipped.
+    pub(super) fn confirm(&mut self) {
+        self.status = Status::Confirmed;
+        self.stock = StockLeg::Committing;
+    }
+
+    /// Turns the order round: stock and payment are undone, each on its own.
+    pub(super) fn compensate(&mut self, goal: Goal, reason: &str) {
+        self.goal = goal;
+        self.reason = Some(reason.to_owned());
+        self.undo_stock();
+        self.undo_payment();
+    }
+
+    /// An order that is turned round becomes cancelled or failed only when its stock and its payment are both undone.
+    pub(super) fn finalize(&mut self) {
+        let open = matches!(self.status, Status::Pending | Status::Confirmed);
+        if open && self.is_settled() {
+            match self.goal {
+                Goal::Cancel => self.status = Status::Cancelled,
+                Goal::Fail => self.status = Status::Failed,
+                _ => {}
+            }
+        }
+    }
+
+    /// What the history records of the order as a whole, after its stock or its payment has moved from `before`.
+    pub(super) fn consequences(&self, before: &Self) -> Vec<NewEntry> {
+        let mut entries = Vec::new();
+        let became = |status: Status| before.status != status && self.status == status;
+        if became(Status::Confirmed) {
+            entries.push(NewEntry::of("confirmed"));
+        }
+        if before.payment != PaymentLeg::Refunding && self.payment == PaymentLeg::Refunding {
+            let amount = self.captured_total - self.returned_total();
+            entries.push(NewEntry::of("refund_started").payment(self.payment_id.as_ref()).amount(amount));
+        }
+        for (status, event) in [(Status::Cancelled, "cancelled"), (Status::Failed, "failed")] {
+            if became(status) {
+                entries.push(NewEntry::of(event).because(self.reason.clone()));
+            }
+        }
+        entries
+    }
+
+    pub(super) fn has_moved_since(&self, before: &Self) -> bool {
+        (&self.status, &self.goal, &self.stock, &self.payment) != (&before.status, &before.goal, &before.stock, &before.payment)
+    }
+
+    pub(super) fn reject_unknown_states(&self) -> Result<(), Rejection> {
+        let unknown = matches!(self.status, Status::Unknown(_))
+            || matches!(self.goal, Goal::Unknown(_))
+            || matches!(self.stock, StockLeg::Unknown(_))
+            || matches!(self.payment, PaymentLeg::Unreadable(_));
+        if unknown { Err(Rejection::UnknownState) } else { Ok(()) }
+    }
+
+    /// Keeps one entry for each wait: begins it, names the command that is pending now, and ends it with the answer.
+    fn record_wait(&mut self, is_for_stock: bool, wait: Option<&Wait>, now: Timestamp) -> bool {
+        let open = self.history.iter_mut().rfind(|entry| entry.is_open_wait() && entry.is_about_stock() == is_for_stock);
+        match (wait, open) {
+            (Some(wait), Some(entry)) if entry.since == Some(wait.since) => {
+                let is_other = entry.waits_for.as_deref() != Some(wait.command);
+                entry.waits_for = Some(wait.command.to_owned());
+                is_other
+            }
+            (None, None) => false,
+            (wait, open) => {
+                if let Some(entry) = open {
+                    entry.answered_at = Some(now);
+                }
+                if let Some(wait) = wait {
+                    let entry = NewEntry::of(WAITING).at(now, &self.status);
+                    self.record([HistoryEntry { waits_for: Some(wait.command.to_owned()), since: Some(wait.since), ..entry }]);
+                }
+                true
+            }
+        }
+    }
+}
