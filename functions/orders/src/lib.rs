@@ -10,20 +10,12 @@
 //!   can say that. And never keeps the name, e-mail address or payment token of a deleted user in an order that owes nothing, nor their
 //!   address once nothing is to go there any more; their id stays.
 //!
-//! In reading order: [`domain`] (the order and its state machine), [`operations`] (one file for each function), [`publish`],
-//! [`messages`], [`store`], [`error`].
+//! In reading order: [`domain`] (the order and its state machine), [`operations`] (one file for each function), `advance` (an event applied
+//! and written), [`publish`], [`messages`], [`store`], [`error`].
 
-use shared::{
-    aws,
-    clock::Clock,
-    config,
-    ids::Ids,
-    secret::{SecretError, Secrets},
-    table::{Table, TableError},
-    telemetry::{self, Trace},
-    throttle::{self, Limit},
-};
+use shared::{aws, clock::Clock, config, ids::Ids, secret::Secrets, table::Table, throttle::Limit};
 
+mod advance;
 pub mod domain;
 pub mod error;
 pub mod messages;
@@ -32,15 +24,10 @@ pub mod publish;
 pub mod store;
 
 use domain::{
-    Order, Timing,
-    saga::Event,
-    unpaid::{BuyerLimit, Freed, Limits},
+    Timing,
+    unpaid::{BuyerLimit, Limits},
 };
-use error::OrderError;
-use store::{Saved, Store, Stored};
-
-/// How often a write is tried again after somebody else was faster.
-const TRIES: u32 = 5;
+use store::Store;
 
 /// What every operation of this service works with.
 pub struct Orders {
@@ -91,56 +78,5 @@ impl Orders {
             timing: Timing { first_nudge: config::seconds("NUDGE_SECONDS") },
             limits,
         }
-    }
-
-    /// Applies the event to an order, and again to what stands there where somebody else was faster. Answers the order as it is then:
-    /// the same as before, if the event changes nothing.
-    pub(crate) async fn advance(&self, mut seen: Stored, event: &Event, trace: &Trace) -> Result<Order, OrderError> {
-        for _ in 0..TRIES {
-            let Some(next) = seen.order.apply(event, self.clock.now(), self.timing)? else { return Ok(seen.order) };
-            let next = Order { traceparent: trace.clone(), ..next };
-            match self.save(&seen, &next).await? {
-                Saved::Written => {
-                    if next.progress.attentions().any(|what| !seen.order.progress.attentions().any(|known| known == what)) {
-                        telemetry::count("NeedsAttention", "orders", &Clock::System);
-                    }
-                    return Ok(next);
-                }
-                Saved::Overtaken(standing) => seen = *standing,
-            }
-        }
-        Err(OrderError::Contended)
-    }
-
-    /// Writes `next` in place of `seen`. An order that is no longer unpaid stops counting against its buyer and, once it is paid, against its
-    /// network.
-    ///
-    /// The buyer's entry goes first, so that a buyer who reads that an order is paid can place the next one. Neither is needed for the order
-    /// itself: where a removal fails, the entry ends with its deadline and the network's charge with time.
-    pub(crate) async fn save(&self, seen: &Stored, next: &Order) -> Result<Saved, OrderError> {
-        let Freed { buyer, network } = seen.order.frees(next);
-        if buyer {
-            kept(self.store.free_buyer(next).await, "an order that is no longer unpaid counts against its buyer until its deadline");
-        }
-        let saved = self.store.replace(seen, next).await?;
-        if let (Saved::Written, Some(network)) = (&saved, network) {
-            let refunded = self.store.refund_network(&network, self.limits.network, self.clock.now()).await;
-            kept(refunded, "a paid order counts against its network until the limit recovers");
-        }
-        Ok(saved)
-    }
-
-    /// The name of the network that a request comes from.
-    pub(crate) async fn network_name(&self, source_ip: &str) -> Result<String, SecretError> {
-        let keys = self.secrets.keys("orders-key").await?.derive("network");
-        Ok(throttle::network_name(*keys.making(), source_ip))
-    }
-}
-
-/// Logs and counts a removal that failed; see [`Orders::save`].
-fn kept(removal: Result<(), TableError>, what: &str) {
-    if let Err(error) = removal {
-        tracing::warn!(error = telemetry::causes(&error), "{what}");
-        telemetry::count("UnpaidOrderKept", "orders", &Clock::System);
     }
 }

@@ -1,7 +1,7 @@
 //! Orders and products in DynamoDB: the only file that knows keys and attribute names.
 
 mod item;
-mod placing;
+pub mod placing;
 
 use serde::{Deserialize, Serialize};
 use shared::{
@@ -16,8 +16,6 @@ use crate::{
     domain::{Goal, Order, PaymentLeg, Product, Status, StockLeg, Totals},
     error::OrderError,
 };
-
-pub use placing::{Placed, Reading};
 
 /// The attributes of an order's item that follow from its others: keys, and those of the indexes.
 const DERIVED: [&str; 6] = ["pk", "listed_at", "status_shard", "check_shard", "attention_shard", "stuck"];

@@ -28,7 +28,7 @@ use orders::{
         resume_orders::resume_orders, ship_order::ship_order, update_buyer::update_buyer,
     },
     publish,
-    store::{Placed, Saved, Store, Stored},
+    store::{Saved, Store, Stored, placing::Placed},
 };
 use serde_json::{Value, json};
 use shared::{

@@ -12,6 +12,8 @@ use shared::{
     http::{self, Request, Response},
     ids,
     problem::Problem,
+    secret::SecretError,
+    throttle,
 };
 
 use super::view::OrderView;
@@ -19,7 +21,7 @@ use crate::{
     Orders,
     domain::{Order, Placement, basket::Basket, buyer::Contact, placing::PlacementError, unpaid::Standing},
     error::OrderError,
-    store::Placed,
+    store::placing::Placed,
 };
 
 /// How often the transaction is tried. Each refusal means that another order of the buyer was written, or that their network's limit filled
@@ -50,7 +52,7 @@ pub async fn create_order(orders: Arc<Orders>, request: Request) -> Result<Respo
     let order_id = key.derive_id(&buyer, "create-order");
     let fingerprint = ids::fingerprint(&basket);
     let now = orders.clock.now();
-    let network = orders.network_name(request.source_ip()).await.map_err(OrderError::from)?;
+    let network = network_name(&orders, request.source_ip()).await.map_err(OrderError::from)?;
     let reading = orders.store.read_for_placing(order_id, &basket.products(), buyer.user_id, &network).await?;
     if let Some(order) = reading.earlier {
         return replay(&orders, &request, &order, &fingerprint);
@@ -75,6 +77,12 @@ pub async fn create_order(orders: Arc<Orders>, request: Request) -> Result<Respo
         }
     }
     Err(OrderError::Contended.into())
+}
+
+/// The name of the network that a request comes from.
+async fn network_name(orders: &Orders, source_ip: &str) -> Result<String, SecretError> {
+    let keys = orders.secrets.keys("orders-key").await?.derive("network");
+    Ok(throttle::network_name(*keys.making(), source_ip))
 }
 
 /// Checks that the buyer and their network may have one more unpaid order. The listed orders are read only where there are too many of

@@ -17,7 +17,8 @@ use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use crate::{
-    Orders, TRIES,
+    Orders,
+    advance::ATTEMPTS,
     domain::{
         Order,
         buyer::{BuyerChange, Contact},
@@ -132,7 +133,7 @@ async fn update_group(
 /// One order. One that knows already is not written; one that only the index takes for theirs is left alone.
 async fn update_order(orders: &Orders, mut seen: Stored, told: &AccountChange, trace: &Trace) -> Result<(), OrderError> {
     let event = Event::BuyerChanged(told.change.clone());
-    for _ in 0..TRIES {
+    for _ in 0..ATTEMPTS {
         if seen.order.placed.user_id != told.user_id {
             return Ok(());
         }
