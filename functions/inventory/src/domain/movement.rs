@@ -10,8 +10,6 @@ use shared::{
     validation::Violation,
 };
 
-use super::parts::Shards;
-
 prefixed_id!(
     /// A movement of stock.
     MovementId,
@@ -22,6 +20,8 @@ prefixed_id!(
 pub const MAX_DELTA: i64 = 1_000_000;
 /// The most that there can be of one product.
 pub const MAX_ON_HAND: i64 = 1_000_000_000;
+/// The most parts that the stock of a product is divided into.
+pub const MAX_SHARDS: u32 = 16;
 
 /// How many come in (above zero) or go (below).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +82,40 @@ impl TryFrom<i64> for Threshold {
 impl From<Threshold> for i64 {
     fn from(threshold: Threshold) -> Self {
         threshold.0
+    }
+}
+
+/// Into how many parts a product is divided; 1: it is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u32", into = "u32")]
+pub struct Shards(u32);
+
+shared::describe!(
+    Shards,
+    number("Into how many parts the stock of a product that sells fast is divided; 1: it is not.", 8).within(1..=i64::from(MAX_SHARDS))
+);
+
+impl Shards {
+    /// The number.
+    pub const fn count(self) -> u32 {
+        self.0
+    }
+}
+
+impl TryFrom<u32> for Shards {
+    type Error = Violation;
+
+    fn try_from(count: u32) -> Result<Self, Violation> {
+        if (1..=MAX_SHARDS).contains(&count) {
+            return Ok(Self(count));
+        }
+        Err(Violation::out_of_range(format!("The stock of a product is divided into 1 to {MAX_SHARDS} parts.")))
+    }
+}
+
+impl From<Shards> for u32 {
+    fn from(shards: Shards) -> Self {
+        shards.0
     }
 }
 

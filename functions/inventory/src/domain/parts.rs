@@ -7,53 +7,12 @@
 
 use std::{cmp::Reverse, ops::RangeInclusive};
 
-use serde::{Deserialize, Serialize};
-use shared::{
-    ids::{OrderId, ProductId, shard_of},
-    validation::Violation,
-};
+use shared::ids::{OrderId, ProductId, shard_of};
 
 use super::{
     Stock, StockChange,
     movement::{Delta, MAX_ON_HAND, Movement, Threshold},
 };
-
-/// The most parts that a product is divided into.
-pub const MAX_SHARDS: u32 = 16;
-
-/// Into how many parts a product is divided; 1: it is not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "u32", into = "u32")]
-pub struct Shards(u32);
-
-shared::describe!(
-    Shards,
-    number("Into how many parts the stock of a product that sells fast is divided; 1: it is not.", 8).within(1..=i64::from(MAX_SHARDS))
-);
-
-impl Shards {
-    /// The number.
-    pub const fn count(self) -> u32 {
-        self.0
-    }
-}
-
-impl TryFrom<u32> for Shards {
-    type Error = Violation;
-
-    fn try_from(count: u32) -> Result<Self, Violation> {
-        if (1..=MAX_SHARDS).contains(&count) {
-            return Ok(Self(count));
-        }
-        Err(Violation::out_of_range(format!("The stock of a product is divided into 1 to {MAX_SHARDS} parts.")))
-    }
-}
-
-impl From<Shards> for u32 {
-    fn from(shards: Shards) -> Self {
-        shards.0
-    }
-}
 
 /// How the stock of a product is divided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,10 +14,7 @@ use shared::{
 use crate::{
     Inventory,
     adjusting::Made,
-    domain::{
-        movement::{Delta, Movement, MovementId, Reason, Threshold},
-        parts::Shards,
-    },
+    domain::movement::{Delta, Movement, MovementId, Reason, Shards, Threshold},
 };
 
 /// How many come or go, and why. What is settled along with that stays so until it is settled otherwise.
