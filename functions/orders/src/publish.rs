@@ -8,7 +8,7 @@ use shared::{
 
 use crate::{
     domain::{
-        Order, PAYMENT_TRIES, PaymentLeg, Status,
+        Order, PAYMENT_TRIES, PaymentState, Status,
         buyer::{Buyer, Contact},
         command::PendingCommand,
         history::HistoryEntry,
@@ -43,7 +43,7 @@ fn newly_pending(old: Option<&Order>, new: &Order) -> Vec<PendingCommand> {
     let sent = sent.map(|old| old.progress.pending_commands()).unwrap_or_default();
     let mut pending: Vec<PendingCommand> = new.progress.pending_commands().into_iter().filter(|command| !sent.contains(command)).collect();
     // Payments also learns of an order that ends before it could be paid: an attempt to pay it is answered with that it is closed.
-    if old.is_some_and(|old| old.progress.payment == PaymentLeg::None) && new.progress.payment == PaymentLeg::Closed {
+    if old.is_some_and(|old| old.progress.payment == PaymentState::None) && new.progress.payment == PaymentState::Closed {
         pending.push(PendingCommand::CancelPayment);
     }
     pending

@@ -1,4 +1,4 @@
-//! Orders and products in DynamoDB: the only file that knows keys and attribute names.
+//! Orders and products in DynamoDB: only this module knows keys and attribute names.
 
 mod item;
 pub mod placing;
@@ -13,7 +13,7 @@ use shared::{
 };
 
 use crate::{
-    domain::{Goal, Order, PaymentLeg, Product, Status, StockLeg, Totals},
+    domain::{Goal, Order, PaymentState, Product, Status, StockState, Totals},
     error::OrderError,
 };
 
@@ -52,9 +52,9 @@ pub struct OrderSummary {
     /// Where it is going.
     pub goal: Goal,
     /// How far the stock is.
-    pub stock: StockLeg,
+    pub stock: StockState,
     /// How far the money is.
-    pub payment: PaymentLeg,
+    pub payment: PaymentState,
     /// What it costs.
     pub totals: Totals,
     /// The number of pieces.

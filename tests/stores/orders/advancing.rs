@@ -10,7 +10,7 @@ async fn an_event_is_one_read_and_one_write_and_the_same_event_again_is_none() {
     let told = desk.tell(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
     assert_eq!((is_done(&told), told.operations()), (true, vec!["GetItem", "PutItem"]));
     let moved = desk.order(&order).await;
-    assert_eq!((&moved.progress.stock, &moved.progress.payment, moved.version), (&StockLeg::Held, &PaymentLeg::Open, 2));
+    assert_eq!((&moved.progress.stock, &moved.progress.payment, moved.version), (&StockState::Held, &PaymentState::Open, 2));
     assert_eq!(serde_json::to_value(&moved.traceparent).unwrap(), trace);
     let again = desk.tell(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
     assert_eq!((is_done(&again), again.operations()), (true, vec!["GetItem"]));
@@ -35,7 +35,7 @@ async fn events_that_race_both_land() {
         conflicts += writes - 2;
         let moved = desk.order(&order).await;
         let landed = (moved.progress.status, moved.progress.stock, moved.progress.payment, moved.progress.captured_total, moved.version);
-        assert_eq!(landed, (Status::Confirmed, StockLeg::Committing, PaymentLeg::Paid, 5998, 3), "seed {seed}");
+        assert_eq!(landed, (Status::Confirmed, StockState::Committing, PaymentState::Paid, 5998, 3), "seed {seed}");
         let history: Vec<_> = moved.progress.history.iter().map(|entry| entry.event.as_str()).collect();
         assert_eq!(history.len(), 4, "{history:?}");
     }
@@ -84,7 +84,7 @@ async fn whatever_happens_to_a_call_an_event_is_applied_once() {
                 let moved = desk.order(&order).await;
                 assert_eq!(
                     (moved.progress.stock, moved.version, moved.progress.history.len()),
-                    (StockLeg::Held, 2, 2),
+                    (StockState::Held, 2, 2),
                     "{fault:?} at {call}"
                 );
             }

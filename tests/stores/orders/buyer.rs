@@ -221,7 +221,7 @@ async fn news_of_the_buyer_and_of_the_order_that_race_both_land() {
         let landed = desk.order(&order).await;
         assert_eq!(
             (&landed.progress.stock, &landed.customer.buyer, landed.version),
-            (&StockLeg::Committed, &Buyer::Redacted, 5),
+            (&StockState::Committed, &Buyer::Redacted, 5),
             "seed {seed}"
         );
         assert_eq!((landed.customer.payment_method, landed.customer.buyer_change), (None, None));

@@ -21,7 +21,7 @@ use std::{
 use aws_config::{SdkConfig, retry::RetryConfig};
 use orders::{
     Orders,
-    domain::{Goal, Order, PaymentLeg, PlacedOrder, Placement, Status, StockLeg, buyer::Contact, saga::Event, steps},
+    domain::{Goal, Order, PaymentState, PlacedOrder, Placement, Status, StockState, buyer::Contact, saga::Event, steps},
     operations::{
         advance_order::advance_order, cancel_order::cancel_order, create_order::create_order, deliver_order::deliver_order,
         get_order::get_order, list_orders::list_orders, publish_order_events as publisher, replicate_product::replicate_product,

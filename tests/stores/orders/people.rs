@@ -4,7 +4,7 @@
 use super::*;
 
 /// The legs of an order, and what it owes by them.
-async fn legs(desk: &Desk, order: &str) -> (Goal, StockLeg, PaymentLeg) {
+async fn legs(desk: &Desk, order: &str) -> (Goal, StockState, PaymentState) {
     let order = desk.order(order).await;
     (order.progress.goal, order.progress.stock, order.progress.payment)
 }
@@ -96,14 +96,14 @@ async fn whatever_an_order_is_at_giving_it_up_undoes_what_was_begun_each_leg_on_
     const PAID: (&str, i64) = ("payment_succeeded.v1", 5998);
     let (release, close, refund) = ("release_stock.v1", "cancel_payment.v1", "refund_payment.v1");
     for (before, payment, commands) in [
-        (&[][..], PaymentLeg::Closed, &[close, release][..]),
-        (&[RESERVED], PaymentLeg::Closing, &[close, release]),
-        (&[RESERVED, ("payment_declined.v1", 0)], PaymentLeg::Closing, &[close, release]),
-        (&[RESERVED, STARTED], PaymentLeg::Closing, &[close, release]),
-        (&[RESERVED, STARTED, ("payment_unknown.v1", 0)], PaymentLeg::Closing, &[close, release]),
-        (&[PAID], PaymentLeg::Refunding, &[refund, release]),
-        (&[RESERVED, PAID], PaymentLeg::Refunding, &[refund, release]),
-        (&[RESERVED, STARTED, PAID, ("stock_committed.v1", 0)], PaymentLeg::Refunding, &[refund, release]),
+        (&[][..], PaymentState::Closed, &[close, release][..]),
+        (&[RESERVED], PaymentState::Closing, &[close, release]),
+        (&[RESERVED, ("payment_declined.v1", 0)], PaymentState::Closing, &[close, release]),
+        (&[RESERVED, STARTED], PaymentState::Closing, &[close, release]),
+        (&[RESERVED, STARTED, ("payment_unknown.v1", 0)], PaymentState::Closing, &[close, release]),
+        (&[PAID], PaymentState::Refunding, &[refund, release]),
+        (&[RESERVED, PAID], PaymentState::Refunding, &[refund, release]),
+        (&[RESERVED, STARTED, PAID, ("stock_committed.v1", 0)], PaymentState::Refunding, &[refund, release]),
     ] {
         for stock_first in [true, false] {
             let desk = Desk::new().await;
@@ -120,14 +120,14 @@ async fn whatever_an_order_is_at_giving_it_up_undoes_what_was_begun_each_leg_on_
             }
             let given_up = desk.step(USER, "cancel", &order, &Value::Null).await;
             assert_eq!(given_up.status(), 202, "{before:?}");
-            assert_eq!(legs(&desk, &order).await, (Goal::Cancel, StockLeg::Releasing, payment.clone()), "{before:?}");
+            assert_eq!(legs(&desk, &order).await, (Goal::Cancel, StockState::Releasing, payment.clone()), "{before:?}");
             let status = desk.order(&order).await.progress.status;
             stream.publish().await;
             let mut asked: Vec<Value> = ["release-stock", "cancel-payment", "refund-payment"].into_iter().flat_map(sent).collect();
             asked.sort_by_key(|message| message["type"].to_string());
             assert_eq!(asked.iter().map(|message| &message["type"]).collect::<Vec<_>>(), commands, "{before:?}");
 
-            let money = if payment == PaymentLeg::Refunding {
+            let money = if payment == PaymentState::Refunding {
                 ("payment_refunded.v1", more(9, 5998, 5998))
             } else {
                 ("payment_closed.v1", more(9, 0, 0))
@@ -136,7 +136,7 @@ async fn whatever_an_order_is_at_giving_it_up_undoes_what_was_begun_each_leg_on_
             let (first, second) = if stock_first { (stock, money) } else { (money, stock) };
             desk.tell(&order, first.0, &first.1).await;
             let half = desk.order(&order).await;
-            if payment != PaymentLeg::Closed {
+            if payment != PaymentState::Closed {
                 assert_eq!((&half.progress.status, half.schedule.check_at.is_some()), (&status, true), "{before:?}: half of it is done");
             }
             desk.tell(&order, second.0, &second.1).await;
@@ -155,7 +155,7 @@ async fn a_refund_that_fails_keeps_the_order_in_sight_and_not_the_stock() {
     let failed = json!({ "version": 5, "payment_id": "pay_1", "captured_total": 5998, "failure_reason": "card_closed" });
     desk.tell(&order, "payment_refund_failed.v1", &failed).await;
     desk.tell(&order, "stock_released.v1", &json!({ "version": 5 })).await;
-    assert_eq!(legs(&desk, &order).await, (Goal::Cancel, StockLeg::Released, PaymentLeg::Refunding));
+    assert_eq!(legs(&desk, &order).await, (Goal::Cancel, StockState::Released, PaymentState::Refunding));
     let shown = desk.read(&order, ADMIN, None).await.json();
     assert_eq!((&shown["needs_attention"], &shown["status"]), (&json!("refund_failed"), &json!("confirmed")));
     assert_eq!((&shown["payment_status"], &shown["step"]), (&json!("refunding"), &json!("refunding")));
@@ -219,7 +219,7 @@ async fn an_order_ships_as_soon_as_it_is_confirmed_and_its_commit_is_asked_for_u
     desk.confirm(&order).await;
     let shipped = desk.step(ADMIN, "ship", &order, &parcel()).await;
     assert_eq!((shipped.status(), &shipped.json()["status"]), (200, &json!("shipped")), "{:?}", shipped.answer);
-    assert_eq!(legs(&desk, &order).await, (Goal::Fulfil, StockLeg::Committing, PaymentLeg::Paid));
+    assert_eq!(legs(&desk, &order).await, (Goal::Fulfil, StockState::Committing, PaymentState::Paid));
     assert_eq!(desk.step(ADMIN, "deliver", &order, &Value::Null).await.status(), 200);
 
     // The commit was lost: the scheduled check sends it again.
@@ -233,7 +233,7 @@ async fn an_order_ships_as_soon_as_it_is_confirmed_and_its_commit_is_asked_for_u
     assert_eq!(again.iter().map(|message| message.json()["data"]["drive"].clone()).collect::<Vec<_>>(), [1]);
     assert!(is_done(&desk.tell(&order, "stock_committed.v1", &json!({ "version": 2 })).await));
     let end = desk.order(&order).await;
-    assert_eq!((end.progress.status, end.progress.stock, end.schedule.check_at), (Status::Delivered, StockLeg::Committed, None));
+    assert_eq!((end.progress.status, end.progress.stock, end.schedule.check_at), (Status::Delivered, StockState::Committed, None));
 }
 
 #[tokio::test]
@@ -367,8 +367,8 @@ async fn an_order_that_is_given_up_while_it_is_paid_gives_the_money_back() {
         assert_eq!(called.ok()[1]["statusCode"], 202, "seed {seed}");
         races += called.operations().iter().filter(|operation| **operation == "PutItem").count() - 2;
         let landed = desk.order(&order).await;
-        assert_eq!((&landed.progress.goal, &landed.progress.stock), (&Goal::Cancel, &StockLeg::Releasing), "seed {seed}");
-        assert_eq!((&landed.progress.payment, landed.progress.captured_total), (&PaymentLeg::Refunding, 5998), "seed {seed}");
+        assert_eq!((&landed.progress.goal, &landed.progress.stock), (&Goal::Cancel, &StockState::Releasing), "seed {seed}");
+        assert_eq!((&landed.progress.payment, landed.progress.captured_total), (&PaymentState::Refunding, 5998), "seed {seed}");
     }
     assert!(races > 0, "no seed lets both read before one of them writes: this test shows nothing");
 }

@@ -44,11 +44,11 @@ async fn an_order_that_was_not_paid_in_time_is_given_up_and_a_paid_one_is_not() 
     assert_eq!((&expired.progress.goal, expired.progress.reason.as_deref()), (&Goal::Cancel, Some("not_paid_in_time")));
     assert_eq!(
         (&expired.progress.stock, &expired.progress.payment, &expired.progress.status),
-        (&StockLeg::Releasing, &PaymentLeg::Closing, &Status::Pending)
+        (&StockState::Releasing, &PaymentState::Closing, &Status::Pending)
     );
     assert_eq!(expired.progress.history.last().map(|entry| entry.event.as_str()), Some("expired"));
     let waiting = desk.order(&paid).await;
-    assert_eq!((waiting.progress.goal, waiting.progress.payment, waiting.schedule.nudges), (Goal::Fulfil, PaymentLeg::Paid, 1));
+    assert_eq!((waiting.progress.goal, waiting.progress.payment, waiting.schedule.nudges), (Goal::Fulfil, PaymentState::Paid, 1));
     assert_eq!(desk.item(&settled), before);
 }
 

@@ -1,7 +1,7 @@
 //! Who bought, and what becomes of that when their account changes or is deleted.
 //!
-//! As long as an order owes something to somebody, a change of the account is only noted in it. The write that settles the order
-//! carries it out: [`Order::apply`](super::Order::apply) ends with it, so that nobody has to think of it.
+//! While an order is not settled, a change of the account is only noted in it. The write that settles the order carries the change out:
+//! every [`Order::apply`](super::Order::apply) ends with it.
 
 use serde::{Deserialize, Serialize};
 

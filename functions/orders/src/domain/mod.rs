@@ -29,7 +29,7 @@ pub use self::{
     order::Order,
     placing::{OrderLine, PlacedOrder, Placement, PlacementError, Product, Totals},
     schedule::Timing,
-    state::{Goal, PaymentLeg, Status, StockLeg},
+    state::{Goal, PaymentState, Status, StockState},
 };
 
 /// How many payments may be tried for one order.

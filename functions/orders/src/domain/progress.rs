@@ -4,7 +4,7 @@ use shared::clock::Timestamp;
 
 use super::{
     history::{HistoryEntry, MAX_HISTORY, NewEntry},
-    state::{Goal, PaymentLeg, Status, StockLeg},
+    state::{Goal, PaymentState, Status, StockState},
     steps::{Cancellation, Shipment},
 };
 
@@ -22,11 +22,11 @@ pub struct Progress {
     /// How the goods travel.
     pub shipment: Option<Shipment>,
     /// How far the stock is.
-    pub stock: StockLeg,
+    pub stock: StockState,
     /// The latest version of the reservation that the order knows.
     pub stock_version: u64,
     /// How far the payment is.
-    pub payment: PaymentLeg,
+    pub payment: PaymentState,
     /// The latest version of the payment that the order knows.
     pub payment_version: u64,
     /// The payment that captured the money.
@@ -68,9 +68,9 @@ impl Progress {
             reason: None,
             cancellation: None,
             shipment: None,
-            stock: StockLeg::Asked,
+            stock: StockState::Asked,
             stock_version: 0,
-            payment: PaymentLeg::None,
+            payment: PaymentState::None,
             payment_version: 0,
             payment_id: None,
             captured_total: 0,

@@ -71,7 +71,7 @@ pub enum Goal {
 /// How far the stock of an order is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum StockLeg {
+pub enum StockState {
     /// Inventory was asked to hold it.
     Asked,
     /// It is held.
@@ -94,7 +94,7 @@ pub enum StockLeg {
 /// How far the payment of an order is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum PaymentLeg {
+pub enum PaymentState {
     /// Not asked for yet.
     None,
     /// It can be paid.

@@ -272,23 +272,23 @@ fn is_possible(order: &Order, event: &Event) -> bool {
     match event {
         Event::PaymentClosed(_) => order.progress.captured_total == 0,
         Event::PaymentSucceeded(_) | Event::PaymentRefunded(_) | Event::RefundFailed(_) | Event::PaymentDisputed(_) => {
-            order.progress.payment != PaymentLeg::Closed || order.progress.goal != Goal::Fulfil
+            order.progress.payment != PaymentState::Closed || order.progress.goal != Goal::Fulfil
         }
         _ => true,
     }
 }
 
 /// What the one who is asked can answer: payments tells how the payment stands, and that is not always what was asked for.
-fn answers(order: &Order, owed: PendingCommand) -> Vec<Event> {
+fn answers(order: &Order, command: PendingCommand) -> Vec<Event> {
     // What payments knows is at least what the order has heard.
     let fact = |captured_total, refunded_total| PaymentFact { version: 99, captured_total, refunded_total, ..fact_of(order) };
     let of_money = || {
         let (refunded, all) = (order.progress.refunded_total, order.progress.refunded_total + TOTAL - order.progress.returned_total());
         let mut facts = vec![Event::PaymentRefunded(fact(TOTAL, all)), Event::PaymentDisputed(fact(TOTAL, all))];
-        if owed == PendingCommand::RefundPayment {
+        if command == PendingCommand::RefundPayment {
             facts.push(Event::RefundFailed(PaymentFact { refund_refused: true, ..fact(TOTAL, refunded) }));
         }
-        if refunded < TOTAL && owed != PendingCommand::RefundPayment {
+        if refunded < TOTAL && command != PendingCommand::RefundPayment {
             facts.push(Event::PaymentSucceeded(fact(TOTAL, refunded)));
             facts.push(Event::PaymentSucceeded(fact(TOTAL, refunded.max(PART))));
             facts.push(Event::RefundFailed(fact(TOTAL, refunded)));
@@ -296,7 +296,7 @@ fn answers(order: &Order, owed: PendingCommand) -> Vec<Event> {
         }
         facts
     };
-    match owed {
+    match command {
         PendingCommand::ReserveStock => vec![Event::StockReserved(stock(99)), Event::StockRejected(stock(99))],
         PendingCommand::CommitStock => vec![Event::StockCommitted(stock(99))],
         PendingCommand::ReleaseStock => vec![Event::StockReleased(stock(99))],
@@ -318,7 +318,7 @@ fn fact_of(order: &Order) -> PaymentFact {
     }
 }
 
-/// Follows every way on which what is owed is answered; each must end in settlement.
+/// Follows every way on which the pending commands are answered; each must end in settlement.
 fn settle(order: &Order, depth: u32, at_the_end: &mut impl FnMut(&Order)) {
     if order.progress.is_settled() {
         return at_the_end(order);
@@ -331,12 +331,12 @@ fn settle(order: &Order, depth: u32, at_the_end: &mut impl FnMut(&Order)) {
         return settle(&after(order, &Event::PaymentRefunded(back)), depth + 1, at_the_end);
     }
     assert!(depth < 12, "no end in sight: {}", core(order));
-    let owed = order.progress.pending_commands();
-    assert!(!owed.is_empty(), "unsettled, but nothing is owed: {}", core(order));
-    for owed in owed {
-        for answer in answers(order, owed) {
+    let pending = order.progress.pending_commands();
+    assert!(!pending.is_empty(), "unsettled, but nothing is owed: {}", core(order));
+    for command in pending {
+        for answer in answers(order, command) {
             let next = after(order, &answer);
-            assert_ne!(core(&next), core(order), "the answer {answer:?} to {owed:?} changes nothing: {}", core(order));
+            assert_ne!(core(&next), core(order), "the answer {answer:?} to {command:?} changes nothing: {}", core(order));
             settle(&next, depth + 1, at_the_end);
         }
     }

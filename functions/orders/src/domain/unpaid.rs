@@ -10,7 +10,7 @@ use shared::{clock::Timestamp, ids::OrderId, throttle::Limit};
 use super::{
     order::Order,
     placing::{PlacementError, Terms},
-    state::{Goal, PaymentLeg, Status},
+    state::{Goal, PaymentState, Status},
 };
 
 /// How long the call of a payment may be in flight: longer than a function of payments lives. After that its order waits for the shop.
@@ -123,7 +123,7 @@ impl Order {
     /// Whether its buyer's list of unpaid orders has it: until it is paid, cancelled or failed.
     pub fn is_unpaid(&self) -> bool {
         let can_be_paid =
-            matches!(self.progress.payment, PaymentLeg::None | PaymentLeg::Open | PaymentLeg::Processing | PaymentLeg::Unknown);
+            matches!(self.progress.payment, PaymentState::None | PaymentState::Open | PaymentState::Processing | PaymentState::Unknown);
         self.progress.goal == Goal::Fulfil && self.progress.status == Status::Pending && can_be_paid
     }
 
@@ -132,8 +132,8 @@ impl Order {
     pub fn counts_as_unpaid(&self, now: Timestamp) -> bool {
         let is_lost = |since: Timestamp| now.since(since) >= CALL_IN_FLIGHT;
         let waits_for_shop = match self.progress.payment {
-            PaymentLeg::Unknown => true,
-            PaymentLeg::Processing => self.progress.payment_in_flight_since.is_some_and(is_lost),
+            PaymentState::Unknown => true,
+            PaymentState::Processing => self.progress.payment_in_flight_since.is_some_and(is_lost),
             _ => false,
         };
         self.is_unpaid() && !waits_for_shop
@@ -141,7 +141,7 @@ impl Order {
 
     /// What the change from this order to `next` frees.
     pub fn frees(&self, next: &Self) -> Freed {
-        let is_paid = next.progress.goal == Goal::Fulfil && next.progress.payment == PaymentLeg::Paid;
+        let is_paid = next.progress.goal == Goal::Fulfil && next.progress.payment == PaymentState::Paid;
         Freed {
             buyer: self.is_unpaid() && !next.is_unpaid(),
             network: self.customer.network.clone().filter(|_| is_paid && next.customer.network.is_none()),
@@ -150,7 +150,7 @@ impl Order {
 
     /// Forgets the network of an order that is paid or given up.
     pub(super) fn forget_network(&mut self) {
-        if self.progress.goal != Goal::Fulfil || matches!(self.progress.payment, PaymentLeg::Paid | PaymentLeg::Refunded) {
+        if self.progress.goal != Goal::Fulfil || matches!(self.progress.payment, PaymentState::Paid | PaymentState::Refunded) {
             self.customer.network = None;
         }
     }

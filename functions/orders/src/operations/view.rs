@@ -5,7 +5,7 @@ use shared::{clock::Timestamp, ids::OrderId, ids::UserId, money::Money};
 
 use crate::{
     domain::{
-        Goal, Order, OrderLine, PaymentLeg, StockLeg, Totals,
+        Goal, Order, OrderLine, PaymentState, StockState, Totals,
         address::Address,
         buyer::{Buyer, Contact},
         command::PendingCommand,
@@ -230,27 +230,27 @@ impl From<OrderSummary> for OrderSummaryView {
 }
 
 /// What the order is waiting for; none when it waits for nothing that concerns its buyer.
-fn step(goal: &Goal, stock: &StockLeg, payment: &PaymentLeg) -> Option<&'static str> {
+fn step(goal: &Goal, stock: &StockState, payment: &PaymentState) -> Option<&'static str> {
     match (goal, stock, payment) {
-        (Goal::Fulfil, StockLeg::Asked, _) => Some("reserving"),
-        (Goal::Fulfil, _, PaymentLeg::Open) => Some("awaiting_payment"),
-        (Goal::Fulfil, _, PaymentLeg::Processing | PaymentLeg::Unknown) => Some("paying"),
-        (Goal::Cancel | Goal::Fail, _, PaymentLeg::Closing) => Some("cancelling"),
-        (Goal::Cancel | Goal::Fail, _, PaymentLeg::Refunding) => Some("refunding"),
-        (Goal::Cancel | Goal::Fail, StockLeg::Releasing, _) => Some("releasing"),
+        (Goal::Fulfil, StockState::Asked, _) => Some("reserving"),
+        (Goal::Fulfil, _, PaymentState::Open) => Some("awaiting_payment"),
+        (Goal::Fulfil, _, PaymentState::Processing | PaymentState::Unknown) => Some("paying"),
+        (Goal::Cancel | Goal::Fail, _, PaymentState::Closing) => Some("cancelling"),
+        (Goal::Cancel | Goal::Fail, _, PaymentState::Refunding) => Some("refunding"),
+        (Goal::Cancel | Goal::Fail, StockState::Releasing, _) => Some("releasing"),
         _ => None,
     }
 }
 
-fn payment_status(payment: &PaymentLeg, captured: i64, refunded: i64) -> &'static str {
+fn payment_status(payment: &PaymentState, captured: i64, refunded: i64) -> &'static str {
     match payment {
-        PaymentLeg::Processing => "processing",
-        PaymentLeg::Unknown => "unknown",
-        PaymentLeg::Refunding => "refunding",
-        PaymentLeg::Refunded => "refunded",
-        PaymentLeg::RefundRefused => "refund_failed",
-        PaymentLeg::Paid if (1..captured).contains(&refunded) => "partially_refunded",
-        PaymentLeg::Paid => "paid",
+        PaymentState::Processing => "processing",
+        PaymentState::Unknown => "unknown",
+        PaymentState::Refunding => "refunding",
+        PaymentState::Refunded => "refunded",
+        PaymentState::RefundRefused => "refund_failed",
+        PaymentState::Paid if (1..captured).contains(&refunded) => "partially_refunded",
+        PaymentState::Paid => "paid",
         _ => "unpaid",
     }
 }

@@ -10,7 +10,7 @@ use shared::{
 };
 
 use crate::domain::{
-    Goal, Order, OrderLine, PaymentLeg, PlacedOrder, Status, StockLeg, Totals,
+    Goal, Order, OrderLine, PaymentState, PlacedOrder, Status, StockState, Totals,
     address::Address,
     basket::PaymentMethod,
     buyer::{Buyer, BuyerChange, Customer},
@@ -39,8 +39,8 @@ struct OrderItem {
     reason: Option<String>,
     #[serde(default)]
     cancellation: Option<Cancellation>,
-    stock: StockLeg,
-    payment: PaymentLeg,
+    stock: StockState,
+    payment: PaymentState,
     payment_id: Option<String>,
     captured_total: i64,
     refunded_total: i64,

@@ -15,7 +15,7 @@ use crate::domain::{
     order::Order,
     progress::Progress,
     schedule::{Timing, Unanswered},
-    state::{Goal, PaymentLeg, Status, StockLeg},
+    state::{Goal, PaymentState, Status, StockState},
     steps::{Cancellation, Shipment},
 };
 
@@ -132,7 +132,9 @@ impl Order {
     /// still be pending: nothing but a cancellation releases the stock, and an order that has shipped refuses one.
     fn is_ready_to_ship(&self) -> bool {
         let confirmed = self.progress.status == Status::Confirmed && self.progress.goal == Goal::Fulfil;
-        confirmed && matches!(self.progress.stock, StockLeg::Committing | StockLeg::Committed) && self.progress.payment == PaymentLeg::Paid
+        confirmed
+            && matches!(self.progress.stock, StockState::Committing | StockState::Committed)
+            && self.progress.payment == PaymentState::Paid
     }
 }
 
@@ -142,7 +144,7 @@ impl Order {
     pub(super) fn expire(&mut self, now: Timestamp) -> Vec<NewEntry> {
         let overdue = now >= self.placed.expires_at && self.progress.goal == Goal::Fulfil && self.progress.status == Status::Pending;
         // A paid order that waits for its stock is no longer the buyer's to lose.
-        if !overdue || self.progress.payment == PaymentLeg::Paid {
+        if !overdue || self.progress.payment == PaymentState::Paid {
             return Vec::new();
         }
         self.progress.compensate(Goal::Cancel, "not_paid_in_time");
@@ -172,7 +174,7 @@ impl Order {
             return;
         }
         let next = now.plus(retry::doubling(schedule.nudges, timing.first_nudge));
-        let is_unpaid = progress.goal == Goal::Fulfil && progress.status == Status::Pending && progress.payment != PaymentLeg::Paid;
+        let is_unpaid = progress.goal == Goal::Fulfil && progress.status == Status::Pending && progress.payment != PaymentState::Paid;
         schedule.check_at = Some(if is_unpaid && now < expires_at { next.min(expires_at) } else { next });
     }
 
@@ -239,21 +241,21 @@ impl Progress {
     /// Whether everything is carried out: the order needs no more checks.
     pub fn is_settled(&self) -> bool {
         match self.goal {
-            Goal::Fulfil => self.stock == StockLeg::Committed && matches!(self.payment, PaymentLeg::Paid | PaymentLeg::Refunded),
-            _ => self.has_released_stock() && matches!(self.payment, PaymentLeg::Closed | PaymentLeg::Refunded),
+            Goal::Fulfil => self.stock == StockState::Committed && matches!(self.payment, PaymentState::Paid | PaymentState::Refunded),
+            _ => self.has_released_stock() && matches!(self.payment, PaymentState::Closed | PaymentState::Refunded),
         }
     }
 
     /// Whether there is nothing to ask another service for: it is settled, or only a person can refund it.
     pub fn is_at_rest(&self) -> bool {
-        let is_refused = self.goal != Goal::Fulfil && self.payment == PaymentLeg::RefundRefused;
+        let is_refused = self.goal != Goal::Fulfil && self.payment == PaymentState::RefundRefused;
         self.is_settled() || is_refused && self.has_released_stock()
     }
 
     /// The goods are reserved and paid for: from now on they can be shipped.
     pub(super) fn confirm(&mut self) {
         self.status = Status::Confirmed;
-        self.stock = StockLeg::Committing;
+        self.stock = StockState::Committing;
     }
 
     /// Turns the order round: stock and payment are undone, each on its own.
@@ -283,7 +285,7 @@ impl Progress {
         if became(Status::Confirmed) {
             entries.push(NewEntry::of("confirmed"));
         }
-        if before.payment != PaymentLeg::Refunding && self.payment == PaymentLeg::Refunding {
+        if before.payment != PaymentState::Refunding && self.payment == PaymentState::Refunding {
             let amount = self.captured_total - self.returned_total();
             entries.push(NewEntry::of("refund_started").payment(self.payment_id.as_ref()).amount(amount));
         }
@@ -302,8 +304,8 @@ impl Progress {
     pub(super) fn reject_unknown_states(&self) -> Result<(), Rejection> {
         let unknown = matches!(self.status, Status::Unknown(_))
             || matches!(self.goal, Goal::Unknown(_))
-            || matches!(self.stock, StockLeg::Unknown(_))
-            || matches!(self.payment, PaymentLeg::Unreadable(_));
+            || matches!(self.stock, StockState::Unknown(_))
+            || matches!(self.payment, PaymentState::Unreadable(_));
         if unknown { Err(Rejection::UnknownState) } else { Ok(()) }
     }
 

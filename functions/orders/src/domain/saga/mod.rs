@@ -23,7 +23,7 @@ use super::{
     history::NewEntry,
     order::Order,
     schedule::Timing,
-    state::PaymentLeg,
+    state::PaymentState,
     steps::{Cancellation, Shipment},
 };
 
@@ -139,9 +139,9 @@ impl Order {
             Event::StockCommitted(fact) => progress.apply_committed(*fact),
             Event::StockReleased(fact) => progress.apply_released(*fact),
             Event::PaymentOpened(fact) => progress.apply_opened(fact),
-            Event::PaymentStarted(fact) => progress.apply_attempt(fact, "payment_started", PaymentLeg::Processing, now),
-            Event::PaymentUnknown(fact) => progress.apply_attempt(fact, "payment_unknown", PaymentLeg::Unknown, now),
-            Event::PaymentDeclined(fact) => progress.apply_attempt(fact, "payment_declined", PaymentLeg::Open, now),
+            Event::PaymentStarted(fact) => progress.apply_attempt(fact, "payment_started", PaymentState::Processing, now),
+            Event::PaymentUnknown(fact) => progress.apply_attempt(fact, "payment_unknown", PaymentState::Unknown, now),
+            Event::PaymentDeclined(fact) => progress.apply_attempt(fact, "payment_declined", PaymentState::Open, now),
             Event::PaymentSucceeded(fact) | Event::PaymentRefunded(fact) | Event::PaymentDisputed(fact) => progress.apply_money(fact),
             Event::PaymentClosed(fact) => progress.apply_closed(fact),
             Event::RefundFailed(fact) => progress.apply_refund_failed(fact),

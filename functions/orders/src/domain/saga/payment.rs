@@ -10,7 +10,7 @@ use crate::domain::{
     history::NewEntry,
     order::Order,
     progress::Progress,
-    state::{Goal, PaymentLeg, Status, StockLeg},
+    state::{Goal, PaymentState, Status, StockState},
 };
 
 const REFUND_FAILED: &str = "refund_failed";
@@ -68,20 +68,20 @@ impl Progress {
     }
 
     /// An attempt without money: it moves the payment only while the order is on its way to the buyer.
-    pub(super) fn apply_attempt(&mut self, fact: &PaymentFact, name: &'static str, leg: PaymentLeg, now: Timestamp) -> Vec<NewEntry> {
+    pub(super) fn apply_attempt(&mut self, fact: &PaymentFact, name: &'static str, state: PaymentState, now: Timestamp) -> Vec<NewEntry> {
         if !self.note_payment_version(fact) {
             return Vec::new();
         }
         let alive = self.is_being_paid();
         // Two declines may follow each other with no fact between them. The same one is reported again when the command is sent again.
-        let another_decline = leg == PaymentLeg::Open && fact.payment_id != self.last_declined;
-        let changes = self.payment != leg || another_decline;
+        let another_decline = state == PaymentState::Open && fact.payment_id != self.last_declined;
+        let changes = self.payment != state || another_decline;
         if another_decline {
             self.last_declined = fact.payment_id.clone();
         }
         if self.goal == Goal::Fulfil && alive {
             self.payment_in_flight_since = (!fact.requires_action).then(|| self.payment_in_flight_since.unwrap_or(now));
-            self.payment = leg;
+            self.payment = state;
         }
         if alive && changes { vec![fact.entry(name).because(fact.reason.clone())] } else { Vec::new() }
     }
@@ -91,14 +91,14 @@ impl Progress {
             return Vec::new();
         }
         let is_news = match (&self.goal, &self.payment) {
-            (Goal::Fulfil, PaymentLeg::Paid) => self.raise("payment_closed_after_capture"),
+            (Goal::Fulfil, PaymentState::Paid) => self.raise("payment_closed_after_capture"),
             (Goal::Fulfil, _) if self.is_being_paid() => {
                 self.compensate(Goal::Fail, "payment_failed");
-                self.payment = PaymentLeg::Closed;
+                self.payment = PaymentState::Closed;
                 true
             }
-            (Goal::Cancel | Goal::Fail, PaymentLeg::Closing) => {
-                self.payment = PaymentLeg::Closed;
+            (Goal::Cancel | Goal::Fail, PaymentState::Closing) => {
+                self.payment = PaymentState::Closed;
                 true
             }
             _ => false,
@@ -191,35 +191,35 @@ impl Progress {
 
     fn follow_money(&mut self) {
         let all_is_back = self.returned_total() >= self.captured_total;
-        let is_uncaptured = self.payment == PaymentLeg::None || self.is_being_paid();
+        let is_uncaptured = self.payment == PaymentState::None || self.is_being_paid();
         match self.goal {
-            Goal::Fulfil if all_is_back && (is_uncaptured || self.payment == PaymentLeg::Paid) => {
+            Goal::Fulfil if all_is_back && (is_uncaptured || self.payment == PaymentState::Paid) => {
                 // An operator refunded the money before the order was confirmed: there is nothing to confirm it with.
                 if self.status == Status::Pending {
                     self.compensate(Goal::Cancel, "refunded");
                 }
-                self.payment = PaymentLeg::Refunded;
+                self.payment = PaymentState::Refunded;
             }
             Goal::Fulfil if is_uncaptured => {
-                self.payment = PaymentLeg::Paid;
-                if self.stock == StockLeg::Held {
+                self.payment = PaymentState::Paid;
+                if self.stock == StockState::Held {
                     self.confirm();
                 }
             }
             // A refund failed after it had succeeded, or a dispute was won: the shop has the money again.
-            Goal::Fulfil if !all_is_back && self.payment == PaymentLeg::Refunded => self.payment = PaymentLeg::Paid,
+            Goal::Fulfil if !all_is_back && self.payment == PaymentState::Refunded => self.payment = PaymentState::Paid,
             Goal::Fulfil => {}
             // Money that comes after the order was cancelled is refunded, whatever state the payment was in.
-            _ => self.payment = if all_is_back { PaymentLeg::Refunded } else { self.refunding() },
+            _ => self.payment = if all_is_back { PaymentState::Refunded } else { self.refunding() },
         }
     }
 
     /// The command that payments has to carry out in the present state.
     pub(super) fn pending_payment_command(&self) -> Option<PendingCommand> {
         match self.payment {
-            PaymentLeg::Open | PaymentLeg::Processing | PaymentLeg::Unknown => Some(PendingCommand::OpenPayment),
-            PaymentLeg::Closing => Some(PendingCommand::CancelPayment),
-            PaymentLeg::Refunding => Some(PendingCommand::RefundPayment),
+            PaymentState::Open | PaymentState::Processing | PaymentState::Unknown => Some(PendingCommand::OpenPayment),
+            PaymentState::Closing => Some(PendingCommand::CancelPayment),
+            PaymentState::Refunding => Some(PendingCommand::RefundPayment),
             _ => None,
         }
     }
@@ -227,16 +227,16 @@ impl Progress {
     /// The order is turned round: no charge may start any more, and money that was captured is refunded.
     pub(super) fn undo_payment(&mut self) {
         self.payment = match self.payment {
-            PaymentLeg::None => PaymentLeg::Closed,
-            PaymentLeg::Paid => self.refunding(),
-            PaymentLeg::Open | PaymentLeg::Processing | PaymentLeg::Unknown => PaymentLeg::Closing,
+            PaymentState::None => PaymentState::Closed,
+            PaymentState::Paid => self.refunding(),
+            PaymentState::Open | PaymentState::Processing | PaymentState::Unknown => PaymentState::Closing,
             _ => return,
         };
     }
 
     /// The state of a payment that has to be refunded: by payments, or by a person after payments has stopped trying.
-    fn refunding(&self) -> PaymentLeg {
-        if self.refund_refused { PaymentLeg::RefundRefused } else { PaymentLeg::Refunding }
+    fn refunding(&self) -> PaymentState {
+        if self.refund_refused { PaymentState::RefundRefused } else { PaymentState::Refunding }
     }
 
     /// Minor units that went back to the buyer: by refunds that did not fail later, and by disputes that were not won.
@@ -251,25 +251,25 @@ impl Progress {
 
     /// Whether it is the buyer's turn, who may take their time: to pay, to pay again after a decline, or to act at their bank.
     pub fn awaits_buyer(&self) -> bool {
-        let can_be_paid = self.goal == Goal::Fulfil && self.stock == StockLeg::Held;
+        let can_be_paid = self.goal == Goal::Fulfil && self.stock == StockState::Held;
         can_be_paid
             && match self.payment {
-                PaymentLeg::Open => self.payment_opened || self.last_declined.is_some(),
-                PaymentLeg::Processing => self.payment_in_flight_since.is_none(),
+                PaymentState::Open => self.payment_opened || self.last_declined.is_some(),
+                PaymentState::Processing => self.payment_in_flight_since.is_none(),
                 _ => false,
             }
     }
 
     /// No attempt is in flight any more where none is under way.
     pub(super) fn clear_in_flight(&mut self) {
-        if !matches!(self.payment, PaymentLeg::Processing | PaymentLeg::Unknown) {
+        if !matches!(self.payment, PaymentState::Processing | PaymentState::Unknown) {
             self.payment_in_flight_since = None;
         }
     }
 
     /// Whether it can be paid or is being paid, as far as the order has heard.
     fn is_being_paid(&self) -> bool {
-        matches!(self.payment, PaymentLeg::Open | PaymentLeg::Processing | PaymentLeg::Unknown)
+        matches!(self.payment, PaymentState::Open | PaymentState::Processing | PaymentState::Unknown)
     }
 
     /// Notes how new the fact is; `false` if it is older than the latest that the order knows.
@@ -284,7 +284,7 @@ impl Order {
     /// Whether `POST /payments` can pay it.
     pub fn is_payable(&self, now: Timestamp) -> bool {
         let Progress { goal, stock, payment, .. } = &self.progress;
-        let waiting = *goal == Goal::Fulfil && *stock == StockLeg::Held && *payment == PaymentLeg::Open;
+        let waiting = *goal == Goal::Fulfil && *stock == StockState::Held && *payment == PaymentState::Open;
         waiting && now < self.placed.expires_at
     }
 }

@@ -6,7 +6,7 @@ use crate::domain::{
     command::PendingCommand,
     history::NewEntry,
     progress::Progress,
-    state::{Goal, PaymentLeg, StockLeg},
+    state::{Goal, PaymentState, StockState},
 };
 
 /// What inventory says.
@@ -20,12 +20,12 @@ pub struct StockFact {
 
 impl Progress {
     pub(super) fn apply_reserved(&mut self, fact: StockFact) -> Vec<NewEntry> {
-        let awaited = self.note_stock_version(fact) && self.goal == Goal::Fulfil && self.stock == StockLeg::Asked;
+        let awaited = self.note_stock_version(fact) && self.goal == Goal::Fulfil && self.stock == StockState::Asked;
         if awaited {
-            self.stock = StockLeg::Held;
+            self.stock = StockState::Held;
             match self.payment {
-                PaymentLeg::None => self.payment = PaymentLeg::Open,
-                PaymentLeg::Paid => self.confirm(),
+                PaymentState::None => self.payment = PaymentState::Open,
+                PaymentState::Paid => self.confirm(),
                 _ => {}
             }
         }
@@ -37,21 +37,21 @@ impl Progress {
             return Vec::new();
         }
         match (&self.goal, &self.stock) {
-            (Goal::Fulfil, StockLeg::Asked) => {
+            (Goal::Fulfil, StockState::Asked) => {
                 self.compensate(Goal::Fail, "out_of_stock");
-                self.stock = StockLeg::Rejected;
+                self.stock = StockState::Rejected;
             }
             // The pending release finds nothing to release.
-            (Goal::Cancel | Goal::Fail, StockLeg::Releasing) => self.stock = StockLeg::Released,
+            (Goal::Cancel | Goal::Fail, StockState::Releasing) => self.stock = StockState::Released,
             _ => return Vec::new(),
         }
         vec![NewEntry::of("stock_rejected").because(fact.short.map(|product| product.to_string()))]
     }
 
     pub(super) fn apply_committed(&mut self, fact: StockFact) -> Vec<NewEntry> {
-        let awaited = self.note_stock_version(fact) && self.goal == Goal::Fulfil && self.stock == StockLeg::Committing;
+        let awaited = self.note_stock_version(fact) && self.goal == Goal::Fulfil && self.stock == StockState::Committing;
         if awaited {
-            self.stock = StockLeg::Committed;
+            self.stock = StockState::Committed;
         }
         entry_if(awaited, "stock_committed")
     }
@@ -60,8 +60,8 @@ impl Progress {
         let is_news = self.note_stock_version(fact)
             && match (&self.goal, &self.stock) {
                 (Goal::Fulfil, _) => self.raise("stock_released_unasked"),
-                (_, StockLeg::Releasing) => {
-                    self.stock = StockLeg::Released;
+                (_, StockState::Releasing) => {
+                    self.stock = StockState::Released;
                     true
                 }
                 _ => false,
@@ -72,23 +72,23 @@ impl Progress {
     /// The command that inventory has to carry out in the present state.
     pub(super) fn pending_stock_command(&self) -> Option<PendingCommand> {
         match self.stock {
-            StockLeg::Asked => Some(PendingCommand::ReserveStock),
-            StockLeg::Committing => Some(PendingCommand::CommitStock),
-            StockLeg::Releasing => Some(PendingCommand::ReleaseStock),
+            StockState::Asked => Some(PendingCommand::ReserveStock),
+            StockState::Committing => Some(PendingCommand::CommitStock),
+            StockState::Releasing => Some(PendingCommand::ReleaseStock),
             _ => None,
         }
     }
 
     /// The order is turned round: whatever is or may be reserved is released.
     pub(super) fn undo_stock(&mut self) {
-        if matches!(self.stock, StockLeg::Asked | StockLeg::Held | StockLeg::Committing | StockLeg::Committed) {
-            self.stock = StockLeg::Releasing;
+        if matches!(self.stock, StockState::Asked | StockState::Held | StockState::Committing | StockState::Committed) {
+            self.stock = StockState::Releasing;
         }
     }
 
     /// Whether nothing is reserved any more.
     pub(super) fn has_released_stock(&self) -> bool {
-        matches!(self.stock, StockLeg::Released | StockLeg::Rejected)
+        matches!(self.stock, StockState::Released | StockState::Rejected)
     }
 
     /// Notes how new the fact is; `false` if it is older than the latest that the order knows.

@@ -177,6 +177,6 @@ fn the_address_of_an_order_that_is_given_up_is_kept_until_it_is_settled() {
 
 #[test]
 fn an_order_of_a_later_release_is_not_touched_for_its_buyer() {
-    let odd = moved(Progress { payment: PaymentLeg::Unreadable("in_escrow".to_owned()), ..placed().progress });
+    let odd = moved(Progress { payment: PaymentState::Unreadable("in_escrow".to_owned()), ..placed().progress });
     assert_eq!(odd.apply(&deleted(), LATER, TIMING), Err(Rejection::UnknownState));
 }

@@ -29,7 +29,7 @@ fn a_cancelled_order_whose_refund_fails_later_asks_for_it_again() {
     let open = after(&order, &failed);
     assert_eq!(
         (&open.progress.status, &open.progress.payment, open.progress.pending_commands()),
-        (&Status::Cancelled, &PaymentLeg::Refunding, vec![PendingCommand::RefundPayment])
+        (&Status::Cancelled, &PaymentState::Refunding, vec![PendingCommand::RefundPayment])
     );
     assert_eq!((open.progress.needs_attention.as_deref(), open.progress.refunded_net()), (Some("refund_failed"), 0));
     assert!(open.schedule.check_at.is_some(), "it is asked for");
@@ -44,18 +44,18 @@ fn a_cancelled_order_whose_refund_fails_later_asks_for_it_again() {
     let done = after(&open, &Event::PaymentRefunded(again));
     assert_eq!(
         (&done.progress.payment, done.progress.needs_attention.as_deref(), done.schedule.check_at),
-        (&PaymentLeg::Refunded, None, None)
+        (&PaymentState::Refunded, None, None)
     );
 }
 
 #[test]
 fn an_order_that_goes_on_is_paid_again_when_its_refund_fails_later() {
     let refunded = after(&confirmed(), &Event::PaymentRefunded(money(TOTAL, TOTAL)));
-    assert_eq!(refunded.progress.payment, PaymentLeg::Refunded);
+    assert_eq!(refunded.progress.payment, PaymentState::Refunded);
     let again = after(&refunded, &Event::RefundFailed(reversed()));
     assert_eq!(
         (&again.progress.payment, &again.progress.status, again.progress.needs_attention.as_deref()),
-        (&PaymentLeg::Paid, &Status::Confirmed, Some("refund_failed"))
+        (&PaymentState::Paid, &Status::Confirmed, Some("refund_failed"))
     );
 }
 
@@ -66,7 +66,7 @@ fn a_refund_that_is_refused_for_good_waits_for_a_person_and_is_not_asked_for_aga
     let waiting = after(&given_up, &refused);
     assert_eq!(
         (&waiting.progress.payment, waiting.progress.pending_commands(), waiting.schedule.check_at),
-        (&PaymentLeg::RefundRefused, vec![], None)
+        (&PaymentState::RefundRefused, vec![], None)
     );
     assert_eq!(
         (&waiting.progress.status, waiting.progress.needs_attention.as_deref()),
@@ -83,7 +83,7 @@ fn a_refund_that_is_refused_for_good_waits_for_a_person_and_is_not_asked_for_aga
     let later = after_all(&confirmed(), &[refused, cancel()]);
     assert_eq!(
         (&later.progress.payment, later.progress.pending_commands()),
-        (&PaymentLeg::RefundRefused, vec![PendingCommand::ReleaseStock])
+        (&PaymentState::RefundRefused, vec![PendingCommand::ReleaseStock])
     );
 }
 
@@ -96,17 +96,17 @@ fn a_dispute_that_is_won_clears_its_flag_and_one_that_is_lost_takes_the_money() 
     let taken = after(&open, &dispute(21, DisputeStatus::Open, TOTAL, 0));
     assert_eq!(
         (&taken.progress.payment, taken.progress.needs_attention.as_deref()),
-        (&PaymentLeg::Refunded, Some("payment_disputed")),
+        (&PaymentState::Refunded, Some("payment_disputed")),
         "nothing is sent unpaid"
     );
     let won = after(&taken, &dispute(22, DisputeStatus::Won, TOTAL, TOTAL));
-    assert_eq!((&won.progress.payment, won.progress.needs_attention.as_deref()), (&PaymentLeg::Paid, None));
+    assert_eq!((&won.progress.payment, won.progress.needs_attention.as_deref()), (&PaymentState::Paid, None));
     let told = [("payment_disputed", None), ("dispute_withdrawn", Some(TOTAL)), ("dispute_reinstated", Some(TOTAL)), ("dispute_won", None)];
     assert_eq!(events_of(&won, before), told);
     let lost = after(&taken, &dispute(22, DisputeStatus::Lost, TOTAL, 0));
     assert_eq!(
         (&lost.progress.payment, lost.progress.needs_attention.as_deref(), lost.progress.returned_total()),
-        (&PaymentLeg::Refunded, Some("dispute_lost"), TOTAL)
+        (&PaymentState::Refunded, Some("dispute_lost"), TOTAL)
     );
     // An older fact does not open the dispute again.
     for order in [&won, &lost] {
@@ -125,7 +125,7 @@ fn a_dispute_that_is_won_clears_its_flag_and_one_that_is_lost_takes_the_money() 
     let won = after(&given_up, &dispute(22, DisputeStatus::Won, TOTAL, TOTAL));
     assert_eq!(
         (&won.progress.payment, won.progress.pending_commands()),
-        (&PaymentLeg::Refunding, vec![PendingCommand::RefundPayment]),
+        (&PaymentState::Refunding, vec![PendingCommand::RefundPayment]),
         "won, it goes back to the buyer"
     );
 }

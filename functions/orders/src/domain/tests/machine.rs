@@ -6,25 +6,25 @@ use super::*;
 fn every_state() -> Vec<Order> {
     let goals = [Goal::Fulfil, Goal::Cancel, Goal::Fail];
     let stocks = [
-        StockLeg::Asked,
-        StockLeg::Held,
-        StockLeg::Committing,
-        StockLeg::Committed,
-        StockLeg::Rejected,
-        StockLeg::Releasing,
-        StockLeg::Released,
+        StockState::Asked,
+        StockState::Held,
+        StockState::Committing,
+        StockState::Committed,
+        StockState::Rejected,
+        StockState::Releasing,
+        StockState::Released,
     ];
     let payments = [
-        PaymentLeg::None,
-        PaymentLeg::Open,
-        PaymentLeg::Processing,
-        PaymentLeg::Unknown,
-        PaymentLeg::Paid,
-        PaymentLeg::Closing,
-        PaymentLeg::Closed,
-        PaymentLeg::Refunding,
-        PaymentLeg::Refunded,
-        PaymentLeg::RefundRefused,
+        PaymentState::None,
+        PaymentState::Open,
+        PaymentState::Processing,
+        PaymentState::Unknown,
+        PaymentState::Paid,
+        PaymentState::Closing,
+        PaymentState::Closed,
+        PaymentState::Refunding,
+        PaymentState::Refunded,
+        PaymentState::RefundRefused,
     ];
     let statuses = [Status::Pending, Status::Confirmed, Status::Shipped, Status::Delivered, Status::Cancelled, Status::Failed];
     let mut all = Vec::new();
@@ -103,7 +103,7 @@ fn confirmed_is_never_without_money_and_cancelled_or_failed_never_with_it() {
             assert!(order.progress.captured_total > 0, "{}", core(order));
         }
         if matches!(order.progress.status, Status::Cancelled | Status::Failed) {
-            let goes_back = matches!(order.progress.payment, PaymentLeg::Refunding | PaymentLeg::RefundRefused);
+            let goes_back = matches!(order.progress.payment, PaymentState::Refunding | PaymentState::RefundRefused);
             assert!(order.progress.captured_total <= order.progress.returned_total() || goes_back, "{}", core(order));
         }
     }
@@ -142,13 +142,13 @@ fn a_refund_that_is_heard_of_before_its_capture_settles_a_cancelled_order() {
     }
     assert_eq!(
         (order.progress.status.clone(), order.progress.payment.clone(), order.schedule.check_at),
-        (Status::Cancelled, PaymentLeg::Refunded, None)
+        (Status::Cancelled, PaymentState::Refunded, None)
     );
 }
 
 #[test]
 fn a_state_of_a_later_release_is_left_alone_and_survives() {
-    let odd = moved(Progress { stock: StockLeg::Unknown("backordered".to_owned()), ..placed().progress });
+    let odd = moved(Progress { stock: StockState::Unknown("backordered".to_owned()), ..placed().progress });
     assert_eq!(odd.apply(&cancel(), LATER, TIMING), Err(Rejection::UnknownState));
     let text = serde_json::to_string(&odd).unwrap();
     assert_eq!(serde_json::from_str::<Order>(&text).unwrap(), odd);

@@ -41,7 +41,7 @@ fn an_order_whose_money_went_back_before_it_was_confirmed_is_given_up() {
             );
             assert_eq!(
                 (&given_up.progress.payment, given_up.progress.pending_commands()),
-                (&PaymentLeg::Refunded, vec![PendingCommand::ReleaseStock]),
+                (&PaymentState::Refunded, vec![PendingCommand::ReleaseStock]),
                 "{}",
                 core(order)
             );
@@ -62,14 +62,14 @@ fn a_confirmed_order_whose_money_goes_back_keeps_its_status_but_is_not_sent() {
     let part = after(&confirmed(), &Event::PaymentSucceeded(money(TOTAL, PART)));
     assert_eq!(
         (&part.progress.status, &part.progress.payment, part.progress.refunded_total),
-        (&Status::Confirmed, &PaymentLeg::Paid, PART)
+        (&Status::Confirmed, &PaymentState::Paid, PART)
     );
     assert_eq!(after(&part, &ship()).progress.status, Status::Shipped);
     for stage in [confirmed(), after(&confirmed(), &ship()), after_all(&confirmed(), &[ship(), Event::Deliver])] {
         let back = after(&stage, &Event::PaymentRefunded(money(TOTAL, TOTAL)));
         assert_eq!(
             (&back.progress.status, &back.progress.payment, back.schedule.check_at),
-            (&stage.progress.status, &PaymentLeg::Refunded, None)
+            (&stage.progress.status, &PaymentState::Refunded, None)
         );
     }
     let back = after(&confirmed(), &Event::PaymentRefunded(money(TOTAL, TOTAL)));
@@ -83,9 +83,9 @@ fn a_confirmed_order_whose_money_goes_back_keeps_its_status_but_is_not_sent() {
 fn whatever_name_the_news_of_a_capture_goes_by_the_order_is_paid() {
     for fact in facts(TOTAL, 0).into_iter().chain(facts(TOTAL, PART)) {
         let paid = after(&held(), &fact);
-        assert_eq!((&paid.progress.status, &paid.progress.payment), (&Status::Confirmed, &PaymentLeg::Paid), "{fact:?}");
+        assert_eq!((&paid.progress.status, &paid.progress.payment), (&Status::Confirmed, &PaymentState::Paid), "{fact:?}");
         let closing = after_all(&held(), &[cancel(), fact.clone()]);
-        assert_eq!(closing.progress.payment, PaymentLeg::Refunding, "{fact:?}");
+        assert_eq!(closing.progress.payment, PaymentState::Refunding, "{fact:?}");
     }
     // But not what says nothing of a capture.
     for fact in facts(0, 0) {
@@ -117,7 +117,7 @@ fn a_refund_that_fails_is_shown_and_asked_for_again_until_it_is_done() {
         (None, true)
     );
     let done = after(&order, &Event::PaymentRefunded(money(TOTAL, TOTAL)));
-    assert_eq!((done.progress.needs_attention.as_deref(), &done.progress.payment), (None, &PaymentLeg::Refunded));
+    assert_eq!((done.progress.needs_attention.as_deref(), &done.progress.payment), (None, &PaymentState::Refunded));
     // An operator's own refund, of an order that goes on.
     let shown = after(&confirmed(), &failed);
     assert_eq!(

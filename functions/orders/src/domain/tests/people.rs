@@ -43,7 +43,7 @@ fn an_order_can_be_given_up_in_every_state_until_it_is_shipped_and_everything_co
             ways += 1;
             assert_eq!(end.progress.status, Status::Cancelled);
             assert!(end.progress.captured_total <= end.progress.returned_total(), "{}", core(end));
-            assert!(matches!(end.progress.stock, StockLeg::Released | StockLeg::Rejected), "{}", core(end));
+            assert!(matches!(end.progress.stock, StockState::Released | StockState::Rejected), "{}", core(end));
             assert_eq!(end.apply(&cancel(), LATER, TIMING), Ok(None), "and again");
         });
     }
@@ -99,7 +99,7 @@ fn only_a_confirmed_order_with_reserved_stock_and_kept_money_ships() {
         let next = after(order, &ship());
         if next.progress.status == Status::Shipped && order.progress.status != Status::Shipped {
             *shipped.get_mut(&format!("{:?}", order.progress.stock)).expect("the stock is committing or committed") += 1;
-            assert_eq!((&order.progress.status, &order.progress.payment), (&Status::Confirmed, &PaymentLeg::Paid));
+            assert_eq!((&order.progress.status, &order.progress.payment), (&Status::Confirmed, &PaymentState::Paid));
             assert!(order.progress.captured_total > order.progress.returned_total(), "{}", core(order));
         } else if order.progress.status != Status::Shipped {
             let (code, current, allowed) = refusal(order, &ship());
@@ -113,7 +113,7 @@ fn only_a_confirmed_order_with_reserved_stock_and_kept_money_ships() {
 #[test]
 fn an_order_ships_and_is_delivered_while_its_stock_is_committing() {
     let confirmed = after_all(&placed(), &[Event::StockReserved(stock(9)), Event::PaymentSucceeded(money(TOTAL, 0))]);
-    assert_eq!(confirmed.progress.stock, StockLeg::Committing);
+    assert_eq!(confirmed.progress.stock, StockState::Committing);
     assert_eq!(refusal(&confirmed, &Event::Deliver), ("invalid_transition", "confirmed".to_owned(), vec!["cancel", "ship"]));
     let shipped = after(&confirmed, &ship());
     let delivered = after(&shipped, &Event::Deliver);
@@ -147,16 +147,16 @@ fn the_stock_of_a_shipped_order_is_never_released() {
         for event in events() {
             let next = after(order, &event);
             assert_eq!(next.progress.goal, Goal::Fulfil, "{event:?}: {}", core(order));
-            assert!(matches!(next.progress.stock, StockLeg::Committing | StockLeg::Committed), "{event:?}: {}", core(order));
+            assert!(matches!(next.progress.stock, StockState::Committing | StockState::Committed), "{event:?}: {}", core(order));
             assert!(
-                !next.progress.pending_commands().iter().any(|owed| *owed != PendingCommand::CommitStock),
+                !next.progress.pending_commands().iter().any(|command| *command != PendingCommand::CommitStock),
                 "{event:?}: {}",
                 core(order)
             );
         }
         settle(order, 0, &mut |end| {
             ways += 1;
-            assert_eq!((&end.progress.status, &end.progress.stock), (&order.progress.status, &StockLeg::Committed));
+            assert_eq!((&end.progress.status, &end.progress.stock), (&order.progress.status, &StockState::Committed));
         });
     }
     assert!(shipped >= 8 && ways >= shipped, "{shipped} {ways}");

@@ -50,7 +50,7 @@ fn version(version: u64, captured: i64, refunded: i64) -> PaymentFact {
 }
 
 fn overdue(order: &Order) -> Vec<&'static str> {
-    order.overdue_commands().map(|(owed, _)| owed.name(order.customer.payment_method.is_some())).collect()
+    order.overdue_commands().map(|(command, _)| command.name(order.customer.payment_method.is_some())).collect()
 }
 
 /// The waits that the history shows: for what, and whether they are over.
