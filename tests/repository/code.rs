@@ -87,6 +87,27 @@ fn the_domain_knows_no_aws_no_http_no_json_and_no_clock() {
 }
 
 #[test]
+fn domain_imports_no_other_module_of_its_service() {
+    let mut odd = Vec::new();
+    for (file, text) in all_files("functions", "rs") {
+        let Some((_, inside)) = file.split_once("/src/domain") else { continue };
+        let is_root = [".rs", "/mod.rs"].contains(&inside);
+        let code = if is_root { without_tests(&text) } else { text.as_str() };
+        for (number, line) in code.lines().enumerate() {
+            let line = line.split("//").next().unwrap_or_default();
+            let of_crate = line.split("crate::").skip(1).any(|rest| !rest.starts_with("domain"));
+            if of_crate || is_root && line.contains("super::") {
+                odd.push(format!(
+                    "{file}:{} imports from outside the domain: give the domain its own type, and wrap it in error.rs or store.rs",
+                    number + 1
+                ));
+            }
+        }
+    }
+    none(odd);
+}
+
+#[test]
 fn spawned_tasks_log_within_their_invocation() {
     let mut odd = Vec::new();
     for (file, text) in all_files("functions", "rs").into_iter().chain(all_files("shared", "rs")) {
