@@ -10,6 +10,7 @@
 //! - [`sweep`]: schedules that work through what is due.
 //! - [`table`]: DynamoDB, where every write carries a condition. [`secret`]: Secrets Manager, read once and kept.
 //! - [`seal`]: texts that nobody else can read or make up.
+//! - [`stored_enum!`]: an enum that is stored as a text, and that keeps what a newer release wrote.
 //! - [`api_document`]: how what goes in and out is described; only the tests compile it.
 //! - [`text`]: what people write, normalized and checked. [`checked_text`]: types for it. [`validation`]: why a value is rejected.
 //! - [`auth`], [`money`], [`ids`], [`clock`], [`retry`], [`throttle`]: values. [`config`], [`aws`], [`telemetry`]: surroundings.
@@ -42,6 +43,7 @@ pub mod queue;
 pub mod retry;
 pub mod seal;
 pub mod secret;
+mod stored_enum;
 pub mod stream;
 pub mod sweep;
 pub mod table;

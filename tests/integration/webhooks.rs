@@ -1,6 +1,6 @@
 //! What the payment provider tells of its own accord: late, again and again, and who else might tell it.
 
-use payments::domain::PaymentId;
+use provider::PaymentId;
 use ring::hmac;
 use serde_json::{Value, json};
 use shared::{clock::Clock, ids::PrefixedId};

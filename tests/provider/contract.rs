@@ -1,8 +1,7 @@
 //! The contract: what is asked of every provider.
 
-use payments::{
-    domain::{CardToken, DisputeState, Fact, PaymentId, RefundFact, RefundId},
-    provider::{ChargeOrder, KeyState, PaymentProvider, ProviderError, RefundOrder},
+use provider::{
+    CardToken, ChargeOrder, DisputeState, Fact, KeyState, PaymentId, PaymentProvider, ProviderError, RefundFact, RefundId, RefundOrder,
 };
 use shared::{
     BoxFuture,

@@ -10,9 +10,9 @@ use std::{
     time::Duration,
 };
 
-use payments::{
-    domain::{DisputeFact, DisputeState, Fact, NextAction, PaymentId, ProviderRefund, RefundFact, RefundId},
-    provider::{ChargeOrder, KeyState, PaymentProvider, ProviderError, RefundOrder},
+use provider::{
+    ChargeOrder, DisputeFact, DisputeState, Fact, KeyState, NextAction, PaymentId, PaymentProvider, ProviderError, ProviderRefund,
+    RefundFact, RefundId, RefundOrder,
 };
 use shared::{
     BoxFuture,

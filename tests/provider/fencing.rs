@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use payments::domain::{AttemptState, HeadState, PaymentId};
+use payments::domain::{AttemptState, HeadState};
+use provider::PaymentId;
 
 use crate::{
     contract::PRICE,

@@ -1,9 +1,6 @@
 //! The simulated provider, over the embedded table.
 
-use payments::{
-    domain::{DisputeState, Fact, PaymentId},
-    provider::{ChargeOrder, PaymentProvider, ProviderError, RefundOrder, Simulated},
-};
+use provider::{ChargeOrder, DisputeState, Fact, PaymentId, PaymentProvider, ProviderError, RefundOrder, Simulated};
 use shared::BoxFuture;
 use tests::{aws::Aws, bank};
 

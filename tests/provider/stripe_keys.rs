@@ -4,13 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use payments::{
     Payments, Settings,
-    domain::{AttemptState, Fact, HeadState, PaymentId},
+    domain::{AttemptState, HeadState},
     operations::{
         cancel_payment::cancel_payment, charge_payment::charge_payment, reconcile_payments::reconcile_payments,
         refund_payment::refund_payment,
     },
-    provider::{ChargeOrder, KeyState, ProviderError, Stripe, StripeSettings},
 };
+use provider::{ChargeOrder, Fact, KeyState, PaymentId, ProviderError, Stripe, StripeSettings};
 use serde_json::{Value, json};
 use shared::{
     clock::Clock,

@@ -4,12 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use payments::{
     Payments, Settings,
-    domain::{Attempt, HeadState, PaymentId},
+    domain::{Attempt, HeadState},
     operations::{
         cancel_payment::cancel_payment, charge_payment::charge_payment, create_payment::create_payment,
         reconcile_payments::reconcile_payments, refund_payment::refund_payment,
     },
 };
+use provider::PaymentId;
 use serde_json::{Value, json};
 use shared::{
     clock::Clock,

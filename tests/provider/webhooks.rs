@@ -6,8 +6,8 @@ use payments::{
     Payments, Settings,
     domain::HeadState,
     operations::{charge_payment::charge_payment, receive_payment_webhook::receive_payment_webhook},
-    provider::{Stripe, StripeSettings},
 };
+use provider::{Stripe, StripeSettings};
 use ring::hmac;
 use serde_json::json;
 use shared::{

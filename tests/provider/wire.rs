@@ -2,10 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use payments::{
-    domain::Fact,
-    provider::{ChargeOrder, KeyState, PaymentProvider, ProviderError, Stripe, StripeSettings},
-};
+use provider::{ChargeOrder, Fact, KeyState, PaymentProvider, ProviderError, Stripe, StripeSettings};
 use serde_json::{Value, json};
 use shared::clock::{Clock, Timestamp};
 use tests::aws::Aws;

@@ -10,9 +10,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use payments::{
-    domain::{DisputeFact, Fact, PaymentId, ProviderRefund, RefundFact},
-    provider::{ChargeOrder, KeyState, PaymentProvider, ProviderError, RefundOrder, Simulated},
+use provider::{
+    ChargeOrder, DisputeFact, Fact, KeyState, PaymentId, PaymentProvider, ProviderError, ProviderRefund, RefundFact, RefundOrder,
+    Simulated,
+    webhook::{WebhookError, WebhookEvent, WebhookRequest},
 };
 use serde_json::Value;
 use shared::{BoxFuture, clock::Clock};
@@ -204,6 +205,10 @@ impl PaymentProvider for RemoteProvider {
 
     fn return_url(&self) -> Option<&str> {
         self.inner.return_url()
+    }
+
+    fn webhook_event(&self, request: &WebhookRequest<'_>, secret: &str) -> Result<Option<WebhookEvent>, WebhookError> {
+        self.inner.webhook_event(request, secret)
     }
 
     fn void_unsent<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<KeyState, ProviderError>> {

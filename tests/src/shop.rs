@@ -145,7 +145,7 @@ pub fn ledger(aws: &Aws, clock: &Clock) -> ledger::Ledger {
             orders: aws.table("orders"),
             payments: aws.table("payments"),
             stock: aws.table("stock"),
-            provider: ledger::sources::ProviderBooks::Simulated(aws.table("payment-simulator")),
+            statement: Some(std::sync::Arc::new(provider::SimulatedStatement::new(aws.table("payment-simulator")))),
             shards: SHARDS,
         },
         clock: clock.clone(),

@@ -17,9 +17,10 @@ use std::{
 use ledger::{
     Ledger,
     operations::record_entry::{RecordEntry, record_entry},
-    sources::{ProviderBooks, Sources},
+    sources::Sources,
     store::{DAY_SHARDS, PRODUCT_SHARDS, Store},
 };
+use provider::statement::ReadStatement;
 use serde_json::{Value, json};
 use shared::{
     clock::Clock,
@@ -41,17 +42,17 @@ const ORDER: &str = "ord_0199c2a8-0000-7000-8000-0000000000f1";
 const FAULTS: [Fault; 4] = [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse, Fault::Conflict];
 
 /// The service over these tables, with a clock of its own.
-fn ledger_over(table: &dyn Fn(&str) -> Table, clock: &Clock, provider: ProviderBooks) -> Ledger {
+fn ledger_over(table: &dyn Fn(&str) -> Table, clock: &Clock, statement: Option<Arc<dyn ReadStatement>>) -> Ledger {
     Ledger {
         store: Store::new(table("ledger"), SHARDS),
-        sources: Sources { orders: table("orders"), payments: table("payments"), stock: table("stock"), provider, shards: SHARDS },
+        sources: Sources { orders: table("orders"), payments: table("payments"), stock: table("stock"), statement, shards: SHARDS },
         clock: clock.clone(),
     }
 }
 
 /// The function, with a service that has just started.
 fn recorder(aws: &Aws, table: &dyn Fn(&str) -> Table) -> Lambda {
-    let service = Arc::new(ledger_over(table, &shop::clock(), ProviderBooks::AsRecorded));
+    let service = Arc::new(ledger_over(table, &shop::clock(), None));
     queue::lambda(service, record_entry, aws.queue("record-entry"))
 }
 
@@ -247,7 +248,7 @@ async fn a_function_that_dies_between_any_two_calls_leaves_nothing_half_done() {
         let desk = Desk::new();
         let config = desk.aws.crowded_sdk_config(0);
         let table = |name: &str| Table::new(aws_sdk_dynamodb::Client::new(&config), format!("ferrocart-{name}"));
-        let service = Arc::new(ledger_over(&table, &shop::clock(), ProviderBooks::AsRecorded));
+        let service = Arc::new(ledger_over(&table, &shop::clock(), None));
         let message = RecordEntry::read("record_entry.v1", hold(0xb1)).unwrap();
         let dying = record_entry(service, Delivery { message, trace: Trace::start(&Ids::seeded(1)), deadline: Clock::System.now() });
         // Before each call others get their turn: here it ends when so many have been made.

@@ -8,7 +8,7 @@
 //!
 //! In reading order: [`domain`] (accounts, entries, and what the books of an order and of a product have to say), [`operations`] (one file
 //! for each function), [`walk`] (which orders and products an audit looks at), [`look`] (and how), [`store`] (this service's table),
-//! [`repair`] (booking what is missing), [`sources`] (the tables of the others), [`stripe`] (the provider's books), [`error`].
+//! [`repair`] (booking what is missing), [`sources`] (the tables of the others and the provider's statement), [`error`].
 //!
 //! # The one exception
 //!
@@ -24,8 +24,9 @@
 //! whose message was lost is missed by the audit, which names the order. The dead-letter queue has the message; where that is gone too,
 //! an operator lets `reconcile-books` book the entry from the records.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
+use provider::choice;
 use shared::{aws, clock::Clock, config, secret::Secrets, table::Table};
 
 pub mod domain;
@@ -35,12 +36,10 @@ pub mod operations;
 pub mod repair;
 pub mod sources;
 pub mod store;
-pub mod stripe;
 pub mod walk;
 
-use sources::{ProviderBooks, Sources};
+use sources::Sources;
 use store::Store;
-use stripe::Stripe;
 
 /// How long what happens to an order may be on its way to everybody's books. Until then a contradiction is no news.
 pub const GRACE: Duration = Duration::from_secs(600);
@@ -64,23 +63,18 @@ impl Ledger {
         let client = aws_sdk_dynamodb::Client::new(&aws::sdk_config());
         let table = |variable| Table::new(client.clone(), config::required(variable));
         let shards = config::parsed("INDEX_SHARDS");
-        let provider = match config::required("PAYMENT_PROVIDER").as_str() {
-            "simulated" => ProviderBooks::Simulated(table("PAYMENT_SIMULATOR_TABLE")),
-            "stripe" => {
-                let secrets = aws_sdk_secretsmanager::Client::new(&aws::sdk_config());
-                let secrets = Secrets::new(secrets, config::required("SERVER_KEYS_PREFIX"), Clock::System);
-                let base = config::optional("STRIPE_API_BASE").unwrap_or_else(|| "https://api.stripe.com".to_owned());
-                ProviderBooks::Stripe(Arc::new(Stripe::new(base, secrets)))
-            }
-            other => panic!("there is no payment provider {other}: PAYMENT_PROVIDER can be simulated or stripe"),
+        let secrets = || {
+            let client = aws_sdk_secretsmanager::Client::new(&aws::sdk_config());
+            Secrets::new(client, config::required("SERVER_KEYS_PREFIX"), Clock::System)
         };
+        let statement = choice::statement(&choice::Surroundings { table: &table, secrets: &secrets });
         Self {
             store: Store::new(table("LEDGER_TABLE"), shards),
             sources: Sources {
                 orders: table("ORDERS_TABLE"),
                 payments: table("PAYMENTS_TABLE"),
                 stock: table("STOCK_TABLE"),
-                provider,
+                statement: Some(statement),
                 shards,
             },
             clock: Clock::System,

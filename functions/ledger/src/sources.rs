@@ -1,22 +1,19 @@
-//! The tables of the others, as the audit reads them: item by item, never all of a table, and never to write.
+//! The tables of the others and the provider's statement, as the audit reads them: item by item, never all of a table, and never to write.
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use provider::{
+    ProviderError,
+    statement::{ReadStatement, Recorded, RecordedPayment, Statement, StatementError},
+};
 use shared::{
     clock::Timestamp,
     ids::{OrderId, PrefixedId, ProductId},
     table::{Expression, Item, Key, Query, Table, TableError, from_item},
 };
 
-use crate::{
-    domain::audit::{
-        order::ProviderRecords,
-        record::{
-            AttemptRecord, ChargeRecord, GivenBackRecord, HeadRecord, MovementRecord, OrderRecord, RefundRecord, ReservationRecord,
-            ReservationState, Status, StockRecord,
-        },
-    },
-    stripe::{NoAnswer, Stripe},
+use crate::domain::audit::record::{
+    AttemptRecord, HeadRecord, MovementRecord, OrderRecord, Outcome, RefundRecord, ReservationRecord, ReservationState, Status, StockRecord,
 };
 
 /// The tables of the others.
@@ -28,32 +25,10 @@ pub struct Sources {
     pub payments: Table,
     /// Of inventory.
     pub stock: Table,
-    /// Of whoever moves the money.
-    pub provider: ProviderBooks,
+    /// The provider's statement; `None`: it cannot be read, and what payments recorded of the provider's answers counts.
+    pub statement: Option<Arc<dyn ReadStatement>>,
     /// Over how many partitions their indexes spread a value.
     pub shards: u32,
-}
-
-/// Where it stands what the provider has really charged and given back.
-#[derive(Clone)]
-pub enum ProviderBooks {
-    /// In the simulated provider's own table.
-    Simulated(Table),
-    /// At Stripe.
-    Stripe(Arc<Stripe>),
-    /// Nowhere that we can read: what payments recorded of the provider's answers counts.
-    AsRecorded,
-}
-
-impl ProviderBooks {
-    /// What the report calls it.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Simulated(_) => "the simulated provider's own books",
-            Self::Stripe(_) => "Stripe",
-            Self::AsRecorded => "what payments recorded of the provider's answers",
-        }
-    }
 }
 
 /// Why there is nothing to compare.
@@ -64,10 +39,19 @@ pub enum NotRead {
     Table(#[from] TableError),
     /// The provider did not answer.
     #[error(transparent)]
-    Provider(#[from] NoAnswer),
+    Provider(#[from] ProviderError),
     /// A mistake in the program.
     #[error("the comparison panicked")]
     Panicked,
+}
+
+impl From<StatementError> for NotRead {
+    fn from(error: StatementError) -> Self {
+        match error {
+            StatementError::Table(error) => error.into(),
+            StatementError::Provider(error) => error.into(),
+        }
+    }
 }
 
 /// What payments has of an order.
@@ -79,6 +63,24 @@ pub struct PaymentRecords {
     pub attempts: Vec<AttemptRecord>,
     /// The refunds.
     pub refunds: Vec<RefundRecord>,
+}
+
+impl PaymentRecords {
+    /// Where to look at the provider.
+    fn recorded(&self) -> Recorded {
+        let payment = |attempt: &AttemptRecord| RecordedPayment {
+            payment_id: attempt.payment_id.clone(),
+            transaction_id: attempt.transaction_id.clone(),
+            currency: attempt.currency,
+            is_open: attempt.state == Outcome::Open,
+        };
+        let names = |refund: &RefundRecord| [Some(refund.refund_id.clone()), refund.provider_refund_id.clone()];
+        Recorded {
+            payments: self.attempts.iter().map(payment).collect(),
+            refunds: self.refunds.iter().flat_map(names).flatten().collect(),
+            disputes: self.head.iter().flat_map(|head| &head.disputes).map(|dispute| dispute.dispute_id.clone()).collect(),
+        }
+    }
 }
 
 /// A page of what an index has, and the sort key of its last item if it is full.
@@ -131,23 +133,20 @@ impl Sources {
         Ok(records)
     }
 
-    /// What the provider has of these attempts and refunds, whatever payments believes became of them. None: its books are not ours to read.
+    /// What the provider has of these attempts and refunds, whatever payments believes became of them. None: its statement is not ours to read.
     ///
     /// # Errors
     /// When the provider does not answer, the table fails, or what stands there cannot be read.
-    pub async fn provider(&self, recorded: &PaymentRecords) -> Result<Option<ProviderRecords>, NotRead> {
-        match &self.provider {
-            ProviderBooks::Simulated(books) => Ok(Some(simulated(books, recorded).await?)),
-            ProviderBooks::Stripe(stripe) => {
-                let mut records = ProviderRecords::default();
-                let is_disputed = recorded.head.as_ref().is_some_and(|head| !head.disputes.is_empty());
-                for attempt in &recorded.attempts {
-                    stripe.add(attempt, is_disputed, &mut records).await?;
-                }
-                Ok(Some(records))
-            }
-            ProviderBooks::AsRecorded => Ok(None),
+    pub async fn provider(&self, records: &PaymentRecords) -> Result<Option<Statement>, NotRead> {
+        match &self.statement {
+            Some(statement) => Ok(Some(statement.read(&records.recorded()).await?)),
+            None => Ok(None),
         }
+    }
+
+    /// What the report calls the source of what the provider has done.
+    pub fn provider_name(&self) -> &'static str {
+        self.statement.as_ref().map_or("what payments recorded of the provider's answers", |statement| statement.name())
     }
 
     /// A page of the orders that were placed with this status from the sort key `from` to `to`, in one shard of the index.
@@ -237,42 +236,6 @@ impl Sources {
         }
         Ok(parts)
     }
-}
-
-/// What the simulated provider has.
-async fn simulated(books: &Table, recorded: &PaymentRecords) -> Result<ProviderRecords, TableError> {
-    let charges = recorded.attempts.iter().flat_map(|attempt| {
-        let derived = attempt.payment_id.rsplit('_').next().map(|id| format!("CHARGE#ch_{}", id.replace('-', "")));
-        attempt.transaction_id.iter().map(|id| format!("CHARGE#{id}")).chain(derived)
-    });
-    let refunds = recorded.refunds.iter().flat_map(|refund| {
-        let names = [Some(&refund.refund_id), refund.provider_refund_id.as_ref()];
-        names.into_iter().flatten().map(|name| format!("REFUND#{name}"))
-    });
-    let disputes = recorded.head.iter().flat_map(|head| &head.disputes).map(|dispute| format!("DISPUTE#{}", dispute.dispute_id));
-    let mut keys: Vec<String> = charges.chain(refunds).chain(disputes).collect();
-    keys.sort_unstable();
-    keys.dedup();
-    let mut records = ProviderRecords::default();
-    for keys in keys.chunks(KEYS_AT_ONCE) {
-        for item in books.get_many(keys.iter().map(|key| (books, Key::new(key.as_str()))).collect()).await? {
-            let key = text(&item, "pk").to_owned();
-            if let Some(refund) = key.strip_prefix("REFUND#") {
-                // One that failed gave nothing back.
-                if !item.contains_key("failure_reason") {
-                    records.refunds.insert(refund.to_owned(), from_item::<GivenBackRecord>(item)?);
-                }
-            } else if let Some(dispute) = key.strip_prefix("DISPUTE#") {
-                let takes_money = matches!(text(&item, "state"), "withdrawn" | "lost");
-                let GivenBackRecord { amount, .. } = from_item(item)?;
-                records.disputes.insert(dispute.to_owned(), if takes_money { amount } else { 0 });
-            } else {
-                let charge: ChargeRecord = from_item(item)?;
-                records.charges.insert(charge.payment_id.clone(), charge);
-            }
-        }
-    }
-    Ok(records)
 }
 
 async fn due(table: &Table, shard: u32, from: &str, limit: u32) -> Result<Page, TableError> {

@@ -2,13 +2,13 @@
 
 use std::{future::Future, time::Duration};
 
+use provider::ProviderError;
 use shared::clock::{Clock, Timestamp};
 
 use crate::{
     PROVIDER_BUDGET, Payments,
     domain::{Breaker, Stance},
     error::PaymentError,
-    provider::ProviderError,
 };
 
 /// How often the breaker is written anew because others wrote meanwhile. It only counts: one call more or less does not matter.

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use provider::{ChargeOrder, Fact, KeyState, ProviderError};
+
 use crate::{
     Payments, TRIES,
     asking::Asking,
-    domain::{Attempt, AttemptState, Change, Fact, Head, ORDER_CLOSED, apply_provider_fact},
+    domain::{Attempt, AttemptState, Change, Head, ORDER_CLOSED, apply_provider_fact},
     error::PaymentError,
-    provider::{ChargeOrder, KeyState, ProviderError},
     store::{Standing, Stored},
 };
 
@@ -184,6 +185,20 @@ impl Payments {
         if needed {
             tracing::error!(payment.id = %attempt.payment_id, "what the provider says of this payment does not fit: somebody has to look");
             self.count("NeedsReview");
+        }
+    }
+}
+
+impl From<&Attempt> for ChargeOrder {
+    fn from(attempt: &Attempt) -> Self {
+        Self {
+            payment_id: attempt.payment_id,
+            order_id: attempt.order_id,
+            amount: attempt.money(),
+            token: attempt.payment_method.token.clone(),
+            return_url: attempt.return_url.clone(),
+            sent: attempt.sent_at.map(|sent_at| (sent_at, attempt.last_sent_at.unwrap_or(sent_at))),
+            transaction_id: attempt.transaction_id.clone(),
         }
     }
 }

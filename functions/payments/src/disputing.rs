@@ -6,7 +6,6 @@ use crate::{
     Payments, TRIES,
     domain::{adopt_refund, apply_dispute_fact},
     error::PaymentError,
-    operations::receive_payment_webhook::to_be_told_again,
     store::{Standing, Stored},
 };
 
@@ -14,7 +13,7 @@ impl Payments {
     /// Looks the dispute up at the provider and records its state.
     pub(crate) async fn record_dispute(&self, dispute_id: &str, trace: &Trace, deadline: Timestamp) -> Result<(), PaymentError> {
         let asking = self.leave_at_the_door(self.store.breaker().await?, deadline).await?;
-        let found = self.ask(&asking, self.provider.find_dispute(dispute_id)).await.map_err(to_be_told_again)?;
+        let found = self.ask(&asking, self.provider.find_dispute(dispute_id)).await.map_err(PaymentError::redeliver)?;
         let Some(fact) = found else {
             tracing::warn!("the provider reports a dispute about a charge that is not known here");
             return Ok(());
@@ -56,7 +55,7 @@ impl Payments {
         deadline: Timestamp,
     ) -> Result<(), PaymentError> {
         let asking = self.leave_at_the_door(self.store.breaker().await?, deadline).await?;
-        let found = self.ask(&asking, self.provider.find_refund(provider_refund_id)).await.map_err(to_be_told_again)?;
+        let found = self.ask(&asking, self.provider.find_refund(provider_refund_id)).await.map_err(PaymentError::redeliver)?;
         let Some(found) = found else {
             tracing::info!("the provider reports a refund of a charge that is not known here");
             return Ok(());

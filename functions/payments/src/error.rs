@@ -1,11 +1,14 @@
 //! What can go wrong with a payment, in the trade's words; and, in the last lines, what clients are told of it.
 
 use lambda_http::http::StatusCode;
+use provider::{
+    PaymentId, ProviderError, RefundId,
+    webhook::{BadSignature, WebhookError},
+};
 use serde_json::json;
 use shared::{http::IdempotencyKey, money::Money, problem::Problem, queue::Retryable, secret::SecretError, table::TableError};
 
-use crate::domain::{HeadState, PaymentId, RefundId, RefundRefused, StartRefused};
-use crate::webhook::BadSignature;
+use crate::domain::{HeadState, RefundRefused, StartRefused};
 
 /// Why a payment cannot be made, shown or changed.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +98,22 @@ pub enum PaymentError {
 
 /// Each may pass: the payment is opened a moment later, a transaction ends, the provider answers.
 impl Retryable for PaymentError {}
+
+impl PaymentError {
+    /// The provider did not answer while its event was handled: it redelivers the event.
+    pub(crate) fn redeliver(_: ProviderError) -> Self {
+        Self::ProviderUnavailable { retry_after_seconds: 5 }
+    }
+}
+
+impl From<WebhookError> for PaymentError {
+    fn from(error: WebhookError) -> Self {
+        match error {
+            WebhookError::SecretUnreadable => Self::WebhookSecretsUnreadable,
+            WebhookError::BadSignature(reason) => Self::BadSignature(reason),
+        }
+    }
+}
 
 impl From<PaymentError> for Problem {
     fn from(error: PaymentError) -> Self {

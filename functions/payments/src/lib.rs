@@ -23,6 +23,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use provider::{PaymentProvider, choice};
 use shared::{aws, clock::Clock, config, ids::Ids, secret::Secrets, table::Table};
 
 pub mod domain;
@@ -35,12 +36,9 @@ mod asking;
 mod charging;
 mod disputing;
 pub mod operations;
-pub mod provider;
 mod refunding;
 mod view;
-pub mod webhook;
 
-use provider::{PaymentProvider, Simulated, Stripe, StripeSettings};
 use store::Store;
 
 /// The service, as its operations are given it.
@@ -80,19 +78,7 @@ impl Payments {
         };
         // Only the sweep has a pace: other functions make the calls of one request.
         let calls_per_second = config::optional("PROVIDER_CALLS_PER_SECOND").map(|_| config::parsed("PROVIDER_CALLS_PER_SECOND"));
-        let provider: Arc<dyn PaymentProvider> = match config::required("PAYMENT_PROVIDER").as_str() {
-            "simulated" => Arc::new(Simulated::new(table("PAYMENT_SIMULATOR_TABLE"))),
-            "stripe" => {
-                let base = config::optional("STRIPE_API_BASE").unwrap_or_else(|| "https://api.stripe.com".to_owned());
-                let live = config::required("STAGE") == "prod";
-                let stripe = Stripe::new(StripeSettings { base, return_url: config::optional("STORE_URL"), live }, secrets());
-                Arc::new(match calls_per_second {
-                    Some(calls) => stripe.at_pace(calls),
-                    None => stripe,
-                })
-            }
-            other => panic!("there is no payment provider {other}: PAYMENT_PROVIDER can be simulated or stripe"),
-        };
+        let provider = choice::payment_provider(&choice::Surroundings { table: &table, secrets: &secrets }, calls_per_second);
         let secrets = secrets();
         let settings = Settings { shards: config::parsed("INDEX_SHARDS"), nudge: config::seconds("NUDGE_SECONDS") };
         let payments = Self::new(table("PAYMENTS_TABLE"), provider, secrets, clock, Ids::System, settings);

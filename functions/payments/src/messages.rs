@@ -1,5 +1,6 @@
 //! What payments tells orders and the ledger, and what orders asks of payments: the data of the messages, as it stands on the wire.
 
+use provider::PaymentId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared::{
@@ -10,7 +11,7 @@ use shared::{
     queue::{Consumed, Unreadable, read_as},
 };
 
-use crate::domain::{DisputeStatus, Expected, PaymentId, PaymentMethod};
+use crate::domain::{DisputeStatus, Expected, PaymentMethod};
 
 /// `payment_opened.v1`, `payment_started.v1`, `payment_declined.v1`, `payment_unknown.v1`, `payment_succeeded.v1`, `payment_closed.v1`, `payment_refunded.v1`,
 /// `payment_refund_failed.v1`: how the payment of an order stands. `payment_disputed.v1`: the state of a dispute has changed.

@@ -118,6 +118,7 @@ fn entry(kind: &'static str, amount: i64, head: &Head) -> Message {
 
 #[cfg(test)]
 mod tests {
+    use provider::{DisputeFact, DisputeState, PaymentId};
     use shared::{
         clock::Timestamp,
         ids::{self, Ids},
@@ -127,7 +128,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        domain::{DisputeFact, DisputeState, Expected, PaymentId, apply_dispute_fact},
+        domain::{Expected, apply_dispute_fact},
         messages::EntryId,
     };
 

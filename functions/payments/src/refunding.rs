@@ -1,11 +1,12 @@
 //! Sending a refund, and recording what becomes of it.
 
+use provider::{ProviderError, RefundFact, RefundOrder};
+
 use crate::{
     Payments, TRIES,
     asking::Asking,
-    domain::{Attempt, Change, Head, Refund, RefundFact, apply_refund_fact},
+    domain::{Attempt, Change, Head, Refund, apply_refund_fact},
     error::PaymentError,
-    provider::{ProviderError, RefundOrder},
     store::{Standing, Stored},
 };
 
@@ -54,5 +55,18 @@ impl Payments {
     pub(crate) async fn look_up_refund(&self, asking: &Asking, refund: &Refund) -> Result<Option<RefundFact>, ProviderError> {
         let order = RefundOrder::from(refund);
         self.ask(asking, self.provider.retrieve_refund(&order)).await
+    }
+}
+
+impl From<&Refund> for RefundOrder {
+    fn from(refund: &Refund) -> Self {
+        Self {
+            refund_id: refund.refund_id,
+            order_id: refund.order_id,
+            payment_id: refund.payment_id,
+            transaction_id: refund.transaction_id.clone(),
+            amount: refund.money(),
+            provider_refund_id: refund.provider_refund_id.clone(),
+        }
     }
 }

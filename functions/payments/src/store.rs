@@ -8,6 +8,7 @@
 
 use std::time::Duration;
 
+use provider::{PaymentId, RefundId};
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use shared::{
     clock::Timestamp,
@@ -16,7 +17,7 @@ use shared::{
     table::{AttributeValue, Expression, Item, Key, Outcome, Query, Table, TableError, Transacted, Write, from_item, to_item},
 };
 
-use crate::domain::{Attempt, Breaker, Change, Head, HeadFact, HeadState, PaymentId, Refund, RefundId};
+use crate::domain::{Attempt, Breaker, Change, Head, HeadFact, HeadState, Refund};
 
 /// The partition of the index that the due records stand in, before its shard.
 const DUE: &str = "due";

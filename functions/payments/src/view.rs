@@ -1,9 +1,10 @@
 //! A payment as clients see it.
 
+use provider::{NextAction, PaymentId, RefundId};
 use serde::Serialize;
 use shared::{clock::Timestamp, ids::OrderId, money::Money};
 
-use crate::domain::{Attempt, MethodType, NextAction, PaymentId, PaymentStatus, Refund, RefundId, RefundStatus};
+use crate::domain::{Attempt, MethodType, PaymentStatus, Refund, RefundStatus};
 
 /// A payment.
 #[derive(Clone, Debug, Serialize)]

@@ -43,7 +43,7 @@ fn answering() -> BTreeSet<String> {
 
 /// The code that is deployed and can answer a request, each file on one line.
 fn deployed() -> Vec<(String, String)> {
-    let files = ["shared/src", "functions"].iter().flat_map(|folder| all_files(folder, "rs"));
+    let files = ["shared/src", "provider/src", "functions"].iter().flat_map(|folder| all_files(folder, "rs"));
     let files = files.filter(|(file, _)| !file.ends_with("tests.rs") && !file.contains("/tests/") && !file.ends_with("/problems.rs"));
     let on_one_line = |text: &str| {
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();

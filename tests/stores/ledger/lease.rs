@@ -13,8 +13,8 @@ fn tick() -> Value {
 }
 
 fn audit(aws: &Aws, clock: &Clock) -> Lambda {
-    let provider = ProviderBooks::Simulated(aws.table("payment-simulator"));
-    invoke::lambda(Arc::new(ledger_over(&|name| aws.table(name), clock, provider)), reconcile_books)
+    let statement = provider::SimulatedStatement::new(aws.table("payment-simulator"));
+    invoke::lambda(Arc::new(ledger_over(&|name| aws.table(name), clock, Some(Arc::new(statement)))), reconcile_books)
 }
 
 #[tokio::test]

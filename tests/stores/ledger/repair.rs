@@ -134,7 +134,7 @@ async fn eventful() -> (World, Vec<Value>) {
 
 /// The audit where payments' own records count: what [`eventful`] adds has no charge at the provider.
 fn as_recorded(mut world: World) -> World {
-    let service = ledger_over(&|name| world.aws.table(name), &world.clock, ProviderBooks::AsRecorded);
+    let service = ledger_over(&|name| world.aws.table(name), &world.clock, None);
     world.audit = invoke::lambda(Arc::new(service), reconcile_books);
     world
 }
@@ -221,7 +221,7 @@ async fn a_repair_and_late_messages_at_the_same_time_book_everything_once() {
         }
         let config = world.aws.crowded_sdk_config(seed);
         let table = |name: &str| Table::new(aws_sdk_dynamodb::Client::new(&config), format!("ferrocart-{name}"));
-        let service = Arc::new(ledger_over(&table, &world.clock, ProviderBooks::AsRecorded));
+        let service = Arc::new(ledger_over(&table, &world.clock, None));
         let event = json!({ "repair": true, "order_id": world.confirmed });
         let audit = invoke::lambda(service.clone(), reconcile_books);
         let repairs: Vec<_> = (0..2).map(|_| tokio::spawn(audit(Invocation::with_event(event.clone())))).collect();

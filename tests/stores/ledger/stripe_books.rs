@@ -39,8 +39,8 @@ async fn where_stripe_moves_the_money_its_own_books_are_read() {
     let audit = async |intents: &[Value], refunds: &[Value]| {
         let stripe = stripe::Double::open(intents.to_vec(), refunds.to_vec());
         let secrets = world.aws.secrets_at(world.clock.clone());
-        let books = ProviderBooks::Stripe(Arc::new(ledger::stripe::Stripe::new(stripe.url(), secrets)));
-        let service = ledger_over(&|name| world.aws.table(name), &world.clock, books);
+        let books = provider::StripeStatement::new(stripe.url(), secrets);
+        let service = ledger_over(&|name| world.aws.table(name), &world.clock, Some(Arc::new(books)));
         world.aws.call(&invoke::lambda(Arc::new(service), reconcile_books), json!({})).await.ok().clone()
     };
     let clean = audit(&intents, &given_back).await;
@@ -102,9 +102,8 @@ async fn where_stripe_moves_the_money_its_own_books_are_read() {
         assert!(checks(&report, named).contains(check), "{name}: {:?}", checks(&report, named));
     }
     // A Stripe that does not answer is no broken book.
-    let books =
-        ProviderBooks::Stripe(Arc::new(ledger::stripe::Stripe::new("http://127.0.0.1:9", world.aws.secrets_at(world.clock.clone()))));
-    let service = ledger_over(&|name| world.aws.table(name), &world.clock, books);
+    let books = provider::StripeStatement::new("http://127.0.0.1:9", world.aws.secrets_at(world.clock.clone()));
+    let service = ledger_over(&|name| world.aws.table(name), &world.clock, Some(Arc::new(books)));
     let silent = world.aws.call(&invoke::lambda(Arc::new(service), reconcile_books), json!({})).await.ok().clone();
     assert_eq!((broken(&silent).len(), silent["not_checked"].as_array().unwrap().len()), (0, 3), "{silent:#}");
 }

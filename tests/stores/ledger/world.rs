@@ -61,13 +61,9 @@ impl World {
 
     pub(super) async fn fresh() -> Self {
         let (aws, clock) = (Aws::new(), shop::clock());
-        let record = queue::lambda(
-            Arc::new(ledger_over(&|name| aws.table(name), &clock, ProviderBooks::AsRecorded)),
-            record_entry,
-            aws.queue("record-entry"),
-        );
-        let provider = ProviderBooks::Simulated(aws.table("payment-simulator"));
-        let audit = invoke::lambda(Arc::new(ledger_over(&|name| aws.table(name), &clock, provider)), reconcile_books);
+        let record = queue::lambda(Arc::new(ledger_over(&|name| aws.table(name), &clock, None)), record_entry, aws.queue("record-entry"));
+        let statement = provider::SimulatedStatement::new(aws.table("payment-simulator"));
+        let audit = invoke::lambda(Arc::new(ledger_over(&|name| aws.table(name), &clock, Some(Arc::new(statement)))), reconcile_books);
         let ([confirmed, refunded, failed, open], told) = trade(&aws, &clock, &record).await;
         Self { aws, clock, record, audit, confirmed, refunded, failed, open, told }
     }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use payments::domain::{AttemptState, HeadState, PaymentId};
+use payments::domain::{AttemptState, HeadState};
+use provider::PaymentId;
 use serde_json::json;
 
 use super::{CALLS, FAULTS, Till, order};
@@ -96,9 +97,9 @@ async fn a_customer_who_was_quicker_than_the_cancel_gets_their_money_back() {
     assert!(till.charge("tok_3ds", 0).await);
     // They have acted, and the provider knows it: we do not yet.
     let stale = till.payments.store().attempt(PaymentId::automatic(order())).await.unwrap().unwrap();
-    let provider = payments::provider::Simulated::new(till.aws.table("payment-simulator"));
-    let charge = payments::provider::ChargeOrder::from(&stale);
-    payments::provider::PaymentProvider::retrieve(&provider, &charge).await.unwrap();
+    let provider = provider::Simulated::new(till.aws.table("payment-simulator"));
+    let charge = provider::ChargeOrder::from(&stale);
+    provider::PaymentProvider::retrieve(&provider, &charge).await.unwrap();
     assert_eq!(till.books(), (1, 0));
     assert!(till.cancel(1).await);
     assert_eq!(till.head().await.state, HeadState::Captured);

@@ -19,7 +19,7 @@ use aws_config::SdkConfig;
 
 use payments::{
     Payments, Settings,
-    domain::{AttemptState, Head, PaymentId},
+    domain::{AttemptState, Head},
     operations::{
         cancel_payment::cancel_payment,
         charge_payment::charge_payment,
@@ -31,9 +31,9 @@ use payments::{
         reconcile_payments::reconcile_payments,
         refund_payment::refund_payment,
     },
-    provider::Simulated,
     publish,
 };
+use provider::{PaymentId, Simulated};
 use serde_json::{Value, json};
 use shared::{
     clock::Clock,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use payments::domain::PaymentId;
+use provider::PaymentId;
 use shared::table::{Expression, Key, Outcome};
 
 use super::{CALLS, FAULTS, LATER_FAULTS, PRICE, Till, USUAL_CALLS, order};

@@ -2,7 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use payments::{domain::PaymentId, operations::create_refund::create_refund};
+use payments::operations::create_refund::create_refund;
+use provider::PaymentId;
 use serde_json::json;
 use shared::{
     http,

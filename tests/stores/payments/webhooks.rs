@@ -1,9 +1,10 @@
 //! `POST /webhooks/payments/{provider}`: what the provider tells is asked about, once or often, in whatever order.
 
 use payments::{
-    domain::{AttemptState, HeadState, PaymentId},
+    domain::{AttemptState, HeadState},
     operations::receive_payment_webhook::receive_payment_webhook,
 };
+use provider::PaymentId;
 use ring::hmac;
 use serde_json::{Value, json};
 use shared::http;

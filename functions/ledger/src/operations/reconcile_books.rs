@@ -176,7 +176,7 @@ type Held = Option<Arc<BTreeMap<ProductId, i64>>>;
 
 impl Audit {
     fn new(ledger: Arc<Ledger>, window: Window, deadline: Timestamp) -> Self {
-        let report = Report::empty(window, ledger.sources.provider.name());
+        let report = Report::empty(window, ledger.sources.provider_name());
         Self { ledger, window, deadline, report, looks: 0, seen: BTreeSet::new(), counted: Vec::new(), held: None, repair: None }
     }
 

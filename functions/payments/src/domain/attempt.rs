@@ -4,16 +4,17 @@ mod fencing;
 
 use std::time::Duration;
 
+use provider::{NextAction, PaymentId};
 use serde::{Deserialize, Serialize};
 use shared::{
     clock::Timestamp,
     ids::{OrderId, UserId},
     money::{Currency, Money},
-    retry,
+    retry, stored_enum,
     telemetry::Trace,
 };
 
-use super::{ACTION_WITHIN, Head, HeadState, NEW_LOCK, PaymentId, PaymentMethod, head::ORDER_CLOSED, stored_enum};
+use super::{ACTION_WITHIN, Head, HeadState, NEW_LOCK, PaymentMethod, head::ORDER_CLOSED};
 
 stored_enum!(
     /// How far an attempt has come.
@@ -47,13 +48,6 @@ stored_enum!(
         ProviderUnavailable = "provider_unavailable",
     }
 );
-
-/// What the customer has to do before the provider goes on: open this address, and come back from it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NextAction {
-    /// The provider's page.
-    pub url: String,
-}
 
 /// One attempt to pay an order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -5,9 +5,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use shared::clock::Timestamp;
-
-use super::stored_enum;
+use shared::{clock::Timestamp, stored_enum};
 
 /// After so many calls in a row without an answer, within [`FAILING_WITHIN`], the provider is left alone.
 const FAILURES: u32 = 5;

@@ -3,28 +3,11 @@
 //! A dispute has a state, and states have ranks: a later state replaces an earlier one, never the other way round. So two lookups whose
 //! results are recorded in the wrong order, or twice, end in the same record.
 
+use provider::{DisputeFact, DisputeState, PaymentId};
 use serde::{Deserialize, Serialize};
-use shared::{clock::Timestamp, money::Money, telemetry::Trace};
+use shared::{clock::Timestamp, stored_enum, telemetry::Trace};
 
-use super::{Change, Head, HeadState, PaymentId, stored_enum};
-
-stored_enum!(
-    /// The state of a dispute.
-    DisputeState {
-        /// The bank asks for information. It has taken no money.
-        Inquiry = "inquiry",
-        /// The bank closed its inquiry without taking money.
-        InquiryClosed = "inquiry_closed",
-        /// The dispute is open. The bank has taken no money yet.
-        Open = "open",
-        /// The dispute is open, and the bank has taken the money.
-        Withdrawn = "withdrawn",
-        /// The shop won: the money is back.
-        Won = "won",
-        /// The shop lost: the money is gone.
-        Lost = "lost",
-    }
-);
+use super::{Change, Head, HeadState};
 
 stored_enum!(
     /// The state of all disputes of an order's payment together, as orders reads it.
@@ -38,49 +21,29 @@ stored_enum!(
     }
 );
 
-impl DisputeState {
-    /// The order of states: a state replaces only states of a lower rank. `None` for a state that this release does not know.
-    fn rank(&self) -> Option<u8> {
-        match self {
-            Self::Inquiry => Some(0),
-            Self::InquiryClosed => Some(1),
-            Self::Open => Some(2),
-            Self::Withdrawn => Some(3),
-            Self::Won | Self::Lost => Some(4),
-            Self::Unknown(_) => None,
-        }
-    }
-
-    /// Whether this state replaces `earlier`. A decided dispute changes only if the provider reverses the decision.
-    fn replaces(&self, earlier: &Self) -> bool {
-        self != earlier
-            && match (self.rank(), earlier.rank()) {
-                (Some(new), Some(old)) => new > old || new == 4 && old == 4,
-                _ => false,
-            }
-    }
-
-    fn is_open(&self) -> bool {
-        !matches!(self, Self::InquiryClosed | Self::Won | Self::Lost)
-    }
-
-    /// Whether the bank holds the money in this state.
-    fn takes_money(&self) -> bool {
-        matches!(self, Self::Withdrawn | Self::Lost)
+/// The order of states: a state replaces only states of a lower rank. `None` for a state that this release does not know.
+fn rank(state: &DisputeState) -> Option<u8> {
+    match state {
+        DisputeState::Inquiry => Some(0),
+        DisputeState::InquiryClosed => Some(1),
+        DisputeState::Open => Some(2),
+        DisputeState::Withdrawn => Some(3),
+        DisputeState::Won | DisputeState::Lost => Some(4),
+        DisputeState::Unknown(_) => None,
     }
 }
 
-/// What the provider says of a dispute.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DisputeFact {
-    /// The provider's name for the dispute.
-    pub dispute_id: String,
-    /// The disputed payment.
-    pub payment_id: PaymentId,
-    /// The disputed amount.
-    pub amount: Money,
-    /// Its state.
-    pub state: DisputeState,
+/// Whether `state` replaces `earlier`. A decided dispute changes only if the provider reverses the decision.
+fn replaces(state: &DisputeState, earlier: &DisputeState) -> bool {
+    state != earlier
+        && match (rank(state), rank(earlier)) {
+            (Some(new), Some(old)) => new > old || new == 4 && old == 4,
+            _ => false,
+        }
+}
+
+fn is_open(state: &DisputeState) -> bool {
+    !matches!(state, DisputeState::InquiryClosed | DisputeState::Won | DisputeState::Lost)
 }
 
 /// A dispute, as the head records it.
@@ -103,11 +66,11 @@ pub struct Dispute {
 /// Only disputes of the payment that paid the order move its totals. A dispute of another payment is recorded, and a person has to look.
 pub fn apply_dispute_fact(head: &Head, fact: &DisputeFact, now: Timestamp, trace: &Trace) -> Change {
     let needs_review = Change { needs_review: true, ..Change::default() };
-    if matches!(head.state, HeadState::Unknown(_)) || fact.state.rank().is_none() || fact.amount.currency != head.currency {
+    if matches!(head.state, HeadState::Unknown(_)) || rank(&fact.state).is_none() || fact.amount.currency != head.currency {
         return needs_review;
     }
     let known = head.disputes.iter().find(|dispute| dispute.dispute_id == fact.dispute_id);
-    if known.is_some_and(|known| !fact.state.replaces(&known.state)) {
+    if known.is_some_and(|known| !replaces(&fact.state, &known.state)) {
         return Change::default();
     }
     let is_of_order = head.captured_payment == Some(fact.payment_id);
@@ -137,7 +100,7 @@ impl Head {
         let any = |is: fn(&DisputeState) -> bool| self.disputes.iter().any(|dispute| is(&dispute.state));
         match () {
             () if self.disputes.is_empty() => None,
-            () if any(DisputeState::is_open) => Some(DisputeStatus::Open),
+            () if any(is_open) => Some(DisputeStatus::Open),
             () if any(|state| *state == DisputeState::Lost) => Some(DisputeStatus::Lost),
             () => Some(DisputeStatus::Won),
         }

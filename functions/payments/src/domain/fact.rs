@@ -5,90 +5,10 @@
 
 use std::time::Duration;
 
-use shared::{clock::Timestamp, ids::OrderId, money::Money};
+use provider::Fact;
+use shared::clock::Timestamp;
 
-use super::{Attempt, AttemptState, Head, HeadFact, HeadState, NextAction, Refund};
-
-/// What is known about a charge.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fact {
-    /// The provider charged this.
-    Succeeded {
-        /// The provider's name for the charge.
-        transaction_id: String,
-        /// How much it charged.
-        amount: Money,
-        /// For which order; none where the provider names none, or none of ours.
-        order_id: Option<OrderId>,
-    },
-    /// The provider refused, for good.
-    Declined {
-        /// Why, as a stable name: `card_declined`.
-        reason: String,
-    },
-    /// The provider waits for the customer, who has to do something first.
-    ActionRequired {
-        /// The provider's name for the charge.
-        transaction_id: String,
-        /// What.
-        next_action: NextAction,
-    },
-    /// The provider has the charge and has not finished it.
-    Processing {
-        /// The provider's name for the charge.
-        transaction_id: String,
-    },
-    /// Nobody knows yet.
-    OutcomeUnknown,
-    /// The provider rejected the credentials of the only request that was sent: nothing was charged. The try does not count.
-    NotSent,
-    /// The provider does not list the charge, and its key has expired: it was never made. A person checks that.
-    NeverMade,
-    /// It is certain that nothing was charged and nothing will be.
-    Abandoned {
-        /// Why, as a stable name.
-        reason: &'static str,
-    },
-}
-
-impl Fact {
-    /// The provider's name for the charge, where the fact has one.
-    pub fn transaction_id(&self) -> Option<&str> {
-        match self {
-            Self::Succeeded { transaction_id, .. } | Self::ActionRequired { transaction_id, .. } | Self::Processing { transaction_id } => {
-                Some(transaction_id)
-            }
-            _ => None,
-        }
-    }
-
-    /// Whether the provider has the charge and may still finish it.
-    pub fn is_pending(&self) -> bool {
-        matches!(self, Self::ActionRequired { .. } | Self::Processing { .. } | Self::OutcomeUnknown)
-    }
-}
-
-/// What follows from a fact or command: the records to be written, all or none, each only if it still stands in the version before.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Change {
-    /// The head, if it changes.
-    pub head: Option<Head>,
-    /// The attempt, if it changes.
-    pub attempt: Option<Attempt>,
-    /// The refund, if one changes or begins.
-    pub refund: Option<Refund>,
-    /// The refund that takes the place of one that failed.
-    pub next_refund: Option<Refund>,
-    /// Whether a person has to look.
-    pub needs_review: bool,
-}
-
-impl Change {
-    /// Whether there is nothing to write.
-    pub fn is_empty(&self) -> bool {
-        self.head.is_none() && self.attempt.is_none() && self.refund.is_none() && self.next_refund.is_none()
-    }
-}
+use super::{Attempt, AttemptState, Change, Head, HeadFact, HeadState, Refund};
 
 /// What `fact` about `attempt` changes. `head` is the head of its order.
 ///

@@ -6,10 +6,11 @@ use std::{
     time::Duration,
 };
 
+use provider::Fact;
 use shared::clock::Timestamp;
 
 use super::{
-    Attempt, AttemptState, Change, Fact, Head, HeadState, apply_provider_fact,
+    Attempt, AttemptState, Change, Head, HeadState, apply_provider_fact,
     model::{MINUTE, NOW, attempt, facts, head, trace},
 };
 

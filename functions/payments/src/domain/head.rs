@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
+use provider::PaymentId;
 use serde::{Deserialize, Serialize};
 use shared::{
     clock::Timestamp,
     ids::{OrderId, UserId},
     money::{Currency, Money},
+    stored_enum,
     telemetry::Trace,
 };
 
-use super::{AUTOMATIC_REFUND_TRIES, Attempt, AttemptState, Change, Dispute, PaymentId, stored_enum};
+use super::{AUTOMATIC_REFUND_TRIES, Attempt, AttemptState, Change, Dispute};
 
 stored_enum!(
     /// How far the payment of an order has come.

@@ -5,27 +5,27 @@
 
 mod attempt;
 mod breaker;
+mod change;
 mod dispute;
 mod fact;
 mod head;
 mod method;
-mod payment_id;
 mod refund;
 mod refund_adoption;
 mod refund_fact;
 mod refund_reason;
 
-pub use attempt::{Attempt, AttemptState, DelayedReason, NewAttempt, NextAction, PaymentStatus};
+pub use attempt::{Attempt, AttemptState, DelayedReason, NewAttempt, PaymentStatus};
 pub use breaker::{Breaker, BreakerState, Stance};
-pub use dispute::{Dispute, DisputeFact, DisputeState, DisputeStatus, apply_dispute_fact};
-pub use fact::{Change, Fact, apply_provider_fact};
+pub use change::Change;
+pub use dispute::{Dispute, DisputeStatus, apply_dispute_fact};
+pub use fact::apply_provider_fact;
 pub(crate) use head::ORDER_CLOSED;
 pub use head::{Expected, Head, HeadFact, HeadState, StartRefused};
-pub use method::{CardToken, MethodType, PaymentMethod};
-pub use payment_id::PaymentId;
-pub use refund::{Refund, RefundId, RefundKind, RefundMaker, RefundState, RefundStatus};
-pub use refund_adoption::{ProviderRefund, adopt_refund};
-pub use refund_fact::{RefundFact, RefundRefused, RequestedRefund, apply_refund_fact, begin_refund, begin_requested_refund};
+pub use method::{MethodType, PaymentMethod};
+pub use refund::{Refund, RefundKind, RefundMaker, RefundState, RefundStatus};
+pub use refund_adoption::adopt_refund;
+pub use refund_fact::{RefundRefused, RequestedRefund, apply_refund_fact, begin_refund, begin_requested_refund};
 pub use refund_reason::RefundReason;
 
 use std::time::Duration;
@@ -47,46 +47,6 @@ pub const KEY_IS_SAFE: Duration = Duration::from_secs(23 * 3600);
 
 /// From this age on nothing that was sent under a key can still turn into a charge.
 pub const KEY_IS_DEAD: Duration = Duration::from_secs(24 * 3600);
-
-/// Declares an enum that is stored as a text, and that keeps a text which a newer release wrote.
-macro_rules! stored_enum {
-    ($(#[$doc:meta])* $name:ident { $($(#[$about:meta])* $variant:ident = $text:literal,)+ }) => {
-        $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-        #[serde(from = "String", into = "String")]
-        pub enum $name {
-            $($(#[$about])* $variant,)+
-            /// A newer release wrote this: it is kept, and nothing is decided by it.
-            Unknown(String),
-        }
-
-        impl $name {
-            /// The text that is stored.
-            pub fn name(&self) -> &str {
-                match self {
-                    $(Self::$variant => $text,)+
-                    Self::Unknown(text) => text,
-                }
-            }
-        }
-
-        impl From<String> for $name {
-            fn from(text: String) -> Self {
-                match text.as_str() {
-                    $($text => Self::$variant,)+
-                    _ => Self::Unknown(text),
-                }
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(value: $name) -> Self {
-                value.name().to_owned()
-            }
-        }
-    };
-}
-use stored_enum;
 
 #[cfg(test)]
 mod fencing_model;

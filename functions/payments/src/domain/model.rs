@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use provider::{CardToken, Fact, NextAction, PaymentId, RefundFact, RefundId};
 use shared::{
     clock::Timestamp,
     ids::{self, OrderId, Uuid},
@@ -15,9 +16,8 @@ use shared::{
 };
 
 use super::{
-    Attempt, AttemptState, CardToken, Change, Expected, Fact, Head, HeadFact, HeadState, MethodType, NewAttempt, NextAction, PaymentId,
-    PaymentMethod, Refund, RefundFact, RefundId, RefundKind, RefundState, RequestedRefund, apply_provider_fact, apply_refund_fact,
-    begin_refund, begin_requested_refund,
+    Attempt, AttemptState, Change, Expected, Head, HeadFact, HeadState, MethodType, NewAttempt, PaymentMethod, Refund, RefundKind,
+    RefundState, RequestedRefund, apply_provider_fact, apply_refund_fact, begin_refund, begin_requested_refund,
 };
 
 pub(crate) const NOW: Timestamp = Timestamp::from_milliseconds(1_795_000_000_000);

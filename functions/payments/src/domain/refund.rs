@@ -2,22 +2,17 @@
 
 use std::time::Duration;
 
+use provider::{PaymentId, RefundId};
 use serde::{Deserialize, Serialize};
 use shared::{
     clock::Timestamp,
     ids::{self, OrderId, UserId},
     money::{Currency, Money},
-    prefixed_id, retry,
+    retry, stored_enum,
     telemetry::Trace,
 };
 
-use super::{Attempt, Head, KEY_IS_DEAD, KEY_IS_SAFE, PaymentId, stored_enum};
-
-prefixed_id!(
-    /// A refund: the provider's idempotency key too.
-    RefundId,
-    "ref"
-);
+use super::{Attempt, Head, KEY_IS_DEAD, KEY_IS_SAFE};
 
 stored_enum!(
     /// How far a refund has come.

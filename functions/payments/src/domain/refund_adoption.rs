@@ -2,31 +2,10 @@
 
 use std::time::Duration;
 
-use shared::{clock::Timestamp, ids, money::Money, telemetry::Trace};
+use provider::ProviderRefund;
+use shared::{clock::Timestamp, telemetry::Trace};
 
-use super::{
-    Attempt, AttemptState, Change, Head, PaymentId, Refund, RefundFact, RefundId, RefundKind, RefundMaker, RefundState, apply_refund_fact,
-};
-
-/// A refund, as the provider has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProviderRefund {
-    /// The provider's name for it.
-    pub provider_refund_id: String,
-    /// The refunded payment.
-    pub payment_id: PaymentId,
-    /// How much.
-    pub amount: Money,
-    /// What became of it.
-    pub fact: RefundFact,
-}
-
-impl ProviderRefund {
-    /// The id of its record: the same each time that the provider names it.
-    pub fn refund_id(&self) -> RefundId {
-        ids::derive(&["refund made at the provider", &self.provider_refund_id])
-    }
-}
+use super::{Attempt, AttemptState, Change, Head, Refund, RefundKind, RefundMaker, RefundState, apply_refund_fact};
 
 /// Records a refund of `paid` that was made at the provider, with what became of it. The change is to be written only if no record of it
 /// exists; where one does, its fact goes through [`apply_refund_fact`] like any other.

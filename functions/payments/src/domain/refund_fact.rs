@@ -9,35 +9,10 @@
 
 use std::time::Duration;
 
+use provider::{RefundFact, RefundId};
 use shared::{clock::Timestamp, ids::UserId, money::Money, telemetry::Trace};
 
-use super::{AUTOMATIC_REFUND_TRIES, Attempt, Change, Head, HeadFact, HeadState, NEW_LOCK, Refund, RefundId, RefundKind, RefundState};
-
-/// What is known about a refund.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RefundFact {
-    /// The provider gave this back.
-    Succeeded {
-        /// The provider's name for the refund.
-        provider_refund_id: String,
-        /// How much.
-        amount: Money,
-    },
-    /// The provider refuses the request for good: it has made no refund.
-    Refused {
-        /// Why, as a stable name.
-        reason: String,
-    },
-    /// The provider made the refund and it failed, at once or days after it succeeded. It never succeeds again.
-    Failed {
-        /// The provider's name for the refund.
-        provider_refund_id: String,
-        /// Why, as a stable name.
-        reason: String,
-    },
-    /// Nobody knows yet.
-    OutcomeUnknown,
-}
+use super::{AUTOMATIC_REFUND_TRIES, Attempt, Change, Head, HeadFact, HeadState, NEW_LOCK, Refund, RefundKind, RefundState};
 
 /// What somebody who runs the shop asks back.
 #[derive(Clone, Debug)]

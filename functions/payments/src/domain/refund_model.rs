@@ -5,10 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 
+use provider::{DisputeFact, DisputeState, Fact, ProviderRefund, RefundFact, RefundId};
+
 use super::{
-    AUTOMATIC_REFUND_TRIES, Attempt, Change, DisputeFact, DisputeState, Fact, Head, HeadFact, ProviderRefund, Refund, RefundFact, RefundId,
-    RefundKind, RefundState, adopt_refund, apply_dispute_fact, apply_provider_fact, apply_refund_fact, begin_refund,
-    begin_requested_refund,
+    AUTOMATIC_REFUND_TRIES, Attempt, Change, Head, HeadFact, Refund, RefundKind, RefundState, adopt_refund, apply_dispute_fact,
+    apply_provider_fact, apply_refund_fact, begin_refund, begin_requested_refund,
     model::{MINUTE, NOW, PRICE, attempt, head, nth_payment, requested, trace, usd},
 };
 

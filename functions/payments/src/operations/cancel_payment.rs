@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use shared::queue::Delivery;
+use provider::Fact;
+use shared::queue::{self, Delivery};
 
 use crate::{
     Payments, TRIES,
     asking::Leave,
-    domain::{Change, Expected, Fact, Head},
+    domain::{Change, Expected, Head},
     error::PaymentError,
     messages::CancelPayment,
     store::{Standing, Stored},

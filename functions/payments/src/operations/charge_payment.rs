@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
-use shared::{clock::Timestamp, queue::Delivery};
+use provider::PaymentId;
+use shared::{
+    clock::Timestamp,
+    queue::{Delivery},
+};
 
 use crate::{
     Payments, TRIES,
     asking::{Asking, Leave},
-    domain::{Attempt, Breaker, Change, Head, NEVER_SENT, NewAttempt, PaymentId},
+    domain::{Attempt, Breaker, Change, Head, NEVER_SENT, NewAttempt},
     error::PaymentError,
     messages::ChargePayment,
     store::Stored,

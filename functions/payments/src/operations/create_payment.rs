@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use provider::{CardToken, PaymentId};
 use serde::{Deserialize, Serialize};
 use shared::{
     http::{self, Request, Response},
@@ -13,7 +14,7 @@ use shared::{
 use crate::{
     Payments, TRIES,
     asking::sender_gone,
-    domain::{Attempt, AttemptState, CardToken, Change, MethodType, NewAttempt, PaymentId, PaymentMethod},
+    domain::{Attempt, AttemptState, Change, MethodType, NewAttempt, PaymentMethod},
     error::PaymentError,
     store::{Claim, Stored},
     view::PaymentView,

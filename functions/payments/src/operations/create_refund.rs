@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use provider::{PaymentId, RefundId};
 use serde::{Deserialize, Deserializer, Serialize};
 use shared::{
     http::{self, Request, Response},
@@ -13,7 +14,7 @@ use shared::{
 
 use crate::{
     Payments, TRIES,
-    domain::{PaymentId, Refund, RefundId, RefundReason, RefundState, RequestedRefund, begin_requested_refund},
+    domain::{Refund, RefundReason, RefundState, RequestedRefund, begin_requested_refund},
     error::PaymentError,
     store::{Claim, Stored},
     view::RefundView,

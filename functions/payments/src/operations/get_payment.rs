@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use provider::PaymentId;
 use shared::{
     http::{self, Request, Response},
     problem::Problem,
 };
 
-use crate::{Payments, domain::PaymentId, error::PaymentError, view::PaymentView};
+use crate::{Payments, error::PaymentError, view::PaymentView};
 
 /// Answers `200` with the payment, to its payer and to those who run the shop; `404` to everybody else.
 #[cfg_attr(feature = "api-document", utoipa::path(

@@ -3,6 +3,10 @@
 use std::sync::Arc;
 
 use lambda_http::http::StatusCode;
+use provider::{
+    PaymentId, RefundId,
+    webhook::{EventSubject, WebhookEvent, WebhookRequest},
+};
 use serde::Serialize;
 use shared::{
     clock::Timestamp,
@@ -10,16 +14,10 @@ use shared::{
     problem::Problem,
 };
 
-use crate::{
-    Payments,
-    domain::{PaymentId, RefundId},
-    error::PaymentError,
-    provider::ProviderError,
-    webhook::{Told, WebhookEvent, WebhookSecrets},
-};
+use crate::{Payments, error::PaymentError};
 
 /// The secret that holds what the provider signs with.
-const SECRETS: &str = "payment-webhook-secrets";
+const SECRET: &str = "payment-webhook-secrets";
 
 /// The largest event that is looked at: as much as of every body.
 const MAX_EVENT_BYTES: usize = 256 * 1024;
@@ -43,7 +41,7 @@ struct Heard {
     description = "For the payment provider alone, which signs what it tells.",
     params(
         ("provider" = String, Path, description = "The provider's name.", example = "stripe"),
-        ("Stripe-Signature" = String, Header, description = "The moment and the signature: `t=…,v1=…`."),
+        provider::SignatureHeader,
     ),
     request_body(content = Object, description = "The provider's event."),
     responses((status = 200, description = "The event was heard.", body = Heard)),
@@ -61,10 +59,8 @@ pub async fn receive_payment_webhook(payments: Arc<Payments>, request: Request) 
     if body.len() > MAX_EVENT_BYTES {
         return Err(PaymentError::EventTooLarge.into());
     }
-    let secrets = payments.secrets.get(SECRETS).await.map_err(PaymentError::from)?;
-    let secrets = WebhookSecrets::read(&secrets).ok_or(PaymentError::WebhookSecretsUnreadable)?;
-    secrets.verify(request.header("stripe-signature"), &body, payments.clock.now()).map_err(PaymentError::BadSignature)?;
-    let Some(event) = WebhookEvent::read(&body) else {
+    let secret = payments.secrets.get(SECRET).await.map_err(PaymentError::from)?;
+    let Some(event) = payments.signed_event(&request, &body, &secret)? else {
         tracing::warn!(bytes = body.len(), "webhook has another shape than the events of the provider, ignored");
         payments.count("WebhookIgnored");
         return Ok(heard());
@@ -82,24 +78,30 @@ fn heard() -> Response {
 }
 
 impl Payments {
+    /// The event, if the provider signed it; `None` if its body has another shape.
+    fn signed_event(&self, request: &Request, body: &[u8], secret: &str) -> Result<Option<WebhookEvent>, PaymentError> {
+        let request = WebhookRequest { header: &|name| request.header(name), body, received_at: self.clock.now() };
+        Ok(self.provider.webhook_event(&request, secret)?)
+    }
+
     async fn hear(&self, event: &WebhookEvent, request: &Request) -> Result<(), PaymentError> {
         let (trace, deadline) = (request.trace(), request.deadline());
-        match event.tells() {
-            Told::Payment { payment_id, transaction_id } => self.hear_of_payment(payment_id, transaction_id, deadline).await,
-            Told::Refund { payment_id, refund_id, provider_refund_id } => {
-                self.hear_of_refund(payment_id, refund_id, provider_refund_id, deadline).await
+        match &event.subject {
+            EventSubject::Payment { payment_id, transaction_id } => self.hear_of_payment(*payment_id, transaction_id, deadline).await,
+            EventSubject::Refund { payment_id, refund_id, provider_refund_id } => {
+                self.hear_of_refund(*payment_id, *refund_id, provider_refund_id, deadline).await
             }
-            Told::ProviderRefund { provider_refund_id } => self.adopt_provider_refund(&provider_refund_id, trace, deadline).await,
-            Told::Dispute { dispute_id } => self.record_dispute(&dispute_id, trace, deadline).await,
-            Told::Nothing => {
-                tracing::info!(event.id, event.kind = event.r#type, "webhook is about nothing of ours, ignored");
+            EventSubject::ProviderRefund { provider_refund_id } => self.adopt_provider_refund(provider_refund_id, trace, deadline).await,
+            EventSubject::Dispute { dispute_id } => self.record_dispute(dispute_id, trace, deadline).await,
+            EventSubject::Other => {
+                tracing::info!(event.id, event.kind = event.kind, "webhook is about nothing of ours, ignored");
                 self.count("WebhookIgnored");
                 Ok(())
             }
         }
     }
 
-    async fn hear_of_payment(&self, payment_id: PaymentId, transaction_id: String, deadline: Timestamp) -> Result<(), PaymentError> {
+    async fn hear_of_payment(&self, payment_id: PaymentId, transaction_id: &str, deadline: Timestamp) -> Result<(), PaymentError> {
         let standing = self.store.head_and_attempt(payment_id).await?;
         let (Some(head), Some(attempt)) = (standing.head, standing.attempt) else {
             tracing::warn!(payment.id = %payment_id, "the provider tells of a payment that is not known here");
@@ -107,8 +109,8 @@ impl Payments {
         };
         let asking = self.leave_at_the_door(standing.breaker, deadline).await?;
         let mut told = attempt.clone();
-        told.transaction_id = told.transaction_id.or(Some(transaction_id));
-        let fact = self.look_up(&asking, &told).await.map_err(to_be_told_again)?;
+        told.transaction_id = told.transaction_id.or(Some(transaction_id.to_owned()));
+        let fact = self.look_up(&asking, &told).await.map_err(PaymentError::redeliver)?;
         if let Some(fact) = fact {
             self.settle_beside(head, attempt, &fact).await?;
         }
@@ -119,7 +121,7 @@ impl Payments {
         &self,
         payment_id: PaymentId,
         refund_id: RefundId,
-        provider_refund_id: String,
+        provider_refund_id: &str,
         deadline: Timestamp,
     ) -> Result<(), PaymentError> {
         let standing = self.store.known_about_refund(payment_id, refund_id).await?;
@@ -129,16 +131,11 @@ impl Payments {
         };
         let asking = self.leave_at_the_door(standing.breaker, deadline).await?;
         let mut told = refund.clone();
-        told.provider_refund_id = told.provider_refund_id.or(Some(provider_refund_id));
-        let fact = self.look_up_refund(&asking, &told).await.map_err(to_be_told_again)?;
+        told.provider_refund_id = told.provider_refund_id.or(Some(provider_refund_id.to_owned()));
+        let fact = self.look_up_refund(&asking, &told).await.map_err(PaymentError::redeliver)?;
         if let Some(fact) = fact {
             self.settle_refund(head, paid, refund, &fact).await?;
         }
         Ok(())
     }
-}
-
-/// The provider did not say: it is to tell its event again.
-pub(crate) fn to_be_told_again(_: ProviderError) -> PaymentError {
-    PaymentError::ProviderUnavailable { retry_after_seconds: 5 }
 }

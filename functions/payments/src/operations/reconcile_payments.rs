@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use provider::{Fact, PaymentId, RefundFact, RefundId};
 use shared::{
     clock::Clock,
     ids::OrderId,
@@ -14,7 +15,7 @@ use shared::{
 use crate::{
     PROVIDER_BUDGET, Payments,
     asking::{Asking, Leave},
-    domain::{Attempt, AttemptState, Fact, Head, PaymentId, Refund, RefundFact, RefundId, RefundState},
+    domain::{Attempt, AttemptState, Head, Refund, RefundState},
     error::PaymentError,
     store::{self, Due},
 };

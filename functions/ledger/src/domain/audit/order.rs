@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use provider::statement::Statement;
 use shared::{
     clock::Timestamp,
     ids::{OrderId, ProductId},
@@ -10,8 +11,8 @@ use shared::{
 use super::{
     Findings, Verdict,
     record::{
-        AttemptRecord, ChargeRecord, GivenBackRecord, Goal, HeadRecord, OrderRecord, Outcome, PaymentLeg, Posting, Quantity, RefundRecord,
-        ReservationRecord, ReservationState, Status, StockLeg,
+        AttemptRecord, Goal, HeadRecord, OrderRecord, Outcome, PaymentLeg, Posting, Quantity, RefundRecord, ReservationRecord,
+        ReservationState, Status, StockLeg,
     },
 };
 use crate::domain::{Balances, Shelf, Unit, entry::sums};
@@ -32,20 +33,9 @@ pub struct OrderBooks {
     /// What was given back.
     pub refunds: Vec<RefundRecord>,
     /// The provider's own books; none where they are not ours to read: what payments recorded of its answers counts then.
-    pub provider: Option<ProviderRecords>,
+    pub provider: Option<Statement>,
     /// As the ledger has it.
     pub postings: Vec<Posting>,
-}
-
-/// What the provider has about one order.
-#[derive(Clone, Debug, Default)]
-pub struct ProviderRecords {
-    /// Its charges, by the payment that asked for them.
-    pub charges: BTreeMap<String, ChargeRecord>,
-    /// Its refunds, by the refund that asked for them, or by the provider's name where none did.
-    pub refunds: BTreeMap<String, GivenBackRecord>,
-    /// How much banks hold because of its disputes, by the provider's name for them.
-    pub disputes: BTreeMap<String, i64>,
 }
 
 impl OrderBooks {

@@ -369,30 +369,6 @@ pub struct StockRecord {
     pub updated_at: Option<Timestamp>,
 }
 
-/// A charge in the provider's own books.
-#[derive(Clone, Debug, Deserialize)]
-pub struct ChargeRecord {
-    /// Its name.
-    pub charge_id: String,
-    /// For which payment.
-    pub payment_id: String,
-    /// For which order, where it says one.
-    pub order_id: Option<OrderId>,
-    /// How much.
-    pub amount: i64,
-    /// How much of it was not given back.
-    pub refundable: i64,
-}
-
-/// A refund in the provider's own books.
-#[derive(Clone, Debug, Deserialize)]
-pub struct GivenBackRecord {
-    /// Of which charge.
-    pub charge_id: String,
-    /// How much.
-    pub amount: i64,
-}
-
 /// An entry of the ledger as it stands under an order, a day or a product.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Posting {

@@ -3,17 +3,22 @@
 //! A refusal of a refund is a fact: Stripe has read the request and made no refund. It is not a fact where the key is refused (401, 403), where
 //! the same key is in use or was used for another request, and where there were too many requests: an earlier request may have succeeded.
 
-use reqwest::{Method, StatusCode};
+use reqwest::StatusCode;
 use serde_json::Value;
 use shared::{
     ids::PrefixedId,
     money::{Currency, Money},
 };
 
-use super::{Answer, Stripe, found, name, text, trouble};
+use super::{
+    Stripe,
+    client::{Answer, found, name, text, trouble},
+};
 use crate::{
-    domain::{DisputeFact, DisputeState, PaymentId, ProviderRefund, RefundFact, RefundId},
-    provider::{ProviderError, RefundOrder},
+    dispute::{DisputeFact, DisputeState},
+    error::ProviderError,
+    payment_id::PaymentId,
+    refund::{ProviderRefund, RefundFact, RefundId, RefundOrder},
 };
 
 /// How many pages of refunds of one charge are read; Stripe returns a hundred refunds per page.
@@ -33,36 +38,23 @@ impl Stripe {
             ("metadata[payment_id]", &payment_id),
             ("metadata[refund_id]", &refund_id),
         ];
-        given_back(&self.call(Method::POST, "/v1/refunds", &form, Some(&refund_id)).await?, order)
+        given_back(&self.client.post("/v1/refunds", &form, Some(&refund_id)).await?, order)
     }
 
     pub(super) async fn look_for_refund(&self, order: &RefundOrder) -> Result<Option<RefundFact>, ProviderError> {
         if let Some(id) = &order.provider_refund_id {
-            let refund = found(self.get(&format!("/v1/refunds/{id}"), &[]).await?)?;
+            let refund = found(self.client.get(&format!("/v1/refunds/{id}"), &[]).await?)?;
             return refund.map(|refund| refund_fact(&refund, order)).transpose();
         }
         let refund_id = order.refund_id.to_string();
-        let mut after = String::new();
-        for _ in 0..PAGES {
-            let mut query = vec![("payment_intent", &*order.transaction_id), ("limit", "100")];
-            if !after.is_empty() {
-                query.push(("starting_after", &after));
-            }
-            let (status, page) = self.get("/v1/refunds", &query).await?;
-            let Some(refunds) = page["data"].as_array().filter(|_| status.is_success()) else { return Err(trouble(status, &page)) };
-            if let Some(refund) = refunds.iter().find(|refund| refund["metadata"]["refund_id"] == *refund_id) {
-                return refund_fact(refund, order).map(Some);
-            }
-            match refunds.last() {
-                Some(last) if page["has_more"] == true => after = text(&last["id"]).to_owned(),
-                _ => return Ok(None),
-            }
-        }
-        Err(ProviderError::NoAnswer("it shows more refunds of the charge than are looked through".to_owned()))
+        let is_it = |refund: &&Value| refund["metadata"]["refund_id"] == *refund_id;
+        let filter = [("payment_intent", &*order.transaction_id)];
+        let listed = self.client.listed("/v1/refunds", &filter, PAGES, |refunds| refunds.iter().find(is_it).cloned()).await?;
+        listed.map(|refund| refund_fact(&refund, order)).transpose()
     }
 
     pub(super) async fn refund_named(&self, provider_refund_id: &str) -> Result<Option<ProviderRefund>, ProviderError> {
-        let refund = found(self.get(&format!("/v1/refunds/{provider_refund_id}"), &WITH_INTENT).await?)?;
+        let refund = found(self.client.get(&format!("/v1/refunds/{provider_refund_id}"), &WITH_INTENT).await?)?;
         let Some((refund, payment_id)) = refund.and_then(of_our_payment) else { return Ok(None) };
         let amount = money(&refund)?;
         Ok(Some(ProviderRefund {
@@ -74,7 +66,7 @@ impl Stripe {
     }
 
     pub(super) async fn dispute_named(&self, dispute_id: &str) -> Result<Option<DisputeFact>, ProviderError> {
-        let dispute = found(self.get(&format!("/v1/disputes/{dispute_id}"), &WITH_INTENT).await?)?;
+        let dispute = found(self.client.get(&format!("/v1/disputes/{dispute_id}"), &WITH_INTENT).await?)?;
         let Some((dispute, payment_id)) = dispute.and_then(of_our_payment) else { return Ok(None) };
         let (amount, state) = (money(&dispute)?, dispute_state(&dispute)?);
         Ok(Some(DisputeFact { dispute_id: dispute_id.to_owned(), payment_id, amount, state }))
@@ -94,7 +86,7 @@ fn money(document: &Value) -> Result<Money, ProviderError> {
 }
 
 /// What a dispute says. The bank has taken the money where the balance transactions of an open dispute come to less than nothing.
-fn dispute_state(dispute: &Value) -> Result<DisputeState, ProviderError> {
+pub(super) fn dispute_state(dispute: &Value) -> Result<DisputeState, ProviderError> {
     let transactions = dispute["balance_transactions"].as_array();
     let balance: i64 = transactions.into_iter().flatten().filter_map(|transaction| transaction["amount"].as_i64()).sum();
     match text(&dispute["status"]) {

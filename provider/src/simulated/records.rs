@@ -9,8 +9,10 @@ use shared::{
 
 use super::{Action, Behaviour};
 use crate::{
-    domain::{DisputeState, Fact, NextAction, RefundFact},
-    provider::{ChargeOrder, ProviderError},
+    charge::{ChargeOrder, Fact, NextAction},
+    dispute::DisputeState,
+    error::ProviderError,
+    refund::RefundFact,
 };
 
 /// `KEY#…`: the first answer to a key; and what became of it, where it waited for the customer.

@@ -10,6 +10,7 @@
 //! A customer who is asked to do something has done it by the time somebody asks what became of the charge, or never does.
 
 mod records;
+mod statement;
 
 use std::time::Duration;
 
@@ -22,8 +23,18 @@ use shared::{
 };
 
 use self::records::{Answer, Charge, Disputed, Refunded};
-use super::{ChargeOrder, KeyState, PaymentProvider, ProviderError, RefundOrder};
-use crate::domain::{DisputeFact, Fact, PaymentId, ProviderRefund, RefundFact};
+use crate::{
+    charge::{ChargeOrder, Fact, KeyState},
+    dispute::DisputeFact,
+    error::ProviderError,
+    payment_id::PaymentId,
+    payment_provider::PaymentProvider,
+    refund::{ProviderRefund, RefundFact, RefundOrder},
+    stripe,
+    webhook::{WebhookError, WebhookEvent, WebhookRequest},
+};
+
+pub use statement::SimulatedStatement;
 
 /// For how long an idempotency key is remembered.
 const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
@@ -324,6 +335,11 @@ impl PaymentProvider for Simulated {
                 state: disputed.state,
             }))
         })
+    }
+
+    /// Its events have Stripe's form.
+    fn webhook_event(&self, request: &WebhookRequest<'_>, secret: &str) -> Result<Option<WebhookEvent>, WebhookError> {
+        stripe::webhook::event(request, secret)
     }
 }
 

@@ -4,41 +4,36 @@
 //! means that the request did nothing. A refusal of our request as such (a parameter that is not known) is a mistake of ours. 409 and 429
 //! mean "not now". Everything else, answers that cannot be read included, is no answer. Amounts need no conversion: Stripe's smallest units are the minor units of every currency that the shop trades in.
 //!
-//! Refunds and disputes are read in [`refunds`].
-//!
-//! The client is made at the first call: functions that never call Stripe never pay for it.
+//! Refunds and disputes are read in [`refunds`], events in [`webhook`], the statement in [`statement`].
 
+mod client;
 mod refunds;
+mod statement;
 mod voiding;
+pub(crate) mod webhook;
 
-use std::{
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
-
-use reqwest::{Client, Method, StatusCode};
+use reqwest::StatusCode;
 use serde_json::Value;
 use shared::{
     BoxFuture,
     ids::{OrderId, PrefixedId},
     money::{Currency, Money},
     secret::Secrets,
-    sweep::Pace,
-    telemetry,
 };
 
-use super::{ChargeOrder, KeyState, PaymentProvider, ProviderError, RefundOrder};
-use crate::domain::{DisputeFact, Fact, NextAction, ProviderRefund, RefundFact};
+use self::client::{Answer, Client, found, name, text, trouble};
+use crate::{
+    charge::{ChargeOrder, Fact, KeyState, NextAction},
+    dispute::DisputeFact,
+    error::ProviderError,
+    payment_provider::PaymentProvider,
+    refund::{ProviderRefund, RefundFact, RefundOrder},
+    webhook::{WebhookError, WebhookEvent, WebhookRequest},
+};
 
-/// The version of Stripe's interface that is spoken here.
-const VERSION: &str = "2024-06-20";
-
-/// How long a connection and a whole call may take: less than what is waited for a provider.
-const CONNECT: Duration = Duration::from_secs(2);
-const CALL: Duration = Duration::from_secs(7);
-
-/// The secret that holds the key.
-const KEY: &str = "stripe-key";
+pub use statement::StripeStatement;
+#[cfg(feature = "api-document")]
+pub use webhook::SignatureHeader;
 
 /// Where Stripe is, and what it is asked for.
 #[derive(Clone, Debug)]
@@ -53,82 +48,22 @@ pub struct StripeSettings {
 
 /// Stripe.
 pub struct Stripe {
-    settings: StripeSettings,
-    secrets: Secrets,
-    client: OnceLock<Client>,
-    pace: Option<Pace>,
+    return_url: Option<String>,
+    live: bool,
+    client: Client,
 }
-
-/// What came back: the status, and the document.
-type Answer = (StatusCode, Value);
 
 impl Stripe {
     /// Stripe, with the key among `secrets`.
     pub fn new(settings: StripeSettings, secrets: Secrets) -> Self {
-        Self { settings, secrets, client: OnceLock::new(), pace: None }
+        let StripeSettings { base, return_url, live } = settings;
+        Self { return_url, live, client: Client::new(base, secrets).with_key_of_stage(live) }
     }
 
     /// The same, which begins at most `calls_per_second` calls per second. A call that has to wait for its turn has less time left.
     #[must_use]
     pub fn at_pace(self, calls_per_second: u32) -> Self {
-        Self { pace: Some(Pace::per_second(calls_per_second)), ..self }
-    }
-
-    fn client(&self) -> Result<Client, ProviderError> {
-        if let Some(client) = self.client.get() {
-            return Ok(client.clone());
-        }
-        let unusable = |error: &dyn std::error::Error| ProviderError::Refused(telemetry::causes(error));
-        let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
-        let tls = tls.with_safe_default_protocol_versions().map_err(|error| unusable(&error))?;
-        let builder = Client::builder().connect_timeout(CONNECT).timeout(CALL).redirect(reqwest::redirect::Policy::none());
-        // Stripe's certificates are checked against the roots of the system that the function runs on.
-        let builder = if self.settings.base.starts_with("https://") {
-            builder.https_only(true).tls_backend_preconfigured(tls.with_root_certificates(system_roots()).with_no_client_auth())
-        } else {
-            builder.tls_backend_preconfigured(tls.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth())
-        };
-        let client = builder.build().map_err(|error| unusable(&error))?;
-        Ok(self.client.get_or_init(|| client).clone())
-    }
-
-    async fn key(&self) -> Result<Arc<str>, ProviderError> {
-        let key = self.secrets.get(KEY).await.map_err(|error| ProviderError::NoAnswer(telemetry::causes(&error)))?;
-        let fits = !key.is_empty() && key.contains("_live_") == self.settings.live;
-        if fits { Ok(key) } else { Err(ProviderError::CredentialsRejected("the key is not one for this stage".to_owned())) }
-    }
-
-    async fn call(
-        &self,
-        method: Method,
-        path: &str,
-        form: &[(&str, &str)],
-        idempotency_key: Option<&str>,
-    ) -> Result<Answer, ProviderError> {
-        let (client, key) = (self.client()?, self.key().await?);
-        if let Some(pace) = &self.pace {
-            pace.turn().await;
-        }
-        let mut request = client.request(method.clone(), format!("{}{path}", self.settings.base));
-        request = request.bearer_auth(&key).header("stripe-version", VERSION);
-        if let Some(key) = idempotency_key {
-            request = request.header("idempotency-key", key);
-        }
-        request = if method == Method::GET { request.query(form) } else { request.form(form) };
-        // What reqwest says may repeat the address, and a query of ours in it: that stays away from the log.
-        let lost = |error: reqwest::Error| ProviderError::NoAnswer(telemetry::causes(&error.without_url()));
-        let answer = request.send().await.map_err(lost)?;
-        let status = answer.status();
-        if status.is_server_error() && answer.headers().get("idempotent-replayed").is_some_and(|replayed| replayed == "true") {
-            return Err(ProviderError::StoredFailure(status.as_u16().to_string()));
-        }
-        let body = answer.bytes().await.map_err(lost)?;
-        let document = serde_json::from_slice(&body);
-        document.map(|document| (status, document)).map_err(|_| ProviderError::NoAnswer(format!("it answered {status} without a document")))
-    }
-
-    async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Answer, ProviderError> {
-        self.call(Method::GET, path, query, None).await
+        Self { client: self.client.at_pace(calls_per_second), ..self }
     }
 
     async fn charge_card(&self, order: &ChargeOrder) -> Result<Fact, ProviderError> {
@@ -151,27 +86,21 @@ impl Stripe {
         if let Some(url) = &order.return_url {
             form.push(("return_url", url));
         }
-        charged(&self.call(Method::POST, "/v1/payment_intents", &form, Some(&payment_id)).await?, order.amount.currency)
+        charged(&self.client.post("/v1/payment_intents", &form, Some(&payment_id)).await?, order.amount.currency)
     }
 
     /// The intent of a payment, by its own id where that is known, else by ours.
     async fn intent(&self, order: &ChargeOrder) -> Result<Option<Value>, ProviderError> {
         if let Some(id) = &order.transaction_id {
-            return found(self.get(&format!("/v1/payment_intents/{id}"), &[]).await?);
+            return found(self.client.get(&format!("/v1/payment_intents/{id}"), &[]).await?);
         }
-        let query = format!("metadata[\"payment_id\"]:\"{}\"", order.payment_id);
-        let (status, page) = self.get("/v1/payment_intents/search", &[("query", &query), ("limit", "1")]).await?;
-        match page["data"].as_array() {
-            Some(intents) if status.is_success() => Ok(intents.first().cloned()),
-            // It says nothing of what there is.
-            _ => Err(trouble(status, &page)),
-        }
+        self.client.intent_of(&order.payment_id.to_string()).await
     }
 
     async fn call_off(&self, order: &ChargeOrder) -> Result<Fact, ProviderError> {
         let intent = self.intent(order).await?.ok_or_else(|| ProviderError::NoAnswer("it shows no such intent yet".to_owned()))?;
         let id = text(&intent["id"]);
-        let (status, cancelled) = self.call(Method::POST, &format!("/v1/payment_intents/{id}/cancel"), &[], None).await?;
+        let (status, cancelled) = self.client.post(&format!("/v1/payment_intents/{id}/cancel"), &[], None).await?;
         if status.is_success() {
             return intent_fact(&cancelled, order.amount.currency);
         }
@@ -179,7 +108,7 @@ impl Stripe {
             return Err(trouble(status, &cancelled));
         }
         // It has come to an end meanwhile: which one?
-        let intent = found(self.get(&format!("/v1/payment_intents/{id}"), &[]).await?)?;
+        let intent = found(self.client.get(&format!("/v1/payment_intents/{id}"), &[]).await?)?;
         intent_fact(&intent.ok_or_else(|| trouble(status, &cancelled))?, order.amount.currency)
     }
 }
@@ -190,11 +119,11 @@ impl PaymentProvider for Stripe {
     }
 
     fn is_live(&self) -> bool {
-        self.settings.live
+        self.live
     }
 
     fn return_url(&self) -> Option<&str> {
-        self.settings.return_url.as_deref()
+        self.return_url.as_deref()
     }
 
     fn void_unsent<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<KeyState, ProviderError>> {
@@ -232,13 +161,10 @@ impl PaymentProvider for Stripe {
     fn find_dispute<'a>(&'a self, dispute_id: &'a str) -> BoxFuture<'a, Result<Option<DisputeFact>, ProviderError>> {
         Box::pin(self.dispute_named(dispute_id))
     }
-}
 
-/// The certificates that the system trusts.
-fn system_roots() -> rustls::RootCertStore {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    roots
+    fn webhook_event(&self, request: &WebhookRequest<'_>, secret: &str) -> Result<Option<WebhookEvent>, WebhookError> {
+        webhook::event(request, secret)
+    }
 }
 
 /// What follows from the answer to a charge.
@@ -293,44 +219,8 @@ fn intent_fact(intent: &Value, currency: Currency) -> Result<Fact, ProviderError
     }
 }
 
-/// The document that was asked for; `None` where there is none.
-fn found((status, document): Answer) -> Result<Option<Value>, ProviderError> {
-    match status {
-        StatusCode::NOT_FOUND => Ok(None),
-        _ if status.is_success() => Ok(Some(document)),
-        _ => Err(trouble(status, &document)),
-    }
-}
-
-/// Why an answer holds no fact.
-fn trouble(status: StatusCode, document: &Value) -> ProviderError {
-    let error = &document["error"];
-    let (kind, code) = (name(text(&error["type"]), "unknown"), name(text(&error["code"]), "none"));
-    let what = format!("{} {kind} {code}", status.as_u16());
-    match status.as_u16() {
-        401 | 403 => ProviderError::CredentialsRejected(what),
-        // The same request is running, or there are too many requests: an answer, but not of the charge.
-        409 | 425 | 429 => ProviderError::Busy(what),
-        408 => ProviderError::NoAnswer(what),
-        _ if error["type"] == "idempotency_error" => ProviderError::KeyMismatch(what),
-        _ if status.is_client_error() => ProviderError::Refused(what),
-        _ => ProviderError::NoAnswer(what),
-    }
-}
-
 fn decline_reason(error: &Value) -> String {
     name(text(&error["decline_code"]), text(&error["code"]))
-}
-
-/// A stable name from Stripe, or `other`, or that of any decline: nothing else is repeated.
-fn name(given: &str, other: &str) -> String {
-    let is_name =
-        |text: &&str| (1..=60).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-    [given, other].iter().find(|text| is_name(text)).map_or_else(|| "card_declined".to_owned(), |text| (*text).to_owned())
-}
-
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
-//! What the provider tells of its own accord: whether it is the provider who speaks, and of what.
+//! Stripe's webhooks: whether Stripe signed a request, and what its event is about. The simulated provider sends the same form.
 //!
-//! The form is Stripe's, and the simulated provider's too. A signature is an HMAC-SHA-256 of the moment and the raw body; two secrets count,
-//! so that they can be changed without a gap. What is told is not believed: it only says what to ask the provider about.
+//! A signature is an HMAC-SHA-256 of the moment and the raw body. Two secrets count, so that they can be changed without a gap.
 
 use std::time::Duration;
 
@@ -10,7 +9,14 @@ use serde::Deserialize;
 use serde_json::Value;
 use shared::{clock::Timestamp, ids::PrefixedId};
 
-use crate::domain::{PaymentId, RefundId};
+use crate::{
+    payment_id::PaymentId,
+    refund::RefundId,
+    webhook::{BadSignature, EventSubject, WebhookError, WebhookEvent, WebhookRequest},
+};
+
+/// The header that holds the moment and the signature.
+const SIGNATURE: &str = "stripe-signature";
 
 /// How far the provider's clock and ours may lie apart: an event that was signed earlier is not taken any more.
 const TOLERANCE: Duration = Duration::from_secs(300);
@@ -26,66 +32,17 @@ const LONGEST_HEADER: usize = 4096;
 
 /// The secrets that the provider may sign with, as they stand in Secrets Manager.
 #[derive(Deserialize)]
-pub struct WebhookSecrets {
+struct WebhookSecrets {
     current: String,
     #[serde(default)]
     previous: String,
 }
 
-/// Why a signature is not the provider's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadSignature {
-    /// There is none, or none that can be read.
-    #[error("there is none that can be read")]
-    Missing,
-    /// It was made too long ago, or will be.
-    #[error("it is not of this time")]
-    Stale,
-    /// It was made with another secret, or for another body.
-    #[error("it does not belong to the body")]
-    Wrong,
-}
-
-/// What an event is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Told {
-    /// A charge.
-    Payment {
-        /// The payment.
-        payment_id: PaymentId,
-        /// The provider's name for it.
-        transaction_id: String,
-    },
-    /// A refund.
-    Refund {
-        /// The payment that is given back.
-        payment_id: PaymentId,
-        /// The refund.
-        refund_id: RefundId,
-        /// The provider's name for it.
-        provider_refund_id: String,
-    },
-    /// A refund that this service did not ask for, perhaps of a charge of ours.
-    ProviderRefund {
-        /// The provider's name for it.
-        provider_refund_id: String,
-    },
-    /// A dispute, perhaps of a charge of ours.
-    Dispute {
-        /// The provider's name for it.
-        dispute_id: String,
-    },
-    /// Something else.
-    Nothing,
-}
-
-/// An event of the provider.
+/// An event, as Stripe writes it.
 #[derive(Debug, Deserialize)]
-pub struct WebhookEvent {
-    /// Its id: the same each time it is told.
-    pub id: String,
-    /// What happened.
-    pub r#type: String,
+struct Wire {
+    id: String,
+    r#type: String,
     data: Data,
 }
 
@@ -94,17 +51,36 @@ struct Data {
     object: Value,
 }
 
+/// The header that holds the signature, as the API document describes it.
+#[cfg(feature = "api-document")]
+pub struct SignatureHeader;
+
+#[cfg(feature = "api-document")]
+impl utoipa::IntoParams for SignatureHeader {
+    fn into_params(_: impl Fn() -> Option<utoipa::openapi::path::ParameterIn>) -> Vec<utoipa::openapi::path::Parameter> {
+        use utoipa::openapi::schema::{ObjectBuilder, Type};
+
+        let text = ObjectBuilder::new().schema_type(Type::String);
+        vec![shared::api_document::header("Stripe-Signature", true, text, "The moment and the signature: `t=…,v1=…`.")]
+    }
+}
+
+/// The event in a request that is signed with one of the secrets in `secret`; `None` if its body has another shape: not JSON, or without an
+/// id, a type and an object.
+pub(crate) fn event(request: &WebhookRequest<'_>, secret: &str) -> Result<Option<WebhookEvent>, WebhookError> {
+    let secrets = WebhookSecrets::read(secret).ok_or(WebhookError::SecretUnreadable)?;
+    secrets.verify((request.header)(SIGNATURE), request.body, request.received_at)?;
+    Ok(parse(request.body))
+}
+
 impl WebhookSecrets {
     /// The secrets in the text of the secret that holds them. Why they are not there stays untold: it could repeat one of them.
-    pub fn read(text: &str) -> Option<Self> {
+    fn read(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
 
     /// Whether `header` is the provider's signature of `body`, made just now.
-    ///
-    /// # Errors
-    /// Why it is not.
-    pub fn verify(&self, header: Option<&str>, body: &[u8], now: Timestamp) -> Result<(), BadSignature> {
+    fn verify(&self, header: Option<&str>, body: &[u8], now: Timestamp) -> Result<(), BadSignature> {
         let header = header.filter(|header| header.len() <= LONGEST_HEADER).unwrap_or_default();
         let (mut moments, mut signatures) = (Vec::new(), Vec::new());
         for (name, value) in header.split(',').filter_map(|part| part.trim().split_once('=')) {
@@ -135,43 +111,39 @@ impl WebhookSecrets {
     }
 }
 
-impl WebhookEvent {
-    /// The event in a body; `None` where it has another shape: not JSON, or without an id, a type and an object.
-    pub fn read(body: &[u8]) -> Option<Self> {
-        let event: Self = serde_json::from_slice(body).ok()?;
-        let is_id = (1..=255).contains(&event.id.len()) && event.id.bytes().all(|b| b.is_ascii_graphic());
-        is_id.then_some(event)
-    }
+fn parse(body: &[u8]) -> Option<WebhookEvent> {
+    let Wire { id, r#type: kind, data } = serde_json::from_slice(body).ok()?;
+    let is_id = (1..=255).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
+    is_id.then(|| WebhookEvent { subject: subject(&data.object), id, kind })
+}
 
-    /// What it is about.
-    pub fn tells(&self) -> Told {
-        let object = &self.data.object;
-        let payment_id = object["metadata"]["payment_id"].as_str().and_then(PaymentId::parse);
-        match (object["object"].as_str().unwrap_or_default(), self.r#type.as_str()) {
-            ("payment_intent", _) => match (payment_id, provider_id(&object["id"])) {
-                (Some(payment_id), Some(transaction_id)) => Told::Payment { payment_id, transaction_id },
-                // Somebody else's: an account can serve several shops.
-                _ => Told::Nothing,
-            },
-            ("refund", _) => {
-                let refund_id = object["metadata"]["refund_id"].as_str().and_then(RefundId::parse);
-                match (payment_id, refund_id, provider_id(&object["id"])) {
-                    (Some(payment_id), Some(refund_id), Some(provider_refund_id)) => {
-                        Told::Refund { payment_id, refund_id, provider_refund_id }
-                    }
-                    // A charge that was made in another way than ours has no intent.
-                    (_, _, Some(provider_refund_id)) if provider_id(&object["payment_intent"]).is_some() => {
-                        Told::ProviderRefund { provider_refund_id }
-                    }
-                    _ => Told::Nothing,
+/// What an event about this object is about.
+fn subject(object: &Value) -> EventSubject {
+    let payment_id = object["metadata"]["payment_id"].as_str().and_then(PaymentId::parse);
+    match object["object"].as_str().unwrap_or_default() {
+        "payment_intent" => match (payment_id, provider_id(&object["id"])) {
+            (Some(payment_id), Some(transaction_id)) => EventSubject::Payment { payment_id, transaction_id },
+            // Somebody else's: an account can serve several shops.
+            _ => EventSubject::Other,
+        },
+        "refund" => {
+            let refund_id = object["metadata"]["refund_id"].as_str().and_then(RefundId::parse);
+            match (payment_id, refund_id, provider_id(&object["id"])) {
+                (Some(payment_id), Some(refund_id), Some(provider_refund_id)) => {
+                    EventSubject::Refund { payment_id, refund_id, provider_refund_id }
                 }
+                // A charge that was made in another way than ours has no intent.
+                (_, _, Some(provider_refund_id)) if provider_id(&object["payment_intent"]).is_some() => {
+                    EventSubject::ProviderRefund { provider_refund_id }
+                }
+                _ => EventSubject::Other,
             }
-            ("dispute", _) => match (provider_id(&object["id"]), provider_id(&object["payment_intent"])) {
-                (Some(dispute_id), Some(_)) => Told::Dispute { dispute_id },
-                _ => Told::Nothing,
-            },
-            _ => Told::Nothing,
         }
+        "dispute" => match (provider_id(&object["id"]), provider_id(&object["payment_intent"])) {
+            (Some(dispute_id), Some(_)) => EventSubject::Dispute { dispute_id },
+            _ => EventSubject::Other,
+        },
+        _ => EventSubject::Other,
     }
 }
 
@@ -283,20 +255,20 @@ mod tests {
         const REFUND: &str = "ref_0199c2a8-0000-7000-8000-0000000000c1";
         let tells = |kind: &str, object: Value| {
             let body = json!({ "id": "evt_1", "type": kind, "data": { "object": object } }).to_string();
-            WebhookEvent::read(body.as_bytes()).expect("an event").tells()
+            parse(body.as_bytes()).expect("an event").subject
         };
         let payment_id = PaymentId::parse(PAYMENT).expect("an id");
         let intent = json!({ "object": "payment_intent", "id": "pi_1", "metadata": { "payment_id": PAYMENT } });
-        assert_eq!(tells("payment_intent.succeeded", intent), Told::Payment { payment_id, transaction_id: "pi_1".to_owned() });
+        assert_eq!(tells("payment_intent.succeeded", intent), EventSubject::Payment { payment_id, transaction_id: "pi_1".to_owned() });
         let refund = json!({ "object": "refund", "id": "re_1", "metadata": { "payment_id": PAYMENT, "refund_id": REFUND } });
         let refund_id = RefundId::parse(REFUND).expect("an id");
-        assert_eq!(tells("refund.updated", refund), Told::Refund { payment_id, refund_id, provider_refund_id: "re_1".to_owned() });
+        assert_eq!(tells("refund.updated", refund), EventSubject::Refund { payment_id, refund_id, provider_refund_id: "re_1".to_owned() });
         let by_hand = json!({ "object": "refund", "id": "re_2", "payment_intent": "pi_1", "metadata": {} });
-        assert_eq!(tells("refund.created", by_hand), Told::ProviderRefund { provider_refund_id: "re_2".to_owned() });
+        assert_eq!(tells("refund.created", by_hand), EventSubject::ProviderRefund { provider_refund_id: "re_2".to_owned() });
         let dispute = json!({ "object": "dispute", "id": "dp_1", "payment_intent": "pi_1" });
         for kind in ["created", "updated", "closed", "funds_withdrawn", "funds_reinstated"] {
             let told = tells(&format!("charge.dispute.{kind}"), dispute.clone());
-            assert_eq!(told, Told::Dispute { dispute_id: "dp_1".to_owned() }, "{kind}");
+            assert_eq!(told, EventSubject::Dispute { dispute_id: "dp_1".to_owned() }, "{kind}");
         }
         for (kind, object) in [
             ("refund.created", json!({ "object": "refund", "id": "re_2", "payment_intent": null, "metadata": {} })),
@@ -313,10 +285,10 @@ mod tests {
             ("payment_intent.succeeded", json!({ "object": "payment_intent", "id": "../x", "metadata": { "payment_id": PAYMENT } })),
             ("made.up", json!([])),
         ] {
-            assert_eq!(tells(kind, object), Told::Nothing, "{kind}");
+            assert_eq!(tells(kind, object), EventSubject::Other, "{kind}");
         }
         for odd in ["", "[]", "{}", r#"{"id":"","type":"x","data":{"object":{}}}"#, r#"{"id":"e v","type":"x","data":{"object":{}}}"#] {
-            assert!(WebhookEvent::read(odd.as_bytes()).is_none(), "{odd}");
+            assert!(parse(odd.as_bytes()).is_none(), "{odd}");
         }
     }
 }

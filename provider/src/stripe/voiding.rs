@@ -6,12 +6,17 @@
 
 use std::time::Duration;
 
-use reqwest::{Method, StatusCode};
+use reqwest::StatusCode;
+use serde_json::Value;
 
-use super::{Answer, Stripe, found, intent_fact, text, trouble};
+use super::{
+    Stripe,
+    client::{Answer, found, text, trouble},
+    intent_fact,
+};
 use crate::{
-    domain::Fact,
-    provider::{ChargeOrder, KeyState, ProviderError},
+    charge::{ChargeOrder, Fact, KeyState},
+    error::ProviderError,
 };
 
 /// What marks the probe's intent, in its metadata. It carries the payment's id under another name than a charge does, so that neither
@@ -47,7 +52,7 @@ impl Stripe {
             ("metadata[voided_payment_id]", &payment_id),
             ("metadata[purpose]", PURPOSE),
         ];
-        match probed(&self.call(Method::POST, "/v1/payment_intents", &form, Some(&payment_id)).await?, &payment_id)? {
+        match probed(&self.client.post("/v1/payment_intents", &form, Some(&payment_id)).await?, &payment_id)? {
             Probed::Created(id) => self.cancel_probe(&id).await,
             Probed::Not(state) => Ok(state),
         }
@@ -55,9 +60,9 @@ impl Stripe {
 
     async fn cancel_probe(&self, id: &str) -> Result<KeyState, ProviderError> {
         let path = format!("/v1/payment_intents/{id}");
-        let (status, answer) = self.call(Method::POST, &format!("{path}/cancel"), &[], None).await?;
+        let (status, answer) = self.client.post(&format!("{path}/cancel"), &[], None).await?;
         // An intent that is cancelled already cannot be cancelled again.
-        let intent = if status == StatusCode::BAD_REQUEST { found(self.get(&path, &[]).await?)? } else { found((status, answer))? };
+        let intent = if status == StatusCode::BAD_REQUEST { found(self.client.get(&path, &[]).await?)? } else { found((status, answer))? };
         match intent {
             Some(intent) if intent["status"] == "canceled" => Ok(KeyState::Voided),
             _ => Err(ProviderError::NoAnswer("the intent that voids a charge is not cancelled yet".to_owned())),
@@ -69,23 +74,10 @@ impl Stripe {
         let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
         let (from, to) = ((first.seconds() - seconds(BEFORE)).to_string(), (last.seconds() + seconds(AFTER)).to_string());
         let payment_id = order.payment_id.to_string();
-        let mut after = String::new();
-        for _ in 0..PAGES {
-            let mut query = vec![("created[gte]", &*from), ("created[lte]", &*to), ("limit", "100")];
-            if !after.is_empty() {
-                query.push(("starting_after", &after));
-            }
-            let (status, page) = self.get("/v1/payment_intents", &query).await?;
-            let Some(intents) = page["data"].as_array().filter(|_| status.is_success()) else { return Err(trouble(status, &page)) };
-            if let Some(intent) = intents.iter().find(|intent| intent["metadata"]["payment_id"] == *payment_id) {
-                return intent_fact(intent, order.amount.currency).map(Some);
-            }
-            match intents.last() {
-                Some(last) if page["has_more"] == true => after = text(&last["id"]).to_owned(),
-                _ => return Ok(None),
-            }
-        }
-        Err(ProviderError::NoAnswer("the list of payment intents is longer than is read".to_owned()))
+        let is_it = |intent: &&Value| intent["metadata"]["payment_id"] == *payment_id;
+        let filter = [("created[gte]", &*from), ("created[lte]", &*to)];
+        let listed = self.client.listed("/v1/payment_intents", &filter, PAGES, |intents| intents.iter().find(is_it).cloned()).await?;
+        listed.map(|intent| intent_fact(&intent, order.amount.currency)).transpose()
     }
 }
 
@@ -107,7 +99,7 @@ fn probed((status, document): &Answer, payment_id: &str) -> Result<Probed, Provi
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 

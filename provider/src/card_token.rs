@@ -1,0 +1,29 @@
+//! A token that the provider gave out for a card. We never see the card.
+
+use shared::{checked_text, validation::Violation};
+
+checked_text!(
+    /// A provider's token: 1 to 255 visible ASCII characters. It charges somebody's card, so it does not show itself in logs.
+    secret CardToken: code(
+        1..=255,
+        "^[!-~]+$",
+        |text| text.bytes().all(|b| b.is_ascii_graphic()),
+        Violation::new("invalid_token", "A token is 1 to 255 visible ASCII characters."),
+    ),
+    "The provider's token for a card: visible characters of ASCII. Never the card's number.",
+    "tok_ok"
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_visible_ascii_and_stays_out_of_logs() {
+        for odd in ["", "a b", "a\tb", "é", "a\0", &"x".repeat(256)] {
+            assert!(CardToken::try_from(odd.to_owned()).is_err(), "{odd:?}");
+        }
+        let token = CardToken::try_from("tok_ok".to_owned()).expect("a token");
+        assert!(!format!("{token:?}").contains("tok_ok"));
+    }
+}

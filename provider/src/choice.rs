@@ -1,0 +1,60 @@
+//! Which provider the environment names. A new provider adds its folder, and a line to each of the two functions here.
+
+use std::sync::Arc;
+
+use shared::{config, secret::Secrets, table::Table};
+
+use crate::{
+    payment_provider::PaymentProvider,
+    simulated::{Simulated, SimulatedStatement},
+    statement::ReadStatement,
+    stripe::{Stripe, StripeSettings, StripeStatement},
+};
+
+/// What a service lends to its provider. Each is made only for the provider that needs it.
+pub struct Surroundings<'a> {
+    /// The table that a variable of the environment names.
+    pub table: &'a dyn Fn(&'static str) -> Table,
+    /// The secrets of the function.
+    pub secrets: &'a dyn Fn() -> Secrets,
+}
+
+/// The provider that charges and refunds. It begins at most `calls_per_second` calls per second, if that is given.
+///
+/// # Panics
+/// When the environment lacks something, or names a provider that there is not.
+pub fn payment_provider(surroundings: &Surroundings<'_>, calls_per_second: Option<u32>) -> Arc<dyn PaymentProvider> {
+    match config::required("PAYMENT_PROVIDER").as_str() {
+        "simulated" => Arc::new(Simulated::new((surroundings.table)("PAYMENT_SIMULATOR_TABLE"))),
+        "stripe" => {
+            let live = config::required("STAGE") == "prod";
+            let settings = StripeSettings { base: stripe_base(), return_url: config::optional("STORE_URL"), live };
+            let stripe = Stripe::new(settings, (surroundings.secrets)());
+            Arc::new(match calls_per_second {
+                Some(calls) => stripe.at_pace(calls),
+                None => stripe,
+            })
+        }
+        other => unknown(other),
+    }
+}
+
+/// The statement of the same provider.
+///
+/// # Panics
+/// See [`payment_provider`].
+pub fn statement(surroundings: &Surroundings<'_>) -> Arc<dyn ReadStatement> {
+    match config::required("PAYMENT_PROVIDER").as_str() {
+        "simulated" => Arc::new(SimulatedStatement::new((surroundings.table)("PAYMENT_SIMULATOR_TABLE"))),
+        "stripe" => Arc::new(StripeStatement::new(stripe_base(), (surroundings.secrets)())),
+        other => unknown(other),
+    }
+}
+
+fn stripe_base() -> String {
+    config::optional("STRIPE_API_BASE").unwrap_or_else(|| "https://api.stripe.com".to_owned())
+}
+
+fn unknown(provider: &str) -> ! {
+    panic!("there is no payment provider {provider}: PAYMENT_PROVIDER can be simulated or stripe")
+}

@@ -1,0 +1,43 @@
+//! Disputes: what a provider says of money that a bank claims back.
+
+use shared::{money::Money, stored_enum};
+
+use crate::payment_id::PaymentId;
+
+stored_enum!(
+    /// The state of a dispute.
+    DisputeState {
+        /// The bank asks for information. It has taken no money.
+        Inquiry = "inquiry",
+        /// The bank closed its inquiry without taking money.
+        InquiryClosed = "inquiry_closed",
+        /// The dispute is open. The bank has taken no money yet.
+        Open = "open",
+        /// The dispute is open, and the bank has taken the money.
+        Withdrawn = "withdrawn",
+        /// The shop won: the money is back.
+        Won = "won",
+        /// The shop lost: the money is gone.
+        Lost = "lost",
+    }
+);
+
+impl DisputeState {
+    /// Whether the bank holds the money in this state.
+    pub fn takes_money(&self) -> bool {
+        matches!(self, Self::Withdrawn | Self::Lost)
+    }
+}
+
+/// What the provider says of a dispute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DisputeFact {
+    /// The provider's name for the dispute.
+    pub dispute_id: String,
+    /// The disputed payment.
+    pub payment_id: PaymentId,
+    /// The disputed amount.
+    pub amount: Money,
+    /// Its state.
+    pub state: DisputeState,
+}

@@ -1,0 +1,187 @@
+//! The wire to Stripe: one HTTP client, the key, and what an answer is before anybody reads its document.
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+use shared::{secret::Secrets, sweep::Pace, telemetry};
+
+use crate::error::ProviderError;
+
+/// The version of Stripe's interface that is spoken here.
+const VERSION: &str = "2024-06-20";
+
+/// How long a connection and a whole call may take: less than what is waited for a provider.
+const CONNECT: Duration = Duration::from_secs(2);
+const CALL: Duration = Duration::from_secs(7);
+
+/// The secret that holds the key.
+const KEY: &str = "stripe-key";
+
+/// What came back: the status, and the document.
+pub(super) type Answer = (StatusCode, Value);
+
+/// Stripe at an address, with the key among the secrets.
+pub(super) struct Client {
+    base: String,
+    secrets: Secrets,
+    http: OnceLock<reqwest::Client>,
+    live: Option<bool>,
+    pace: Option<Pace>,
+}
+
+impl Client {
+    pub(super) fn new(base: String, secrets: Secrets) -> Self {
+        Self { base, secrets, http: OnceLock::new(), live: None, pace: None }
+    }
+
+    /// The same, which rejects a key that moves real money on a stage that must not, and the other way round.
+    pub(super) fn with_key_of_stage(self, live: bool) -> Self {
+        Self { live: Some(live), ..self }
+    }
+
+    /// The same, which begins at most `calls_per_second` calls per second. A call that has to wait for its turn has less time left.
+    pub(super) fn at_pace(self, calls_per_second: u32) -> Self {
+        Self { pace: Some(Pace::per_second(calls_per_second)), ..self }
+    }
+
+    /// Made at the first call. Stripe's certificates are checked against the roots of the system that the function runs on.
+    fn http(&self) -> Result<reqwest::Client, ProviderError> {
+        if let Some(client) = self.http.get() {
+            return Ok(client.clone());
+        }
+        let unusable = |error: &dyn std::error::Error| ProviderError::Refused(telemetry::causes(error));
+        let is_remote = self.base.starts_with("https://");
+        let mut roots = rustls::RootCertStore::empty();
+        if is_remote {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+        let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
+        let tls = tls.with_safe_default_protocol_versions().map_err(|error| unusable(&error))?;
+        let builder = reqwest::Client::builder().connect_timeout(CONNECT).timeout(CALL).redirect(reqwest::redirect::Policy::none());
+        let builder = builder.https_only(is_remote).tls_backend_preconfigured(tls.with_root_certificates(roots).with_no_client_auth());
+        let client = builder.build().map_err(|error| unusable(&error))?;
+        Ok(self.http.get_or_init(|| client).clone())
+    }
+
+    async fn key(&self) -> Result<Arc<str>, ProviderError> {
+        let key = self.secrets.get(KEY).await.map_err(|error| ProviderError::NoAnswer(telemetry::causes(&error)))?;
+        let fits = self.live.is_none_or(|live| !key.is_empty() && key.contains("_live_") == live);
+        if fits { Ok(key) } else { Err(ProviderError::CredentialsRejected("the key is not one for this stage".to_owned())) }
+    }
+
+    pub(super) async fn post(&self, path: &str, form: &[(&str, &str)], idempotency_key: Option<&str>) -> Result<Answer, ProviderError> {
+        self.call(Method::POST, path, form, idempotency_key).await
+    }
+
+    pub(super) async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Answer, ProviderError> {
+        self.call(Method::GET, path, query, None).await
+    }
+
+    async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        form: &[(&str, &str)],
+        idempotency_key: Option<&str>,
+    ) -> Result<Answer, ProviderError> {
+        let (client, key) = (self.http()?, self.key().await?);
+        if let Some(pace) = &self.pace {
+            pace.turn().await;
+        }
+        let mut request = client.request(method.clone(), format!("{}{path}", self.base));
+        request = request.bearer_auth(&key).header("stripe-version", VERSION);
+        if let Some(key) = idempotency_key {
+            request = request.header("idempotency-key", key);
+        }
+        request = if method == Method::GET { request.query(form) } else { request.form(form) };
+        // What reqwest says may repeat the address, and a query of ours in it: that stays away from the log.
+        let lost = |error: reqwest::Error| ProviderError::NoAnswer(telemetry::causes(&error.without_url()));
+        let answer = request.send().await.map_err(lost)?;
+        let status = answer.status();
+        if status.is_server_error() && answer.headers().get("idempotent-replayed").is_some_and(|replayed| replayed == "true") {
+            return Err(ProviderError::StoredFailure(status.as_u16().to_string()));
+        }
+        let body = answer.bytes().await.map_err(lost)?;
+        let document = serde_json::from_slice(&body);
+        document.map(|document| (status, document)).map_err(|_| ProviderError::NoAnswer(format!("it answered {status} without a document")))
+    }
+
+    /// The payment intent of a payment, found by the payment's id in its metadata. A new intent takes a while to be found.
+    pub(super) async fn intent_of(&self, payment_id: &str) -> Result<Option<Value>, ProviderError> {
+        let query = format!("metadata[\"payment_id\"]:\"{payment_id}\"");
+        let (status, page) = self.get("/v1/payment_intents/search", &[("query", &query), ("limit", "1")]).await?;
+        match page["data"].as_array() {
+            Some(intents) if status.is_success() => Ok(intents.first().cloned()),
+            // It says nothing of what there is.
+            _ => Err(trouble(status, &page)),
+        }
+    }
+
+    /// Reads a list, a hundred documents per page, until `pick` finds something on a page. `None`: the list ended. A list of more than
+    /// `pages` pages is an error.
+    pub(super) async fn listed<T>(
+        &self,
+        path: &str,
+        filter: &[(&str, &str)],
+        pages: u32,
+        mut pick: impl FnMut(&[Value]) -> Option<T>,
+    ) -> Result<Option<T>, ProviderError> {
+        let mut after = String::new();
+        for _ in 0..pages {
+            let mut query = [filter, &[("limit", "100")]].concat();
+            if !after.is_empty() {
+                query.push(("starting_after", &after));
+            }
+            let (status, page) = self.get(path, &query).await?;
+            let Some(documents) = page["data"].as_array().filter(|_| status.is_success()) else { return Err(trouble(status, &page)) };
+            if let Some(picked) = pick(documents) {
+                return Ok(Some(picked));
+            }
+            match documents.last() {
+                Some(last) if page["has_more"] == true => after = text(&last["id"]).to_owned(),
+                _ => return Ok(None),
+            }
+        }
+        Err(ProviderError::NoAnswer("its list has more pages than are read".to_owned()))
+    }
+}
+
+/// The document that was asked for; `None` where there is none.
+pub(super) fn found((status, document): Answer) -> Result<Option<Value>, ProviderError> {
+    match status {
+        StatusCode::NOT_FOUND => Ok(None),
+        _ if status.is_success() => Ok(Some(document)),
+        _ => Err(trouble(status, &document)),
+    }
+}
+
+/// Why an answer holds no fact.
+pub(super) fn trouble(status: StatusCode, document: &Value) -> ProviderError {
+    let error = &document["error"];
+    let (kind, code) = (name(text(&error["type"]), "unknown"), name(text(&error["code"]), "none"));
+    let what = format!("{} {kind} {code}", status.as_u16());
+    match status.as_u16() {
+        401 | 403 => ProviderError::CredentialsRejected(what),
+        // The same request is running, or there are too many requests: an answer, but not of the charge.
+        409 | 425 | 429 => ProviderError::Busy(what),
+        408 => ProviderError::NoAnswer(what),
+        _ if error["type"] == "idempotency_error" => ProviderError::KeyMismatch(what),
+        _ if status.is_client_error() => ProviderError::Refused(what),
+        _ => ProviderError::NoAnswer(what),
+    }
+}
+
+/// A stable name from Stripe, or `other`, or that of any decline: nothing else is repeated.
+pub(super) fn name(given: &str, other: &str) -> String {
+    let is_name =
+        |text: &&str| (1..=60).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    [given, other].iter().find(|text| is_name(text)).map_or_else(|| "card_declined".to_owned(), |text| (*text).to_owned())
+}
+
+pub(super) fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}

@@ -1,0 +1,105 @@
+//! Stripe's own records, as the audit reads them: what was charged for a payment, and what of it was given back. It reads, and never writes.
+//!
+//! What payments recorded is of no weight here: the intent is looked up by the payment that it was made for, and its refunds by the intent.
+
+use serde_json::Value;
+use shared::{
+    BoxFuture,
+    ids::{OrderId, PrefixedId},
+    secret::Secrets,
+};
+
+use super::{
+    client::{Client, found, text},
+    refunds::dispute_state,
+};
+use crate::{
+    dispute::DisputeState,
+    error::ProviderError,
+    statement::{ChargeRecord, GivenBackRecord, ReadStatement, Recorded, RecordedPayment, Statement, StatementError},
+};
+
+/// How many pages of a list are read; Stripe returns a hundred documents per page.
+const PAGES: u32 = 10;
+
+/// Stripe's statement.
+pub struct StripeStatement {
+    client: Client,
+}
+
+impl StripeStatement {
+    /// The statement of Stripe at `base`, with the key among `secrets`.
+    pub fn new(base: impl Into<String>, secrets: Secrets) -> Self {
+        Self { client: Client::new(base.into(), secrets) }
+    }
+
+    async fn of(&self, recorded: &Recorded) -> Result<Statement, StatementError> {
+        let mut statement = Statement::default();
+        for payment in &recorded.payments {
+            self.add(payment, !recorded.disputes.is_empty(), &mut statement).await?;
+        }
+        Ok(statement)
+    }
+
+    /// Adds what Stripe has of this payment. One that has not come to its end and has no name there is passed over. Disputes are listed
+    /// where payments knows one (`is_disputed`) or Stripe marks the charge.
+    async fn add(&self, payment: &RecordedPayment, is_disputed: bool, statement: &mut Statement) -> Result<(), ProviderError> {
+        let Some(intent) = self.intent(payment).await?.filter(|intent| intent["status"] == "succeeded") else { return Ok(()) };
+        let charge_id = text(&intent["id"]).to_owned();
+        let received = intent["amount_received"].as_i64().unwrap_or_default();
+        // In another currency than was asked for no amount is right.
+        let is_same = text(&intent["currency"]).eq_ignore_ascii_case(payment.currency.code());
+        let amount = if is_same { received } else { -received };
+        let mut refundable = amount;
+        for refund in self.list("/v1/refunds", &charge_id).await?.iter().filter(|refund| refund["status"] == "succeeded") {
+            let amount = refund["amount"].as_i64().unwrap_or_default();
+            refundable = refundable.saturating_sub(amount);
+            // One that was made at Stripe has only Stripe's name.
+            let name = refund["metadata"]["refund_id"].as_str().unwrap_or(text(&refund["id"]));
+            statement.refunds.insert(name.to_owned(), GivenBackRecord { charge_id: charge_id.clone(), amount });
+        }
+        if is_disputed || intent["latest_charge"]["disputed"] == true {
+            for dispute in self.list("/v1/disputes", &charge_id).await? {
+                statement.disputes.insert(text(&dispute["id"]).to_owned(), taken(&dispute));
+            }
+        }
+        let (payment_id, order_id) = (payment.payment_id.clone(), OrderId::parse(text(&intent["metadata"]["order_id"])));
+        statement.charges.insert(payment_id.clone(), ChargeRecord { charge_id, payment_id, order_id, amount, refundable });
+        Ok(())
+    }
+
+    async fn intent(&self, payment: &RecordedPayment) -> Result<Option<Value>, ProviderError> {
+        match &payment.transaction_id {
+            Some(id) => found(self.client.get(&format!("/v1/payment_intents/{id}"), &[("expand[]", "latest_charge")]).await?),
+            None if payment.is_open => Ok(None),
+            None => self.client.intent_of(&payment.payment_id).await,
+        }
+    }
+
+    /// All documents of a list that belong to an intent.
+    async fn list(&self, path: &str, intent: &str) -> Result<Vec<Value>, ProviderError> {
+        let mut all = Vec::new();
+        let every = |documents: &[Value]| -> Option<()> {
+            all.extend_from_slice(documents);
+            None
+        };
+        self.client.listed(path, &[("payment_intent", intent)], PAGES, every).await?;
+        Ok(all)
+    }
+}
+
+impl ReadStatement for StripeStatement {
+    fn name(&self) -> &'static str {
+        "Stripe"
+    }
+
+    fn read<'a>(&'a self, recorded: &'a Recorded) -> BoxFuture<'a, Result<Statement, StatementError>> {
+        Box::pin(self.of(recorded))
+    }
+}
+
+/// How much of a dispute's amount the bank holds. A state that is not known here holds nothing.
+fn taken(dispute: &Value) -> i64 {
+    let is_taken = dispute_state(dispute).as_ref().is_ok_and(DisputeState::takes_money);
+    if is_taken { dispute["amount"].as_i64().unwrap_or_default() } else { 0 }
+}
