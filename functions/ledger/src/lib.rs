@@ -7,7 +7,7 @@
 //! - **Never** writes an entry that does not balance, changes or deletes one, moves money or goods, or corrects the records of others.
 //!
 //! In reading order: [`domain`] (accounts, entries, and what the books of an order and of a product have to say), [`operations`] (one file
-//! for each function), [`walk`] (which orders and products an audit looks at), [`look`] (and how), [`store`] (this service's table),
+//! for each function), [`round`] (how far an audit has come), [`walk`] (which orders and products it looks at), [`look`] (and how), [`store`] (this service's table),
 //! [`repair`] (booking what is missing), [`sources`] (the tables of the others and the provider's statement), [`error`].
 //!
 //! # The one exception
@@ -34,6 +34,7 @@ pub mod error;
 pub mod look;
 pub mod operations;
 pub mod repair;
+pub mod round;
 pub mod sources;
 pub mod store;
 pub mod walk;

@@ -2,23 +2,15 @@
 
 use std::{collections::BTreeMap, future::Future, time::Duration};
 
-use serde::{Deserialize, Serialize};
-use shared::{
-    clock::Timestamp,
-    ids::{OrderId, ProductId},
-    table::TableError,
-    telemetry::Trace,
-};
+use shared::{ids::OrderId, table::TableError, telemetry::Trace};
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use crate::{
     GRACE, Ledger,
-    domain::{
-        Balances,
-        audit::{OrderBooks, ProductBooks, Standing, Verdict, record::Status},
-    },
+    domain::audit::{OrderBooks, ProductBooks, Standing, Verdict, record::Status},
     repair::Repairs,
+    round::Counted,
     sources::NotRead,
     store::PRODUCT_SHARDS,
 };
@@ -30,31 +22,6 @@ pub struct Shown {
     pub status: Option<Status>,
     /// Why somebody should look at it.
     pub needs_attention: Option<String>,
-}
-
-/// A product whose entries have been counted up to one of them. A product that sells for years has more than one call can read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Counted {
-    /// Which product.
-    pub product_id: ProductId,
-    /// When the count began.
-    began_at: Timestamp,
-    /// In which shard of the product it goes on.
-    #[serde(default)]
-    shard: u32,
-    /// After which sort key it goes on there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    after: Option<String>,
-    /// What it has come to.
-    balances: Balances,
-}
-
-impl Counted {
-    /// Nothing counted yet.
-    pub fn begin(product_id: ProductId, now: Timestamp) -> Self {
-        Self { product_id, began_at: now, shard: 0, after: None, balances: Balances::default() }
-    }
 }
 
 /// What a look at a product comes to.

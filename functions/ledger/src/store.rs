@@ -37,7 +37,7 @@ use shared::{
 use crate::{
     domain::{Entry, EntryId, Kind, Line, audit::record::Posting},
     error::LedgerError,
-    walk::Round,
+    round::Round,
 };
 
 /// Over how many partition keys the lines about one product are spread.

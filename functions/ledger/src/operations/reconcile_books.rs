@@ -31,10 +31,11 @@ pub use self::report::{OrderRow, ProductRow, Report};
 use crate::{
     Ledger,
     domain::audit::{Finding, Standing},
-    look::{Counted, Look, at_once},
+    look::{Look, at_once},
     repair::Repairs,
+    round::{Continuation, Counted, Place, Round, Window},
     sources::NotRead,
-    walk::{Continuation, Found, Place, Round, Step, Window, steps},
+    walk::{Found, Step, steps},
 };
 
 /// What is to be compared.

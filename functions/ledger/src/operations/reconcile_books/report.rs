@@ -9,7 +9,7 @@ use shared::{
 use crate::{
     domain::audit::{Finding, record::Status},
     repair::{NotRepaired, Repaired, Repairs},
-    walk::{Continuation, Window},
+    round::{Continuation, Window},
 };
 
 /// What was found. Every order and product whose books do not balance is named.
