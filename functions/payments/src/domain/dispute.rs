@@ -1,13 +1,8 @@
-//! Disputes: the buyer's bank claims money back. The provider decides their state; this module records it and counts the money.
-//!
-//! A dispute has a state, and states have ranks: a later state replaces an earlier one, never the other way round. So two lookups whose
-//! results are recorded in the wrong order, or twice, end in the same record.
+//! Disputes, as the head of an order records them: the buyer's bank claims money back.
 
-use provider::{DisputeFact, DisputeState, PaymentId};
+use provider::{DisputeState, PaymentId};
 use serde::{Deserialize, Serialize};
-use shared::{clock::Timestamp, stored_enum, telemetry::Trace};
-
-use super::{Change, Head, HeadState};
+use shared::{clock::Timestamp, stored_enum};
 
 stored_enum!(
     /// The state of all disputes of an order's payment together, as orders reads it.
@@ -20,31 +15,6 @@ stored_enum!(
         Lost = "lost",
     }
 );
-
-/// The order of states: a state replaces only states of a lower rank. `None` for a state that this release does not know.
-fn rank(state: &DisputeState) -> Option<u8> {
-    match state {
-        DisputeState::Inquiry => Some(0),
-        DisputeState::InquiryClosed => Some(1),
-        DisputeState::Open => Some(2),
-        DisputeState::Withdrawn => Some(3),
-        DisputeState::Won | DisputeState::Lost => Some(4),
-        DisputeState::Unknown(_) => None,
-    }
-}
-
-/// Whether `state` replaces `earlier`. A decided dispute changes only if the provider reverses the decision.
-fn replaces(state: &DisputeState, earlier: &DisputeState) -> bool {
-    state != earlier
-        && match (rank(state), rank(earlier)) {
-            (Some(new), Some(old)) => new > old || new == 4 && old == 4,
-            _ => false,
-        }
-}
-
-fn is_open(state: &DisputeState) -> bool {
-    !matches!(state, DisputeState::InquiryClosed | DisputeState::Won | DisputeState::Lost)
-}
 
 /// A dispute, as the head records it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,48 +31,19 @@ pub struct Dispute {
     pub updated_at: Timestamp,
 }
 
-/// The change that `fact` makes: the dispute's state, and the money that the bank took or gave back.
-///
-/// Only disputes of the payment that paid the order move its totals. A dispute of another payment is recorded, and a person has to look.
-pub fn apply_dispute_fact(head: &Head, fact: &DisputeFact, now: Timestamp, trace: &Trace) -> Change {
-    let needs_review = Change { needs_review: true, ..Change::default() };
-    if matches!(head.state, HeadState::Unknown(_)) || rank(&fact.state).is_none() || fact.amount.currency != head.currency {
-        return needs_review;
-    }
-    let known = head.disputes.iter().find(|dispute| dispute.dispute_id == fact.dispute_id);
-    if known.is_some_and(|known| !replaces(&fact.state, &known.state)) {
-        return Change::default();
-    }
-    let is_of_order = head.captured_payment == Some(fact.payment_id);
-    let before = known.map_or(0, |known| known.taken);
-    let taken = if is_of_order && fact.state.takes_money() { fact.amount.amount.max(0) } else { 0 };
-    let dispute =
-        Dispute { dispute_id: fact.dispute_id.clone(), payment_id: fact.payment_id, state: fact.state.clone(), taken, updated_at: now };
-    let others = head.disputes.iter().filter(|dispute| dispute.dispute_id != fact.dispute_id).cloned();
-    let after = Head {
-        disputes: others.chain([dispute]).collect(),
-        dispute_withdrawn_total: head.dispute_withdrawn_total + (taken - before).max(0),
-        dispute_reinstated_total: head.dispute_reinstated_total + (before - taken).max(0),
-        traceparent: trace.clone(),
-        ..head.written(now)
-    };
-    Change { head: Some(after.with_refundable()), needs_review: !is_of_order, ..Change::default() }
-}
-
-impl Head {
-    /// How much of the order's money banks hold because of disputes.
-    pub fn disputed_away(&self) -> i64 {
-        self.dispute_withdrawn_total - self.dispute_reinstated_total
-    }
-
-    /// The state of all disputes together; `None` where there never was one.
-    pub fn dispute_status(&self) -> Option<DisputeStatus> {
-        let any = |is: fn(&DisputeState) -> bool| self.disputes.iter().any(|dispute| is(&dispute.state));
+impl DisputeStatus {
+    /// The state of these disputes together; `None` where there never was one.
+    pub fn of(disputes: &[Dispute]) -> Option<Self> {
+        let any = |is: fn(&DisputeState) -> bool| disputes.iter().any(|dispute| is(&dispute.state));
         match () {
-            () if self.disputes.is_empty() => None,
-            () if any(is_open) => Some(DisputeStatus::Open),
-            () if any(|state| *state == DisputeState::Lost) => Some(DisputeStatus::Lost),
-            () => Some(DisputeStatus::Won),
+            () if disputes.is_empty() => None,
+            () if any(is_open) => Some(Self::Open),
+            () if any(|state| *state == DisputeState::Lost) => Some(Self::Lost),
+            () => Some(Self::Won),
         }
     }
+}
+
+fn is_open(state: &DisputeState) -> bool {
+    !matches!(state, DisputeState::InquiryClosed | DisputeState::Won | DisputeState::Lost)
 }
