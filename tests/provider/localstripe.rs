@@ -1,6 +1,6 @@
 //! Stripe, as localstripe plays it: the real wire, with a test's own cards.
 
-use provider::{ChargeOrder, DisputeState, PaymentId, PaymentProvider, RefundOrder, Stripe, StripeSettings};
+use provider::{ChargeOrder, DisputeState, PaymentId, PaymentProvider, ProviderError, RefundOrder, Stripe, StripeSettings};
 use serde_json::Value;
 use shared::{BoxFuture, clock::Clock, config, ids::Ids};
 use tests::aws::Aws;
@@ -137,7 +137,6 @@ async fn stripe_keeps_the_contract() {
 
 #[tokio::test]
 async fn a_key_that_stripe_does_not_take_or_that_is_for_another_stage_is_a_mistake_of_ours() {
-    use provider::{PaymentProvider, ProviderError};
     let order = contract::to_charge("wrong key", "pm_card_visa");
     let refused = |answer| matches!(answer, Err(ProviderError::CredentialsRejected(_)));
     let nowhere = "http://127.0.0.1:9";
@@ -148,7 +147,6 @@ async fn a_key_that_stripe_does_not_take_or_that_is_for_another_stage_is_a_mista
 
 #[tokio::test]
 async fn a_stripe_that_cannot_be_reached_or_read_is_one_that_does_not_answer() {
-    use provider::{PaymentProvider, ProviderError};
     let order = contract::to_charge("out of reach", "pm_card_visa");
     let answer = stripe("http://127.0.0.1:9", KEY).charge(&order).await;
     assert!(matches!(answer, Err(ProviderError::NoAnswer(_))), "{answer:?}");
