@@ -26,7 +26,7 @@ impl Payments {
         if !attempt.may_be_sent(&head, now) {
             return if attempt.state == AttemptState::New { self.withdraw(head, attempt).await } else { Ok(attempt) };
         }
-        let is_first = attempt.sent_at.is_none();
+        let is_first = attempt.dispatch.sent_at.is_none();
         let time = asking.call_time();
         let sending = attempt.sending(&self.lock_owner(), now, time.lock);
         if let Some(other) = self.write_attempt(&attempt, &sending).await? {
@@ -197,7 +197,7 @@ impl From<&Attempt> for ChargeOrder {
             amount: attempt.money(),
             token: attempt.payment_method.token.clone(),
             return_url: attempt.return_url.clone(),
-            sent: attempt.sent_at.map(|sent_at| (sent_at, attempt.last_sent_at.unwrap_or(sent_at))),
+            sent: attempt.dispatch.sent_at.map(|sent_at| (sent_at, attempt.last_sent_at.unwrap_or(sent_at))),
             transaction_id: attempt.transaction_id.clone(),
         }
     }

@@ -255,12 +255,12 @@ impl Store {
     fn attempt_item(&self, attempt: &Attempt) -> (Item, Expression) {
         let payment = attempt.payment_id;
         let item = keyed(to_item(attempt), order_pk(payment.order_id()), &attempt_sk(payment));
-        (self.in_index(item, attempt.check_at, &payment.to_string()), next(attempt.version))
+        (self.in_index(item, attempt.dispatch.check_at, &payment.to_string()), next(attempt.version))
     }
 
     fn refund_item(&self, refund: &Refund) -> (Item, Expression) {
         let item = keyed(to_item(refund), order_pk(refund.order_id), &refund_sk(refund.refund_id));
-        (self.in_index(item, refund.check_at, &refund.refund_id.to_string()), next(refund.version))
+        (self.in_index(item, refund.dispatch.check_at, &refund.refund_id.to_string()), next(refund.version))
     }
 
     /// A record stands in the index as long as it has a time at which it is looked at.

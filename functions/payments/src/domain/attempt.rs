@@ -10,11 +10,11 @@ use shared::{
     clock::Timestamp,
     ids::{OrderId, UserId},
     money::{Currency, Money},
-    retry, stored_enum,
+    stored_enum,
     telemetry::Trace,
 };
 
-use super::{ACTION_WITHIN, Head, HeadState, NEW_LOCK, PaymentMethod, head::ORDER_CLOSED};
+use super::{ACTION_WITHIN, Dispatch, Head, HeadState, Lock, NEW_LOCK, PaymentMethod, head::ORDER_CLOSED};
 
 stored_enum!(
     /// How far an attempt has come.
@@ -70,13 +70,9 @@ pub struct Attempt {
     pub provider: String,
     /// Whether real money moves.
     pub livemode: bool,
-    /// Who sends: differs for each sender, so that everybody can tell their own write from another's.
-    pub lock_owner: String,
-    /// Until when nobody else sends.
-    pub lock_until: Timestamp,
-    /// When it was sent first: the age of its key.
-    #[serde(default)]
-    pub sent_at: Option<Timestamp>,
+    /// What was sent of it.
+    #[serde(flatten)]
+    pub dispatch: Dispatch,
     /// When it was sent last.
     #[serde(default)]
     pub last_sent_at: Option<Timestamp>,
@@ -116,12 +112,6 @@ pub struct Attempt {
     /// The id of the request that made it: its answer repeats it, byte for byte.
     #[serde(default)]
     pub request_id: Option<String>,
-    /// How often it was looked at since it was sent.
-    #[serde(default)]
-    pub checks: u32,
-    /// When it is looked at next: set as long as its end is not known.
-    #[serde(default)]
-    pub check_at: Option<Timestamp>,
     /// When it came to its end.
     #[serde(default)]
     pub settled_at: Option<Timestamp>,
@@ -192,9 +182,7 @@ impl Attempt {
             payment_method: new.payment_method,
             provider: new.provider.to_owned(),
             livemode: new.livemode,
-            lock_owner: new.lock_owner.to_owned(),
-            lock_until: now.plus(NEW_LOCK),
-            sent_at: None,
+            dispatch: Dispatch::unsent(Lock::of(new.lock_owner, now, NEW_LOCK), now.plus(new.abandoned_after)),
             last_sent_at: None,
             return_url: new.return_url.map(str::to_owned),
             key_failed: false,
@@ -208,8 +196,6 @@ impl Attempt {
             refunded: 0,
             fingerprint: new.request.map(|(fingerprint, _)| fingerprint.to_owned()),
             request_id: new.request.map(|(_, id)| id.to_owned()),
-            checks: 0,
-            check_at: Some(now.plus(new.abandoned_after)),
             settled_at: None,
             version: 1,
             created_at: now,
@@ -243,27 +229,27 @@ impl Attempt {
 
     /// Whether somebody may be sending it at this moment.
     pub fn is_locked(&self, now: Timestamp) -> bool {
-        now < self.lock_until && matches!(self.state, AttemptState::New | AttemptState::Sent)
+        self.dispatch.lock.is_held(now) && matches!(self.state, AttemptState::New | AttemptState::Sent)
     }
 
     /// Whether it was never sent and nobody is about to.
     pub fn can_be_taken_over(&self, now: Timestamp) -> bool {
-        self.state == AttemptState::New && now >= self.lock_until
+        self.state == AttemptState::New && !self.dispatch.lock.is_held(now)
     }
 
     /// Whether it was never sent, and no function that could send it is running.
     pub fn was_never_sent(&self, now: Timestamp) -> bool {
-        self.can_be_taken_over(now) && self.check_at.is_none_or(|check_at| now >= check_at)
+        self.can_be_taken_over(now) && self.dispatch.check_at.is_none_or(|check_at| now >= check_at)
     }
 
     /// Whether `owner` has recorded it and not sent it yet.
     pub fn is_new_of(&self, owner: &str) -> bool {
-        self.state == AttemptState::New && self.lock_owner == owner
+        self.state == AttemptState::New && self.dispatch.lock.is_of(owner)
     }
 
     /// Whether somebody has recorded it and is about to send it.
     pub fn is_about_to_be_sent(&self, now: Timestamp) -> bool {
-        self.state == AttemptState::New && now < self.lock_until
+        self.state == AttemptState::New && self.dispatch.lock.is_held(now)
     }
 
     /// Whether the order gave up before it was sent.
@@ -281,23 +267,14 @@ impl Attempt {
         if self.is_overdue(now) && head.state != HeadState::Closing { "action_not_taken" } else { ORDER_CLOSED }
     }
 
-    /// How old its key is.
-    pub fn key_age(&self, now: Timestamp) -> Duration {
-        self.sent_at.map_or(Duration::ZERO, |sent_at| now.since(sent_at))
-    }
-
-    /// The attempt once `owner` is about to send it, for the first time or again under the same key. `lock` is longer than the call takes.
-    /// It is checked as soon as the lock is over: a call whose outcome was not recorded by then has lost its function.
+    /// The attempt once `owner` is about to send it, for the first time or again under the same key; see [`Dispatch::sent_by`].
     #[must_use]
     pub fn sending(&self, owner: &str, now: Timestamp, lock: Duration) -> Self {
         Self {
             state: AttemptState::Sent,
             delayed_reason: None,
-            lock_owner: owner.to_owned(),
-            lock_until: now.plus(lock),
-            sent_at: self.sent_at.or(Some(now)),
+            dispatch: self.dispatch.sent_by(owner, now, lock),
             last_sent_at: Some(now),
-            check_at: Some(now.plus(lock)),
             ..self.written(now)
         }
     }
@@ -307,8 +284,7 @@ impl Attempt {
     pub fn held_back(&self, until: Timestamp, now: Timestamp) -> Self {
         Self {
             delayed_reason: Some(DelayedReason::ProviderUnavailable),
-            lock_until: now,
-            check_at: Some(until),
+            dispatch: Dispatch { check_at: Some(until), ..self.dispatch.released(now) },
             updated_at: now,
             ..self.clone()
         }
@@ -320,14 +296,14 @@ impl Attempt {
         if self.is_locked(now) {
             return self.written(now);
         }
-        Self { checks: 0, check_at: Some(now.plus(nudge)), ..self.written(now) }
+        Self { dispatch: Dispatch { checks: 0, ..self.dispatch.checked_after(nudge, now) }, ..self.written(now) }
     }
 
     /// The attempt after a call whose outcome is not known: unlocked, and checked again after twice the wait. The states that say more than
     /// that are kept.
     pub(super) fn unknown(&self, now: Timestamp, nudge: Duration) -> Self {
         let kept = matches!(self.state, AttemptState::RequiresAction | AttemptState::Fencing);
-        Self { state: if kept { self.state.clone() } else { AttemptState::OutcomeUnknown }, lock_until: now, ..self.looked_at(now, nudge) }
+        Self { state: if kept { self.state.clone() } else { AttemptState::OutcomeUnknown }, ..self.looked_at(now, nudge) }
     }
 
     /// The attempt whose charge the provider has and is still working on.
@@ -339,7 +315,6 @@ impl Attempt {
     pub(super) fn waiting(&self, transaction_id: &str, next_action: &NextAction, now: Timestamp, nudge: Duration) -> Self {
         Self {
             state: AttemptState::RequiresAction,
-            lock_until: now,
             transaction_id: Some(transaction_id.to_owned()),
             next_action: Some(next_action.clone()),
             action_until: self.action_until.or(Some(now.plus(ACTION_WITHIN))),
@@ -347,11 +322,9 @@ impl Attempt {
         }
     }
 
-    /// The attempt after a look that did not find its end: the next one comes later, and in time for what it waits for.
+    /// The attempt after a check that did not find its end: unlocked, and checked again later, in time for what it waits for.
     fn looked_at(&self, now: Timestamp, nudge: Duration) -> Self {
-        let next = now.plus(retry::doubling(self.checks, nudge));
-        let in_time = self.action_until.filter(|until| now < *until && *until < next);
-        Self { checks: self.checks + 1, check_at: Some(in_time.unwrap_or(next)), ..self.written(now) }
+        Self { dispatch: self.dispatch.released(now).checked(self.action_until, now, nudge), ..self.written(now) }
     }
 
     pub(super) fn succeeded(&self, transaction_id: &str, now: Timestamp) -> Self {
@@ -381,7 +354,7 @@ impl Attempt {
     }
 
     fn settled(&self, state: AttemptState, now: Timestamp) -> Self {
-        Self { state, lock_until: now, next_action: None, check_at: None, settled_at: Some(now), ..self.written(now) }
+        Self { state, dispatch: self.dispatch.settled(now), next_action: None, settled_at: Some(now), ..self.written(now) }
     }
 
     fn written(&self, now: Timestamp) -> Self {

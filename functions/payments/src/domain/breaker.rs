@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use shared::{clock::Timestamp, stored_enum};
 
+use super::Lock;
+
 /// After so many calls in a row without an answer, within [`FAILING_WITHIN`], the provider is left alone.
 const FAILURES: u32 = 5;
 
@@ -46,16 +48,39 @@ pub struct Breaker {
     /// When it was opened last.
     #[serde(default)]
     pub opened_at: Option<Timestamp>,
-    /// Who makes the one call.
-    #[serde(default)]
-    pub probe_owner: Option<String>,
-    /// Until when that call may take.
-    #[serde(default)]
-    pub probe_until: Option<Timestamp>,
+    /// The lock of the one call that finds out whether it answers again.
+    #[serde(flatten, with = "stored_probe")]
+    pub probe: Option<Lock>,
     /// Counts the writes of this record.
     pub version: u64,
     /// When it was last written.
     pub updated_at: Timestamp,
+}
+
+/// The lock of the probe as it is stored: under names of its own.
+mod stored_probe {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use shared::clock::Timestamp;
+
+    use super::Lock;
+
+    #[derive(Serialize, Deserialize)]
+    struct Stored {
+        #[serde(default)]
+        probe_owner: Option<String>,
+        #[serde(default)]
+        probe_until: Option<Timestamp>,
+    }
+
+    pub(super) fn serialize<S: Serializer>(probe: &Option<Lock>, serializer: S) -> Result<S::Ok, S::Error> {
+        let (probe_owner, probe_until) = probe.clone().map(|lock| (lock.owner, lock.until)).unzip();
+        Stored { probe_owner, probe_until }.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Lock>, D::Error> {
+        let Stored { probe_owner, probe_until } = Stored::deserialize(deserializer)?;
+        Ok(probe_owner.zip(probe_until).map(|(owner, until)| Lock { owner, until }))
+    }
 }
 
 /// What the breaker says to somebody who wants to ask the provider.
@@ -81,8 +106,7 @@ impl Breaker {
             failures: 0,
             failing_since: None,
             opened_at: None,
-            probe_owner: None,
-            probe_until: None,
+            probe: None,
             version: 0,
             updated_at: now,
         }
@@ -92,7 +116,7 @@ impl Breaker {
     pub fn stance(&self, now: Timestamp) -> Stance {
         let (until, at_most) = match self.state {
             BreakerState::Open => (self.opened_at.map(|opened| opened.plus(OPEN_FOR)), OPEN_FOR),
-            BreakerState::HalfOpen => (self.probe_until, PROBE),
+            BreakerState::HalfOpen => (self.probe.as_ref().map(|probe| probe.until), PROBE),
             // What a newer release wrote is nothing to keep money waiting for.
             BreakerState::Closed | BreakerState::Unknown(_) => return Stance::Closed,
         };
@@ -106,14 +130,14 @@ impl Breaker {
     /// The breaker once `owner` makes the one call.
     #[must_use]
     pub fn probed_by(&self, owner: &str, now: Timestamp) -> Self {
-        Self { state: BreakerState::HalfOpen, probe_owner: Some(owner.to_owned()), probe_until: Some(now.plus(PROBE)), ..self.written(now) }
+        Self { state: BreakerState::HalfOpen, probe: Some(Lock::of(owner, now, PROBE)), ..self.written(now) }
     }
 
     /// The breaker after a call of `owner` that had an answer; `None` where that is nothing new.
     pub fn after_answer(&self, owner: &str, now: Timestamp) -> Option<Self> {
         let news = match self.state {
             BreakerState::Closed => self.failures > 0,
-            BreakerState::HalfOpen => self.probe_owner.as_deref() == Some(owner),
+            BreakerState::HalfOpen => self.is_probed_by(owner),
             // A call that began before says nothing of what has been since.
             BreakerState::Open | BreakerState::Unknown(_) => false,
         };
@@ -122,14 +146,7 @@ impl Breaker {
 
     /// The breaker after a call of `owner` that had no answer; `None` where that is nothing new.
     pub fn after_silence(&self, owner: &str, now: Timestamp) -> Option<Self> {
-        let opened = |failures| Self {
-            state: BreakerState::Open,
-            failures,
-            opened_at: Some(now),
-            probe_owner: None,
-            probe_until: None,
-            ..self.written(now)
-        };
+        let opened = |failures| Self { state: BreakerState::Open, failures, opened_at: Some(now), probe: None, ..self.written(now) };
         match self.state {
             BreakerState::Closed => {
                 let goes_on = self.failing_since.is_some_and(|since| now.since(since) < FAILING_WITHIN);
@@ -137,7 +154,7 @@ impl Breaker {
                 let failing = Self { failures, failing_since: since, ..self.written(now) };
                 Some(if failures >= FAILURES { Self { failing_since: since, ..opened(failures) } } else { failing })
             }
-            BreakerState::HalfOpen => (self.probe_owner.as_deref() == Some(owner)).then(|| opened(self.failures)),
+            BreakerState::HalfOpen => self.is_probed_by(owner).then(|| opened(self.failures)),
             BreakerState::Open | BreakerState::Unknown(_) => None,
         }
     }
@@ -145,6 +162,10 @@ impl Breaker {
     /// Whether the provider is left alone.
     pub fn is_open(&self) -> bool {
         self.state == BreakerState::Open
+    }
+
+    fn is_probed_by(&self, owner: &str) -> bool {
+        self.probe.as_ref().is_some_and(|probe| probe.is_of(owner))
     }
 
     fn written(&self, now: Timestamp) -> Self {

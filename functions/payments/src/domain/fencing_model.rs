@@ -173,7 +173,7 @@ impl World {
             assert!(self.head.wants(self.attempt.payment_id, self.now()));
             steps.push(Self { on_its_way: true, ..self.with(self.attempt.sending("me", self.now(), MINUTE)) });
         }
-        if self.attempt.is_alive() && self.attempt.sent_at.is_some() {
+        if self.attempt.is_alive() && self.attempt.dispatch.sent_at.is_some() {
             steps.extend(self.shown().map(|fact| self.found(&fact)));
             steps.push(self.told(&Fact::OutcomeUnknown));
         }
@@ -185,7 +185,7 @@ impl World {
             // The key is taken, and the answer is lost.
             steps.push(Self { key: if self.key == Key::Unused { Key::Probe } else { self.key }, ..self.clone() });
         }
-        if self.attempt.is_alive() && self.attempt.sent_at.is_some() && self.attempt.must_be_listed(self.now()) {
+        if self.attempt.is_alive() && self.attempt.dispatch.sent_at.is_some() && self.attempt.must_be_listed(self.now()) {
             steps.push(self.listed());
         }
         steps
@@ -204,7 +204,7 @@ impl World {
 
     fn name(&self) -> String {
         let attempt = &self.attempt;
-        let marks = (attempt.sent_at, attempt.key_failed, attempt.missing_since, attempt.transaction_id.is_some());
+        let marks = (attempt.dispatch.sent_at, attempt.key_failed, attempt.missing_since, attempt.transaction_id.is_some());
         format!("{} {:?} {:?} {:?}", self.time, (&self.head.state, &attempt.state), marks, (self.on_its_way, self.key, self.made))
     }
 }

@@ -79,7 +79,7 @@ mod tests {
         let change = open.busy_with(&new, NOW).fence(Some(&new), 7, NOW, MINUTE, &trace());
         assert_eq!(change.head.expect("a change").state, HeadState::Closed);
         let abandoned = change.attempt.expect("the attempt is abandoned in the same write");
-        assert_eq!((abandoned.state, abandoned.check_at), (AttemptState::Abandoned, None));
+        assert_eq!((abandoned.state, abandoned.dispatch.check_at), (AttemptState::Abandoned, None));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod attempt;
 mod breaker;
 mod change;
+mod dispatch;
 mod dispute;
 mod dispute_fact;
 mod fact;
@@ -20,6 +21,7 @@ mod refund_reason;
 pub use attempt::{Attempt, AttemptState, DelayedReason, NewAttempt, PaymentStatus};
 pub use breaker::{Breaker, BreakerState, Stance};
 pub use change::Change;
+pub use dispatch::{Dispatch, Lock};
 pub use dispute::{Dispute, DisputeStatus};
 pub use dispute_fact::apply_dispute_fact;
 pub use fact::apply_provider_fact;

@@ -155,7 +155,7 @@ impl World {
         assert_eq!(head.captured_total, if head.captured_payment.is_some() { PRICE } else { 0 });
         let alive: Vec<PaymentId> = self.attempts.values().filter(|attempt| attempt.is_alive()).map(|attempt| attempt.payment_id).collect();
         for attempt in self.attempts.values() {
-            assert_eq!(attempt.is_alive(), attempt.check_at.is_some(), "who is not settled is looked after: {attempt:#?}");
+            assert_eq!(attempt.is_alive(), attempt.dispatch.check_at.is_some(), "who is not settled is looked after: {attempt:#?}");
             assert!(attempt.refunded >= 0);
         }
         assert!(alive.len() <= 1 && alive.first().is_none_or(|alive| head.active_attempt == Some(*alive)), "{self:#?}");
@@ -174,7 +174,7 @@ impl World {
         assert_eq!(head.refunds_pending, held, "{self:#?}");
         assert_eq!(head.refundable + back + held, head.captured_total.max(back + held), "{self:#?}");
         for refund in self.refunds.values() {
-            assert_eq!(refund.is_alive(), refund.check_at.is_some(), "{refund:#?}");
+            assert_eq!(refund.is_alive(), refund.dispatch.check_at.is_some(), "{refund:#?}");
         }
         for surplus in self.attempts.values().filter(|attempt| attempt.surplus && attempt.refunded == 0) {
             let on_its_way = self.refunds.values().any(|refund| refund.payment_id == surplus.payment_id && holds(&refund));
@@ -276,7 +276,7 @@ impl World {
     /// What tells this world from others, leaving out what only counts or dates.
     fn name(&self) -> String {
         let head = &self.head;
-        let attempts: Vec<_> = self.attempts.values().map(|a| (&a.state, a.surplus, a.refunded, a.sent_at.is_some())).collect();
+        let attempts: Vec<_> = self.attempts.values().map(|a| (&a.state, a.surplus, a.refunded, a.dispatch.sent_at.is_some())).collect();
         let refunds: Vec<_> = self.refunds.iter().map(|(id, r)| (id, &r.state, r.provider_refund_id.is_some())).collect();
         let state = (&head.state, &head.last_fact, head.attempts_left, &head.active_attempt, &head.captured_payment);
         let money = (head.refunded_total, head.refunds_reversed_total, head.refundable, head.refund_failed, head.failed_refunds);
@@ -405,7 +405,7 @@ fn an_unknown_outcome_is_looked_at_later_and_later() {
     let mut waits = Vec::new();
     for _ in 0..8 {
         attempt = apply_provider_fact(&head, &attempt, &Fact::OutcomeUnknown, NOW, MINUTE).attempt.expect("a change");
-        waits.push(attempt.check_at.expect("it is looked at").since(NOW).as_secs() / 60);
+        waits.push(attempt.dispatch.check_at.expect("it is looked at").since(NOW).as_secs() / 60);
     }
     assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
 }

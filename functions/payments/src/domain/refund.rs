@@ -12,7 +12,7 @@ use shared::{
     telemetry::Trace,
 };
 
-use super::{Attempt, Head, KEY_IS_DEAD, KEY_IS_SAFE};
+use super::{Attempt, Dispatch, Head, KEY_IS_DEAD, KEY_IS_SAFE, Lock};
 
 stored_enum!(
     /// How far a refund has come.
@@ -107,25 +107,15 @@ pub struct Refund {
     pub amount: i64,
     /// The currency.
     pub currency: Currency,
-    /// Who sends; see [`Attempt::lock_owner`].
-    pub lock_owner: String,
-    /// Until when nobody else sends.
-    pub lock_until: Timestamp,
-    /// When it was sent first: the age of its key.
-    #[serde(default)]
-    pub sent_at: Option<Timestamp>,
+    /// What was sent of it.
+    #[serde(flatten)]
+    pub dispatch: Dispatch,
     /// The provider's name for the refund.
     #[serde(default)]
     pub provider_refund_id: Option<String>,
     /// Why it failed.
     #[serde(default)]
     pub failure_reason: Option<String>,
-    /// How often it was looked at since it was sent.
-    #[serde(default)]
-    pub checks: u32,
-    /// When it is looked at next: set as long as its end is not known.
-    #[serde(default)]
-    pub check_at: Option<Timestamp>,
     /// When it came to its end.
     #[serde(default)]
     pub settled_at: Option<Timestamp>,
@@ -150,7 +140,8 @@ impl Refund {
         const MINUTE: Duration = Duration::from_secs(60);
         let id = ids::derive(&[&surplus.payment_id.to_string(), "surplus", &number.to_string()]);
         let wait = if number == 0 { Duration::ZERO } else { retry::doubling(number, MINUTE) };
-        Self { check_at: Some(now.plus(wait)), ..Self::of(surplus, id, RefundKind::Surplus, number, now) }
+        let refund = Self::of(surplus, id, RefundKind::Surplus, number, now);
+        Self { dispatch: refund.dispatch.checked_after(wait, now), ..refund }
     }
 
     pub(super) fn of(paid: &Attempt, refund_id: RefundId, kind: RefundKind, number: u32, now: Timestamp) -> Self {
@@ -168,13 +159,9 @@ impl Refund {
             state: RefundState::New,
             amount: paid.amount,
             currency: paid.currency,
-            lock_owner: String::new(),
-            lock_until: now,
-            sent_at: None,
+            dispatch: Dispatch::unsent(Lock::of("", now, Duration::ZERO), now),
             provider_refund_id: None,
             failure_reason: None,
-            checks: 0,
-            check_at: Some(now),
             settled_at: None,
             version: 1,
             created_at: now,
@@ -210,27 +197,27 @@ impl Refund {
 
     /// Whether payments may send it again under its key. A refund that was made at the provider is never sent.
     pub fn may_be_resent(&self, now: Timestamp) -> bool {
-        self.made_by == RefundMaker::Shop && self.key_age(now) < KEY_IS_SAFE && !self.is_locked(now)
+        self.made_by == RefundMaker::Shop && self.dispatch.key_age(now) < KEY_IS_SAFE && !self.is_locked(now)
     }
 
     /// Whether it never will succeed if the provider does not know it by now.
     pub fn is_lost(&self, now: Timestamp) -> bool {
-        self.made_by == RefundMaker::Shop && self.key_age(now) >= KEY_IS_DEAD
+        self.made_by == RefundMaker::Shop && self.dispatch.key_age(now) >= KEY_IS_DEAD
     }
 
     /// Whether it was never sent and nobody is about to.
     pub fn can_be_taken_over(&self, now: Timestamp) -> bool {
-        self.state == RefundState::New && now >= self.lock_until
+        self.state == RefundState::New && !self.dispatch.lock.is_held(now)
     }
 
     /// Whether `owner` has recorded it and not sent it yet.
     pub fn is_new_of(&self, owner: &str) -> bool {
-        self.state == RefundState::New && self.lock_owner == owner
+        self.state == RefundState::New && self.dispatch.lock.is_of(owner)
     }
 
     /// Whether somebody may be sending it at this moment.
     pub fn is_locked(&self, now: Timestamp) -> bool {
-        now < self.lock_until && matches!(self.state, RefundState::New | RefundState::Sent)
+        self.dispatch.lock.is_held(now) && matches!(self.state, RefundState::New | RefundState::Sent)
     }
 
     /// What the API calls its state.
@@ -245,36 +232,18 @@ impl Refund {
         }
     }
 
-    /// How old its key is.
-    pub fn key_age(&self, now: Timestamp) -> Duration {
-        self.sent_at.map_or(Duration::ZERO, |sent_at| now.since(sent_at))
-    }
-
-    /// The refund once `owner` is about to send it, for the first time or again under the same key; see [`Attempt::sending`].
+    /// The refund once `owner` is about to send it, for the first time or again under the same key; see [`Dispatch::sent_by`].
     #[must_use]
     pub fn sending(&self, owner: &str, now: Timestamp, lock: Duration) -> Self {
-        Self {
-            state: RefundState::Sent,
-            lock_owner: owner.to_owned(),
-            lock_until: now.plus(lock),
-            sent_at: self.sent_at.or(Some(now)),
-            check_at: Some(now.plus(lock)),
-            ..self.written(now)
-        }
+        Self { state: RefundState::Sent, dispatch: self.dispatch.sent_by(owner, now, lock), ..self.written(now) }
     }
 
     pub(super) fn unknown(&self, now: Timestamp, nudge: Duration) -> Self {
-        Self {
-            state: RefundState::OutcomeUnknown,
-            lock_until: now,
-            checks: self.checks + 1,
-            check_at: Some(now.plus(retry::doubling(self.checks, nudge))),
-            ..self.written(now)
-        }
+        Self { state: RefundState::OutcomeUnknown, dispatch: self.dispatch.released(now).checked(None, now, nudge), ..self.written(now) }
     }
 
     pub(super) fn settled(&self, state: RefundState, now: Timestamp) -> Self {
-        Self { state, lock_until: now, check_at: None, settled_at: Some(now), ..self.written(now) }
+        Self { state, dispatch: self.dispatch.settled(now), settled_at: Some(now), ..self.written(now) }
     }
 
     fn written(&self, now: Timestamp) -> Self {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use provider::ProviderRefund;
 use shared::{clock::Timestamp, telemetry::Trace};
 
-use super::{Attempt, AttemptState, Change, Head, Refund, RefundKind, RefundMaker, RefundState, apply_refund_fact};
+use super::{Attempt, AttemptState, Change, Dispatch, Head, Refund, RefundKind, RefundMaker, RefundState, apply_refund_fact};
 
 /// Records a refund of `paid` that was made at the provider, with what became of it. The change is to be written only if no record of it
 /// exists; where one does, its fact goes through [`apply_refund_fact`] like any other.
@@ -15,15 +15,16 @@ pub fn adopt_refund(head: &Head, paid: &Attempt, found: &ProviderRefund, now: Ti
         return Change { needs_review: true, ..Change::default() };
     }
     let kind = if paid.surplus { RefundKind::Surplus } else { RefundKind::Requested };
+    let refund = Refund::of(paid, found.refund_id(), kind, 0, now);
     let recorded = Refund {
         state: RefundState::Sent,
         amount: found.amount.amount,
         made_by: RefundMaker::Provider,
         provider_refund_id: Some(found.provider_refund_id.clone()),
-        sent_at: Some(now),
+        dispatch: Dispatch { sent_at: Some(now), ..refund.dispatch.clone() },
         traceparent: trace.clone(),
         version: 0,
-        ..Refund::of(paid, found.refund_id(), kind, 0, now)
+        ..refund
     };
     // As if it had been recorded before it was sent: its fact then moves it on. Both are one write.
     let pending = if paid.surplus { 0 } else { recorded.amount };

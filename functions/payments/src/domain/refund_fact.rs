@@ -12,7 +12,9 @@ use std::time::Duration;
 use provider::{RefundFact, RefundId};
 use shared::{clock::Timestamp, ids::UserId, money::Money, telemetry::Trace};
 
-use super::{AUTOMATIC_REFUND_TRIES, Attempt, Change, Head, HeadFact, HeadState, NEW_LOCK, Refund, RefundKind, RefundState};
+use super::{
+    AUTOMATIC_REFUND_TRIES, Attempt, Change, Dispatch, Head, HeadFact, HeadState, Lock, NEW_LOCK, Refund, RefundKind, RefundState,
+};
 
 /// What somebody who runs the shop asks back.
 #[derive(Clone, Debug)]
@@ -145,13 +147,8 @@ fn begin(head: &Head, refund: Refund, owner: &str, now: Timestamp, trace: &Trace
         ..head.written(now)
     };
     let head = head.with_refundable();
-    let refund = Refund {
-        lock_owner: owner.to_owned(),
-        lock_until: now.plus(NEW_LOCK),
-        check_at: Some(now.plus(NEW_LOCK)),
-        traceparent: trace.clone(),
-        ..refund
-    };
+    let refund =
+        Refund { dispatch: Dispatch::unsent(Lock::of(owner, now, NEW_LOCK), now.plus(NEW_LOCK)), traceparent: trace.clone(), ..refund };
     Change { head: Some(head), refund: Some(refund), ..Change::default() }
 }
 

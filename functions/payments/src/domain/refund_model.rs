@@ -237,7 +237,7 @@ impl World {
             "it is flagged: {known:#?}"
         );
         for refund in known.refunds.values() {
-            assert_eq!(refund.is_alive(), refund.check_at.is_some(), "{refund:#?}");
+            assert_eq!(refund.is_alive(), refund.dispatch.check_at.is_some(), "{refund:#?}");
         }
     }
 }

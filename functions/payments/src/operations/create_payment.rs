@@ -151,7 +151,7 @@ fn answer(payments: &Payments, request: &Request, attempt: &Attempt) -> Result<R
             Ok(Response::from_problem(&error.into(), request_id))
         }
         AttemptState::New | AttemptState::Sent if attempt.is_locked(now) => {
-            let retry_after_seconds = attempt.lock_until.since(now).as_secs().clamp(1, 5);
+            let retry_after_seconds = attempt.dispatch.lock.until.since(now).as_secs().clamp(1, 5);
             Err(PaymentError::RequestInProgress { retry_after_seconds }.into())
         }
         _ => Ok(http::accepted(&PaymentView::from(attempt))),

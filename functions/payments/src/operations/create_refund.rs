@@ -150,7 +150,7 @@ fn answer(payments: &Payments, request: &Request, refund: &Refund) -> Result<Res
             Ok(Response::from_problem(&error.into(), request_id))
         }
         RefundState::New | RefundState::Sent if refund.is_locked(now) => {
-            let retry_after_seconds = refund.lock_until.since(now).as_secs().clamp(1, 5);
+            let retry_after_seconds = refund.dispatch.lock.until.since(now).as_secs().clamp(1, 5);
             Err(PaymentError::RequestInProgress { retry_after_seconds }.into())
         }
         _ => Ok(http::accepted(&RefundView::from(refund))),

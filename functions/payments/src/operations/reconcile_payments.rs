@@ -83,7 +83,7 @@ impl Payments {
             let Leave::Ask(asking) = self.leave(standing.breaker, deadline).await else { return Ok(false) };
             self.ask_after(&asking, head, attempt).await?
         };
-        self.alarm_if_stuck(settled.is_alive(), settled.checks);
+        self.alarm_if_stuck(settled.is_alive(), settled.dispatch.checks);
         Ok(!settled.is_alive())
     }
 
@@ -136,7 +136,7 @@ impl Payments {
         let Some(paid) = self.store.attempt(refund.payment_id).await? else { return Ok(false) };
         let Leave::Ask(asking) = self.leave(standing.breaker, Clock::System.now().plus(ENOUGH_TIME)).await else { return Ok(false) };
         let settled = self.ask_after_refund(&asking, head, paid, refund).await?;
-        self.alarm_if_stuck(settled.is_alive(), settled.checks);
+        self.alarm_if_stuck(settled.is_alive(), settled.dispatch.checks);
         Ok(!settled.is_alive())
     }
 

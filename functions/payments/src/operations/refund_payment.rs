@@ -29,7 +29,7 @@ pub async fn refund_payment(payments: Arc<Payments>, delivery: Delivery<RefundPa
         let now = payments.clock.now();
         let change = match (standing.attempt, standing.refund) {
             (Some(paid), Some(refund))
-                if refund.state == RefundState::New && (!refund.is_locked(now) || refund.lock_owner == lock_owner) =>
+                if refund.state == RefundState::New && (!refund.is_locked(now) || refund.dispatch.lock.owner == lock_owner) =>
             {
                 match payments.leave(standing.breaker, delivery.deadline).await {
                     Leave::Ask(asking) => return payments.send_refund(&asking, head, paid, refund).await.map(|_| ()),

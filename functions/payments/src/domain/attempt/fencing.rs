@@ -15,7 +15,7 @@ impl Attempt {
     pub fn may_be_sent(&self, head: &Head, now: Timestamp) -> bool {
         matches!(self.state, AttemptState::New | AttemptState::Sent | AttemptState::OutcomeUnknown)
             && head.wants(self.payment_id, now)
-            && self.key_age(now) < KEY_IS_SAFE
+            && self.dispatch.key_age(now) < KEY_IS_SAFE
     }
 
     /// Whether it may still charge, and the order does not want that: it is closing, closed, paid otherwise, or expired.
@@ -26,20 +26,21 @@ impl Attempt {
 
     /// Whether only the provider's list of charges can tell its outcome: its key is too old to be used, or holds a server error.
     pub fn must_be_listed(&self, now: Timestamp) -> bool {
-        self.key_failed || self.key_age(now) >= KEY_IS_SAFE
+        self.key_failed || self.dispatch.key_age(now) >= KEY_IS_SAFE
     }
 
     /// The attempt before the provider is asked to void its charge. From here on the charge is not sent any more, except to read the answer
     /// that the provider has stored under its key.
     #[must_use]
     pub fn fencing(&self, now: Timestamp, nudge: Duration) -> Self {
-        Self { state: AttemptState::Fencing, lock_until: now, ..self.given_up(now, nudge) }
+        let given_up = self.given_up(now, nudge);
+        Self { state: AttemptState::Fencing, dispatch: given_up.dispatch.released(now), ..given_up }
     }
 
     /// The attempt that is checked again at a fixed time.
     #[must_use]
     pub fn checked_again_after(&self, wait: Duration, now: Timestamp) -> Self {
-        Self { check_at: Some(now.plus(wait)), ..self.written(now) }
+        Self { dispatch: self.dispatch.checked_after(wait, now), ..self.written(now) }
     }
 
     /// The attempt whose key holds a server error.
@@ -51,7 +52,8 @@ impl Attempt {
     /// The attempt that the provider's list does not contain. It is listed a second time, because the list may lag.
     #[must_use]
     pub fn missing(&self, now: Timestamp) -> Self {
-        Self { missing_since: self.missing_since.or(Some(now)), lock_until: now, ..self.checked_again_after(LISTED_AGAIN_AFTER, now) }
+        let dispatch = self.dispatch.released(now).checked_after(LISTED_AGAIN_AFTER, now);
+        Self { missing_since: self.missing_since.or(Some(now)), dispatch, ..self.written(now) }
     }
 
     /// Whether the provider's list, read now, is the second one without it.
