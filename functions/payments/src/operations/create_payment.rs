@@ -5,18 +5,19 @@ use std::sync::Arc;
 use provider::{CardToken, PaymentId};
 use serde::{Deserialize, Serialize};
 use shared::{
+    clock::Timestamp,
     http::{self, Request, Response},
-    ids::{self, OrderId},
+    ids::{self, OrderId, UserId},
     money::Money,
     problem::Problem,
 };
 
 use crate::{
     Payments, TRIES,
-    asking::sender_gone,
-    domain::{Attempt, AttemptState, Change, MethodType, NewAttempt, PaymentMethod},
+    asking::{Asking, sender_gone},
+    domain::{Attempt, AttemptState, Change, Head, MethodType, NewAttempt, PaymentMethod},
     error::PaymentError,
-    store::{Claim, Stored},
+    store::{Claim, Standing, Stored},
     view::PaymentView,
 };
 
@@ -71,64 +72,131 @@ pub async fn create_payment(payments: Arc<Payments>, request: Request) -> Result
     let key = request.idempotency_key()?;
     let wanted = request.json::<CreatePayment>()?;
 
-    let payment_id = PaymentId::new(wanted.order_id, key.derive_uuid(&payer, "create-payment"));
-    let fingerprint = ids::fingerprint(&wanted);
-    let lock_owner = payments.lock_owner();
-    let known = |error| Problem::from(PaymentError::from(error));
-    let mut standing = payments.store.known_about(payment_id).await.map_err(known)?;
-    let mut leave = None;
+    let payment = RequestedPayment {
+        payment_id: PaymentId::new(wanted.order_id, key.derive_uuid(&payer, "create-payment")),
+        payer: payer.user_id,
+        fingerprint: ids::fingerprint(&wanted),
+        lock_owner: payments.lock_owner(),
+        wanted,
+    };
+    let mut records = payments.store.known_about(payment.payment_id).await.map_err(PaymentError::from)?;
+    let mut permit = None;
     for _ in 0..TRIES {
-        if let Some(claim) = &standing.claim {
-            if claim.fingerprint != fingerprint {
-                return Err(PaymentError::KeyReused.into());
-            }
-            let (Some(head), Some(attempt)) = (standing.head, standing.attempt) else {
-                // Head and attempt were read just before they were written.
-                standing = payments.store.known_about(payment_id).await.map_err(known)?;
-                continue;
-            };
-            if attempt.can_be_taken_over(payments.clock.now()) || attempt.is_new_of(&lock_owner) {
-                let asking = payments.still_at_the_door(leave, standing.breaker, request.deadline()).await?;
-                let attempt = payments.send(&asking, head, attempt).await?;
-                return answer(&payments, &request, &attempt);
-            }
-            return answer(&payments, &request, &attempt).map(http::replayed);
-        }
-
         let now = payments.clock.now();
-        let head = standing.head.take().filter(|head| head.user_id == payer.user_id).ok_or(PaymentError::OrderNotFound)?;
-        let refused = |reason| PaymentError::NotPayable { reason, state: head.state.clone() };
-        head.may_start(now).map_err(refused)?;
-        head.agrees_with(wanted.amount).map_err(refused)?;
-        let asking = payments.still_at_the_door(leave.take(), standing.breaker.clone(), request.deadline()).await?;
-        let new = NewAttempt {
-            payment_id,
-            payment_method: PaymentMethod { r#type: wanted.payment_method.r#type, token: wanted.payment_method.token.clone() },
-            provider: payments.provider.name(),
-            livemode: payments.provider.is_live(),
-            lock_owner: &lock_owner,
-            return_url: payments.provider.return_url(),
-            abandoned_after: sender_gone(request.deadline()),
-            request: Some((&fingerprint, request.id())),
-            trace: request.trace(),
-        };
-        let attempt = Attempt::new(&head, new, now);
-        let busy = head.busy_with(&attempt, now);
-        let change = Change { head: Some(busy.clone()), attempt: Some(attempt.clone()), ..Change::default() };
-        let claim = Claim { payment_id, refund_id: None, fingerprint: fingerprint.clone(), created_at: now };
-        match payments.store.write(&change, Some(&claim)).await.map_err(known)? {
-            Stored::Written => {
-                let attempt = payments.send(&asking, busy, attempt).await?;
-                return answer(&payments, &request, &attempt);
-            }
-            Stored::Refused(newer) => {
-                leave = Some(asking);
-                standing.head = Some(head);
-                standing = standing.updated(*newer);
-            }
+        let decision = payment.decide(&records, now)?;
+        match payment.perform(&payments, &request, decision, &records, &mut permit, now).await? {
+            Performed::Answered(response) => return Ok(response),
+            Performed::Overtaken(newer) => records = *newer,
         }
     }
     Err(PaymentError::Contention.into())
+}
+
+/// A request to pay, as far as it is known before anything is read.
+struct RequestedPayment {
+    /// Follows from the idempotency key: the same request has the same attempt.
+    payment_id: PaymentId,
+    payer: UserId,
+    fingerprint: String,
+    lock_owner: String,
+    wanted: CreatePayment,
+}
+
+/// What a request to pay comes to. Records are boxed, because they are large.
+enum Decision {
+    /// The order can be paid: record an attempt and send it.
+    Begin(Box<Head>),
+    /// The request has recorded its attempt, and no function is sending it: send it.
+    Send(Box<(Head, Attempt)>),
+    /// The request was handled before: repeat its answer.
+    Replay(Box<Attempt>),
+    /// The key was used, but head and attempt were read just before they were written: read them again.
+    ReadAgain,
+}
+
+/// What became of a decision.
+enum Performed {
+    /// The request is answered.
+    Answered(Response),
+    /// Another function has written meanwhile: decide again, by these records.
+    Overtaken(Box<Standing>),
+}
+
+impl RequestedPayment {
+    /// Decides by what is recorded.
+    fn decide(&self, records: &Standing, now: Timestamp) -> Result<Decision, PaymentError> {
+        let Some(claim) = &records.claim else {
+            let head = records.head.as_ref().filter(|head| head.user_id == self.payer).ok_or(PaymentError::OrderNotFound)?;
+            let refused = |reason| PaymentError::NotPayable { reason, state: head.state.clone() };
+            head.may_start(now).map_err(refused)?;
+            head.agrees_with(self.wanted.amount).map_err(refused)?;
+            return Ok(Decision::Begin(Box::new(head.clone())));
+        };
+        if claim.fingerprint != self.fingerprint {
+            return Err(PaymentError::KeyReused);
+        }
+        let (Some(head), Some(attempt)) = (&records.head, &records.attempt) else { return Ok(Decision::ReadAgain) };
+        let is_to_be_sent = attempt.can_be_taken_over(now) || attempt.is_new_of(&self.lock_owner);
+        Ok(if is_to_be_sent {
+            Decision::Send(Box::new((head.clone(), attempt.clone())))
+        } else {
+            Decision::Replay(Box::new(attempt.clone()))
+        })
+    }
+
+    /// Performs a decision. `permit` is the provider's, once it was given.
+    async fn perform(
+        &self,
+        payments: &Payments,
+        request: &Request,
+        decision: Decision,
+        records: &Standing,
+        permit: &mut Option<Asking>,
+        now: Timestamp,
+    ) -> Result<Performed, Problem> {
+        let attempt = match decision {
+            Decision::ReadAgain => {
+                let records = payments.store.known_about(self.payment_id).await.map_err(PaymentError::from)?;
+                return Ok(Performed::Overtaken(Box::new(records)));
+            }
+            Decision::Replay(attempt) => return answer(payments, request, &attempt).map(http::replayed).map(Performed::Answered),
+            Decision::Send(known) => {
+                let (head, attempt) = *known;
+                let asking = payments.still_at_the_door(permit.take(), records.breaker.clone(), request.deadline()).await?;
+                payments.send(&asking, head, attempt).await?
+            }
+            Decision::Begin(head) => {
+                let asking = payments.still_at_the_door(permit.take(), records.breaker.clone(), request.deadline()).await?;
+                let attempt = self.new_attempt(payments, request, &head, now);
+                let busy = head.busy_with(&attempt, now);
+                let change = Change { head: Some(busy.clone()), attempt: Some(attempt.clone()), ..Change::default() };
+                let (payment_id, fingerprint) = (self.payment_id, self.fingerprint.clone());
+                let claim = Claim { payment_id, refund_id: None, fingerprint, created_at: now };
+                if let Stored::Refused(newer) = payments.store.write(&change, Some(&claim)).await.map_err(PaymentError::from)? {
+                    *permit = Some(asking);
+                    return Ok(Performed::Overtaken(Box::new(records.clone().updated(*newer))));
+                }
+                payments.send(&asking, busy, attempt).await?
+            }
+        };
+        answer(payments, request, &attempt).map(Performed::Answered)
+    }
+
+    fn new_attempt(&self, payments: &Payments, request: &Request, head: &Head, now: Timestamp) -> Attempt {
+        let method = &self.wanted.payment_method;
+        let new = NewAttempt {
+            payment_id: self.payment_id,
+            payment_method: PaymentMethod { r#type: method.r#type, token: method.token.clone() },
+            provider: payments.provider.name(),
+            livemode: payments.provider.is_live(),
+            lock_owner: &self.lock_owner,
+            return_url: payments.provider.return_url(),
+            abandoned_after: sender_gone(request.deadline()),
+            request: Some((&self.fingerprint, request.id())),
+            trace: request.trace(),
+        };
+        Attempt::new(head, new, now)
+    }
 }
 
 /// What there is to say of an attempt: the same for the request that made it and for each repetition.

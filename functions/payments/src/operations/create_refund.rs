@@ -5,18 +5,21 @@ use std::sync::Arc;
 use provider::{PaymentId, RefundId};
 use serde::{Deserialize, Deserializer, Serialize};
 use shared::{
+    clock::Timestamp,
     http::{self, Request, Response},
     ids,
     money::{Currency, MAX_AMOUNT, Money},
     problem::Problem,
+    telemetry::Trace,
     validation::Violation,
 };
 
 use crate::{
     Payments, TRIES,
-    domain::{Refund, RefundReason, RefundState, RequestedRefund, begin_requested_refund},
+    asking::Asking,
+    domain::{Attempt, Change, Head, Refund, RefundReason, RefundState, RequestedRefund, begin_requested_refund},
     error::PaymentError,
-    store::{Claim, Stored},
+    store::{Claim, Standing, Stored},
     view::RefundView,
 };
 
@@ -78,58 +81,119 @@ pub async fn create_refund(payments: Arc<Payments>, request: Request) -> Result<
     let wanted = request.json::<CreateRefund>()?;
 
     let refund_id: RefundId = key.derive_id(&admin, "create-refund");
-    let fingerprint = ids::fingerprint(&(payment_id, &wanted));
-    let lock_owner = payments.lock_owner();
-    let asked = RequestedRefund {
-        refund_id,
-        amount: wanted.amount.map(|money| Money::new(money.amount, money.currency)),
-        reason: wanted.reason.into(),
-        by: admin.user_id,
-        request_id: request.id().to_owned(),
+    let wanted_refund = WantedRefund {
+        payment_id,
+        fingerprint: ids::fingerprint(&(payment_id, &wanted)),
+        lock_owner: payments.lock_owner(),
+        requested: RequestedRefund {
+            refund_id,
+            amount: wanted.amount.map(|money| Money::new(money.amount, money.currency)),
+            reason: wanted.reason.into(),
+            by: admin.user_id,
+            request_id: request.id().to_owned(),
+        },
     };
-    let known = |error| Problem::from(PaymentError::from(error));
-    let mut standing = payments.store.known_about_refund(payment_id, refund_id).await.map_err(known)?;
-    let mut leave = None;
+    let mut records = payments.store.known_about_refund(payment_id, refund_id).await.map_err(PaymentError::from)?;
+    let mut permit = None;
     for _ in 0..TRIES {
-        if let Some(claim) = &standing.claim {
-            if claim.fingerprint != fingerprint {
-                return Err(PaymentError::KeyReused.into());
-            }
-            let (Some(head), Some(paid), Some(refund)) = (standing.head, standing.attempt, standing.refund) else {
-                // They were read just before they were written.
-                standing = payments.store.known_about_refund(payment_id, refund_id).await.map_err(known)?;
-                continue;
-            };
-            if refund.can_be_taken_over(payments.clock.now()) || refund.is_new_of(&lock_owner) {
-                let asking = payments.still_at_the_door(leave, standing.breaker, request.deadline()).await?;
-                let refund = payments.send_refund(&asking, head, paid, refund).await?;
-                return answer(&payments, &request, &refund);
-            }
-            return answer(&payments, &request, &refund).map(http::replayed);
-        }
-
         let now = payments.clock.now();
-        let (Some(head), Some(paid)) = (standing.head.take(), standing.attempt.take()) else {
-            return Err(PaymentError::PaymentNotFound.into());
-        };
-        let change =
-            begin_requested_refund(&head, &paid, &asked, &lock_owner, now, request.trace()).map_err(PaymentError::NotRefundable)?;
-        let asking = payments.still_at_the_door(leave.take(), standing.breaker.clone(), request.deadline()).await?;
-        let claim = Claim { payment_id, refund_id: Some(refund_id), fingerprint: fingerprint.clone(), created_at: now };
-        match payments.store.write(&change, Some(&claim)).await.map_err(known)? {
-            Stored::Written => {
-                let (head, refund) = (change.head.unwrap_or(head), change.refund.ok_or(PaymentError::NotReadable)?);
-                let refund = payments.send_refund(&asking, head, paid, refund).await?;
-                return answer(&payments, &request, &refund);
-            }
-            Stored::Refused(newer) => {
-                leave = Some(asking);
-                (standing.head, standing.attempt) = (Some(head), Some(paid));
-                standing = standing.updated(*newer);
-            }
+        let decision = wanted_refund.decide(&records, now, request.trace())?;
+        match wanted_refund.perform(&payments, &request, decision, &records, &mut permit, now).await? {
+            Performed::Answered(response) => return Ok(response),
+            Performed::Overtaken(newer) => records = *newer,
         }
     }
     Err(PaymentError::Contention.into())
+}
+
+/// A request to refund, as far as it is known before anything is read.
+struct WantedRefund {
+    payment_id: PaymentId,
+    fingerprint: String,
+    lock_owner: String,
+    requested: RequestedRefund,
+}
+
+/// What a request to refund comes to. Records are boxed, because they are large.
+enum Decision {
+    /// The payment can be refunded: record the refund, and send it.
+    Begin(Box<(Head, Attempt, Change)>),
+    /// The request has recorded its refund, and no function is sending it: send it.
+    Send(Box<(Head, Attempt, Refund)>),
+    /// The request was handled before: repeat its answer.
+    Replay(Box<Refund>),
+    /// The key was used, but the records were read just before they were written: read them again.
+    ReadAgain,
+}
+
+/// What became of a decision.
+enum Performed {
+    /// The request is answered.
+    Answered(Response),
+    /// Another function has written meanwhile: decide again, by these records.
+    Overtaken(Box<Standing>),
+}
+
+impl WantedRefund {
+    /// Decides by what is recorded.
+    fn decide(&self, records: &Standing, now: Timestamp, trace: &Trace) -> Result<Decision, PaymentError> {
+        let Some(claim) = &records.claim else {
+            let (Some(head), Some(paid)) = (&records.head, &records.attempt) else { return Err(PaymentError::PaymentNotFound) };
+            let change = begin_requested_refund(head, paid, &self.requested, &self.lock_owner, now, trace);
+            let change = change.map_err(PaymentError::NotRefundable)?;
+            return Ok(Decision::Begin(Box::new((head.clone(), paid.clone(), change))));
+        };
+        if claim.fingerprint != self.fingerprint {
+            return Err(PaymentError::KeyReused);
+        }
+        let (Some(head), Some(paid), Some(refund)) = (&records.head, &records.attempt, &records.refund) else {
+            return Ok(Decision::ReadAgain);
+        };
+        let is_to_be_sent = refund.can_be_taken_over(now) || refund.is_new_of(&self.lock_owner);
+        Ok(if is_to_be_sent {
+            Decision::Send(Box::new((head.clone(), paid.clone(), refund.clone())))
+        } else {
+            Decision::Replay(Box::new(refund.clone()))
+        })
+    }
+
+    /// Performs a decision. `permit` is the provider's, once it was given.
+    async fn perform(
+        &self,
+        payments: &Payments,
+        request: &Request,
+        decision: Decision,
+        records: &Standing,
+        permit: &mut Option<Asking>,
+        now: Timestamp,
+    ) -> Result<Performed, Problem> {
+        let refund_id = self.requested.refund_id;
+        let refund = match decision {
+            Decision::ReadAgain => {
+                let records = payments.store.known_about_refund(self.payment_id, refund_id).await.map_err(PaymentError::from)?;
+                return Ok(Performed::Overtaken(Box::new(records)));
+            }
+            Decision::Replay(refund) => return answer(payments, request, &refund).map(http::replayed).map(Performed::Answered),
+            Decision::Send(known) => {
+                let (head, paid, refund) = *known;
+                let asking = payments.still_at_the_door(permit.take(), records.breaker.clone(), request.deadline()).await?;
+                payments.send_refund(&asking, head, paid, refund).await?
+            }
+            Decision::Begin(begun) => {
+                let (head, paid, change) = *begun;
+                let asking = payments.still_at_the_door(permit.take(), records.breaker.clone(), request.deadline()).await?;
+                let (payment_id, fingerprint) = (self.payment_id, self.fingerprint.clone());
+                let claim = Claim { payment_id, refund_id: Some(refund_id), fingerprint, created_at: now };
+                if let Stored::Refused(newer) = payments.store.write(&change, Some(&claim)).await.map_err(PaymentError::from)? {
+                    *permit = Some(asking);
+                    return Ok(Performed::Overtaken(Box::new(records.clone().updated(*newer))));
+                }
+                let (head, refund) = (change.head.unwrap_or(head), change.refund.ok_or(PaymentError::NotReadable)?);
+                payments.send_refund(&asking, head, paid, refund).await?
+            }
+        };
+        answer(payments, request, &refund).map(Performed::Answered)
+    }
 }
 
 /// What there is to say of a refund: the same for the request that made it and for each repetition.
