@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use provider::Fact;
-use shared::queue::{self, Delivery};
+use shared::queue::Delivery;
 
 use crate::{
     Payments, TRIES,

@@ -3,10 +3,7 @@
 use std::sync::Arc;
 
 use provider::PaymentId;
-use shared::{
-    clock::Timestamp,
-    queue::{Delivery},
-};
+use shared::{clock::Timestamp, queue::Delivery};
 
 use crate::{
     Payments, TRIES,
