@@ -73,6 +73,9 @@ impl Shop {
             known.last_update_status.map(|status| status.as_str().to_owned())
         };
         until(&format!("{function} is changed"), state, |status| status.as_deref().is_none_or(|status| status == "Successful")).await;
+        // Its queue calls the version that the alias stands for.
+        let version = self.lambda.publish_version().function_name(function).send().await.unwrap().version.unwrap();
+        self.lambda.update_alias().function_name(function).name("live").function_version(version).send().await.unwrap();
     }
 
     async fn set_redrive(&self, queue: &str, policy: &str) {

@@ -316,7 +316,7 @@ impl Shop {
     /// Calls a function directly, as a schedule or an operator does.
     pub async fn invoke(&self, operation: &str, event: &Value) -> Value {
         let payload = aws_sdk_lambda::primitives::Blob::new(event.to_string());
-        let call = self.lambda.invoke().function_name(format!("{}-{operation}", self.stack)).payload(payload);
+        let call = self.lambda.invoke().function_name(format!("{}-{operation}", self.stack)).qualifier("live").payload(payload);
         let answer = call.send().await.unwrap_or_else(|error| panic!("{operation}: {}", shared::telemetry::causes(&error)));
         let text = answer.payload.map(|blob| String::from_utf8(blob.into_inner()).unwrap()).unwrap_or_default();
         assert!(answer.function_error.is_none(), "{operation} failed: {text}");
