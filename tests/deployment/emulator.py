@@ -1,7 +1,8 @@
 """Tries `make deploy` and `make destroy` on an emulator of its own, with functions that do nothing. `make test` runs it.
 
-A first deployment fails at its last resource, then succeeds. The runbook's commands are run, and a table is restored. A
-release that adds a table fails, then succeeds. Then all is destroyed.
+A service is deployed alone. A first deployment of all fails at its last resource, then succeeds. The runbook's commands are
+run, and a table is restored. A release that adds a table fails, then succeeds, and one of a single service changes its stack
+alone. Then all is destroyed.
 """
 
 import contextlib
@@ -59,11 +60,57 @@ class Trial:
                                'parameter_overrides = ["Local=true", "SenderAddress=shop@ferrocart.example", "PaymentProvider=simulated"]\n')
         stack.client("events").create_event_bus(Name=TAKEN)
 
-    def deploy(self, more, status, said):
+    def write(self, more=""):
         for path, text in self.templates.items():
             (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
             (self.folder / path).write_text(text.replace("\nOutputs:\n", f"{more}\nOutputs:\n", 1))
+
+    def deploy(self, more, status, said):
+        self.write(more)
         self.run("deploy", "", status, said, "--templates", self.folder)
+
+    def stacks(self):
+        """The template, the parameters and the number of events of each nested stack."""
+        client = self.stack.client("cloudformation")
+        nested = [each for each in local.stack_resources(client, SHOP) if each["ResourceType"] == "AWS::CloudFormation::Stack"]
+        found = {}
+        for each in nested:
+            stack = client.describe_stacks(StackName=each["PhysicalResourceId"])["Stacks"][0]
+            pages = client.get_paginator("describe_stack_events").paginate(StackName=each["PhysicalResourceId"])
+            parameters = {one["ParameterKey"]: one["ParameterValue"] for one in stack["Parameters"]}
+            template = client.get_template(StackName=each["PhysicalResourceId"])["TemplateBody"]
+            found[each["LogicalResourceId"]] = (str(template), parameters, sum(len(page["StackEvents"]) for page in pages))
+        return found
+
+    def releases_one_service(self, service):
+        """A release of one service changes its nested stack, and nothing of any other."""
+        before = self.stacks()
+        with zipfile.ZipFile(self.folder / "list-products.zip", "w") as file:
+            file.writestr("bootstrap", "#!/bin/sh\n# the next release\n")
+        self.deploy(LATER, 0, "deletion protection is on")
+        after = self.stacks()
+        changed = sorted(name for name in after if after[name] != before[name])
+        expect(changed == [service.title()], f"a release of {service} changes the stacks {changed}")
+        local.say(f"a release of {service} changes one of {len(after)} nested stacks")
+
+    def deploys_alone(self, service):
+        """The template of a service also deploys as the only service of another shop, and answers."""
+        self.write()
+        shop, client = f"only-{service}", self.stack.client
+        template = templates.write(self.folder, self.folder / "alone", {}).parent / f"functions/{service}/template.yaml"
+        command = [local.TOOLS / "bin/sam", "deploy", "--template-file", template, "--config-file", local.HERE / "samconfig.toml",
+                   "--stack-name", f"{shop}-stack", "--region", local.REGION, "--resolve-s3", "--no-confirm-changeset", "--no-progressbar",
+                   "--capabilities", *local.CAPABILITIES, "--parameter-overrides", f"Shop={shop}", "ApiId=none"]
+        result = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                env=self.stack.environment() | {"SAM_CLI_TELEMETRY": "0", "SAM_CLI_POLL_DELAY": "1"})
+        expect(result.returncode == 0, f"{service} does not deploy alone:\n{result.stdout[-2000:]}")
+        functions = [each["FunctionName"] for page in client("lambda").get_paginator("list_functions").paginate() for each in page["Functions"]]
+        expect(any(name.startswith(f"{shop}-") for name in functions), f"{service} alone has no functions: {functions}")
+        tables = [name for name in client("dynamodb").list_tables()["TableNames"] if name.startswith(f"{shop}-")]
+        client("cloudformation").delete_stack(StackName=f"{shop}-stack")
+        for name in tables:
+            client("dynamodb").delete_table(TableName=name)
+        local.say(f"{service} deploys alone, with {len(tables)} tables")
 
     def run(self, command, typed, status, said, *options):
         result = subprocess.run(
@@ -127,6 +174,7 @@ def expect(holds, what):
 def trial(stack, folder):
     trial = Trial(stack, folder)
     count = len(trial.tables)
+    trial.deploys_alone("catalog")
     trial.deploy(FAILING.format(", ".join(service.title() for service in trial.services), TAKEN), 1, "Mend the cause: LastResource: ")
     trial.finds("ROLLBACK_COMPLETE", 0)
     trial.deploy("", 0, "deleting the stack")
@@ -137,6 +185,7 @@ def trial(stack, folder):
     trial.finds("UPDATE_ROLLBACK_COMPLETE", count)
     trial.deploy(LATER, 0, f"deletion protection is on for {count + 1} tables, 1 of them since now")
     trial.finds("UPDATE_COMPLETE", count + 1)
+    trial.releases_one_service("catalog")
     trial.run("destroy", "another-shop\n", 1, "nothing is deleted")
     trial.finds("UPDATE_COMPLETE", count + 1)
     trial.run("destroy", f"{SHOP}\n", 0, "is deleted")
