@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -28,6 +28,7 @@ use aws_smithy_types::body::SdkBody;
 use serde_json::{Value, json};
 use shared::{
     clock::Clock,
+    ids::Ids,
     lambda::{Failure, Invocation, Lambda},
     queue::Queue,
     secret::Secrets,
@@ -56,6 +57,9 @@ struct World {
     ses: Ses,
     calls: Mutex<Vec<Call>>,
     next_call: AtomicUsize,
+    writes: AtomicUsize,
+    /// How many worlds this one was copied from, one after the other.
+    generation: u64,
     faults: Mutex<BTreeMap<usize, Fault>>,
     silent: AtomicBool,
     latency: Mutex<Duration>,
@@ -154,23 +158,43 @@ impl Default for Aws {
 impl Aws {
     /// A world with the tables and secrets of the repository's template.
     pub fn new() -> Self {
-        Self::with_template(template::template())
+        static EMPTY: OnceLock<Aws> = OnceLock::new();
+        let Self(empty) = EMPTY.get_or_init(|| Self::with_template(template::template()));
+        Self::of(empty.dynamodb.copy(), Sqs::default(), empty.secrets.clone(), Ses::default(), 0)
     }
 
     /// A world with the tables and secrets of `template`.
     pub fn with_template(template: &Template) -> Self {
+        Self::of(DynamoDb::new(template), Sqs::default(), SecretsManager::new(template), Ses::default(), 0)
+    }
+
+    /// Another world in the same state: items and streams, messages, secrets, mails. Its calls are its own, and so are faults and limits.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let world = &*self.0;
+        Self::of(world.dynamodb.copy(), world.sqs.clone(), world.secrets.clone(), world.ses.clone(), world.generation + 1)
+    }
+
+    fn of(dynamodb: DynamoDb, sqs: Sqs, secrets: SecretsManager, ses: Ses, generation: u64) -> Self {
         Self(Arc::new(World {
-            dynamodb: DynamoDb::new(template),
+            dynamodb,
             partitions: Mutex::default(),
-            sqs: Sqs::default(),
-            secrets: SecretsManager::new(template),
-            ses: Ses::default(),
+            sqs,
+            secrets,
+            ses,
             calls: Mutex::default(),
             next_call: AtomicUsize::new(0),
+            writes: AtomicUsize::new(0),
+            generation,
             faults: Mutex::default(),
             silent: AtomicBool::new(false),
             latency: Mutex::default(),
         }))
+    }
+
+    /// A repeatable sequence of ids, other ones than in the world that this one was copied from.
+    pub fn ids(&self, seed: u64) -> Ids {
+        Ids::seeded(self.0.generation * 1_000_000 + seed)
     }
 
     /// Settings for the SDK's clients: `aws_sdk_sqs::Client::new(&aws.sdk_config())`. The SDK's own retries are off, so that every call
@@ -268,11 +292,17 @@ impl Aws {
         self.items("orders").into_iter().filter(is_order).collect()
     }
 
+    /// How many requests so far may have changed something: all but those that only read. While it stays the same, so does the world.
+    pub fn writes(&self) -> usize {
+        self.0.writes.load(Ordering::SeqCst)
+    }
+
     /// Puts an item, as DynamoDB's JSON, whatever stands in its place; without recording the call.
     ///
     /// # Panics
     /// When DynamoDB refuses it.
     pub fn put(&self, table: &str, item: &Value) {
+        self.0.writes.fetch_add(1, Ordering::SeqCst);
         let request = json!({ "TableName": table_name(table), "Item": item });
         let (status, body) = self.0.dynamodb.call("PutItem", &request.to_string());
         assert_eq!(status, 200, "{item} cannot be put: {body}");
@@ -283,6 +313,7 @@ impl Aws {
     /// # Panics
     /// When DynamoDB refuses.
     pub fn delete(&self, table: &str, key: &Value) {
+        self.0.writes.fetch_add(1, Ordering::SeqCst);
         let (status, body) = self.0.dynamodb.call("DeleteItem", &json!({ "TableName": table_name(table), "Key": key }).to_string());
         assert_eq!(status, 200, "{key} cannot be deleted: {body}");
     }
@@ -367,6 +398,9 @@ impl Aws {
             _ => "ses",
         };
         let number = self.0.next_call.fetch_add(1, Ordering::SeqCst);
+        if !READS.contains(&operation) {
+            self.0.writes.fetch_add(1, Ordering::SeqCst);
+        }
         let actions = actions_of(service, operation, &json);
         lock(&self.0.calls).push(Call { service, operation: operation.to_owned(), tables: tables_of(&json), actions });
         let fault = lock(&self.0.faults).remove(&number);
@@ -391,6 +425,9 @@ impl Aws {
         }
     }
 }
+
+/// The requests that change nothing.
+const READS: [&str; 6] = ["GetItem", "BatchGetItem", "Query", "Scan", "TransactGetItems", "GetSecretValue"];
 
 /// A refusal: of a transaction with a reason for each write, of anything else by its name.
 fn refused(service: &str, operation: &str, request: &Value, error: &str, reason: &str) -> (u16, String) {

@@ -1,5 +1,7 @@
 //! DynamoDB in memory: dynoxide, called as its HTTP server calls it.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use dynoxide::{Database, DynoxideError, actions::get_shard_iterator::encode_shard_iterator, streams};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -21,6 +23,23 @@ impl DynamoDb {
             assert_eq!(status, 200, "the table {name} cannot be created: {body}");
         }
         database
+    }
+
+    /// Another database that holds what this one holds, streams included.
+    ///
+    /// # Panics
+    /// When there is no room for a file, by which dynoxide copies.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let name = format!("ferrocart-tests-{}-{}.db", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        let file = path.to_str().expect("the folder of temporary files has a plain name");
+        self.0.vacuum_into(file).expect("a database can be written to a file");
+        let copy = Database::memory().expect("memory is enough");
+        copy.restore_from(file).expect("a database can be read from its file");
+        std::fs::remove_file(&path).expect("a file can be removed");
+        Self(copy)
     }
 
     /// Answers one request: the status, and a JSON body.

@@ -17,8 +17,15 @@ pub struct SecretsManager {
     overtaking: Mutex<Option<(String, String)>>,
 }
 
+impl Clone for SecretsManager {
+    fn clone(&self) -> Self {
+        let overtaking = self.overtaking.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Self { secrets: Mutex::new(self.lock().clone()), overtaking: Mutex::new(overtaking) }
+    }
+}
+
 /// One secret: its versions, and which version each stage (`AWSCURRENT`, `AWSPENDING`, ...) marks.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Secret {
     versions: BTreeMap<String, Option<String>>,
     stages: BTreeMap<String, String>,

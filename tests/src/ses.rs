@@ -11,6 +11,13 @@ pub struct Ses {
     refusal: Mutex<Option<String>>,
 }
 
+impl Clone for Ses {
+    fn clone(&self) -> Self {
+        let refusal = self.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Self { mails: Mutex::new(self.mails()), refusal: Mutex::new(refusal) }
+    }
+}
+
 /// A mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mail {

@@ -5,10 +5,7 @@ mod whole;
 
 use std::time::Duration;
 
-use shared::{
-    clock::{Clock, Timestamp},
-    ids::Ids,
-};
+use shared::clock::{Clock, Timestamp};
 
 use crate::aws::Aws;
 
@@ -43,7 +40,7 @@ pub fn users(aws: &Aws, clock: &Clock) -> users::Users {
     let store = users::store::Store { users: aws.table("users"), sessions: aws.table("sessions"), shards: SHARDS };
     let parties =
         users::tokens::access::Parties { issuer: "urn:ferrocart:tests".to_owned(), audience: "urn:ferrocart:tests:api".to_owned() };
-    users::Users::new(store, aws.secrets_at(clock.clone()), clock.clone(), Ids::seeded(100_000), parties, NETWORK_BURST, SESSION_MAX)
+    users::Users::new(store, aws.secrets_at(clock.clone()), clock.clone(), aws.ids(100_000), parties, NETWORK_BURST, SESSION_MAX)
 }
 
 /// The rotation of the signing key.
@@ -53,7 +50,7 @@ pub fn rotation(aws: &Aws, clock: &Clock) -> users::operations::rotate_signing_k
     users::operations::rotate_signing_key::Rotation {
         client,
         clock: clock.clone(),
-        ids: Ids::seeded(200_000),
+        ids: aws.ids(200_000),
         secret_id: "ferrocart/signing-key".to_owned(),
     }
 }
@@ -65,7 +62,7 @@ pub fn catalog(aws: &Aws, clock: &Clock) -> catalog::Catalog {
         store: catalog::store::Store { products: aws.table("products"), shards: SHARDS },
         secrets: aws.secrets_at(clock.clone()),
         clock: clock.clone(),
-        ids: Ids::seeded(300_000),
+        ids: aws.ids(300_000),
         max_per_order: MAX_PER_ORDER,
     }
 }
@@ -97,7 +94,7 @@ pub fn orders(aws: &Aws, clock: &Clock) -> orders::Orders {
         store: orders::store::Store { orders: aws.table("orders"), products: aws.table("order-products"), shards: SHARDS },
         secrets: aws.secrets_at(clock.clone()),
         clock: clock.clone(),
-        ids: Ids::seeded(400_000),
+        ids: aws.ids(400_000),
         timing: orders::domain::Timing { first_nudge: NUDGE },
         limits: limits(),
     }
@@ -114,7 +111,7 @@ pub fn payments(aws: &Aws, clock: &Clock) -> payments::Payments {
 pub fn payments_over(aws: &Aws, clock: &Clock, provider: &crate::provider::RemoteProvider) -> payments::Payments {
     let provider = std::sync::Arc::new(provider.clone());
     let settings = payments::Settings { shards: SHARDS, nudge: NUDGE };
-    payments::Payments::new(aws.table("payments"), provider, aws.secrets_at(clock.clone()), clock.clone(), Ids::seeded(500_000), settings)
+    payments::Payments::new(aws.table("payments"), provider, aws.secrets_at(clock.clone()), clock.clone(), aws.ids(500_000), settings)
 }
 
 /// Notifications.
@@ -132,7 +129,7 @@ pub fn notifications(aws: &Aws, clock: &Clock) -> notifications::Notifications {
         shop_name: "Ferrocart".to_owned(),
         store_url: "http://localhost:3000".to_owned(),
         clock: clock.clone(),
-        ids: Ids::seeded(600_000),
+        ids: aws.ids(600_000),
     }
 }
 

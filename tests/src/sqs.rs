@@ -15,10 +15,16 @@ pub struct Sqs {
     state: Mutex<State>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct State {
     queues: BTreeMap<String, VecDeque<QueuedMessage>>,
     sent: usize,
+}
+
+impl Clone for Sqs {
+    fn clone(&self) -> Self {
+        Self { state: Mutex::new(self.lock().clone()) }
+    }
 }
 
 /// A message that waits.

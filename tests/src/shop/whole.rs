@@ -76,7 +76,16 @@ impl Default for Shop {
 impl Shop {
     /// An empty shop.
     pub fn new() -> Self {
-        let (aws, clock) = (Aws::new(), super::clock());
+        Self::over(Aws::new(), super::clock())
+    }
+
+    /// Another shop in the same state, with other instances of the services, which have read no secret yet. Its clock is its own.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        Self::over(self.aws.copy(), Clock::manual(self.clock.now()))
+    }
+
+    fn over(aws: Aws, clock: Clock) -> Self {
         let provider = RemoteProvider::new(&aws, &clock);
         Self {
             users: Arc::new(super::users(&aws, &clock)),
