@@ -217,8 +217,9 @@ async fn a_message_of_which_one_field_is_odd_delays_no_other() {
             let within = places(&other).into_iter().filter(|place| place.starts_with("/data/"));
             damaged.extend(within.map(|place| (other.clone(), place)));
         }
+        let model = shop_for(operation, before).await;
         for (good, place) in damaged {
-            let shop = shop_for(operation, before).await;
+            let shop = model.copy();
             let mut records = vec![record(queue, "good-0", &good.to_string())];
             let mut bad_bodies = BTreeSet::new();
             for (number, value) in wrong.iter().enumerate() {
