@@ -1,5 +1,6 @@
 //! Bodies: what is not JSON, has another type, is too much, breaks a rule, or is a text.
 
+mod fields;
 mod rules;
 mod texts;
 
@@ -7,42 +8,12 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 
 use crate::stage::{ECHO, Edge, Expect, ROUTES, header};
+use fields::{fields, may_be_absent, may_be_null};
 
 /// The operations that take a body.
 fn takers() -> impl Iterator<Item = &'static str> {
     ROUTES.iter().filter(|route| route.body).map(|route| route.operation)
 }
-
-/// Fields that may be left out or null; the body itself, where there need be none.
-const OPTIONAL: [(&str, &str); 13] = [
-    ("create-product", "/description"),
-    ("create-product", "/max_per_order"),
-    ("update-product", "/description"),
-    ("update-product", "/max_per_order"),
-    ("cancel-order", ""),
-    ("cancel-order", "/reason"),
-    ("create-refund", "/amount"),
-    ("create-order", "/expected_total"),
-    ("create-order", "/payment_method"),
-    ("create-order", "/shipping_address"),
-    ("create-order", "/shipping_address/line2"),
-    ("create-order", "/shipping_address/region"),
-    ("create-payment", "/amount"),
-];
-
-/// Fields that may be left out and are never null.
-const ABSENT: [(&str, &str); 10] = [
-    ("adjust-stock", "/delta"),
-    ("adjust-stock", "/shards"),
-    ("adjust-stock", "/low_stock_threshold"),
-    ("update-me", "/email"),
-    ("update-me", "/username"),
-    ("update-me", "/full_name"),
-    ("update-user", "/role"),
-    ("update-user", "/is_active"),
-    ("update-user", "/username"),
-    ("update-user", "/full_name"),
-];
 
 /// JSON pointers of a document and of everything in it.
 pub fn places(document: &Value) -> Vec<String> {
@@ -231,7 +202,7 @@ async fn a_field_of_another_type_is_422_with_its_place() {
                 Value::Bool(_) => &for_booleans,
                 Value::Null => &[],
             };
-            let optional = OPTIONAL.contains(&(operation, place.as_str()));
+            let optional = may_be_null(operation, &place);
             for text in wrong.iter().filter(|text| !(optional && **text == "null")) {
                 let what = format!("{place} = {text}");
                 let codes = &["wrong_type", "out_of_range", "required", "unknown_value", "unknown_field", "malformed_json"];
@@ -303,7 +274,7 @@ async fn a_field_that_is_missing_is_422_unless_it_may_be() {
                 Value::Object(members) => drop(members.remove(name)),
                 _ => continue,
             }
-            if OPTIONAL.iter().chain(&ABSENT).any(|field| *field == (operation, place.as_str())) {
+            if may_be_absent(operation, &place) {
                 continue;
             }
             let event = edge.with_body(operation, &less.to_string());
