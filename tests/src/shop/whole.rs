@@ -1,6 +1,9 @@
 //! All services in one world, and every operation by its name.
 
-use std::sync::Arc;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use catalog::Catalog;
 use inventory::Inventory;
@@ -43,6 +46,8 @@ pub struct Shop {
     notifications: Arc<Notifications>,
     ledger: Arc<Ledger>,
     platform: Arc<Platform>,
+    /// The functions that were called already: to make one takes longer than most calls.
+    lambdas: Arc<Mutex<BTreeMap<String, Lambda>>>,
 }
 
 /// Every operation of the shop, service by service.
@@ -97,6 +102,7 @@ impl Shop {
             notifications: Arc::new(super::notifications(&aws, &clock)),
             ledger: Arc::new(super::ledger(&aws, &clock)),
             platform: Arc::new(super::platform(&aws, &clock)),
+            lambdas: Arc::default(),
             aws,
             clock,
             provider,
@@ -108,6 +114,11 @@ impl Shop {
     /// # Panics
     /// When there is none of this name.
     pub fn lambda(&self, name: &str) -> Lambda {
+        let mut lambdas = self.lambdas.lock().unwrap_or_else(PoisonError::into_inner);
+        lambdas.entry(name.to_owned()).or_insert_with(|| self.new_lambda(name)).clone()
+    }
+
+    fn new_lambda(&self, name: &str) -> Lambda {
         if name == "rotate-signing-key" {
             return invoke::lambda(self.rotation.clone(), ::users::operations::rotate_signing_key::rotate_signing_key);
         }
