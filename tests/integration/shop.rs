@@ -16,8 +16,11 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use reqwest::{Method, header::HeaderMap};
 use serde_json::{Value, json};
 use shared::clock::Clock;
-use tokio::sync::{OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use users::tokens::{access::Claims, signing_keys::SigningKeys};
+use tokio::sync::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use users::tokens::{
+    access::Claims,
+    signing_keys::{CurrentKey, SigningKeys},
+};
 
 /// How long a state may take to come about before a test gives up on it.
 pub const PATIENCE: Duration = Duration::from_secs(180);
@@ -180,6 +183,7 @@ impl Shop {
     pub async fn crowd(&self, count: usize) -> Vec<Person> {
         let model = self.customer().await;
         let profile = self.item("users", &format!("USER#{}", model.id)).await.unwrap();
+        let key = self.signing_key().await;
         let mut crowd = Vec::with_capacity(count);
         for _ in 0..count {
             let id = shared::ids::derive::<shared::ids::UserId>(&[&unique("crowd")]).to_string();
@@ -192,10 +196,11 @@ impl Shop {
             item.remove("verification");
             self.dynamodb.put_item().table_name(self.table("users")).set_item(Some(item)).send().await.unwrap();
             let person = Person { id, email, ..model.clone() };
-            let person = Person { token: Some(self.signed_for(&person, 900).await), ..person };
-            // The key may be so new that the gateway has not heard of it.
+            crowd.push(Person { token: Some(signed_with(&key, &person, 900)), ..person });
+        }
+        // The key may be so new that the gateway has not heard of it; it is the same for all.
+        if let Some(person) = crowd.first() {
             until("the token counts", || person.get("/users/me"), |answer| answer.status == 200).await;
-            crowd.push(person);
         }
         crowd
     }
@@ -203,31 +208,32 @@ impl Shop {
     /// A token as login would have signed it for this person, but good for so many seconds. It belongs to the session that the person has;
     /// somebody else's session does not count, so that one is left out.
     pub async fn signed_for(&self, person: &Person, seconds: i64) -> String {
-        let secret = self.secrets.get_secret_value().secret_id(format!("{}/signing-key", self.stack)).send().await.unwrap();
-        let key = SigningKeys::parse(secret.secret_string().unwrap()).unwrap().current().unwrap();
-        let claims = person.token.as_deref().unwrap().split('.').nth(1).unwrap();
-        let mut claims: Value = serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
-        if claims["sub"] != person.id.as_str() {
-            claims["sub"] = person.id.as_str().into();
-            claims["email"] = person.email.as_str().into();
-            claims.as_object_mut().unwrap().remove("sid");
-        }
-        let now = Clock::System.now().seconds();
-        claims["exp"] = (now + seconds).into();
-        claims["iat"] = (now.min(now + seconds) - 10).into();
-        serde_json::from_value::<Claims>(claims).unwrap().sign(&key).unwrap()
+        signed_with(&self.signing_key().await, person, seconds)
     }
 
-    /// An admin, made once for all tests.
+    async fn signing_key(&self) -> CurrentKey {
+        let secret = self.secrets.get_secret_value().secret_id(format!("{}/signing-key", self.stack)).send().await.unwrap();
+        SigningKeys::parse(secret.secret_string().unwrap()).unwrap().current().unwrap()
+    }
+
+    /// An admin, made once for all tests, who logs in again before the token expires: a login hashes a password.
     pub async fn admin(&self) -> Person {
-        static EMAIL: OnceCell<String> = OnceCell::const_new();
-        let email = EMAIL.get_or_init(|| async {
-            let email = format!("{}@example.com", unique("admin"));
-            self.register(&email).await.expect(201);
-            self.invoke("grant-role", &json!({ "email": email, "role": "admin" })).await;
-            email
-        });
-        self.log_in(email.await).await
+        const LOGGED_IN_FOR: Duration = Duration::from_secs(300);
+        static ADMIN: Mutex<Option<(Instant, Person)>> = Mutex::const_new(None);
+        let mut admin = ADMIN.lock().await;
+        let email = match &*admin {
+            Some((since, known)) if since.elapsed() < LOGGED_IN_FOR => return Person { http: self.http.clone(), ..known.clone() },
+            Some((_, known)) => known.email.clone(),
+            None => {
+                let email = format!("{}@example.com", unique("admin"));
+                self.register(&email).await.expect(201);
+                self.invoke("grant-role", &json!({ "email": email, "role": "admin" })).await;
+                email
+            }
+        };
+        let person = self.log_in(&email).await;
+        *admin = Some((Instant::now(), person.clone()));
+        person
     }
 
     /// A new product with so many pieces in stock, as soon as it can be ordered.
@@ -509,6 +515,21 @@ impl Person {
     }
 }
 
+/// A token for this person, good for so many seconds; see [`Shop::signed_for`].
+fn signed_with(key: &CurrentKey, person: &Person, seconds: i64) -> String {
+    let claims = person.token.as_deref().unwrap().split('.').nth(1).unwrap();
+    let mut claims: Value = serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
+    if claims["sub"] != person.id.as_str() {
+        claims["sub"] = person.id.as_str().into();
+        claims["email"] = person.email.as_str().into();
+        claims.as_object_mut().unwrap().remove("sid");
+    }
+    let now = Clock::System.now().seconds();
+    claims["exp"] = (now + seconds).into();
+    claims["iat"] = (now.min(now + seconds) - 10).into();
+    serde_json::from_value::<Claims>(claims).unwrap().sign(key).unwrap()
+}
+
 pub fn card(token: &str) -> Value {
     json!({ "type": "card", "token": token })
 }
@@ -523,14 +544,16 @@ pub fn until<T: Debug, F: Future<Output = T>>(what: &str, look: impl Fn() -> F, 
     let begun = Instant::now();
     let what = what.to_owned();
     async move {
-        let mut ticks = tokio::time::interval(Duration::from_millis(50));
+        // Each look takes time from what is waited for: what is slow is looked at less often.
+        let mut pause = Duration::from_millis(50);
         loop {
-            ticks.tick().await;
             let seen = look().await;
             if done(&seen) {
                 return seen;
             }
             assert!(begun.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}; last seen: {seen:#?}");
+            tokio::time::sleep(pause).await;
+            pause = (pause * 3 / 2).min(Duration::from_millis(400));
         }
     }
 }
