@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use tests::{
     aws::{Called, Fault},
     door::{ADA, Door, PASSWORD, Session, code, kind},
+    faults::{Mishap, whatever_happens_to_any_call},
 };
 
 use crate::print;
 
-const FAULTS: [Fault; 4] = [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse, Fault::Conflict];
 const NEW: &str = "countess@example.com";
 const NEW_PASSWORD: &str = "another horse, another battery";
 
@@ -91,35 +91,32 @@ async fn survives(trial: Trial, attempt: impl AsyncFn(&Scene) -> Called) {
 
     let ends: RefCell<BTreeMap<&str, u32>> = RefCell::default();
     let count = |end: &'static str| *ends.borrow_mut().entry(end).or_default() += 1;
-    for fault in FAULTS {
-        for call in 0.. {
-            let scene = Scene::set(Door::open()).await;
-            scene.door.aws.fail(call, fault);
-            let first = attempt(&scene).await;
-            if call >= first.calls.len() {
-                assert!(call >= undisturbed.calls.len());
-                break;
+    whatever_happens_to_any_call(async |Mishap { call, fault }| {
+        let scene = Scene::set(Door::open()).await;
+        scene.door.aws.fail(call, fault);
+        let first = attempt(&scene).await;
+        assert!(call < first.calls.len() || call >= undisturbed.calls.len());
+        scene.door.aws.heal();
+        let at = format!("{} with {fault:?} at {call}", trial.name);
+        let stands = scene.state();
+        scene.door.check();
+        let is_done = stands == after;
+        assert!(is_done || stands == before, "{at} left something in between: {stands:#}");
+        match first.status() {
+            503 => count(if is_done { "done without a word" } else { "not done" }),
+            status => {
+                assert_eq!((status, is_done), (trial.done, true), "{at}: {:?}", first.answer);
+                count("done all the same");
             }
-            scene.door.aws.heal();
-            let at = format!("{} with {fault:?} at {call}", trial.name);
-            let stands = scene.state();
-            scene.door.check();
-            let is_done = stands == after;
-            assert!(is_done || stands == before, "{at} left something in between: {stands:#}");
-            match first.status() {
-                503 => count(if is_done { "done without a word" } else { "not done" }),
-                status => {
-                    assert_eq!((status, is_done), (trial.done, true), "{at}: {:?}", first.answer);
-                    count("done all the same");
-                }
-            }
-            let again = attempt(&scene).await;
-            let expected = if is_done { trial.done_before } else { (trial.done, "") };
-            assert_eq!((again.status(), code(&again).as_str()), expected, "{at}, and again");
-            assert_eq!(scene.state(), after, "{at}, and again");
-            scene.door.check();
         }
-    }
+        let again = attempt(&scene).await;
+        let expected = if is_done { trial.done_before } else { (trial.done, "") };
+        assert_eq!((again.status(), code(&again).as_str()), expected, "{at}, and again");
+        assert_eq!(scene.state(), after, "{at}, and again");
+        scene.door.check();
+        first
+    })
+    .await;
 
     // Deployed, the SDK asks once more where an answer was lost: then nobody notices anything.
     for call in 0..undisturbed.calls.len() {
@@ -151,31 +148,28 @@ async fn a_reuse_is_punished_whatever_happens_to_a_call() {
     let trial = Trial { name: "refresh-token, used twice", done: 401, done_before: (401, "invalid_token") };
     let whole = Scene::set(Door::open()).await;
     assert_eq!(whole.door.user(whole.session.user_id()).await.token_version, 1);
-    for fault in FAULTS {
-        for call in 0.. {
-            let scene = Scene::set(Door::open()).await;
-            let warm = scene.door.cold();
-            let next = Session::of(&warm.refresh(&scene.session.refresh_token).await).unwrap();
-            scene.door.clock.advance(Duration::from_secs(11));
-            scene.door.aws.fail(call, fault);
-            let first = scene.door.refresh(&scene.session.refresh_token).await;
-            if call >= first.calls.len() {
-                break;
-            }
-            scene.door.aws.heal();
-            let is_revoked = || scene.door.aws.items("sessions").iter().any(|item| item.get("ended").is_some());
-            if first.status() == trial.done {
-                assert!(is_revoked(), "{fault:?} at {call}");
-            }
-            let again = scene.door.refresh(&scene.session.refresh_token).await;
-            assert_eq!((again.status(), code(&again).as_str()), trial.done_before, "{fault:?} at {call}");
+    whatever_happens_to_any_call(async |Mishap { call, fault }| {
+        let scene = Scene::set(Door::open()).await;
+        let warm = scene.door.cold();
+        let next = Session::of(&warm.refresh(&scene.session.refresh_token).await).unwrap();
+        scene.door.clock.advance(Duration::from_secs(11));
+        scene.door.aws.fail(call, fault);
+        let first = scene.door.refresh(&scene.session.refresh_token).await;
+        scene.door.aws.heal();
+        let is_revoked = || scene.door.aws.items("sessions").iter().any(|item| item.get("ended").is_some());
+        if first.status() == trial.done {
             assert!(is_revoked(), "{fault:?} at {call}");
-            assert_eq!(scene.door.user(scene.session.user_id()).await.token_version, 2, "once: {fault:?} at {call}");
-            assert_eq!(scene.door.refresh(&next.refresh_token).await.status(), 401);
-            assert_eq!(kind(&scene.door.authorize(&next.access_token).await), "Unauthorized");
-            scene.door.check();
         }
-    }
+        let again = scene.door.refresh(&scene.session.refresh_token).await;
+        assert_eq!((again.status(), code(&again).as_str()), trial.done_before, "{fault:?} at {call}");
+        assert!(is_revoked(), "{fault:?} at {call}");
+        assert_eq!(scene.door.user(scene.session.user_id()).await.token_version, 2, "once: {fault:?} at {call}");
+        assert_eq!(scene.door.refresh(&next.refresh_token).await.status(), 401);
+        assert_eq!(kind(&scene.door.authorize(&next.access_token).await), "Unauthorized");
+        scene.door.check();
+        first
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@
 //!
 //! - [`aws`]: the one HTTP client below every SDK client; it records each call and can spoil the k-th one. SDK retries are off.
 //! - [`dynamodb`]: dynoxide in memory. Its tables come from [`template`], so that a test never sees another schema than a deployment.
+//! - [`faults`]: a story played for each fault at each call.
 //! - [`partitions`]: the write units of each partition key, counted or limited.
 //! - [`bank`]: what the provider's staff and the buyers' banks write into the simulated provider's books.
 //! - [`sqs`], [`secrets`], [`ses`]: small stand-ins for the other services.
@@ -37,6 +38,7 @@ pub mod bank;
 pub mod door;
 pub mod dynamodb;
 pub mod events;
+pub mod faults;
 pub mod metering;
 pub mod partitions;
 #[cfg(feature = "payments")]

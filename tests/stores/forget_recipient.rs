@@ -16,7 +16,9 @@ use shared::{
 };
 use tests::{
     aws::{Aws, Called, Fault},
-    events, shop,
+    events,
+    faults::{Mishap, whatever_happens},
+    shop,
 };
 
 const STRANGER: &str = "usr_0199c2a8-0000-7000-8000-0000000000ff";
@@ -126,20 +128,19 @@ async fn a_user_with_too_many_for_one_run_is_forgotten_in_several() {
 
 #[tokio::test]
 async fn a_run_that_breaks_off_is_taken_up_again() {
-    for fault in [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse, Fault::Conflict] {
-        for call in 0..22 {
-            let stage = stage();
-            stage.put(events::USER, 20);
-            stage.put(STRANGER, 1);
-            stage.aws.fail(call, fault);
-            let first = stage.forget().await;
-            let is_hit = call <= 20 && !(fault == Fault::Conflict && call == 0);
-            assert_eq!(is_done(first.ok()), !is_hit, "{fault:?} at call {call}");
-            stage.aws.heal();
-            assert!(is_done(stage.forget().await.ok()));
-            assert_eq!((stage.left_of(events::USER), stage.left_of(STRANGER)), (0, 1), "{fault:?} at call {call}");
-        }
-    }
+    whatever_happens(0..22, async |Mishap { call, fault }| {
+        let stage = stage();
+        stage.put(events::USER, 20);
+        stage.put(STRANGER, 1);
+        stage.aws.fail(call, fault);
+        let first = stage.forget().await;
+        let is_hit = call <= 20 && !(fault == Fault::Conflict && call == 0);
+        assert_eq!(is_done(first.ok()), !is_hit, "{fault:?} at call {call}");
+        stage.aws.heal();
+        assert!(is_done(stage.forget().await.ok()));
+        assert_eq!((stage.left_of(events::USER), stage.left_of(STRANGER)), (0, 1), "{fault:?} at call {call}");
+    })
+    .await;
 }
 
 #[tokio::test]

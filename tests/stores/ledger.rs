@@ -33,13 +33,13 @@ use shared::{
 use tests::{
     aws::{Aws, Called, Fault},
     events::{self, sample},
+    faults::{Mishap, whatever_happens},
     shop::{self, SHARDS},
 };
 
 const SPOON: &str = "prd_0199c2a8-0000-7000-8000-00000000000a";
 const BOWL: &str = "prd_0199c2a8-0000-7000-8000-00000000000b";
 const ORDER: &str = "ord_0199c2a8-0000-7000-8000-0000000000f1";
-const FAULTS: [Fault; 4] = [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse, Fault::Conflict];
 
 /// The service over these tables, with a clock of its own.
 fn ledger_over(table: &dyn Fn(&str) -> Table, clock: &Clock, statement: Option<Arc<dyn ReadStatement>>) -> Ledger {
@@ -223,23 +223,22 @@ async fn whatever_happens_to_a_call_an_entry_is_written_once() {
     let clean = Desk::new();
     assert!(is_done(&clean.record(&hold(0xb1)).await));
     let clean = clean.aws.items("ledger");
-    for call in 0..3 {
-        for fault in FAULTS {
-            let desk = Desk::new();
-            desk.aws.fail(call, fault);
-            let first = is_done(&desk.record(&hold(0xb1)).await);
-            // Nothing, or all of it: the header never stands without the rest.
-            let entries = desk.partitions().iter().filter(|pk| !pk.starts_with("PRODUCTS#")).count();
-            assert!(entries == 0 || entries == 5, "call {call} {fault:?}: {entries}");
-            assert!(!first || entries == 5);
-            // The function may have died: the next one starts anew.
-            let record = recorder(&desk.aws, &|name| desk.aws.table(name));
-            for _ in 0..2 {
-                assert!(is_done(&desk.aws.call(&record, message(&hold(0xb1))).await), "call {call} {fault:?}");
-            }
-            assert_eq!(desk.aws.items("ledger"), clean, "call {call} {fault:?}");
+    whatever_happens(0..3, async |Mishap { call, fault }| {
+        let desk = Desk::new();
+        desk.aws.fail(call, fault);
+        let first = is_done(&desk.record(&hold(0xb1)).await);
+        // Nothing, or all of it: the header never stands without the rest.
+        let entries = desk.partitions().iter().filter(|pk| !pk.starts_with("PRODUCTS#")).count();
+        assert!(entries == 0 || entries == 5, "call {call} {fault:?}: {entries}");
+        assert!(!first || entries == 5);
+        // The function may have died: the next one starts anew.
+        let record = recorder(&desk.aws, &|name| desk.aws.table(name));
+        for _ in 0..2 {
+            assert!(is_done(&desk.aws.call(&record, message(&hold(0xb1))).await), "call {call} {fault:?}");
         }
-    }
+        assert_eq!(desk.aws.items("ledger"), clean, "call {call} {fault:?}");
+    })
+    .await;
 }
 
 #[tokio::test]

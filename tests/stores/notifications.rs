@@ -16,7 +16,9 @@ use serde_json::{Value, json};
 use shared::{clock::Clock, http, ids::Ids, lambda::Lambda, queue, seal::SealingKey, secret::derive_key};
 use tests::{
     aws::{Aws, Called, Fault},
-    events, shop,
+    events,
+    faults::{Mishap, whatever_happens},
+    shop,
 };
 
 struct Stage {
@@ -128,21 +130,20 @@ async fn a_message_becomes_one_mail_and_one_record_however_often_it_comes() {
 
 #[tokio::test]
 async fn every_single_fault_is_survived_with_at_most_one_mail_too_many() {
-    for fault in [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse, Fault::Conflict] {
-        for call in 0..6 {
-            let stage = stage();
-            stage.aws.fail(call, fault);
-            let mut deliveries = 0;
-            while !stage.deliver(&message(1)).await {
-                stage.clock.advance(Duration::from_secs(90));
-                deliveries += 1;
-                assert!(deliveries < 3, "{fault:?} at call {call} keeps the mail from going out");
-            }
-            // Only a lost answer of SES itself can make two of one.
-            let most = if fault == Fault::LoseResponse && call == 3 { 2 } else { 1 };
-            assert!((1..=most).contains(&stage.mails()), "{fault:?} at call {call}: {} mails", stage.mails());
+    whatever_happens(0..6, async |Mishap { call, fault }| {
+        let stage = stage();
+        stage.aws.fail(call, fault);
+        let mut deliveries = 0;
+        while !stage.deliver(&message(1)).await {
+            stage.clock.advance(Duration::from_secs(90));
+            deliveries += 1;
+            assert!(deliveries < 3, "{fault:?} at call {call} keeps the mail from going out");
         }
-    }
+        // Only a lost answer of SES itself can make two of one.
+        let most = if fault == Fault::LoseResponse && call == 3 { 2 } else { 1 };
+        assert!((1..=most).contains(&stage.mails()), "{fault:?} at call {call}: {} mails", stage.mails());
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -262,20 +263,19 @@ async fn a_link_that_works_no_longer_is_not_mailed_and_its_message_is_done() {
 
 #[tokio::test]
 async fn a_mail_with_a_link_survives_every_single_fault() {
-    for fault in [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse, Fault::Conflict] {
-        for call in 0..7 {
-            let stage = stage();
-            stage.aws.fail(call, fault);
-            let mut deliveries = 0;
-            while !stage.deliver(&message_with(1, "welcome", &good_link())).await {
-                stage.clock.advance(Duration::from_secs(90));
-                deliveries += 1;
-                assert!(deliveries < 3, "{fault:?} at call {call} keeps the mail from going out");
-            }
-            let most = if fault == Fault::LoseResponse && call == 4 { 2 } else { 1 };
-            assert!((1..=most).contains(&stage.mails()), "{fault:?} at call {call}: {} mails", stage.mails());
+    whatever_happens(0..7, async |Mishap { call, fault }| {
+        let stage = stage();
+        stage.aws.fail(call, fault);
+        let mut deliveries = 0;
+        while !stage.deliver(&message_with(1, "welcome", &good_link())).await {
+            stage.clock.advance(Duration::from_secs(90));
+            deliveries += 1;
+            assert!(deliveries < 3, "{fault:?} at call {call} keeps the mail from going out");
         }
-    }
+        let most = if fault == Fault::LoseResponse && call == 4 { 2 } else { 1 };
+        assert!((1..=most).contains(&stage.mails()), "{fault:?} at call {call}: {} mails", stage.mails());
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use shared::{
 };
 use tests::{
     aws::{Aws, Fault},
+    faults::{Mishap, whatever_happens},
     shop::SHARDS,
 };
 use tokio::task::JoinSet;
@@ -152,18 +153,17 @@ async fn tries_at_the_same_moment_share_the_burst() {
 
 #[tokio::test]
 async fn a_lost_answer_admits_nobody_else() {
-    for fault in [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse, Fault::Conflict] {
-        // Ten tries make nineteen calls.
-        for call in (0..19).step_by(3) {
-            let aws = Aws::new();
-            let (store, bucket) = (store(&aws.sdk_config()), strangers());
-            aws.fail(call, fault);
-            let count = admitted(&store, &bucket, START, BURST + 2).await;
-            // What was lost may be paid for; then one less is admitted, and never one more.
-            let is_paid = fault == Fault::LoseResponse && (call == 0 || call % 2 == 0);
-            assert_eq!(count, BURST - u32::from(is_paid), "{fault:?} at {call}");
-        }
-    }
+    // Ten tries make nineteen calls.
+    whatever_happens((0..19).step_by(3), async |Mishap { call, fault }| {
+        let aws = Aws::new();
+        let (store, bucket) = (store(&aws.sdk_config()), strangers());
+        aws.fail(call, fault);
+        let count = admitted(&store, &bucket, START, BURST + 2).await;
+        // What was lost may be paid for; then one less is admitted, and never one more.
+        let is_paid = fault == Fault::LoseResponse && (call == 0 || call % 2 == 0);
+        assert_eq!(count, BURST - u32::from(is_paid), "{fault:?} at {call}");
+    })
+    .await;
     // The SDK asks again: the same holds.
     let retry = RetryConfig::standard().with_max_attempts(2).with_initial_backoff(MILLISECOND);
     for call in (0..19).step_by(3) {

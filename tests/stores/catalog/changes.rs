@@ -256,27 +256,26 @@ async fn only_admins_change_anything_and_what_is_refused_writes_nothing() {
 
 #[tokio::test]
 async fn whatever_happens_to_a_call_a_change_is_made_once() {
-    for fault in [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse, Fault::Conflict] {
-        for sku in ["SPOON-OAK", "SPOON-ELM"] {
-            for call in 0..2 {
-                let shop = Shop::new();
-                let id = shop.created("k", &spoon()).await;
-                let wanted = product("Elm spoon", sku, "kitchen");
-                shop.aws.fail(call, fault);
-                let first = shop.update(&id, 1, &wanted).await;
-                assert!(matches!(first.status(), 200 | 503), "{fault:?} at {call}: {}", first.status());
-                let second = shop.update(&id, 1, &wanted).await;
-                assert_eq!((second.status(), second.header("etag")), (200, Some("\"2\"".to_owned())), "{fault:?} at {call}");
-                shop.check();
-                shop.aws.fail(call, fault);
-                let first = shop.archive(&id, 2).await;
-                assert!(matches!(first.status(), 204 | 503), "{fault:?} at {call}: {}", first.status());
-                assert_eq!(shop.archive(&id, 2).await.status(), 204);
-                shop.check();
-                let stored = shop.aws.items("products").into_iter().find(|item| item["pk"]["S"] == format!("PRODUCT#{id}")).unwrap();
-                assert_eq!((&stored["version"]["N"], &stored["status"]["S"]), (&json!("3"), &json!("archived")));
-            }
-        }
+    for sku in ["SPOON-OAK", "SPOON-ELM"] {
+        whatever_happens(0..2, async |Mishap { call, fault }| {
+            let shop = Shop::new();
+            let id = shop.created("k", &spoon()).await;
+            let wanted = product("Elm spoon", sku, "kitchen");
+            shop.aws.fail(call, fault);
+            let first = shop.update(&id, 1, &wanted).await;
+            assert!(matches!(first.status(), 200 | 503), "{fault:?} at {call}: {}", first.status());
+            let second = shop.update(&id, 1, &wanted).await;
+            assert_eq!((second.status(), second.header("etag")), (200, Some("\"2\"".to_owned())), "{fault:?} at {call}");
+            shop.check();
+            shop.aws.fail(call, fault);
+            let first = shop.archive(&id, 2).await;
+            assert!(matches!(first.status(), 204 | 503), "{fault:?} at {call}: {}", first.status());
+            assert_eq!(shop.archive(&id, 2).await.status(), 204);
+            shop.check();
+            let stored = shop.aws.items("products").into_iter().find(|item| item["pk"]["S"] == format!("PRODUCT#{id}")).unwrap();
+            assert_eq!((&stored["version"]["N"], &stored["status"]["S"]), (&json!("3"), &json!("archived")));
+        })
+        .await;
     }
 }
 

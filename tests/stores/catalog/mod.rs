@@ -32,6 +32,7 @@ use shared::{
 use tests::{
     aws::{Aws, Called, Fault},
     events,
+    faults::{Mishap, whatever_happens},
     pump::Pump,
 };
 
@@ -184,17 +185,18 @@ async fn a_sku_belongs_to_one_product() {
 
 #[tokio::test]
 async fn whatever_happens_to_a_call_the_product_is_created_once() {
-    for fault in [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse, Fault::Conflict] {
+    whatever_happens([0], async |Mishap { call, fault }| {
         let shop = Shop::new();
         let spoon = product("Oak spoon", "SPOON-OAK", "kitchen");
-        shop.aws.fail(0, fault);
+        shop.aws.fail(call, fault);
         let first = shop.create("k", &spoon).await;
         assert!(matches!(first.status(), 201 | 503), "{fault:?}: {}", first.status());
         let (second, third) = (shop.create("k", &spoon).await, shop.create("k", &spoon).await);
         assert_eq!((second.status(), third.status()), (201, 201), "{fault:?}");
         assert_eq!(body(&second), body(&third));
         assert_eq!(shop.aws.items("products").len(), 2);
-    }
+    })
+    .await;
 }
 
 #[tokio::test]

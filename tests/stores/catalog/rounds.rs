@@ -110,24 +110,23 @@ async fn what_is_archived_while_a_round_is_under_way_is_told_as_it_is() {
 
 #[tokio::test]
 async fn whatever_happens_to_a_call_a_round_leaves_nothing_out() {
-    for fault in [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse, Fault::Conflict] {
-        for call in [0, 1, 2, 5, 10, 15, 20, 25, 30] {
-            let shop = Shop::new();
-            let versions = shop.stocked(12).await;
-            let mut pump = shop.publisher();
-            pump.settle().await;
-            shop.told();
-            shop.aws.fail(call, fault);
-            let mut tries = 0;
-            while shop.aws.call(&shop.republish, json!({})).await.answer.is_err() {
-                tries += 1;
-                assert!(tries < 3, "{fault:?} at {call}");
-            }
-            shop.aws.heal();
-            pump.settle().await;
-            assert_eq!(shop.told(), once(&versions), "{fault:?} at {call}");
+    whatever_happens([0, 1, 2, 5, 10, 15, 20, 25, 30], async |Mishap { call, fault }| {
+        let shop = Shop::new();
+        let versions = shop.stocked(12).await;
+        let mut pump = shop.publisher();
+        pump.settle().await;
+        shop.told();
+        shop.aws.fail(call, fault);
+        let mut tries = 0;
+        while shop.aws.call(&shop.republish, json!({})).await.answer.is_err() {
+            tries += 1;
+            assert!(tries < 3, "{fault:?} at {call}");
         }
-    }
+        shop.aws.heal();
+        pump.settle().await;
+        assert_eq!(shop.told(), once(&versions), "{fault:?} at {call}");
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -38,6 +38,7 @@ use shared::{
 use tests::{
     aws::{Aws, Called, Fault},
     events,
+    faults::{Mishap, whatever_happens},
     pump::Pump,
 };
 
@@ -46,7 +47,6 @@ const BOWL: &str = "prd_0199c2a8-0000-7000-8000-00000000000b";
 const ORDER: &str = "ord_0199c2a8-0000-7000-8000-0000000000f1";
 /// So many there should be of each product.
 const LOW: i64 = 10;
-const FAULTS: [Fault; 4] = [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse, Fault::Conflict];
 
 struct Warehouse {
     aws: Aws,
@@ -289,19 +289,18 @@ async fn movements_that_are_none_are_refused_and_write_nothing() {
 
 #[tokio::test]
 async fn whatever_happens_to_a_call_a_movement_is_made_once() {
-    for fault in FAULTS {
-        for call in 0..2 {
-            let warehouse = Warehouse::with(7, 0).await;
-            warehouse.aws.fail(call, fault);
-            let first = warehouse.adjust("k", SPOON, -5).await;
-            assert!(matches!(first.status(), 201 | 503), "{fault:?}: {}", first.status());
-            let second = warehouse.adjust("k", SPOON, -5).await;
-            let third = warehouse.adjust("k", SPOON, -5).await;
-            assert_eq!(third.status(), 201, "{fault:?}");
-            assert!(second.status() != 201 || body(&second) == body(&third));
-            assert_eq!(warehouse.figures(SPOON).await, (2, 2), "{fault:?}");
-        }
-    }
+    whatever_happens(0..2, async |Mishap { call, fault }| {
+        let warehouse = Warehouse::with(7, 0).await;
+        warehouse.aws.fail(call, fault);
+        let first = warehouse.adjust("k", SPOON, -5).await;
+        assert!(matches!(first.status(), 201 | 503), "{fault:?}: {}", first.status());
+        let second = warehouse.adjust("k", SPOON, -5).await;
+        let third = warehouse.adjust("k", SPOON, -5).await;
+        assert_eq!(third.status(), 201, "{fault:?}");
+        assert!(second.status() != 201 || body(&second) == body(&third));
+        assert_eq!(warehouse.figures(SPOON).await, (2, 2), "{fault:?}");
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -377,8 +376,8 @@ async fn whatever_happens_to_a_call_every_command_is_carried_out_once() {
     let stories =
         [(5, vec![Reserve, Commit, Release]), (5, vec![Reserve, Release]), (5, vec![Release, Reserve]), (1, vec![Reserve, Release])];
     for (spoons, story) in stories {
-        for fault in FAULTS {
-            for (spoiled, call) in (0..story.len()).flat_map(|command| [(command, 0), (command, 1)]) {
+        for spoiled in 0..story.len() {
+            whatever_happens(0..2, async |Mishap { call, fault }| {
                 let warehouse = Warehouse::with(spoons, 5).await;
                 for (number, asked) in story.iter().enumerate() {
                     if number == spoiled {
@@ -389,7 +388,8 @@ async fn whatever_happens_to_a_call_every_command_is_carried_out_once() {
                     warehouse.check(spoons, 5).await;
                 }
                 assert_eq!(warehouse.state().await.as_deref(), Some("released"), "{story:?}, {fault:?} at {call} of {spoiled}");
-            }
+            })
+            .await;
         }
     }
 }

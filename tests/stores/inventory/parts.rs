@@ -165,51 +165,49 @@ async fn there_is_a_limit_to_what_can_be_on_hand_in_all_parts_together() {
 
 #[tokio::test]
 async fn whatever_happens_to_a_call_the_division_is_made_once() {
-    for fault in FAULTS {
-        for call in 0..6 {
-            for shards in [4, 1] {
-                let warehouse = Warehouse::with(50, 0).await;
-                warehouse.divide("before", 3).await;
-                assert!(is_done(&warehouse.order(Reserve, 1, 4).await));
-                let wanted = json!({ "reason": "Sells fast", "delta": 7, "shards": shards });
-                warehouse.aws.fail(call, fault);
-                let first = warehouse.settle("k", &wanted).await;
-                assert!(matches!(first.status(), 201 | 503), "{fault:?} at {call}: {}", first.status());
-                warehouse.aws.heal();
-                assert_eq!(warehouse.settle("k", &wanted).await.status(), 201);
-                assert_eq!(warehouse.seen().await, (53, 57, 4), "{fault:?} at {call}");
-                let in_use = if shards == 1 { 0..=0 } else { 1..=4 };
-                assert!(warehouse.parts().iter().all(|(shard, available)| in_use.contains(shard) || *available == 0));
-            }
+    whatever_happens(0..6, async |Mishap { call, fault }| {
+        for shards in [4, 1] {
+            let warehouse = Warehouse::with(50, 0).await;
+            warehouse.divide("before", 3).await;
+            assert!(is_done(&warehouse.order(Reserve, 1, 4).await));
+            let wanted = json!({ "reason": "Sells fast", "delta": 7, "shards": shards });
+            warehouse.aws.fail(call, fault);
+            let first = warehouse.settle("k", &wanted).await;
+            assert!(matches!(first.status(), 201 | 503), "{fault:?} at {call}: {}", first.status());
+            warehouse.aws.heal();
+            assert_eq!(warehouse.settle("k", &wanted).await.status(), 201);
+            assert_eq!(warehouse.seen().await, (53, 57, 4), "{fault:?} at {call}");
+            let in_use = if shards == 1 { 0..=0 } else { 1..=4 };
+            assert!(warehouse.parts().iter().all(|(shard, available)| in_use.contains(shard) || *available == 0));
         }
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn whatever_happens_to_a_call_an_order_of_a_divided_product_is_served_once() {
-    for fault in FAULTS {
-        for call in 0..8 {
-            for (asked, quantity) in [(Reserve, 2), (Reserve, 7), (Reserve, 11), (Commit, 7), (Release, 7)] {
-                let warehouse = Warehouse::with(10, 0).await;
-                warehouse.divide("on", 3).await;
-                if asked != Reserve {
-                    assert!(is_done(&warehouse.order(Reserve, 1, quantity).await));
-                }
-                warehouse.aws.fail(call, fault);
-                let mut tries = 0;
-                while !is_done(&warehouse.order(asked, 1, quantity).await) {
-                    tries += 1;
-                    assert!(tries < 3, "{asked:?} {quantity}, {fault:?} at {call}");
-                }
-                warehouse.aws.heal();
-                let quantity = i64::from(quantity);
-                let expected = match asked {
-                    Reserve if quantity <= 10 => (10 - quantity, 10, quantity),
-                    Commit => (10 - quantity, 10 - quantity, 0),
-                    _ => (10, 10, 0),
-                };
-                assert_eq!(warehouse.seen().await, expected, "{asked:?} {quantity}, {fault:?} at {call}");
+    whatever_happens(0..8, async |Mishap { call, fault }| {
+        for (asked, quantity) in [(Reserve, 2), (Reserve, 7), (Reserve, 11), (Commit, 7), (Release, 7)] {
+            let warehouse = Warehouse::with(10, 0).await;
+            warehouse.divide("on", 3).await;
+            if asked != Reserve {
+                assert!(is_done(&warehouse.order(Reserve, 1, quantity).await));
             }
+            warehouse.aws.fail(call, fault);
+            let mut tries = 0;
+            while !is_done(&warehouse.order(asked, 1, quantity).await) {
+                tries += 1;
+                assert!(tries < 3, "{asked:?} {quantity}, {fault:?} at {call}");
+            }
+            warehouse.aws.heal();
+            let quantity = i64::from(quantity);
+            let expected = match asked {
+                Reserve if quantity <= 10 => (10 - quantity, 10, quantity),
+                Commit => (10 - quantity, 10 - quantity, 0),
+                _ => (10, 10, 0),
+            };
+            assert_eq!(warehouse.seen().await, expected, "{asked:?} {quantity}, {fault:?} at {call}");
         }
-    }
+    })
+    .await;
 }

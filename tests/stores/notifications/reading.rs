@@ -81,17 +81,16 @@ async fn what_is_gone_while_it_is_marked_does_not_come_back() {
 
 #[tokio::test]
 async fn to_read_it_survives_every_fault() {
-    for fault in [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse, Fault::Conflict] {
-        for call in 0..2 {
-            let stage = stage();
-            assert!(stage.deliver(&message(1)).await);
-            stage.aws.fail(call, fault);
-            let first = read(&stage, events::USER, FIRST).await.status();
-            assert!([204, 503].contains(&first), "{fault:?} at call {call}: {first}");
-            assert_eq!(read(&stage, events::USER, FIRST).await.status(), 204);
-            assert_eq!(stage.listed(events::USER).await[0]["read"], true);
-        }
-    }
+    whatever_happens(0..2, async |Mishap { call, fault }| {
+        let stage = stage();
+        assert!(stage.deliver(&message(1)).await);
+        stage.aws.fail(call, fault);
+        let first = read(&stage, events::USER, FIRST).await.status();
+        assert!([204, 503].contains(&first), "{fault:?} at call {call}: {first}");
+        assert_eq!(read(&stage, events::USER, FIRST).await.status(), 204);
+        assert_eq!(stage.listed(events::USER).await[0]["read"], true);
+    })
+    .await;
 }
 
 #[tokio::test]

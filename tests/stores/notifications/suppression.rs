@@ -1,6 +1,9 @@
 //! Whose mails come back, or are called spam, is not written to; and the table does not know whom.
 
-use tests::ses::{bounced, complained};
+use tests::{
+    faults::{Mishap, whatever_happens},
+    ses::{bounced, complained},
+};
 
 use super::*;
 
@@ -112,39 +115,37 @@ async fn after_ninety_days_one_mail_tries_again_and_each_new_bounce_counts_from_
 
 #[tokio::test]
 async fn copies_change_nothing_and_every_fault_is_survived() {
-    for fault in [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse, Fault::Conflict] {
-        for call in 0..2 {
-            let stage = stage();
-            stage.aws.fail(call, fault);
-            let mut deliveries = 0;
-            while !stage.hear(&permanent("ada@example.com")).await {
-                deliveries += 1;
-                assert!(deliveries < 3, "{fault:?} at call {call} keeps it from being recorded");
-            }
-            let recorded = stage.suppressions();
-            assert!(stage.hear(&permanent("ada@example.com")).await);
-            assert_eq!((recorded.len(), stage.suppressions()), (1, recorded.clone()), "{fault:?} at call {call}");
+    whatever_happens(0..2, async |Mishap { call, fault }| {
+        let stage = stage();
+        stage.aws.fail(call, fault);
+        let mut deliveries = 0;
+        while !stage.hear(&permanent("ada@example.com")).await {
+            deliveries += 1;
+            assert!(deliveries < 3, "{fault:?} at call {call} keeps it from being recorded");
         }
-    }
+        let recorded = stage.suppressions();
+        assert!(stage.hear(&permanent("ada@example.com")).await);
+        assert_eq!((recorded.len(), stage.suppressions()), (1, recorded.clone()), "{fault:?} at call {call}");
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_suppressed_mail_survives_every_fault_and_never_goes_out() {
-    for fault in [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse, Fault::Conflict] {
-        // Its secret is kept from the call before: what is left is a read, the record, and its state.
-        for call in 0..3 {
-            let stage = stage();
-            assert!(stage.hear(&permanent("ada@example.com")).await);
-            stage.aws.fail(call, fault);
-            let mut deliveries = 0;
-            while !stage.deliver(&message(1)).await {
-                stage.clock.advance(Duration::from_secs(90));
-                deliveries += 1;
-                assert!(deliveries < 3, "{fault:?} at call {call} keeps it from being recorded");
-            }
-            assert_eq!((stage.mails(), &stage.record()["state"]["S"]), (0, &json!("SUPPRESSED")), "{fault:?} at call {call}");
+    // Its secret is kept from the call before: what is left is a read, the record, and its state.
+    whatever_happens(0..3, async |Mishap { call, fault }| {
+        let stage = stage();
+        assert!(stage.hear(&permanent("ada@example.com")).await);
+        stage.aws.fail(call, fault);
+        let mut deliveries = 0;
+        while !stage.deliver(&message(1)).await {
+            stage.clock.advance(Duration::from_secs(90));
+            deliveries += 1;
+            assert!(deliveries < 3, "{fault:?} at call {call} keeps it from being recorded");
         }
-    }
+        assert_eq!((stage.mails(), &stage.record()["state"]["S"]), (0, &json!("SUPPRESSED")), "{fault:?} at call {call}");
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -68,28 +68,23 @@ async fn what_was_decided_upon_an_old_version_is_not_written_and_our_own_write_i
 
 #[tokio::test]
 async fn whatever_happens_to_a_call_an_event_is_applied_once() {
-    for fault in FAULTS {
-        for call in 0..CALLS {
-            for retries in [false, true] {
-                let desk = if retries { Desk::with_retries().await } else { Desk::new().await };
-                let order = desk.placed("k").await;
-                desk.aws.fail(call, fault);
-                let first = desk.tell(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
-                let spoiled = call == 1 || call == 0 && fault != Fault::Conflict;
-                // The SDK takes a conflict between transactions for final.
-                let is_retried = retries && fault != Fault::Conflict;
-                assert_eq!(is_done(&first), !spoiled || is_retried, "{fault:?} at {call}");
-                desk.aws.heal();
-                assert!(is_done(&desk.tell(&order, "stock_reserved.v1", &json!({ "version": 1 })).await));
-                let moved = desk.order(&order).await;
-                assert_eq!(
-                    (moved.progress.stock, moved.version, moved.progress.history.len()),
-                    (StockState::Held, 2, 2),
-                    "{fault:?} at {call}"
-                );
-            }
+    whatever_happens(0..CALLS, async |Mishap { call, fault }| {
+        for retries in [false, true] {
+            let desk = if retries { Desk::with_retries().await } else { Desk::new().await };
+            let order = desk.placed("k").await;
+            desk.aws.fail(call, fault);
+            let first = desk.tell(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
+            let spoiled = call == 1 || call == 0 && fault != Fault::Conflict;
+            // The SDK takes a conflict between transactions for final.
+            let is_retried = retries && fault != Fault::Conflict;
+            assert_eq!(is_done(&first), !spoiled || is_retried, "{fault:?} at {call}");
+            desk.aws.heal();
+            assert!(is_done(&desk.tell(&order, "stock_reserved.v1", &json!({ "version": 1 })).await));
+            let moved = desk.order(&order).await;
+            assert_eq!((moved.progress.stock, moved.version, moved.progress.history.len()), (StockState::Held, 2, 2), "{fault:?} at {call}");
         }
-    }
+    })
+    .await;
 }
 
 #[tokio::test]

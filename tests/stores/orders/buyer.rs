@@ -281,25 +281,24 @@ async fn an_order_that_only_the_index_takes_for_theirs_is_left_alone() {
 #[tokio::test]
 async fn whatever_happens_to_a_call_the_message_comes_back_until_all_is_done_once() {
     // The page, the orders on it, and a write for each.
-    for fault in FAULTS {
-        for call in 0..5 {
-            for retries in [false, true] {
-                let desk = if retries { Desk::with_retries().await } else { Desk::new().await };
-                let (settled, open) = (desk.settled_in_full("settled").await, desk.placed_in_full("open").await);
-                desk.aws.fail(call, fault);
-                let first = desk.hear(deleted()).await;
-                let spoiled = call < 4 && (fault != Fault::Conflict || call > 1);
-                let is_retried = retries && fault != Fault::Conflict;
-                assert_eq!(is_done(&first), !spoiled || is_retried, "{fault:?} at {call}");
-                desk.aws.heal();
-                assert!(is_done(&desk.hear(deleted()).await));
-                assert_eq!(writes(&desk.hear(deleted()).await), 0);
-                let (settled, open) = (desk.order(&settled).await, desk.order(&open).await);
-                assert_eq!((settled.customer.buyer, settled.version), (Buyer::Redacted, 5), "{fault:?} at {call}");
-                assert_eq!((open.customer.buyer_change, open.version), (Some(BuyerChange::Deleted), 2), "{fault:?} at {call}");
-            }
+    whatever_happens(0..5, async |Mishap { call, fault }| {
+        for retries in [false, true] {
+            let desk = if retries { Desk::with_retries().await } else { Desk::new().await };
+            let (settled, open) = (desk.settled_in_full("settled").await, desk.placed_in_full("open").await);
+            desk.aws.fail(call, fault);
+            let first = desk.hear(deleted()).await;
+            let spoiled = call < 4 && (fault != Fault::Conflict || call > 1);
+            let is_retried = retries && fault != Fault::Conflict;
+            assert_eq!(is_done(&first), !spoiled || is_retried, "{fault:?} at {call}");
+            desk.aws.heal();
+            assert!(is_done(&desk.hear(deleted()).await));
+            assert_eq!(writes(&desk.hear(deleted()).await), 0);
+            let (settled, open) = (desk.order(&settled).await, desk.order(&open).await);
+            assert_eq!((settled.customer.buyer, settled.version), (Buyer::Redacted, 5), "{fault:?} at {call}");
+            assert_eq!((open.customer.buyer_change, open.version), (Some(BuyerChange::Deleted), 2), "{fault:?} at {call}");
         }
-    }
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -44,6 +44,7 @@ use shared::{
 use tests::{
     aws::{Aws, Called, Fault},
     events::{self, ADMIN, Http, USER},
+    faults::{Mishap, whatever_happens},
     pump::Pump,
     shop::{self, NUDGE, PAY_WITHIN, SHARDS},
 };
@@ -52,7 +53,6 @@ const SPOON: &str = "prd_0199c2a8-0000-7000-8000-00000000000a";
 const BOWL: &str = "prd_0199c2a8-0000-7000-8000-00000000000b";
 const STRANGER: &str = "usr_0199c2a8-0000-7000-8000-000000000003";
 const NOBODYS: &str = "ord_0199c2a8-0000-7000-8000-0000000000f1";
-const FAULTS: [Fault; 4] = [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse, Fault::Conflict];
 /// More calls than any operation on one order makes.
 const CALLS: usize = 3;
 

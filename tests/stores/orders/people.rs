@@ -295,31 +295,30 @@ async fn a_step_that_an_order_does_not_take_is_refused_with_those_that_it_takes_
 #[tokio::test]
 async fn whatever_happens_to_a_call_a_step_is_taken_once_and_can_be_asked_for_again() {
     for (step, answered, body) in [("cancel", 202, Value::Null), ("ship", 200, parcel()), ("deliver", 200, Value::Null)] {
-        for fault in FAULTS {
-            for call in 0..CALLS {
-                for retries in [false, true] {
-                    let desk = if retries { Desk::with_retries().await } else { Desk::new().await };
-                    let order = desk.ready("k").await;
-                    if step == "deliver" {
-                        desk.step(ADMIN, "ship", &order, &parcel()).await;
-                    }
-                    let before = desk.order(&order).await;
-                    desk.aws.fail(call, fault);
-                    let first = desk.step(ADMIN, step, &order, &body).await;
-                    let spoiled = call == 1 || call == 0 && fault != Fault::Conflict;
-                    // The SDK takes a conflict between transactions for final.
-                    let is_retried = retries && fault != Fault::Conflict;
-                    let expected = if spoiled && !is_retried { 503 } else { answered };
-                    assert_eq!(first.status(), expected, "{step}: {fault:?} at {call}");
-                    desk.aws.heal();
-                    assert_eq!(desk.step(ADMIN, step, &order, &body).await.status(), answered, "{step}: {fault:?} at {call}");
-                    let after = desk.order(&order).await;
-                    assert_eq!(after.version, before.version + 1, "{step}: {fault:?} at {call}");
-                    let lines = if step == "cancel" { 2 } else { 1 };
-                    assert_eq!(after.progress.history.len(), before.progress.history.len() + lines, "{step}: {fault:?} at {call}");
+        whatever_happens(0..CALLS, async |Mishap { call, fault }| {
+            for retries in [false, true] {
+                let desk = if retries { Desk::with_retries().await } else { Desk::new().await };
+                let order = desk.ready("k").await;
+                if step == "deliver" {
+                    desk.step(ADMIN, "ship", &order, &parcel()).await;
                 }
+                let before = desk.order(&order).await;
+                desk.aws.fail(call, fault);
+                let first = desk.step(ADMIN, step, &order, &body).await;
+                let spoiled = call == 1 || call == 0 && fault != Fault::Conflict;
+                // The SDK takes a conflict between transactions for final.
+                let is_retried = retries && fault != Fault::Conflict;
+                let expected = if spoiled && !is_retried { 503 } else { answered };
+                assert_eq!(first.status(), expected, "{step}: {fault:?} at {call}");
+                desk.aws.heal();
+                assert_eq!(desk.step(ADMIN, step, &order, &body).await.status(), answered, "{step}: {fault:?} at {call}");
+                let after = desk.order(&order).await;
+                assert_eq!(after.version, before.version + 1, "{step}: {fault:?} at {call}");
+                let lines = if step == "cancel" { 2 } else { 1 };
+                assert_eq!(after.history.len(), before.history.len() + lines, "{step}: {fault:?} at {call}");
             }
-        }
+        })
+        .await;
     }
 }
 

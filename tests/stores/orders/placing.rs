@@ -19,38 +19,37 @@ async fn an_order_is_placed_at_the_prices_of_the_catalogue() {
 
 #[tokio::test]
 async fn whatever_happens_to_a_call_an_order_is_placed_once_and_answered_the_same() {
-    for fault in FAULTS {
-        for call in 0..=CALLS {
-            for (later_fault, later_call) in
-                [(Fault::LoseRequest, 0), (Fault::LoseRequest, 1), (Fault::LoseResponse, 1), (Fault::Throttle, 1), (Fault::Conflict, 1)]
-            {
-                let story = format!("{fault:?} at {call}, then {later_fault:?} at {later_call}");
-                let desk = Desk::new().await;
-                desk.aws.fail(call, fault);
-                let first = desk.post("k", &two_spoons()).await;
-                // A read is not in conflict; a transaction that is, or is throttled, is tried again; and there is no third call.
-                let is_retried = matches!(fault, Fault::Conflict | Fault::Throttle);
-                let spoiled = call == 0 && fault != Fault::Conflict || call == 1 && !is_retried;
-                assert_eq!(first.status(), if spoiled { 503 } else { 201 }, "{story}");
-                let is_written = !spoiled || (call, fault) == (1, Fault::LoseResponse);
-                assert_eq!(desk.count(), usize::from(is_written), "{story}");
+    whatever_happens(0..=CALLS, async |Mishap { call, fault }| {
+        for (later_fault, later_call) in
+            [(Fault::LoseRequest, 0), (Fault::LoseRequest, 1), (Fault::LoseResponse, 1), (Fault::Throttle, 1), (Fault::Conflict, 1)]
+        {
+            let story = format!("{fault:?} at {call}, then {later_fault:?} at {later_call}");
+            let desk = Desk::new().await;
+            desk.aws.fail(call, fault);
+            let first = desk.post("k", &two_spoons()).await;
+            // A read is not in conflict; a transaction that is, or is throttled, is tried again; and there is no third call.
+            let is_retried = matches!(fault, Fault::Conflict | Fault::Throttle);
+            let spoiled = call == 0 && fault != Fault::Conflict || call == 1 && !is_retried;
+            assert_eq!(first.status(), if spoiled { 503 } else { 201 }, "{story}");
+            let is_written = !spoiled || (call, fault) == (1, Fault::LoseResponse);
+            assert_eq!(desk.count(), usize::from(is_written), "{story}");
 
-                desk.aws.heal();
-                desk.clock.advance(Duration::from_secs(7));
-                desk.aws.fail(later_call, later_fault);
-                let second = desk.post("k", &two_spoons()).await;
-                desk.aws.heal();
-                desk.clock.advance(Duration::from_secs(7));
-                let (third, fourth) = (desk.post("k", &two_spoons()).await, desk.post("k", &two_spoons()).await);
-                assert_eq!((third.status(), fourth.status(), desk.count()), (201, 201, 1), "{story}");
-                let bodies: BTreeSet<_> =
-                    [&first, &second, &third, &fourth].into_iter().filter(|answer| answer.status() == 201).map(body).collect();
-                assert_eq!(bodies.len(), 1, "{story}");
-                assert_eq!(fourth.header("idempotent-replayed").as_deref(), Some("true"), "{story}");
-                assert_eq!((desk.order(fourth.json()["id"].as_str().unwrap()).await.version, second.calls.len() <= 3), (1, true));
-            }
+            desk.aws.heal();
+            desk.clock.advance(Duration::from_secs(7));
+            desk.aws.fail(later_call, later_fault);
+            let second = desk.post("k", &two_spoons()).await;
+            desk.aws.heal();
+            desk.clock.advance(Duration::from_secs(7));
+            let (third, fourth) = (desk.post("k", &two_spoons()).await, desk.post("k", &two_spoons()).await);
+            assert_eq!((third.status(), fourth.status(), desk.count()), (201, 201, 1), "{story}");
+            let bodies: BTreeSet<_> =
+                [&first, &second, &third, &fourth].into_iter().filter(|answer| answer.status() == 201).map(body).collect();
+            assert_eq!(bodies.len(), 1, "{story}");
+            assert_eq!(fourth.header("idempotent-replayed").as_deref(), Some("true"), "{story}");
+            assert_eq!((desk.order(fourth.json()["id"].as_str().unwrap()).await.version, second.calls.len() <= 3), (1, true));
         }
-    }
+    })
+    .await;
 }
 
 #[tokio::test]

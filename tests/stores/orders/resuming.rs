@@ -129,22 +129,21 @@ async fn more_orders_that_cannot_be_moved_than_are_found_at_once_do_not_keep_the
 async fn whatever_happens_to_a_call_a_due_order_is_resumed_by_this_run_or_the_next() {
     // The lease, one query for each shard, the read and the write, the lease.
     let queries = SHARDS as usize;
-    for fault in FAULTS {
-        for call in [0, 1, queries, queries + 1, queries + 2, queries + 3] {
-            for retries in [false, true] {
-                let desk = if retries { Desk::with_retries().await } else { Desk::new().await };
-                let order = desk.placed("k").await;
-                desk.clock.advance(PAY_WITHIN);
-                desk.aws.fail(call, fault);
-                let first = desk.aws.call(&desk.resume, json!({})).await;
-                if retries && fault != Fault::Conflict {
-                    assert_eq!(first.ok()["resumed"], 1, "{fault:?} at {call}: also where the answer to our own write was lost");
-                }
-                desk.aws.heal();
-                desk.resume().await;
-                let moved = desk.order(&order).await;
-                assert_eq!((moved.progress.goal, moved.version), (Goal::Cancel, 2), "{fault:?} at {call}: {:?}", first.answer);
+    whatever_happens([0, 1, queries, queries + 1, queries + 2, queries + 3], async |Mishap { call, fault }| {
+        for retries in [false, true] {
+            let desk = if retries { Desk::with_retries().await } else { Desk::new().await };
+            let order = desk.placed("k").await;
+            desk.clock.advance(PAY_WITHIN);
+            desk.aws.fail(call, fault);
+            let first = desk.aws.call(&desk.resume, json!({})).await;
+            if retries && fault != Fault::Conflict {
+                assert_eq!(first.ok()["resumed"], 1, "{fault:?} at {call}: also where the answer to our own write was lost");
             }
+            desk.aws.heal();
+            desk.resume().await;
+            let moved = desk.order(&order).await;
+            assert_eq!((moved.goal, moved.version), (Goal::Cancel, 2), "{fault:?} at {call}: {:?}", first.answer);
         }
-    }
+    })
+    .await;
 }

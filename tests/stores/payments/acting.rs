@@ -5,8 +5,9 @@ use std::time::Duration;
 use payments::domain::{AttemptState, HeadState};
 use provider::PaymentId;
 use serde_json::json;
+use tests::faults::{Mishap, whatever_happens};
 
-use super::{CALLS, FAULTS, Till, order};
+use super::{CALLS, Till, order};
 
 #[tokio::test]
 async fn a_payment_waits_for_its_customer_and_goes_on_when_they_have_acted() {
@@ -75,7 +76,7 @@ async fn an_order_that_is_given_up_has_the_payment_called_off_before_it_hears_so
 
 #[tokio::test]
 async fn calling_off_survives_each_fault() {
-    for (call, fault) in (0..CALLS).flat_map(|call| FAULTS.map(|fault| (call, fault))) {
+    whatever_happens(0..CALLS, async |Mishap { call, fault }| {
         let till = Till::new();
         assert!(till.charge("tok_3ds_abandoned", 0).await);
         till.aws.fail(call, fault);
@@ -87,7 +88,8 @@ async fn calling_off_survives_each_fault() {
             till.reconcile_after(1).await;
         }
         assert_eq!((till.head().await.state, till.books(), till.unsettled()), (HeadState::Closed, (0, 0), 0), "{fault:?} at {call}");
-    }
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use payments::domain::{AttemptState, HeadState};
+use tests::faults::FAULTS;
 
-use super::{CALLS, FAULTS, LATER_FAULTS, Till, USUAL_CALLS};
+use super::{CALLS, LATER_FAULTS, Till, USUAL_CALLS};
 
 /// Whatever became of the first delivery: messages that come again, nudges and the schedule bring the order to its end.
 async fn until_settled(till: &mut Till, token: &str) {

@@ -54,7 +54,6 @@ use tests::{
 const ORDER: &str = "ord_0199c2a8-0000-7000-8000-0000000000f1";
 const STRANGER: &str = "usr_0199c2a8-0000-7000-8000-000000000003";
 const PRICE: i64 = 5998;
-const FAULTS: [Fault; 4] = [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse, Fault::Conflict];
 /// The faults that come second: what was done is unknown, and was or was not.
 const LATER_FAULTS: [Fault; 2] = [Fault::LoseRequest, Fault::LoseResponse];
 /// More calls than any operation makes.

@@ -1,16 +1,18 @@
 //! `POST /payments`: one charge, and an answer that is true however often it is asked for.
 
+use std::time::Duration;
+
 use payments::domain::HeadState;
 use payments::operations::create_payment::create_payment;
 use serde_json::json;
 use shared::http;
-use std::time::Duration;
 use tests::{
     aws::{Aws, Fault},
     events,
+    faults::{Mishap, whatever_happens},
 };
 
-use super::{CALLS, FAULTS, ORDER, PRICE, STRANGER, Till, USER};
+use super::{CALLS, ORDER, PRICE, STRANGER, Till, USER};
 
 #[tokio::test]
 async fn a_payment_takes_four_round_trips_and_is_answered_the_same_again() {
@@ -111,20 +113,19 @@ async fn what_cannot_be_paid_is_refused_and_writes_nothing() {
 
 #[tokio::test]
 async fn a_post_survives_each_fault_and_its_repetition_tells_the_truth() {
-    for call in 0..CALLS {
-        for fault in FAULTS {
-            let till = Till::with_open_order().await;
-            till.aws.fail(call, fault);
-            let first = till.pay("key", "tok_ok").await;
-            assert!([201, 202, 409, 503].contains(&first.status()), "{fault:?} at {call}: {:?}", first.answer);
-            till.aws.heal();
-            till.clock.advance(Duration::from_secs(31));
-            till.pay("key", "tok_ok").await;
-            till.reconcile_after(60).await;
-            assert_eq!(till.pay("key", "tok_ok").await.status(), 201, "{fault:?} at {call}");
-            assert_eq!((till.head().await.state, till.books(), till.unsettled()), (HeadState::Captured, (1, 0), 0), "{fault:?} at {call}");
-        }
-    }
+    whatever_happens(0..CALLS, async |Mishap { call, fault }| {
+        let till = Till::with_open_order().await;
+        till.aws.fail(call, fault);
+        let first = till.pay("key", "tok_ok").await;
+        assert!([201, 202, 409, 503].contains(&first.status()), "{fault:?} at {call}: {:?}", first.answer);
+        till.aws.heal();
+        till.clock.advance(Duration::from_secs(31));
+        till.pay("key", "tok_ok").await;
+        till.reconcile_after(60).await;
+        assert_eq!(till.pay("key", "tok_ok").await.status(), 201, "{fault:?} at {call}");
+        assert_eq!((till.head().await.state, till.books(), till.unsettled()), (HeadState::Captured, (1, 0), 0), "{fault:?} at {call}");
+    })
+    .await;
 }
 
 #[tokio::test]

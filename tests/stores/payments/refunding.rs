@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use provider::PaymentId;
 use shared::table::{Expression, Key, Outcome};
+use tests::faults::FAULTS;
 
-use super::{CALLS, FAULTS, LATER_FAULTS, PRICE, Till, USUAL_CALLS, order};
+use super::{CALLS, LATER_FAULTS, PRICE, Till, USUAL_CALLS, order};
 
 #[tokio::test]
 async fn a_refund_that_dies_anywhere_refunds_once_in_the_end() {

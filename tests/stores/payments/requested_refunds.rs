@@ -12,9 +12,10 @@ use shared::{
 use tests::{
     aws::Called,
     events::{self, USER},
+    faults::FAULTS,
 };
 
-use super::{CALLS, FAULTS, LATER_FAULTS, ORDER, PRICE, Till, USUAL_CALLS, order};
+use super::{CALLS, LATER_FAULTS, ORDER, PRICE, Till, USUAL_CALLS, order};
 
 /// 60 of 100.
 const MOST: i64 = PRICE * 60 / 100;

@@ -11,6 +11,7 @@ use shared::http;
 use tests::{
     aws::{Called, Fault},
     bank, events,
+    faults::{Mishap, whatever_happens},
 };
 
 use super::{CALLS, ORDER, Till, order};
@@ -314,46 +315,44 @@ async fn the_sample_is_heard_at_its_time() {
 
 #[tokio::test]
 async fn a_refund_made_at_the_provider_survives_each_fault_and_is_recorded_once() {
-    for call in 0..CALLS {
-        for fault in [Fault::LoseRequest, Fault::LoseResponse, Fault::Throttle, Fault::Conflict] {
-            let till = Till::with_webhooks();
-            assert!(till.charge("tok_ok", 0).await);
-            let id = bank::refund_by_hand(&till.aws, &transaction(), "re_dashboard", 1000);
-            let object = json!({ "object": "refund", "id": id, "payment_intent": transaction(), "metadata": {} });
-            let body = event("evt_1", "refund.created", &object);
-            till.aws.fail(call, fault);
-            let answer = till.is_told(&body).await;
-            assert!([200, 503].contains(&answer.status()), "{fault:?} at {call}: {:?}", answer.answer);
-            till.aws.heal();
-            assert_eq!(till.is_told(&body).await.status(), 200, "{fault:?} at {call}");
-            let head = till.head().await;
-            assert_eq!((head.refunded_total, head.refundable, till.unsettled()), (1000, super::PRICE - 1000, 0), "{fault:?} at {call}");
-            let recorded = till.aws.items("payments").iter().filter(|item| item["made_by"]["S"] == "provider").count();
-            assert_eq!(recorded, 1, "{fault:?} at {call}");
-        }
-    }
+    whatever_happens(0..CALLS, async |Mishap { call, fault }| {
+        let till = Till::with_webhooks();
+        assert!(till.charge("tok_ok", 0).await);
+        let id = bank::refund_by_hand(&till.aws, &transaction(), "re_dashboard", 1000);
+        let object = json!({ "object": "refund", "id": id, "payment_intent": transaction(), "metadata": {} });
+        let body = event("evt_1", "refund.created", &object);
+        till.aws.fail(call, fault);
+        let answer = till.is_told(&body).await;
+        assert!([200, 503].contains(&answer.status()), "{fault:?} at {call}: {:?}", answer.answer);
+        till.aws.heal();
+        assert_eq!(till.is_told(&body).await.status(), 200, "{fault:?} at {call}");
+        let head = till.head().await;
+        assert_eq!((head.refunded_total, head.refundable, till.unsettled()), (1000, super::PRICE - 1000, 0), "{fault:?} at {call}");
+        let recorded = till.aws.items("payments").iter().filter(|item| item["made_by"]["S"] == "provider").count();
+        assert_eq!(recorded, 1, "{fault:?} at {call}");
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_late_refund_failure_survives_each_fault_and_is_counted_once() {
-    for call in 0..CALLS {
-        for fault in [Fault::LoseRequest, Fault::LoseResponse, Fault::Throttle, Fault::Conflict] {
-            let till = Till::with_webhooks();
-            assert!(till.charge("tok_ok", 0).await);
-            let answer = till.ask_back("key", &payment().to_string(), Some(1000)).await.json();
-            let refund = answer["id"].as_str().unwrap();
-            bank::fail_refund(&till.aws, refund);
-            let provider_name = format!("re_{}", refund.strip_prefix("ref_").unwrap().replace('-', ""));
-            let object = json!({ "object": "refund", "id": provider_name, "metadata": { "payment_id": payment(), "refund_id": refund } });
-            till.aws.fail(call, fault);
-            till.is_told(&event("evt_1", "refund.failed", &object)).await;
-            till.aws.heal();
-            for id in ["evt_1", "evt_2"] {
-                assert_eq!(till.is_told(&event(id, "refund.updated", &object)).await.status(), 200, "{fault:?} at {call}");
-            }
-            let head = till.head().await;
-            let totals = (head.refunded_total, head.refunds_reversed_total, head.refundable);
-            assert_eq!((totals, till.unsettled()), ((1000, 1000, super::PRICE), 0), "{fault:?} at {call}");
+    whatever_happens(0..CALLS, async |Mishap { call, fault }| {
+        let till = Till::with_webhooks();
+        assert!(till.charge("tok_ok", 0).await);
+        let answer = till.ask_back("key", &payment().to_string(), Some(1000)).await.json();
+        let refund = answer["id"].as_str().unwrap();
+        bank::fail_refund(&till.aws, refund);
+        let provider_name = format!("re_{}", refund.strip_prefix("ref_").unwrap().replace('-', ""));
+        let object = json!({ "object": "refund", "id": provider_name, "metadata": { "payment_id": payment(), "refund_id": refund } });
+        till.aws.fail(call, fault);
+        till.is_told(&event("evt_1", "refund.failed", &object)).await;
+        till.aws.heal();
+        for id in ["evt_1", "evt_2"] {
+            assert_eq!(till.is_told(&event(id, "refund.updated", &object)).await.status(), 200, "{fault:?} at {call}");
         }
-    }
+        let head = till.head().await;
+        let totals = (head.refunded_total, head.refunds_reversed_total, head.refundable);
+        assert_eq!((totals, till.unsettled()), ((1000, 1000, super::PRICE), 0), "{fault:?} at {call}");
+    })
+    .await;
 }

@@ -7,10 +7,9 @@ use shared::{ids::sha256_hex, table::Outcome};
 use tests::{
     aws::{Called, Fault},
     door::{ADA, Door, PASSWORD, Session, code, hash, kind, seen},
+    faults::{FAULTS, Mishap, whatever_happens_to_any_call},
 };
 use users::domain::SESSION_LIFETIME;
-
-use super::FAULTS;
 
 const WRONG: &str = "wrong horse battery staple";
 /// Made by other programs, from `correct horse`.
@@ -210,24 +209,21 @@ async fn whoever_knows_the_password_is_never_counted() {
 #[tokio::test]
 async fn whatever_happens_to_a_call_a_login_succeeds_or_may_be_repeated() {
     let mut spoiled = 0;
-    for fault in FAULTS {
-        for call in 0.. {
-            let door = Door::open();
-            door.enrol(ADA).await;
-            let before = door.cold();
-            before.aws.fail(call, fault);
-            let first = before.login(ADA, PASSWORD).await;
-            if call >= first.calls.len() {
-                break;
-            }
-            spoiled += u32::from(first.status() == 503);
-            assert!([200, 503].contains(&first.status()), "{fault:?} at {call}");
-            door.aws.heal();
-            let session = before.log_in(ADA).await;
-            assert!(door.authorize(&session.access_token).await.answer.is_ok(), "{fault:?} at {call}");
-            assert_eq!(door.refresh(&session.refresh_token).await.status(), 200, "{fault:?} at {call}");
-        }
-    }
+    whatever_happens_to_any_call(async |Mishap { call, fault }| {
+        let door = Door::open();
+        door.enrol(ADA).await;
+        let before = door.cold();
+        before.aws.fail(call, fault);
+        let first = before.login(ADA, PASSWORD).await;
+        spoiled += u32::from(first.status() == 503);
+        assert!([200, 503].contains(&first.status()), "{fault:?} at {call}");
+        door.aws.heal();
+        let session = before.log_in(ADA).await;
+        assert!(door.authorize(&session.access_token).await.answer.is_ok(), "{fault:?} at {call}");
+        assert_eq!(door.refresh(&session.refresh_token).await.status(), 200, "{fault:?} at {call}");
+        first
+    })
+    .await;
     assert!(spoiled > 12, "{spoiled}: this test shows nothing");
 }
 

@@ -12,5 +12,3 @@ mod survival;
 mod takeover;
 
 use tests::aws::Fault;
-
-const FAULTS: [Fault; 4] = [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse, Fault::Conflict];

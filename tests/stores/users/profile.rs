@@ -14,6 +14,7 @@ use tests::{
     aws::{Aws, Fault},
     door::{ADA, Door, PASSWORD, Session, code, kind, patch, put, seen},
     events,
+    faults::{Mishap, whatever_happens_to_any_call},
 };
 use users::{
     domain::{Administration, User},
@@ -23,8 +24,6 @@ use users::{
     },
     store::{Change, Replaced},
 };
-
-use super::FAULTS;
 
 #[tokio::test]
 async fn a_change_says_which_version_it_starts_from() {
@@ -328,26 +327,23 @@ async fn a_role_for_nobody_and_no_role_are_refused_and_write_nothing() {
 
 #[tokio::test]
 async fn whatever_happens_to_a_call_a_role_changes_in_both_items_or_in_none_and_once() {
-    for fault in FAULTS {
-        for call in 0.. {
-            let door = Door::open();
-            let user = door.enrol(ADA).await;
-            door.aws.fail(call, fault);
-            let first = door.grant(ADA, "admin").await;
-            if call >= first.calls.len() {
-                break;
-            }
-            let is_lost = matches!(fault, Fault::LoseRequest | Fault::LoseResponse);
-            let is_spoiled = call < 2 && fault != Fault::Conflict || call == 2 && is_lost;
-            assert_eq!(kind(&first), if is_spoiled { "Unavailable" } else { "" }, "{fault:?} at {call}");
-            door.check();
-            door.aws.heal();
-            assert!(door.grant(ADA, "admin").await.answer.is_ok());
-            door.check();
-            let changed = door.user(user.id).await;
-            assert_eq!((changed.role.as_str(), changed.token_version), ("admin", 2), "{fault:?} at {call}");
-        }
-    }
+    whatever_happens_to_any_call(async |Mishap { call, fault }| {
+        let door = Door::open();
+        let user = door.enrol(ADA).await;
+        door.aws.fail(call, fault);
+        let first = door.grant(ADA, "admin").await;
+        let is_lost = matches!(fault, Fault::LoseRequest | Fault::LoseResponse);
+        let is_spoiled = call < 2 && fault != Fault::Conflict || call == 2 && is_lost;
+        assert_eq!(kind(&first), if is_spoiled { "Unavailable" } else { "" }, "{fault:?} at {call}");
+        door.check();
+        door.aws.heal();
+        assert!(door.grant(ADA, "admin").await.answer.is_ok());
+        door.check();
+        let changed = door.user(user.id).await;
+        assert_eq!((changed.role.as_str(), changed.token_version), ("admin", 2), "{fault:?} at {call}");
+        first
+    })
+    .await;
     // Credentials whose profile is missing are half a user: nothing is written.
     let (whole, half) = (Door::open(), Door::open());
     whole.enrol(ADA).await;

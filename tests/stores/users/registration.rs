@@ -6,6 +6,7 @@ use tests::{
     aws::Fault,
     door::{ADA, Door, NETWORK_BURST, PASSWORD, code, registration},
     events,
+    faults::{Mishap, whatever_happens_to_any_call},
 };
 use users::{
     domain::{Email, FullName, Registration, User, Username, VERIFICATION_LIFETIME},
@@ -13,8 +14,6 @@ use users::{
     operations::register_user::register_user,
     tokens::one_time::OneTimeToken,
 };
-
-use super::FAULTS;
 
 #[tokio::test]
 async fn a_user_is_registered_as_a_customer_whose_address_waits_to_be_verified() {
@@ -76,30 +75,26 @@ async fn what_breaks_a_rule_is_refused_before_anything_is_read_counted_or_hashed
 
 #[tokio::test]
 async fn whatever_happens_to_a_call_there_is_one_account_or_none() {
-    for fault in FAULTS {
-        for call in 0.. {
-            let door = Door::open();
-            door.aws.fail(call, fault);
-            let first = door.register(ADA).await;
-            let calls = first.calls.len();
-            if call >= calls {
-                break;
-            }
-            let is_last = first.operations().last() == Some(&"TransactWriteItems");
-            let written = door.aws.items("users").len();
-            match first.status() {
-                201 => assert_eq!(written, 2, "{fault:?} at {call}"),
-                503 => assert_eq!(written, if is_last && fault == Fault::LoseResponse { 2 } else { 0 }, "{fault:?} at {call}"),
-                other => panic!("{other} after {fault:?} at {call}"),
-            }
-            door.aws.heal();
-            let again = door.register(ADA).await;
-            assert_eq!(again.status(), if written == 2 { 409 } else { 201 }, "{fault:?} at {call}");
-            door.check();
-            assert_eq!(door.profiles().len(), 1);
-            assert_eq!(door.login(ADA, PASSWORD).await.status(), 200, "the account is whole");
+    whatever_happens_to_any_call(async |Mishap { call, fault }| {
+        let door = Door::open();
+        door.aws.fail(call, fault);
+        let first = door.register(ADA).await;
+        let is_last = first.operations().last() == Some(&"TransactWriteItems");
+        let written = door.aws.items("users").len();
+        match first.status() {
+            201 => assert_eq!(written, 2, "{fault:?} at {call}"),
+            503 => assert_eq!(written, if is_last && fault == Fault::LoseResponse { 2 } else { 0 }, "{fault:?} at {call}"),
+            other => panic!("{other} after {fault:?} at {call}"),
         }
-    }
+        door.aws.heal();
+        let again = door.register(ADA).await;
+        assert_eq!(again.status(), if written == 2 { 409 } else { 201 }, "{fault:?} at {call}");
+        door.check();
+        assert_eq!(door.profiles().len(), 1);
+        assert_eq!(door.login(ADA, PASSWORD).await.status(), 200, "the account is whole");
+        first
+    })
+    .await;
 }
 
 #[tokio::test]

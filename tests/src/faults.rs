@@ -1,0 +1,52 @@
+//! Whatever happens to a call: a story played once for each fault at each of its calls of AWS.
+
+use std::thread;
+
+use crate::aws::{Called, Fault};
+
+/// Every fault.
+pub const FAULTS: [Fault; 4] = [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse, Fault::Conflict];
+
+/// One fault of one call, which the story hands to [`crate::aws::Aws::fail`] when its turn has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mishap {
+    /// Which call, counted from then on.
+    pub call: usize,
+    /// What happens to it.
+    pub fault: Fault,
+}
+
+/// Says which mishap it was when the story fails.
+struct Told(Mishap);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let Mishap { call, fault } = self.0;
+            eprintln!("this happened: {fault:?} at call {call}");
+        }
+    }
+}
+
+/// Plays a story for each fault at each of these calls.
+pub async fn whatever_happens(calls: impl IntoIterator<Item = usize>, mut story: impl AsyncFnMut(Mishap)) {
+    for call in calls {
+        for fault in FAULTS {
+            let told = Told(Mishap { call, fault });
+            story(told.0).await;
+        }
+    }
+}
+
+/// Plays a story for each fault at every call that its operation makes: it returns what the spoiled operation answered. The last time
+/// nothing is spoiled.
+pub async fn whatever_happens_to_any_call(mut story: impl AsyncFnMut(Mishap) -> Called) {
+    for fault in FAULTS {
+        for call in 0.. {
+            let told = Told(Mishap { call, fault });
+            if story(told.0).await.calls.len() <= call {
+                break;
+            }
+        }
+    }
+}
