@@ -1,8 +1,8 @@
 //! Ledger: an entry is written once, under all its keys or under none; and the audit names whatever does not fit.
 
-mod audit;
 mod corruptions;
 mod lease;
+mod reconcile_books;
 mod repair;
 mod rounds;
 mod stripe;

@@ -1,7 +1,7 @@
 //! The mail goes out once, whatever happens around it; to nobody who is not written to; and its user marks it as read.
 
-mod reading;
-mod suppression;
+mod read_notification;
+mod record_mail_feedback;
 
 use std::{sync::Arc, time::Duration};
 

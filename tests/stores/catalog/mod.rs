@@ -1,7 +1,7 @@
 //! The catalogue: creating once, unique SKUs, lists in pages; changes that nobody loses, and rounds that leave nothing out.
 
 mod changes;
-mod rounds;
+mod republish_products;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 

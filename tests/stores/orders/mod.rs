@@ -1,16 +1,16 @@
 //! Orders: placed once, moved on by every event once, looked at until they are settled, and shown to those whom they concern.
 
-mod advancing;
+mod advance_order;
 mod attention;
-mod buyer;
 mod catch_up;
+mod create_order;
 mod limits;
 mod people;
-mod placing;
-mod products;
 mod reading;
-mod resuming;
+mod replicate_product;
+mod resume_orders;
 mod sweeping;
+mod update_buyer;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

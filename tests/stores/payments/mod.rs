@@ -2,16 +2,16 @@
 
 mod acting;
 mod breaking;
+mod cancel_payment;
 mod catch_up;
-mod charging;
-mod closing;
-mod paying;
+mod charge_payment;
+mod create_payment;
+mod create_refund;
 mod racing;
 mod reading;
-mod refunding;
-mod requested_refunds;
-mod sweeping;
-mod webhooks;
+mod receive_payment_webhook;
+mod reconcile_payments;
+mod refund_payment;
 
 use std::{sync::Arc, time::Duration};
 

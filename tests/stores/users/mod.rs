@@ -2,11 +2,11 @@
 //! rotate without logging anybody out.
 
 mod address_change;
-mod keys;
-mod login;
+mod login_user;
 mod profile;
 mod recovery;
-mod registration;
+mod register_user;
+mod rotate_signing_key;
 mod sessions;
 mod survival;
 mod takeover;
