@@ -90,22 +90,12 @@ async fn bad_input_gets_a_problem_and_writes_nothing() {
     let shop = Shop::open().await;
     let (buyer, product) = (shop.customer().await, shop.product(100, 1).await);
     let line = |quantity: &str| format!(r#"{{"items":[{{"product_id":"{product}","quantity":{quantity}}}]}}"#);
-    let bodies: [(String, u16, &str); 17] = [
+    // Tests of the edge try every rule; these are what a gateway might change on their way, and one of each kind.
+    let bodies: [(String, u16, &str); 6] = [
         (String::new(), 400, "body_required"),
-        ("{".to_owned(), 400, "malformed_json"),
-        (format!("{} x", line("1")), 400, "malformed_json"),
         (format!(r#"{{"items":[{{"product_id":"{product}","quantity":1,"quantity":99}}]}}"#), 400, "duplicate_field"),
         ("[".repeat(100_000), 400, "malformed_json"),
-        (line("\"3\""), 422, "wrong_type"),
-        (line("3.0"), 422, "wrong_type"),
-        (line("null"), 422, "wrong_type"),
-        (line("0"), 422, "out_of_range"),
-        (line("1000"), 422, "out_of_range"),
-        (line("-1"), 422, "out_of_range"),
         (line("1E400"), 422, "out_of_range"),
-        (r#"{"items":[]}"#.to_owned(), 422, "out_of_range"),
-        (format!(r#"{{"items":[{{"product_id":"{product}","quantity":1,"price":1}}]}}"#), 422, "unknown_field"),
-        (line("1").replace("prd_", "usr_"), 422, "invalid_id"),
         (r#"{"items":[{"product_id":"prd_0199c2a8-0000-7000-8000-00000000dead","quantity":1}]}"#.to_owned(), 422, "unknown_product"),
         (line("1").replace('}', r#","payment_method":"4242 4242 4242 4242"}"#), 422, "card_number_refused"),
     ];
