@@ -30,7 +30,7 @@ use shared::{
     table::{Expression, Key, Table},
 };
 use tests::{
-    aws::{Aws, Called, Fault},
+    aws::{Aws, Called},
     events,
     faults::{Mishap, whatever_happens},
     pump::Pump,

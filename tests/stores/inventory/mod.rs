@@ -36,7 +36,7 @@ use shared::{
     telemetry::Trace,
 };
 use tests::{
-    aws::{Aws, Called, Fault},
+    aws::{Aws, Called},
     events,
     faults::{Mishap, whatever_happens},
     pump::Pump,

@@ -10,5 +10,3 @@ mod rotate_signing_key;
 mod sessions;
 mod survival;
 mod takeover;
-
-use tests::aws::Fault;
