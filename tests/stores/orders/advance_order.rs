@@ -81,7 +81,11 @@ async fn whatever_happens_to_a_call_an_event_is_applied_once() {
             desk.aws.heal();
             assert!(is_done(&desk.tell(&order, "stock_reserved.v1", &json!({ "version": 1 })).await));
             let moved = desk.order(&order).await;
-            assert_eq!((moved.progress.stock, moved.version, moved.progress.history.len()), (StockState::Held, 2, 2), "{fault:?} at {call}");
+            assert_eq!(
+                (moved.progress.stock, moved.version, moved.progress.history.len()),
+                (StockState::Held, 2, 2),
+                "{fault:?} at {call}"
+            );
         }
     })
     .await;

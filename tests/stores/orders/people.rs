@@ -315,7 +315,7 @@ async fn whatever_happens_to_a_call_a_step_is_taken_once_and_can_be_asked_for_ag
                 let after = desk.order(&order).await;
                 assert_eq!(after.version, before.version + 1, "{step}: {fault:?} at {call}");
                 let lines = if step == "cancel" { 2 } else { 1 };
-                assert_eq!(after.history.len(), before.history.len() + lines, "{step}: {fault:?} at {call}");
+                assert_eq!(after.progress.history.len(), before.progress.history.len() + lines, "{step}: {fault:?} at {call}");
             }
         })
         .await;

@@ -142,7 +142,7 @@ async fn whatever_happens_to_a_call_a_due_order_is_resumed_by_this_run_or_the_ne
             desk.aws.heal();
             desk.resume().await;
             let moved = desk.order(&order).await;
-            assert_eq!((moved.goal, moved.version), (Goal::Cancel, 2), "{fault:?} at {call}: {:?}", first.answer);
+            assert_eq!((moved.progress.goal, moved.version), (Goal::Cancel, 2), "{fault:?} at {call}: {:?}", first.answer);
         }
     })
     .await;
