@@ -175,7 +175,7 @@ macro_rules! operations {
     (@trigger stream $module:ident ($table:literal)) => {
         $crate::operation::Trigger::Stream { table: $table, queues: $module::QUEUES }
     };
-    (@trigger invoke $module:ident ($(with $service:path)?)) => { $crate::operation::Trigger::Invoke };
+    (@trigger invoke $module:ident ()) => { $crate::operation::Trigger::Invoke };
 
     (@run http $service:ident $module:ident ($($details:tt)*)) => {{
         let routes = $crate::operations!(@routes ($($details)*));
@@ -195,9 +195,6 @@ macro_rules! operations {
     };
     (@run invoke $service:ident $module:ident ()) => {
         $crate::invoke::run(crate::$service::from_env, super::$module::$module)
-    };
-    (@run invoke $service:ident $module:ident (with $own:path)) => {
-        $crate::invoke::run(<$own>::from_env, super::$module::$module)
     };
 
     (@routes ($($method:ident $path:literal, $access:ident $(, $described:ident)?);+)) => {
@@ -221,7 +218,6 @@ macro_rules! operations {
     (@lambda invoke $operation:ident $service:ident $wiring:ident $module:ident ()) => {
         Some($crate::invoke::lambda($service.clone(), $module::$module))
     };
-    (@lambda invoke $operation:ident $service:ident $wiring:ident $module:ident (with $own:path)) => { None };
 
     (@document []) => {};
     (@document [$($module:ident::$described:ident,)+]) => {

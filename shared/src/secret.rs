@@ -48,6 +48,16 @@ impl Secrets {
         Self { client, prefix: prefix.into(), clock, read: Mutex::default() }
     }
 
+    /// Secrets Manager, for who writes secrets.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The name of a secret with its prefix, as Secrets Manager knows it.
+    pub fn full_name(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
     /// The present text of a secret, at most five minutes old; an hour while Secrets Manager does not answer.
     pub fn get<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Arc<str>, SecretError>> {
         self.get_within(name, KEPT)
@@ -75,7 +85,7 @@ impl Secrets {
     pub fn reload<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Arc<str>, SecretError>> {
         Box::pin(async move {
             let failed = |cause: String| SecretError { name: name.to_owned(), cause };
-            let answer = self.client.get_secret_value().secret_id(format!("{}{name}", self.prefix)).send().await;
+            let answer = self.client.get_secret_value().secret_id(self.full_name(name)).send().await;
             let answer = answer.map_err(|error| failed(telemetry::causes(&error)))?;
             let text: Arc<str> = answer.secret_string().ok_or_else(|| failed("it holds no text".to_owned()))?.into();
             let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);

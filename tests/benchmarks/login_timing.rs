@@ -75,7 +75,7 @@ async fn measure() -> [Vec<f64>; 3] {
 }
 
 async fn first_signing_key(aws: &Aws, clock: &Clock) {
-    let rotate = invoke::lambda(Arc::new(shop::rotation(aws, clock)), rotate_signing_key);
+    let rotate = invoke::lambda(Arc::new(shop::users(aws, clock)), rotate_signing_key);
     aws.secrets_manager().begin_rotation("signing-key", "first");
     for step in ["createSecret", "setSecret", "testSecret", "finishSecret"] {
         let event = json!({ "Step": step, "SecretId": "ferrocart/signing-key", "ClientRequestToken": "first" });

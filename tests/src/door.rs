@@ -30,22 +30,10 @@ use users::{
     Users,
     domain::{Email, FullName, Registration, User, Username, VERIFICATION_LIFETIME},
     operations::{
-        authorize_request::authorize_request,
-        change_password::change_password,
-        confirm_password_reset::confirm_password_reset,
-        delete_me::delete_me,
-        get_me::get_me,
-        grant_role::grant_role,
-        login_user::login_user,
-        logout_user::logout_user,
-        publish_user_events,
-        refresh_token::refresh_token,
-        register_user::register_user,
-        request_password_reset::request_password_reset,
-        rotate_signing_key::{Rotation, rotate_signing_key},
-        update_me::update_me,
-        update_user::update_user,
-        verify_email::verify_email,
+        authorize_request::authorize_request, change_password::change_password, confirm_password_reset::confirm_password_reset,
+        delete_me::delete_me, get_me::get_me, grant_role::grant_role, login_user::login_user, logout_user::logout_user,
+        publish_user_events, refresh_token::refresh_token, register_user::register_user, request_password_reset::request_password_reset,
+        rotate_signing_key::rotate_signing_key, update_me::update_me, update_user::update_user, verify_email::verify_email,
         withdraw_email_change::withdraw_email_change,
     },
     password_hash::PasswordHasher,
@@ -500,10 +488,7 @@ impl Door {
     }
 
     async fn signing_key_function(&self, event: Value) -> Called {
-        let client = aws_sdk_secretsmanager::Client::new(&self.aws.sdk_config());
-        let secret_id = "ferrocart/signing-key".to_owned();
-        let rotation = Rotation { client, clock: self.clock.clone(), ids: Ids::System, secret_id };
-        self.aws.call(&invoke::lambda(Arc::new(rotation), rotate_signing_key), event).await
+        self.aws.call(&invoke::lambda(self.users.clone(), rotate_signing_key), event).await
     }
 
     /// A whole rotation of the signing key, under a token of its own.

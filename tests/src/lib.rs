@@ -27,7 +27,7 @@
 //! - [`pump`]: carries changes from the tables to the publishers, and messages from the queues to the consumers, until all is quiet.
 //! - [`metering`]: what a run costs, in calls and in CPU time.
 //! - `provider`: the payment provider behind a network that fails on command, and a record of charges that no order wanted any more.
-//! - [`shop`]: the services over that world, with a clock that a test holds.
+//! - [`shop`]: the services over that world, with a clock that a test holds, and every operation by its name.
 //! - `door`: the service `users` alone, and people who go in and out.
 //!
 //! Two things exist in no emulator and are made here: throttling and transaction conflicts ([`aws::Fault`]).

@@ -1,166 +1,186 @@
-//! The services over the world in memory, set up as `from_env` sets them up with the template's defaults; and the whole shop.
+//! The shop: all services that are linked in, in one world, and every operation by its name.
+//!
+//! [`services`] sets the services up; [`stories`] is what people do in a whole shop.
 
+mod services;
 #[cfg(feature = "shop")]
-mod whole;
+mod stories;
 
-use std::time::Duration;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use shared::clock::{Clock, Timestamp};
+use serde_json::Value;
+use shared::{
+    clock::Clock,
+    lambda::Lambda,
+    operation::{Operation, Trigger, Wiring},
+};
 
-use crate::aws::Aws;
+pub use services::*;
 
-#[cfg(feature = "shop")]
-pub use whole::{Shop, operation_names, operations};
-
-/// The shards of each index.
-pub const SHARDS: u32 = 8;
-/// How many there should be of each product.
-#[cfg(feature = "inventory")]
-pub const LOW_STOCK_THRESHOLD: i64 = 10;
-/// The most pieces of a product in one order, where the product does not say.
-pub const MAX_PER_ORDER: u32 = 20;
-/// How long an order of a buyer with a verified address waits for its payment.
-pub const PAY_WITHIN: Duration = Duration::from_secs(1800);
-/// When an unsettled record is looked at first.
-pub const NUDGE: Duration = Duration::from_secs(60);
-/// How much one network may try at once: more than any story does, all of whose requests come from one. A test of the limit gives
-/// [`users::Users::network_burst`] another value.
-pub const NETWORK_BURST: u32 = 1_000_000;
-/// How long a session lasts at most: as long as the template says.
-pub const SESSION_MAX: Duration = Duration::from_secs(180 * 24 * 3600);
-
-/// A clock that stands at the beginning of the story: 2026-11-21T10:00:00Z.
-pub fn clock() -> Clock {
-    Clock::manual(Timestamp::from_milliseconds(1_795_255_200_000))
-}
-
-/// Users.
-#[cfg(feature = "users")]
-pub fn users(aws: &Aws, clock: &Clock) -> users::Users {
-    let store = users::store::Store { users: aws.table("users"), sessions: aws.table("sessions"), shards: SHARDS };
-    let parties =
-        users::tokens::access::Parties { issuer: "urn:ferrocart:tests".to_owned(), audience: "urn:ferrocart:tests:api".to_owned() };
-    users::Users::new(store, aws.secrets_at(clock.clone()), clock.clone(), aws.ids(100_000), parties, NETWORK_BURST, SESSION_MAX)
-}
-
-/// The rotation of the signing key.
-#[cfg(feature = "users")]
-pub fn rotation(aws: &Aws, clock: &Clock) -> users::operations::rotate_signing_key::Rotation {
-    let client = aws_sdk_secretsmanager::Client::new(&aws.sdk_config());
-    users::operations::rotate_signing_key::Rotation {
-        client,
-        clock: clock.clone(),
-        ids: aws.ids(200_000),
-        secret_id: "ferrocart/signing-key".to_owned(),
-    }
-}
-
-/// Catalog.
-#[cfg(feature = "catalog")]
-pub fn catalog(aws: &Aws, clock: &Clock) -> catalog::Catalog {
-    catalog::Catalog {
-        store: catalog::store::Store { products: aws.table("products"), shards: SHARDS },
-        secrets: aws.secrets_at(clock.clone()),
-        clock: clock.clone(),
-        ids: aws.ids(300_000),
-        max_per_order: MAX_PER_ORDER,
-    }
-}
-
-/// Inventory.
-#[cfg(feature = "inventory")]
-pub fn inventory(aws: &Aws, clock: &Clock) -> inventory::Inventory {
-    let store = inventory::store::Store { stock: aws.table("stock"), shards: SHARDS };
-    inventory::Inventory::new(store, clock.clone(), LOW_STOCK_THRESHOLD)
-}
-
-/// How many orders may be unpaid at once, as the template has it. Only the limit of a network is higher than any story needs, because all
-/// requests come from one.
-#[cfg(feature = "orders")]
-pub fn limits() -> orders::domain::unpaid::Limits {
-    use orders::domain::unpaid::{BuyerLimit, Limits};
-    Limits {
-        verified: BuyerLimit { orders: 5, pay_within: PAY_WITHIN },
-        unverified: BuyerLimit { orders: 1, pay_within: Duration::from_secs(600) },
-        network: shared::throttle::Limit::within(NETWORK_BURST, PAY_WITHIN),
-        max_per_order: MAX_PER_ORDER,
-    }
-}
-
-/// Orders.
-#[cfg(feature = "orders")]
-pub fn orders(aws: &Aws, clock: &Clock) -> orders::Orders {
-    orders::Orders {
-        store: orders::store::Store { orders: aws.table("orders"), products: aws.table("order-products"), shards: SHARDS },
-        secrets: aws.secrets_at(clock.clone()),
-        clock: clock.clone(),
-        ids: aws.ids(400_000),
-        timing: orders::domain::Timing { first_nudge: NUDGE },
-        limits: limits(),
-    }
-}
-
-/// Payments, with the simulated provider.
 #[cfg(feature = "payments")]
-pub fn payments(aws: &Aws, clock: &Clock) -> payments::Payments {
-    payments_over(aws, clock, &crate::provider::RemoteProvider::new(aws, clock))
+use crate::provider::RemoteProvider;
+use crate::{
+    aws::{Aws, Called},
+    pump::Pump,
+};
+
+/// The shop: one world, one clock, one instance of each service.
+#[derive(Clone)]
+#[allow(missing_docs, reason = "each service stands under its name")]
+pub struct Shop {
+    /// Everything outside the functions.
+    pub aws: Aws,
+    /// The clock that all services read.
+    pub clock: Clock,
+    /// The payment provider, and the network in front of it.
+    #[cfg(feature = "payments")]
+    pub provider: RemoteProvider,
+    #[cfg(feature = "users")]
+    pub users: Arc<::users::Users>,
+    #[cfg(feature = "catalog")]
+    pub catalog: Arc<::catalog::Catalog>,
+    #[cfg(feature = "inventory")]
+    pub inventory: Arc<::inventory::Inventory>,
+    #[cfg(feature = "orders")]
+    pub orders: Arc<::orders::Orders>,
+    #[cfg(feature = "payments")]
+    pub payments: Arc<::payments::Payments>,
+    #[cfg(feature = "notifications")]
+    pub notifications: Arc<::notifications::Notifications>,
+    #[cfg(feature = "ledger")]
+    pub ledger: Arc<::ledger::Ledger>,
+    #[cfg(feature = "platform")]
+    pub platform: Arc<::platform::Platform>,
+    /// The functions that were called already: to make one takes longer than most calls.
+    lambdas: Arc<Mutex<BTreeMap<String, Lambda>>>,
 }
 
-/// Payments, with this provider.
-#[cfg(feature = "payments")]
-pub fn payments_over(aws: &Aws, clock: &Clock, provider: &crate::provider::RemoteProvider) -> payments::Payments {
-    let provider = std::sync::Arc::new(provider.clone());
-    let settings = payments::Settings { shards: SHARDS, nudge: NUDGE };
-    payments::Payments::new(aws.table("payments"), provider, aws.secrets_at(clock.clone()), clock.clone(), aws.ids(500_000), settings)
-}
-
-/// Notifications.
-#[cfg(feature = "notifications")]
-pub fn notifications(aws: &Aws, clock: &Clock) -> notifications::Notifications {
-    notifications::Notifications {
-        store: notifications::store::Store { notifications: aws.table("notifications") },
-        secrets: aws.secrets_at(clock.clone()),
-        mailer: notifications::mailer::Mailer::new(
-            aws_sdk_sesv2::Client::new(&aws.sdk_config()),
-            "Ferrocart",
-            "shop@example.com",
-            Some("ferrocart-mail".to_owned()),
-        ),
-        shop_name: "Ferrocart".to_owned(),
-        store_url: "http://localhost:3000".to_owned(),
-        clock: clock.clone(),
-        ids: aws.ids(600_000),
-    }
-}
-
-/// Ledger, where the provider is the simulated one.
-#[cfg(feature = "ledger")]
-pub fn ledger(aws: &Aws, clock: &Clock) -> ledger::Ledger {
-    ledger::Ledger {
-        store: ledger::store::Store::new(aws.table("ledger"), SHARDS),
-        sources: ledger::sources::Sources {
-            orders: aws.table("orders"),
-            payments: aws.table("payments"),
-            stock: aws.table("stock"),
-            statement: Some(std::sync::Arc::new(provider::SimulatedStatement::new(aws.table("payment-simulator")))),
-            shards: SHARDS,
-        },
-        clock: clock.clone(),
-    }
-}
-
-/// Platform.
-#[cfg(feature = "platform")]
-pub fn platform(aws: &Aws, clock: &Clock) -> platform::Platform {
-    let service = |name, tables: &[&str]| platform::health::Service { name, tables: tables.iter().map(|table| aws.table(table)).collect() };
-    let services = vec![
-        service("users", &["users", "sessions"]),
-        service("catalog", &["products"]),
-        service("inventory", &["stock"]),
-        service("orders", &["orders", "order-products"]),
-        service("payments", &["payments", "payment-simulator"]),
-        service("notifications", &["notifications"]),
-        service("ledger", &["ledger"]),
+/// Every operation of the services that are linked in, service by service.
+pub fn operations() -> impl Iterator<Item = &'static Operation> {
+    let services: &[&[Operation]] = &[
+        #[cfg(feature = "users")]
+        ::users::operations::OPERATIONS,
+        #[cfg(feature = "catalog")]
+        ::catalog::operations::OPERATIONS,
+        #[cfg(feature = "inventory")]
+        ::inventory::operations::OPERATIONS,
+        #[cfg(feature = "orders")]
+        ::orders::operations::OPERATIONS,
+        #[cfg(feature = "payments")]
+        ::payments::operations::OPERATIONS,
+        #[cfg(feature = "notifications")]
+        ::notifications::operations::OPERATIONS,
+        #[cfg(feature = "ledger")]
+        ::ledger::operations::OPERATIONS,
+        #[cfg(feature = "platform")]
+        ::platform::operations::OPERATIONS,
     ];
-    platform::Platform { checks: platform::health::Checks::new(services, clock.clone()) }
+    services.iter().copied().flatten()
+}
+
+/// The names of every operation, in alphabetical order.
+pub fn operation_names() -> Vec<String> {
+    let mut names: Vec<String> = operations().map(Operation::name).collect();
+    names.sort();
+    names
+}
+
+impl Default for Shop {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Shop {
+    /// An empty shop.
+    pub fn new() -> Self {
+        Self::over(Aws::new(), clock())
+    }
+
+    /// Another shop in the same state, with other instances of the services, which have read no secret yet. Its clock is its own.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        Self::over(self.aws.copy(), Clock::manual(self.clock.now()))
+    }
+
+    /// A shop over this world.
+    pub fn over(aws: Aws, clock: Clock) -> Self {
+        #[cfg(feature = "payments")]
+        let provider = RemoteProvider::new(&aws, &clock);
+        Self {
+            #[cfg(feature = "users")]
+            users: Arc::new(services::users(&aws, &clock)),
+            #[cfg(feature = "catalog")]
+            catalog: Arc::new(services::catalog(&aws, &clock)),
+            #[cfg(feature = "inventory")]
+            inventory: Arc::new(services::inventory(&aws, &clock)),
+            #[cfg(feature = "orders")]
+            orders: Arc::new(services::orders(&aws, &clock)),
+            #[cfg(feature = "payments")]
+            payments: Arc::new(services::payments_over(&aws, &clock, &provider)),
+            #[cfg(feature = "notifications")]
+            notifications: Arc::new(services::notifications(&aws, &clock)),
+            #[cfg(feature = "ledger")]
+            ledger: Arc::new(services::ledger(&aws, &clock)),
+            #[cfg(feature = "platform")]
+            platform: Arc::new(services::platform(&aws, &clock)),
+            lambdas: Arc::default(),
+            aws,
+            clock,
+            #[cfg(feature = "payments")]
+            provider,
+        }
+    }
+
+    /// The function of an operation.
+    ///
+    /// # Panics
+    /// When there is none of this name.
+    pub fn lambda(&self, name: &str) -> Lambda {
+        let mut lambdas = self.lambdas.lock().unwrap_or_else(PoisonError::into_inner);
+        lambdas.entry(name.to_owned()).or_insert_with(|| self.new_lambda(name)).clone()
+    }
+
+    fn new_lambda(&self, name: &str) -> Lambda {
+        let operation = operations().find(|operation| operation.name() == name).unwrap_or_else(|| panic!("there is no operation {name}"));
+        let wiring =
+            Wiring { queue: &|queue| self.aws.queue(queue), sender: &|queues, dead_letters| self.aws.sender(queues, dead_letters) };
+        let lambda = match operation.service {
+            #[cfg(feature = "users")]
+            "users" => ::users::operations::lambda(name, &self.users, &wiring),
+            #[cfg(feature = "catalog")]
+            "catalog" => ::catalog::operations::lambda(name, &self.catalog, &wiring),
+            #[cfg(feature = "inventory")]
+            "inventory" => ::inventory::operations::lambda(name, &self.inventory, &wiring),
+            #[cfg(feature = "orders")]
+            "orders" => ::orders::operations::lambda(name, &self.orders, &wiring),
+            #[cfg(feature = "payments")]
+            "payments" => ::payments::operations::lambda(name, &self.payments, &wiring),
+            #[cfg(feature = "notifications")]
+            "notifications" => ::notifications::operations::lambda(name, &self.notifications, &wiring),
+            #[cfg(feature = "ledger")]
+            "ledger" => ::ledger::operations::lambda(name, &self.ledger, &wiring),
+            #[cfg(feature = "platform")]
+            "platform" => ::platform::operations::lambda(name, &self.platform, &wiring),
+            other => panic!("the service {other} is not linked in: see the features of the crate"),
+        };
+        lambda.unwrap_or_else(|| panic!("{} does not know its operation {name}", operation.service))
+    }
+
+    /// Calls an operation with an event.
+    pub async fn call(&self, operation: &str, event: Value) -> Called {
+        self.aws.call(&self.lambda(operation), event).await
+    }
+
+    /// A pump with every publisher and every consumer.
+    pub fn pump(&self) -> Pump {
+        operations().fold(Pump::new(&self.aws), |pump, operation| match operation.trigger {
+            Trigger::Queue(queue) => pump.consumer(queue, self.lambda(&operation.name())),
+            Trigger::Stream { table, .. } => pump.publisher(table, self.lambda(&operation.name())),
+            Trigger::Http(_) | Trigger::Invoke => pump,
+        })
+    }
 }

@@ -56,7 +56,7 @@ shared::operations! {
     stream publish_user_events("users");
     invoke authorize_request();
     invoke grant_role();
-    invoke rotate_signing_key(with crate::operations::rotate_signing_key::Rotation);
+    invoke rotate_signing_key();
 }
 
 /// The header in which a device token comes and goes.

@@ -12,20 +12,15 @@ use std::sync::Arc;
 use aws_sdk_secretsmanager::Client;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use shared::{
-    auth::Role,
-    aws,
-    clock::Clock,
-    config,
-    ids::{Ids, PrefixedId},
-    invoke::Call,
-    lambda::Failure,
-};
+use shared::{auth::Role, ids::PrefixedId, invoke::Call, lambda::Failure};
 
-use crate::tokens::{
-    access::{self, Claims, Parties},
-    refresh::Bearer,
-    signing_keys::{self, KeyId, SigningKeys},
+use crate::{
+    Users,
+    tokens::{
+        access::{self, Claims, Parties},
+        refresh::Bearer,
+        signing_keys::{self, KeyId, SigningKeys},
+    },
 };
 
 const CURRENT: &str = "AWSCURRENT";
@@ -34,18 +29,6 @@ const PENDING: &str = "AWSPENDING";
 const REVOKING: &str = "REVOKING";
 /// How often a revocation is tried that a rotation gets ahead of.
 const TRIES: u32 = 5;
-
-/// What a rotation works with.
-pub struct Rotation {
-    /// Secrets Manager.
-    pub client: Client,
-    /// The time.
-    pub clock: Clock,
-    /// Where keys come from.
-    pub ids: Ids,
-    /// The name of the secret with the signing keys, for a revocation. A rotation names it in its event.
-    pub secret_id: String,
-}
 
 /// What the function is invoked for.
 #[derive(Clone, Debug, Deserialize)]
@@ -84,51 +67,41 @@ enum Step {
     FinishSecret,
 }
 
-impl Rotation {
-    /// The rotation as it runs deployed.
-    ///
-    /// # Panics
-    /// When the environment lacks a setting; see the template.
-    pub fn from_env() -> Self {
-        let secret_id = format!("{}{}", config::required("SERVER_KEYS_PREFIX"), signing_keys::SECRET);
-        Self { client: Client::new(&aws::sdk_config()), clock: Clock::System, ids: Ids::System, secret_id }
-    }
-}
-
 /// Carries out one step of a rotation and answers an empty object, or revokes a key and answers `{"revoked", "current"}`.
 ///
 /// # Errors
 /// `SecretsManagerFailed`; `UnknownKey` when there is no key to revoke under that name; `UnreadableKeys` when a version holds no keys;
 /// `UnusableKeys` when the new ones do not work; `Superseded` when
 /// another rotation was finished since this one began: finishing it would throw away the key that signs.
-pub async fn rotate_signing_key(rotation: Arc<Rotation>, call: Call<RotateSigningKey>) -> Result<Value, Failure> {
+pub async fn rotate_signing_key(users: Arc<Users>, call: Call<RotateSigningKey>) -> Result<Value, Failure> {
     let RotateSecret { step, secret_id, client_request_token } = match call.event {
         RotateSigningKey::Rotate(step) => step,
-        RotateSigningKey::Revoke(RevokeKey { revoke }) => return revoke_key(&rotation, &revoke).await,
+        RotateSigningKey::Revoke(RevokeKey { revoke }) => return revoke_key(&users, &revoke).await,
     };
-    let secret = Secret { client: &rotation.client, id: &secret_id };
+    let secret = Secret { client: users.secrets.client(), id: &secret_id };
     match step {
-        Step::CreateSecret => create_secret(&rotation, &secret, &client_request_token).await?,
+        Step::CreateSecret => create_secret(&users, &secret, &client_request_token).await?,
         Step::SetSecret => {}
-        Step::TestSecret => test_secret(&rotation, &secret, &client_request_token).await?,
+        Step::TestSecret => test_secret(&users, &secret, &client_request_token).await?,
         Step::FinishSecret => finish_secret(&secret, &client_request_token).await?,
     }
     Ok(json!({}))
 }
 
-async fn create_secret(rotation: &Rotation, secret: &Secret<'_>, token: &str) -> Result<(), Failure> {
+async fn create_secret(users: &Users, secret: &Secret<'_>, token: &str) -> Result<(), Failure> {
     if secret.version(token).await?.is_some() {
         return Ok(());
     }
     let present = secret.present().await?;
-    let next = present.rotated(&rotation.ids, rotation.clock.now()).map_err(|error| Failure::because("UnusableKeys", &error))?;
+    let next = present.rotated(&users.ids, users.clock.now()).map_err(|error| Failure::because("UnusableKeys", &error))?;
     secret.put(token, PENDING, next.text()).await
 }
 
 /// Makes keys current in which the named one is revoked. A rotation that finishes meanwhile is not overwritten: the key is then revoked
 /// in its keys. A key that is revoked already stays so, and nothing is written: a repeated invocation is answered like the first.
-async fn revoke_key(rotation: &Rotation, name: &str) -> Result<Value, Failure> {
-    let secret = Secret { client: &rotation.client, id: &rotation.secret_id };
+async fn revoke_key(users: &Users, name: &str) -> Result<Value, Failure> {
+    let secret_id = users.secrets.full_name(signing_keys::SECRET);
+    let secret = Secret { client: users.secrets.client(), id: &secret_id };
     let mut named = None;
     let mut failure = None;
     for _ in 0..TRIES {
@@ -143,10 +116,10 @@ async fn revoke_key(rotation: &Rotation, name: &str) -> Result<Value, Failure> {
         if present.is_revoked(kid) {
             return Ok(revoked(kid, &present));
         }
-        let now = rotation.clock.now();
-        let next = present.revoked(kid, &rotation.ids, now).map_err(|error| Failure::because("UnusableKeys", &error))?;
-        check(&next, rotation)?;
-        let token = rotation.ids.create::<KeyId>(now).to_string();
+        let now = users.clock.now();
+        let next = present.revoked(kid, &users.ids, now).map_err(|error| Failure::because("UnusableKeys", &error))?;
+        check(&next, users)?;
+        let token = users.ids.create::<KeyId>(now).to_string();
         secret.put(&token, REVOKING, next.text()).await?;
         match secret.make_current(&token, &version).await {
             Ok(()) => {
@@ -163,9 +136,9 @@ fn revoked(kid: KeyId, keys: &SigningKeys) -> Value {
     json!({ "revoked": kid, "current": keys.current().map(|key| key.kid) })
 }
 
-async fn test_secret(rotation: &Rotation, secret: &Secret<'_>, token: &str) -> Result<(), Failure> {
+async fn test_secret(users: &Users, secret: &Secret<'_>, token: &str) -> Result<(), Failure> {
     let keys = secret.version(token).await?.ok_or_else(no_version)?;
-    check(&keys, rotation)
+    check(&keys, users)
 }
 
 async fn finish_secret(secret: &Secret<'_>, token: &str) -> Result<(), Failure> {
@@ -182,9 +155,9 @@ async fn finish_secret(secret: &Secret<'_>, token: &str) -> Result<(), Failure> 
 }
 
 /// That the key which is to sign does, and that what it signs is accepted.
-fn check(keys: &SigningKeys, rotation: &Rotation) -> Result<(), Failure> {
+fn check(keys: &SigningKeys, users: &Users) -> Result<(), Failure> {
     let unusable = |cause: &str| Failure::new("UnusableKeys", format!("the new keys do not work: {cause}"));
-    let (ids, now) = (&rotation.ids, rotation.clock.now());
+    let (ids, now) = (&users.ids, users.clock.now());
     let key = keys.current().ok_or_else(|| unusable("none of them signs"))?;
     let parties = Parties { issuer: "rotation".to_owned(), audience: "rotation".to_owned() };
     let nobody = Bearer {

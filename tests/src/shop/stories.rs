@@ -1,0 +1,80 @@
+//! What people do in a whole shop before a story begins.
+
+use serde_json::{Value, json};
+
+use super::Shop;
+use crate::{aws::Called, events};
+
+impl Shop {
+    /// Puts a signing key in place: the four steps of Secrets Manager.
+    ///
+    /// # Panics
+    /// When a step fails.
+    pub async fn rotate_signing_key(&self) {
+        let token = "0199c2a8-0000-7000-8000-0000000000c1";
+        self.aws.secrets_manager().begin_rotation("signing-key", token);
+        for step in ["createSecret", "setSecret", "testSecret", "finishSecret"] {
+            let event = json!({ "Step": step, "SecretId": "ferrocart/signing-key", "ClientRequestToken": token });
+            let called = self.call("rotate-signing-key", event).await;
+            assert!(called.answer.is_ok(), "{step} fails: {:?}", called.answer);
+        }
+    }
+
+    /// Registers Ada as `events/register-user.json` has it, and gives her the id that the samples speak of, [`events::USER`]: it is the
+    /// service that chooses ids. The link that she is sent stays good for the id that she was registered under.
+    ///
+    /// # Panics
+    /// When she is refused.
+    pub async fn ada(&self) {
+        let registered = self.call("register-user", events::sample("register-user")).await;
+        assert_eq!(registered.status(), 201, "{:?}", registered.answer);
+        let id = registered.json()["id"].as_str().expect("a user has an id").to_owned();
+        for item in self.aws.items("users") {
+            let mut adopted: Value = serde_json::from_str(&item.to_string().replace(&id, events::USER)).expect("still JSON");
+            // Sealed for another id, and worth nothing for this one.
+            adopted.as_object_mut().expect("an item").remove("verification");
+            self.aws.put("users", &adopted);
+        }
+        self.aws.delete("users", &json!({ "pk": { "S": format!("USER#{id}") } }));
+    }
+
+    /// Creates a product with so many in stock, and gives its id. Orders hears of it with the next turn of the pump.
+    ///
+    /// # Panics
+    /// When the shop refuses.
+    pub async fn product(&self, name: &str, cents: i64, in_stock: u32) -> String {
+        let body = json!({
+            "name": name,
+            "category": "kitchen",
+            "sku": name.to_uppercase().replace(' ', "-"),
+            "price": { "amount": cents, "currency": "USD" },
+        });
+        let request = events::post("/products", &body).caller(events::ADMIN).header("idempotency-key", name);
+        let created = self.call("create-product", request.event()).await;
+        assert_eq!(created.status(), 201, "{:?}", created.answer);
+        let id = created.json()["id"].as_str().expect("a product has an id").to_owned();
+        let body = json!({ "delta": in_stock, "reason": "first delivery" });
+        let request = events::post(&format!("/inventory/{id}/adjustments"), &body)
+            .caller(events::ADMIN)
+            .path_parameter("product_id", &id)
+            .header("idempotency-key", name);
+        let adjusted = self.call("adjust-stock", request.event()).await;
+        assert_eq!(adjusted.status(), 201, "{:?}", adjusted.answer);
+        id
+    }
+
+    /// Orders `quantity` of a product as [`events::USER`]; pays at once if a token is given.
+    pub async fn order(&self, key: &str, product: &str, quantity: u32, token: Option<&str>) -> Called {
+        let mut body = json!({ "items": [{ "product_id": product, "quantity": quantity }] });
+        if let Some(token) = token {
+            body["payment_method"] = json!({ "type": "card", "token": token });
+        }
+        self.call("create-order", events::post("/orders", &body).caller(events::USER).header("idempotency-key", key).event()).await
+    }
+
+    /// An order as [`events::USER`] reads it.
+    pub async fn read_order(&self, id: &str) -> Value {
+        let request = events::get(&format!("/orders/{id}")).caller(events::USER).path_parameter("order_id", id);
+        self.call("get-order", request.event()).await.json()
+    }
+}
