@@ -1,7 +1,7 @@
 //! Least privilege: what each function asks of AWS, over everything that can happen to it, is exactly what its role grants.
 //!
 //! [`stories`] lead every function through its usual paths, refusals, repetitions, races and lost answers. What they show is compared
-//! with `template.yaml`, action by action and resource by resource. A transaction asks for the actions of its writes.
+//! with the templates, action by action and resource by resource. A transaction asks for the actions of its writes.
 
 mod stories;
 
@@ -270,7 +270,7 @@ fn complaints(granted: &Actions, seen: &Actions) -> Vec<String> {
             }
         }
         for (action, resource) in does.difference(may) {
-            complaints.push(format!("{function} needs {action} on {resource}, but template.yaml does not grant it"));
+            complaints.push(format!("{function} needs {action} on {resource}, but its template does not grant it"));
         }
     }
     complaints
@@ -329,5 +329,5 @@ fn an_action_too_many_and_one_too_few_are_named() {
     let said = complaints(&granted(&template), &seen(&[put, asked("dynamodb:Query", "orders")]));
     assert_eq!(said.len(), 2);
     assert!(said[0].starts_with("f may dynamodb:Query on orders/index/i, but"), "{said:?}");
-    assert_eq!(said[1], "f needs dynamodb:Query on orders, but template.yaml does not grant it");
+    assert_eq!(said[1], "f needs dynamodb:Query on orders, but its template does not grant it");
 }

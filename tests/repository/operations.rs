@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use tests::template;
+use tests::template::{self, Template};
 
 use super::{Operation, files, functions, none, operations, services, stem};
 
@@ -19,6 +19,7 @@ fn every_operation_stands_in_all_of_its_places() {
                 missing.push(format!("{name} ({service}): {what}"));
             }
         };
+        let file = format!("functions/{service}/template.yaml");
         let bin = template::root().join(format!("functions/{service}/src/bin/{name}.rs"));
         expect(bin.is_file(), format!("add its binary, functions/{service}/src/bin/{name}.rs"));
         expect(
@@ -26,15 +27,16 @@ fn every_operation_stands_in_all_of_its_places() {
             format!("add a sample of what it is sent, events/{name}.json"),
         );
         match functions.get(name) {
-            None => expect(false, format!("add the function {} to template.yaml", operation.logical_id())),
+            None => expect(false, format!("add the function {} to {file}", operation.logical_id())),
             Some((id, properties)) => {
-                expect(*id == operation.logical_id(), format!("call its function {} in template.yaml, not {id}", operation.logical_id()));
+                expect(*id == operation.logical_id(), format!("call its function {} in {file}, not {id}", operation.logical_id()));
+                expect(Template::read(&file).resource(id).is_object(), format!("move its function {id} to {file}"));
                 let code = format!("../../target/lambda/{name}/");
-                expect(properties["CodeUri"] == code, format!("let {id} in template.yaml have the CodeUri {code}"));
+                expect(properties["CodeUri"] == code, format!("let {id} in {file} have the CodeUri {code}"));
                 let metadata = &template.resource(id)["Metadata"];
                 expect(
                     metadata["SkipBuild"] == true,
-                    format!("give {id} in template.yaml the Metadata {{SkipBuild: true}}: cargo has built it"),
+                    format!("give {id} in {file} the Metadata {{SkipBuild: true}}: cargo has built it"),
                 );
             }
         }
@@ -58,7 +60,7 @@ fn nothing_stands_for_an_operation_that_there_is_not() {
         }
     }
     for name in functions(template::template()).keys().filter(|name| !known.contains(*name)) {
-        left.push(format!("template.yaml has a function {name}, for which there is no operation"));
+        left.push(format!("a template has a function {name}, for which there is no operation"));
     }
     for name in files("events", "json").iter().map(|path| stem(path)).filter(|name| !known.contains(name)) {
         left.push(format!("events/{name}.json is a sample for an operation that there is not"));
