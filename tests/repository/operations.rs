@@ -34,10 +34,7 @@ fn every_operation_stands_in_all_of_its_places() {
                 let code = format!("../../target/lambda/{name}/");
                 expect(properties["CodeUri"] == code, format!("let {id} in {file} have the CodeUri {code}"));
                 let metadata = &template.resource(id)["Metadata"];
-                expect(
-                    metadata["SkipBuild"] == true,
-                    format!("give {id} in {file} the Metadata {{SkipBuild: true}}: cargo has built it"),
-                );
+                expect(metadata["SkipBuild"] == true, format!("give {id} in {file} the Metadata {{SkipBuild: true}}: cargo has built it"));
             }
         }
     }
