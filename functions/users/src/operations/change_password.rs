@@ -9,7 +9,7 @@ use shared::{
     problem::Problem,
 };
 
-use super::DEVICE_TOKEN;
+use super::view::DEVICE_TOKEN;
 use crate::{
     Users,
     domain::{Password, check_password_differs},

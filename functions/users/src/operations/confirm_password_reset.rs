@@ -8,7 +8,7 @@ use shared::{
     problem::Problem,
 };
 
-use super::DEVICE_TOKEN;
+use super::view::DEVICE_TOKEN;
 use crate::{
     Users,
     domain::{ChangeError, Password, check_password_differs},

@@ -7,7 +7,7 @@ use shared::{
     problem::Problem,
 };
 
-use super::UserView;
+use super::view::UserView;
 use crate::Users;
 
 /// Answers `200` with the profile and its version. Somebody who is gone or disabled while the gateway still remembers the token gets the

@@ -8,7 +8,7 @@ use shared::{
     problem::Problem,
 };
 
-use super::UserView;
+use super::view::UserView;
 use crate::{Users, error::UsersError};
 
 /// Answers `200` with the profile and its version; `404` for somebody else's to whoever is no admin.

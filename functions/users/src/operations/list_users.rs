@@ -7,7 +7,7 @@ use shared::{
     problem::Problem,
 };
 
-use super::UserView;
+use super::view::UserView;
 use crate::Users;
 
 /// Answers `200` with a page of users, for admins alone.

@@ -8,7 +8,7 @@ use shared::{
     problem::Problem,
 };
 
-use super::{DEVICE_TOKEN, TokensView};
+use super::view::{DEVICE_TOKEN, TokensView};
 use crate::{
     Users,
     domain::{Credentials, Email},

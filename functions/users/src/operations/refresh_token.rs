@@ -15,7 +15,7 @@ use shared::{
     telemetry::{self, Trace},
 };
 
-use super::TokensView;
+use super::view::TokensView;
 use crate::{
     Users,
     domain::{Ended, Family, Standing, User},

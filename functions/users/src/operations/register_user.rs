@@ -8,7 +8,7 @@ use shared::{
     problem::Problem,
 };
 
-use super::UserView;
+use super::view::UserView;
 use crate::{
     Users,
     domain::{Email, FullName, Password, Registration, User, Username, VERIFICATION_LIFETIME, check_password_differs},

@@ -9,7 +9,7 @@ use shared::{
     validation::Violation,
 };
 
-use super::UserView;
+use super::view::UserView;
 use crate::{
     Users,
     domain::{Email, EmailEdit, FullName, ProfileEdit, Username, VERIFICATION_LIFETIME, WITHDRAWAL_LIFETIME},

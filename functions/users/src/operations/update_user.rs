@@ -10,7 +10,7 @@ use shared::{
     problem::Problem,
 };
 
-use super::{UserView, update_me::nothing_to_change};
+use super::{update_me::nothing_to_change, view::UserView};
 use crate::{
     Users,
     domain::{Administration, FullName, Username},
