@@ -24,23 +24,23 @@ fn confirmed() -> Order {
 
 /// Fails if anything is left of the buyer but what the goods need.
 fn assert_forgotten(order: &Order) {
-    let context = core(order);
     assert_eq!(
         (&order.customer.buyer, &order.customer.buyer_change, &order.customer.payment_method),
         (&Buyer::Redacted, &None, &None),
-        "{context}"
+        "{}",
+        core(order)
     );
     let goods = matches!(order.progress.status, Status::Confirmed | Status::Shipped);
-    assert_eq!(order.customer.shipping_address.is_some(), goods || !order.progress.is_settled(), "{context}");
-    let rest = without_address(order);
+    assert_eq!(order.customer.shipping_address.is_some(), goods || !order.progress.is_settled(), "{}", core(order));
+    let rest = stored(&without_address(order));
     for personal in ["Ada", "ada-", "tok_ada", "made-of-all-that"] {
-        assert!(!stored(&rest).contains(personal), "{personal} is left: {}", stored(&rest));
+        assert!(!rest.contains(personal), "{personal} is left: {rest}");
     }
 }
 
 #[test]
 fn from_every_reachable_state_a_deletion_ends_in_an_order_without_its_buyer() {
-    let (reachable, mut noted, mut ways) = (reachable(), 0, 0);
+    let (reachable, events, mut noted, mut ways) = (reachable(), events(), 0, 0);
     for order in reachable.values() {
         for first in [vec![deleted()], vec![changed(9), deleted()], vec![deleted(), changed(9)]] {
             let told = after_all(order, &first);
@@ -60,15 +60,18 @@ fn from_every_reachable_state_a_deletion_ends_in_an_order_without_its_buyer() {
                 ways += 1;
                 assert_forgotten(settled);
                 // Nor does anything come back, whatever happens then.
-                for event in events() {
-                    let next = after(settled, &event);
-                    check_step(settled, &event, &next);
+                for event in &events {
+                    let next = after(settled, event);
+                    check_step(settled, event, &next);
                     assert_eq!(
                         (&next.customer.buyer, &next.customer.buyer_change, &next.customer.payment_method),
                         (&Buyer::Redacted, &None, &None),
                         "{event:?}"
                     );
-                    settle(&next, 0, &mut |end| assert_forgotten(end));
+                    // An event that changes nothing leads to the order that was checked above.
+                    if next != *settled {
+                        settle(&next, 0, &mut |end| assert_forgotten(end));
+                    }
                 }
             });
         }
