@@ -11,26 +11,21 @@
     reason = "a benchmark reads the real clock, prints, and stops where something is wrong"
 )]
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use serde_json::json;
-use shared::{clock::Clock, http, invoke};
-use tests::{aws::Aws, events, shop};
-use users::{
-    domain::{Administration, User},
-    operations::{login_user::login_user, register_user::register_user, rotate_signing_key::rotate_signing_key},
-    store::Change,
+use tests::shop::{
+    Shop,
+    accounts::{ADA, PASSWORD, request},
 };
 
+const BOB: &str = "bob@example.com";
 /// Tries of each kind.
 const TRIES: usize = 1000;
 const KINDS: [(&str, &str, &str); 3] = [
     ("unknown address", "nobody@example.com", "not the password"),
-    ("wrong password", "ada@example.com", "not the password"),
-    ("disabled account", "bob@example.com", "correct horse battery"),
+    ("wrong password", ADA, "not the password"),
+    ("disabled account", BOB, PASSWORD),
 ];
 
 fn main() {
@@ -46,49 +41,30 @@ fn main() {
 }
 
 async fn measure() -> [Vec<f64>; 3] {
-    let (aws, clock) = (Aws::new(), shop::clock());
-    let users = Arc::new(shop::users(&aws, &clock));
-    first_signing_key(&aws, &clock).await;
-    let register = http::lambda(users.clone(), register_user);
-    for (name, email) in [("ada", "ada@example.com"), ("bob", "bob@example.com")] {
-        let body = json!({ "email": email, "username": name, "full_name": name, "password": "correct horse battery" });
-        assert_eq!(aws.call(&register, events::post("/users", &body).event()).await.status(), 201);
+    let shop = Shop::open();
+    let admin = shop.admin("grace@example.com").await;
+    for email in [ADA, BOB] {
+        assert_eq!(shop.register(email).await.status(), 201);
     }
-    disable(&users, "bob@example.com", &clock).await;
+    let bob = shop.users.store.credentials(BOB).await.unwrap().unwrap().user_id;
+    assert_eq!(shop.set_active(&admin, bob, false).await.status(), 200);
 
-    let login = http::lambda(users, login_user);
+    let login = shop.lambda("login-user");
     let mut times = [Vec::new(), Vec::new(), Vec::new()];
     for round in 0..TRIES {
         // Nobody tries more often than they may.
-        clock.advance(Duration::from_secs(15 * 60));
+        shop.clock.advance(Duration::from_secs(15 * 60));
         for step in 0..KINDS.len() {
             let kind = (round + step) % KINDS.len();
             let (_, email, password) = KINDS[kind];
-            let event = events::post("/users/login", &json!({ "email": email, "password": password })).event();
+            let event = request("login-user", &json!({ "email": email, "password": password })).event();
             let started = Instant::now();
-            let called = aws.call(&login, event).await;
+            let called = shop.aws.call(&login, event).await;
             times[kind].push(started.elapsed().as_secs_f64() * 1e3);
             assert_eq!(called.status(), 401);
         }
     }
     times
-}
-
-async fn first_signing_key(aws: &Aws, clock: &Clock) {
-    let rotate = invoke::lambda(Arc::new(shop::users(aws, clock)), rotate_signing_key);
-    aws.secrets_manager().begin_rotation("signing-key", "first");
-    for step in ["createSecret", "setSecret", "testSecret", "finishSecret"] {
-        let event = json!({ "Step": step, "SecretId": "ferrocart/signing-key", "ClientRequestToken": "first" });
-        assert!(aws.call(&rotate, event).await.answer.is_ok());
-    }
-}
-
-async fn disable(users: &users::Users, email: &str, clock: &Clock) {
-    let id = users.store.credentials(email).await.unwrap().unwrap().user_id;
-    let user: User = users.store.user(id).await.unwrap().unwrap();
-    let change = Administration { is_active: Some(false), ..Default::default() };
-    let after = user.administered(change, clock.now(), user.trace.clone().unwrap());
-    users.store.replace(Change::new(&user, &after)).await.unwrap();
 }
 
 fn quantile(times: &[f64], percent: usize) -> f64 {

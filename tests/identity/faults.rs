@@ -6,8 +6,11 @@ use std::{cell::RefCell, collections::BTreeMap, time::Duration};
 use serde_json::{Value, json};
 use tests::{
     aws::{Called, Fault},
-    door::{ADA, Door, PASSWORD, Session, code, kind},
     faults::{Mishap, whatever_happens_to_any_call},
+    shop::{
+        Shop,
+        accounts::{ADA, PASSWORD, Session, code, kind},
+    },
 };
 
 use crate::print;
@@ -17,7 +20,7 @@ const NEW_PASSWORD: &str = "another horse, another battery";
 
 /// Ada in two sessions, and her links.
 struct Scene {
-    door: Door,
+    shop: Shop,
     session: Session,
     other: Session,
     verification: String,
@@ -26,27 +29,27 @@ struct Scene {
 }
 
 impl Scene {
-    async fn set(door: Door) -> Self {
-        let user = door.enrol(ADA).await;
-        let (session, other) = (door.enter(user.id).await, door.enter(user.id).await);
-        assert_eq!(door.ask_for_address(&session, NEW).await.status(), 200);
-        assert_eq!(door.request_reset(ADA).await.status(), 202);
-        let (verification, reset) = (door.verification_token(user.id).await, door.reset_token(user.id).await);
-        let withdrawal = door.withdraw_token(user.id).await;
+    async fn set(shop: Shop) -> Self {
+        let user = shop.enrol(ADA).await;
+        let (session, other) = (shop.enter(user.id).await, shop.enter(user.id).await);
+        assert_eq!(shop.ask_for_address(&session, NEW).await.status(), 200);
+        assert_eq!(shop.request_reset(ADA).await.status(), 202);
+        let (verification, reset) = (shop.verification_token(user.id).await, shop.reset_token(user.id).await);
+        let withdrawal = shop.withdraw_token(user.id).await;
         // An instance that has read no secret yet: those calls may fail, too.
-        let door = door.cold();
-        Self { door, session, other, verification, reset, withdrawal }
+        let shop = shop.cold();
+        Self { shop, session, other, verification, reset, withdrawal }
     }
 
     async fn with_retries() -> Self {
-        let scene = Self::set(Door::open()).await;
-        Self { door: scene.door.retrying(), ..scene }
+        let scene = Self::set(Shop::open()).await;
+        Self { shop: scene.shop.retrying(), ..scene }
     }
 
     /// All that stands in the tables, but for what is made anew each time: ids, hashes, tokens.
     fn state(&self) -> Value {
-        let mut users = self.door.aws.items("users");
-        let hash_before = tests::door::hash();
+        let mut users = self.shop.aws.items("users");
+        let hash_before = tests::shop::accounts::hash();
         for item in &mut users {
             let is_old = item["password_hash"]["S"] == hash_before;
             for name in ["pk", "user_id", "traceparent", "verification", "reset", "withdrawal", "listed_shard", "listed_at"] {
@@ -58,7 +61,7 @@ impl Scene {
                 item["password_hash"] = json!(if is_old { "the one before" } else { "a new one" });
             }
         }
-        let mut sessions: Vec<Value> = self.door.aws.items("sessions").into_iter().filter(|item| item.get("sequence").is_some()).collect();
+        let mut sessions: Vec<Value> = self.shop.aws.items("sessions").into_iter().filter(|item| item.get("sequence").is_some()).collect();
         for item in &mut sessions {
             let is_this = item["pk"]["S"] == format!("FAMILY#{}", self.session.family());
             for (name, value) in [("pk", if is_this { "this" } else { "the other" }), ("user_id", "somebody"), ("secret_hash", "something")]
@@ -82,7 +85,7 @@ struct Trial {
 }
 
 async fn survives(trial: Trial, attempt: impl AsyncFn(&Scene) -> Called) {
-    let whole = Scene::set(Door::open()).await;
+    let whole = Scene::set(Shop::open()).await;
     let before = whole.state();
     let undisturbed = attempt(&whole).await;
     assert_eq!(undisturbed.status(), trial.done, "{}: {:?}", trial.name, undisturbed.answer);
@@ -92,14 +95,14 @@ async fn survives(trial: Trial, attempt: impl AsyncFn(&Scene) -> Called) {
     let ends: RefCell<BTreeMap<&str, u32>> = RefCell::default();
     let count = |end: &'static str| *ends.borrow_mut().entry(end).or_default() += 1;
     whatever_happens_to_any_call(async |Mishap { call, fault }| {
-        let scene = Scene::set(Door::open()).await;
-        scene.door.aws.fail(call, fault);
+        let scene = Scene::set(Shop::open()).await;
+        scene.shop.aws.fail(call, fault);
         let first = attempt(&scene).await;
         assert!(call < first.calls.len() || call >= undisturbed.calls.len());
-        scene.door.aws.heal();
+        scene.shop.aws.heal();
         let at = format!("{} with {fault:?} at {call}", trial.name);
         let stands = scene.state();
-        scene.door.check();
+        scene.shop.check_accounts();
         let is_done = stands == after;
         assert!(is_done || stands == before, "{at} left something in between: {stands:#}");
         match first.status() {
@@ -113,7 +116,7 @@ async fn survives(trial: Trial, attempt: impl AsyncFn(&Scene) -> Called) {
         let expected = if is_done { trial.done_before } else { (trial.done, "") };
         assert_eq!((again.status(), code(&again).as_str()), expected, "{at}, and again");
         assert_eq!(scene.state(), after, "{at}, and again");
-        scene.door.check();
+        scene.shop.check_accounts();
         first
     })
     .await;
@@ -121,7 +124,7 @@ async fn survives(trial: Trial, attempt: impl AsyncFn(&Scene) -> Called) {
     // Deployed, the SDK asks once more where an answer was lost: then nobody notices anything.
     for call in 0..undisturbed.calls.len() {
         let scene = Scene::with_retries().await;
-        scene.door.aws.fail(call, Fault::LoseResponse);
+        scene.shop.aws.fail(call, Fault::LoseResponse);
         let first = attempt(&scene).await;
         assert_eq!((first.status(), scene.state()), (trial.done, after.clone()), "{} whose answer {call} is lost", trial.name);
         count("done at the second try");
@@ -134,7 +137,7 @@ async fn survives(trial: Trial, attempt: impl AsyncFn(&Scene) -> Called) {
 async fn a_refresh_is_finished_whatever_happens_to_a_call() {
     let trial = Trial { name: "refresh-token", done: 200, done_before: (200, "") };
     survives(trial, async |scene| {
-        let called = scene.door.refresh(&scene.session.refresh_token).await;
+        let called = scene.shop.refresh(&scene.session.refresh_token).await;
         if let Some(next) = Session::of(&called) {
             assert_eq!((next.family(), next.refresh_token.split('.').nth(1)), (scene.session.family(), Some("2")));
         }
@@ -146,27 +149,27 @@ async fn a_refresh_is_finished_whatever_happens_to_a_call() {
 #[tokio::test]
 async fn a_reuse_is_punished_whatever_happens_to_a_call() {
     let trial = Trial { name: "refresh-token, used twice", done: 401, done_before: (401, "invalid_token") };
-    let whole = Scene::set(Door::open()).await;
-    assert_eq!(whole.door.user(whole.session.user_id()).await.token_version, 1);
+    let whole = Scene::set(Shop::open()).await;
+    assert_eq!(whole.shop.user(whole.session.user_id()).await.token_version, 1);
     whatever_happens_to_any_call(async |Mishap { call, fault }| {
-        let scene = Scene::set(Door::open()).await;
-        let warm = scene.door.cold();
+        let scene = Scene::set(Shop::open()).await;
+        let warm = scene.shop.cold();
         let next = Session::of(&warm.refresh(&scene.session.refresh_token).await).unwrap();
-        scene.door.clock.advance(Duration::from_secs(11));
-        scene.door.aws.fail(call, fault);
-        let first = scene.door.refresh(&scene.session.refresh_token).await;
-        scene.door.aws.heal();
-        let is_revoked = || scene.door.aws.items("sessions").iter().any(|item| item.get("ended").is_some());
+        scene.shop.clock.advance(Duration::from_secs(11));
+        scene.shop.aws.fail(call, fault);
+        let first = scene.shop.refresh(&scene.session.refresh_token).await;
+        scene.shop.aws.heal();
+        let is_revoked = || scene.shop.aws.items("sessions").iter().any(|item| item.get("ended").is_some());
         if first.status() == trial.done {
             assert!(is_revoked(), "{fault:?} at {call}");
         }
-        let again = scene.door.refresh(&scene.session.refresh_token).await;
+        let again = scene.shop.refresh(&scene.session.refresh_token).await;
         assert_eq!((again.status(), code(&again).as_str()), trial.done_before, "{fault:?} at {call}");
         assert!(is_revoked(), "{fault:?} at {call}");
-        assert_eq!(scene.door.user(scene.session.user_id()).await.token_version, 2, "once: {fault:?} at {call}");
-        assert_eq!(scene.door.refresh(&next.refresh_token).await.status(), 401);
-        assert_eq!(kind(&scene.door.authorize(&next.access_token).await), "Unauthorized");
-        scene.door.check();
+        assert_eq!(scene.shop.user(scene.session.user_id()).await.token_version, 2, "once: {fault:?} at {call}");
+        assert_eq!(scene.shop.refresh(&next.refresh_token).await.status(), 401);
+        assert_eq!(kind(&scene.shop.authorize(&next.access_token).await), "Unauthorized");
+        scene.shop.check_accounts();
         first
     })
     .await;
@@ -176,38 +179,38 @@ async fn a_reuse_is_punished_whatever_happens_to_a_call() {
 async fn a_changed_password_is_changed_whatever_happens_to_a_call() {
     // Who asks again after a change that was made, and not told of, has another password by now.
     let trial = Trial { name: "change-password", done: 204, done_before: (422, "wrong_password") };
-    survives(trial, async |scene| scene.door.change_password(&scene.session, PASSWORD, NEW_PASSWORD).await).await;
+    survives(trial, async |scene| scene.shop.change_password(&scene.session, PASSWORD, NEW_PASSWORD).await).await;
     // Before the last call nothing is changed; after it all is.
     for (call, changed) in [(3, false), (4, true)] {
-        let scene = Scene::set(Door::open()).await;
-        scene.door.aws.fail(call, Fault::LoseResponse);
-        assert_eq!(scene.door.change_password(&scene.session, PASSWORD, NEW_PASSWORD).await.status(), 503);
-        let (old, new) = (scene.door.login(ADA, PASSWORD).await.status(), scene.door.login(ADA, NEW_PASSWORD).await.status());
+        let scene = Scene::set(Shop::open()).await;
+        scene.shop.aws.fail(call, Fault::LoseResponse);
+        assert_eq!(scene.shop.change_password(&scene.session, PASSWORD, NEW_PASSWORD).await.status(), 503);
+        let (old, new) = (scene.shop.login(ADA, PASSWORD).await.status(), scene.shop.login(ADA, NEW_PASSWORD).await.status());
         assert_eq!((old, new), if changed { (401, 200) } else { (200, 401) });
-        assert_eq!(scene.door.refresh(&scene.other.refresh_token).await.status(), if changed { 401 } else { 200 });
+        assert_eq!(scene.shop.refresh(&scene.other.refresh_token).await.status(), if changed { 401 } else { 200 });
     }
 }
 
 #[tokio::test]
 async fn an_address_is_verified_whatever_happens_to_a_call() {
     let trial = Trial { name: "verify-email", done: 204, done_before: (400, "invalid_one_time_token") };
-    survives(trial, async |scene| scene.door.verify_email(&scene.verification).await).await;
+    survives(trial, async |scene| scene.shop.verify_email(&scene.verification).await).await;
 }
 
 #[tokio::test]
 async fn an_address_change_is_withdrawn_whatever_happens_to_a_call() {
     let trial = Trial { name: "withdraw-email-change", done: 204, done_before: (400, "invalid_one_time_token") };
-    survives(trial, async |scene| scene.door.withdraw(&scene.withdrawal).await).await;
+    survives(trial, async |scene| scene.shop.withdraw(&scene.withdrawal).await).await;
 }
 
 #[tokio::test]
 async fn a_password_is_reset_whatever_happens_to_a_call() {
     let trial = Trial { name: "confirm-password-reset", done: 204, done_before: (400, "invalid_one_time_token") };
-    survives(trial, async |scene| scene.door.confirm_reset(&scene.reset, NEW_PASSWORD).await).await;
+    survives(trial, async |scene| scene.shop.confirm_reset(&scene.reset, NEW_PASSWORD).await).await;
 }
 
 #[tokio::test]
 async fn an_account_is_erased_whatever_happens_to_a_call() {
     let trial = Trial { name: "delete-me", done: 204, done_before: (401, "invalid_token") };
-    survives(trial, async |scene| scene.door.delete_me(&scene.session).await).await;
+    survives(trial, async |scene| scene.shop.delete_me(&scene.session).await).await;
 }

@@ -2,9 +2,15 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::{clock::Timestamp, ids::Ids};
-use tests::door::{ADA, Door, PASSWORD, Session, code, seen};
+use tests::{
+    aws::Called,
+    shop::{
+        Shop,
+        accounts::{ADA, PASSWORD, Session, code, request, seen},
+    },
+};
 use users::tokens::one_time::OneTimeToken;
 
 use crate::{dice::Dice, print};
@@ -19,7 +25,7 @@ const NEW_PASSWORD: &str = "another horse, another battery";
 
 /// Tries of strangers at one account, and which of them were looked at.
 struct Strangers {
-    door: Door,
+    shop: Shop,
     dice: Dice,
     email: &'static str,
     tried: usize,
@@ -27,8 +33,8 @@ struct Strangers {
 }
 
 impl Strangers {
-    fn new(door: &Door, email: &'static str, seed: u64) -> Self {
-        Self { door: door.clone(), dice: Dice::new(seed), email, tried: 0, looked_at: Vec::new() }
+    fn new(shop: &Shop, email: &'static str, seed: u64) -> Self {
+        Self { shop: shop.clone(), dice: Dice::new(seed), email, tried: 0, looked_at: Vec::new() }
     }
 
     /// One try from some network, sometimes with a device token that is made up or another account's.
@@ -40,14 +46,14 @@ impl Strangers {
             }
         };
         let spelling = if self.dice.chance(50) { self.email.to_owned() } else { self.email.to_uppercase() };
-        let called = self.door.login_from(&source, foreign, &spelling, "not the password").await;
+        let called = self.shop.login_from(&source, foreign, &spelling, "not the password").await;
         self.tried += 1;
         match called.status() {
             429 => {
                 let wait: u64 = called.header("retry-after").unwrap().parse().unwrap();
                 assert!((1..=QUARTER.as_secs()).contains(&wait), "{wait}");
             }
-            401 => self.looked_at.push(self.door.clock.now()),
+            401 => self.looked_at.push(self.shop.clock.now()),
             other => panic!("{other}: {:?}", called.answer),
         }
     }
@@ -61,18 +67,18 @@ impl Strangers {
 
 #[tokio::test]
 async fn thousands_of_tries_in_a_quarter_of_an_hour_reach_ten_and_the_owner_gets_in_every_five_seconds() {
-    let door = Door::open();
-    door.enrol(ADA).await;
-    let device = door.login_from("192.0.2.1", None, ADA, PASSWORD).await.header("x-device-token").unwrap();
-    let mut strangers = Strangers::new(&door, ADA, 1);
+    let shop = Shop::open();
+    shop.enrol(ADA).await;
+    let device = shop.login_from("192.0.2.1", None, ADA, PASSWORD).await.header("x-device-token").unwrap();
+    let mut strangers = Strangers::new(&shop, ADA, 1);
     let mut entered = 0;
     for _ in 0..STEPS {
         for _ in 0..TRIES {
             strangers.try_once(None).await;
         }
-        let owner = door.login_from("192.0.2.1", Some(&device), ADA, PASSWORD).await;
+        let owner = shop.login_from("192.0.2.1", Some(&device), ADA, PASSWORD).await;
         entered += usize::from(Session::of(&owner).is_some());
-        door.clock.advance(STEP);
+        shop.clock.advance(STEP);
     }
     let (tried, looked_at) = (strangers.tried, strangers.looked_at.len());
     print(&format!("{tried} tries at a known account in 15 minutes: {looked_at} looked at; the owner got in {entered} times of {STEPS}"));
@@ -82,17 +88,17 @@ async fn thousands_of_tries_in_a_quarter_of_an_hour_reach_ten_and_the_owner_gets
 
 #[tokio::test]
 async fn thousands_of_tries_at_an_account_that_nobody_has_are_answered_like_those_at_one_that_somebody_has() {
-    let door = Door::open();
-    door.enrol(ADA).await;
-    let mut strangers = Strangers::new(&door, "eve@example.com", 2);
+    let shop = Shop::open();
+    shop.enrol(ADA).await;
+    let mut strangers = Strangers::new(&shop, "eve@example.com", 2);
     for step in 0..STEPS {
         for _ in 0..TRIES_AT_NOBODY {
             strangers.try_once(None).await;
         }
         if step % 30 == 0 {
             let source = format!("203.0.113.{step}");
-            let unknown = door.login_from(&source, None, "eve@example.com", "x").await;
-            let known = door.login_from(&source.replace("203", "204"), None, ADA, "x").await;
+            let unknown = shop.login_from(&source, None, "eve@example.com", "x").await;
+            let known = shop.login_from(&source.replace("203", "204"), None, ADA, "x").await;
             if unknown.status() == known.status() {
                 let without_wait = |called| {
                     let mut answer = seen(called);
@@ -102,7 +108,7 @@ async fn thousands_of_tries_at_an_account_that_nobody_has_are_answered_like_thos
                 assert_eq!(without_wait(&unknown), without_wait(&known));
             }
         }
-        door.clock.advance(STEP);
+        shop.clock.advance(STEP);
     }
     print(&format!("{} tries at an unknown account in 15 minutes: {} looked at", strangers.tried, strangers.looked_at.len()));
     assert_eq!((strangers.most(), strangers.looked_at.len()), (10, 10));
@@ -110,17 +116,17 @@ async fn thousands_of_tries_at_an_account_that_nobody_has_are_answered_like_thos
 
 #[tokio::test]
 async fn three_hours_of_tries_reach_ten_in_any_quarter_and_the_owner_gets_in_with_a_device_or_by_a_link() {
-    let door = Door::open();
-    let user = door.enrol(ADA).await;
-    let bob = door.enrol("bob@example.com").await;
-    let mut device = door.login_from("192.0.2.1", None, ADA, PASSWORD).await.header("x-device-token").unwrap();
-    let foreign = door.login_from("192.0.2.2", None, "bob@example.com", PASSWORD).await.header("x-device-token").unwrap();
+    let shop = Shop::open();
+    let user = shop.enrol(ADA).await;
+    let bob = shop.enrol("bob@example.com").await;
+    let mut device = shop.login_from("192.0.2.1", None, ADA, PASSWORD).await.header("x-device-token").unwrap();
+    let foreign = shop.login_from("192.0.2.2", None, "bob@example.com", PASSWORD).await.header("x-device-token").unwrap();
     assert_ne!(user.id, bob.id);
-    let mut publisher = door.publisher();
+    let mut publisher = shop.users_publisher();
     publisher.publish().await;
-    door.aws.queues().take("send-account-notification", 100);
+    shop.aws.queues().take("send-account-notification", 100);
 
-    let (mut known, mut unknown) = (Strangers::new(&door, ADA, 3), Strangers::new(&door, "eve@example.com", 4));
+    let (mut known, mut unknown) = (Strangers::new(&shop, ADA, 3), Strangers::new(&shop, "eve@example.com", 4));
     let (mut password, mut entered) = (PASSWORD, 0);
     let steps: usize = 3 * 3600 / 5;
     let mut before_reset = 0;
@@ -131,35 +137,35 @@ async fn three_hours_of_tries_reach_ten_in_any_quarter_and_the_owner_gets_in_wit
             unknown.try_once(foreign).await;
         }
         if step % 60 == 0 {
-            let owner = door.login_from("192.0.2.1", Some(&device), ADA, password).await;
+            let owner = shop.login_from("192.0.2.1", Some(&device), ADA, password).await;
             entered += usize::from(Session::of(&owner).is_some());
             assert_eq!(owner.status(), 200, "step {step}");
         }
         // The owner on another device, while strangers use up what there is of links, too.
         if step == steps / 2 {
             for _ in 0..8 {
-                let asked = door.request_reset(ADA).await;
+                let asked = shop.request_reset(ADA).await;
                 assert!([202, 429].contains(&asked.status()));
             }
-            assert_eq!(door.request_reset(ADA).await.status(), 429);
-            assert_eq!(door.login_from("192.0.2.9", None, ADA, password).await.status(), 429);
+            assert_eq!(shop.request_reset(ADA).await.status(), 429);
+            assert_eq!(shop.login_from("192.0.2.9", None, ADA, password).await.status(), 429);
             publisher.publish().await;
-            let mails = door.aws.queues().take("send-account-notification", 100);
+            let mails = shop.aws.queues().take("send-account-notification", 100);
             let last = mails.iter().map(|mail| mail.json()["data"].clone()).rfind(|mail| mail["template"] == "password_reset").unwrap();
-            let token = door.unseal(last["data"]["sealed_token"].as_str().unwrap(), user.id).await;
-            let confirmed = door.confirm_reset(&token, NEW_PASSWORD).await;
+            let token = shop.unseal(last["data"]["sealed_token"].as_str().unwrap(), user.id).await;
+            let confirmed = shop.confirm_reset(&token, NEW_PASSWORD).await;
             assert_eq!(confirmed.status(), 204, "{:?}", confirmed.answer);
             device = confirmed.header("x-device-token").unwrap();
             password = NEW_PASSWORD;
-            let first = door.login_from("192.0.2.9", Some(&device), ADA, NEW_PASSWORD).await;
+            let first = shop.login_from("192.0.2.9", Some(&device), ADA, NEW_PASSWORD).await;
             assert_eq!(first.status(), 200);
-            assert_eq!(door.me(&Session::of(&first).unwrap()).await.json()["email"], json!(ADA));
+            assert_eq!(shop.me(&Session::of(&first).unwrap()).await.json()["email"], json!(ADA));
             // A new password has ten tries of its own: the ones before are worth nothing any more.
             before_reset = known.looked_at.len();
             assert!(known.most() <= 10, "{}", known.most());
             known.looked_at.clear();
         }
-        door.clock.advance(STEP);
+        shop.clock.advance(STEP);
     }
     let after_reset = known.looked_at.len();
     print(&format!(
@@ -175,22 +181,28 @@ async fn three_hours_of_tries_reach_ten_in_any_quarter_and_the_owner_gets_in_wit
     assert_eq!(entered, steps.div_ceil(60));
 }
 
+/// Asks for a link that resets the password, from some network.
+async fn reset_from(shop: &Shop, source: &str, email: &str) -> Called {
+    let request = request("request-password-reset", &json!({ "email": email })).source_ip(source);
+    shop.call("request-password-reset", request.event()).await
+}
+
 #[tokio::test]
 async fn one_network_cannot_lock_the_accounts_of_strangers() {
-    let door = Door::open().with_network_burst(20);
+    let shop = Shop::open().with_network_burst(20);
     let owners: Vec<String> = (0..6).map(|number| format!("owner{number}@example.com")).collect();
     for owner in &owners {
-        door.enrol(owner).await;
+        shop.enrol(owner).await;
     }
     let mut looked_at = 0;
     for owner in &owners {
         for _ in 0..15 {
-            looked_at += usize::from(door.login_from("198.51.100.7", None, owner, "not the password").await.status() == 401);
+            looked_at += usize::from(shop.login_from("198.51.100.7", None, owner, "not the password").await.status() == 401);
         }
     }
     let mut locked = 0;
     for (number, owner) in owners.iter().enumerate() {
-        let called = door.login_from(&format!("203.0.113.{number}"), None, owner, PASSWORD).await;
+        let called = shop.login_from(&format!("203.0.113.{number}"), None, owner, PASSWORD).await;
         assert!([200, 429].contains(&called.status()), "{:?}", called.answer);
         locked += usize::from(called.status() == 429);
     }
@@ -200,42 +212,44 @@ async fn one_network_cannot_lock_the_accounts_of_strangers() {
     // The same for the links that reset a password: 5 for each account.
     for owner in &owners {
         for _ in 0..8 {
-            assert!([202, 429].contains(&door.request_reset_from("198.51.100.7", owner).await.status()));
+            assert!([202, 429].contains(&reset_from(&shop, "198.51.100.7", owner).await.status()));
         }
     }
-    let open = async |owner: &String| door.request_reset_from("203.0.113.99", owner).await.status() == 202;
+    let open = async |owner: &String| reset_from(&shop, "203.0.113.99", owner).await.status() == 202;
     assert_eq!((open(&owners[3]).await, open(&owners[4]).await, open(&owners[5]).await), (false, true, true));
 }
 
 #[tokio::test]
 async fn links_that_one_network_uses_are_limited() {
-    let door = Door::open().with_network_burst(4);
-    let user = door.enrol(ADA).await;
+    let shop = Shop::open().with_network_burst(4);
+    let user = shop.enrol(ADA).await;
     let guess = OneTimeToken::create(user.id, &Ids::System);
-    let made_up = door.unseal(&guess.link(&door.mail_key().await, door.clock.now(), QUARTER, &Ids::System).sealed, user.id).await;
-    let (verify, reset) = ("/users/verify-email", "/users/password-reset/confirm");
+    let made_up = shop.unseal(&guess.link(shop.mail_keys().await.making(), shop.clock.now(), QUARTER, &Ids::System).sealed, user.id).await;
+    let (verify, reset) = ("verify-email", "confirm-password-reset");
+    let use_link =
+        async |source: &str, operation: &str, body: &Value| shop.call(operation, request(operation, body).source_ip(source).event()).await;
     let bodies = |token: &str| [(verify, json!({ "token": token })), (reset, json!({ "token": token, "new_password": NEW_PASSWORD }))];
     // What can be no link is refused before anything is charged.
     for _ in 0..4 {
-        for (path, body) in bodies("no link") {
-            assert_eq!(door.use_link_from("2001:db8:1:2::1", path, &body).await.status(), 400);
+        for (operation, body) in bodies("no link") {
+            assert_eq!(use_link("2001:db8:1:2::1", operation, &body).await.status(), 400);
         }
     }
     for host in 1..=2 {
-        for (path, body) in bodies(&made_up) {
-            let called = door.use_link_from(&format!("2001:db8:1:2::{host}"), path, &body).await;
-            assert_eq!((called.status(), code(&called).as_str()), (400, "invalid_one_time_token"), "{path}");
+        for (operation, body) in bodies(&made_up) {
+            let called = use_link(&format!("2001:db8:1:2::{host}"), operation, &body).await;
+            assert_eq!((called.status(), code(&called).as_str()), (400, "invalid_one_time_token"), "{operation}");
         }
     }
-    let before = door.aws.items("users");
-    for (path, body) in bodies(&door.verification_token(user.id).await) {
-        let called = door.use_link_from("2001:db8:1:2:ffff::9", path, &body).await;
-        assert_eq!((called.status(), code(&called).as_str()), (429, "too_many_requests"), "{path}");
-        assert_eq!(called.header("retry-after").as_deref(), Some("225"), "{path}");
+    let before = shop.aws.items("users");
+    for (operation, body) in bodies(&shop.verification_token(user.id).await) {
+        let called = use_link("2001:db8:1:2:ffff::9", operation, &body).await;
+        assert_eq!((called.status(), code(&called).as_str()), (429, "too_many_requests"), "{operation}");
+        assert_eq!(called.header("retry-after").as_deref(), Some("225"), "{operation}");
     }
-    assert_eq!(door.aws.items("users"), before);
-    let token = door.verification_token(user.id).await;
-    assert_eq!(door.use_link_from("2001:db8:1:3::1", verify, &json!({ "token": token })).await.status(), 204, "another network");
-    door.clock.advance(Duration::from_secs(225));
-    assert_eq!(door.use_link_from("2001:db8:1:2::1", verify, &json!({ "token": token })).await.status(), 400, "one more, after its wait");
+    assert_eq!(shop.aws.items("users"), before);
+    let token = shop.verification_token(user.id).await;
+    assert_eq!(use_link("2001:db8:1:3::1", verify, &json!({ "token": token })).await.status(), 204, "another network");
+    shop.clock.advance(Duration::from_secs(225));
+    assert_eq!(use_link("2001:db8:1:2::1", verify, &json!({ "token": token })).await.status(), 400, "one more, after its wait");
 }

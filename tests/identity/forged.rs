@@ -8,20 +8,17 @@ use base64::{
 };
 use ring::{hmac, rand::SystemRandom, signature};
 use serde_json::{Value, json};
-use shared::{
-    invoke,
-    lambda::{Failure, Invocation, Lambda},
-};
+use shared::lambda::{Failure, Invocation, Lambda};
 use tests::{
     aws::Called,
-    door::{ADA, Door, Session, code},
     events,
+    shop::{
+        Shop,
+        accounts::{ADA, Session, code},
+    },
     template::template,
 };
-use users::{
-    domain::GRACE,
-    operations::{authorize_request::authorize_request, get_me::get_me},
-};
+use users::domain::GRACE;
 
 use crate::{dice::Dice, print};
 
@@ -31,7 +28,7 @@ const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012
 
 /// A shop with Ada in it, the keys of the shop, and what it takes to sign anything at all with them.
 struct Forge {
-    door: Door,
+    shop: Shop,
     gate: Lambda,
     genuine: String,
     current: Value,
@@ -41,17 +38,17 @@ struct Forge {
 
 impl Forge {
     async fn new() -> Self {
-        let door = Door::closed();
-        let keys = |door: &Door| -> Value { serde_json::from_str(&door.aws.secrets_manager().text("signing-key").unwrap()).unwrap() };
-        door.rotate("first").await;
-        let retired = keys(&door)["keys"][0].clone();
-        door.rotate("second").await;
-        let current = keys(&door)["keys"][1].clone();
-        door.clock.advance(users::tokens::signing_keys::RETAINED);
-        let user = door.enrol(ADA).await;
-        let genuine = door.enter(user.id).await.access_token;
-        let gate = invoke::lambda(door.users.clone(), authorize_request);
-        Self { door, gate, genuine, current, retired }
+        let shop = Shop::new();
+        let keys = |shop: &Shop| -> Value { serde_json::from_str(&shop.aws.secrets_manager().text("signing-key").unwrap()).unwrap() };
+        shop.rotate_signing_key().await;
+        let retired = keys(&shop)["keys"][0].clone();
+        shop.rotate_signing_key().await;
+        let current = keys(&shop)["keys"][1].clone();
+        shop.clock.advance(users::tokens::signing_keys::RETAINED);
+        let user = shop.enrol(ADA).await;
+        let genuine = shop.enter(user.id).await.access_token;
+        let gate = shop.lambda("authorize-request");
+        Self { shop, gate, genuine, current, retired }
     }
 
     fn part(&self, number: usize) -> Value {
@@ -74,7 +71,7 @@ impl Forge {
     }
 
     async fn ask(&self, event: Value) -> Called {
-        self.door.aws.call(&self.gate, event).await
+        self.shop.aws.call(&self.gate, event).await
     }
 
     async fn refuses(&self, token: &str) {
@@ -306,7 +303,7 @@ async fn a_key_is_named_exactly() {
 #[tokio::test]
 async fn a_token_is_for_us_from_us_and_of_now() {
     let forge = Forge::new().await;
-    let now = forge.door.clock.now().seconds();
+    let now = forge.shop.clock.now().seconds();
     for exp in [
         json!(now),
         json!(now - 6),
@@ -366,8 +363,8 @@ async fn a_token_names_a_user_who_is_there_a_session_that_is_alive_and_maybe_a_r
     forge.refuses(&sign(&forge.current, &forge.part(0).to_string(), &twice)).await;
 
     // Well made, and still of nobody.
-    let bob = forge.door.enrol("bob@example.com").await;
-    let bobs = forge.door.enter(bob.id).await;
+    let bob = forge.shop.enrol("bob@example.com").await;
+    let bobs = forge.shop.enter(bob.id).await;
     for (name, value) in [
         ("sub", json!("usr_0199c2a8-0000-7000-8000-0000000000ff")),
         ("sub", json!(bob.id.to_string())),
@@ -388,7 +385,7 @@ async fn a_token_names_a_user_who_is_there_a_session_that_is_alive_and_maybe_a_r
         context["exp"] = "4102444800".into();
         let mut event = events::get("/users/me").event();
         event["requestContext"]["authorizer"] = context;
-        let called = forge.door.http(get_me, event).await;
+        let called = forge.shop.call("get-me", event).await;
         assert_eq!((called.status(), code(&called).as_str()), (403, "insufficient_permissions"), "{role}");
     }
 }
@@ -400,18 +397,18 @@ async fn on_every_route_what_does_not_count_is_refused_alike_and_what_counts_is_
     assert!(routes.len() > 15, "{routes:?}");
 
     // Well made, and worth nothing any more.
-    let door = &forge.door;
-    let admin = door.admin("grace@example.com").await;
-    let (bob, dora) = (door.enrol("bob@example.com").await, door.enrol("dora@example.com").await);
-    let (out, disabled) = (door.enter(bob.id).await, door.enter(dora.id).await);
-    let reused = door.enter(bob.id).await;
-    assert_eq!(door.logout(&out).await.status(), 204);
-    assert_eq!(door.set_active(&admin, dora.id, false).await.status(), 200);
-    let next = Session::of(&door.refresh(&reused.refresh_token).await).unwrap();
-    door.clock.advance(GRACE + Duration::from_millis(1));
-    assert_eq!(door.refresh(&reused.refresh_token).await.status(), 401);
+    let shop = &forge.shop;
+    let admin = shop.admin("grace@example.com").await;
+    let (bob, dora) = (shop.enrol("bob@example.com").await, shop.enrol("dora@example.com").await);
+    let (out, disabled) = (shop.enter(bob.id).await, shop.enter(dora.id).await);
+    let reused = shop.enter(bob.id).await;
+    assert_eq!(shop.logout(&out).await.status(), 204);
+    assert_eq!(shop.set_active(&admin, dora.id, false).await.status(), 200);
+    let next = Session::of(&shop.refresh(&reused.refresh_token).await).unwrap();
+    shop.clock.advance(GRACE + Duration::from_millis(1));
+    assert_eq!(shop.refresh(&reused.refresh_token).await.status(), 401);
 
-    let (token, now) = (&forge.genuine, door.clock.now().seconds());
+    let (token, now) = (&forge.genuine, shop.clock.now().seconds());
     let [head, claims, signature] = token.split('.').collect::<Vec<_>>()[..] else { panic!("a token has three parts") };
     let stranger = json!({ "private": encode([9; 32]) });
     let public = forge.current["public"].as_str().unwrap();
@@ -510,9 +507,9 @@ async fn of_a_hundred_thousand_changed_tokens_none_is_let_in() {
     let forge = Forge::new().await;
     let mut tokens = vec![forge.genuine.clone()];
     for email in ["bob@example.com", "countess@example.com"] {
-        let user = forge.door.enrol(email).await;
-        tokens.push(forge.door.enter(user.id).await.access_token);
-        tokens.push(forge.door.enter(user.id).await.access_token);
+        let user = forge.shop.enrol(email).await;
+        tokens.push(forge.shop.enter(user.id).await.access_token);
+        tokens.push(forge.shop.enter(user.id).await.access_token);
     }
     let mut dice = Dice::new(11);
     let (mut same, mut refused) = (0, 0);

@@ -4,9 +4,12 @@ use serde_json::Value;
 use shared::lambda::Invocation;
 use tests::{
     aws::Fault,
-    door::{Door, PASSWORD, registration},
+    shop::{
+        Shop,
+        accounts::{PASSWORD, registration},
+    },
 };
-use users::{domain::Email, operations::register_user::register_user};
+use users::domain::Email;
 
 use crate::{dice::Dice, print};
 
@@ -31,8 +34,8 @@ const SPELLINGS: [&str; 12] = [
 ];
 
 /// Registers all at once; the ids that were answered, and how often which status.
-async fn register(door: &Door, many: usize) -> (Vec<Value>, [usize; 3]) {
-    let lambda = door.lambda(register_user);
+async fn register(shop: &Shop, many: usize) -> (Vec<Value>, [usize; 3]) {
+    let lambda = shop.lambda("register-user");
     let begin = |number| tokio::spawn(lambda(Invocation::with_event(registration(SPELLINGS[number % SPELLINGS.len()]))));
     let running: Vec<_> = (0..many).map(begin).collect();
     let (mut created, mut statuses) = (Vec::new(), [0; 3]);
@@ -62,38 +65,38 @@ fn all_spellings_are_one_address() {
 
 #[tokio::test]
 async fn two_hundred_registrations_of_one_address_at_once_make_one_account() {
-    let door = Door::crowded(1);
-    let (created, statuses) = register(&door, AT_ONCE).await;
+    let shop = Shop::crowded(1);
+    let (created, statuses) = register(&shop, AT_ONCE).await;
     print(&format!("{AT_ONCE} registrations at once: [201, 409, 503] {statuses:?}"));
     assert_eq!(statuses, [1, AT_ONCE - 1, 0]);
-    door.check();
-    assert_eq!((door.profiles().len(), door.credentials().len()), (1, 1));
-    assert_eq!(door.profiles()[0]["user_id"]["S"], created[0]);
-    assert_eq!(door.login(SPELLINGS[11], PASSWORD).await.status(), 200);
+    shop.check_accounts();
+    assert_eq!((shop.profiles().len(), shop.credentials().len()), (1, 1));
+    assert_eq!(shop.profiles()[0]["user_id"]["S"], created[0]);
+    assert_eq!(shop.login(SPELLINGS[11], PASSWORD).await.status(), 200);
 }
 
 #[tokio::test]
 async fn whatever_happens_to_the_calls_of_many_registrations_at_once_there_is_one_account_or_none() {
     let mut all = [0; 3];
     for seed in 0..SPOILED {
-        let door = Door::crowded(seed);
+        let shop = Shop::crowded(seed);
         let mut dice = Dice::new(seed);
         for _ in 0..SPOILED_AT_ONCE {
             let fault = *dice.one(&[Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse, Fault::LoseResponse, Fault::Conflict]);
-            door.aws.fail(dice.within(0..3 * SPOILED_AT_ONCE), fault);
+            shop.aws.fail(dice.within(0..3 * SPOILED_AT_ONCE), fault);
         }
-        let (created, statuses) = register(&door, SPOILED_AT_ONCE).await;
-        door.aws.heal();
-        door.check();
-        let accounts = door.profiles().len();
+        let (created, statuses) = register(&shop, SPOILED_AT_ONCE).await;
+        shop.aws.heal();
+        shop.check_accounts();
+        let accounts = shop.profiles().len();
         assert!(created.len() <= 1 && created.len() <= accounts && accounts <= 1, "seed {seed}: {statuses:?}, {accounts} accounts");
         if let Some(id) = created.first() {
-            assert_eq!(door.profiles()[0]["user_id"]["S"], *id, "seed {seed}");
+            assert_eq!(shop.profiles()[0]["user_id"]["S"], *id, "seed {seed}");
         }
-        let again = door.register(SPELLINGS[0]).await;
+        let again = shop.register(SPELLINGS[0]).await;
         assert_eq!(again.status(), if accounts == 1 { 409 } else { 201 }, "seed {seed}");
-        door.check();
-        assert_eq!(door.login(SPELLINGS[11], PASSWORD).await.status(), 200, "seed {seed}");
+        shop.check_accounts();
+        assert_eq!(shop.login(SPELLINGS[11], PASSWORD).await.status(), 200, "seed {seed}");
         all = std::array::from_fn(|status| all[status] + statuses[status]);
     }
     print(&format!("{SPOILED} times {SPOILED_AT_ONCE} registrations at once with faults: [201, 409, 503] {all:?}"));
@@ -104,19 +107,19 @@ async fn whatever_happens_to_the_calls_of_many_registrations_at_once_there_is_on
 async fn a_registration_that_crashes_leaves_no_half_of_an_account() {
     for crash in 0..4 {
         for fault in [Fault::LoseRequest, Fault::LoseResponse] {
-            let door = Door::open();
+            let shop = Shop::open();
             // Nothing that it asks for from then on arrives.
-            door.aws.fail(crash, fault);
+            shop.aws.fail(crash, fault);
             for later in 1..20 {
-                door.aws.fail(crash + later, Fault::LoseRequest);
+                shop.aws.fail(crash + later, Fault::LoseRequest);
             }
-            assert_eq!(door.register(SPELLINGS[0]).await.status(), 503);
-            door.aws.heal();
-            door.check();
-            let stands = door.profiles().len();
-            assert_eq!(door.register(SPELLINGS[0]).await.status(), if stands == 1 { 409 } else { 201 });
-            door.check();
-            assert_eq!(door.login(SPELLINGS[1], PASSWORD).await.status(), 200);
+            assert_eq!(shop.register(SPELLINGS[0]).await.status(), 503);
+            shop.aws.heal();
+            shop.check_accounts();
+            let stands = shop.profiles().len();
+            assert_eq!(shop.register(SPELLINGS[0]).await.status(), if stands == 1 { 409 } else { 201 });
+            shop.check_accounts();
+            assert_eq!(shop.login(SPELLINGS[1], PASSWORD).await.status(), 200);
         }
     }
 }

@@ -4,7 +4,10 @@ use std::{collections::HashMap, time::Duration};
 
 use shared::{clock::Timestamp, ids::Ids};
 use tests::{
-    door::{ADA, Door, Session, kind},
+    shop::{
+        Shop,
+        accounts::{ADA, Session, kind},
+    },
     template::template,
 };
 use users::tokens::{
@@ -33,15 +36,15 @@ fn gateway_cache_and_authorizer_cache_together_last_a_minute() {
 
 /// The gateway before two instances of the authorizer.
 struct Gateway {
-    door: Door,
-    authorizers: Vec<Door>,
+    shop: Shop,
+    authorizers: Vec<Shop>,
     accepted: HashMap<String, Timestamp>,
     dice: Dice,
 }
 
 impl Gateway {
     async fn lets_in(&mut self, token: &str) -> bool {
-        let now = self.door.clock.now();
+        let now = self.shop.clock.now();
         if self.accepted.get(token).is_some_and(|at| now.since(*at) < gateway_ttl()) {
             return true;
         }
@@ -55,9 +58,9 @@ impl Gateway {
 }
 
 /// What a thief who has the private key makes of it: a new token for a session that is alive.
-fn forge(door: &Door, keys: &str, bearer: &Bearer, family: FamilyId) -> String {
+fn forge(shop: &Shop, keys: &str, bearer: &Bearer, family: FamilyId) -> String {
     let keys = SigningKeys::parse(keys).unwrap();
-    let claims = Claims::new(bearer, family, &door.users.parties, &Ids::System, door.clock.now());
+    let claims = Claims::new(bearer, family, &shop.users.parties, &Ids::System, shop.clock.now());
     claims.sign(&keys.current().unwrap()).unwrap()
 }
 
@@ -68,44 +71,44 @@ async fn revoked_key_is_rejected_within_a_minute_and_every_client_goes_on_by_ref
     for (seed, pause) in [0, 1, 7, 15, 29, 31].into_iter().enumerate() {
         // Every other time only the thief's requests come in the first minute: no token of the new key makes an authorizer read the keys again.
         let is_quiet = seed % 2 == 0;
-        let door = Door::open();
-        let user = door.enrol(ADA).await;
+        let shop = Shop::open();
+        let user = shop.enrol(ADA).await;
         let bearer = Bearer::from(&user);
-        let mut session = door.enter(user.id).await;
-        let instances = [door.cold(), door.cold()];
-        let authorizers = vec![door.cold(), door.cold()];
-        let mut gateway = Gateway { door: door.clone(), authorizers, accepted: HashMap::new(), dice: Dice::new(seed as u64) };
+        let mut session = shop.enter(user.id).await;
+        let instances = [shop.cold(), shop.cold()];
+        let authorizers = vec![shop.cold(), shop.cold()];
+        let mut gateway = Gateway { shop: shop.clone(), authorizers, accepted: HashMap::new(), dice: Dice::new(seed as u64) };
         let mut dice = Dice::new(100 + seed as u64);
-        let stolen = door.aws.secrets_manager().text("signing-key").unwrap();
-        let mut forged = vec![forge(&door, &stolen, &bearer, session.family())];
+        let stolen = shop.aws.secrets_manager().text("signing-key").unwrap();
+        let mut forged = vec![forge(&shop, &stolen, &bearer, session.family())];
         for instance in &instances {
             session = Session::of(&instance.refresh(&session.refresh_token).await).unwrap();
         }
         for _ in 0..pause {
             assert!(gateway.lets_in(&forged[0]).await && gateway.lets_in(&session.access_token).await);
-            door.clock.advance(SECOND);
+            shop.clock.advance(SECOND);
         }
 
-        let revoked = door.revoke_key("current").await;
+        let revoked = shop.revoke_key("current").await;
         assert!(revoked.answer.is_ok(), "{:?}", revoked.answer);
-        let at = door.clock.now();
+        let at = shop.clock.now();
         for second in 0..100 {
             if second < 40 && second % 3 == 0 {
-                forged.push(forge(&door, &stolen, &bearer, session.family()));
+                forged.push(forge(&shop, &stolen, &bearer, session.family()));
             }
             for token in &forged {
                 if gateway.lets_in(token).await {
-                    longest = longest.max(door.clock.now().since(at));
+                    longest = longest.max(shop.clock.now().since(at));
                 }
             }
             let is_there = second >= 60 || !is_quiet;
             if is_there && !gateway.lets_in(&session.access_token).await {
-                assert!(is_quiet || door.clock.now().since(at) < MINUTE, "a client with a token of the new key is refused");
+                assert!(is_quiet || shop.clock.now().since(at) < MINUTE, "a client with a token of the new key is refused");
                 let called = dice.one(&instances).refresh(&session.refresh_token).await;
                 session = Session::of(&called).unwrap_or_else(|| panic!("logged out: {:?}", called.answer));
                 refreshed += 1;
             }
-            door.clock.advance(SECOND);
+            shop.clock.advance(SECOND);
         }
         assert!(gateway.lets_in(&session.access_token).await);
     }

@@ -5,7 +5,10 @@ use std::{
     time::Duration,
 };
 
-use tests::door::{ADA, Door, PASSWORD, Session, kind};
+use tests::shop::{
+    Shop,
+    accounts::{ADA, PASSWORD, Session, kind},
+};
 use users::tokens::signing_keys::RELOADS;
 
 use crate::{dice::Dice, print};
@@ -15,8 +18,8 @@ const INSTANCES: usize = 3;
 const STEP: Duration = Duration::from_secs(2);
 
 struct Crowd {
-    door: Door,
-    instances: Vec<Door>,
+    shop: Shop,
+    instances: Vec<Shop>,
     dice: Dice,
     session: Session,
     /// Access tokens that are still good, with the time at which each was given out.
@@ -28,20 +31,20 @@ struct Crowd {
 
 impl Crowd {
     async fn gather(seed: u64) -> Self {
-        let door = Door::open();
-        let user = door.enrol(ADA).await;
-        let session = door.enter(user.id).await;
-        let instances = (0..INSTANCES).map(|_| door.cold()).collect();
+        let shop = Shop::open();
+        let user = shop.enrol(ADA).await;
+        let session = shop.enter(user.id).await;
+        let instances = (0..INSTANCES).map(|_| shop.cold()).collect();
         let (tokens, signers) = (VecDeque::new(), BTreeSet::new());
-        Self { door, instances, dice: Dice::new(seed), session, tokens, signers, asked: 0, refused: Vec::new() }
+        Self { shop, instances, dice: Dice::new(seed), session, tokens, signers, asked: 0, refused: Vec::new() }
     }
 
     /// Two seconds in the life of a shop: somebody comes back, some are let in, now and then somebody logs in, and an instance is new.
     async fn step(&mut self, number: usize) {
-        self.door.clock.advance(STEP);
+        self.shop.clock.advance(STEP);
         if self.dice.chance(3) {
             let instance = self.dice.within(0..INSTANCES);
-            self.instances[instance] = self.door.cold();
+            self.instances[instance] = self.shop.cold();
         }
         let instance = self.dice.within(0..INSTANCES);
         let called = if number.is_multiple_of(60) {
@@ -54,7 +57,7 @@ impl Crowd {
             Some(session) => self.session = session,
             None => self.refused.push("a login or a refresh"),
         }
-        let now = self.door.clock.now();
+        let now = self.shop.clock.now();
         self.signers.insert(self.session.access_token.split('.').next().unwrap().to_owned());
         self.tokens.push_back((now, self.session.access_token.clone()));
         self.tokens.retain(|(from, _)| now.since(*from) < Duration::from_secs(899));
@@ -82,7 +85,7 @@ async fn a_rotation_in_the_midst_of_logins_refreshes_and_authorizations_fails_no
     let mut crowd = Crowd::gather(1).await;
     for rotation in 0..4 {
         crowd.steps(if rotation == 0 { 30 } else { 200 }).await;
-        crowd.door.rotate(&format!("rotation {rotation}")).await;
+        crowd.shop.rotate_signing_key().await;
     }
     crowd.steps(200).await;
     print(&format!("four rotations: {} requests, {} failures, {} keys", crowd.asked, crowd.refused.len(), crowd.signers.len()));
@@ -92,8 +95,8 @@ async fn a_rotation_in_the_midst_of_logins_refreshes_and_authorizations_fails_no
 
 #[tokio::test]
 async fn nor_do_two_rotations_in_a_hurry_with_made_up_keys_before_them() {
-    let foreign = Door::closed();
-    foreign.rotate("another shop").await;
+    let foreign = Shop::new();
+    foreign.rotate_signing_key().await;
     let stranger = foreign.enrol(ADA).await;
     let made_up = foreign.enter(stranger.id).await.access_token;
 
@@ -107,11 +110,11 @@ async fn nor_do_two_rotations_in_a_hurry_with_made_up_keys_before_them() {
                 assert_eq!(kind(&instance.authorize(&made_up).await), "Unauthorized");
             }
         }
-        crowd.door.rotate("one").await;
-        crowd.instances[0] = crowd.door.cold();
+        crowd.shop.rotate_signing_key().await;
+        crowd.instances[0] = crowd.shop.cold();
         crowd.steps(10).await;
-        crowd.door.rotate("another").await;
-        crowd.instances[1] = crowd.door.cold();
+        crowd.shop.rotate_signing_key().await;
+        crowd.instances[1] = crowd.shop.cold();
         crowd.steps(60).await;
         assert!(crowd.refused.is_empty(), "seed {seed}: {:?}", crowd.refused);
         asked += crowd.asked;
@@ -123,8 +126,8 @@ async fn nor_do_two_rotations_in_a_hurry_with_made_up_keys_before_them() {
 
 #[tokio::test]
 async fn a_flood_of_made_up_keys_keeps_a_new_key_out_for_half_a_minute_at_most() {
-    let foreign = Door::closed();
-    foreign.rotate("another shop").await;
+    let foreign = Shop::new();
+    foreign.rotate_signing_key().await;
     let stranger = foreign.enrol(ADA).await;
     let made_up = foreign.enter(stranger.id).await.access_token;
 
@@ -142,20 +145,20 @@ async fn a_flood_of_made_up_keys_keeps_a_new_key_out_for_half_a_minute_at_most()
 
 /// For how many seconds a new key is kept out at an instance that sees a made-up one each second, and how often the secret is read then.
 async fn flooded(made_up: &str, before: usize) -> (u64, usize) {
-    let door = Door::open();
-    let user = door.enrol(ADA).await;
-    let old = door.enter(user.id).await.access_token;
-    let gate = door.cold();
+    let shop = Shop::open();
+    let user = shop.enrol(ADA).await;
+    let old = shop.enter(user.id).await.access_token;
+    let gate = shop.cold();
     let second = Duration::from_secs(1);
     for _ in 0..before {
-        door.clock.advance(second);
+        shop.clock.advance(second);
         assert_eq!(kind(&gate.authorize(made_up).await), "Unauthorized");
     }
-    door.rotate("in the flood").await;
-    let new = door.enter(user.id).await.access_token;
+    shop.rotate_signing_key().await;
+    let new = shop.enter(user.id).await.access_token;
     let (mut kept_out, mut reads) = (0, 0);
     for _ in 0..90 {
-        door.clock.advance(second);
+        shop.clock.advance(second);
         assert!(gate.authorize(&old).await.answer.is_ok(), "nobody who is in is logged out");
         let flooded = gate.authorize(made_up).await;
         reads += flooded.calls.iter().filter(|call| call.service == "secretsmanager").count();

@@ -5,10 +5,12 @@ use std::time::Duration;
 use serde_json::json;
 use shared::secret::KEY_DELAY;
 use tests::{
-    door::{ADA, Door, PASSWORD, Session},
     events,
+    shop::{
+        Shop,
+        accounts::{ADA, PASSWORD, Session},
+    },
 };
-use users::operations::list_users::list_users;
 
 use crate::{dice::Dice, print};
 
@@ -17,8 +19,8 @@ const STEP: Duration = Duration::from_secs(20);
 
 /// A shop with three instances of each function, and a customer who is logged in.
 struct World {
-    door: Door,
-    instances: Vec<Door>,
+    shop: Shop,
+    instances: Vec<Shop>,
     dice: Dice,
     session: Session,
     exchanges: usize,
@@ -26,10 +28,10 @@ struct World {
 
 impl World {
     /// One of the instances, which now and then is new.
-    fn instance(&mut self) -> Door {
+    fn instance(&mut self) -> Shop {
         let number = self.dice.within(0..self.instances.len());
         if self.dice.chance(5) {
-            self.instances[number] = self.door.cold();
+            self.instances[number] = self.shop.cold();
         }
         self.instances[number].clone()
     }
@@ -40,9 +42,9 @@ impl World {
         let mut answers = Vec::new();
         for _ in 0..2 {
             let called = self.instance().refresh(&shown).await;
-            let at = self.door.clock.now();
+            let at = self.shop.clock.now();
             answers.push(Session::of(&called).unwrap_or_else(|| panic!("logged out at {at}: {:?}", called.answer)));
-            self.door.clock.advance(pause);
+            self.shop.clock.advance(pause);
         }
         self.session = answers.swap_remove(self.dice.within(0..2));
         self.exchanges += 1;
@@ -51,41 +53,41 @@ impl World {
 
 #[tokio::test]
 async fn server_key_rotation_invalidates_no_session_device_link_or_cursor() {
-    let door = Door::open();
-    let user = door.enrol(ADA).await;
-    let admin = door.admin("grace@example.com").await;
-    let session = door.log_in(ADA).await;
-    let mut world = World { instances: vec![door.cold(), door.cold(), door.cold()], door, dice: Dice::new(1), session, exchanges: 0 };
-    let door = world.door.clone();
-    let mut device = door.login_from("192.0.2.1", None, ADA, PASSWORD).await.header("x-device-token").unwrap();
+    let shop = Shop::open();
+    let user = shop.enrol(ADA).await;
+    let admin = shop.admin("grace@example.com").await;
+    let session = shop.log_in(ADA).await;
+    let mut world = World { instances: vec![shop.cold(), shop.cold(), shop.cold()], shop, dice: Dice::new(1), session, exchanges: 0 };
+    let shop = world.shop.clone();
+    let mut device = shop.login_from("192.0.2.1", None, ADA, PASSWORD).await.header("x-device-token").unwrap();
     for rotation in 0..3 {
         // Each instance has its copy of the key.
         for instance in &world.instances {
             world.session = Session::of(&instance.refresh(&world.session.refresh_token).await).unwrap();
         }
-        let idle = door.enter(user.id).await;
-        let page = door.http(list_users, admin.request(events::get("/users?limit=1"))).await;
+        let idle = shop.enter(user.id).await;
+        let page = shop.call("list-users", admin.request(events::get("/users?limit=1"))).await;
         let cursor = page.json()["next_cursor"].as_str().unwrap().to_owned();
-        assert_eq!(door.request_reset(ADA).await.status(), 202);
-        let sealed = door.user(user.id).await.reset.unwrap().sealed;
+        assert_eq!(shop.request_reset(ADA).await.status(), 202);
+        let sealed = shop.user(user.id).await.reset.unwrap().sealed;
 
         for key in ["users-key", "mail-token-key"] {
-            door.aws.secrets_manager().rotate_server_key(key, &format!("{key} {rotation}"), door.clock.now());
+            shop.aws.secrets_manager().rotate_server_key(key, &format!("{key} {rotation}"), shop.clock.now());
         }
-        let takes_effect = door.clock.now().plus(KEY_DELAY);
-        while door.clock.now().plus(STEP) < takes_effect {
+        let takes_effect = shop.clock.now().plus(KEY_DELAY);
+        while shop.clock.now().plus(STEP) < takes_effect {
             world.exchange(STEP / 10).await;
-            door.clock.advance(STEP - STEP / 5);
+            shop.clock.advance(STEP - STEP / 5);
         }
         // The new key begins to make between an exchange and its repetition.
-        door.clock.advance(takes_effect.since(door.clock.now()) - MILLISECOND);
+        shop.clock.advance(takes_effect.since(shop.clock.now()) - MILLISECOND);
         world.exchange(MILLISECOND).await;
         for _ in 0..50 {
             world.exchange(STEP / 10).await;
-            door.clock.advance(STEP);
+            shop.clock.advance(STEP);
         }
 
-        let strangers = async || while door.login_from("198.51.100.1", None, ADA, "not the password").await.status() == 401 {};
+        let strangers = async || while shop.login_from("198.51.100.1", None, ADA, "not the password").await.status() == 401 {};
         strangers().await;
         let known = world.instance().login_from("192.0.2.1", Some(&device), ADA, PASSWORD).await;
         let replaced = known.header("x-device-token");
@@ -94,10 +96,10 @@ async fn server_key_rotation_invalidates_no_session_device_link_or_cursor() {
         let again = world.instance().login_from("192.0.2.1", Some(&device), ADA, PASSWORD).await;
         assert_eq!((again.status(), again.header("x-device-token")), (200, None));
         let path = format!("/users?limit=1&cursor={cursor}");
-        assert_eq!(world.instance().http(list_users, admin.request(events::get(&path))).await.status(), 200);
+        assert_eq!(world.instance().call("list-users", admin.request(events::get(&path))).await.status(), 200);
         assert!(Session::of(&world.instance().refresh(&idle.refresh_token).await).is_some());
-        assert_eq!(door.unseal(&sealed, user.id).await, door.reset_token(user.id).await);
-        door.clock.advance(Duration::from_secs(24 * 3600));
+        assert_eq!(shop.unseal(&sealed, user.id).await, shop.reset_token(user.id).await);
+        shop.clock.advance(Duration::from_secs(24 * 3600));
     }
     print(&format!("three rotations of the server key: {} exchanges, each repeated, and nobody is logged out", world.exchanges));
     assert!(world.exchanges > 500, "{}", world.exchanges);
@@ -105,11 +107,11 @@ async fn server_key_rotation_invalidates_no_session_device_link_or_cursor() {
 
 #[tokio::test]
 async fn server_key_without_a_previous_one_ends_every_session() {
-    let door = Door::open();
-    let user = door.enrol(ADA).await;
-    let session = door.enter(user.id).await;
-    door.aws.secrets_manager().set("users-key", &json!({ "current": "new", "previous": "", "rotated_at": door.clock.now() }).to_string());
-    assert_eq!(door.cold().refresh(&session.refresh_token).await.status(), 401);
-    let new = door.cold().log_in(ADA).await;
-    assert_eq!(door.cold().refresh(&new.refresh_token).await.status(), 200);
+    let shop = Shop::open();
+    let user = shop.enrol(ADA).await;
+    let session = shop.enter(user.id).await;
+    shop.aws.secrets_manager().set("users-key", &json!({ "current": "new", "previous": "", "rotated_at": shop.clock.now() }).to_string());
+    assert_eq!(shop.cold().refresh(&session.refresh_token).await.status(), 401);
+    let new = shop.cold().log_in(ADA).await;
+    assert_eq!(shop.cold().refresh(&new.refresh_token).await.status(), 200);
 }

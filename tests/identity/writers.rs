@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tests::door::{ADA, Door};
+use tests::shop::{Shop, accounts::ADA};
 
 use crate::{dice::Dice, print};
 
@@ -12,24 +12,24 @@ const UPDATES: u64 = 20;
 
 #[tokio::test(start_paused = true)]
 async fn a_thousand_changes_by_fifty_writers_are_all_made() {
-    let door = Door::open();
-    let user = door.enrol(ADA).await;
-    let session = door.enter(user.id).await;
-    assert_eq!(door.edit(&session, &json!({ "full_name": "Number 0" })).await.status(), 200);
+    let shop = Shop::open();
+    let user = shop.enrol(ADA).await;
+    let session = shop.enter(user.id).await;
+    assert_eq!(shop.edit(&session, &json!({ "full_name": "Number 0" })).await.status(), 200);
     // Calls take their time, so that writers get in each other's way.
-    door.aws.take_time(Duration::from_millis(5));
+    shop.aws.take_time(Duration::from_millis(5));
 
     let write = |number: u64| {
-        let (door, session) = (door.clone(), session.clone());
+        let (shop, session) = (shop.clone(), session.clone());
         async move {
             let mut dice = Dice::new(number);
             let (mut tags, mut refused) = (Vec::new(), 0_u32);
             let mut failures = 0;
             while (tags.len() as u64) < UPDATES {
-                let me = door.me(&session).await;
+                let me = shop.me(&session).await;
                 let count: u64 = me.json()["full_name"].as_str().unwrap().strip_prefix("Number ").unwrap().parse().unwrap();
                 let tag = me.header("etag").unwrap();
-                let changed = door.edit_if(&session, &tag, &json!({ "full_name": format!("Number {}", count + 1) })).await;
+                let changed = shop.edit_if(&session, &tag, &json!({ "full_name": format!("Number {}", count + 1) })).await;
                 match changed.status() {
                     200 => {
                         tags.push(changed.header("etag").unwrap());
@@ -57,10 +57,10 @@ async fn a_thousand_changes_by_fifty_writers_are_all_made() {
     }
     tags.sort();
     tags.dedup();
-    let changed = door.user(user.id).await;
+    let changed = shop.user(user.id).await;
     print(&format!("{WRITERS} writers, {UPDATES} updates each: {} made, {refused} times 412, {}", tags.len(), changed.full_name));
     assert_eq!((tags.len() as u64, changed.full_name), (WRITERS * UPDATES, format!("Number {}", WRITERS * UPDATES)));
     assert_eq!(changed.version, 2 + WRITERS * UPDATES);
     assert!(refused > 100, "{refused}: nobody got in anybody's way, which shows nothing");
-    door.check();
+    shop.check_accounts();
 }

@@ -28,14 +28,11 @@
 //! - [`metering`]: what a run costs, in calls and in CPU time.
 //! - `provider`: the payment provider behind a network that fails on command, and a record of charges that no order wanted any more.
 //! - [`shop`]: the services over that world, with a clock that a test holds, and every operation by its name.
-//! - `door`: the service `users` alone, and people who go in and out.
 //!
 //! Two things exist in no emulator and are made here: throttling and transaction conflicts ([`aws::Fault`]).
 
 pub mod aws;
 pub mod bank;
-#[cfg(feature = "users")]
-pub mod door;
 pub mod dynamodb;
 pub mod events;
 pub mod faults;

@@ -2,17 +2,17 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use aws_config::{SdkConfig, retry::RetryConfig};
+use aws_config::retry::RetryConfig;
 use serde_json::{Value, json};
 use shared::{
     clock::Timestamp,
     ids::{Ids, derive},
-    table::{Expression, Key, Table, Transacted, to_item},
+    table::{Expression, Key, Transacted, to_item},
 };
 use tests::{
     aws::{Aws, Fault},
     faults::{Mishap, whatever_happens},
-    shop::SHARDS,
+    shop::users_store as store,
 };
 use tokio::task::JoinSet;
 use users::{
@@ -24,11 +24,6 @@ use users::{
 const START: Timestamp = Timestamp::from_milliseconds(1_795_255_200_000);
 const MILLISECOND: Duration = Duration::from_millis(1);
 const BURST: u32 = 10;
-
-fn store(config: &SdkConfig) -> Store {
-    let table = |name: &str| Table::new(aws_sdk_dynamodb::Client::new(config), format!("ferrocart-{name}"));
-    Store { users: table("users"), sessions: table("sessions"), shards: SHARDS }
-}
 
 fn buckets() -> Buckets {
     Buckets::new([7; 32], 300)

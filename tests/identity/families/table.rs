@@ -9,12 +9,12 @@ use shared::{
 };
 use tests::{
     aws::{Called, Fault},
-    door::{ADA, Door, PASSWORD, Session, refresh_request},
+    shop::{
+        Shop,
+        accounts::{ADA, PASSWORD, Session, request},
+    },
 };
-use users::{
-    operations::refresh_token::refresh_token,
-    tokens::refresh::{RefreshToken, RefreshTokenKey},
-};
+use users::tokens::refresh::{RefreshToken, RefreshTokenKey};
 
 use super::{
     memory,
@@ -24,7 +24,7 @@ use super::{
 use crate::dice::Dice;
 
 pub struct Tables {
-    door: Door,
+    shop: Shop,
     admin: Option<Session>,
     session: Session,
     key: RefreshTokenKey,
@@ -34,14 +34,14 @@ pub struct Tables {
 
 impl Tables {
     pub async fn new(seed: u64) -> Self {
-        let door = Door::crowded(seed);
-        let user = door.enrol(ADA).await;
-        let session = door.enter(user.id).await;
-        let key = door.refresh_key().await;
-        let refresh = door.lambda(refresh_token);
+        let shop = Shop::crowded(seed);
+        let user = shop.enrol(ADA).await;
+        let session = shop.enter(user.id).await;
+        let key = shop.refresh_key().await;
+        let refresh = shop.lambda("refresh-token");
         // Secrets are read once, and not in the stories.
-        door.refresh("none of ours").await;
-        Self { door, admin: None, session, key, refresh, renamed: 0 }
+        shop.refresh("none of ours").await;
+        Self { shop, admin: None, session, key, refresh, renamed: 0 }
     }
 
     fn held(&self, text: String) -> Held {
@@ -52,21 +52,21 @@ impl Tables {
     async fn other(&mut self, act: Act) -> Called {
         let id = self.session.user_id();
         match act {
-            Act::Logout => self.door.logout(&self.session).await,
+            Act::Logout => self.shop.logout(&self.session).await,
             Act::ChangePassword { here } => {
-                let session = if here { self.session.clone() } else { self.door.enter(id).await };
-                self.door.change_password(&session, PASSWORD, PASSWORD).await
+                let session = if here { self.session.clone() } else { self.shop.enter(id).await };
+                self.shop.change_password(&session, PASSWORD, PASSWORD).await
             }
             Act::SetActive(is_active) => {
                 if self.admin.is_none() {
-                    self.admin = Some(self.door.admin("grace@example.com").await);
+                    self.admin = Some(self.shop.admin("grace@example.com").await);
                 }
                 let admin = self.admin.as_ref().expect("just made");
-                self.door.set_active(admin, id, is_active).await
+                self.shop.set_active(admin, id, is_active).await
             }
             Act::Rename | Act::Refresh(_) => {
                 self.renamed += 1;
-                self.door.edit(&self.session, &json!({ "username": format!("ada{}", self.renamed) })).await
+                self.shop.edit(&self.session, &json!({ "username": format!("ada{}", self.renamed) })).await
             }
         }
     }
@@ -88,15 +88,15 @@ impl World for Tables {
     }
 
     fn now(&self) -> Timestamp {
-        self.door.clock.now()
+        self.shop.clock.now()
     }
 
     fn wait(&mut self, time: Duration) {
-        self.door.clock.advance(time);
+        self.shop.clock.advance(time);
     }
 
     async fn state(&mut self) -> (State, String) {
-        let found = self.door.users.store.user_and_family(self.session.user_id(), Some(self.session.family())).await.unwrap();
+        let found = self.shop.users.store.user_and_family(self.session.user_id(), Some(self.session.family())).await.unwrap();
         let (Some(user), Some(family)) = found else { panic!("the user and the session are there") };
         (memory::state(&family, &user), family.secret_hash)
     }
@@ -109,13 +109,14 @@ impl World for Tables {
         let spoiled = requests.iter().filter(|_| !requests.iter().any(is_prepared));
         for (call, spoil) in spoiled.filter_map(|request| request.spoil) {
             let fault = if spoil == Spoil::LoseRequest { Fault::LoseRequest } else { Fault::LoseResponse };
-            self.door.aws.fail(call * requests.len(), fault);
+            self.shop.aws.fail(call * requests.len(), fault);
         }
         let is_spoiled = requests.iter().any(|request| request.spoil.is_some());
         let mut running = Vec::new();
-        for request in requests {
-            if let Asked::Refresh(token) = &request.asked {
-                running.push(tokio::spawn((self.refresh)(Invocation::with_event(refresh_request(&token.text)))));
+        for asked in requests {
+            if let Asked::Refresh(token) = &asked.asked {
+                let request = request("refresh-token", &json!({ "refresh_token": token.text }));
+                running.push(tokio::spawn((self.refresh)(Invocation::with_event(request.event()))));
             }
         }
         let mut others = Vec::new();
@@ -136,7 +137,7 @@ impl World for Tables {
             };
             answers.push(self.answer(&called, is_spoiled));
         }
-        self.door.aws.heal();
+        self.shop.aws.heal();
         answers
     }
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 use shared::clock::{Clock, Timestamp};
 
 use crate::aws::Aws;
+#[cfg(feature = "users")]
+use crate::template::STACK;
 
 /// The shards of each index.
 pub const SHARDS: u32 = 8;
@@ -31,10 +33,24 @@ pub fn clock() -> Clock {
 /// Users.
 #[cfg(feature = "users")]
 pub fn users(aws: &Aws, clock: &Clock) -> users::Users {
-    let store = users::store::Store { users: aws.table("users"), sessions: aws.table("sessions"), shards: SHARDS };
+    users_over(&aws.sdk_config(), clock, aws.ids(100_000))
+}
+
+/// Users, with these clients and ids.
+#[cfg(feature = "users")]
+pub fn users_over(config: &aws_config::SdkConfig, clock: &Clock, ids: shared::ids::Ids) -> users::Users {
+    let secrets = aws_sdk_secretsmanager::Client::new(config);
+    let secrets = shared::secret::Secrets::new(secrets, format!("{STACK}/"), clock.clone());
     let parties =
         users::tokens::access::Parties { issuer: "urn:ferrocart:tests".to_owned(), audience: "urn:ferrocart:tests:api".to_owned() };
-    users::Users::new(store, aws.secrets_at(clock.clone()), clock.clone(), aws.ids(100_000), parties, NETWORK_BURST, SESSION_MAX)
+    users::Users::new(users_store(config), secrets, clock.clone(), ids, parties, NETWORK_BURST, SESSION_MAX)
+}
+
+/// The tables of users, with these clients.
+#[cfg(feature = "users")]
+pub fn users_store(config: &aws_config::SdkConfig) -> users::store::Store {
+    let table = |name: &str| shared::table::Table::new(aws_sdk_dynamodb::Client::new(config), format!("{STACK}-{name}"));
+    users::store::Store { users: table("users"), sessions: table("sessions"), shards: SHARDS }
 }
 
 /// Catalog.

@@ -6,20 +6,6 @@ use super::Shop;
 use crate::{aws::Called, events};
 
 impl Shop {
-    /// Puts a signing key in place: the four steps of Secrets Manager.
-    ///
-    /// # Panics
-    /// When a step fails.
-    pub async fn rotate_signing_key(&self) {
-        let token = "0199c2a8-0000-7000-8000-0000000000c1";
-        self.aws.secrets_manager().begin_rotation("signing-key", token);
-        for step in ["createSecret", "setSecret", "testSecret", "finishSecret"] {
-            let event = json!({ "Step": step, "SecretId": "ferrocart/signing-key", "ClientRequestToken": token });
-            let called = self.call("rotate-signing-key", event).await;
-            assert!(called.answer.is_ok(), "{step} fails: {:?}", called.answer);
-        }
-    }
-
     /// Registers Ada as `events/register-user.json` has it, and gives her the id that the samples speak of, [`events::USER`]: it is the
     /// service that chooses ids. The link that she is sent stays good for the id that she was registered under.
     ///

@@ -6,7 +6,10 @@ use serde_json::json;
 use shared::ids::UserId;
 use tests::{
     aws::Called,
-    door::{ADA, Door, PASSWORD, Session, code, kind},
+    shop::{
+        Shop,
+        accounts::{ADA, PASSWORD, Session, code, kind},
+    },
 };
 use users::{
     domain::WITHDRAWAL_LIFETIME,
@@ -17,17 +20,17 @@ const NEW: &str = "countess@example.com";
 const WRONG: &str = "wrong horse battery staple";
 
 /// Somebody whose address is verified, and a session of theirs.
-async fn verified(door: &Door) -> (UserId, Session) {
-    let id = door.enrol(ADA).await.id;
-    assert_eq!(door.verify_email(&door.verification_token(id).await).await.status(), 204);
-    (id, door.enter(id).await)
+async fn verified(shop: &Shop) -> (UserId, Session) {
+    let id = shop.enrol(ADA).await.id;
+    assert_eq!(shop.verify_email(&shop.verification_token(id).await).await.status(), 204);
+    (id, shop.enter(id).await)
 }
 
 /// As [`verified`], after the address has moved to [`NEW`].
-async fn moved(door: &Door) -> (UserId, Session) {
-    let (id, session) = verified(door).await;
-    assert_eq!(door.ask_for_address(&session, NEW).await.status(), 200);
-    assert_eq!(door.verify_email(&door.verification_token(id).await).await.status(), 204);
+async fn moved(shop: &Shop) -> (UserId, Session) {
+    let (id, session) = verified(shop).await;
+    assert_eq!(shop.ask_for_address(&session, NEW).await.status(), 200);
+    assert_eq!(shop.verify_email(&shop.verification_token(id).await).await.status(), 204);
     (id, session)
 }
 
@@ -38,206 +41,206 @@ fn refused(called: &Called) {
 
 #[tokio::test]
 async fn another_address_needs_the_present_password() {
-    let door = Door::open();
-    let (id, session) = verified(&door).await;
-    let before = door.aws.items("users");
+    let shop = Shop::open();
+    let (id, session) = verified(&shop).await;
+    let before = shop.aws.items("users");
     for (body, reason) in [
         (json!({ "email": NEW }), "required"),
         (json!({ "email": NEW, "full_name": "Ada King" }), "required"),
         (json!({ "email": NEW, "current_password": WRONG }), "wrong_password"),
         (json!({ "email": NEW, "current_password": "" }), "wrong_password"),
     ] {
-        let called = door.edit(&session, &body).await;
+        let called = shop.edit(&session, &body).await;
         assert_eq!((called.status(), called.json()["errors"][0]["pointer"].clone()), (422, json!("/current_password")), "{body}");
         assert_eq!(called.json()["errors"][0]["code"], reason, "{body}");
     }
-    assert_eq!(door.aws.items("users"), before);
+    assert_eq!(shop.aws.items("users"), before);
     for body in [json!({ "email": ADA }), json!({ "email": "ADA@Example.com" }), json!({ "full_name": "Ada King" })] {
-        assert_eq!(door.edit(&session, &body).await.status(), 200, "{body}");
+        assert_eq!(shop.edit(&session, &body).await.status(), 200, "{body}");
     }
-    let alone = door.edit(&session, &json!({ "current_password": PASSWORD })).await;
+    let alone = shop.edit(&session, &json!({ "current_password": PASSWORD })).await;
     assert_eq!((alone.status(), code(&alone).as_str()), (422, "nothing_to_change"));
-    assert_eq!(door.ask_for_address(&session, NEW).await.json()["pending_email"], NEW);
-    assert_eq!(door.user(id).await.email, ADA);
+    assert_eq!(shop.ask_for_address(&session, NEW).await.json()["pending_email"], NEW);
+    assert_eq!(shop.user(id).await.email, ADA);
 }
 
 #[tokio::test]
 async fn wrong_passwords_are_limited_together_with_those_of_a_password_change() {
-    let door = Door::open();
-    let (_, session) = verified(&door).await;
+    let shop = Shop::open();
+    let (_, session) = verified(&shop).await;
     let mut statuses = Vec::new();
     for number in 0..PASSWORD_CHANGE.burst() + 1 {
         let called = if number % 3 == 0 {
-            door.edit(&session, &json!({ "email": NEW, "current_password": WRONG })).await
+            shop.edit(&session, &json!({ "email": NEW, "current_password": WRONG })).await
         } else {
-            door.change_password(&session, WRONG, "another horse, another battery").await
+            shop.change_password(&session, WRONG, "another horse, another battery").await
         };
         statuses.push(called.status());
     }
     assert_eq!(statuses.pop(), Some(429));
     assert!(statuses.iter().all(|status| *status == 422), "{statuses:?}");
-    let right = door.ask_for_address(&session, NEW).await;
+    let right = shop.ask_for_address(&session, NEW).await;
     assert_eq!((right.status(), code(&right).as_str()), (429, "too_many_requests"));
 }
 
 #[tokio::test]
 async fn one_user_has_five_mails_sent_to_addresses_and_waits_for_more() {
-    let door = Door::open();
-    let user = door.enrol(ADA).await;
-    let session = door.enter(user.id).await;
+    let shop = Shop::open();
+    let user = shop.enrol(ADA).await;
+    let session = shop.enter(user.id).await;
     for number in 0..ADDRESS_MAILS.burst() {
         let called = if number % 2 == 0 {
-            door.edit(&session, &json!({ "email": ADA })).await
+            shop.edit(&session, &json!({ "email": ADA })).await
         } else {
-            door.ask_for_address(&session, &format!("countess{number}@example.com")).await
+            shop.ask_for_address(&session, &format!("countess{number}@example.com")).await
         };
         assert_eq!(called.status(), 200, "{number}");
     }
-    assert_eq!(door.edit(&session, &json!({ "email": ADA })).await.status(), 429);
-    assert_eq!(door.ask_for_address(&session, NEW).await.status(), 429);
-    assert_eq!(door.edit(&session, &json!({ "full_name": "Ada King" })).await.status(), 200, "no mail, no limit");
-    door.clock.advance(Duration::from_secs(15 * 60));
-    assert_eq!(door.edit(&session, &json!({ "email": ADA })).await.status(), 200);
+    assert_eq!(shop.edit(&session, &json!({ "email": ADA })).await.status(), 429);
+    assert_eq!(shop.ask_for_address(&session, NEW).await.status(), 429);
+    assert_eq!(shop.edit(&session, &json!({ "full_name": "Ada King" })).await.status(), 200, "no mail, no limit");
+    shop.clock.advance(Duration::from_secs(15 * 60));
+    assert_eq!(shop.edit(&session, &json!({ "email": ADA })).await.status(), 200);
 }
 
 #[tokio::test]
 async fn a_withdrawn_change_is_gone_and_everybody_is_logged_out() {
-    let door = Door::open();
-    let (id, session) = verified(&door).await;
-    let device = door.login_from("192.0.2.1", None, ADA, PASSWORD).await.header("x-device-token").unwrap();
-    assert_eq!(door.ask_for_address(&session, NEW).await.status(), 200);
-    let (link, withdraw) = (door.verification_token(id).await, door.withdraw_token(id).await);
-    refused(&door.verify_email(&withdraw).await);
-    refused(&door.withdraw(&link).await);
+    let shop = Shop::open();
+    let (id, session) = verified(&shop).await;
+    let device = shop.login_from("192.0.2.1", None, ADA, PASSWORD).await.header("x-device-token").unwrap();
+    assert_eq!(shop.ask_for_address(&session, NEW).await.status(), 200);
+    let (link, withdraw) = (shop.verification_token(id).await, shop.withdraw_token(id).await);
+    refused(&shop.verify_email(&withdraw).await);
+    refused(&shop.withdraw(&link).await);
     for odd in ["", "x", &withdraw[1..], &format!("{withdraw}A")] {
-        refused(&door.withdraw(odd).await);
+        refused(&shop.withdraw(odd).await);
     }
-    let withdrawn = door.withdraw(&withdraw).await;
+    let withdrawn = shop.withdraw(&withdraw).await;
     assert_eq!((withdrawn.status(), &withdrawn.ok()["body"]), (204, &json!("")));
-    refused(&door.verify_email(&link).await);
-    refused(&door.withdraw(&withdraw).await);
-    assert_eq!(kind(&door.authorize(&session.access_token).await), "Unauthorized");
-    assert_eq!(door.refresh(&session.refresh_token).await.status(), 401);
-    let login = door.login_from("192.0.2.1", Some(&device), ADA, PASSWORD).await;
+    refused(&shop.verify_email(&link).await);
+    refused(&shop.withdraw(&withdraw).await);
+    assert_eq!(kind(&shop.authorize(&session.access_token).await), "Unauthorized");
+    assert_eq!(shop.refresh(&session.refresh_token).await.status(), 401);
+    let login = shop.login_from("192.0.2.1", Some(&device), ADA, PASSWORD).await;
     assert!(login.status() == 200 && login.header("x-device-token").is_some(), "the device is a stranger");
-    assert_eq!(door.user(id).await.pending_email(), None);
-    door.check();
+    assert_eq!(shop.user(id).await.pending_email(), None);
+    shop.check_accounts();
 }
 
 #[tokio::test]
 async fn a_thief_with_the_password_cannot_keep_an_account_that_has_moved() {
-    let door = Door::open();
-    let (id, thief) = verified(&door).await;
-    assert_eq!(door.ask_for_address(&thief, NEW).await.status(), 200);
-    let withdraw = door.withdraw_token(id).await;
-    assert_eq!(door.verify_email(&door.verification_token(id).await).await.status(), 204);
-    assert_eq!(door.reservations().len(), 1);
+    let shop = Shop::open();
+    let (id, thief) = verified(&shop).await;
+    assert_eq!(shop.ask_for_address(&thief, NEW).await.status(), 200);
+    let withdraw = shop.withdraw_token(id).await;
+    assert_eq!(shop.verify_email(&shop.verification_token(id).await).await.status(), 204);
+    assert_eq!(shop.reservations().len(), 1);
     // What a thief may try to make the move final.
-    let again = door.ask_for_address(&thief, "third@example.com").await;
+    let again = shop.ask_for_address(&thief, "third@example.com").await;
     assert_eq!((again.status(), code(&again).as_str()), (409, "email_moved_recently"));
-    let registered = door.register(ADA).await;
+    let registered = shop.register(ADA).await;
     assert_eq!((registered.status(), code(&registered).as_str()), (409, "email_taken"));
-    let other = door.enrol("mallory@example.net").await;
-    let session = door.enter(other.id).await;
-    assert_eq!(door.ask_for_address(&session, ADA).await.status(), 200);
-    assert_eq!(door.verify_email(&door.verification_token(other.id).await).await.status(), 409);
-    assert_eq!(door.change_password(&thief, PASSWORD, "the thief's password").await.status(), 204);
-    assert_eq!(door.request_reset(NEW).await.status(), 202);
-    let thiefs_reset = door.reset_token(id).await;
-    assert_eq!(door.request_reset(ADA).await.status(), 202, "nobody logs in there for now");
-    assert_eq!(door.login(ADA, PASSWORD).await.status(), 401);
-    door.check();
+    let other = shop.enrol("mallory@example.net").await;
+    let session = shop.enter(other.id).await;
+    assert_eq!(shop.ask_for_address(&session, ADA).await.status(), 200);
+    assert_eq!(shop.verify_email(&shop.verification_token(other.id).await).await.status(), 409);
+    assert_eq!(shop.change_password(&thief, PASSWORD, "the thief's password").await.status(), 204);
+    assert_eq!(shop.request_reset(NEW).await.status(), 202);
+    let thiefs_reset = shop.reset_token(id).await;
+    assert_eq!(shop.request_reset(ADA).await.status(), 202, "nobody logs in there for now");
+    assert_eq!(shop.login(ADA, PASSWORD).await.status(), 401);
+    shop.check_accounts();
 
-    assert_eq!(door.withdraw(&withdraw).await.status(), 204);
-    door.check();
-    assert_eq!((door.user(id).await.email.as_str(), door.reservations().len()), (ADA, 0));
-    refused(&door.confirm_reset(&thiefs_reset, "the thief's password").await);
-    assert_eq!(door.login(NEW, "the thief's password").await.status(), 401);
-    assert_eq!(door.refresh(&thief.refresh_token).await.status(), 401);
-    assert_eq!(door.request_reset(ADA).await.status(), 202);
-    assert_eq!(door.confirm_reset(&door.reset_token(id).await, "the owner's new password").await.status(), 204);
-    assert_eq!(door.login(ADA, "the owner's new password").await.status(), 200);
+    assert_eq!(shop.withdraw(&withdraw).await.status(), 204);
+    shop.check_accounts();
+    assert_eq!((shop.user(id).await.email.as_str(), shop.reservations().len()), (ADA, 0));
+    refused(&shop.confirm_reset(&thiefs_reset, "the thief's password").await);
+    assert_eq!(shop.login(NEW, "the thief's password").await.status(), 401);
+    assert_eq!(shop.refresh(&thief.refresh_token).await.status(), 401);
+    assert_eq!(shop.request_reset(ADA).await.status(), 202);
+    assert_eq!(shop.confirm_reset(&shop.reset_token(id).await, "the owner's new password").await.status(), 204);
+    assert_eq!(shop.login(ADA, "the owner's new password").await.status(), 200);
 }
 
 #[tokio::test]
 async fn a_disabled_account_returns_to_its_address_and_stays_disabled() {
-    let door = Door::open();
-    let admin = door.admin("grace@example.com").await;
-    let (id, _) = moved(&door).await;
-    let withdraw = door.withdraw_token(id).await;
-    assert_eq!(door.set_active(&admin, id, false).await.status(), 200);
-    assert_eq!(door.withdraw(&withdraw).await.status(), 204);
-    let user = door.user(id).await;
+    let shop = Shop::open();
+    let admin = shop.admin("grace@example.com").await;
+    let (id, _) = moved(&shop).await;
+    let withdraw = shop.withdraw_token(id).await;
+    assert_eq!(shop.set_active(&admin, id, false).await.status(), 200);
+    assert_eq!(shop.withdraw(&withdraw).await.status(), 204);
+    let user = shop.user(id).await;
     assert!(user.email == ADA && !user.is_active);
-    door.check();
+    shop.check_accounts();
 }
 
 #[tokio::test]
 async fn an_address_that_was_left_is_free_after_two_days_or_after_a_deletion() {
-    let door = Door::open();
-    let (id, session) = moved(&door).await;
-    let withdraw = door.withdraw_token(id).await;
-    door.clock.advance(WITHDRAWAL_LIFETIME - Duration::from_millis(1));
-    assert_eq!(door.register(ADA).await.status(), 409);
-    door.clock.advance(Duration::from_millis(1));
-    refused(&door.withdraw(&withdraw).await);
-    assert_eq!(door.register(ADA).await.status(), 201, "the reservation has expired, whether it is deleted or not");
-    assert_eq!(door.login(ADA, PASSWORD).await.status(), 200);
-    assert_eq!(door.delete_me(&session).await.status(), 204);
-    assert_eq!(door.login(ADA, PASSWORD).await.status(), 200, "it is another account's address now");
-    door.check();
+    let shop = Shop::open();
+    let (id, session) = moved(&shop).await;
+    let withdraw = shop.withdraw_token(id).await;
+    shop.clock.advance(WITHDRAWAL_LIFETIME - Duration::from_millis(1));
+    assert_eq!(shop.register(ADA).await.status(), 409);
+    shop.clock.advance(Duration::from_millis(1));
+    refused(&shop.withdraw(&withdraw).await);
+    assert_eq!(shop.register(ADA).await.status(), 201, "the reservation has expired, whether it is deleted or not");
+    assert_eq!(shop.login(ADA, PASSWORD).await.status(), 200);
+    assert_eq!(shop.delete_me(&session).await.status(), 204);
+    assert_eq!(shop.login(ADA, PASSWORD).await.status(), 200, "it is another account's address now");
+    shop.check_accounts();
 
-    let door = Door::open();
-    let (id, session) = moved(&door).await;
-    let withdraw = door.withdraw_token(id).await;
-    assert_eq!(door.delete_me(&session).await.status(), 204);
-    assert!(door.reservations().is_empty());
-    refused(&door.withdraw(&withdraw).await);
-    assert_eq!(door.register(ADA).await.status(), 201);
-    door.check();
+    let shop = Shop::open();
+    let (id, session) = moved(&shop).await;
+    let withdraw = shop.withdraw_token(id).await;
+    assert_eq!(shop.delete_me(&session).await.status(), 204);
+    assert!(shop.reservations().is_empty());
+    refused(&shop.withdraw(&withdraw).await);
+    assert_eq!(shop.register(ADA).await.status(), 201);
+    shop.check_accounts();
 }
 
 #[tokio::test]
 async fn a_withdrawal_wins_against_a_confirmation_at_the_same_time() {
     for seed in 0..12 {
-        let door = Door::crowded(seed);
-        let (id, session) = verified(&door).await;
-        assert_eq!(door.ask_for_address(&session, NEW).await.status(), 200);
-        let (link, withdraw) = (door.verification_token(id).await, door.withdraw_token(id).await);
-        let (confirmed, withdrawn) = tokio::join!(door.verify_email(&link), door.withdraw(&withdraw));
+        let shop = Shop::crowded(seed);
+        let (id, session) = verified(&shop).await;
+        assert_eq!(shop.ask_for_address(&session, NEW).await.status(), 200);
+        let (link, withdraw) = (shop.verification_token(id).await, shop.withdraw_token(id).await);
+        let (confirmed, withdrawn) = tokio::join!(shop.verify_email(&link), shop.withdraw(&withdraw));
         assert_eq!(withdrawn.status(), 204, "seed {seed}");
         assert!([204, 400, 503].contains(&confirmed.status()), "seed {seed}: {}", confirmed.status());
-        assert_eq!(door.user(id).await.email, ADA, "seed {seed}");
-        refused(&door.verify_email(&link).await);
-        door.check();
+        assert_eq!(shop.user(id).await.email, ADA, "seed {seed}");
+        refused(&shop.verify_email(&link).await);
+        shop.check_accounts();
     }
 }
 
 #[tokio::test]
 async fn of_a_reset_and_a_confirmation_at_the_same_time_one_wins() {
     for seed in 0..12 {
-        let door = Door::crowded(seed);
-        let (id, session) = verified(&door).await;
-        assert_eq!(door.ask_for_address(&session, NEW).await.status(), 200);
-        let link = door.verification_token(id).await;
-        assert_eq!(door.request_reset(ADA).await.status(), 202);
-        let reset = door.reset_token(id).await;
-        let (confirmed, done) = tokio::join!(door.verify_email(&link), door.confirm_reset(&reset, "the owner's new password"));
-        let email = door.user(id).await.email;
+        let shop = Shop::crowded(seed);
+        let (id, session) = verified(&shop).await;
+        assert_eq!(shop.ask_for_address(&session, NEW).await.status(), 200);
+        let link = shop.verification_token(id).await;
+        assert_eq!(shop.request_reset(ADA).await.status(), 202);
+        let reset = shop.reset_token(id).await;
+        let (confirmed, done) = tokio::join!(shop.verify_email(&link), shop.confirm_reset(&reset, "the owner's new password"));
+        let email = shop.user(id).await.email;
         assert_eq!((confirmed.status() == 204, done.status() == 204), (email == NEW, email == ADA), "seed {seed}");
-        refused(&door.verify_email(&link).await);
-        refused(&door.confirm_reset(&reset, "the owner's new password").await);
-        door.check();
+        refused(&shop.verify_email(&link).await);
+        refused(&shop.confirm_reset(&reset, "the owner's new password").await);
+        shop.check_accounts();
     }
 }
 
 #[tokio::test]
 async fn a_device_token_ends_with_its_account() {
-    let door = Door::open();
-    let user = door.enrol(ADA).await;
-    let device = door.login_from("192.0.2.1", None, ADA, PASSWORD).await.header("x-device-token").unwrap();
-    assert_eq!(door.delete_me(&door.enter(user.id).await).await.status(), 204);
-    door.enrol(ADA).await;
-    let login = door.login_from("192.0.2.1", Some(&device), ADA, PASSWORD).await;
+    let shop = Shop::open();
+    let user = shop.enrol(ADA).await;
+    let device = shop.login_from("192.0.2.1", None, ADA, PASSWORD).await.header("x-device-token").unwrap();
+    assert_eq!(shop.delete_me(&shop.enter(user.id).await).await.status(), 204);
+    shop.enrol(ADA).await;
+    let login = shop.login_from("192.0.2.1", Some(&device), ADA, PASSWORD).await;
     assert!(login.status() == 200 && login.header("x-device-token").is_some(), "a stranger to the new account");
 }

@@ -6,8 +6,11 @@ use serde_json::json;
 use shared::{ids::sha256_hex, table::Outcome};
 use tests::{
     aws::{Called, Fault},
-    door::{ADA, Door, PASSWORD, Session, code, hash, kind, seen},
     faults::{FAULTS, Mishap, whatever_happens_to_any_call},
+    shop::{
+        Shop,
+        accounts::{ADA, PASSWORD, Session, code, hash, kind, seen},
+    },
 };
 use users::domain::SESSION_LIFETIME;
 
@@ -28,26 +31,26 @@ fn asked(called: &Called) -> Vec<String> {
 
 #[tokio::test]
 async fn a_login_gives_tokens_that_count() {
-    let door = Door::open();
-    door.enrol(ADA).await;
-    let login = door.login("ADA@example.com", PASSWORD).await;
+    let shop = Shop::open();
+    shop.enrol(ADA).await;
+    let login = shop.login("ADA@example.com", PASSWORD).await;
     assert_eq!(login.status(), 200);
     let calls: BTreeSet<_> = login.operations().into_iter().collect();
     assert_eq!((login.operations().len(), calls), (4, BTreeSet::from(["GetItem", "TransactWriteItems", "UpdateItem"])));
     assert_eq!((&login.json()["token_type"], &login.json()["expires_in"]), (&json!("Bearer"), &json!(900)));
     let session = Session::of(&login).unwrap();
-    let authorized = door.authorize(&session.access_token).await;
+    let authorized = shop.authorize(&session.access_token).await;
     let context = &authorized.ok()["context"];
-    let profile = door.profiles().remove(0);
+    let profile = shop.profiles().remove(0);
     assert_eq!((&context["sub"], &context["role"], &context["tv"]), (&profile["user_id"]["S"], &json!("user"), &json!("1")));
     assert_eq!((&context["sid"], &context["email"]), (&json!(session.family().to_string()), &json!(ADA)));
     assert_eq!(authorized.operations(), ["BatchGetItem"]);
 
-    let sessions = door.aws.items("sessions");
+    let sessions = shop.aws.items("sessions");
     let family = sessions.iter().find(|item| item["pk"]["S"] == format!("FAMILY#{}", session.family())).unwrap();
-    let expires = door.clock.now().plus(SESSION_LIFETIME).seconds().to_string();
+    let expires = shop.clock.now().plus(SESSION_LIFETIME).seconds().to_string();
     assert_eq!((&family["user_id"], &family["ttl"]["N"]), (&profile["user_id"], &json!(expires)));
-    let everything = format!("{sessions:?}{:?}", door.aws.items("users"));
+    let everything = format!("{sessions:?}{:?}", shop.aws.items("users"));
     for secret in session.refresh_token.split('.').skip(2) {
         assert!(!everything.contains(secret) && !everything.contains(&secret[..40]), "the table gives no token away");
     }
@@ -57,36 +60,36 @@ async fn a_login_gives_tokens_that_count() {
 
 #[tokio::test]
 async fn the_authorizer_reads_whether_the_address_is_verified_at_each_request() {
-    let door = Door::open();
-    door.enrol(ADA).await;
-    let session = Session::of(&door.login(ADA, PASSWORD).await).unwrap();
-    let verified = async || door.authorize(&session.access_token).await.ok()["context"]["email_verified"].clone();
+    let shop = Shop::open();
+    shop.enrol(ADA).await;
+    let session = Session::of(&shop.login(ADA, PASSWORD).await).unwrap();
+    let verified = async || shop.authorize(&session.access_token).await.ok()["context"]["email_verified"].clone();
     assert_eq!(verified().await, "false");
-    let mut profile = door.profiles().remove(0);
+    let mut profile = shop.profiles().remove(0);
     profile["email_verified"] = json!({ "BOOL": true });
-    door.aws.put("users", &profile);
+    shop.aws.put("users", &profile);
     assert_eq!(verified().await, "true", "the token is the same");
 }
 
 #[tokio::test]
 async fn white_space_around_an_address_does_not_matter() {
-    let door = Door::open();
-    let user = door.enrol(ADA).await;
+    let shop = Shop::open();
+    let user = shop.enrol(ADA).await;
     for (number, email) in
         [" ada@example.com", "ada@example.com ", "\tAda@example.com\r\n", "\u{feff}ada@example.com\u{200b}", "\u{a0}ada@example.com"]
             .iter()
             .enumerate()
     {
-        assert_eq!(door.login_from(&format!("198.51.100.{number}"), None, email, PASSWORD).await.status(), 200, "{email:?}");
-        assert_eq!(code(&door.register(email).await), "email_taken", "{email:?}");
-        assert!(door.grant(email, "user").await.answer.is_ok(), "{email:?}");
+        assert_eq!(shop.login_from(&format!("198.51.100.{number}"), None, email, PASSWORD).await.status(), 200, "{email:?}");
+        assert_eq!(code(&shop.register(email).await), "email_taken", "{email:?}");
+        assert!(shop.grant(email, "user").await.answer.is_ok(), "{email:?}");
     }
-    assert_eq!(door.request_reset(" ada@example.com\n").await.status(), 202);
-    let token = door.reset_token(user.id).await;
-    assert_eq!(door.confirm_reset(&token, "another horse, another battery").await.status(), 204);
-    let session = door.enter(user.id).await;
+    assert_eq!(shop.request_reset(" ada@example.com\n").await.status(), 202);
+    let token = shop.reset_token(user.id).await;
+    assert_eq!(shop.confirm_reset(&token, "another horse, another battery").await.status(), 204);
+    let session = shop.enter(user.id).await;
     let asked =
-        door.edit(&session, &json!({ "email": " Countess@Example.com\t", "current_password": "another horse, another battery" })).await;
+        shop.edit(&session, &json!({ "email": " Countess@Example.com\t", "current_password": "another horse, another battery" })).await;
     assert_eq!((asked.status(), &asked.json()["pending_email"]), (200, &json!("countess@example.com")));
 }
 
@@ -99,42 +102,42 @@ async fn a_password_matches_however_its_characters_are_composed() {
         "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0c2FsdA$pyJkOsTK347lqAZWl8vxDgEU44vY2eJUmBxdiugAadE",
         "$2b$04$abcdefghijklmnopqrstuu.oMTCQjdCbYvSW3IQEvGWmdb6wOIFXe",
     ];
-    let door = Door::open();
-    let user = door.enrol(ADA).await;
+    let shop = Shop::open();
+    let user = shop.enrol(ADA).await;
     for new in [DECOMPOSED, COMPOSED] {
-        door.request_reset(ADA).await;
-        let token = door.reset_token(user.id).await;
-        assert_eq!(door.confirm_reset(&token, new).await.status(), 204);
+        shop.request_reset(ADA).await;
+        let token = shop.reset_token(user.id).await;
+        assert_eq!(shop.confirm_reset(&token, new).await.status(), 204);
         for typed in [COMPOSED, DECOMPOSED] {
-            assert_eq!(door.login(ADA, typed).await.status(), 200, "{new:?} {typed:?}");
+            assert_eq!(shop.login(ADA, typed).await.status(), 200, "{new:?} {typed:?}");
         }
-        assert_eq!(door.login(ADA, "cafe au lait").await.status(), 401);
-        door.clock.advance(std::time::Duration::from_secs(3600));
+        assert_eq!(shop.login(ADA, "cafe au lait").await.status(), 401);
+        shop.clock.advance(std::time::Duration::from_secs(3600));
     }
     for (number, old) in OLD.into_iter().enumerate() {
         let email = format!("old-{number}@example.com");
-        door.enrol_with(&email, old).await;
-        assert_eq!(door.login(&email, COMPOSED).await.status(), 401, "{old}");
-        assert_eq!(door.login(&email, DECOMPOSED).await.status(), 200, "{old}");
+        shop.enrol_with(&email, old).await;
+        assert_eq!(shop.login(&email, COMPOSED).await.status(), 401, "{old}");
+        assert_eq!(shop.login(&email, DECOMPOSED).await.status(), 200, "{old}");
         // The login has replaced the hash.
-        assert_eq!(door.login(&email, COMPOSED).await.status(), 200, "{old}");
+        assert_eq!(shop.login(&email, COMPOSED).await.status(), 200, "{old}");
     }
 }
 
 #[tokio::test]
 async fn an_unknown_address_a_wrong_password_and_a_disabled_user_are_one_and_the_same() {
-    let door = Door::open();
-    door.enrol(ADA).await;
-    let admin = door.admin("grace@example.com").await;
+    let shop = Shop::open();
+    shop.enrol(ADA).await;
+    let admin = shop.admin("grace@example.com").await;
     for email in ["dora@example.com", "dina@example.com"] {
-        let user = door.enrol(email).await;
-        let disabled = door.set_active(&admin, user.id, false).await;
+        let user = shop.enrol(email).await;
+        let disabled = shop.set_active(&admin, user.id, false).await;
         assert_eq!(disabled.status(), 200);
     }
     // The first use of an instance reads the secrets: that happens once, whoever it is.
-    assert_eq!(door.login_from("198.51.100.9", None, "grace@example.com", PASSWORD).await.status(), 200);
+    assert_eq!(shop.login_from("198.51.100.9", None, "grace@example.com", PASSWORD).await.status(), 200);
 
-    let wrong = door.login_from("198.51.100.1", None, ADA, WRONG).await;
+    let wrong = shop.login_from("198.51.100.1", None, ADA, WRONG).await;
     assert_eq!((wrong.status(), code(&wrong).as_str()), (401, "invalid_credentials"));
     let mut others = Vec::new();
     for (number, (email, password)) in [
@@ -148,33 +151,33 @@ async fn an_unknown_address_a_wrong_password_and_a_disabled_user_are_one_and_the
     .into_iter()
     .enumerate()
     {
-        others.push(door.login_from(&format!("198.51.100.{}", 20 + number), None, email, password).await);
+        others.push(shop.login_from(&format!("198.51.100.{}", 20 + number), None, email, password).await);
     }
     for other in &others {
         assert_eq!((seen(other).to_string(), asked(other)), (seen(&wrong).to_string(), asked(&wrong)));
     }
     assert_eq!(asked(&wrong).len(), 3, "two buckets and one read: {:?}", asked(&wrong));
     // The second try of each, too.
-    let again = door.login_from("198.51.100.1", None, ADA, WRONG).await;
+    let again = shop.login_from("198.51.100.1", None, ADA, WRONG).await;
     for (number, email) in [(20, "eve@example.com"), (24, "dora@example.com")] {
-        let other = door.login_from(&format!("198.51.100.{number}"), None, email, WRONG).await;
+        let other = shop.login_from(&format!("198.51.100.{number}"), None, email, WRONG).await;
         assert_eq!((seen(&other).to_string(), asked(&other)), (seen(&again).to_string(), asked(&again)));
     }
-    let families = door.aws.items("sessions").into_iter().filter(|item| item["pk"]["S"].as_str().unwrap().starts_with("FAMILY#"));
+    let families = shop.aws.items("sessions").into_iter().filter(|item| item["pk"]["S"].as_str().unwrap().starts_with("FAMILY#"));
     assert_eq!(families.count(), 2, "the admin's two");
 }
 
 #[tokio::test]
 async fn the_eleventh_try_waits_whoever_it_is_for_and_the_owner_does_not() {
-    let door = Door::open();
+    let shop = Shop::open();
     // Cheap to check, and that a wrong password is compared with it is all that matters here.
-    door.enrol_with(ADA, OLD_HASHES[1]).await;
-    let owner = door.login_from("192.0.2.1", None, ADA, "correct horse").await;
+    shop.enrol_with(ADA, OLD_HASHES[1]).await;
+    let owner = shop.login_from("192.0.2.1", None, ADA, "correct horse").await;
     let device = owner.header("x-device-token").unwrap();
     let mut refused = Vec::new();
     for (block, email) in [ADA, "eve@example.com", "no address at all"].into_iter().enumerate() {
         for number in 0..11 {
-            let tried = door.login_from(&format!("2001:db8:{}:{number}::1", block), None, email, WRONG).await;
+            let tried = shop.login_from(&format!("2001:db8:{}:{number}::1", block), None, email, WRONG).await;
             assert_eq!(tried.status(), if number < 10 { 401 } else { 429 }, "{email} {number}");
             if number == 10 {
                 refused.push(tried);
@@ -185,22 +188,22 @@ async fn the_eleventh_try_waits_whoever_it_is_for_and_the_owner_does_not() {
         assert_eq!((seen(other).to_string(), asked(other)), (seen(&refused[0]).to_string(), asked(&refused[0])));
         assert_eq!(other.header("retry-after").as_deref(), Some("900"));
     }
-    assert_eq!(door.login_from("192.0.2.1", None, ADA, "correct horse").await.status(), 429, "without the token the owner is a stranger");
-    let entered = door.login_from("192.0.2.1", Some(&device), ADA, "correct horse").await;
+    assert_eq!(shop.login_from("192.0.2.1", None, ADA, "correct horse").await.status(), 429, "without the token the owner is a stranger");
+    let entered = shop.login_from("192.0.2.1", Some(&device), ADA, "correct horse").await;
     assert_eq!((entered.status(), entered.header("x-device-token")), (200, None));
     for made_up in ["", "x", &device[1..], &format!("{device}A"), "dev_0199c2a8-0000-7000-8000-000000000001.1700000000.AAAA"] {
-        assert_eq!(door.login_from("192.0.2.1", Some(made_up), ADA, "correct horse").await.status(), 429, "{made_up}");
+        assert_eq!(shop.login_from("192.0.2.1", Some(made_up), ADA, "correct horse").await.status(), 429, "{made_up}");
     }
-    assert_eq!(door.login_from("192.0.2.1", Some(&device), "eve@example.com", WRONG).await.status(), 429, "it is Ada's device");
+    assert_eq!(shop.login_from("192.0.2.1", Some(&device), "eve@example.com", WRONG).await.status(), 429, "it is Ada's device");
 }
 
 #[tokio::test]
 async fn whoever_knows_the_password_is_never_counted() {
-    let door = Door::open();
-    door.enrol(ADA).await;
+    let shop = Shop::open();
+    shop.enrol(ADA).await;
     let mut device = None;
     for number in 0..24 {
-        let login = door.login_from("192.0.2.1", device.as_deref().filter(|_| number > 11), ADA, PASSWORD).await;
+        let login = shop.login_from("192.0.2.1", device.as_deref().filter(|_| number > 11), ADA, PASSWORD).await;
         assert_eq!(login.status(), 200, "{number}");
         device = login.header("x-device-token").or(device);
     }
@@ -210,17 +213,17 @@ async fn whoever_knows_the_password_is_never_counted() {
 async fn whatever_happens_to_a_call_a_login_succeeds_or_may_be_repeated() {
     let mut spoiled = 0;
     whatever_happens_to_any_call(async |Mishap { call, fault }| {
-        let door = Door::open();
-        door.enrol(ADA).await;
-        let before = door.cold();
+        let shop = Shop::open();
+        shop.enrol(ADA).await;
+        let before = shop.cold();
         before.aws.fail(call, fault);
         let first = before.login(ADA, PASSWORD).await;
         spoiled += u32::from(first.status() == 503);
         assert!([200, 503].contains(&first.status()), "{fault:?} at {call}");
-        door.aws.heal();
+        shop.aws.heal();
         let session = before.log_in(ADA).await;
-        assert!(door.authorize(&session.access_token).await.answer.is_ok(), "{fault:?} at {call}");
-        assert_eq!(door.refresh(&session.refresh_token).await.status(), 200, "{fault:?} at {call}");
+        assert!(shop.authorize(&session.access_token).await.answer.is_ok(), "{fault:?} at {call}");
+        assert_eq!(shop.refresh(&session.refresh_token).await.status(), 200, "{fault:?} at {call}");
         first
     })
     .await;
@@ -229,15 +232,15 @@ async fn whatever_happens_to_a_call_a_login_succeeds_or_may_be_repeated() {
 
 #[tokio::test]
 async fn a_login_whose_answer_is_lost_on_its_way_to_the_function_begins_one_session() {
-    let door = Door::with_retries().unlocked();
-    door.enrol(ADA).await;
-    let usual = door.login_from("192.0.2.1", None, ADA, PASSWORD).await;
-    let usual = door.login_from("192.0.2.2", None, ADA, PASSWORD).await.calls.len().min(usual.calls.len());
-    let families = || door.aws.items("sessions").iter().filter(|item| item["pk"]["S"].as_str().unwrap().starts_with("FAMILY#")).count();
+    let shop = Shop::open().retrying();
+    shop.enrol(ADA).await;
+    let usual = shop.login_from("192.0.2.1", None, ADA, PASSWORD).await;
+    let usual = shop.login_from("192.0.2.2", None, ADA, PASSWORD).await.calls.len().min(usual.calls.len());
+    let families = || shop.aws.items("sessions").iter().filter(|item| item["pk"]["S"].as_str().unwrap().starts_with("FAMILY#")).count();
     assert_eq!(families(), 2);
     // The last call writes the session.
-    door.aws.fail(usual - 1, Fault::LoseResponse);
-    let login = door.login_from("192.0.2.3", None, ADA, PASSWORD).await;
+    shop.aws.fail(usual - 1, Fault::LoseResponse);
+    let login = shop.login_from("192.0.2.3", None, ADA, PASSWORD).await;
     assert_eq!(login.status(), 200);
     assert_eq!(login.operations().iter().filter(|operation| **operation == "TransactWriteItems").count(), 2);
     assert_eq!(families(), 3);
@@ -245,58 +248,58 @@ async fn a_login_whose_answer_is_lost_on_its_way_to_the_function_begins_one_sess
 
 #[tokio::test]
 async fn before_the_first_rotation_nobody_can_log_in_and_right_after_it_everybody_can() {
-    let door = Door::closed();
-    door.enrol(ADA).await;
+    let shop = Shop::new();
+    shop.enrol(ADA).await;
     for password in [PASSWORD, WRONG] {
-        let early = door.login(ADA, password).await;
+        let early = shop.login(ADA, password).await;
         assert_eq!((early.status(), code(&early).as_str()), (503, "no_signing_key"));
         assert_eq!((early.header("retry-after").as_deref(), early.operations().len()), (Some("5"), 0));
     }
-    assert_eq!(kind(&door.authorize("a.b.c").await), "Unauthorized");
-    door.rotate("first").await;
-    assert_eq!(door.login(ADA, PASSWORD).await.status(), 200, "the same instance, which has seen that there is no key");
+    assert_eq!(kind(&shop.authorize("a.b.c").await), "Unauthorized");
+    shop.rotate_signing_key().await;
+    assert_eq!(shop.login(ADA, PASSWORD).await.status(), 200, "the same instance, which has seen that there is no key");
 }
 
 #[tokio::test]
 async fn an_old_hash_is_verified_and_replaced_by_one_of_today() {
     for old in OLD_HASHES {
-        let door = Door::open();
-        door.enrol_with(ADA, old).await;
-        assert_eq!(door.login(ADA, "correct house").await.status(), 401);
-        assert_eq!(door.credentials()[0]["password_hash"]["S"], old, "a wrong password replaces nothing");
-        let login = door.login(ADA, "correct horse").await;
+        let shop = Shop::open();
+        shop.enrol_with(ADA, old).await;
+        assert_eq!(shop.login(ADA, "correct house").await.status(), 401);
+        assert_eq!(shop.credentials()[0]["password_hash"]["S"], old, "a wrong password replaces nothing");
+        let login = shop.login(ADA, "correct horse").await;
         assert_eq!((login.status(), login.operations_on("users")), (200, vec!["GetItem", "UpdateItem"]), "{old}");
-        let new = door.credentials()[0]["password_hash"]["S"].as_str().unwrap().to_owned();
+        let new = shop.credentials()[0]["password_hash"]["S"].as_str().unwrap().to_owned();
         assert!(new.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{new}");
-        let again = door.login(ADA, "correct horse").await;
+        let again = shop.login(ADA, "correct horse").await;
         assert_eq!((again.status(), again.operations_on("users")), (200, vec!["GetItem"]));
         assert_eq!(
-            (door.login(ADA, "correct house").await.status(), door.users.store.credentials(ADA).await.unwrap().unwrap().version),
+            (shop.login(ADA, "correct house").await.status(), shop.users.store.credentials(ADA).await.unwrap().unwrap().version),
             (401, 1)
         );
-        door.check();
+        shop.check_accounts();
     }
 }
 
 #[tokio::test]
 async fn an_old_hash_does_not_come_back_over_a_password_that_was_changed_meanwhile() {
-    let door = Door::open();
-    door.enrol_with(ADA, OLD_HASHES[0]).await;
-    let seen = door.users.store.credentials(ADA).await.unwrap().unwrap();
-    let session = door.enter(seen.user_id).await;
-    assert_eq!(door.change_password(&session, "correct horse", PASSWORD).await.status(), 204);
-    let changed = door.credentials();
-    assert!(matches!(door.users.store.rehash(&seen, hash()).await.unwrap(), Outcome::Refused(Some(_))));
-    assert_eq!(door.credentials(), changed);
+    let shop = Shop::open();
+    shop.enrol_with(ADA, OLD_HASHES[0]).await;
+    let seen = shop.users.store.credentials(ADA).await.unwrap().unwrap();
+    let session = shop.enter(seen.user_id).await;
+    assert_eq!(shop.change_password(&session, "correct horse", PASSWORD).await.status(), 204);
+    let changed = shop.credentials();
+    assert!(matches!(shop.users.store.rehash(&seen, hash()).await.unwrap(), Outcome::Refused(Some(_))));
+    assert_eq!(shop.credentials(), changed);
 }
 
 #[tokio::test]
 async fn a_hash_that_cannot_be_replaced_keeps_nobody_out() {
     for fault in FAULTS {
-        let door = Door::open();
-        door.enrol_with(ADA, OLD_HASHES[0]).await;
-        let calls = door.cold().login(ADA, "correct horse").await.calls.len();
-        let other = Door::open();
+        let shop = Shop::open();
+        shop.enrol_with(ADA, OLD_HASHES[0]).await;
+        let calls = shop.cold().login(ADA, "correct horse").await.calls.len();
+        let other = Shop::open();
         other.enrol_with(ADA, OLD_HASHES[0]).await;
         let instance = other.cold();
         other.aws.fail(calls - 1, fault);

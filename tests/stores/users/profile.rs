@@ -4,43 +4,39 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use shared::{
-    http,
     ids::{Ids, sha256_hex},
-    invoke,
     lambda::{Failure, Invocation, Lambda},
     telemetry::Trace,
 };
 use tests::{
-    aws::{Aws, Fault},
-    door::{ADA, Door, PASSWORD, Session, code, kind, patch, put, seen},
+    aws::Fault,
     events,
     faults::{Mishap, whatever_happens_to_any_call},
+    shop::{
+        Shop,
+        accounts::{ADA, PASSWORD, Session, code, kind, request, seen},
+    },
 };
 use users::{
     domain::{Administration, User},
-    operations::{
-        delete_me::delete_me, get_user::get_user, grant_role::grant_role, list_users::list_users, update_me::update_me,
-        update_user::update_user,
-    },
     store::{Change, Replaced},
 };
 
 #[tokio::test]
 async fn a_change_says_which_version_it_starts_from() {
-    let door = Door::open();
-    let admin = door.admin("grace@example.com").await;
-    let user = door.enrol(ADA).await;
-    let session = door.enter(user.id).await;
+    let shop = Shop::open();
+    let admin = shop.admin("grace@example.com").await;
+    let user = shop.enrol(ADA).await;
+    let session = shop.enter(user.id).await;
     let body = json!({ "full_name": "Ada King" });
-    let before = door.aws.items("users");
-    let path = format!("/users/{}", user.id);
+    let before = shop.aws.items("users");
     let mine = |tags: &[&str]| {
-        let request = tags.iter().fold(patch("/users/me", &body), |request, tag| request.header("If-Match", tag));
-        door.http(update_me, session.request(request))
+        let request = tags.iter().fold(request("update-me", &body), |request, tag| request.header("If-Match", tag));
+        shop.call("update-me", session.request(request))
     };
     let theirs = |tags: &[&str]| {
-        let request = put(&path, &body).path_parameter("user_id", &user.id.to_string());
-        door.http(update_user, admin.request(tags.iter().fold(request, |request, tag| request.header("If-Match", tag))))
+        let request = request("update-user", &body).path_parameter("user_id", &user.id.to_string());
+        shop.call("update-user", admin.request(tags.iter().fold(request, |request, tag| request.header("If-Match", tag))))
     };
     for (tags, status, problem) in [
         (&[][..], 428, "precondition_required"),
@@ -64,23 +60,23 @@ async fn a_change_says_which_version_it_starts_from() {
             assert_eq!(called.header("etag").as_deref(), (status == 412).then_some("\"1\""), "{tags:?}");
         }
     }
-    assert_eq!(door.aws.items("users"), before);
+    assert_eq!(shop.aws.items("users"), before);
     let changed = mine(&["\"1\""]).await;
     assert_eq!((changed.status(), changed.header("etag").as_deref()), (200, Some("\"2\"")));
     assert_eq!(changed.operations(), ["GetItem", "TransactWriteItems"]);
-    assert_eq!(changed.json(), door.me(&session).await.json());
+    assert_eq!(changed.json(), shop.me(&session).await.json());
     assert_eq!(mine(&["\"1\""]).await.header("etag").as_deref(), Some("\"2\""), "the same once more starts from an old version");
     assert_eq!(theirs(&["\"2\""]).await.header("etag").as_deref(), Some("\"3\""));
-    door.check();
+    shop.check_accounts();
 }
 
 #[tokio::test]
 async fn what_may_not_be_changed_is_refused_and_writes_nothing() {
-    let door = Door::open();
-    let admin = door.admin("grace@example.com").await;
-    let user = door.enrol(ADA).await;
-    let session = door.enter(user.id).await;
-    let before = door.aws.items("users");
+    let shop = Shop::open();
+    let admin = shop.admin("grace@example.com").await;
+    let user = shop.enrol(ADA).await;
+    let session = shop.enter(user.id).await;
+    let before = shop.aws.items("users");
     for (body, refused) in [
         (json!({}), "nothing_to_change"),
         (json!({ "role": "admin" }), "unknown_field"),
@@ -92,7 +88,7 @@ async fn what_may_not_be_changed_is_refused_and_writes_nothing() {
         (json!({ "email": "x" }), "invalid_email"),
         (json!({ "username": "_" }), "invalid_username"),
     ] {
-        let called = door.edit_if(&session, "\"1\"", &body).await;
+        let called = shop.edit_if(&session, "\"1\"", &body).await;
         assert_eq!((called.status(), code(&called).as_str(), called.calls.len()), (422, refused, 0), "{body}");
     }
     for (body, refused) in [
@@ -103,7 +99,7 @@ async fn what_may_not_be_changed_is_refused_and_writes_nothing() {
         (json!({ "is_active": "yes" }), "wrong_type"),
         (json!({ "is_active": null, "role": "admin" }), "wrong_type"),
     ] {
-        let called = door.administer_if(&admin, user.id, "\"1\"", &body).await;
+        let called = shop.administer_if(&admin, user.id, "\"1\"", &body).await;
         assert_eq!((called.status(), code(&called).as_str(), called.calls.len()), (422, refused, 0), "{body}");
     }
     for (role, refused) in [
@@ -114,35 +110,35 @@ async fn what_may_not_be_changed_is_refused_and_writes_nothing() {
         (json!(["admin"]), "wrong_type"),
         (json!({ "admin": null }), "wrong_type"),
     ] {
-        let called = door.administer_if(&admin, user.id, "\"1\"", &json!({ "role": role })).await;
+        let called = shop.administer_if(&admin, user.id, "\"1\"", &json!({ "role": role })).await;
         assert_eq!((called.status(), code(&called).as_str()), (422, refused), "{role}");
         assert_eq!(called.json()["errors"][0]["pointer"], "/role");
     }
-    assert_eq!(door.aws.items("users"), before);
+    assert_eq!(shop.aws.items("users"), before);
 }
 
 #[tokio::test]
 async fn only_an_admin_changes_others_and_nobody_takes_the_shop_from_themselves() {
-    let door = Door::open();
-    let admin = door.admin("grace@example.com").await;
-    let user = door.enrol(ADA).await;
-    let session = door.enter(user.id).await;
+    let shop = Shop::open();
+    let admin = shop.admin("grace@example.com").await;
+    let user = shop.enrol(ADA).await;
+    let session = shop.enter(user.id).await;
     for (id, tag) in [(user.id, "\"1\""), (admin.user_id(), "\"2\"")] {
-        let called = door.administer_if(&session, id, tag, &json!({ "role": "admin" })).await;
+        let called = shop.administer_if(&session, id, tag, &json!({ "role": "admin" })).await;
         assert_eq!((called.status(), code(&called).as_str(), called.calls.len()), (403, "insufficient_permissions", 0));
     }
     for body in [json!({ "role": "user" }), json!({ "is_active": false }), json!({ "is_active": false, "full_name": "x" })] {
-        let called = door.administer(&admin, admin.user_id(), &body).await;
+        let called = shop.administer(&admin, admin.user_id(), &body).await;
         assert_eq!((called.status(), code(&called).as_str()), (409, "own_account"), "{body}");
     }
     for body in [json!({ "role": "admin" }), json!({ "is_active": true }), json!({ "full_name": "Grace Hopper" })] {
-        assert_eq!(door.administer(&admin, admin.user_id(), &body).await.status(), 200, "{body}");
+        assert_eq!(shop.administer(&admin, admin.user_id(), &body).await.status(), 200, "{body}");
     }
-    assert!(door.authorize(&admin.access_token).await.answer.is_ok(), "what changes no right logs nobody out");
+    assert!(shop.authorize(&admin.access_token).await.answer.is_ok(), "what changes no right logs nobody out");
 
     let get = |session: &Session, id: &str| {
         let event = session.request(events::get(&format!("/users/{id}")).path_parameter("user_id", id));
-        door.http(get_user, event)
+        shop.call("get-user", event)
     };
     let nobody = "usr_0199c2a8-0000-7000-8000-0000000000ff";
     let (foreign, unknown) = (get(&session, &admin.user_id().to_string()).await, get(&session, nobody).await);
@@ -154,23 +150,22 @@ async fn only_an_admin_changes_others_and_nobody_takes_the_shop_from_themselves(
     }
     let (own, seen_by_admin) = (get(&session, &user.id.to_string()).await, get(&admin, &user.id.to_string()).await);
     assert_eq!((own.status(), seen(&own)), (200, seen(&seen_by_admin)));
-    let missing =
-        put(&format!("/users/{nobody}"), &json!({ "role": "user" })).path_parameter("user_id", nobody).header("If-Match", "\"1\"");
-    let missing = door.http(update_user, admin.request(missing)).await;
+    let missing = request("update-user", &json!({ "role": "user" })).path_parameter("user_id", nobody).header("If-Match", "\"1\"");
+    let missing = shop.call("update-user", admin.request(missing)).await;
     assert_eq!(seen(&missing), seen(&foreign));
 }
 
 #[tokio::test]
 async fn admins_read_everybody_page_by_page_the_newest_first() {
-    let door = Door::open();
-    let admin = door.admin("grace@example.com").await;
+    let shop = Shop::open();
+    let admin = shop.admin("grace@example.com").await;
     let mut expected = Vec::new();
     for number in 0..25 {
-        door.clock.advance(std::time::Duration::from_millis(number % 2));
-        expected.push(door.enrol(&format!("user{number}@example.com")).await.id.to_string());
+        shop.clock.advance(std::time::Duration::from_millis(number % 2));
+        expected.push(shop.enrol(&format!("user{number}@example.com")).await.id.to_string());
     }
     expected.push(admin.user_id().to_string());
-    let list = |session: &Session, query: &str| door.http(list_users, session.request(events::get(&format!("/users{query}"))));
+    let list = |session: &Session, query: &str| shop.call("list-users", session.request(events::get(&format!("/users{query}"))));
     let (mut found, mut cursor, mut last) = (Vec::new(), String::new(), None::<String>);
     for _ in 0..4 {
         let page = list(&admin, &format!("?limit=10{cursor}")).await;
@@ -190,11 +185,11 @@ async fn admins_read_everybody_page_by_page_the_newest_first() {
     found.sort();
     expected.sort();
     assert_eq!(found, expected);
-    let session = door.enter(door.profiles()[0]["user_id"]["S"].as_str().and_then(shared::ids::PrefixedId::parse).unwrap()).await;
+    let session = shop.enter(shop.profiles()[0]["user_id"]["S"].as_str().and_then(shared::ids::PrefixedId::parse).unwrap()).await;
     if session.claims()["role"] == "user" {
         assert_eq!(list(&session, "").await.status(), 403);
     }
-    let second = door.admin("second@example.com").await;
+    let second = shop.admin("second@example.com").await;
     let first_page = list(&admin, "?limit=1").await.json();
     let foreign = list(&second, &format!("?limit=1&cursor={}", first_page["next_cursor"].as_str().unwrap())).await;
     assert_eq!((foreign.status(), code(&foreign).as_str()), (400, "invalid_cursor"));
@@ -202,13 +197,13 @@ async fn admins_read_everybody_page_by_page_the_newest_first() {
 
 #[tokio::test]
 async fn who_goes_leaves_nothing_behind_and_may_come_back_as_somebody_new() {
-    let door = Door::open();
-    let mut publisher = door.publisher();
-    let user = door.enrol(ADA).await;
-    let session = door.log_in(ADA).await;
-    assert_eq!(door.request_reset(ADA).await.status(), 202);
+    let shop = Shop::open();
+    let mut publisher = shop.users_publisher();
+    let user = shop.enrol(ADA).await;
+    let session = shop.log_in(ADA).await;
+    assert_eq!(shop.request_reset(ADA).await.status(), 202);
     assert_eq!(
-        door.edit(
+        shop.edit(
             &session,
             &json!({ "email": "countess@example.com", "username": "lady", "full_name": "Augusta King", "current_password": PASSWORD })
         )
@@ -216,8 +211,8 @@ async fn who_goes_leaves_nothing_behind_and_may_come_back_as_somebody_new() {
         .status(),
         200
     );
-    let (reset, verification) = (door.reset_token(user.id).await, door.verification_token(user.id).await);
-    let everything = || format!("{:?}{:?}", door.aws.items("users"), door.aws.items("sessions"));
+    let (reset, verification) = (shop.reset_token(user.id).await, shop.verification_token(user.id).await);
+    let everything = || format!("{:?}{:?}", shop.aws.items("users"), shop.aws.items("sessions"));
     let traces = [
         "ada@example.com",
         "countess",
@@ -234,83 +229,83 @@ async fn who_goes_leaves_nothing_behind_and_may_come_back_as_somebody_new() {
     .map(str::to_owned);
     assert!(traces[..5].iter().filter(|trace| everything().contains(*trace)).count() >= 4);
 
-    let stale = door.http(delete_me, session.request(events::http("DELETE", "/users/me").header("If-Match", "\"1\""))).await;
-    let current = format!("\"{}\"", door.user(user.id).await.version);
+    let stale = shop.call("delete-me", session.request(request("delete-me", &Value::Null).header("If-Match", "\"1\""))).await;
+    let current = format!("\"{}\"", shop.user(user.id).await.version);
     assert_eq!((stale.status(), code(&stale).as_str(), stale.header("etag")), (412, "precondition_failed", Some(current.clone())));
-    assert_eq!(door.login(ADA, PASSWORD).await.status(), 200);
-    let weak = door.http(delete_me, session.request(events::http("DELETE", "/users/me").header("If-Match", "*"))).await;
+    assert_eq!(shop.login(ADA, PASSWORD).await.status(), 200);
+    let weak = shop.call("delete-me", session.request(request("delete-me", &Value::Null).header("If-Match", "*"))).await;
     assert_eq!(weak.status(), 400);
 
-    let gone = door.http(delete_me, session.request(events::http("DELETE", "/users/me").header("If-Match", &current))).await;
+    let gone = shop.call("delete-me", session.request(request("delete-me", &Value::Null).header("If-Match", &current))).await;
     assert_eq!((gone.status(), gone.operations(), &gone.ok()["body"]), (204, vec!["GetItem", "TransactWriteItems"], &json!("")));
     for trace in traces {
         assert!(!everything().contains(&trace), "{trace}");
     }
-    assert_eq!(door.aws.items("users").len(), 1, "that there was somebody");
-    door.check();
+    assert_eq!(shop.aws.items("users").len(), 1, "that there was somebody");
+    shop.check_accounts();
 
-    let nobody = door.refresh("x").await;
-    assert_eq!(seen(&door.refresh(&session.refresh_token).await), seen(&nobody));
-    assert_eq!(kind(&door.authorize(&session.access_token).await), "Unauthorized");
+    let nobody = shop.refresh("x").await;
+    assert_eq!(seen(&shop.refresh(&session.refresh_token).await), seen(&nobody));
+    assert_eq!(kind(&shop.authorize(&session.access_token).await), "Unauthorized");
     // While the gateway still remembers the token.
     for called in
-        [door.me(&session).await, door.delete_me(&session).await, door.edit_if(&session, &current, &json!({ "username": "ada" })).await]
+        [shop.me(&session).await, shop.delete_me(&session).await, shop.edit_if(&session, &current, &json!({ "username": "ada" })).await]
     {
         assert_eq!(seen(&called), seen(&nobody));
     }
-    assert_eq!(door.change_password(&session, PASSWORD, "another horse, another battery").await.status(), 401);
-    assert_eq!((door.confirm_reset(&reset, PASSWORD).await.status(), door.verify_email(&verification).await.status()), (400, 400));
-    assert_eq!(door.login(ADA, PASSWORD).await.status(), 401);
-    assert_eq!(door.request_reset(ADA).await.status(), 202);
+    assert_eq!(shop.change_password(&session, PASSWORD, "another horse, another battery").await.status(), 401);
+    assert_eq!((shop.confirm_reset(&reset, PASSWORD).await.status(), shop.verify_email(&verification).await.status()), (400, 400));
+    assert_eq!(shop.login(ADA, PASSWORD).await.status(), 401);
+    assert_eq!(shop.request_reset(ADA).await.status(), 202);
 
     publisher.publish().await;
     for queue in ["update-buyer", "forget-recipient"] {
-        let told = door.aws.queues().take(queue, 10).into_iter().map(|message| message.json());
+        let told = shop.aws.queues().take(queue, 10).into_iter().map(|message| message.json());
         let told: Vec<_> = told.filter(|message| message["type"] == "user_deleted.v1").collect();
         assert_eq!(told.len(), 2, "now, and once more");
         assert!(told.iter().all(|message| message["data"]["user_id"] == user.id.to_string()));
     }
-    assert_eq!(door.register(ADA).await.status(), 201);
-    let back = door.log_in(ADA).await;
+    assert_eq!(shop.register(ADA).await.status(), 201);
+    let back = shop.log_in(ADA).await;
     assert_ne!(back.user_id(), user.id);
-    assert_eq!(door.refresh(&session.refresh_token).await.status(), 401);
-    assert_eq!(door.login("countess@example.com", PASSWORD).await.status(), 401);
-    door.check();
+    assert_eq!(shop.refresh(&session.refresh_token).await.status(), 401);
+    assert_eq!(shop.login("countess@example.com", PASSWORD).await.status(), 401);
+    shop.check_accounts();
 }
 
 #[tokio::test]
 async fn a_role_is_changed_in_both_items_and_makes_the_old_tokens_worthless() {
-    let door = Door::open();
-    let user = door.enrol(ADA).await;
-    let session = door.enter(user.id).await;
-    door.clock.advance(std::time::Duration::from_secs(60));
-    let granted = door.grant("ADA@Example.com", "admin").await;
+    let shop = Shop::open();
+    let user = shop.enrol(ADA).await;
+    let session = shop.enter(user.id).await;
+    shop.clock.advance(std::time::Duration::from_secs(60));
+    let granted = shop.grant("ADA@Example.com", "admin").await;
     assert_eq!(granted.ok(), &json!({ "user_id": user.id, "role": "admin" }));
     assert_eq!(granted.operations(), ["GetItem", "GetItem", "TransactWriteItems"]);
-    door.check();
-    let changed = door.user(user.id).await;
+    shop.check_accounts();
+    let changed = shop.user(user.id).await;
     assert_eq!((changed.role.as_str(), changed.token_version, changed.session_epoch, changed.version), ("admin", 2, 1, 2));
     assert_eq!(changed.updated_at.to_string(), "2026-11-21T10:01:00.000Z");
-    assert_eq!(kind(&door.authorize(&session.access_token).await), "Unauthorized");
-    let next = Session::of(&door.refresh(&session.refresh_token).await).unwrap();
-    assert_eq!(door.authorize(&next.access_token).await.ok()["context"]["role"], "admin");
+    assert_eq!(kind(&shop.authorize(&session.access_token).await), "Unauthorized");
+    let next = Session::of(&shop.refresh(&session.refresh_token).await).unwrap();
+    assert_eq!(shop.authorize(&next.access_token).await.ok()["context"]["role"], "admin");
 
-    let before = door.aws.items("users");
-    let again = door.grant(ADA, "admin").await;
+    let before = shop.aws.items("users");
+    let again = shop.grant(ADA, "admin").await;
     assert_eq!((again.ok(), again.operations()), (granted.ok(), vec!["GetItem", "GetItem"]));
-    assert_eq!(door.aws.items("users"), before);
-    assert!(door.authorize(&next.access_token).await.answer.is_ok(), "what changes nothing logs nobody out");
-    assert!(door.grant(ADA, "user").await.answer.is_ok());
-    door.check();
-    let changed = door.user(user.id).await;
+    assert_eq!(shop.aws.items("users"), before);
+    assert!(shop.authorize(&next.access_token).await.answer.is_ok(), "what changes nothing logs nobody out");
+    assert!(shop.grant(ADA, "user").await.answer.is_ok());
+    shop.check_accounts();
+    let changed = shop.user(user.id).await;
     assert_eq!((changed.role.as_str(), changed.token_version, changed.version), ("user", 3, 3));
 }
 
 #[tokio::test]
 async fn a_role_for_nobody_and_no_role_are_refused_and_write_nothing() {
-    let door = Door::open();
-    door.enrol(ADA).await;
-    let before = door.aws.items("users");
+    let shop = Shop::open();
+    shop.enrol(ADA).await;
+    let before = shop.aws.items("users");
     for (email, role, refused, calls) in [
         ("eve@example.com", "admin", "UnknownEmail", 1),
         ("ada", "admin", "UnknownEmail", 0),
@@ -319,33 +314,33 @@ async fn a_role_for_nobody_and_no_role_are_refused_and_write_nothing() {
         (ADA, "Admin", "UnknownRole", 0),
         (ADA, "", "UnknownRole", 0),
     ] {
-        let called = door.grant(email, role).await;
+        let called = shop.grant(email, role).await;
         assert_eq!((kind(&called), called.operations().len()), (refused, calls), "{email} {role}");
     }
-    assert_eq!(door.aws.items("users"), before);
+    assert_eq!(shop.aws.items("users"), before);
 }
 
 #[tokio::test]
 async fn whatever_happens_to_a_call_a_role_changes_in_both_items_or_in_none_and_once() {
     whatever_happens_to_any_call(async |Mishap { call, fault }| {
-        let door = Door::open();
-        let user = door.enrol(ADA).await;
-        door.aws.fail(call, fault);
-        let first = door.grant(ADA, "admin").await;
+        let shop = Shop::open();
+        let user = shop.enrol(ADA).await;
+        shop.aws.fail(call, fault);
+        let first = shop.grant(ADA, "admin").await;
         let is_lost = matches!(fault, Fault::LoseRequest | Fault::LoseResponse);
         let is_spoiled = call < 2 && fault != Fault::Conflict || call == 2 && is_lost;
         assert_eq!(kind(&first), if is_spoiled { "Unavailable" } else { "" }, "{fault:?} at {call}");
-        door.check();
-        door.aws.heal();
-        assert!(door.grant(ADA, "admin").await.answer.is_ok());
-        door.check();
-        let changed = door.user(user.id).await;
+        shop.check_accounts();
+        shop.aws.heal();
+        assert!(shop.grant(ADA, "admin").await.answer.is_ok());
+        shop.check_accounts();
+        let changed = shop.user(user.id).await;
         assert_eq!((changed.role.as_str(), changed.token_version), ("admin", 2), "{fault:?} at {call}");
         first
     })
     .await;
     // Credentials whose profile is missing are half a user: nothing is written.
-    let (whole, half) = (Door::open(), Door::open());
+    let (whole, half) = (Shop::open(), Shop::open());
     whole.enrol(ADA).await;
     half.aws.put("users", &whole.credentials()[0]);
     let before = half.aws.items("users");
@@ -355,46 +350,44 @@ async fn whatever_happens_to_a_call_a_role_changes_in_both_items_or_in_none_and_
 
 #[tokio::test]
 async fn a_change_that_was_decided_upon_an_old_state_is_not_written() {
-    let door = Door::open();
-    let user = door.enrol(ADA).await;
-    let (now, trace) = (door.clock.now(), Trace::start(&Ids::System));
+    let shop = Shop::open();
+    let user = shop.enrol(ADA).await;
+    let (now, trace) = (shop.clock.now(), Trace::start(&Ids::System));
     let promoted =
         |user: &User| user.administered(Administration { role: Some(shared::auth::Role::Admin), ..Default::default() }, now, trace.clone());
     let late = promoted(&user);
-    assert!(door.grant(ADA, "admin").await.answer.is_ok());
-    assert!(door.grant(ADA, "user").await.answer.is_ok());
-    let before = door.aws.items("users");
-    let store = &door.users.store;
+    assert!(shop.grant(ADA, "admin").await.answer.is_ok());
+    assert!(shop.grant(ADA, "user").await.answer.is_ok());
+    let before = shop.aws.items("users");
+    let store = &shop.users.store;
     assert_eq!(store.replace(Change::new(&user, &late)).await.unwrap(), Replaced::Overtaken);
     assert_eq!(store.erase(&user, now, &trace).await.unwrap(), Replaced::Overtaken);
     // Somebody else has the address by now: their credentials are not touched.
-    let present = door.user(user.id).await;
-    let mut foreign = door.credentials().remove(0);
+    let present = shop.user(user.id).await;
+    let mut foreign = shop.credentials().remove(0);
     foreign["user_id"] = json!({ "S": "usr_0199c2a8-0000-7000-8000-0000000000ff" });
-    let own = door.credentials().remove(0);
-    door.aws.put("users", &foreign);
+    let own = shop.credentials().remove(0);
+    shop.aws.put("users", &foreign);
     assert_eq!(store.replace(Change::new(&present, &promoted(&present))).await.unwrap(), Replaced::Overtaken);
     assert_eq!(store.erase(&present, now, &trace).await.unwrap(), Replaced::Overtaken);
-    door.aws.put("users", &own);
-    assert_eq!(door.aws.items("users"), before);
+    shop.aws.put("users", &own);
+    assert_eq!(shop.aws.items("users"), before);
 
     let after = promoted(&present);
     assert_eq!(store.replace(Change::new(&present, &after)).await.unwrap(), Replaced::Written);
-    let written = door.aws.items("users");
+    let written = shop.aws.items("users");
     assert_eq!(store.replace(Change::new(&present, &after)).await.unwrap(), Replaced::Written, "the answer to our own write was lost");
-    assert_eq!(door.aws.items("users"), written);
-    door.check();
+    assert_eq!(shop.aws.items("users"), written);
+    shop.check_accounts();
 }
 
 #[tokio::test]
 async fn grants_that_race_move_the_token_version_once() {
     let mut races = 0;
     for seed in 0..10 {
-        let aws = Aws::new();
-        let config = aws.crowded_sdk_config(seed);
-        let door = Door::over(aws, &config);
-        let user = door.enrol(ADA).await;
-        let lambda = invoke::lambda(door.users.clone(), grant_role);
+        let shop = Shop::crowded(seed);
+        let user = shop.enrol(ADA).await;
+        let lambda = shop.lambda("grant-role");
         let event = json!({ "email": ADA, "role": "admin" });
         let both: Lambda = Arc::new(move |_| {
             let (one, other) = (lambda(Invocation::with_event(event.clone())), lambda(Invocation::with_event(event.clone())));
@@ -403,10 +396,10 @@ async fn grants_that_race_move_the_token_version_once() {
                 Ok::<_, Failure>(json!([one?, other?]))
             })
         });
-        let called = door.aws.call(&both, Value::Null).await;
+        let called = shop.aws.call(&both, Value::Null).await;
         assert_eq!(called.ok()[0], called.ok()[1], "seed {seed}");
-        door.check();
-        assert_eq!(door.user(user.id).await.token_version, 2, "seed {seed}");
+        shop.check_accounts();
+        assert_eq!(shop.user(user.id).await.token_version, 2, "seed {seed}");
         races += usize::from(called.operations().iter().filter(|operation| **operation == "TransactWriteItems").count() == 2);
     }
     assert!(races > 0, "no seed lets both read before one of them writes: this test shows nothing");
@@ -414,16 +407,10 @@ async fn grants_that_race_move_the_token_version_once() {
 
 #[tokio::test]
 async fn who_is_not_logged_in_changes_nothing() {
-    let door = Door::open();
-    let nobody = door.refresh("x").await;
-    for lambda in [
-        http::lambda(door.users.clone(), update_me),
-        http::lambda(door.users.clone(), update_user),
-        http::lambda(door.users.clone(), delete_me),
-        http::lambda(door.users.clone(), get_user),
-        http::lambda(door.users.clone(), list_users),
-    ] {
-        let called = door.aws.call(&lambda, patch("/users/me", &json!({})).header("If-Match", "\"1\"").event()).await;
+    let shop = Shop::open();
+    let nobody = shop.refresh("x").await;
+    for operation in ["update-me", "update-user", "delete-me", "get-user", "list-users"] {
+        let called = shop.call(operation, request(operation, &json!({})).header("If-Match", "\"1\"").event()).await;
         assert_eq!((seen(&called), called.calls.len()), (seen(&nobody), 0));
     }
 }

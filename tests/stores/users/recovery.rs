@@ -5,8 +5,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tests::{
     aws::Called,
-    door::{ADA, Door, PASSWORD, Session, code, kind, seen},
     pump::Pump,
+    shop::{
+        Shop,
+        accounts::{ADA, PASSWORD, Session, code, kind, seen},
+    },
 };
 use users::{
     domain::{RESET_LIFETIME, VERIFICATION_LIFETIME},
@@ -17,9 +20,9 @@ const NEW: &str = "countess@example.com";
 const NEW_PASSWORD: &str = "another horse, another battery";
 
 /// The mails that were ordered since the last look: the data of each message.
-async fn mails(door: &Door, publisher: &mut Pump) -> Vec<Value> {
+async fn mails(shop: &Shop, publisher: &mut Pump) -> Vec<Value> {
     publisher.publish().await;
-    let sent = door.aws.queues().take("send-account-notification", 100);
+    let sent = shop.aws.queues().take("send-account-notification", 100);
     sent.into_iter().map(|message| message.json()["data"].clone()).collect()
 }
 
@@ -41,246 +44,246 @@ fn refused(called: &Called) {
 
 #[tokio::test]
 async fn another_address_counts_only_after_its_link() {
-    let door = Door::open();
-    let mut publisher = door.publisher();
-    let user = door.enrol(ADA).await;
-    let session = door.enter(user.id).await;
-    let welcome = mails(&door, &mut publisher).await;
+    let shop = Shop::open();
+    let mut publisher = shop.users_publisher();
+    let user = shop.enrol(ADA).await;
+    let session = shop.enter(user.id).await;
+    let welcome = mails(&shop, &mut publisher).await;
     assert_eq!(templates(&welcome), [("welcome", ADA)]);
-    let first_link = door.unseal(welcome[0]["data"]["sealed_token"].as_str().unwrap(), user.id).await;
+    let first_link = shop.unseal(welcome[0]["data"]["sealed_token"].as_str().unwrap(), user.id).await;
 
-    let asked = door.ask_for_address(&session, "Countess@Example.com").await;
+    let asked = shop.ask_for_address(&session, "Countess@Example.com").await;
     assert_eq!((asked.status(), &asked.json()["email"], &asked.json()["pending_email"]), (200, &json!(ADA), &json!(NEW)));
-    let sent = mails(&door, &mut publisher).await;
+    let sent = mails(&shop, &mut publisher).await;
     assert_eq!(templates(&sent), [("verify_email", NEW), ("email_change_requested", ADA)]);
-    let token = door.unseal(sent[0]["data"]["sealed_token"].as_str().unwrap(), user.id).await;
-    assert_eq!(token, door.verification_token(user.id).await);
-    refused(&door.verify_email(&first_link).await);
-    assert_eq!(door.login(ADA, PASSWORD).await.status(), 200);
-    assert_eq!(door.login(NEW, PASSWORD).await.status(), 401);
+    let token = shop.unseal(sent[0]["data"]["sealed_token"].as_str().unwrap(), user.id).await;
+    assert_eq!(token, shop.verification_token(user.id).await);
+    refused(&shop.verify_email(&first_link).await);
+    assert_eq!(shop.login(ADA, PASSWORD).await.status(), 200);
+    assert_eq!(shop.login(NEW, PASSWORD).await.status(), 401);
 
-    let verified = door.verify_email(&token).await;
+    let verified = shop.verify_email(&token).await;
     assert_eq!((verified.status(), &verified.ok()["body"]), (204, &json!("")));
-    door.check();
-    assert_eq!(door.login(ADA, PASSWORD).await.status(), 401);
-    let session = door.log_in(NEW).await;
-    let me = door.me(&session).await.json();
+    shop.check_accounts();
+    assert_eq!(shop.login(ADA, PASSWORD).await.status(), 401);
+    let session = shop.log_in(NEW).await;
+    let me = shop.me(&session).await.json();
     assert_eq!((&me["email"], &me["email_verified"], &me["pending_email"]), (&json!(NEW), &json!(true), &Value::Null));
-    assert_eq!(templates(&mails(&door, &mut publisher).await), [("email_changed", ADA)]);
-    let told = door.aws.queues().take("update-buyer", 10);
+    assert_eq!(templates(&mails(&shop, &mut publisher).await), [("email_changed", ADA)]);
+    let told = shop.aws.queues().take("update-buyer", 10);
     assert_eq!(told.iter().map(|message| message.json()["data"]["email"].clone()).collect::<Vec<_>>(), [json!(NEW)]);
-    refused(&door.verify_email(&token).await);
-    assert_eq!(door.register(ADA).await.status(), 201, "the address before is free again");
-    door.check();
+    refused(&shop.verify_email(&token).await);
+    assert_eq!(shop.register(ADA).await.status(), 201, "the address before is free again");
+    shop.check_accounts();
 }
 
 #[tokio::test]
 async fn a_link_to_an_address_is_good_for_two_days() {
     for (later, status) in [(VERIFICATION_LIFETIME - Duration::from_millis(1), 204), (VERIFICATION_LIFETIME, 400)] {
-        let door = Door::open();
-        let user = door.enrol(ADA).await;
-        let token = door.verification_token(user.id).await;
-        door.clock.advance(later);
-        assert_eq!(door.verify_email(&token).await.status(), status);
-        assert_eq!(door.user(user.id).await.email_verified, status == 204);
+        let shop = Shop::open();
+        let user = shop.enrol(ADA).await;
+        let token = shop.verification_token(user.id).await;
+        shop.clock.advance(later);
+        assert_eq!(shop.verify_email(&token).await.status(), status);
+        assert_eq!(shop.user(user.id).await.email_verified, status == 204);
     }
 }
 
 #[tokio::test]
 async fn of_two_who_want_one_address_one_gets_it_and_the_other_keeps_their_own() {
     for seed in 0..12 {
-        let door = Door::crowded(seed);
-        let (ada, bob) = (door.enrol(ADA).await, door.enrol("bob@example.com").await);
+        let shop = Shop::crowded(seed);
+        let (ada, bob) = (shop.enrol(ADA).await, shop.enrol("bob@example.com").await);
         let mut tokens = Vec::new();
         for user in [&ada, &bob] {
-            let session = door.enter(user.id).await;
-            assert_eq!(door.ask_for_address(&session, NEW).await.status(), 200);
-            tokens.push(door.verification_token(user.id).await);
+            let session = shop.enter(user.id).await;
+            assert_eq!(shop.ask_for_address(&session, NEW).await.status(), 200);
+            tokens.push(shop.verification_token(user.id).await);
         }
-        let (one, other) = tokio::join!(door.verify_email(&tokens[0]), door.verify_email(&tokens[1]));
+        let (one, other) = tokio::join!(shop.verify_email(&tokens[0]), shop.verify_email(&tokens[1]));
         let mut statuses = [one.status(), other.status()];
         statuses.sort_unstable();
         assert_eq!(statuses, [204, 409], "seed {seed}");
-        door.check();
+        shop.check_accounts();
         let (loser, own) = if one.status() == 409 { (&one, ADA) } else { (&other, "bob@example.com") };
         assert_eq!(code(loser), "email_taken");
-        assert_eq!((door.login(own, PASSWORD).await.status(), door.login(NEW, PASSWORD).await.status()), (200, 200));
+        assert_eq!((shop.login(own, PASSWORD).await.status(), shop.login(NEW, PASSWORD).await.status()), (200, 200));
     }
 }
 
 #[tokio::test]
 async fn an_address_that_was_registered_meanwhile_is_taken_and_a_link_followed_twice_at_once_works_once() {
-    let door = Door::open();
-    let user = door.enrol(ADA).await;
-    let session = door.enter(user.id).await;
-    assert_eq!(door.ask_for_address(&session, NEW).await.status(), 200);
-    let token = door.verification_token(user.id).await;
-    door.enrol(NEW).await;
-    let taken = door.verify_email(&token).await;
+    let shop = Shop::open();
+    let user = shop.enrol(ADA).await;
+    let session = shop.enter(user.id).await;
+    assert_eq!(shop.ask_for_address(&session, NEW).await.status(), 200);
+    let token = shop.verification_token(user.id).await;
+    shop.enrol(NEW).await;
+    let taken = shop.verify_email(&token).await;
     assert_eq!((taken.status(), code(&taken).as_str()), (409, "email_taken"));
-    assert_eq!(door.login(ADA, PASSWORD).await.status(), 200);
-    door.check();
+    assert_eq!(shop.login(ADA, PASSWORD).await.status(), 200);
+    shop.check_accounts();
 
     for seed in 0..6 {
-        let door = Door::crowded(seed);
-        let user = door.enrol(ADA).await;
-        let session = door.enter(user.id).await;
-        assert_eq!(door.ask_for_address(&session, NEW).await.status(), 200);
-        let token = door.verification_token(user.id).await;
-        let (one, other) = tokio::join!(door.verify_email(&token), door.verify_email(&token));
+        let shop = Shop::crowded(seed);
+        let user = shop.enrol(ADA).await;
+        let session = shop.enter(user.id).await;
+        assert_eq!(shop.ask_for_address(&session, NEW).await.status(), 200);
+        let token = shop.verification_token(user.id).await;
+        let (one, other) = tokio::join!(shop.verify_email(&token), shop.verify_email(&token));
         let statuses = [one.status(), other.status()];
         assert_eq!(statuses.iter().filter(|status| **status == 204).count(), 1, "seed {seed}: {statuses:?}");
-        assert_eq!(door.user(user.id).await.token_version, 2);
-        door.check();
+        assert_eq!(shop.user(user.id).await.token_version, 2);
+        shop.check_accounts();
     }
 }
 
 #[tokio::test]
 async fn a_reset_ends_every_session_works_once_and_lets_its_owner_in() {
-    let door = Door::open();
-    let mut publisher = door.publisher();
-    let user = door.enrol(ADA).await;
-    let session = door.enter(user.id).await;
-    mails(&door, &mut publisher).await;
-    let asked = door.request_reset("ADA@example.com").await;
+    let shop = Shop::open();
+    let mut publisher = shop.users_publisher();
+    let user = shop.enrol(ADA).await;
+    let session = shop.enter(user.id).await;
+    mails(&shop, &mut publisher).await;
+    let asked = shop.request_reset("ADA@example.com").await;
     assert_eq!((asked.status(), asked.json()), (202, json!({ "status": "accepted" })));
-    let sent = mails(&door, &mut publisher).await;
+    let sent = mails(&shop, &mut publisher).await;
     assert_eq!(templates(&sent), [("password_reset", ADA)]);
-    let token = door.unseal(sent[0]["data"]["sealed_token"].as_str().unwrap(), user.id).await;
-    assert_eq!(door.refresh(&session.refresh_token).await.status(), 200, "to ask for a link ends nothing");
+    let token = shop.unseal(sent[0]["data"]["sealed_token"].as_str().unwrap(), user.id).await;
+    assert_eq!(shop.refresh(&session.refresh_token).await.status(), 200, "to ask for a link ends nothing");
 
     // What is refused uses nothing up.
     for odd in ["", "x", &token[..token.len() - 1], &format!("{token}A"), &token.to_uppercase()] {
-        refused(&door.confirm_reset(odd, NEW_PASSWORD).await);
+        refused(&shop.confirm_reset(odd, NEW_PASSWORD).await);
     }
     for (weak, reason) in [("seven77", "password_too_short"), ("ADA@example.com", "password_is_email")] {
-        let called = door.confirm_reset(&token, weak).await;
+        let called = shop.confirm_reset(&token, weak).await;
         assert_eq!((called.status(), code(&called).as_str()), (422, reason));
     }
-    let other = door.enrol("bob@example.com").await;
+    let other = shop.enrol("bob@example.com").await;
     let foreign = format!("{}.{}", other.id, token.split_once('.').unwrap().1);
-    refused(&door.confirm_reset(&foreign, NEW_PASSWORD).await);
+    refused(&shop.confirm_reset(&foreign, NEW_PASSWORD).await);
 
-    let confirmed = door.confirm_reset(&token, NEW_PASSWORD).await;
+    let confirmed = shop.confirm_reset(&token, NEW_PASSWORD).await;
     assert_eq!((confirmed.status(), &confirmed.ok()["body"]), (204, &json!("")));
     let device = confirmed.header("x-device-token").unwrap();
-    assert_eq!(door.refresh(&session.refresh_token).await.status(), 401);
-    assert_eq!(kind(&door.authorize(&session.access_token).await), "Unauthorized");
-    assert_eq!(door.login(ADA, PASSWORD).await.status(), 401);
-    let entered = door.login_from("192.0.2.1", Some(&device), ADA, NEW_PASSWORD).await;
+    assert_eq!(shop.refresh(&session.refresh_token).await.status(), 401);
+    assert_eq!(kind(&shop.authorize(&session.access_token).await), "Unauthorized");
+    assert_eq!(shop.login(ADA, PASSWORD).await.status(), 401);
+    let entered = shop.login_from("192.0.2.1", Some(&device), ADA, NEW_PASSWORD).await;
     assert_eq!((entered.status(), entered.header("x-device-token")), (200, None), "it is a device that is known");
-    refused(&door.confirm_reset(&token, PASSWORD).await);
-    assert_eq!(templates(&mails(&door, &mut publisher).await)[..1], [("welcome", "bob@example.com")]);
-    assert!(door.user(user.id).await.email_verified, "whoever read the link reads the mailbox");
-    door.check();
+    refused(&shop.confirm_reset(&token, PASSWORD).await);
+    assert_eq!(templates(&mails(&shop, &mut publisher).await)[..1], [("welcome", "bob@example.com")]);
+    assert!(shop.user(user.id).await.email_verified, "whoever read the link reads the mailbox");
+    shop.check_accounts();
 }
 
 #[tokio::test]
 async fn a_reset_link_is_good_for_half_an_hour_and_sent_again_or_replaced() {
     let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
     for (later, status) in [(RESET_LIFETIME - Duration::from_millis(1), 204), (RESET_LIFETIME, 400)] {
-        let door = Door::open();
-        let user = door.enrol(ADA).await;
-        assert_eq!(door.request_reset(ADA).await.status(), 202);
-        let token = door.reset_token(user.id).await;
-        door.clock.advance(later);
-        assert_eq!(door.confirm_reset(&token, NEW_PASSWORD).await.status(), status);
+        let shop = Shop::open();
+        let user = shop.enrol(ADA).await;
+        assert_eq!(shop.request_reset(ADA).await.status(), 202);
+        let token = shop.reset_token(user.id).await;
+        shop.clock.advance(later);
+        assert_eq!(shop.confirm_reset(&token, NEW_PASSWORD).await.status(), status);
     }
-    let door = Door::open();
-    let mut publisher = door.publisher();
-    let user = door.enrol(ADA).await;
-    mails(&door, &mut publisher).await;
+    let shop = Shop::open();
+    let mut publisher = shop.users_publisher();
+    let user = shop.enrol(ADA).await;
+    mails(&shop, &mut publisher).await;
     let mut links = Vec::new();
     // The link has more than ten minutes left, then exactly ten.
     for pause in [0, 5, 14, 1] {
-        door.clock.advance(minutes(pause));
-        assert_eq!(door.request_reset(ADA).await.status(), 202);
-        let sent = mails(&door, &mut publisher).await;
+        shop.clock.advance(minutes(pause));
+        assert_eq!(shop.request_reset(ADA).await.status(), 202);
+        let sent = mails(&shop, &mut publisher).await;
         assert_eq!(templates(&sent), [("password_reset", ADA)], "each time a mail");
-        links.push(door.unseal(sent[0]["data"]["sealed_token"].as_str().unwrap(), user.id).await);
+        links.push(shop.unseal(sent[0]["data"]["sealed_token"].as_str().unwrap(), user.id).await);
     }
     assert!(links[0] == links[1] && links[1] == links[2] && links[2] != links[3]);
-    refused(&door.confirm_reset(&links[0], NEW_PASSWORD).await);
-    assert_eq!(door.confirm_reset(&links[3], NEW_PASSWORD).await.status(), 204);
+    refused(&shop.confirm_reset(&links[0], NEW_PASSWORD).await);
+    assert_eq!(shop.confirm_reset(&links[3], NEW_PASSWORD).await.status(), 204);
 }
 
 #[tokio::test]
 async fn a_changed_password_takes_a_reset_link_away_and_a_disabled_user_has_none() {
-    let door = Door::open();
-    let admin = door.admin("grace@example.com").await;
-    let user = door.enrol(ADA).await;
-    let session = door.enter(user.id).await;
-    assert_eq!(door.request_reset(ADA).await.status(), 202);
-    let token = door.reset_token(user.id).await;
-    assert_eq!(door.change_password(&session, PASSWORD, NEW_PASSWORD).await.status(), 204);
-    refused(&door.confirm_reset(&token, PASSWORD).await);
+    let shop = Shop::open();
+    let admin = shop.admin("grace@example.com").await;
+    let user = shop.enrol(ADA).await;
+    let session = shop.enter(user.id).await;
+    assert_eq!(shop.request_reset(ADA).await.status(), 202);
+    let token = shop.reset_token(user.id).await;
+    assert_eq!(shop.change_password(&session, PASSWORD, NEW_PASSWORD).await.status(), 204);
+    refused(&shop.confirm_reset(&token, PASSWORD).await);
 
-    assert_eq!(door.request_reset(ADA).await.status(), 202);
-    let (token, verification) = (door.reset_token(user.id).await, door.verification_token(user.id).await);
-    assert_eq!(door.set_active(&admin, user.id, false).await.status(), 200);
-    refused(&door.confirm_reset(&token, PASSWORD).await);
-    refused(&door.verify_email(&verification).await);
-    assert_eq!(door.login(ADA, NEW_PASSWORD).await.status(), 401);
+    assert_eq!(shop.request_reset(ADA).await.status(), 202);
+    let (token, verification) = (shop.reset_token(user.id).await, shop.verification_token(user.id).await);
+    assert_eq!(shop.set_active(&admin, user.id, false).await.status(), 200);
+    refused(&shop.confirm_reset(&token, PASSWORD).await);
+    refused(&shop.verify_email(&verification).await);
+    assert_eq!(shop.login(ADA, NEW_PASSWORD).await.status(), 401);
 }
 
 #[tokio::test]
 async fn whether_a_link_was_sent_shows_neither_in_the_answer_nor_in_the_work() {
-    let door = Door::open();
-    let admin = door.admin("grace@example.com").await;
-    let (ada, dora) = (door.enrol(ADA).await, door.enrol("dora@example.com").await);
-    assert_eq!(door.set_active(&admin, dora.id, false).await.status(), 200);
-    let mut publisher = door.publisher();
-    mails(&door, &mut publisher).await;
+    let shop = Shop::open();
+    let admin = shop.admin("grace@example.com").await;
+    let (ada, dora) = (shop.enrol(ADA).await, shop.enrol("dora@example.com").await);
+    assert_eq!(shop.set_active(&admin, dora.id, false).await.status(), 200);
+    let mut publisher = shop.users_publisher();
+    mails(&shop, &mut publisher).await;
     let reset = |email: &'static str| {
-        let door = door.clone();
-        async move { door.request_reset(email).await }
+        let shop = shop.clone();
+        async move { shop.request_reset(email).await }
     };
     // Secrets are read once, and the network's bucket is touched: whoever comes first.
     reset("grace@example.com").await;
-    mails(&door, &mut publisher).await;
+    mails(&shop, &mut publisher).await;
     for round in 0..6 {
         let known = reset(ADA).await;
         assert_eq!(known.status(), if round < RESET_ACCOUNT.burst() { 202 } else { 429 });
-        let before = door.aws.items("users");
+        let before = shop.aws.items("users");
         for email in ["dora@example.com", "eve@example.com", "no address at all", ""] {
             let other = reset(email).await;
             assert_eq!((seen(&other).to_string(), operations(&other)), (seen(&known).to_string(), operations(&known)), "{email} {round}");
         }
-        assert_eq!(door.aws.items("users"), before, "nothing is written for them");
-        let sent = mails(&door, &mut publisher).await;
+        assert_eq!(shop.aws.items("users"), before, "nothing is written for them");
+        let sent = mails(&shop, &mut publisher).await;
         assert_eq!(templates(&sent), if known.status() == 202 { vec![("password_reset", ADA)] } else { vec![] });
     }
-    assert_eq!(door.user(ada.id).await.reset.map(|link| link.sent), Some(5));
+    assert_eq!(shop.user(ada.id).await.reset.map(|link| link.sent), Some(5));
 }
 
 #[tokio::test]
 async fn the_token_of_a_link_stands_nowhere_in_clear() {
-    let door = Door::open();
-    let mut publisher = door.publisher();
-    let user = door.enrol(ADA).await;
-    let session = door.enter(user.id).await;
-    let welcome = door.verification_token(user.id).await;
-    assert_eq!(door.request_reset(ADA).await.status(), 202);
-    assert_eq!(door.ask_for_address(&session, NEW).await.status(), 200);
-    let tokens = [welcome, door.reset_token(user.id).await, door.verification_token(user.id).await, door.withdraw_token(user.id).await];
+    let shop = Shop::open();
+    let mut publisher = shop.users_publisher();
+    let user = shop.enrol(ADA).await;
+    let session = shop.enter(user.id).await;
+    let welcome = shop.verification_token(user.id).await;
+    assert_eq!(shop.request_reset(ADA).await.status(), 202);
+    assert_eq!(shop.ask_for_address(&session, NEW).await.status(), 200);
+    let tokens = [welcome, shop.reset_token(user.id).await, shop.verification_token(user.id).await, shop.withdraw_token(user.id).await];
     publisher.publish().await;
     let messages: String = ["send-account-notification", "update-buyer", "forget-recipient", "publish-user-dead-letter"]
         .into_iter()
-        .flat_map(|queue| door.aws.queues().waiting(queue))
+        .flat_map(|queue| shop.aws.queues().waiting(queue))
         .map(|message| message.body)
         .collect();
-    let (changes, _) = door.aws.database().changes("ferrocart-users", None);
-    let everything = format!("{messages}{changes:?}{:?}{:?}", door.aws.items("users"), door.aws.items("sessions"));
+    let (changes, _) = shop.aws.database().changes("ferrocart-users", None);
+    let everything = format!("{messages}{changes:?}{:?}{:?}", shop.aws.items("users"), shop.aws.items("sessions"));
     assert_eq!(messages.matches("sealed_token").count(), 4);
     for token in tokens {
         let secret = token.split_once('.').unwrap().1;
         assert!(!everything.contains(&token) && !everything.contains(secret) && !everything.contains(&secret[..20]));
         assert!(everything.contains(&shared::ids::sha256_hex(&token)), "what the table knows it by");
     }
-    let device = door.confirm_reset(&door.reset_token(user.id).await, NEW_PASSWORD).await.header("x-device-token").unwrap();
-    let login = door.login_from("192.0.2.1", Some(&device), ADA, NEW_PASSWORD).await;
+    let device = shop.confirm_reset(&shop.reset_token(user.id).await, NEW_PASSWORD).await.header("x-device-token").unwrap();
+    let login = shop.login_from("192.0.2.1", Some(&device), ADA, NEW_PASSWORD).await;
     let later = Session::of(&login).unwrap();
-    let everything = format!("{:?}{:?}", door.aws.items("users"), door.aws.items("sessions"));
+    let everything = format!("{:?}{:?}", shop.aws.items("users"), shop.aws.items("sessions"));
     for secret in [device.as_str(), &later.refresh_token, &later.access_token, "203.0.113.7", "192.0.2.1"] {
         assert!(!everything.contains(secret));
     }

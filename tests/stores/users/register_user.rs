@@ -4,21 +4,23 @@ use serde_json::{Value, json};
 use shared::{ids::Ids, telemetry::Trace};
 use tests::{
     aws::Fault,
-    door::{ADA, Door, NETWORK_BURST, PASSWORD, code, registration},
     events,
     faults::{Mishap, whatever_happens_to_any_call},
+    shop::{
+        Shop,
+        accounts::{ADA, PASSWORD, code, registration},
+    },
 };
 use users::{
     domain::{Email, FullName, Registration, User, Username, VERIFICATION_LIFETIME},
     error::UsersError,
-    operations::register_user::register_user,
     tokens::one_time::OneTimeToken,
 };
 
 #[tokio::test]
 async fn a_user_is_registered_as_a_customer_whose_address_waits_to_be_verified() {
-    let door = Door::open();
-    let registered = door.register("Ada@Example.com").await;
+    let shop = Shop::open();
+    let registered = shop.register("Ada@Example.com").await;
     assert_eq!((registered.status(), registered.operations()), (201, vec!["UpdateItem", "TransactWriteItems"]));
     assert_eq!(registered.operations_on("users"), ["TransactWriteItems"]);
     assert_eq!(registered.header("location").as_deref(), Some("users/me"));
@@ -32,23 +34,23 @@ async fn a_user_is_registered_as_a_customer_whose_address_waits_to_be_verified()
     ] {
         assert_eq!(view[name], value, "{name}");
     }
-    door.check();
-    let everything = door.aws.items("users").iter().map(Value::to_string).collect::<String>();
+    shop.check_accounts();
+    let everything = shop.aws.items("users").iter().map(Value::to_string).collect::<String>();
     assert!(!everything.contains(PASSWORD) && everything.contains("$argon2id$"));
-    assert_eq!(door.profiles()[0]["user_id"]["S"], view["id"]);
+    assert_eq!(shop.profiles()[0]["user_id"]["S"], view["id"]);
     for taken in ["ada@example.com", "ADA@EXAMPLE.COM", "ada@ｅｘａｍｐｌｅ.com"] {
-        let refused = door.register(taken).await;
+        let refused = shop.register(taken).await;
         assert_eq!((refused.status(), code(&refused).as_str()), (409, "email_taken"), "{taken}");
     }
-    assert_eq!(door.aws.items("users").len(), 2);
-    let session = door.log_in(ADA).await;
-    let me = door.me(&session).await;
+    assert_eq!(shop.aws.items("users").len(), 2);
+    let session = shop.log_in(ADA).await;
+    let me = shop.me(&session).await;
     assert_eq!((me.json(), me.header("etag").as_deref(), me.operations()), (view, Some("\"1\""), vec!["GetItem"]));
 }
 
 #[tokio::test]
 async fn what_breaks_a_rule_is_refused_before_anything_is_read_counted_or_hashed() {
-    let door = Door::open();
+    let shop = Shop::open();
     for (field, value, refused) in [
         ("email", json!("ada"), "invalid_email"),
         ("email", json!("jos\u{e9}@example.com"), "invalid_email"),
@@ -66,32 +68,32 @@ async fn what_breaks_a_rule_is_refused_before_anything_is_read_counted_or_hashed
     ] {
         let mut body: Value = serde_json::from_str(registration(ADA)["body"].as_str().unwrap()).unwrap();
         body[field] = value;
-        let called = door.http(register_user, events::post("/users", &body).event()).await;
+        let called = shop.call("register-user", events::post("/users", &body).event()).await;
         assert_eq!((called.status(), called.calls.len()), (422, 0), "{body}");
         assert_eq!(code(&called), refused, "{body}");
     }
-    assert!(door.aws.items("users").is_empty() && door.aws.items("sessions").is_empty());
+    assert!(shop.aws.items("users").is_empty() && shop.aws.items("sessions").is_empty());
 }
 
 #[tokio::test]
 async fn whatever_happens_to_a_call_there_is_one_account_or_none() {
     whatever_happens_to_any_call(async |Mishap { call, fault }| {
-        let door = Door::open();
-        door.aws.fail(call, fault);
-        let first = door.register(ADA).await;
+        let shop = Shop::open();
+        shop.aws.fail(call, fault);
+        let first = shop.register(ADA).await;
         let is_last = first.operations().last() == Some(&"TransactWriteItems");
-        let written = door.aws.items("users").len();
+        let written = shop.aws.items("users").len();
         match first.status() {
             201 => assert_eq!(written, 2, "{fault:?} at {call}"),
             503 => assert_eq!(written, if is_last && fault == Fault::LoseResponse { 2 } else { 0 }, "{fault:?} at {call}"),
             other => panic!("{other} after {fault:?} at {call}"),
         }
-        door.aws.heal();
-        let again = door.register(ADA).await;
+        shop.aws.heal();
+        let again = shop.register(ADA).await;
         assert_eq!(again.status(), if written == 2 { 409 } else { 201 }, "{fault:?} at {call}");
-        door.check();
-        assert_eq!(door.profiles().len(), 1);
-        assert_eq!(door.login(ADA, PASSWORD).await.status(), 200, "the account is whole");
+        shop.check_accounts();
+        assert_eq!(shop.profiles().len(), 1);
+        assert_eq!(shop.login(ADA, PASSWORD).await.status(), 200, "the account is whole");
         first
     })
     .await;
@@ -99,19 +101,19 @@ async fn whatever_happens_to_a_call_there_is_one_account_or_none() {
 
 #[tokio::test]
 async fn a_registration_whose_answer_is_lost_on_its_way_to_the_function_succeeds() {
-    let door = Door::with_retries();
+    let shop = Shop::new().retrying();
     // The keys, the network's bucket, and then the account.
-    door.aws.fail(3, Fault::LoseResponse);
-    let registered = door.register(ADA).await;
+    shop.aws.fail(3, Fault::LoseResponse);
+    let registered = shop.register(ADA).await;
     assert_eq!((registered.status(), registered.operations_on("users")), (201, vec!["TransactWriteItems"; 2]));
-    assert_eq!(door.profiles()[0]["user_id"]["S"], registered.json()["id"]);
+    assert_eq!(shop.profiles()[0]["user_id"]["S"], registered.json()["id"]);
 }
 
 #[tokio::test]
 async fn our_own_registration_is_recognised_and_another_one_is_not() {
-    let door = Door::open();
+    let shop = Shop::open();
     let user = async |number: u64| {
-        let (ids, now) = (Ids::seeded(number), door.clock.now());
+        let (ids, now) = (Ids::seeded(number), shop.clock.now());
         let registration = Registration {
             email: Email::parse(ADA).unwrap(),
             username: Username::parse("ada").unwrap(),
@@ -122,34 +124,34 @@ async fn our_own_registration_is_recognised_and_another_one_is_not() {
         let link = OneTimeToken::create(id, &ids).link(&key, now, VERIFICATION_LIFETIME, &ids);
         User::register(id, registration, link, now, Trace::start(&ids))
     };
-    let store = &door.users.store;
+    let store = &shop.users.store;
     assert!(store.register(&user(1).await, "hash".to_owned()).await.is_ok());
-    let before = door.aws.items("users");
+    let before = shop.aws.items("users");
     assert!(store.register(&user(1).await, "hash".to_owned()).await.is_ok(), "the answer to the first write was lost");
     assert!(matches!(store.register(&user(2).await, "hash".to_owned()).await, Err(UsersError::EmailTaken)));
-    assert_eq!(door.aws.items("users"), before);
+    assert_eq!(shop.aws.items("users"), before);
 }
 
 #[tokio::test]
 async fn a_network_that_registers_too_many_waits_and_no_other_does() {
-    let door = Door::open();
-    door.enrol(ADA).await;
+    let shop = Shop::open().with_network_burst(300);
+    shop.enrol(ADA).await;
     let bucket = |source: &str| {
         let mut event = registration(ADA);
         event["requestContext"]["identity"]["sourceIp"] = source.into();
         event
     };
     // The network has used up its share: its bucket stands a whole quarter of an hour ahead.
-    assert_eq!(door.http(register_user, bucket("203.0.113.7")).await.status(), 409);
-    let mut full = door.aws.items("sessions").remove(0);
-    let ahead = door.clock.now().milliseconds() + 900_000;
+    assert_eq!(shop.call("register-user", bucket("203.0.113.7")).await.status(), 409);
+    let mut full = shop.aws.items("sessions").remove(0);
+    let ahead = shop.clock.now().milliseconds() + 900_000;
     full["tat"] = json!({ "N": ahead.to_string() });
-    door.aws.put("sessions", &full);
-    let refused = door.http(register_user, bucket("203.0.113.7")).await;
-    let wait = 900 / u64::from(NETWORK_BURST);
+    shop.aws.put("sessions", &full);
+    let refused = shop.call("register-user", bucket("203.0.113.7")).await;
+    let wait = 900 / 300;
     assert_eq!((refused.status(), code(&refused).as_str()), (429, "too_many_requests"));
     assert_eq!((refused.header("retry-after"), refused.operations_on("users")), (Some(wait.to_string()), vec![]));
-    assert_eq!(door.http(register_user, bucket("203.0.113.8")).await.status(), 409);
-    door.clock.advance(std::time::Duration::from_secs(wait));
-    assert_eq!(door.http(register_user, bucket("203.0.113.7")).await.status(), 409);
+    assert_eq!(shop.call("register-user", bucket("203.0.113.8")).await.status(), 409);
+    shop.clock.advance(std::time::Duration::from_secs(wait));
+    assert_eq!(shop.call("register-user", bucket("203.0.113.7")).await.status(), 409);
 }

@@ -7,15 +7,14 @@ use ring::signature::{ED25519, UnparsedPublicKey};
 use serde_json::{Value, json};
 use tests::{
     aws::{Called, Fault},
-    door::{ADA, Door, STEPS, Session, code, kind},
-    events,
-};
-use users::{
-    operations::get_jwks::get_jwks,
-    tokens::{
-        access::LIFETIME,
-        signing_keys::{FRESH, KEPT, RELOADS, RETAINED},
+    shop::{
+        Shop,
+        accounts::{ADA, STEPS, Session, code, kind},
     },
+};
+use users::tokens::{
+    access::LIFETIME,
+    signing_keys::{FRESH, KEPT, RELOADS, RETAINED},
 };
 
 fn secrets_read(called: &Called) -> usize {
@@ -27,39 +26,39 @@ fn head(session: &Session) -> &str {
     session.access_token.split('.').next().unwrap()
 }
 
-async fn published(door: &Door) -> Vec<Value> {
-    let called = door.http(get_jwks, events::get("/.well-known/jwks.json").event()).await;
+async fn published(shop: &Shop) -> Vec<Value> {
+    let called = shop.send("get-jwks", &Value::Null).await;
     assert_eq!((called.status(), called.header("cache-control").as_deref()), (200, Some("public, max-age=30")));
     called.json()["keys"].as_array().unwrap().clone()
 }
 
 #[tokio::test]
 async fn every_step_of_a_rotation_may_be_repeated() {
-    let door = Door::open();
-    let first: Vec<_> = door.keys().into_iter().collect();
+    let shop = Shop::open();
+    let first: Vec<_> = shop.signing_keys().into_iter().collect();
     assert_eq!(first.len(), 1);
-    door.aws.secrets_manager().begin_rotation("signing-key", "second");
+    shop.aws.secrets_manager().begin_rotation("signing-key", "second");
     let mut after_step = Vec::new();
     for (step, calls_of_the_repetition) in STEPS.into_iter().zip([&["GetSecretValue"][..], &[], &["GetSecretValue"], &["DescribeSecret"]]) {
         for repeated in [false, true] {
-            let called = door.step(step, "second").await;
+            let called = shop.rotation_step(step, "second").await;
             assert!(called.answer.is_ok(), "{step}");
             let calls: Vec<_> = called.calls.iter().map(|call| call.operation.as_str()).collect();
             assert!(!repeated || calls == calls_of_the_repetition, "{step} again: {calls:?}");
-            after_step.push(door.keys());
+            after_step.push(shop.signing_keys());
         }
     }
     // Nothing counts before the last step, and its repetition changes nothing.
     assert!(after_step[..6].iter().all(|keys| *keys == after_step[0] && keys.len() == 1));
     assert_eq!(after_step[6], after_step[7]);
-    let keys = door.keys();
+    let keys = shop.signing_keys();
     assert_eq!((keys.len(), keys[&first[0].0].as_str()), (2, "retired"));
     assert_eq!(keys.values().filter(|status| *status == "current").count(), 1);
     // All of it once more, late.
     for step in STEPS {
-        assert!(door.step(step, "second").await.answer.is_ok(), "{step}");
+        assert!(shop.rotation_step(step, "second").await.answer.is_ok(), "{step}");
     }
-    assert_eq!(door.keys(), keys);
+    assert_eq!(shop.signing_keys(), keys);
 }
 
 #[tokio::test]
@@ -67,13 +66,13 @@ async fn whatever_happens_to_a_call_a_rotation_makes_one_key() {
     for fault in [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse] {
         for step in STEPS {
             for call in 0..4 {
-                let door = Door::open();
-                let before = door.keys();
-                door.aws.secrets_manager().begin_rotation("signing-key", "second");
+                let shop = Shop::open();
+                let before = shop.signing_keys();
+                shop.aws.secrets_manager().begin_rotation("signing-key", "second");
                 for now in STEPS {
                     if now == step {
-                        door.aws.fail(call, fault);
-                        let spoiled = door.step(now, "second").await;
+                        shop.aws.fail(call, fault);
+                        let spoiled = shop.rotation_step(now, "second").await;
                         assert!(["", "SecretsManagerFailed"].contains(&kind(&spoiled)), "{:?}", spoiled.answer);
                         // Steps make three calls, one and four.
                         let calls = match now {
@@ -83,14 +82,14 @@ async fn whatever_happens_to_a_call_a_rotation_makes_one_key() {
                             _ => 4,
                         };
                         assert_eq!(kind(&spoiled).is_empty(), call >= calls, "{fault:?} at {call} of {now}");
-                        door.aws.heal();
+                        shop.aws.heal();
                         let is_moved = now == "finishSecret" && (call, fault) == (3, Fault::LoseResponse);
-                        assert_eq!(door.keys() == before, !is_moved, "{fault:?} at {call} of {now}");
+                        assert_eq!(shop.signing_keys() == before, !is_moved, "{fault:?} at {call} of {now}");
                     }
-                    let done = door.step(now, "second").await;
+                    let done = shop.rotation_step(now, "second").await;
                     assert!(done.answer.is_ok(), "{fault:?} at {call} of {step}: {now}: {:?}", done.answer);
                 }
-                let (old, keys) = (before.keys().next().unwrap(), door.keys());
+                let (old, keys) = (before.keys().next().unwrap(), shop.signing_keys());
                 assert_eq!((keys.len(), keys[old].as_str()), (2, "retired"), "{fault:?} at {call} of {step}");
                 assert_eq!(keys.values().filter(|status| *status == "current").count(), 1);
             }
@@ -100,107 +99,107 @@ async fn whatever_happens_to_a_call_a_rotation_makes_one_key() {
 
 #[tokio::test]
 async fn a_rotation_that_another_one_has_overtaken_does_not_throw_its_key_away() {
-    let door = Door::open();
-    door.aws.secrets_manager().begin_rotation("signing-key", "slow");
-    assert!(door.step("createSecret", "slow").await.answer.is_ok());
-    door.rotate("quick").await;
-    let keys = door.keys();
-    assert_eq!(kind(&door.step("finishSecret", "slow").await), "Superseded");
-    assert_eq!(door.keys(), keys);
-    assert_eq!(kind(&door.step("testSecret", "never begun").await), "UnreadableKeys");
-    assert_eq!(kind(&door.step("finishSecret", "never begun").await), "UnreadableKeys");
-    assert_eq!(door.keys(), keys);
+    let shop = Shop::open();
+    shop.aws.secrets_manager().begin_rotation("signing-key", "slow");
+    assert!(shop.rotation_step("createSecret", "slow").await.answer.is_ok());
+    shop.rotate_signing_key().await;
+    let keys = shop.signing_keys();
+    assert_eq!(kind(&shop.rotation_step("finishSecret", "slow").await), "Superseded");
+    assert_eq!(shop.signing_keys(), keys);
+    assert_eq!(kind(&shop.rotation_step("testSecret", "never begun").await), "UnreadableKeys");
+    assert_eq!(kind(&shop.rotation_step("finishSecret", "never begun").await), "UnreadableKeys");
+    assert_eq!(shop.signing_keys(), keys);
 }
 
 #[tokio::test]
 async fn tokens_that_were_signed_before_a_rotation_count_until_they_expire() {
-    let door = Door::open();
-    let user = door.enrol(ADA).await;
-    let session = door.enter(user.id).await;
-    let renewed = async || Session::of(&door.refresh(&session.refresh_token).await);
+    let shop = Shop::open();
+    let user = shop.enrol(ADA).await;
+    let session = shop.enter(user.id).await;
+    let renewed = async || Session::of(&shop.refresh(&session.refresh_token).await);
     let first = renewed().await.unwrap();
-    door.rotate("second").await;
+    shop.rotate_signing_key().await;
     // This instance goes on with the key that it knows, as long as it may.
-    door.clock.advance(KEPT - Duration::from_millis(1));
-    let late = Session::of(&door.refresh(&first.refresh_token).await).unwrap();
-    door.clock.advance(Duration::from_millis(1));
-    let new = Session::of(&door.refresh(&late.refresh_token).await).unwrap();
+    shop.clock.advance(KEPT - Duration::from_millis(1));
+    let late = Session::of(&shop.refresh(&first.refresh_token).await).unwrap();
+    shop.clock.advance(Duration::from_millis(1));
+    let new = Session::of(&shop.refresh(&late.refresh_token).await).unwrap();
     assert_eq!(head(&first), head(&late));
     assert_ne!(head(&first), head(&new), "the header names the key");
     let counts = async || {
         let mut all = Vec::new();
         for session in [&first, &late, &new] {
-            let (warm, cold) = (door.authorize(&session.access_token).await, door.cold().authorize(&session.access_token).await);
+            let (warm, cold) = (shop.authorize(&session.access_token).await, shop.cold().authorize(&session.access_token).await);
             assert_eq!(kind(&warm), kind(&cold));
             all.push(cold.answer.is_ok());
         }
         all
     };
     assert_eq!(counts().await, [true, true, true]);
-    door.clock.advance(LIFETIME - KEPT - Duration::from_millis(1));
+    shop.clock.advance(LIFETIME - KEPT - Duration::from_millis(1));
     assert_eq!(counts().await, [true, true, true]);
-    door.clock.advance(Duration::from_millis(1));
+    shop.clock.advance(Duration::from_millis(1));
     assert_eq!(counts().await, [false, true, true]);
     // A second rotation in a hurry makes the first key no younger.
-    door.rotate("third").await;
-    door.clock.advance(KEPT - Duration::from_secs(2));
+    shop.rotate_signing_key().await;
+    shop.clock.advance(KEPT - Duration::from_secs(2));
     assert_eq!(counts().await, [false, true, true]);
     // A token's time has whole seconds: that of the late one began one second before the copy of the keys was too old.
-    door.clock.advance(Duration::from_secs(1));
+    shop.clock.advance(Duration::from_secs(1));
     assert_eq!(counts().await, [false, false, true]);
-    door.clock.advance(Duration::from_secs(1));
+    shop.clock.advance(Duration::from_secs(1));
     assert_eq!(counts().await, [false, false, false]);
     assert!(RETAINED > KEPT + LIFETIME);
 }
 
 #[tokio::test]
 async fn keys_that_nobody_knows_are_looked_for_a_few_times_and_then_every_thirty_seconds() {
-    let foreign = Door::closed();
-    foreign.rotate("a key of another shop").await;
+    let foreign = Shop::new();
+    foreign.rotate_signing_key().await;
     let user = foreign.enrol(ADA).await;
     let made_up = foreign.enter(user.id).await.access_token;
 
-    let door = Door::open();
-    let user = door.enrol(ADA).await;
-    let token = door.enter(user.id).await.access_token;
-    assert!(door.authorize(&token).await.answer.is_ok());
-    let asks = async |token: &str| secrets_read(&door.authorize(token).await);
+    let shop = Shop::open();
+    let user = shop.enrol(ADA).await;
+    let token = shop.enter(user.id).await.access_token;
+    assert!(shop.authorize(&token).await.answer.is_ok());
+    let asks = async |token: &str| secrets_read(&shop.authorize(token).await);
     for _ in 0..RELOADS.burst() {
         assert_eq!(asks(&made_up).await, 1);
     }
-    assert_eq!((asks(&made_up).await, kind(&door.authorize(&made_up).await)), (0, "Unauthorized"));
-    door.clock.advance(RELOADS.interval() - Duration::from_millis(1));
+    assert_eq!((asks(&made_up).await, kind(&shop.authorize(&made_up).await)), (0, "Unauthorized"));
+    shop.clock.advance(RELOADS.interval() - Duration::from_millis(1));
     assert_eq!((asks(&made_up).await, asks(&token).await), (0, 0));
-    door.clock.advance(Duration::from_millis(1));
+    shop.clock.advance(Duration::from_millis(1));
     // The copy of the keys is too old by now, too.
     assert_eq!((asks(&made_up).await, asks(&made_up).await, asks(&token).await), (2, 0, 0));
 
     // A key that is new is noticed at once, if something may be looked for.
-    door.clock.advance(RELOADS.interval());
-    door.rotate("third").await;
-    let new = door.enter(user.id).await.access_token;
-    let noticed = door.authorize(&new).await;
+    shop.clock.advance(RELOADS.interval());
+    shop.rotate_signing_key().await;
+    let new = shop.enter(user.id).await.access_token;
+    let noticed = shop.authorize(&new).await;
     assert_eq!((noticed.answer.is_ok(), secrets_read(&noticed)), (true, 1));
-    let again = door.authorize(&new).await;
+    let again = shop.authorize(&new).await;
     assert_eq!((again.answer.is_ok(), secrets_read(&again)), (true, 0));
 }
 
 #[tokio::test]
 async fn the_keys_that_vouch_are_published_and_verify_our_tokens() {
-    let door = Door::closed();
-    let early = door.http(get_jwks, events::get("/.well-known/jwks.json").event()).await;
+    let shop = Shop::new();
+    let early = shop.send("get-jwks", &Value::Null).await;
     assert_eq!((early.status(), code(&early).as_str(), early.header("retry-after").as_deref()), (503, "no_signing_key", Some("5")));
-    door.rotate("first").await;
-    door.clock.advance(FRESH);
-    let one = published(&door).await;
+    shop.rotate_signing_key().await;
+    shop.clock.advance(FRESH);
+    let one = published(&shop).await;
     assert_eq!(one.len(), 1);
-    let user = door.enrol(ADA).await;
-    let before = door.enter(user.id).await;
-    door.rotate("second").await;
-    assert_eq!(published(&door).await, one, "for a few seconds, so that whoever asks does not ask Secrets Manager");
-    door.clock.advance(FRESH);
-    let two = published(&door).await;
-    let after = door.enter(user.id).await;
+    let user = shop.enrol(ADA).await;
+    let before = shop.enter(user.id).await;
+    shop.rotate_signing_key().await;
+    assert_eq!(published(&shop).await, one, "for a few seconds, so that whoever asks does not ask Secrets Manager");
+    shop.clock.advance(FRESH);
+    let two = published(&shop).await;
+    let after = shop.enter(user.id).await;
     assert_eq!((two.len(), two.contains(&one[0])), (2, true));
     for session in [&before, &after] {
         let (message, signature) = session.access_token.rsplit_once('.').unwrap();
@@ -215,78 +214,78 @@ async fn the_keys_that_vouch_are_published_and_verify_our_tokens() {
         let other = UnparsedPublicKey::new(&ED25519, decoded(other["x"].as_str().unwrap()));
         assert!(other.verify(message.as_bytes(), &decoded(signature)).is_err());
     }
-    door.clock.advance(RETAINED - FRESH - Duration::from_millis(1));
-    assert_eq!(published(&door).await.len(), 2);
-    door.clock.advance(Duration::from_millis(1));
-    assert_eq!(published(&door).await, two.into_iter().filter(|key| *key != one[0]).collect::<Vec<_>>());
-    assert_eq!(door.keys().len(), 2, "in the secret it stays until the next rotation");
+    shop.clock.advance(RETAINED - FRESH - Duration::from_millis(1));
+    assert_eq!(published(&shop).await.len(), 2);
+    shop.clock.advance(Duration::from_millis(1));
+    assert_eq!(published(&shop).await, two.into_iter().filter(|key| *key != one[0]).collect::<Vec<_>>());
+    assert_eq!(shop.signing_keys().len(), 2, "in the secret it stays until the next rotation");
 }
 
 #[tokio::test]
 async fn nothing_private_is_published() {
-    let door = Door::open();
-    door.rotate("second").await;
-    let secret: Value = serde_json::from_str(&door.aws.secrets_manager().text("signing-key").unwrap()).unwrap();
+    let shop = Shop::open();
+    shop.rotate_signing_key().await;
+    let secret: Value = serde_json::from_str(&shop.aws.secrets_manager().text("signing-key").unwrap()).unwrap();
     let private: Vec<_> = secret["keys"].as_array().unwrap().iter().filter_map(|key| key["private"].as_str()).collect();
     assert_eq!(private.len(), 1);
-    let called = door.http(get_jwks, events::get("/.well-known/jwks.json").event()).await;
+    let called = shop.send("get-jwks", &Value::Null).await;
     assert!(!called.ok().to_string().contains(private[0]) && !called.ok().to_string().contains("private"));
     assert_eq!(json!(called.status()), json!(200));
 }
 
 /// The status of a key, and how many keys sign.
-fn status(door: &Door, kid: &str) -> (String, usize) {
-    let keys = door.keys();
+fn status(shop: &Shop, kid: &str) -> (String, usize) {
+    let keys = shop.signing_keys();
     (keys.get(kid).cloned().unwrap_or_default(), keys.values().filter(|status| *status == "current").count())
 }
 
 #[tokio::test]
 async fn revocation_names_the_revoked_and_the_new_key_and_may_be_repeated() {
-    let door = Door::open();
-    door.rotate("second").await;
-    let before = door.keys();
+    let shop = Shop::open();
+    shop.rotate_signing_key().await;
+    let before = shop.signing_keys();
     for wanted in ["retired", "current"] {
         let kid = before.iter().find(|(_, status)| *status == wanted).map(|(kid, _)| kid.clone()).unwrap();
-        let called = door.revoke_key(&kid).await;
+        let called = shop.revoke_key(&kid).await;
         let answer = called.ok().clone();
         assert_eq!(
             called.calls.iter().map(|call| call.operation.as_str()).collect::<Vec<_>>(),
             ["DescribeSecret", "GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage"]
         );
-        assert_eq!((&answer["revoked"], status(&door, &kid)), (&json!(kid), ("revoked".to_owned(), 1)));
-        assert_eq!(status(&door, answer["current"].as_str().unwrap()).0, "current");
-        let keys = door.keys();
-        let again = door.revoke_key(&kid).await;
-        assert_eq!((again.ok(), door.keys()), (&answer, keys), "nothing is written");
+        assert_eq!((&answer["revoked"], status(&shop, &kid)), (&json!(kid), ("revoked".to_owned(), 1)));
+        assert_eq!(status(&shop, answer["current"].as_str().unwrap()).0, "current");
+        let keys = shop.signing_keys();
+        let again = shop.revoke_key(&kid).await;
+        assert_eq!((again.ok(), shop.signing_keys()), (&answer, keys), "nothing is written");
         // A revoked key is not published.
-        door.clock.advance(FRESH);
-        assert!(published(&door).await.iter().all(|key| key["kid"] != *kid));
+        shop.clock.advance(FRESH);
+        assert!(published(&shop).await.iter().all(|key| key["kid"] != *kid));
     }
-    let signing = door.keys().into_iter().find(|(_, status)| status == "current").unwrap().0;
-    assert_eq!(door.revoke_key("current").await.ok()["revoked"], json!(signing));
-    let keys = door.keys();
+    let signing = shop.signing_keys().into_iter().find(|(_, status)| status == "current").unwrap().0;
+    assert_eq!(shop.revoke_key("current").await.ok()["revoked"], json!(signing));
+    let keys = shop.signing_keys();
     for unknown in ["", "CURRENT", "key_0199c2a8-0000-7000-8000-000000000001", "key_x", "*"] {
-        assert_eq!(kind(&door.revoke_key(unknown).await), "UnknownKey", "{unknown}");
+        assert_eq!(kind(&shop.revoke_key(unknown).await), "UnknownKey", "{unknown}");
     }
-    assert_eq!(kind(&Door::closed().revoke_key("current").await), "UnknownKey", "before the first rotation");
-    assert_eq!(door.keys(), keys);
+    assert_eq!(kind(&Shop::new().revoke_key("current").await), "UnknownKey", "before the first rotation");
+    assert_eq!(shop.signing_keys(), keys);
 }
 
 #[tokio::test]
 async fn rotation_that_began_before_a_revocation_does_not_bring_the_key_back() {
     for retire in [false, true] {
-        let door = Door::open();
-        let kid = door.keys().keys().next().unwrap().clone();
+        let shop = Shop::open();
+        let kid = shop.signing_keys().keys().next().unwrap().clone();
         if retire {
-            door.rotate("second").await;
+            shop.rotate_signing_key().await;
         }
-        door.aws.secrets_manager().begin_rotation("signing-key", "slow");
-        assert!(door.step("createSecret", "slow").await.answer.is_ok());
-        assert!(door.revoke_key(&kid).await.answer.is_ok());
-        assert_eq!(kind(&door.step("finishSecret", "slow").await), "Superseded");
-        assert_eq!(status(&door, &kid), ("revoked".to_owned(), 1));
-        door.rotate("third").await;
-        assert_eq!(status(&door, &kid), ("revoked".to_owned(), 1));
+        shop.aws.secrets_manager().begin_rotation("signing-key", "slow");
+        assert!(shop.rotation_step("createSecret", "slow").await.answer.is_ok());
+        assert!(shop.revoke_key(&kid).await.answer.is_ok());
+        assert_eq!(kind(&shop.rotation_step("finishSecret", "slow").await), "Superseded");
+        assert_eq!(status(&shop, &kid), ("revoked".to_owned(), 1));
+        shop.rotate_signing_key().await;
+        assert_eq!(status(&shop, &kid), ("revoked".to_owned(), 1));
     }
 }
 
@@ -294,27 +293,27 @@ async fn rotation_that_began_before_a_revocation_does_not_bring_the_key_back() {
 async fn revocation_survives_faults_and_a_rotation_that_finishes_first() {
     for fault in [Fault::Throttle, Fault::LoseRequest, Fault::LoseResponse] {
         for call in 0..4 {
-            let door = Door::open();
-            let kid = door.keys().keys().next().unwrap().clone();
-            door.aws.fail(call, fault);
-            let called = door.revoke_key(&kid).await;
+            let shop = Shop::open();
+            let kid = shop.signing_keys().keys().next().unwrap().clone();
+            shop.aws.fail(call, fault);
+            let called = shop.revoke_key(&kid).await;
             assert!(["", "SecretsManagerFailed"].contains(&kind(&called)), "{fault:?} at {call}: {:?}", called.answer);
             // Only the last call is tried again, from the start.
             assert_eq!(called.answer.is_ok(), call == 3, "{fault:?} at {call}");
-            door.aws.heal();
-            assert!(door.revoke_key(&kid).await.answer.is_ok(), "{fault:?} at {call}");
-            assert_eq!(status(&door, &kid), ("revoked".to_owned(), 1), "{fault:?} at {call}");
+            shop.aws.heal();
+            assert!(shop.revoke_key(&kid).await.answer.is_ok(), "{fault:?} at {call}");
+            assert_eq!(status(&shop, &kid), ("revoked".to_owned(), 1), "{fault:?} at {call}");
         }
     }
     // Between the revocation's read and its last write another rotation finishes.
-    let door = Door::open();
-    let kid = door.keys().keys().next().unwrap().clone();
-    door.aws.secrets_manager().begin_rotation("signing-key", "quick");
-    assert!(door.step("createSecret", "quick").await.answer.is_ok());
-    door.aws.secrets_manager().overtake("signing-key", "quick");
-    let called = door.revoke_key("current").await;
+    let shop = Shop::open();
+    let kid = shop.signing_keys().keys().next().unwrap().clone();
+    shop.aws.secrets_manager().begin_rotation("signing-key", "quick");
+    assert!(shop.rotation_step("createSecret", "quick").await.answer.is_ok());
+    shop.aws.secrets_manager().overtake("signing-key", "quick");
+    let called = shop.revoke_key("current").await;
     assert_eq!(called.ok()["revoked"], json!(kid), "the key that was meant, and not the one that signs by then");
     assert_eq!(called.calls.len(), 8);
-    assert_eq!(status(&door, &kid), ("revoked".to_owned(), 1));
-    assert_eq!(door.keys().len(), 3, "the key of the rotation is not thrown away");
+    assert_eq!(status(&shop, &kid), ("revoked".to_owned(), 1));
+    assert_eq!(shop.signing_keys().len(), 3, "the key of the rotation is not thrown away");
 }

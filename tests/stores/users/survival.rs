@@ -2,7 +2,10 @@
 
 use serde_json::json;
 use shared::ids::{Ids, UserId};
-use tests::door::{ADA, Door, PASSWORD, Session, put};
+use tests::shop::{
+    Shop,
+    accounts::{ADA, PASSWORD, Session},
+};
 use users::{
     domain::survival::{Event, Fate, Pending, fate},
     tokens::device::{DeviceToken, DeviceTokenKey},
@@ -14,7 +17,7 @@ const NEW_PASSWORD: &str = "another horse, another battery";
 
 /// One account in which something is pending.
 struct Account {
-    door: Door,
+    shop: Shop,
     admin: Session,
     id: UserId,
     /// The session that makes requests.
@@ -34,16 +37,16 @@ enum Held {
 
 impl Account {
     async fn open(pending: Pending, event: Event) -> Self {
-        let door = Door::open();
-        let admin = door.admin("grace@example.com").await;
-        let id = door.enrol(ADA).await.id;
+        let shop = Shop::open();
+        let admin = shop.admin("grace@example.com").await;
+        let id = shop.enrol(ADA).await.id;
         let stays_unverified =
             matches!(pending, Pending::Verification | Pending::UnverifiedWithdrawLink) || event == Event::AddressVerified;
         if !stays_unverified {
-            assert_eq!(door.verify_email(&door.verification_token(id).await).await.status(), 204);
+            assert_eq!(shop.verify_email(&shop.verification_token(id).await).await.status(), 204);
         }
-        let caller = door.enter(id).await;
-        let account = Self { door, admin, id, caller, password: PASSWORD };
+        let caller = shop.enter(id).await;
+        let account = Self { shop, admin, id, caller, password: PASSWORD };
         if matches!(event, Event::AddressMoved | Event::ChangeWithdrawn) {
             account.ask(NEW).await;
         }
@@ -51,80 +54,76 @@ impl Account {
     }
 
     async fn ask(&self, email: &str) {
-        assert_eq!(self.door.ask_for_address(&self.caller, email).await.status(), 200);
+        assert_eq!(self.shop.ask_for_address(&self.caller, email).await.status(), 200);
     }
 
     /// Sends the link to the registered address again, if another one has taken its place.
     async fn restore_verification(&self) {
-        if self.door.user(self.id).await.verification.is_none_or(|waiting| waiting.email != ADA) {
-            assert_eq!(self.door.edit(&self.caller, &json!({ "email": ADA })).await.status(), 200);
+        if self.shop.user(self.id).await.verification.is_none_or(|waiting| waiting.email != ADA) {
+            assert_eq!(self.shop.edit(&self.caller, &json!({ "email": ADA })).await.status(), 200);
         }
     }
 
     async fn hold(&self, pending: Pending) -> Held {
-        let door = &self.door;
+        let shop = &self.shop;
         match pending {
             Pending::Verification => {
                 self.restore_verification().await;
-                Held::Verification(door.verification_token(self.id).await)
+                Held::Verification(shop.verification_token(self.id).await)
             }
             Pending::AddressChange => {
                 self.ask(NEW).await;
-                Held::Verification(door.verification_token(self.id).await)
+                Held::Verification(shop.verification_token(self.id).await)
             }
             Pending::PasswordReset => {
-                assert_eq!(door.request_reset(ADA).await.status(), 202);
-                Held::Reset(door.reset_token(self.id).await)
+                assert_eq!(shop.request_reset(ADA).await.status(), 202);
+                Held::Reset(shop.reset_token(self.id).await)
             }
-            Pending::Sessions => Held::Session(door.enter(self.id).await),
-            Pending::AccessTokens => Held::Access(door.enter(self.id).await),
+            Pending::Sessions => Held::Session(shop.enter(self.id).await),
+            Pending::AccessTokens => Held::Access(shop.enter(self.id).await),
             Pending::DeviceTokens => {
-                let key = door.users.secrets.keys("users-key").await.unwrap().derive("device-token").map(DeviceTokenKey::new);
-                let user = door.user(self.id).await;
+                let key = shop.users.secrets.keys("users-key").await.unwrap().derive("device-token").map(DeviceTokenKey::new);
+                let user = shop.user(self.id).await;
                 Held::Device(
-                    DeviceToken::issue(&user.email, user.id, user.session_epoch, &Ids::System, door.clock.now()).text(key.making()),
+                    DeviceToken::issue(&user.email, user.id, user.session_epoch, &Ids::System, shop.clock.now()).text(key.making()),
                 )
             }
             Pending::WithdrawLink | Pending::UnverifiedWithdrawLink => {
                 self.ask(NEW).await;
-                Held::Withdrawal(door.withdraw_token(self.id).await)
+                Held::Withdrawal(shop.withdraw_token(self.id).await)
             }
         }
     }
 
     async fn set_active(&self, is_active: bool) {
-        assert_eq!(self.door.set_active(&self.admin, self.id, is_active).await.status(), 200);
+        assert_eq!(self.shop.set_active(&self.admin, self.id, is_active).await.status(), 200);
     }
 
     async fn happen(&mut self, event: Event) {
-        let door = &self.door;
+        let shop = &self.shop;
         let status = match event {
-            Event::RegisteredAgain => return assert_eq!(door.register(ADA).await.status(), 409),
+            Event::RegisteredAgain => return assert_eq!(shop.register(ADA).await.status(), 409),
             Event::AddressVerified => {
                 self.restore_verification().await;
-                door.verify_email(&door.verification_token(self.id).await).await.status()
+                shop.verify_email(&shop.verification_token(self.id).await).await.status()
             }
             Event::PasswordReset => {
-                assert_eq!(door.request_reset(ADA).await.status(), 202);
+                assert_eq!(shop.request_reset(ADA).await.status(), 202);
                 self.password = NEW_PASSWORD;
-                door.confirm_reset(&door.reset_token(self.id).await, NEW_PASSWORD).await.status()
+                shop.confirm_reset(&shop.reset_token(self.id).await, NEW_PASSWORD).await.status()
             }
             Event::PasswordChanged => {
                 self.password = NEW_PASSWORD;
-                door.change_password(&self.caller, PASSWORD, NEW_PASSWORD).await.status()
+                shop.change_password(&self.caller, PASSWORD, NEW_PASSWORD).await.status()
             }
             Event::AddressChangeAsked => return self.ask(OTHER).await,
-            Event::AddressMoved => door.verify_email(&door.verification_token(self.id).await).await.status(),
-            Event::ChangeWithdrawn => door.withdraw(&door.withdraw_token(self.id).await).await.status(),
+            Event::AddressMoved => shop.verify_email(&shop.verification_token(self.id).await).await.status(),
+            Event::ChangeWithdrawn => shop.withdraw(&shop.withdraw_token(self.id).await).await.status(),
             Event::Disabled => return self.set_active(false).await,
             Event::Enabled => return self.set_active(true).await,
-            Event::Deleted => door.delete_me(&self.caller).await.status(),
+            Event::Deleted => shop.delete_me(&self.caller).await.status(),
             Event::RoleChanged => {
-                let path = format!("/users/{}", self.id);
-                let tag = format!("\"{}\"", door.user(self.id).await.version);
-                let request = put(&path, &json!({ "role": "admin" })).path_parameter("user_id", &self.id.to_string());
-                let request = self.admin.request(request.header("If-Match", &tag));
-                let changed = door.http(users::operations::update_user::update_user, request).await;
+                let changed = shop.administer(&self.admin, self.id, &json!({ "role": "admin" })).await;
                 return assert_eq!(changed.status(), 200);
             }
         };
@@ -133,16 +132,16 @@ impl Account {
 
     /// Whether it still does what it was made for.
     async fn works(&self, held: &Held) -> bool {
-        let door = &self.door;
+        let shop = &self.shop;
         match held {
-            Held::Verification(token) => door.verify_email(token).await.status() == 204,
-            Held::Reset(token) => door.confirm_reset(token, "yet another horse").await.status() == 204,
-            Held::Withdrawal(token) => door.withdraw(token).await.status() == 204,
-            Held::Session(session) => door.refresh(&session.refresh_token).await.status() == 200,
-            Held::Access(session) => door.authorize(&session.access_token).await.answer.is_ok(),
+            Held::Verification(token) => shop.verify_email(token).await.status() == 204,
+            Held::Reset(token) => shop.confirm_reset(token, "yet another horse").await.status() == 204,
+            Held::Withdrawal(token) => shop.withdraw(token).await.status() == 204,
+            Held::Session(session) => shop.refresh(&session.refresh_token).await.status() == 200,
+            Held::Access(session) => shop.authorize(&session.access_token).await.answer.is_ok(),
             Held::Device(token) => {
-                let address = door.users.store.user(self.id).await.unwrap().map_or(ADA.to_owned(), |user| user.email);
-                let login = door.login_from("192.0.2.1", Some(token), &address, self.password).await;
+                let address = shop.users.store.user(self.id).await.unwrap().map_or(ADA.to_owned(), |user| user.email);
+                let login = shop.login_from("192.0.2.1", Some(token), &address, self.password).await;
                 login.status() == 200 && login.header("x-device-token").is_none()
             }
         }
@@ -180,7 +179,7 @@ async fn every_pending_thing_meets_every_event_as_the_table_says() {
                 assert!(account.works(&caller).await, "{pending:?} x {event:?}: the caller's session");
             }
             assert_eq!(account.works(&held).await, expected == Fate::Survives, "{pending:?} x {event:?}");
-            account.door.check();
+            account.shop.check_accounts();
             met += 1;
         }
     }

@@ -1,66 +1,69 @@
 //! Account takeover: what a thief started ends when the owner resets the password.
 
-use tests::door::{ADA, Door, PASSWORD, Session, code, kind};
+use tests::shop::{
+    Shop,
+    accounts::{ADA, PASSWORD, Session, code, kind},
+};
 
 const THIEF: &str = "mallory@example.net";
 const OWNERS: &str = "the owner's new password";
 
 /// Mallory registers the victim's address, logs in and asks for an address of her own.
-async fn registered_by_a_thief(door: &Door) -> (shared::ids::UserId, Session, String, String) {
-    assert_eq!(door.register(ADA).await.status(), 201);
-    let login = door.login_from("192.0.2.66", None, ADA, PASSWORD).await;
+async fn registered_by_a_thief(shop: &Shop) -> (shared::ids::UserId, Session, String, String) {
+    assert_eq!(shop.register(ADA).await.status(), 201);
+    let login = shop.login_from("192.0.2.66", None, ADA, PASSWORD).await;
     let device = login.header("x-device-token").unwrap();
     let session = Session::of(&login).unwrap();
     let id = session.user_id();
-    assert_eq!(door.ask_for_address(&session, THIEF).await.status(), 200);
-    let link = door.verification_token(id).await;
+    assert_eq!(shop.ask_for_address(&session, THIEF).await.status(), 200);
+    let link = shop.verification_token(id).await;
     (id, session, device, link)
 }
 
 #[tokio::test]
 async fn a_reset_cancels_the_address_change_that_a_thief_asked_for() {
-    let door = Door::open();
-    let (id, _, _, link) = registered_by_a_thief(&door).await;
-    assert_eq!(door.request_reset(ADA).await.status(), 202);
-    assert_eq!(door.confirm_reset(&door.reset_token(id).await, OWNERS).await.status(), 204);
-    let posted = door.verify_email(&link).await;
+    let shop = Shop::open();
+    let (id, _, _, link) = registered_by_a_thief(&shop).await;
+    assert_eq!(shop.request_reset(ADA).await.status(), 202);
+    assert_eq!(shop.confirm_reset(&shop.reset_token(id).await, OWNERS).await.status(), 204);
+    let posted = shop.verify_email(&link).await;
     assert_eq!((posted.status(), code(&posted).as_str()), (400, "invalid_one_time_token"));
-    assert_eq!(door.user(id).await.email, ADA);
-    assert_eq!(door.login(ADA, OWNERS).await.status(), 200);
-    assert_eq!(door.login(THIEF, OWNERS).await.status(), 401);
+    assert_eq!(shop.user(id).await.email, ADA);
+    assert_eq!(shop.login(ADA, OWNERS).await.status(), 200);
+    assert_eq!(shop.login(THIEF, OWNERS).await.status(), 401);
 }
 
 #[tokio::test]
 async fn a_reset_cancels_the_address_change_that_a_stolen_session_asked_for() {
-    let door = Door::open();
-    let user = door.enrol(ADA).await;
-    assert_eq!(door.verify_email(&door.verification_token(user.id).await).await.status(), 204);
-    let stolen = door.enter(user.id).await;
-    assert_eq!(door.ask_for_address(&stolen, THIEF).await.status(), 200);
-    let link = door.verification_token(user.id).await;
-    assert_eq!(door.request_reset(ADA).await.status(), 202);
-    assert_eq!(door.confirm_reset(&door.reset_token(user.id).await, OWNERS).await.status(), 204);
-    let posted = door.verify_email(&link).await;
+    let shop = Shop::open();
+    let user = shop.enrol(ADA).await;
+    assert_eq!(shop.verify_email(&shop.verification_token(user.id).await).await.status(), 204);
+    let stolen = shop.enter(user.id).await;
+    assert_eq!(shop.ask_for_address(&stolen, THIEF).await.status(), 200);
+    let link = shop.verification_token(user.id).await;
+    assert_eq!(shop.request_reset(ADA).await.status(), 202);
+    assert_eq!(shop.confirm_reset(&shop.reset_token(user.id).await, OWNERS).await.status(), 204);
+    let posted = shop.verify_email(&link).await;
     assert_eq!((posted.status(), code(&posted).as_str()), (400, "invalid_one_time_token"));
-    assert_eq!(kind(&door.authorize(&stolen.access_token).await), "Unauthorized");
-    assert_eq!(door.refresh(&stolen.refresh_token).await.status(), 401);
+    assert_eq!(kind(&shop.authorize(&stolen.access_token).await), "Unauthorized");
+    assert_eq!(shop.refresh(&stolen.refresh_token).await.status(), 401);
 }
 
 #[tokio::test]
 async fn a_device_token_from_before_a_reset_counts_as_a_stranger() {
-    let door = Door::open();
-    let (id, session, device, _) = registered_by_a_thief(&door).await;
-    assert_eq!(door.request_reset(ADA).await.status(), 202);
-    let confirmed = door.confirm_reset(&door.reset_token(id).await, OWNERS).await;
+    let shop = Shop::open();
+    let (id, session, device, _) = registered_by_a_thief(&shop).await;
+    assert_eq!(shop.request_reset(ADA).await.status(), 202);
+    let confirmed = shop.confirm_reset(&shop.reset_token(id).await, OWNERS).await;
     let owners = confirmed.header("x-device-token").unwrap();
-    assert_eq!(kind(&door.authorize(&session.access_token).await), "Unauthorized");
-    assert_eq!(door.refresh(&session.refresh_token).await.status(), 401);
+    assert_eq!(kind(&shop.authorize(&session.access_token).await), "Unauthorized");
+    assert_eq!(shop.refresh(&session.refresh_token).await.status(), 401);
     for number in 0..10 {
-        let guess = door.login_from("192.0.2.66", Some(&device), ADA, "a guess").await;
+        let guess = shop.login_from("192.0.2.66", Some(&device), ADA, "a guess").await;
         assert_eq!(guess.status(), 401, "{number}");
     }
-    let stranger = door.login_from("198.51.100.7", None, ADA, "a guess").await;
+    let stranger = shop.login_from("198.51.100.7", None, ADA, "a guess").await;
     assert_eq!(stranger.status(), 429, "the thief's guesses are strangers' guesses");
-    assert_eq!(door.login_from("192.0.2.66", Some(&device), ADA, "a guess").await.status(), 429);
-    assert_eq!(door.login_from("192.0.2.1", Some(&owners), ADA, OWNERS).await.status(), 200);
+    assert_eq!(shop.login_from("192.0.2.66", Some(&device), ADA, "a guess").await.status(), 429);
+    assert_eq!(shop.login_from("192.0.2.1", Some(&owners), ADA, OWNERS).await.status(), 200);
 }

@@ -1,0 +1,60 @@
+//! The tokens of somebody who is logged in.
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use serde_json::{Map, Value, json};
+use shared::ids::{PrefixedId, UserId};
+use users::tokens::refresh::FamilyId;
+
+use crate::{aws::Called, events};
+
+/// What a login gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// For the gateway.
+    pub access_token: String,
+    /// For the next access token.
+    pub refresh_token: String,
+}
+
+impl Session {
+    /// The tokens of an answer, if it holds any.
+    pub fn of(called: &Called) -> Option<Self> {
+        let body = called.json();
+        let text = |name: &str| body[name].as_str().map(str::to_owned);
+        Some(Self { access_token: text("access_token")?, refresh_token: text("refresh_token")? })
+    }
+
+    /// What the access token says.
+    ///
+    /// # Panics
+    /// When it is none of ours.
+    pub fn claims(&self) -> Value {
+        let part = self.access_token.split('.').nth(1).expect("a token has three parts");
+        serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(part).expect("a part is base64url")).expect("claims are JSON")
+    }
+
+    /// Whose it is.
+    ///
+    /// # Panics
+    /// When the token is none of ours.
+    pub fn user_id(&self) -> UserId {
+        self.claims()["sub"].as_str().and_then(UserId::parse).expect("a token names its user")
+    }
+
+    /// The session's id.
+    ///
+    /// # Panics
+    /// When the token is none of ours.
+    pub fn family(&self) -> FamilyId {
+        self.claims()["sid"].as_str().and_then(FamilyId::parse).expect("a token names its session")
+    }
+
+    /// A request with the context that the authorizer would give it.
+    pub fn request(&self, request: events::Http) -> Value {
+        let claims = self.claims();
+        let text = |name: &str| claims[name].as_str().map_or_else(|| claims[name].to_string(), str::to_owned);
+        let context: Map<String, Value> =
+            ["sub", "role", "name", "email", "tv", "sid"].into_iter().map(|name| (name.to_owned(), text(name).into())).collect();
+        request.authorized(&json!({ "context": context })).event()
+    }
+}

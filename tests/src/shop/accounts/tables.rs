@@ -1,0 +1,106 @@
+//! What stands in the tables of the accounts, and the links that were sent.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use shared::ids::{UserId, sha256_hex};
+use users::domain::User;
+
+use super::super::Shop;
+
+impl Shop {
+    /// Somebody's profile as it stands.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub async fn user(&self, id: UserId) -> User {
+        self.users.store.user(id).await.expect("the table answers").expect("there is such a user")
+    }
+
+    /// The one-time token that stands sealed in a profile or in a message, as the mail shows it.
+    ///
+    /// # Panics
+    /// When it is none of this user's.
+    pub async fn unseal(&self, sealed: &str, id: UserId) -> String {
+        let keys = self.mail_keys().await;
+        keys.open(|key| key.open(sealed, &["one-time-token", &id.to_string()])).expect("it was sealed for this user")
+    }
+
+    /// What the link says that resets somebody's password.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub async fn reset_token(&self, id: UserId) -> String {
+        self.unseal(&self.user(id).await.reset.expect("a link was asked for").sealed, id).await
+    }
+
+    /// What the link says that withdraws an address change.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub async fn withdraw_token(&self, id: UserId) -> String {
+        self.unseal(&self.user(id).await.withdrawal.expect("a change was asked for").link.sealed, id).await
+    }
+
+    /// What the link says that verifies somebody's address.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub async fn verification_token(&self, id: UserId) -> String {
+        self.unseal(&self.user(id).await.verification.expect("an address waits").link.sealed, id).await
+    }
+
+    /// Every profile, as it stands in the table.
+    pub fn profiles(&self) -> Vec<Value> {
+        self.of_kind("USER#")
+    }
+
+    /// Everybody's credentials, as they stand in the table.
+    pub fn credentials(&self) -> Vec<Value> {
+        self.of_kind("EMAIL#").into_iter().filter(|item| item.get("reserved_until").is_none()).collect()
+    }
+
+    /// Addresses that are reserved for the withdrawal of a change.
+    pub fn reservations(&self) -> Vec<Value> {
+        self.of_kind("EMAIL#").into_iter().filter(|item| item.get("reserved_until").is_some()).collect()
+    }
+
+    fn of_kind(&self, prefix: &str) -> Vec<Value> {
+        let items = self.aws.items("users").into_iter();
+        items.filter(|item| item["pk"]["S"].as_str().is_some_and(|pk| pk.starts_with(prefix))).collect()
+    }
+
+    /// That profiles and credentials belong together, one to one, and say the same; nothing but what is left of those who have gone
+    /// stands beside them.
+    ///
+    /// # Panics
+    /// When they do not.
+    #[track_caller]
+    pub fn check_accounts(&self) {
+        const SHARED: [&str; 7] = ["user_id", "email", "full_name", "role", "is_active", "tv", "session_epoch"];
+        let said = |items: &[Value]| items.iter().map(|item| SHARED.map(|name| item[name].to_string())).collect::<BTreeSet<_>>();
+        let (profiles, credentials) = (self.profiles(), self.credentials());
+        let (gone, profiles): (Vec<_>, Vec<_>) = profiles.into_iter().partition(|item| item.get("deleted_at").is_some());
+        assert_eq!(profiles.len(), credentials.len(), "profiles and credentials");
+        let all = gone.len() + profiles.len() + credentials.len() + self.reservations().len();
+        assert_eq!(all, self.aws.items("users").len(), "nothing else stands there");
+        for item in &credentials {
+            let email = item["email"]["S"].as_str().unwrap_or_default();
+            assert_eq!(item["pk"]["S"], format!("EMAIL#{}", sha256_hex(email)));
+        }
+        for item in profiles.iter().chain(&gone) {
+            assert_eq!(item["pk"]["S"], format!("USER#{}", item["user_id"]["S"].as_str().unwrap_or_default()));
+        }
+        assert_eq!(said(&profiles), said(&credentials));
+    }
+
+    /// Changes the first profile behind the service's back.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn set_in_profile(&self, attribute: &str, value: Value) {
+        let mut profile = self.profiles().remove(0);
+        profile[attribute] = value;
+        self.aws.put("users", &profile);
+    }
+}
