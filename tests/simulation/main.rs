@@ -10,19 +10,10 @@
 
 mod schedule;
 
-use std::{
-    collections::BTreeMap,
-    io::Write,
-    num::NonZero,
-    ops::Range,
-    sync::{
-        Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
-    thread,
-};
+use std::{collections::BTreeMap, io::Write};
 
 use schedule::{NOT_SENT_AGAIN, Schedule};
+use tests::seeds::play_all;
 
 /// How many schedules a run of the tests takes.
 const SCHEDULES: u64 = 120;
@@ -50,36 +41,16 @@ async fn play(seed: u64) -> Vec<String> {
     settled
 }
 
-/// Plays these schedules, on as many threads as there are cores: each has its own time, which is paused. Returns how often orders ended how.
-fn play_all(seeds: Range<u64>) -> BTreeMap<String, u32> {
-    let (next, ends) = (AtomicU64::new(seeds.start), Mutex::<BTreeMap<String, u32>>::default());
-    let work = || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        loop {
-            let seed = next.fetch_add(1, Ordering::SeqCst);
-            if seed >= seeds.end {
-                break;
-            }
-            for end in runtime.block_on(play(seed)) {
-                *ends.lock().unwrap().entry(end).or_default() += 1;
-            }
-        }
-    };
-    thread::scope(|scope| {
-        for _ in 0..thread::available_parallelism().map_or(1, NonZero::get) {
-            scope.spawn(work);
-        }
-    });
-    ends.into_inner().unwrap()
-}
-
 #[test]
 fn no_order_is_lost_stuck_oversold_or_charged_twice_whatever_happens() {
     let seeds = match setting("SIMULATION_SEED") {
         Some(seed) => seed..seed + 1,
         None => 0..setting("SIMULATION_SCHEDULES").unwrap_or(SCHEDULES),
     };
-    let ends = play_all(seeds.clone());
+    let mut ends = BTreeMap::<String, u32>::new();
+    for end in play_all(seeds.clone(), play).into_iter().flatten() {
+        *ends.entry(end).or_default() += 1;
+    }
     // Past the test runner's capture: the counts are part of what the test shows.
     let _ = writeln!(std::io::stderr(), "simulation: {} schedules, every order settled: {ends:?}", seeds.end - seeds.start);
     let not_sent_again: u32 = ends.iter().filter(|(end, _)| end.ends_with(NOT_SENT_AGAIN)).map(|(_, count)| count).sum();

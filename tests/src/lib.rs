@@ -28,6 +28,7 @@
 //! - [`metering`]: what a run costs, in calls and in CPU time.
 //! - `provider`: the payment provider behind a network that fails on command, and a record of charges that no order wanted any more.
 //! - [`shop`]: the services over that world, with a clock that a test holds, and every operation by its name.
+//! - [`seeds`]: the seeds of a test, played on all cores.
 //!
 //! Two things exist in no emulator and are made here: throttling and transaction conflicts ([`aws::Fault`]).
 
@@ -42,6 +43,7 @@ pub mod partitions;
 pub mod provider;
 pub mod pump;
 pub mod secrets;
+pub mod seeds;
 pub mod ses;
 pub mod shop;
 pub mod sqs;

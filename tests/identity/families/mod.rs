@@ -5,11 +5,12 @@ mod rules;
 mod story;
 mod table;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use memory::{Flaw, Memory};
 use story::{Counts, World, play, shortest, tell};
 use table::Tables;
+use tests::seeds;
 
 use crate::print;
 
@@ -37,14 +38,18 @@ const FLAWS: [Flaw; 14] = [
 ];
 
 /// Plays the stories of `seeds`; a story that goes wrong is told again as short as possible.
-async fn play_all<W: World>(seeds: std::ops::Range<u64>, skews: bool, world: impl AsyncFn(u64) -> W) -> Counts {
-    let mut counts = Counts::default();
-    for seed in seeds {
-        let events = tell(seed, skews);
+fn play_all<W: World>(seeds: Range<u64>, skews: bool, world: impl AsyncFn(u64) -> W + Sync) -> Counts {
+    let counted = seeds::play_all(seeds, async |seed| {
+        let (events, mut counts) = (tell(seed, skews), Counts::default());
         if play(&mut world(seed).await, &events, &mut counts).await.is_err() {
             let (events, wrong) = shortest(async || world(seed).await, events).await;
             panic!("seed {seed}: {wrong}\nthe shortest story: {events:#?}");
         }
+        counts
+    });
+    let mut counts = Counts::default();
+    for (what, times) in counted.into_iter().flat_map(|counts| counts.0) {
+        *counts.0.entry(what).or_default() += times;
     }
     counts
 }
@@ -59,31 +64,34 @@ fn check(counts: &Counts, stories: u64) {
     }
 }
 
-#[tokio::test]
-async fn whoever_steals_a_refresh_token_loses_it_and_whoever_loses_an_answer_gets_it_again() {
-    let counts = play_all(0..IN_MEMORY, true, async |_| Memory::new(None)).await;
+#[test]
+fn whoever_steals_a_refresh_token_loses_it_and_whoever_loses_an_answer_gets_it_again() {
+    let counts = play_all(0..IN_MEMORY, true, async |_| Memory::new(None));
     print(&format!("refresh families in memory: {:?}", counts.0));
     check(&counts, IN_MEMORY);
 }
 
-#[tokio::test]
-async fn the_operations_keep_the_same_promises_on_the_tables() {
-    let counts = play_all(1_000_000..1_000_000 + ON_TABLES, false, Tables::new).await;
+#[test]
+fn the_operations_keep_the_same_promises_on_the_tables() {
+    let counts = play_all(1_000_000..1_000_000 + ON_TABLES, false, Tables::new);
     print(&format!("refresh families on the tables: {:?}", counts.0));
     check(&counts, ON_TABLES);
 }
 
-#[tokio::test]
-async fn no_condition_can_be_left_out_without_being_noticed() {
-    let mut noticed = BTreeMap::new();
-    for flaw in FLAWS {
+#[test]
+fn no_condition_can_be_left_out_without_being_noticed() {
+    let noticed: BTreeMap<String, u64> = seeds::play_all(0..FLAWS.len() as u64, async |number| {
+        let flaw = FLAWS[usize::try_from(number).unwrap()];
         for seed in 0..NOTICED_WITHIN {
             if play(&mut Memory::new(Some(flaw)), &tell(seed, true), &mut Counts::default()).await.is_err() {
-                noticed.insert(format!("{flaw:?}"), seed);
-                break;
+                return Some((format!("{flaw:?}"), seed));
             }
         }
-    }
+        None
+    })
+    .into_iter()
+    .flatten()
+    .collect();
     print(&format!("mistakes noticed by the story of seed: {noticed:?}"));
     let missed: Vec<_> = FLAWS.iter().filter(|flaw| !noticed.contains_key(&format!("{flaw:?}"))).collect();
     assert!(missed.is_empty(), "nobody notices {missed:?}");
