@@ -1,0 +1,97 @@
+//! What a token says: for whom, from whom, of when, and of a user and a session that are there.
+
+use serde_json::{Value, json};
+use shared::lambda::Failure;
+use tests::{events, shop::accounts::code};
+
+use super::{Forge, asked, sign};
+
+#[tokio::test]
+async fn a_token_is_for_us_from_us_and_of_now() {
+    let forge = Forge::new().await;
+    let now = forge.shop.clock.now().seconds();
+    for exp in [
+        json!(now),
+        json!(now - 6),
+        json!(0),
+        json!(-1),
+        json!(i64::MIN),
+        json!((now + 900).to_string()),
+        json!(true),
+        json!([now + 900]),
+        json!(1e300),
+        json!(0.5),
+        Value::Null,
+    ] {
+        forge.refuses(&forge.with_claim("exp", exp)).await;
+    }
+    let claims = forge.part(1).to_string();
+    let infinite = claims.replace(&format!("\"exp\":{}", now + 900), "\"exp\":1e400");
+    assert!(infinite.contains("1e400"));
+    forge.refuses(&sign(&forge.current, &forge.part(0).to_string(), &infinite)).await;
+    for early in [json!(now + 3600), json!(now + 6), json!(i64::MAX)] {
+        forge.refuses(&forge.with_claim("nbf", early.clone())).await;
+        forge.refuses(&forge.with_claim("iat", early)).await;
+    }
+    for odd in [json!("soon"), json!({}), json!(1e300)] {
+        forge.refuses(&forge.with_claim("nbf", odd.clone())).await;
+        forge.refuses(&forge.with_claim("iat", odd)).await;
+    }
+    forge.refuses(&forge.with_claim("iat", Value::Null)).await;
+
+    let (issuer, audience) = (forge.part(1)["iss"].clone(), forge.part(1)["aud"].clone());
+    for odd in [json!("https://evil"), json!(format!("{}/", issuer.as_str().unwrap())), json!(""), json!([issuer]), Value::Null] {
+        forge.refuses(&forge.with_claim("iss", odd)).await;
+    }
+    for odd in [json!("other"), json!(""), json!([]), json!(["other"]), json!([[audience]]), json!({ "shop": 1 }), Value::Null] {
+        forge.refuses(&forge.with_claim("aud", odd)).await;
+    }
+    let context = forge.accepts(&format!("Bearer {}", forge.genuine)).await;
+    for good in [json!([audience]), json!(["other", audience])] {
+        assert_eq!(forge.accepts(&format!("Bearer {}", forge.with_claim("aud", good))).await, context);
+    }
+}
+
+#[tokio::test]
+async fn a_token_names_a_user_who_is_there_a_session_that_is_alive_and_maybe_a_role() {
+    let forge = Forge::new().await;
+    for odd in [json!(""), json!("ada"), json!("ord_0199c2a8-0000-7000-8000-000000000001"), json!(1), Value::Null] {
+        forge.refuses(&forge.with_claim("sub", odd)).await;
+    }
+    for odd in [json!(-1), json!("1"), json!(1.5), Value::Null] {
+        forge.refuses(&forge.with_claim("tv", odd)).await;
+    }
+    for odd in [json!(1), json!(["admin"]), json!({})] {
+        forge.refuses(&forge.with_claim("role", odd.clone())).await;
+        forge.refuses(&forge.with_claim("sid", odd)).await;
+    }
+    let twice = forge.part(1).to_string().replacen('{', "{\"role\":\"admin\",", 1);
+    forge.refuses(&sign(&forge.current, &forge.part(0).to_string(), &twice)).await;
+
+    // Well made, and still of nobody.
+    let bob = forge.shop.enrol("bob@example.com").await;
+    let bobs = forge.shop.enter(bob.id).await;
+    for (name, value) in [
+        ("sub", json!("usr_0199c2a8-0000-7000-8000-0000000000ff")),
+        ("sub", json!(bob.id.to_string())),
+        ("sid", json!("fam_0199c2a8-0000-7000-8000-0000000000ff")),
+        ("sid", json!(bobs.family().to_string())),
+        ("tv", json!(0)),
+        ("tv", json!(2)),
+        ("tv", json!(u64::MAX)),
+    ] {
+        let called = forge.ask(asked(&format!("Bearer {}", forge.with_claim(name, value.clone())))).await;
+        assert_eq!(called.answer, Err(Failure::refusal("Unauthorized")), "{name} {value}");
+        assert_eq!(called.operations(), ["BatchGetItem"]);
+    }
+
+    // Known, and allowed nothing.
+    for role in [Value::Null, json!("admin admin"), json!("Admin"), json!("")] {
+        let mut context = forge.accepts(&format!("Bearer {}", forge.with_claim("role", role.clone()))).await;
+        context["exp"] = "4102444800".into();
+        let mut event = events::get("/users/me").event();
+        event["requestContext"]["authorizer"] = context;
+        let called = forge.shop.call("get-me", event).await;
+        assert_eq!((called.status(), code(&called).as_str()), (403, "insufficient_permissions"), "{role}");
+    }
+}

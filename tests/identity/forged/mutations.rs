@@ -1,0 +1,94 @@
+//! A hundred thousand tokens, each a genuine one with a change.
+
+use serde_json::json;
+use shared::lambda::{Failure, Invocation};
+use tests::seeds::play_all;
+
+use super::{Forge, asked};
+use crate::{dice::Dice, print};
+
+/// How many seeds change tokens, and how many each.
+const SEEDS: u64 = 8;
+const MUTATIONS: usize = 12_500;
+/// The characters that tokens are made of, and some that they are not.
+const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.=+/ \t\"%,;";
+
+/// A change of a token; what comes out may be the token itself.
+fn mutated(dice: &mut Dice, tokens: &[String]) -> String {
+    let token = dice.one(tokens).clone();
+    let other = dice.one(tokens).clone();
+    let mut bytes = token.clone().into_bytes();
+    let at = dice.within(0..bytes.len());
+    match dice.within(0..14) {
+        0 | 1 => bytes[at] ^= 1 << dice.within(0..7),
+        2 => bytes[at] = *dice.one(LETTERS),
+        3 => drop(bytes.remove(at)),
+        4 => bytes.insert(at, *dice.one(LETTERS)),
+        5 => bytes.truncate(at),
+        6 => drop(bytes.drain(..at)),
+        7 => {
+            let end = (at + dice.within(1..40)).min(bytes.len());
+            drop(bytes.drain(at..end));
+        }
+        // Two tokens, cut at the same or at different places.
+        8 => bytes = [&bytes[..at], &other.as_bytes()[at.min(other.len())..]].concat(),
+        9 => bytes = [&bytes[..at], &other.as_bytes()[dice.within(0..other.len())..]].concat(),
+        10 => {
+            let (mine, theirs): (Vec<&str>, Vec<&str>) = (token.split('.').collect(), other.split('.').collect());
+            let parts: Vec<&str> = (0..3).map(|part| if dice.chance(50) { mine[part] } else { theirs[part] }).collect();
+            bytes = parts.join(".").into_bytes();
+        }
+        11 => bytes[at] = if bytes[at].is_ascii_lowercase() { bytes[at].to_ascii_uppercase() } else { bytes[at].to_ascii_lowercase() },
+        12 => {
+            let padding = *dice.one(&["=", "==", ".", "A", "AA", "AAAA", "%3D", " ", "\u{0}"]);
+            bytes = [token.as_bytes(), padding.as_bytes()].concat();
+        }
+        // The bits of the last character of a part that stand for nothing.
+        _ => {
+            let ends: Vec<usize> = token.match_indices('.').map(|(dot, _)| dot - 1).chain([token.len() - 1]).collect();
+            bytes[*dice.one(&ends)] = LETTERS[dice.within(0..64)];
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[test]
+fn of_a_hundred_thousand_changed_tokens_none_is_let_in() {
+    let (mut same, mut refused) = (0, 0);
+    for (kept, changed) in play_all(0..SEEDS, mutate) {
+        same += kept;
+        refused += changed;
+    }
+    assert_eq!(refused, 100_000);
+    print(&format!("{refused} changed tokens refused, none let in; {same} were not changed after all"));
+}
+
+/// Changes tokens until so many were refused. Returns how many were the same in spite of it, and how many were refused.
+async fn mutate(seed: u64) -> (usize, usize) {
+    let forge = Forge::new().await;
+    let mut tokens = vec![forge.genuine.clone()];
+    for email in ["bob@example.com", "countess@example.com"] {
+        let user = forge.shop.enrol(email).await;
+        tokens.push(forge.shop.enter(user.id).await.access_token);
+        tokens.push(forge.shop.enter(user.id).await.access_token);
+    }
+    let mut dice = Dice::new(seed);
+    let (mut same, mut refused) = (0, 0);
+    while refused < MUTATIONS {
+        let token = mutated(&mut dice, &tokens);
+        let mut event = asked("");
+        let header = format!("Bearer {token}");
+        event["headers"]["Authorization"] = header.as_str().into();
+        event["multiValueHeaders"]["Authorization"] = json!([header]);
+        let answer = (forge.gate)(Invocation::with_event(event)).await;
+        // White space around a token is no part of it.
+        if tokens.iter().any(|genuine| genuine == token.trim()) {
+            assert!(answer.is_ok(), "mutation {refused} of seed {seed}: {token:?}");
+            same += 1;
+        } else {
+            assert_eq!(answer, Err(Failure::refusal("Unauthorized")), "mutation {refused} of seed {seed}: {token:?}");
+            refused += 1;
+        }
+    }
+    (same, refused)
+}
