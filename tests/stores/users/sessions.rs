@@ -350,14 +350,7 @@ async fn a_user_who_is_gone_or_disabled_or_whose_token_version_moved_on_is_out()
     // The same keys in a world without her.
     let without = Shop::open();
     let gone = without.authorize(&session.access_token).await;
-    assert_eq!((gone.answer.clone(), gone.operations()), (unauthorized.clone(), vec!["BatchGetItem"]));
-    // What is no token of ours costs no read.
-    let (head, signature) = session.access_token.rsplit_once('.').unwrap();
-    let first = if signature.starts_with('A') { "B" } else { "A" };
-    for odd in ["", "a.b.c", head, &format!("{head}."), &format!("{head}.{first}{}", &signature[1..])] {
-        let refused = shop.authorize(odd).await;
-        assert_eq!((refused.answer.clone(), refused.operations().len()), (unauthorized.clone(), 0), "{odd}");
-    }
+    assert_eq!((gone.answer.clone(), gone.operations()), (unauthorized, vec!["BatchGetItem"]));
 }
 
 #[tokio::test]

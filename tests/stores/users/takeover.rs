@@ -34,22 +34,6 @@ async fn a_reset_cancels_the_address_change_that_a_thief_asked_for() {
 }
 
 #[tokio::test]
-async fn a_reset_cancels_the_address_change_that_a_stolen_session_asked_for() {
-    let shop = Shop::open();
-    let user = shop.enrol(ADA).await;
-    assert_eq!(shop.verify_email(&shop.verification_token(user.id).await).await.status(), 204);
-    let stolen = shop.enter(user.id).await;
-    assert_eq!(shop.ask_for_address(&stolen, THIEF).await.status(), 200);
-    let link = shop.verification_token(user.id).await;
-    assert_eq!(shop.request_reset(ADA).await.status(), 202);
-    assert_eq!(shop.confirm_reset(&shop.reset_token(user.id).await, OWNERS).await.status(), 204);
-    let posted = shop.verify_email(&link).await;
-    assert_eq!((posted.status(), code(&posted).as_str()), (400, "invalid_one_time_token"));
-    assert_eq!(kind(&shop.authorize(&stolen.access_token).await), "Unauthorized");
-    assert_eq!(shop.refresh(&stolen.refresh_token).await.status(), 401);
-}
-
-#[tokio::test]
 async fn a_device_token_from_before_a_reset_counts_as_a_stranger() {
     let shop = Shop::open();
     let (id, session, device, _) = registered_by_a_thief(&shop).await;
