@@ -22,9 +22,7 @@ use catalog::{
 use serde_json::{Value, json};
 use shared::{
     clock::{Clock, Timestamp},
-    http,
-    ids::Ids,
-    invoke,
+    http, invoke,
     lambda::{Invocation, Lambda},
     stream,
     table::{Expression, Key, Table},
@@ -56,8 +54,18 @@ impl Shop {
 
     /// Whose operations, when they run at the same time, take turns between any two calls of AWS.
     fn crowded(seed: u64) -> Self {
-        let aws = Aws::new();
+        Self::crowded_over(Aws::new(), seed)
+    }
+
+    fn crowded_over(aws: Aws, seed: u64) -> Self {
         let table = Table::new(aws_sdk_dynamodb::Client::new(&aws.crowded_sdk_config(seed)), "ferrocart-products");
+        Self::over(aws, table)
+    }
+
+    /// Another shop with the same products.
+    fn copy(&self) -> Self {
+        let aws = self.aws.copy();
+        let table = aws.table("products");
         Self::over(aws, table)
     }
 
@@ -65,7 +73,7 @@ impl Shop {
         let clock = Clock::manual(Timestamp::from_milliseconds(1_795_254_529_123));
         let store = Store { products, shards: 8 };
         let secrets = aws.secrets_at(clock.clone());
-        let catalog = Arc::new(Catalog { store, secrets, clock: clock.clone(), ids: Ids::seeded(1), max_per_order: 20 });
+        let catalog = Arc::new(Catalog { store, secrets, clock: clock.clone(), ids: aws.ids(1), max_per_order: 20 });
         Self {
             aws,
             clock,

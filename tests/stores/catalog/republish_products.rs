@@ -110,9 +110,10 @@ async fn what_is_archived_while_a_round_is_under_way_is_told_as_it_is() {
 
 #[tokio::test]
 async fn whatever_happens_to_a_call_a_round_leaves_nothing_out() {
+    let model = Shop::new();
+    let versions = model.stocked(12).await;
     whatever_happens([0, 1, 2, 5, 10, 15, 20, 25, 30], async |Mishap { call, fault }| {
-        let shop = Shop::new();
-        let versions = shop.stocked(12).await;
+        let shop = model.copy();
         let mut pump = shop.publisher();
         pump.settle().await;
         shop.told();
@@ -147,9 +148,10 @@ async fn a_schedule_begins_one_round_a_day_and_by_hand_one_begins_at_once() {
 
 #[tokio::test]
 async fn two_calls_at_once_tell_nothing_twice() {
+    let model = Shop::new();
+    let versions = model.stocked(20).await;
     for seed in 0..10 {
-        let shop = Shop::crowded(seed);
-        let versions = shop.stocked(20).await;
+        let shop = Shop::crowded_over(model.aws.copy(), seed);
         let mut pump = shop.publisher();
         pump.settle().await;
         shop.told();
@@ -160,8 +162,8 @@ async fn two_calls_at_once_tell_nothing_twice() {
         assert!(ends.contains(&(true, false)) && ends.contains(&(false, true)), "seed {seed}: {one} {other}");
         pump.settle().await;
         let told = shop.told();
-        for (id, version) in versions {
-            assert!(told[&id].iter().all(|told| *told == version), "seed {seed}");
+        for (id, version) in &versions {
+            assert!(told[id].iter().all(|told| told == version), "seed {seed}");
         }
     }
 }
