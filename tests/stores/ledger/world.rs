@@ -18,6 +18,7 @@ use payments::operations::{
 use serde_json::{Value, json};
 use shared::{clock::Clock, http, invoke, lambda::Lambda, queue, stream};
 use tests::{pump::Pump, shop::PAY_WITHIN};
+use tokio::sync::OnceCell;
 
 use super::*;
 
@@ -51,6 +52,10 @@ fn lambda_of(aws: &Aws, service: &Arc<inventory::Inventory>, queue: &str) -> Lam
     }
 }
 
+fn recorder_at(aws: &Aws, clock: &Clock) -> Lambda {
+    queue::lambda(Arc::new(ledger_over(&|name| aws.table(name), clock, None)), record_entry, aws.queue("record-entry"))
+}
+
 impl World {
     /// The world, long after everything in it has happened but for the order that is open.
     pub(super) async fn at_rest() -> Self {
@@ -59,13 +64,21 @@ impl World {
         world
     }
 
+    /// A world of one's own, copied from one whose trade is done once for all tests.
     pub(super) async fn fresh() -> Self {
-        let (aws, clock) = (Aws::new(), shop::clock());
-        let record = queue::lambda(Arc::new(ledger_over(&|name| aws.table(name), &clock, None)), record_entry, aws.queue("record-entry"));
+        static MODEL: OnceCell<(Aws, Clock, Traded)> = OnceCell::const_new();
+        let (aws, clock, ([confirmed, refunded, failed, open], told)) = MODEL
+            .get_or_init(async || {
+                let (aws, clock) = (Aws::new(), shop::clock());
+                let traded = trade(&aws, &clock, &recorder_at(&aws, &clock)).await;
+                (aws, clock, traded)
+            })
+            .await
+            .clone();
+        let (aws, clock) = (aws.copy(), Clock::manual(clock.now()));
         let statement = provider::SimulatedStatement::new(aws.table("payment-simulator"));
         let audit = invoke::lambda(Arc::new(ledger_over(&|name| aws.table(name), &clock, Some(Arc::new(statement)))), reconcile_books);
-        let ([confirmed, refunded, failed, open], told) = trade(&aws, &clock, &record).await;
-        Self { aws, clock, record, audit, confirmed, refunded, failed, open, told }
+        Self { record: recorder_at(&aws, &clock), aws, clock, audit, confirmed, refunded, failed, open, told }
     }
 
     pub(super) async fn report(&self, event: Value) -> Value {
@@ -107,8 +120,11 @@ pub(super) fn checks(report: &Value, id: &str) -> BTreeSet<String> {
     rows.flat_map(|row| row["findings"].as_array().unwrap()).map(|finding| text(&finding["check"])).collect()
 }
 
-/// Lets four buyers order, and everything come to rest; gives their orders, and what the ledger was told.
-async fn trade(aws: &Aws, clock: &Clock, record: &Lambda) -> ([String; 4], Vec<Value>) {
+/// The orders of [`trade`], and what the ledger was told.
+type Traded = ([String; 4], Vec<Value>);
+
+/// Lets four buyers order, and everything come to rest.
+async fn trade(aws: &Aws, clock: &Clock, record: &Lambda) -> Traded {
     let inventory = Arc::new(shop::inventory(aws, clock));
     let orders = Arc::new(shop::orders(aws, clock));
     let payments = Arc::new(shop::payments(aws, clock));
