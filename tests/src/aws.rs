@@ -45,9 +45,9 @@ use crate::{
     template::{self, REGION, STACK, Template},
 };
 
-/// Everything outside the functions. Clones are the same world.
+/// Everything outside the functions, and how the SDK's clients reach its tables. Clones are the same world.
 #[derive(Clone)]
-pub struct Aws(Arc<World>);
+pub struct Aws(Arc<World>, Option<SdkConfig>);
 
 struct World {
     dynamodb: DynamoDb,
@@ -115,6 +115,19 @@ impl Called {
         self.ok()["body"].as_str().and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default()
     }
 
+    /// The body as it is sent.
+    ///
+    /// # Panics
+    /// When it is no answer of an HTTP function.
+    pub fn body(&self) -> &str {
+        self.ok()["body"].as_str().expect("an HTTP answer has a body")
+    }
+
+    /// The code of a problem; empty where the answer is none.
+    pub fn code(&self) -> String {
+        self.json()["code"].as_str().unwrap_or_default().to_owned()
+    }
+
     /// A header; its name in lower case.
     pub fn header(&self, name: &str) -> Option<String> {
         self.ok()["headers"][name].as_str().map(str::to_owned)
@@ -159,7 +172,7 @@ impl Aws {
     /// A world with the tables and secrets of the repository's template.
     pub fn new() -> Self {
         static EMPTY: OnceLock<Aws> = OnceLock::new();
-        let Self(empty) = EMPTY.get_or_init(|| Self::with_template(template::template()));
+        let empty = &EMPTY.get_or_init(|| Self::with_template(template::template())).0;
         Self::of(empty.dynamodb.copy(), Sqs::default(), empty.secrets.clone(), Ses::default(), 0)
     }
 
@@ -176,7 +189,7 @@ impl Aws {
     }
 
     fn of(dynamodb: DynamoDb, sqs: Sqs, secrets: SecretsManager, ses: Ses, generation: u64) -> Self {
-        Self(Arc::new(World {
+        let world = World {
             dynamodb,
             partitions: Mutex::default(),
             sqs,
@@ -189,7 +202,8 @@ impl Aws {
             faults: Mutex::default(),
             silent: AtomicBool::new(false),
             latency: Mutex::default(),
-        }))
+        };
+        Self(Arc::new(world), None)
     }
 
     /// A repeatable sequence of ids, other ones than in the world that this one was copied from.
@@ -219,9 +233,28 @@ impl Aws {
         self.sdk_config().to_builder().http_client(crowd).build()
     }
 
+    /// The same world, for operations that run at the same time: its tables are reached as [`Aws::crowded_sdk_config`] has it.
+    #[must_use]
+    pub fn crowded(&self, seed: u64) -> Self {
+        self.through(self.crowded_sdk_config(seed))
+    }
+
+    /// The same world, for an SDK that sends a call of a table once more when its answer is lost, as it does deployed.
+    #[must_use]
+    pub fn retrying(&self) -> Self {
+        let retry = RetryConfig::standard().with_max_attempts(2).with_initial_backoff(Duration::from_millis(1));
+        self.through(self.sdk_config().to_builder().retry_config(retry).build())
+    }
+
+    /// The same world, whose tables are reached by clients with this configuration.
+    #[must_use]
+    pub fn through(&self, config: SdkConfig) -> Self {
+        Self(self.0.clone(), Some(config))
+    }
+
     /// A client of DynamoDB.
     pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
-        aws_sdk_dynamodb::Client::new(&self.sdk_config())
+        self.1.as_ref().map_or_else(|| aws_sdk_dynamodb::Client::new(&self.sdk_config()), aws_sdk_dynamodb::Client::new)
     }
 
     /// One of the stack's tables: `table("orders")` is `ferrocart-orders`.
@@ -281,6 +314,16 @@ impl Aws {
         let answer: Value = serde_json::from_str(&body).expect("an answer is JSON");
         assert!(answer.get("LastEvaluatedKey").is_none(), "the table {table} is larger than one page");
         answer["Items"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// One item of a table by its key, as DynamoDB's JSON, without recording the call.
+    ///
+    /// # Panics
+    /// When DynamoDB refuses.
+    pub fn item(&self, table: &str, key: &Value) -> Option<Value> {
+        let (status, body) = self.0.dynamodb.call("GetItem", &json!({ "TableName": table_name(table), "Key": key }).to_string());
+        assert_eq!(status, 200, "{body}");
+        serde_json::from_str::<Value>(&body).expect("an answer is JSON").get("Item").cloned()
     }
 
     /// Every order, without the lists of unpaid orders that the same table holds.
@@ -365,6 +408,15 @@ impl Aws {
     /// mixed up: one at a time.
     pub async fn call(&self, lambda: &Lambda, event: Value) -> Called {
         self.invoke(lambda, Invocation::with_event(event)).await
+    }
+
+    /// Calls two functions at the same time: both answers, and the calls of both. Clients of [`Aws::crowded_sdk_config`] make them race.
+    pub async fn call_both(&self, one: (Lambda, Value), other: (Lambda, Value)) -> Called {
+        let before = lock(&self.0.calls).len();
+        let run = |(lambda, event): (Lambda, Value)| lambda(Invocation::with_event(event));
+        let (one, other) = tokio::join!(run(one), run(other));
+        let calls = lock(&self.0.calls)[before..].to_vec();
+        Called { answer: one.and_then(|one| Ok(json!([one, other?]))), calls }
     }
 
     /// As [`Aws::call`], with a deadline of the caller's choice.

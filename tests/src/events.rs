@@ -16,6 +16,8 @@ use crate::{
 pub const USER: &str = "usr_0199c2a8-0000-7000-8000-000000000001";
 /// Who runs the shop.
 pub const ADMIN: &str = "usr_0199c2a8-0000-7000-8000-000000000002";
+/// Another customer.
+pub const STRANGER: &str = "usr_0199c2a8-0000-7000-8000-000000000003";
 
 /// A request that is being put together.
 #[derive(Clone, Debug)]
@@ -29,6 +31,11 @@ pub fn get(path: &str) -> Http {
 /// `POST path` with a JSON body.
 pub fn post(path: &str, body: &Value) -> Http {
     http("POST", path).header("content-type", "application/json").body(&body.to_string())
+}
+
+/// `POST /orders` by [`USER`] under an idempotency key.
+pub fn order(key: &str, body: &Value) -> Http {
+    post("/orders", body).caller(USER).header("idempotency-key", key)
 }
 
 /// A request without a body.
@@ -137,15 +144,40 @@ pub fn basket(product: &str, quantity: u32, token: Option<&str>) -> Value {
     basket
 }
 
-/// What the payment provider tells of its own accord about one of our payments, at `now`: signed with the present secret. The event says
-/// no more of it than what to ask about.
+/// The body of a provider's event about a payment: it says no more of it than what to ask about.
+///
+/// # Panics
+/// When `payment` is no payment's id.
+pub fn payment_event(event_id: &str, payment: &str) -> String {
+    let transaction = payment.rsplit('_').next().expect("an attempt").replace('-', "");
+    let object = json!({ "object": "payment_intent", "id": format!("ch_{transaction}"), "metadata": { "payment_id": payment } });
+    provider_event(event_id, "payment_intent.succeeded", &object)
+}
+
+/// The body of a provider's event of this type about this object.
+pub fn provider_event(event_id: &str, kind: &str, object: &Value) -> String {
+    json!({ "id": event_id, "type": kind, "data": { "object": object } }).to_string()
+}
+
+/// The header `stripe-signature` for a body, signed at `seconds`.
+pub fn provider_signature(secret: &str, seconds: i64, body: &str) -> String {
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()), format!("{seconds}.{body}").as_bytes());
+    let signature: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("t={seconds},v1={signature}")
+}
+
+/// A webhook request to the address of `provider`, with this signature.
+pub fn webhook_request(provider: &str, signature: &str, body: &str) -> Value {
+    let request = http("POST", &format!("/webhooks/payments/{provider}")).path_parameter("provider", provider);
+    request.header("stripe-signature", signature).body(body).event()
+}
+
+/// What the payment provider tells of its own accord about one of our payments, at `now`: signed with the present secret.
 ///
 /// # Panics
 /// When the world has no such secret, or `payment` is no payment's id.
 pub fn webhook(secrets: &SecretsManager, now: Timestamp, event_id: &str, payment: &str) -> Value {
-    let transaction = payment.rsplit('_').next().expect("an attempt").replace('-', "");
-    let object = json!({ "object": "payment_intent", "id": format!("ch_{transaction}"), "metadata": { "payment_id": payment } });
-    webhook_about(secrets, now, event_id, "payment_intent.succeeded", &object)
+    signed_webhook(secrets, now, &payment_event(event_id, payment))
 }
 
 /// What the simulated provider sends and signs at `now`: an event of this type about this object.
@@ -153,13 +185,17 @@ pub fn webhook(secrets: &SecretsManager, now: Timestamp, event_id: &str, payment
 /// # Panics
 /// When the world has no such secret.
 pub fn webhook_about(secrets: &SecretsManager, now: Timestamp, event_id: &str, kind: &str, object: &Value) -> Value {
-    let body = json!({ "id": event_id, "type": kind, "data": { "object": object } }).to_string();
+    signed_webhook(secrets, now, &provider_event(event_id, kind, object))
+}
+
+/// A webhook request of the simulated provider with this body, signed at `now` with the present secret.
+///
+/// # Panics
+/// When the world has no such secret.
+pub fn signed_webhook(secrets: &SecretsManager, now: Timestamp, body: &str) -> Value {
     let secret = secrets.text("payment-webhook-secrets").and_then(|text| serde_json::from_str::<Value>(&text).ok());
     let secret = secret.and_then(|secrets| secrets["current"].as_str().map(str::to_owned)).expect("the provider signs with a secret");
-    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()), format!("{}.{body}", now.seconds()).as_bytes());
-    let signature: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    let request = http("POST", "/webhooks/payments/simulated").path_parameter("provider", "simulated").body(&body);
-    request.header("stripe-signature", &format!("t={},v1={signature}", now.seconds())).event()
+    webhook_request("simulated", &provider_signature(&secret, now.seconds(), body), body)
 }
 
 /// What a queue sends to its consumer. Records carry no receipt handle, so that nothing but the answer tells what comes back.

@@ -15,7 +15,7 @@ use provider::{
     Simulated,
     webhook::{WebhookError, WebhookEvent, WebhookRequest},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use shared::{BoxFuture, clock::Clock};
 
 use crate::aws::Aws;
@@ -137,9 +137,10 @@ impl RemoteProvider {
 
     /// Has the provider carry out a charge request, and records whether it charged for an order that was given up.
     async fn carry_out(&self, sent: Sent) -> Result<Fact, ProviderError> {
+        let Some(reason) = sent.given_up else { return self.inner.charge(&sent.order).await };
         let before = self.charges(sent.order.payment_id);
         let answer = self.inner.charge(&sent.order).await;
-        if let Some(reason) = sent.given_up.filter(|_| self.charges(sent.order.payment_id) > before) {
+        if self.charges(sent.order.payment_id) > before {
             let unwanted = format!("{} charged {} at {}: {reason}", sent.order.payment_id, sent.order.amount.amount, self.clock.now());
             self.state().unwanted.push(unwanted);
         }
@@ -161,9 +162,8 @@ impl RemoteProvider {
 
     /// Why the order of a charge is given up at this moment; `None` where it still wants the charge.
     fn given_up(&self, order: &ChargeOrder) -> Option<String> {
-        let heads = self.aws.items("payments");
-        let head = heads.iter().find(|item| text(item, "sk") == "HEAD" && text(item, "order_id") == order.order_id.to_string())?;
-        let (state, expires_at) = (text(head, "state"), text(head, "expires_at"));
+        let head = self.aws.item("payments", &json!({ "pk": { "S": format!("ORDER#{}", order.order_id) }, "sk": { "S": "HEAD" } }))?;
+        let (state, expires_at) = (text(&head, "state"), text(&head, "expires_at"));
         let now = self.clock.now().to_string();
         if matches!(state, "closing" | "closed") {
             return Some(format!("its head was {state}"));

@@ -16,7 +16,7 @@ use std::{
 use serde_json::Value;
 use shared::{
     clock::Clock,
-    lambda::Lambda,
+    lambda::{Invocation, Lambda},
     operation::{Operation, Trigger, Wiring},
 };
 
@@ -137,6 +137,14 @@ impl Shop {
         }
     }
 
+    /// The same shop with another instance of a service: its functions are made anew.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self.lambdas = Arc::default();
+        self
+    }
+
     /// The function of an operation.
     ///
     /// # Panics
@@ -175,6 +183,35 @@ impl Shop {
     /// Calls an operation with an event.
     pub async fn call(&self, operation: &str, event: Value) -> Called {
         self.aws.call(&self.lambda(operation), event).await
+    }
+
+    /// Calls two operations at the same time: see [`Aws::call_both`].
+    pub async fn call_both(&self, one: (&str, Value), other: (&str, Value)) -> Called {
+        self.aws.call_both((self.lambda(one.0), one.1), (self.lambda(other.0), other.1)).await
+    }
+
+    /// Calls an operation with all these events at the same time, and returns the answers in their order.
+    ///
+    /// # Panics
+    /// When an invocation fails.
+    pub async fn call_all(&self, operation: &str, events: impl IntoIterator<Item = Value>) -> Vec<Value> {
+        let lambda = self.lambda(operation);
+        let calls: Vec<_> = events.into_iter().map(|event| tokio::spawn(lambda(Invocation::with_event(event)))).collect();
+        let mut answers = Vec::new();
+        for call in calls {
+            answers.push(call.await.expect("no invocation panics").expect("no invocation fails"));
+        }
+        answers
+    }
+
+    /// A pump with the publisher of one table: its messages stay in their queues.
+    ///
+    /// # Panics
+    /// When the table has no publisher.
+    pub fn publisher(&self, of: &'static str) -> Pump {
+        let publishes = |operation: &&Operation| matches!(operation.trigger, Trigger::Stream { table, .. } if table == of);
+        let operation = operations().find(publishes).unwrap_or_else(|| panic!("nothing publishes the changes of {of}"));
+        Pump::new(&self.aws).publisher(of, self.lambda(&operation.name()))
     }
 
     /// A pump with every publisher and every consumer.

@@ -55,7 +55,7 @@ impl Shop {
         if let Some(token) = token {
             body["payment_method"] = json!({ "type": "card", "token": token });
         }
-        self.call("create-order", events::post("/orders", &body).caller(events::USER).header("idempotency-key", key).event()).await
+        self.call("create-order", events::order(key, &body).event()).await
     }
 
     /// An order as [`events::USER`] reads it.

@@ -8,12 +8,12 @@ async fn an_event_is_one_read_and_one_write_and_the_same_event_again_is_none() {
     let order = desk.placed("k").await;
     let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let told = desk.tell(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
-    assert_eq!((is_done(&told), told.operations()), (true, vec!["GetItem", "PutItem"]));
+    assert_eq!((told.is_done(), told.operations()), (true, vec!["GetItem", "PutItem"]));
     let moved = desk.order(&order).await;
     assert_eq!((&moved.progress.stock, &moved.progress.payment, moved.version), (&StockState::Held, &PaymentState::Open, 2));
     assert_eq!(serde_json::to_value(&moved.traceparent).unwrap(), trace);
     let again = desk.tell(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
-    assert_eq!((is_done(&again), again.operations()), (true, vec!["GetItem"]));
+    assert_eq!((again.is_done(), again.operations()), (true, vec!["GetItem"]));
     assert_eq!(desk.order(&order).await, moved);
 }
 
@@ -25,8 +25,7 @@ async fn events_that_race_both_land() {
         let order = desk.placed("k").await;
         let reserved = fact(&order, "stock_reserved.v1", &json!({ "version": 1 }));
         let paid = fact(&order, "payment_succeeded.v1", &json!({ "version": 2, "payment_id": "pay_1", "captured_total": 5998 }));
-        let both = together((desk.advance.clone(), reserved), (desk.advance.clone(), paid));
-        let called = desk.aws.call(&both, Value::Null).await;
+        let called = desk.call_both(("advance-order", reserved), ("advance-order", paid)).await;
         assert_eq!(*called.ok(), json!([{ "batchItemFailures": [] }, { "batchItemFailures": [] }]), "seed {seed}");
         // A lost race costs a write and no further read.
         let count = |operation: &str| called.operations().iter().filter(|made| **made == operation).count();
@@ -77,9 +76,9 @@ async fn whatever_happens_to_a_call_an_event_is_applied_once() {
             let spoiled = call == 1 || call == 0 && fault != Fault::Conflict;
             // The SDK takes a conflict between transactions for final.
             let is_retried = retries && fault != Fault::Conflict;
-            assert_eq!(is_done(&first), !spoiled || is_retried, "{fault:?} at {call}");
+            assert_eq!(first.is_done(), !spoiled || is_retried, "{fault:?} at {call}");
             desk.aws.heal();
-            assert!(is_done(&desk.tell(&order, "stock_reserved.v1", &json!({ "version": 1 })).await));
+            assert!(desk.tell(&order, "stock_reserved.v1", &json!({ "version": 1 })).await.is_done());
             let moved = desk.order(&order).await;
             assert_eq!(
                 (moved.progress.stock, moved.version, moved.progress.history.len()),
@@ -95,7 +94,7 @@ async fn whatever_happens_to_a_call_an_event_is_applied_once() {
 async fn an_event_for_an_order_that_is_not_there_comes_back() {
     let desk = Desk::new().await;
     let told = desk.tell(NOBODYS, "stock_reserved.v1", &json!({ "version": 1 })).await;
-    assert_eq!((is_done(&told), told.operations(), desk.count()), (false, vec!["GetItem"], 0));
+    assert_eq!((told.is_done(), told.operations(), desk.count()), (false, vec!["GetItem"], 0));
 }
 
 #[tokio::test]
@@ -124,7 +123,7 @@ async fn an_order_of_a_later_release_is_given_back_untouched() {
         let before = desk.item(&order);
         for kind in ["stock_reserved.v1", "stock_rejected.v1", "payment_succeeded.v1", "payment_closed.v1", "payment_refunded.v1"] {
             let told = desk.tell(&order, kind, &json!({ "version": 7, "captured_total": 5998, "refunded_total": 5998 })).await;
-            assert_eq!((is_done(&told), told.operations()), (false, vec!["GetItem"]), "{attribute}: {kind}");
+            assert_eq!((told.is_done(), told.operations()), (false, vec!["GetItem"]), "{attribute}: {kind}");
         }
         desk.clock.advance(PAY_WITHIN);
         assert_eq!(desk.resume().await, (0, 0, 1), "{attribute}");

@@ -14,7 +14,7 @@ async fn an_order_is_placed_at_the_prices_of_the_catalogue() {
     assert_eq!(view["totals"], json!({ "items": usd(8998), "shipping": usd(0), "tax": usd(0), "total": usd(8998) }));
     assert_eq!((&view["status"], &view["step"], &view["payable"]), (&json!("pending"), &json!("reserving"), &json!(false)));
     assert_eq!(view["expires_at"], "2026-11-21T10:30:00.000Z");
-    assert_eq!(body(&desk.read(view["id"].as_str().unwrap(), USER, None).await), body(&placed));
+    assert_eq!(desk.read(view["id"].as_str().unwrap(), USER, None).await.body(), placed.body());
 }
 
 #[tokio::test]
@@ -43,7 +43,7 @@ async fn whatever_happens_to_a_call_an_order_is_placed_once_and_answered_the_sam
             let (third, fourth) = (desk.post("k", &two_spoons()).await, desk.post("k", &two_spoons()).await);
             assert_eq!((third.status(), fourth.status(), desk.count()), (201, 201, 1), "{story}");
             let bodies: BTreeSet<_> =
-                [&first, &second, &third, &fourth].into_iter().filter(|answer| answer.status() == 201).map(body).collect();
+                [&first, &second, &third, &fourth].into_iter().filter(|answer| answer.status() == 201).map(Called::body).collect();
             assert_eq!(bodies.len(), 1, "{story}");
             assert_eq!(fourth.header("idempotent-replayed").as_deref(), Some("true"), "{story}");
             assert_eq!((desk.order(fourth.json()["id"].as_str().unwrap()).await.version, second.calls.len() <= 3), (1, true));
@@ -58,7 +58,7 @@ async fn an_answer_that_is_lost_and_asked_for_again_by_the_sdk_is_given_by_the_o
     desk.aws.fail(1, Fault::LoseResponse);
     let placed = desk.post("k", &two_spoons()).await;
     assert_eq!((placed.status(), placed.operations()), (201, vec!["BatchGetItem", "TransactWriteItems", "TransactWriteItems"]));
-    assert_eq!((body(&desk.post("k", &two_spoons()).await), desk.count()), (body(&placed), 1));
+    assert_eq!((desk.post("k", &two_spoons()).await.body(), desk.count()), (placed.body(), 1));
 }
 
 #[tokio::test]
@@ -66,24 +66,17 @@ async fn copies_of_a_request_that_come_at_once_place_one_order_and_get_one_answe
     let mut races = 0;
     for seed in 0..10 {
         let desk = Desk::crowded(seed).await;
-        let event = wanted("k", &two_spoons()).event();
-        let copies: Vec<_> = (0..16).map(|_| tokio::spawn((desk.create)(Invocation::with_event(event.clone())))).collect();
-        let (mut bodies, mut first) = (BTreeSet::new(), 0);
-        for copy in copies {
-            let answer = copy.await.unwrap().unwrap();
-            assert_eq!(answer["statusCode"], 201, "{answer}");
-            first += usize::from(answer["headers"].get("idempotent-replayed").is_none());
-            bodies.insert(answer["body"].as_str().unwrap().to_owned());
-        }
+        let copies = desk.call_all("create-order", vec![events::order("k", &two_spoons()).event(); 16]).await;
+        assert_eq!(statuses(&copies), BTreeMap::from([(201, 16)]), "seed {seed}");
+        let first = copies.iter().filter(|answer| answer["headers"].get("idempotent-replayed").is_none()).count();
+        let bodies: BTreeSet<_> = copies.iter().map(|answer| answer["body"].as_str().unwrap()).collect();
         assert_eq!((bodies.len(), first, desk.count()), (1, 1, 1), "seed {seed}");
 
         // Two that are not copies: one of them has the key.
         let other = json!({ "items": [{ "product_id": SPOON, "quantity": 3 }] });
-        let both = [two_spoons(), other].map(|body| (desk.create.clone(), wanted("another", &body).event()));
-        let [one, other] = both;
-        let called = desk.aws.call(&together(one, other), Value::Null).await;
-        let statuses: BTreeSet<_> = called.ok().as_array().unwrap().iter().map(|answer| answer["statusCode"].as_u64().unwrap()).collect();
-        assert_eq!((statuses, desk.count()), (BTreeSet::from([201, 422]), 2), "seed {seed}");
+        let [one, other] = [two_spoons(), other].map(|body| ("create-order", events::order("another", &body).event()));
+        let called = desk.call_both(one, other).await;
+        assert_eq!((statuses(called.ok().as_array().unwrap()), desk.count()), (BTreeMap::from([(201, 1), (422, 1)]), 2), "seed {seed}");
         let before_the_first_write = called.operations().into_iter().take_while(|operation| *operation != "TransactWriteItems");
         races += usize::from(before_the_first_write.filter(|operation| *operation == "BatchGetItem").count() == 2);
     }
@@ -94,23 +87,22 @@ async fn copies_of_a_request_that_come_at_once_place_one_order_and_get_one_answe
 async fn a_key_names_one_request_of_one_buyer() {
     let desk = Desk::new().await;
     let first = desk.post("k", &two_spoons()).await;
-    let address = json!({ "name": "Ada", "line1": "12 St James's Square", "city": "London", "postal_code": "SW1Y 4JH", "country": "GB" });
     for (field, value) in [
         ("items", json!([{ "product_id": SPOON, "quantity": 3 }])),
         ("items", json!([{ "product_id": BOWL, "quantity": 2 }])),
         ("expected_total", json!({ "amount": 5998, "currency": "USD" })),
         ("payment_method", json!({ "type": "card", "token": "tok_ok" })),
-        ("shipping_address", address),
+        ("shipping_address", addressed()["shipping_address"].clone()),
     ] {
         let mut other = two_spoons();
         other[field] = value;
         let refused = desk.post("k", &other).await;
-        assert_eq!((refused.status(), code(&refused).as_str()), (422, "idempotency_key_reused"), "{field}");
+        assert_eq!((refused.status(), refused.code().as_str()), (422, "idempotency_key_reused"), "{field}");
         assert_eq!(refused.operations(), ["BatchGetItem"]);
     }
     assert_eq!(desk.count(), 1);
-    let strangers = events::post("/orders", &two_spoons()).caller(STRANGER).header("idempotency-key", "k").event();
-    let theirs = desk.aws.call(&desk.create, strangers).await;
+    let strangers = events::order("k", &two_spoons()).caller(STRANGER).event();
+    let theirs = desk.call("create-order", strangers).await;
     assert_eq!((theirs.status(), desk.count()), (201, 2));
     assert_ne!(theirs.json()["id"], first.json()["id"]);
 }
@@ -125,7 +117,7 @@ async fn a_repeated_request_is_answered_the_same_whatever_has_become_of_products
     let repeated = async |what: &str| {
         desk.clock.advance(Duration::from_secs(60));
         let again = desk.post("k", &wish).await;
-        assert_eq!((again.status(), body(&again)), (201, body(&first)), "after {what}");
+        assert_eq!((again.status(), again.body()), (201, first.body()), "after {what}");
         assert_eq!(again.header("idempotent-replayed").as_deref(), Some("true"));
         assert_eq!((again.header("location"), again.operations()), (first.header("location"), vec!["BatchGetItem"]));
     };
@@ -134,18 +126,18 @@ async fn a_repeated_request_is_answered_the_same_whatever_has_become_of_products
     desk.hear_of(&product(SPOON, 2, 3999, true)).await;
     repeated("a change of the price").await;
     let refused = desk.post("new", &wish).await;
-    assert_eq!((refused.status(), code(&refused).as_str()), (409, "price_changed"));
+    assert_eq!((refused.status(), refused.code().as_str()), (409, "price_changed"));
     assert_eq!(refused.json()["total"], json!({ "amount": 7998, "currency": "USD" }));
 
     desk.hear_of(&product(SPOON, 3, 3999, false)).await;
     repeated("the end of its sale").await;
     let refused = desk.post("new", &two_spoons()).await;
-    assert_eq!((refused.status(), code(&refused).as_str()), (422, "unknown_product"));
+    assert_eq!((refused.status(), refused.code().as_str()), (422, "unknown_product"));
 
-    let mut renamed = wanted("k", &wish).event();
+    let mut renamed = events::order("k", &wish).event();
     renamed["requestContext"]["authorizer"]["name"] = "Ada King".into();
     renamed["requestContext"]["authorizer"]["email"] = "ada@king.example".into();
-    assert_eq!(body(&desk.aws.call(&desk.create, renamed).await), body(&first));
+    assert_eq!(desk.call("create-order", renamed).await.body(), first.body());
 
     desk.confirm(&order).await;
     assert_eq!(desk.order(&order).await.progress.status, Status::Confirmed);
@@ -165,11 +157,11 @@ async fn what_is_refused_writes_nothing_and_leaves_its_key_free() {
     let desk = Desk::new().await;
     let unknown = json!({ "items": [{ "product_id": SPOON, "quantity": 1 }, { "product_id": SPOON.replace('a', "c"), "quantity": 1 }] });
     let refused = desk.post("k", &unknown).await;
-    assert_eq!((refused.status(), code(&refused).as_str()), (422, "unknown_product"));
+    assert_eq!((refused.status(), refused.code().as_str()), (422, "unknown_product"));
     assert_eq!(refused.json()["errors"][0]["pointer"], "/items/1/product_id");
     let post = events::post("/orders", &two_spoons());
-    assert_eq!(desk.aws.call(&desk.create, post.clone().header("idempotency-key", "k").event()).await.status(), 401);
-    assert_eq!(code(&desk.aws.call(&desk.create, post.caller(USER).event()).await), "idempotency_key_required");
+    assert_eq!(desk.call("create-order", post.clone().header("idempotency-key", "k").event()).await.status(), 401);
+    assert_eq!(desk.call("create-order", post.caller(USER).event()).await.code(), "idempotency_key_required");
     assert_eq!(desk.count(), 0);
     assert_eq!(desk.post("k", &two_spoons()).await.status(), 201);
 }

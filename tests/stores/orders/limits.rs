@@ -1,7 +1,5 @@
 //! What a buyer may not have: too many unpaid orders, for too long, and more of a product than one order may have.
 
-use shared::throttle::Limit;
-
 use super::*;
 
 /// As many orders as a buyer with a verified address may leave unpaid.
@@ -18,7 +16,7 @@ async fn leave_unpaid(desk: &Desk, many: usize) -> Vec<String> {
 
 /// An order of a buyer whose address is not verified.
 fn unverified(who: &str, key: &str) -> Value {
-    events::post("/orders", &two_spoons()).unverified_caller(who).header("idempotency-key", key).event()
+    events::order(key, &two_spoons()).unverified_caller(who).event()
 }
 
 /// The entries of a buyer's list.
@@ -28,14 +26,9 @@ fn listed(desk: &Desk, user: &str) -> usize {
     item.map_or(0, |item| item.as_object().unwrap().keys().filter(|name| name.starts_with("ord_")).count())
 }
 
-/// A desk with another limit for a network: so many orders within half an hour.
-async fn desk_with_network_limit(orders: u32) -> Desk {
-    let desk = Desk::new().await;
-    let mut limits = desk.orders.limits;
-    limits.network = Limit::within(orders, PAY_WITHIN);
-    let service = Orders { limits, store: desk.orders.store.clone(), ..shop::orders(&desk.aws, &desk.clock) };
-    assert!(service.secrets.get("orders-key").await.is_ok());
-    desk.with(service)
+/// The same order of the buyer number `who`.
+fn of_buyer(who: u32) -> events::Http {
+    events::order("k", &two_spoons()).caller(&format!("usr_0199c2a8-0000-7000-8000-0000000001{who:02}"))
 }
 
 #[tokio::test]
@@ -43,35 +36,35 @@ async fn a_sixth_unpaid_order_is_refused() {
     let desk = Desk::new().await;
     leave_unpaid(&desk, MOST).await;
     let refused = desk.post("one-more", &two_spoons()).await;
-    assert_eq!((refused.status(), code(&refused).as_str(), &refused.json()["maximum"]), (409, "too_many_open_orders", &json!(5)));
+    assert_eq!((refused.status(), refused.code().as_str(), &refused.json()["maximum"]), (409, "too_many_open_orders", &json!(5)));
     assert_eq!(refused.json()["detail"], "Pay one of them or cancel it, and send the same request again.");
     assert_eq!((refused.operations(), desk.count()), (vec!["BatchGetItem", "BatchGetItem"], MOST), "the second reads the listed orders");
 
     // What was placed is answered again, and others are not concerned.
     let again = desk.post("unpaid-0", &two_spoons()).await;
     assert_eq!((again.status(), again.header("idempotent-replayed").as_deref()), (201, Some("true")));
-    let strangers = events::post("/orders", &two_spoons()).caller(STRANGER).header("idempotency-key", "k").event();
-    assert_eq!(desk.aws.call(&desk.create, strangers).await.status(), 201);
+    let strangers = events::order("k", &two_spoons()).caller(STRANGER).event();
+    assert_eq!(desk.call("create-order", strangers).await.status(), 201);
     // What is wrong with the request itself is said first.
     let wrong = json!({ "items": [{ "product_id": SPOON, "quantity": 2 }], "expected_total": { "amount": 1, "currency": "USD" } });
-    assert_eq!(code(&desk.post("wrong", &wrong).await), "price_changed");
+    assert_eq!(desk.post("wrong", &wrong).await.code(), "price_changed");
 }
 
 #[tokio::test]
 async fn an_unverified_account_has_one_unpaid_order_for_ten_minutes() {
     let desk = Desk::new().await;
-    let first = desk.aws.call(&desk.create, unverified(USER, "one")).await;
+    let first = desk.call("create-order", unverified(USER, "one")).await;
     assert_eq!((first.status(), &first.json()["expires_at"]), (201, &json!("2026-11-21T10:10:00.000Z")));
     let mut without = unverified(USER, "two");
     without["requestContext"]["authorizer"].as_object_mut().unwrap().remove("email_verified");
     for event in [unverified(USER, "two"), without] {
-        let refused = desk.aws.call(&desk.create, event).await;
-        assert_eq!((refused.status(), code(&refused).as_str(), &refused.json()["maximum"]), (409, "too_many_open_orders", &json!(1)));
+        let refused = desk.call("create-order", event).await;
+        assert_eq!((refused.status(), refused.code().as_str(), &refused.json()["maximum"]), (409, "too_many_open_orders", &json!(1)));
         let detail = refused.json()["detail"].as_str().unwrap().to_owned();
         assert!(detail.ends_with("verify your e-mail address: up to 5 orders may wait for their payment then."), "{detail}");
     }
-    let again = desk.aws.call(&desk.create, unverified(USER, "one")).await;
-    assert_eq!((again.status(), body(&again)), (201, body(&first)));
+    let again = desk.call("create-order", unverified(USER, "one")).await;
+    assert_eq!((again.status(), again.body()), (201, first.body()));
     // The address is verified: the same request is good for four more.
     assert_eq!(desk.post("two", &two_spoons()).await.json()["expires_at"], "2026-11-21T10:30:00.000Z");
 
@@ -87,9 +80,9 @@ async fn payments_are_told_the_deadline_of_the_order() {
     let desk = Desk::new().await;
     let mut stream = desk.stream();
     for (event, deadline) in
-        [(unverified(STRANGER, "k"), "2026-11-21T10:10:00.000Z"), (wanted("k", &two_spoons()).event(), "2026-11-21T10:30:00.000Z")]
+        [(unverified(STRANGER, "k"), "2026-11-21T10:10:00.000Z"), (events::order("k", &two_spoons()).event(), "2026-11-21T10:30:00.000Z")]
     {
-        let order = desk.aws.call(&desk.create, event).await.json()["id"].as_str().unwrap().to_owned();
+        let order = desk.call("create-order", event).await.json()["id"].as_str().unwrap().to_owned();
         desk.tell(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
         stream.publish().await;
         let opened = desk.aws.queues().take("open-payment", usize::MAX);
@@ -107,20 +100,20 @@ async fn an_order_that_is_no_longer_unpaid_makes_room_and_the_key_is_still_good(
             desk.tell(order, "stock_reserved.v1", &json!({ "version": 1 })).await;
             desk.tell(order, "payment_started.v1", &json!({ "version": 1, "payment_id": "pay_1" })).await;
         }
-        assert_eq!(code(&desk.post("next", &two_spoons()).await), "too_many_open_orders");
+        assert_eq!(desk.post("next", &two_spoons()).await.code(), "too_many_open_orders");
         let order = &unpaid[2];
         match way {
             "paid" => desk.confirm(order).await,
             // It waits for us.
-            "unknown" => assert!(is_done(&desk.tell(order, "payment_unknown.v1", &json!({ "version": 2 })).await)),
+            "unknown" => assert!(desk.tell(order, "payment_unknown.v1", &json!({ "version": 2 })).await.is_done()),
             "given up" => assert_eq!(desk.step(USER, "cancel", order, &Value::Null).await.status(), 202),
-            "failed" => assert!(is_done(&desk.tell(order, "payment_closed.v1", &json!({ "version": 2 })).await)),
-            "rejected" => assert!(is_done(&desk.tell(&unpaid[0], "stock_rejected.v1", &json!({ "version": 1 })).await)),
+            "failed" => assert!(desk.tell(order, "payment_closed.v1", &json!({ "version": 2 })).await.is_done()),
+            "rejected" => assert!(desk.tell(&unpaid[0], "stock_rejected.v1", &json!({ "version": 1 })).await.is_done()),
             // Nobody has looked at them yet, and they can be paid no more.
             "expired" => desk.clock.advance(PAY_WITHIN),
             _ => {
                 let captured = json!({ "version": 1, "captured_total": 5998 });
-                assert!(is_done(&desk.tell(&unpaid[0], "payment_succeeded.v1", &captured).await));
+                assert!(desk.tell(&unpaid[0], "payment_succeeded.v1", &captured).await.is_done());
             }
         }
         // An order whose payment has no outcome stays listed: it counts again if that is a decline.
@@ -129,7 +122,7 @@ async fn an_order_that_is_no_longer_unpaid_makes_room_and_the_key_is_still_good(
         assert_eq!(desk.post("next", &two_spoons()).await.status(), 201, "{way}");
         assert_eq!(listed(&desk, USER), if way == "expired" { 1 } else { MOST + stays }, "{way}");
         let code = if way == "expired" { "" } else { "too_many_open_orders" };
-        assert_eq!(self::code(&desk.post("one-more", &two_spoons()).await), code, "{way}");
+        assert_eq!(desk.post("one-more", &two_spoons()).await.code(), code, "{way}");
     }
 }
 
@@ -142,9 +135,9 @@ async fn orders_whose_payment_is_stuck_in_flight_do_not_count_and_those_at_the_b
         for order in &unpaid {
             desk.tell(order, "stock_reserved.v1", &json!({ "version": 1 })).await;
             let started = json!({ "version": 2, "payment_id": "pay_1", "requires_action": requires_action });
-            assert!(is_done(&desk.tell(order, "payment_started.v1", &started).await));
+            assert!(desk.tell(order, "payment_started.v1", &started).await.is_done());
         }
-        assert_eq!(code(&desk.post("next", &two_spoons()).await), "too_many_open_orders", "a call takes its time");
+        assert_eq!(desk.post("next", &two_spoons()).await.code(), "too_many_open_orders", "a call takes its time");
         desk.clock.advance(Duration::from_secs(31));
         let next = desk.post("next", &two_spoons()).await;
         assert_eq!(next.status(), if waits_for_us { 201 } else { 409 }, "{:?}", next.answer);
@@ -153,7 +146,7 @@ async fn orders_whose_payment_is_stuck_in_flight_do_not_count_and_those_at_the_b
         for order in &unpaid {
             desk.tell(order, "payment_declined.v1", &json!({ "version": 3, "payment_id": "pay_1" })).await;
         }
-        assert_eq!(code(&desk.post("one-more", &two_spoons()).await), "too_many_open_orders");
+        assert_eq!(desk.post("one-more", &two_spoons()).await.code(), "too_many_open_orders");
     }
 }
 
@@ -181,15 +174,10 @@ async fn of_twenty_orders_at_the_same_time_exactly_the_limit_is_written() {
             let desk = Desk::crowded(seed).await;
             let event = |number: usize| {
                 let key = format!("k-{number}");
-                if verified { wanted(&key, &two_spoons()).event() } else { unverified(USER, &key) }
+                if verified { events::order(&key, &two_spoons()).event() } else { unverified(USER, &key) }
             };
-            let all: Vec<_> = (0..20).map(|number| tokio::spawn((desk.create)(Invocation::with_event(event(number))))).collect();
-            let mut statuses = BTreeMap::new();
-            for answer in all {
-                let answer = answer.await.unwrap().unwrap();
-                *statuses.entry(answer["statusCode"].as_u64().unwrap()).or_insert(0) += 1;
-            }
-            assert_eq!(statuses, BTreeMap::from([(201, most), (409, 20 - most)]), "seed {seed}");
+            let answers = desk.call_all("create-order", (0..20).map(event)).await;
+            assert_eq!(statuses(&answers), BTreeMap::from([(201, most), (409, 20 - most)]), "seed {seed}");
             assert_eq!((desk.count(), listed(&desk, USER)), (most, most), "seed {seed}");
         }
     }
@@ -200,14 +188,9 @@ async fn copies_of_the_last_request_that_is_allowed_get_one_answer() {
     for seed in 0..10 {
         let desk = Desk::crowded(seed).await;
         leave_unpaid(&desk, MOST - 1).await;
-        let event = wanted("k", &two_spoons()).event();
-        let copies: Vec<_> = (0..8).map(|_| tokio::spawn((desk.create)(Invocation::with_event(event.clone())))).collect();
-        let mut bodies = BTreeSet::new();
-        for copy in copies {
-            let answer = copy.await.unwrap().unwrap();
-            assert_eq!(answer["statusCode"], 201, "seed {seed}: {answer}");
-            bodies.insert(answer["body"].as_str().unwrap().to_owned());
-        }
+        let copies = desk.call_all("create-order", vec![events::order("k", &two_spoons()).event(); 8]).await;
+        assert_eq!(statuses(&copies), BTreeMap::from([(201, 8)]), "seed {seed}");
+        let bodies: BTreeSet<_> = copies.iter().map(|answer| answer["body"].as_str().unwrap()).collect();
         assert_eq!((bodies.len(), desk.count()), (1, MOST), "seed {seed}");
     }
 }
@@ -229,12 +212,8 @@ async fn a_transaction_in_conflict_is_retried_and_then_refused_as_unavailable() 
 
 #[tokio::test]
 async fn a_network_has_a_limited_number_of_unpaid_orders_whoever_places_them() {
-    let desk = desk_with_network_limit(3).await;
-    let order = async |who: u32, address: &str| {
-        let who = format!("usr_0199c2a8-0000-7000-8000-0000000001{who:02}");
-        let request = events::post("/orders", &two_spoons()).caller(&who).header("idempotency-key", "k").source_ip(address);
-        desk.aws.call(&desk.create, request.event()).await
-    };
+    let desk = Desk::new().await.with_network_limit(3).await;
+    let order = async |who: u32, address: &str| desk.call("create-order", of_buyer(who).source_ip(address).event()).await;
     let mut orders = Vec::new();
     // One customer of a provider has 64 bits of addresses to choose from.
     for (who, address) in [(1, "2001:db8:1:2::1"), (2, "2001:db8:1:2::2"), (3, "2001:db8:1:2:ffff::3")] {
@@ -244,7 +223,7 @@ async fn a_network_has_a_limited_number_of_unpaid_orders_whoever_places_them() {
     }
     for who in [4, 5] {
         let refused = order(who, "2001:db8:1:2::4").await;
-        assert_eq!((refused.status(), code(&refused).as_str()), (429, "too_many_requests"));
+        assert_eq!((refused.status(), refused.code().as_str()), (429, "too_many_requests"));
         assert_eq!((refused.header("retry-after").as_deref(), refused.operations()), (Some("600"), vec!["BatchGetItem"]));
     }
     assert_eq!(order(1, "2001:db8:1:2::1").await.header("idempotent-replayed").as_deref(), Some("true"), "a replay costs nothing");
@@ -266,18 +245,18 @@ async fn a_network_has_a_limited_number_of_unpaid_orders_whoever_places_them() {
 
 #[tokio::test]
 async fn only_an_order_that_is_written_is_charged_to_its_network() {
-    let desk = desk_with_network_limit(2).await;
+    let desk = Desk::new().await.with_network_limit(2).await;
     let arrival = || {
         let networks = desk.aws.items("orders").into_iter().filter(|item| item["pk"]["S"].as_str().unwrap().starts_with("NETWORK#"));
         networks.map(|item| item["tat"]["N"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     let wrong = json!({ "items": [{ "product_id": SPOON, "quantity": 2 }], "expected_total": { "amount": 1, "currency": "USD" } });
-    assert_eq!(code(&desk.post("k", &wrong).await), "price_changed");
+    assert_eq!(desk.post("k", &wrong).await.code(), "price_changed");
     assert!(arrival().is_empty());
-    assert_eq!(desk.aws.call(&desk.create, unverified(USER, "k")).await.status(), 201);
+    assert_eq!(desk.call("create-order", unverified(USER, "k")).await.status(), 201);
     let charged = arrival();
     for (event, status) in [(unverified(USER, "k"), 201), (unverified(USER, "other"), 409)] {
-        assert_eq!(desk.aws.call(&desk.create, event).await.status(), status);
+        assert_eq!(desk.call("create-order", event).await.status(), status);
         assert_eq!(arrival(), charged);
     }
 }
@@ -285,21 +264,9 @@ async fn only_an_order_that_is_written_is_charged_to_its_network() {
 #[tokio::test]
 async fn orders_of_one_network_at_the_same_time_use_up_its_limit_exactly() {
     for seed in 0..10 {
-        let desk = Desk::crowded(seed).await;
-        let mut limits = desk.orders.limits;
-        limits.network = Limit::within(7, PAY_WITHIN);
-        let service = Orders { limits, store: desk.orders.store.clone(), ..shop::orders(&desk.aws, &desk.clock) };
-        let desk = desk.with(service);
-        let event = |who: u32| {
-            let who = format!("usr_0199c2a8-0000-7000-8000-0000000001{who:02}");
-            events::post("/orders", &two_spoons()).caller(&who).header("idempotency-key", "k").event()
-        };
-        let all: Vec<_> = (0..20).map(|who| tokio::spawn((desk.create)(Invocation::with_event(event(who))))).collect();
-        let mut statuses = BTreeMap::new();
-        for answer in all {
-            *statuses.entry(answer.await.unwrap().unwrap()["statusCode"].as_u64().unwrap()).or_insert(0) += 1;
-        }
-        assert_eq!(statuses, BTreeMap::from([(201, 7), (429, 13)]), "seed {seed}");
+        let desk = Desk::crowded(seed).await.with_network_limit(7).await;
+        let answers = desk.call_all("create-order", (0..20).map(|who| of_buyer(who).event())).await;
+        assert_eq!(statuses(&answers), BTreeMap::from([(201, 7), (429, 13)]), "seed {seed}");
     }
 }
 
@@ -321,9 +288,7 @@ async fn lists_of_unpaid_orders_are_published_to_nobody_and_expire() {
     assert!(desk.item(&order)["ttl"].is_null(), "an order stays");
     let mut stream = desk.stream();
     stream.publish().await;
-    let sent: usize =
-        publisher::QUEUES.iter().chain(&["publish-order-dead-letter"]).map(|queue| desk.aws.queues().waiting(queue).len()).sum();
-    assert_eq!(sent, 1, "to reserve the stock");
+    assert_eq!(desk.sent(), 1, "to reserve the stock");
     assert_eq!(ids(&desk.page("", USER).await), [order]);
 }
 
@@ -353,7 +318,7 @@ async fn a_product_says_how_many_of_it_one_order_may_have_and_the_shop_says_it_f
     few["max_per_order"] = 1.into();
     few["version"] = 3.into();
     assert!(desk.hear_of(&few).await);
-    assert_eq!(body(&desk.post("k", &wish).await), body(&placed), "what was placed is answered again");
+    assert_eq!(desk.post("k", &wish).await.body(), placed.body(), "what was placed is answered again");
     assert_eq!(desk.post("new", &wish).await.status(), 422);
 
     // A product may also allow more than the shop does for others.

@@ -14,126 +14,88 @@ mod update_buyer;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::Deref,
     sync::Arc,
     time::Duration,
 };
 
-use aws_config::{SdkConfig, retry::RetryConfig};
 use orders::{
     Orders,
     domain::{Goal, Order, PaymentState, PlacedOrder, Placement, Status, StockState, buyer::Contact, saga::Event, steps},
-    operations::{
-        advance_order::advance_order, cancel_order::cancel_order, create_order::create_order, deliver_order::deliver_order,
-        get_order::get_order, list_orders::list_orders, publish_order_events as publisher, replicate_product::replicate_product,
-        resume_orders::resume_orders, ship_order::ship_order, update_buyer::update_buyer,
-    },
-    publish,
-    store::{Saved, Store, Stored, placing::Placed},
+    operations::publish_order_events::QUEUES,
+    store::{Saved, Stored, placing::Placed},
 };
 use serde_json::{Value, json};
 use shared::{
     clock::Clock,
-    http,
     ids::{self, Ids, OrderId, PrefixedId, UserId},
-    invoke,
     lambda::{Invocation, Lambda},
-    queue, stream,
-    table::{Expression, Key, Table, from_item},
+    table::{Expression, Key, from_item},
     telemetry::Trace,
+    throttle::Limit,
 };
 use tests::{
     aws::{Aws, Called, Fault},
-    events::{self, ADMIN, Http, USER},
+    events::{self, ADMIN, STRANGER, USER},
     faults::{Mishap, whatever_happens},
     pump::Pump,
-    shop::{self, NUDGE, PAY_WITHIN, SHARDS},
+    shop::{self, NUDGE, PAY_WITHIN, SHARDS, Shop},
 };
 
 const SPOON: &str = "prd_0199c2a8-0000-7000-8000-00000000000a";
 const BOWL: &str = "prd_0199c2a8-0000-7000-8000-00000000000b";
-const STRANGER: &str = "usr_0199c2a8-0000-7000-8000-000000000003";
 const NOBODYS: &str = "ord_0199c2a8-0000-7000-8000-0000000000f1";
 /// More calls than any operation on one order makes.
 const CALLS: usize = 3;
 
-struct Desk {
-    aws: Aws,
-    clock: Clock,
-    orders: Arc<Orders>,
-    create: Lambda,
-    get: Lambda,
-    list: Lambda,
-    cancel: Lambda,
-    ship: Lambda,
-    deliver: Lambda,
-    advance: Lambda,
-    resume: Lambda,
-    replicate: Lambda,
-    update_buyer: Lambda,
+/// A shop whose orders know the prices of two products: spoons at 29.99, bowls at 10.00.
+struct Desk(Shop);
+
+impl Deref for Desk {
+    type Target = Shop;
+
+    fn deref(&self) -> &Shop {
+        &self.0
+    }
 }
 
 impl Desk {
-    /// With spoons at 29.99 and bowls at 10.00.
     async fn new() -> Self {
-        let aws = Aws::new();
-        let config = aws.sdk_config();
-        Self::over(aws, &config).await
+        Self::over(Aws::new()).await
     }
 
-    /// Whose operations, when they run at the same time, take turns between any two calls of AWS.
+    /// Whose operations, when they run at the same time, take turns between any two calls of a table.
     async fn crowded(seed: u64) -> Self {
-        let aws = Aws::new();
-        let config = aws.crowded_sdk_config(seed);
-        Self::over(aws, &config).await
+        Self::over(Aws::new().crowded(seed)).await
     }
 
     /// Whose SDK asks again when an answer is lost, as it does deployed.
     async fn with_retries() -> Self {
-        let aws = Aws::new();
-        let retry = RetryConfig::standard().with_max_attempts(2).with_initial_backoff(Duration::from_millis(1));
-        let config = aws.sdk_config().to_builder().retry_config(retry).build();
-        Self::over(aws, &config).await
+        Self::over(Aws::new().retrying()).await
     }
 
-    async fn over(aws: Aws, config: &SdkConfig) -> Self {
-        let clock = shop::clock();
-        let table = |name: &str| Table::new(aws_sdk_dynamodb::Client::new(config), format!("ferrocart-{name}"));
-        let store = Store { orders: table("orders"), products: table("order-products"), shards: SHARDS };
-        let orders = Arc::new(Orders { store, ..shop::orders(&aws, &clock) });
-        let desk = Self::of(aws, clock, orders);
+    async fn over(aws: Aws) -> Self {
+        let desk = Self(Shop::over(aws, shop::clock())).ready_to_place().await;
         assert!(desk.hear_of(&product(SPOON, 1, 2999, true)).await);
         assert!(desk.hear_of(&product(BOWL, 1, 1000, true)).await);
-        // The key that names networks is at hand, as in every instance that has placed an order of late.
-        assert!(desk.orders.secrets.get("orders-key").await.is_ok());
         desk
     }
 
-    /// The same desk with another service behind it: with other limits.
-    fn with(self, orders: Orders) -> Self {
-        Self::of(self.aws, self.clock, Arc::new(orders))
+    /// With another limit for a network: so many orders within half an hour.
+    async fn with_network_limit(self, orders: u32) -> Self {
+        let service = shop::orders(&self.aws, &self.clock);
+        let limits = orders::domain::unpaid::Limits { network: Limit::within(orders, PAY_WITHIN), ..service.limits };
+        Self(self.0.with(|shop| shop.orders = Arc::new(Orders { limits, ..service }))).ready_to_place().await
     }
 
-    fn of(aws: Aws, clock: Clock, orders: Arc<Orders>) -> Self {
-        let queue = |name: &str| aws.queue(name);
-        Self {
-            create: http::lambda(orders.clone(), create_order),
-            get: http::lambda(orders.clone(), get_order),
-            list: http::lambda(orders.clone(), list_orders),
-            cancel: http::lambda(orders.clone(), cancel_order),
-            ship: http::lambda(orders.clone(), ship_order),
-            deliver: http::lambda(orders.clone(), deliver_order),
-            advance: queue::lambda(orders.clone(), advance_order, queue("order-events")),
-            resume: invoke::lambda(orders.clone(), resume_orders),
-            replicate: queue::lambda(orders.clone(), replicate_product, queue("product-changes")),
-            update_buyer: queue::lambda(orders.clone(), update_buyer, queue("update-buyer")),
-            aws,
-            clock,
-            orders,
-        }
+    /// The key that names networks is at hand, as in every instance that has placed an order of late.
+    async fn ready_to_place(self) -> Self {
+        assert!(self.orders.secrets.get("orders-key").await.is_ok());
+        self
     }
 
     async fn hear_of(&self, product: &Value) -> bool {
-        is_done(&self.aws.call(&self.replicate, events::message("product-changes", "product_changed.v1", product)).await)
+        self.call("replicate-product", events::message("product-changes", "product_changed.v1", product)).await.is_done()
     }
 
     async fn known(&self, product: &str) -> Value {
@@ -142,7 +104,7 @@ impl Desk {
     }
 
     async fn post(&self, key: &str, body: &Value) -> Called {
-        self.aws.call(&self.create, wanted(key, body).event()).await
+        self.call("create-order", events::order(key, body).event()).await
     }
 
     /// An order for two spoons, and its id.
@@ -174,7 +136,7 @@ impl Desk {
     }
 
     async fn tell(&self, order: &str, kind: &str, more: &Value) -> Called {
-        self.aws.call(&self.advance, fact(order, kind, more)).await
+        self.call("advance-order", fact(order, kind, more)).await
     }
 
     /// Takes an order to `confirmed`.
@@ -183,44 +145,40 @@ impl Desk {
             ("stock_reserved.v1", json!({ "version": 1 })),
             ("payment_succeeded.v1", json!({ "version": 2, "payment_id": "pay_1", "captured_total": 5998 })),
         ] {
-            assert!(is_done(&self.tell(order, kind, &more).await));
+            assert!(self.tell(order, kind, &more).await.is_done());
         }
+    }
+
+    /// Takes an order to `confirmed`, and its stock out of the books.
+    async fn settle(&self, order: &str) {
+        self.confirm(order).await;
+        assert!(self.tell(order, "stock_committed.v1", &json!({ "version": 2 })).await.is_done());
     }
 
     /// As [`Desk::stored`], with an address, paid, and its stock out of the books: ready to be sent.
     async fn ready(&self, key: &str) -> String {
         let order = self.stored(key, &addressed()).await;
-        self.confirm(&order).await;
-        assert!(is_done(&self.tell(&order, "stock_committed.v1", &json!({ "version": 2 })).await));
+        self.settle(&order).await;
         order
     }
 
     /// Somebody takes a step with an order: `cancel`, `ship` or `deliver`.
     async fn step(&self, who: &str, step: &str, order: &str, body: &Value) -> Called {
-        self.aws.call(self.steps(step), wish(who, step, order, body)).await
-    }
-
-    fn steps(&self, step: &str) -> &Lambda {
-        match step {
-            "cancel" => &self.cancel,
-            "ship" => &self.ship,
-            "deliver" => &self.deliver,
-            other => panic!("there is no step {other}"),
-        }
+        self.call(&format!("{step}-order"), wish(who, step, order, body)).await
     }
 
     async fn read(&self, order: &str, reader: &str, tag: Option<&str>) -> Called {
         let request = events::get(&format!("/orders/{order}")).path_parameter("order_id", order).caller(reader);
         let request = tag.map_or(request.clone(), |tag| request.header("if-none-match", tag));
-        self.aws.call(&self.get, request.event()).await
+        self.call("get-order", request.event()).await
     }
 
     async fn page(&self, query: &str, reader: &str) -> Called {
-        self.aws.call(&self.list, events::get(&format!("/orders?{query}")).caller(reader).event()).await
+        self.call("list-orders", events::get(&format!("/orders?{query}")).caller(reader).event()).await
     }
 
     async fn resume(&self) -> (u64, u64, u64) {
-        let report = self.aws.call(&self.resume, json!({})).await.ok().clone();
+        let report = self.call("resume-orders", json!({})).await.ok().clone();
         let number = |name: &str| report[name].as_u64().unwrap();
         (number("resumed"), number("passed_over"), number("failed"))
     }
@@ -245,9 +203,12 @@ impl Desk {
 
     /// The stream of orders, from its beginning.
     fn stream(&self) -> Pump {
-        let sender = self.aws.sender(publisher::QUEUES, "publish-order-dead-letter");
-        let lambda = stream::lambda("publish-order-events", publisher::PUBLISHED, publish::messages, sender);
-        Pump::new(&self.aws).publisher("orders", lambda)
+        self.publisher("orders")
+    }
+
+    /// How many messages its changes have sent, whether they could be translated or not.
+    fn sent(&self) -> usize {
+        QUEUES.iter().chain(&["publish-order-dead-letter"]).map(|queue| self.aws.queues().waiting(queue).len()).sum()
     }
 
     fn item(&self, order: &str) -> Value {
@@ -268,8 +229,7 @@ fn two_spoons() -> Value {
 
 /// Two spoons, and where they go.
 fn addressed() -> Value {
-    let address = json!({ "name": "Ada", "line1": "12 St James's Square", "city": "London", "postal_code": "SW1Y 4JH", "country": "GB" });
-    json!({ "items": [{ "product_id": SPOON, "quantity": 2 }], "shipping_address": address })
+    events::basket(SPOON, 2, None)
 }
 
 /// What somebody sends who takes a step with an order; without a body where that is null.
@@ -288,26 +248,10 @@ fn cancel() -> Event {
     Event::Cancel(steps::Cancellation { by: steps::Actor::Customer, reason: None })
 }
 
-fn wanted(key: &str, body: &Value) -> Http {
-    events::post("/orders", body).caller(USER).header("idempotency-key", key)
-}
-
 fn fact(order: &str, kind: &str, more: &Value) -> Value {
     let mut data = more.clone();
     data["order_id"] = order.into();
     events::message("order-events", kind, &data)
-}
-
-fn is_done(called: &Called) -> bool {
-    called.is_done()
-}
-
-fn body(called: &Called) -> &str {
-    called.ok()["body"].as_str().unwrap()
-}
-
-fn code(called: &Called) -> String {
-    called.json()["code"].as_str().unwrap_or_default().to_owned()
 }
 
 fn ids(page: &Called) -> Vec<String> {
@@ -315,13 +259,11 @@ fn ids(page: &Called) -> Vec<String> {
     page.json()["items"].as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap().to_owned()).collect()
 }
 
-/// Both at the same time, as one function that answers what they answered: so that the calls of both are counted.
-fn together(one: (Lambda, Value), other: (Lambda, Value)) -> Lambda {
-    Arc::new(move |_| {
-        let (one, other) = (one.clone(), other.clone());
-        Box::pin(async move {
-            let both = tokio::join!(one.0(Invocation::with_event(one.1)), other.0(Invocation::with_event(other.1)));
-            Ok(json!([both.0?, both.1?]))
-        })
-    })
+/// How many answers have each status.
+fn statuses(answers: &[Value]) -> BTreeMap<u64, usize> {
+    let mut statuses = BTreeMap::new();
+    for answer in answers {
+        *statuses.entry(answer["statusCode"].as_u64().unwrap()).or_default() += 1;
+    }
+    statuses
 }

@@ -11,16 +11,16 @@ async fn an_order_is_shown_to_its_buyer_and_to_the_shop_and_to_nobody_else() {
         assert_eq!((read.status(), read.operations()), (200, vec!["GetItem"]));
     }
     let hidden = desk.read(&order, STRANGER, None).await;
-    assert_eq!((hidden.status(), code(&hidden).as_str()), (404, "order_not_found"));
+    assert_eq!((hidden.status(), hidden.code().as_str()), (404, "order_not_found"));
     assert_eq!(hidden.json(), desk.read(NOBODYS, STRANGER, None).await.json());
     // Not even whether it has changed.
     assert_eq!(desk.read(&order, STRANGER, Some("*")).await.status(), 404);
     for odd in ["ord_x", &order.to_uppercase(), &order.replace("ord_", "prd_"), &format!("{order}/")] {
         let answer = desk.read(odd, ADMIN, None).await;
-        assert_eq!((answer.status(), code(&answer).as_str(), answer.calls.len()), (404, "order_not_found", 0), "{odd}");
+        assert_eq!((answer.status(), answer.code().as_str(), answer.calls.len()), (404, "order_not_found", 0), "{odd}");
     }
     let anonymous = events::get(&format!("/orders/{order}")).path_parameter("order_id", &order).event();
-    assert_eq!(desk.aws.call(&desk.get, anonymous).await.status(), 401);
+    assert_eq!(desk.call("get-order", anonymous).await.status(), 401);
 }
 
 #[tokio::test]
@@ -30,7 +30,7 @@ async fn an_order_that_has_not_changed_is_not_sent_again() {
     let tag = desk.read(&order, USER, None).await.header("etag").unwrap();
     for given in [&*tag, &format!("W/{tag}"), &format!("\"7\", {tag}"), "*"] {
         let unchanged = desk.read(&order, USER, Some(given)).await;
-        assert_eq!((unchanged.status(), body(&unchanged)), (304, ""), "{given}");
+        assert_eq!((unchanged.status(), unchanged.body()), (304, ""), "{given}");
         assert_eq!(unchanged.header("etag").as_deref(), Some(&*tag));
     }
     desk.tell(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
@@ -90,8 +90,8 @@ async fn lists_are_filtered_and_show_customers_their_own_orders_only() {
     let desk = Desk::new().await;
     let (pending, confirmed) = (desk.placed("one").await, desk.placed("two").await);
     desk.confirm(&confirmed).await;
-    let strangers = events::post("/orders", &two_spoons()).caller(STRANGER).header("idempotency-key", "k").event();
-    let theirs = desk.aws.call(&desk.create, strangers).await.json()["id"].as_str().unwrap().to_owned();
+    let strangers = events::order("k", &two_spoons()).caller(STRANGER).event();
+    let theirs = desk.call("create-order", strangers).await.json()["id"].as_str().unwrap().to_owned();
     let of_user = format!("user_id={USER}");
     let listed = async |query: &str, reader: &str| ids(&desk.page(query, reader).await).into_iter().collect::<BTreeSet<_>>();
     let set = |orders: &[&String]| orders.iter().map(|order| (*order).clone()).collect::<BTreeSet<_>>();
@@ -120,9 +120,9 @@ async fn lists_are_filtered_and_show_customers_their_own_orders_only() {
         ("cursor=nonsense", USER, 400, "invalid_cursor"),
     ] {
         let answer = desk.page(query, reader).await;
-        assert_eq!((answer.status(), code(&answer).as_str(), answer.operations().len()), (status, refused, 0), "{query} as {reader}");
+        assert_eq!((answer.status(), answer.code().as_str(), answer.operations().len()), (status, refused, 0), "{query} as {reader}");
     }
-    assert_eq!(desk.aws.call(&desk.list, events::get("/orders").event()).await.status(), 401);
+    assert_eq!(desk.call("list-orders", events::get("/orders").event()).await.status(), 401);
     let item = desk.page("status=confirmed", ADMIN).await.json()["items"][0].clone();
     assert_eq!((&item["payment_status"], &item["item_count"], &item["step"]), (&json!("paid"), &json!(2), &Value::Null));
 }
@@ -147,10 +147,10 @@ async fn a_cursor_is_good_for_the_caller_and_the_list_that_it_was_given_for() {
         ("status=pending&limit=2", ADMIN),
     ] {
         let refused = again(query, reader).await;
-        assert_eq!((refused.status(), code(&refused).as_str(), refused.operations().len()), (400, "invalid_cursor", 0), "{query} {reader}");
+        assert_eq!((refused.status(), refused.code().as_str(), refused.operations().len()), (400, "invalid_cursor", 0), "{query} {reader}");
     }
     desk.clock.advance(Duration::from_secs(24 * 3600));
-    assert_eq!(code(&again(&of_user, USER).await), "invalid_cursor");
+    assert_eq!(again(&of_user, USER).await.code(), "invalid_cursor");
 }
 
 #[tokio::test]

@@ -10,8 +10,8 @@ async fn a_product_is_kept_as_the_newest_message_has_it() {
     let kept = desk.known(SPOON).await;
     assert_eq!((&kept["price"]["amount"], &kept["version"]), (&json!(3999), &json!(3)));
     for late in [&old, &new, &product(SPOON, 3, 1, false)] {
-        let heard = desk.aws.call(&desk.replicate, events::message("product-changes", "product_changed.v1", late)).await;
-        assert_eq!((is_done(&heard), heard.operations()), (true, vec!["PutItem"]));
+        let heard = desk.call("replicate-product", events::message("product-changes", "product_changed.v1", late)).await;
+        assert_eq!((heard.is_done(), heard.operations()), (true, vec!["PutItem"]));
         assert_eq!(desk.known(SPOON).await, kept, "{late}");
     }
 }
@@ -22,7 +22,7 @@ async fn a_product_that_is_no_longer_sold_stays_as_a_tombstone() {
     assert!(desk.hear_of(&product(SPOON, 3, 2999, false)).await);
     assert!(desk.hear_of(&product(SPOON, 2, 2999, true)).await);
     assert_eq!(desk.known(SPOON).await["active"], false);
-    assert_eq!(code(&desk.post("k", &two_spoons()).await), "unknown_product");
+    assert_eq!(desk.post("k", &two_spoons()).await.code(), "unknown_product");
     assert!(desk.hear_of(&product(SPOON, 4, 2999, true)).await);
     assert_eq!(desk.post("k", &two_spoons()).await.status(), 201);
 }

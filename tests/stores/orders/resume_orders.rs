@@ -33,8 +33,7 @@ async fn an_order_that_was_not_paid_in_time_is_given_up_and_a_paid_one_is_not() 
     desk.tell(&unpaid, "stock_reserved.v1", &json!({ "version": 1 })).await;
     // The money comes before the stock is held.
     desk.tell(&paid, "payment_succeeded.v1", &json!({ "version": 2, "captured_total": 5998 })).await;
-    desk.confirm(&settled).await;
-    desk.tell(&settled, "stock_committed.v1", &json!({ "version": 2 })).await;
+    desk.settle(&settled).await;
     let before = desk.item(&settled);
     assert!(before.get("check_at").is_none() && before.get("check_shard").is_none(), "{before}");
 
@@ -135,7 +134,7 @@ async fn whatever_happens_to_a_call_a_due_order_is_resumed_by_this_run_or_the_ne
             let order = desk.placed("k").await;
             desk.clock.advance(PAY_WITHIN);
             desk.aws.fail(call, fault);
-            let first = desk.aws.call(&desk.resume, json!({})).await;
+            let first = desk.call("resume-orders", json!({})).await;
             if retries && fault != Fault::Conflict {
                 assert_eq!(first.ok()["resumed"], 1, "{fault:?} at {call}: also where the answer to our own write was lost");
             }

@@ -23,7 +23,7 @@ impl Desk {
     }
 
     async fn report(&self) -> Value {
-        self.aws.call(&self.resume, json!({})).await.ok().clone()
+        self.call("resume-orders", json!({})).await.ok().clone()
     }
 }
 
@@ -54,8 +54,7 @@ async fn second_run_at_the_same_time_reports_the_lease_and_touches_no_order() {
     for seed in 0..6 {
         let desk = Desk::crowded(seed).await;
         let orders = desk.due(20).await;
-        let runs = together((desk.resume.clone(), json!({})), (desk.resume.clone(), json!({})));
-        let called = desk.aws.call(&runs, Value::Null).await;
+        let called = desk.call_both(("resume-orders", json!({})), ("resume-orders", json!({}))).await;
         let mut reports = called.ok().as_array().unwrap().clone();
         reports.sort_by_key(|report| report["already_running"] == true);
         let idle = json!({ "resumed": 0, "passed_over": 0, "failed": 0, "left": 0, "already_running": true });
@@ -73,7 +72,7 @@ async fn second_run_at_the_same_time_reports_the_lease_and_touches_no_order() {
 async fn lease_of_a_killed_run_expires() {
     let desk = Desk::crowded(1).await;
     desk.due(20).await;
-    let run = (desk.resume)(Invocation::with_event(json!({})));
+    let run = desk.lambda("resume-orders")(Invocation::with_event(json!({})));
     let leased = async {
         while !desk.is_leased() {
             tokio::task::yield_now().await;
@@ -98,13 +97,13 @@ async fn run_without_time_leaves_the_rest_due_and_releases_the_lease() {
     desk.due(200).await;
     // Less than the last order needs.
     let short = Invocation { deadline: Clock::System.now().plus(Duration::from_secs(19)), ..Invocation::with_event(json!({})) };
-    let report = desk.aws.invoke(&desk.resume, short).await.ok().clone();
+    let report = desk.aws.invoke(&desk.lambda("resume-orders"), short).await.ok().clone();
     assert_eq!(report, json!({ "resumed": 0, "passed_over": 0, "failed": 0, "left": 200, "already_running": false }));
 
     // The time is up after some of them.
     desk.aws.take_time(Duration::from_millis(20));
     let short = Invocation { deadline: Clock::System.now().plus(Duration::from_millis(20_100)), ..Invocation::with_event(json!({})) };
-    let report = desk.aws.invoke(&desk.resume, short).await.ok().clone();
+    let report = desk.aws.invoke(&desk.lambda("resume-orders"), short).await.ok().clone();
     desk.aws.take_time(Duration::ZERO);
     let (resumed, left) = (report["resumed"].as_u64().unwrap(), report["left"].as_u64().unwrap());
     assert!(left > 0 && resumed + left == 200, "{report}");
@@ -119,7 +118,7 @@ async fn run_that_fails_releases_the_lease() {
     for call in 1..=SHARDS as usize {
         desk.aws.fail(call, Fault::LoseRequest);
     }
-    let failed = desk.aws.call(&desk.resume, json!({})).await;
+    let failed = desk.call("resume-orders", json!({})).await;
     assert!(matches!(&failed.answer, Err(Failure { kind: "DueNotRead", .. })), "{:?}", failed.answer);
     desk.aws.heal();
     assert_eq!(desk.resume().await, (1, 0, 0));

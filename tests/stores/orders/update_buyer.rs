@@ -36,28 +36,18 @@ fn writes(called: &Called) -> usize {
 
 impl Desk {
     async fn hear(&self, event: Value) -> Called {
-        self.aws.call(&self.update_buyer, event).await
+        self.call("update-buyer", event).await
     }
 
     /// An order that has all of Ada that an order can have.
     async fn placed_in_full(&self, key: &str) -> String {
-        let mut wish = two_spoons();
-        wish["payment_method"] = json!({ "type": "card", "token": "tok_insufficient_funds" });
-        wish["shipping_address"] = json!({
-            "name": "Ada Lovelace",
-            "line1": "12 St James's Square",
-            "city": "London",
-            "postal_code": "SW1Y 4JH",
-            "country": "GB",
-        });
-        self.stored(key, &wish).await
+        self.stored(key, &events::basket(SPOON, 2, Some("tok_insufficient_funds"))).await
     }
 
     /// As [`Desk::placed_in_full`], paid, and its stock out of the books.
     async fn settled_in_full(&self, key: &str) -> String {
         let order = self.placed_in_full(key).await;
-        self.confirm(&order).await;
-        assert!(is_done(&self.tell(&order, "stock_committed.v1", &json!({ "version": 2 })).await));
+        self.settle(&order).await;
         order
     }
 
@@ -76,10 +66,6 @@ impl Desk {
     async fn hand_over(&self, order: &str) {
         assert_eq!(self.step(ADMIN, "deliver", order, &Value::Null).await.status(), 200);
     }
-
-    fn sent(&self) -> usize {
-        publisher::QUEUES.iter().chain(&["publish-order-dead-letter"]).map(|queue| self.aws.queues().waiting(queue).len()).sum()
-    }
 }
 
 #[tokio::test]
@@ -95,12 +81,12 @@ async fn every_order_on_every_page_hears_of_it_once() {
             _ => open.push(desk.placed_in_full(&key).await),
         }
     }
-    let theirs = events::post("/orders", &two_spoons()).caller(STRANGER).header("idempotency-key", "k").event();
-    let theirs = desk.aws.call(&desk.create, theirs).await.json()["id"].as_str().unwrap().to_owned();
+    let theirs = events::order("k", &two_spoons()).caller(STRANGER).event();
+    let theirs = desk.call("create-order", theirs).await.json()["id"].as_str().unwrap().to_owned();
     let theirs_before = desk.item(&theirs);
 
     let first = desk.hear(changed(3)).await;
-    assert!(is_done(&first));
+    assert!(first.is_done());
     let reads = |called: &Called, operation: &str| called.operations().iter().filter(|made| **made == operation).count();
     assert_eq!((reads(&first, "Query"), reads(&first, "BatchGetItem"), writes(&first)), (3, 2, 200));
     assert_eq!(first.operations().len(), 205);
@@ -116,15 +102,15 @@ async fn every_order_on_every_page_hears_of_it_once() {
     let stored = desk.aws.items("orders");
     for old in [changed(3), changed(2)] {
         let again = desk.hear(old).await;
-        assert_eq!((is_done(&again), again.operations().len()), (true, 5));
+        assert_eq!((again.is_done(), again.operations().len()), (true, 5));
     }
     assert_eq!(desk.aws.items("orders"), stored);
 
     let gone = desk.hear(deleted()).await;
-    assert_eq!((is_done(&gone), writes(&gone)), (true, 200));
+    assert_eq!((gone.is_done(), writes(&gone)), (true, 200));
     for late in [deleted(), changed(11)] {
         let again = desk.hear(late).await;
-        assert_eq!((is_done(&again), writes(&again)), (true, 0));
+        assert_eq!((again.is_done(), writes(&again)), (true, 0));
     }
     for order in &settled {
         let order = desk.order(order).await;
@@ -134,7 +120,7 @@ async fn every_order_on_every_page_hears_of_it_once() {
     for order in &open {
         desk.confirm(order).await;
         assert_eq!(desk.order(order).await.customer.buyer, ada(), "not yet");
-        assert!(is_done(&desk.tell(order, "stock_committed.v1", &json!({ "version": 2 })).await));
+        assert!(desk.tell(order, "stock_committed.v1", &json!({ "version": 2 })).await.is_done());
         assert_eq!(desk.order(order).await.customer.buyer, Buyer::Redacted);
     }
     assert_eq!(desk.item(&theirs), theirs_before);
@@ -162,10 +148,10 @@ async fn a_buyer_who_is_deleted_while_they_pay_is_forgotten_by_the_event_that_se
         let desk = Desk::new().await;
         let order = desk.placed_in_full("k").await;
         for kind in ["stock_reserved.v1", "payment_started.v1"] {
-            assert!(is_done(&desk.tell(&order, kind, &json!({ "version": 1, "payment_id": "pay_1" })).await));
+            assert!(desk.tell(&order, kind, &json!({ "version": 1, "payment_id": "pay_1" })).await.is_done());
         }
         let noted = desk.hear(deleted()).await;
-        assert_eq!((is_done(&noted), noted.operations()), (true, vec!["Query", "BatchGetItem", "PutItem"]));
+        assert_eq!((noted.is_done(), noted.operations()), (true, vec!["Query", "BatchGetItem", "PutItem"]));
         assert_eq!(desk.left().len(), 5);
         for (number, (kind, captured, refunded)) in facts.iter().enumerate() {
             assert_eq!(desk.order(&order).await.customer.buyer, ada(), "{kind} is still to come");
@@ -177,7 +163,7 @@ async fn a_buyer_who_is_deleted_while_they_pay_is_forgotten_by_the_event_that_se
                 "failure_reason": "card_declined",
             });
             let told = desk.tell(&order, kind, &more).await;
-            assert_eq!((is_done(&told), writes(&told)), (true, 1), "in one write");
+            assert_eq!((told.is_done(), writes(&told)), (true, 1), "in one write");
         }
         let settled = desk.order(&order).await;
         assert_eq!((&settled.progress.status, &settled.customer.buyer, settled.schedule.check_at), (&end, &Buyer::Redacted, None));
@@ -214,8 +200,7 @@ async fn news_of_the_buyer_and_of_the_order_that_race_both_land() {
         let order = desk.placed_in_full("k").await;
         desk.confirm(&order).await;
         let committed = fact(&order, "stock_committed.v1", &json!({ "version": 2 }));
-        let both = together((desk.update_buyer.clone(), deleted()), (desk.advance.clone(), committed));
-        let called = desk.aws.call(&both, Value::Null).await;
+        let called = desk.call_both(("update-buyer", deleted()), ("advance-order", committed)).await;
         assert_eq!(*called.ok(), json!([{ "batchItemFailures": [] }, { "batchItemFailures": [] }]), "seed {seed}");
         overtaken += writes(&called) - 2;
         let landed = desk.order(&order).await;
@@ -235,14 +220,12 @@ async fn the_same_news_twice_at_the_same_time_is_written_once() {
     for seed in 0..10 {
         let desk = Desk::crowded(seed).await;
         let order = desk.settled_in_full("k").await;
-        let both = together((desk.update_buyer.clone(), deleted()), (desk.update_buyer.clone(), changed(3)));
-        let called = desk.aws.call(&both, Value::Null).await;
+        let called = desk.call_both(("update-buyer", deleted()), ("update-buyer", changed(3))).await;
         assert_eq!(*called.ok(), json!([{ "batchItemFailures": [] }, { "batchItemFailures": [] }]), "seed {seed}");
         assert_eq!(desk.order(&order).await.customer.buyer, Buyer::Redacted);
 
         let other = desk.settled_in_full("other").await;
-        let both = together((desk.update_buyer.clone(), deleted()), (desk.update_buyer.clone(), deleted()));
-        let called = desk.aws.call(&both, Value::Null).await;
+        let called = desk.call_both(("update-buyer", deleted()), ("update-buyer", deleted())).await;
         assert_eq!(*called.ok(), json!([{ "batchItemFailures": [] }, { "batchItemFailures": [] }]), "seed {seed}");
         overtaken += writes(&called) - 1;
         assert_eq!((desk.order(&other).await.version, desk.order(&other).await.customer.buyer), (5, Buyer::Redacted));
@@ -256,8 +239,7 @@ async fn an_order_that_only_the_index_takes_for_theirs_is_left_alone() {
     for seed in 0..20 {
         let desk = Desk::crowded(seed).await;
         let order = desk.settled_in_full("k").await;
-        let config = desk.aws.crowded_sdk_config(seed + 7);
-        let table = Table::new(aws_sdk_dynamodb::Client::new(&config), "ferrocart-orders");
+        let table = desk.aws.crowded(seed + 7).table("orders");
         let key = format!("ORDER#{order}");
         let give_away: Lambda = Arc::new(move |_| {
             let (table, key) = (table.clone(), key.clone());
@@ -267,7 +249,7 @@ async fn an_order_that_only_the_index_takes_for_theirs_is_left_alone() {
                 Ok(Value::Null)
             })
         });
-        let called = desk.aws.call(&together((desk.update_buyer.clone(), deleted()), (give_away, Value::Null)), Value::Null).await;
+        let called = desk.aws.call_both((desk.lambda("update-buyer"), deleted()), (give_away, Value::Null)).await;
         assert_eq!(called.ok()[0], json!({ "batchItemFailures": [] }), "seed {seed}");
         let standing = desk.order(&order).await;
         if standing.placed.user_id.to_string() == STRANGER {
@@ -289,9 +271,9 @@ async fn whatever_happens_to_a_call_the_message_comes_back_until_all_is_done_onc
             let first = desk.hear(deleted()).await;
             let spoiled = call < 4 && (fault != Fault::Conflict || call > 1);
             let is_retried = retries && fault != Fault::Conflict;
-            assert_eq!(is_done(&first), !spoiled || is_retried, "{fault:?} at {call}");
+            assert_eq!(first.is_done(), !spoiled || is_retried, "{fault:?} at {call}");
             desk.aws.heal();
-            assert!(is_done(&desk.hear(deleted()).await));
+            assert!(desk.hear(deleted()).await.is_done());
             assert_eq!(writes(&desk.hear(deleted()).await), 0);
             let (settled, open) = (desk.order(&settled).await, desk.order(&open).await);
             assert_eq!((settled.customer.buyer, settled.version), (Buyer::Redacted, 5), "{fault:?} at {call}");
@@ -321,12 +303,12 @@ async fn what_cannot_be_done_in_time_is_done_when_the_message_comes_again() {
                 Ok(Value::Null)
             })
         });
-        let called = desk.aws.call(&together((desk.update_buyer.clone(), deleted()), (time_flies, Value::Null)), Value::Null).await;
+        let called = desk.aws.call_both((desk.lambda("update-buyer"), deleted()), (time_flies, Value::Null)).await;
         let done = writes(&called);
         assert_eq!(called.ok()[0]["batchItemFailures"].as_array().map(Vec::len), Some(usize::from(done < 150)), "{done} were done");
         cut_short += usize::from(done > 0 && done < 150);
         let again = desk.hear(deleted()).await;
-        assert_eq!((is_done(&again), writes(&again)), (true, 150 - done), "what was done stays done");
+        assert_eq!((again.is_done(), writes(&again)), (true, 150 - done), "what was done stays done");
         for order in all {
             let order = desk.order(&order).await;
             assert_eq!((order.customer.buyer_change, order.version), (Some(BuyerChange::Deleted), 2));
@@ -346,13 +328,13 @@ async fn an_order_that_fails_keeps_the_message_but_not_the_other_orders() {
     desk.set(&all[3], "stock", "parcelled").await;
     desk.set(&all[110], "buyer", "a person").await;
     let first = desk.hear(deleted()).await;
-    assert_eq!((is_done(&first), writes(&first)), (false, 118));
+    assert_eq!((first.is_done(), writes(&first)), (false, 118));
     let again = desk.hear(deleted()).await;
-    assert_eq!((is_done(&again), writes(&again)), (false, 0));
+    assert_eq!((again.is_done(), writes(&again)), (false, 0));
     desk.set(&all[3], "stock", "asked").await;
     desk.aws.table("orders").update(Key::new(format!("ORDER#{}", all[110])), named(), Expression::present()).await.unwrap();
     let mended = desk.hear(deleted()).await;
-    assert_eq!((is_done(&mended), writes(&mended)), (true, 2));
+    assert_eq!((mended.is_done(), writes(&mended)), (true, 2));
 }
 
 /// The buyer as orders of an earlier release have them.
@@ -370,7 +352,7 @@ async fn orders_of_an_earlier_release_are_read_and_brought_up_to_date() {
     desk.aws.put("orders", &item);
     let view = desk.read(&order, USER, None).await.json();
     assert_eq!(view["buyer"], json!({ "name": "Ada Lovelace", "email": "ada@example.com" }));
-    assert!(is_done(&desk.hear(changed(1)).await));
+    assert!(desk.hear(changed(1)).await.is_done());
     assert_eq!(desk.order(&order).await.customer.buyer, Buyer::Known(contact(1)));
     let view = desk.read(&order, USER, None).await.json();
     assert_eq!(view["buyer"], json!({ "name": "Augusta King 1", "email": "augusta-1@example.com" }));
@@ -381,8 +363,7 @@ async fn a_repeated_request_shows_the_buyer_as_they_are_called_now_and_everythin
     let desk = Desk::new().await;
     let first = desk.post("k", &two_spoons()).await.json();
     let order = first["id"].as_str().unwrap();
-    desk.confirm(order).await;
-    desk.tell(order, "stock_committed.v1", &json!({ "version": 2 })).await;
+    desk.settle(order).await;
     desk.hear(changed(2)).await;
     let mut again = desk.post("k", &two_spoons()).await.json();
     assert_eq!(again["buyer"]["name"], "Augusta King 2");
@@ -412,7 +393,7 @@ async fn news_that_cannot_be_read_is_rejected_and_changes_nothing() {
 async fn somebody_who_never_ordered_costs_one_query() {
     let desk = Desk::new().await;
     let nobody = desk.hear(deleted()).await;
-    assert_eq!((is_done(&nobody), nobody.operations()), (true, vec!["Query"]));
+    assert_eq!((nobody.is_done(), nobody.operations()), (true, vec!["Query"]));
 }
 
 #[tokio::test]

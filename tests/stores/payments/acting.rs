@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use payments::domain::{AttemptState, HeadState};
-use provider::PaymentId;
+use provider::{ChargeOrder, PaymentProvider};
 use serde_json::json;
 use tests::faults::{Mishap, whatever_happens};
 
-use super::{CALLS, Till, order};
+use super::{CALLS, PRICE, Till, automatic};
 
 #[tokio::test]
 async fn a_payment_waits_for_its_customer_and_goes_on_when_they_have_acted() {
     let till = Till::with_open_order().await;
-    let mut pump = till.publisher();
+    let mut pump = till.stream();
     let first = till.pay("key", "tok_3ds").await;
     assert_eq!((first.status(), first.json()["status"].as_str()), (202, Some("requires_action")));
     assert_eq!(first.json()["next_action"]["type"], "redirect");
@@ -36,7 +36,7 @@ async fn a_payment_waits_for_its_customer_and_goes_on_when_they_have_acted() {
 #[tokio::test]
 async fn a_customer_who_fails_may_try_again_and_one_who_never_acts_is_called_off_in_time() {
     let till = Till::with_open_order().await;
-    let mut pump = till.publisher();
+    let mut pump = till.stream();
     assert_eq!(till.pay("failing", "tok_3ds_declined").await.status(), 202);
     till.reconcile_after(61).await;
     assert_eq!(till.pay("failing", "tok_3ds_declined").await.json()["failure_reason"], "authentication_failed");
@@ -58,7 +58,7 @@ async fn a_customer_who_fails_may_try_again_and_one_who_never_acts_is_called_off
 async fn an_order_that_is_given_up_has_the_payment_called_off_before_it_hears_so() {
     for token in ["tok_3ds", "tok_3ds_declined", "tok_3ds_abandoned"] {
         let till = Till::new();
-        let mut pump = till.publisher();
+        let mut pump = till.stream();
         assert!(till.charge(token, 0).await);
         assert_eq!(till.attempt_state().await, AttemptState::RequiresAction);
         assert!(till.cancel(1).await);
@@ -95,17 +95,15 @@ async fn calling_off_survives_each_fault() {
 #[tokio::test]
 async fn a_customer_who_was_quicker_than_the_cancel_gets_their_money_back() {
     let till = Till::new();
-    let mut pump = till.publisher();
+    let mut pump = till.stream();
     assert!(till.charge("tok_3ds", 0).await);
     // They have acted, and the provider knows it: we do not yet.
-    let stale = till.payments.store().attempt(PaymentId::automatic(order())).await.unwrap().unwrap();
-    let provider = provider::Simulated::new(till.aws.table("payment-simulator"));
-    let charge = provider::ChargeOrder::from(&stale);
-    provider::PaymentProvider::retrieve(&provider, &charge).await.unwrap();
+    let stale = till.payments.store().attempt(automatic()).await.unwrap().unwrap();
+    till.provider.retrieve(&ChargeOrder::from(&stale)).await.unwrap();
     assert_eq!(till.books(), (1, 0));
     assert!(till.cancel(1).await);
     assert_eq!(till.head().await.state, HeadState::Captured);
     assert_eq!(till.told(&mut pump).await.last().unwrap(), "payment_succeeded", "and the order asks for it back");
     assert!(till.refund(2).await);
-    assert_eq!(till.books(), (1, super::PRICE));
+    assert_eq!(till.books(), (1, PRICE));
 }

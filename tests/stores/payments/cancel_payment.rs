@@ -29,7 +29,7 @@ async fn the_fence_stops_what_was_not_sent_and_what_comes_late() {
 #[tokio::test]
 async fn money_that_is_captured_after_a_cancel_goes_back() {
     let till = Till::new();
-    let mut pump = till.publisher();
+    let mut pump = till.stream();
     assert!(till.charge("tok_timeout_after_charge", 0).await);
     assert_eq!(till.told(&mut pump).await, ["payment_started", "payment_unknown"]);
     assert!(till.cancel(1).await);
@@ -51,7 +51,7 @@ async fn money_that_is_captured_after_a_cancel_goes_back() {
 async fn cancelled_order_whose_charge_never_arrived_is_never_charged() {
     for token in ["tok_timeout_before_charge", "tok_5xx_then_ok"] {
         let till = Till::new();
-        let mut pump = till.publisher();
+        let mut pump = till.stream();
         assert!(till.charge(token, 0).await);
         assert!(till.cancel(1).await);
         assert_eq!(till.told(&mut pump).await, ["payment_started", "payment_unknown", "payment_unknown"]);
@@ -76,7 +76,7 @@ async fn expired_order_whose_charge_never_arrived_is_never_charged() {
 #[tokio::test]
 async fn a_declined_attempt_under_a_cancelled_order_closes_it() {
     let till = Till::new();
-    let mut pump = till.publisher();
+    let mut pump = till.stream();
     // Dies between marking the attempt as sent and asking the provider.
     till.die_after(3);
     till.charge("tok_declined", 0).await;

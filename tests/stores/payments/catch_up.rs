@@ -11,9 +11,9 @@ async fn caught_up(token: &str) -> (usize, usize, u64) {
     let many = records();
     let aws = Aws::new();
     let meter = Meter::new(&aws);
-    let till = Till::over(aws, &meter.sdk_config());
+    let till = Till::over(aws.through(meter.sdk_config()));
     till.stuck(many, token).await;
-    let lambda = invoke::lambda(till.payments.clone(), reconcile_payments);
+    let lambda = till.lambda("reconcile-payments");
     let before = meter.microseconds();
     let called = till.aws.call(&lambda, json!({})).await;
     let cpu = (meter.microseconds() - before) / u64::from(many);

@@ -8,12 +8,11 @@ use tests::faults::FAULTS;
 use super::{CALLS, LATER_FAULTS, Till, USUAL_CALLS};
 
 /// Whatever became of the first delivery: messages that come again, nudges and the schedule bring the order to its end.
-async fn until_settled(till: &mut Till, token: &str) {
+async fn until_settled(till: &Till, token: &str) {
     till.aws.heal();
-    for _ in 0..4 {
+    for drive in 1..5 {
         till.clock.advance(Duration::from_secs(70));
-        till.drive += 1;
-        till.charge(token, till.drive).await;
+        till.charge(token, drive).await;
         till.reconcile_after(1).await;
     }
 }
@@ -22,11 +21,11 @@ async fn until_settled(till: &mut Till, token: &str) {
 async fn a_charge_that_dies_anywhere_charges_once_in_the_end() {
     for token in ["tok_ok", "tok_timeout_after_charge", "tok_timeout_before_charge", "tok_5xx_then_ok"] {
         for calls in 0..CALLS {
-            let mut till = Till::new();
+            let till = Till::new();
             till.die_after(calls);
             till.charge(token, 0).await;
             assert!(till.books().0 <= 1);
-            until_settled(&mut till, token).await;
+            until_settled(&till, token).await;
             assert_eq!(
                 (till.head().await.state, till.books(), till.unsettled()),
                 (HeadState::Captured, (1, 0), 0),
@@ -42,11 +41,11 @@ async fn a_charge_survives_each_fault_and_each_pair_of_faults() {
         for first in 0..USUAL_CALLS {
             for second in first + 1..=USUAL_CALLS {
                 for (fault, other) in FAULTS.iter().flat_map(|fault| LATER_FAULTS.iter().map(move |other| (*fault, *other))) {
-                    let mut till = Till::new();
+                    let till = Till::new();
                     till.aws.fail(first, fault);
                     till.aws.fail(second, other);
                     till.charge(token, 0).await;
-                    until_settled(&mut till, token).await;
+                    until_settled(&till, token).await;
                     let end = (HeadState::Captured, (1, 0), 0);
                     assert_eq!(
                         (till.head().await.state, till.books(), till.unsettled()),
@@ -62,7 +61,7 @@ async fn a_charge_survives_each_fault_and_each_pair_of_faults() {
 #[tokio::test]
 async fn what_was_asked_before_is_answered_again_once_for_each_drive() {
     let till = Till::new();
-    let mut pump = till.publisher();
+    let mut pump = till.stream();
     assert!(till.charge("tok_ok", 0).await);
     assert_eq!(till.told(&mut pump).await, ["payment_started", "payment_succeeded"]);
     for _ in 0..3 {
@@ -73,7 +72,7 @@ async fn what_was_asked_before_is_answered_again_once_for_each_drive() {
     assert!(till.told(&mut pump).await.is_empty());
 
     let till = Till::with_open_order().await;
-    let mut pump = till.publisher();
+    let mut pump = till.stream();
     assert!(till.open(1).await);
     assert_eq!(till.told(&mut pump).await, ["payment_opened", "payment_opened"], "the order hears that it can be paid");
     assert!(till.cancel(2).await && till.cancel(3).await && till.open(4).await);
@@ -83,7 +82,7 @@ async fn what_was_asked_before_is_answered_again_once_for_each_drive() {
 #[tokio::test]
 async fn a_charge_that_comes_after_its_time_charges_nobody() {
     let till = Till::new();
-    let mut pump = till.publisher();
+    let mut pump = till.stream();
     till.clock.advance(Duration::from_secs(1800));
     assert!(till.charge("tok_ok", 0).await);
     assert_eq!(till.told(&mut pump).await, ["payment_closed"]);

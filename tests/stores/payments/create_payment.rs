@@ -3,16 +3,13 @@
 use std::time::Duration;
 
 use payments::domain::HeadState;
-use payments::operations::create_payment::create_payment;
 use serde_json::json;
-use shared::http;
 use tests::{
     aws::{Aws, Fault},
-    events,
     faults::{Mishap, whatever_happens},
 };
 
-use super::{CALLS, ORDER, PRICE, STRANGER, Till, USER};
+use super::{CALLS, ORDER, PRICE, STRANGER, Till, USER, payment_request};
 
 #[tokio::test]
 async fn a_payment_takes_four_round_trips_and_is_answered_the_same_again() {
@@ -99,9 +96,8 @@ async fn what_cannot_be_paid_is_refused_and_writes_nothing() {
         let answer = till.post("key", &body).await;
         assert_eq!((answer.status(), answer.json()["code"].as_str()), (status, Some(code)), "{body}");
     }
-    let lambda = http::lambda(till.payments.clone(), create_payment);
     let body = json!({ "order_id": ORDER, "payment_method": method });
-    let foreign = till.aws.call(&lambda, events::post("/payments", &body).caller(STRANGER).header("idempotency-key", "key").event()).await;
+    let foreign = till.call("create-payment", payment_request("key", &body).caller(STRANGER).event()).await;
     let unknown = till.post("key", &json!({ "order_id": unknown, "payment_method": method })).await;
     assert_eq!((foreign.status(), foreign.json()), (404, unknown.json()), "another's order looks as one that is not there");
     assert_eq!(till.aws.items("payments"), before);
@@ -178,8 +174,7 @@ async fn lock_of_an_attempt_ends_with_the_time_limit_of_its_function() {
 async fn an_answer_that_is_lost_and_asked_for_again_by_the_sdk_changes_nothing() {
     for call in 0..5 {
         let aws = Aws::new();
-        let retry = aws_config::retry::RetryConfig::standard().with_max_attempts(2).with_initial_backoff(Duration::from_millis(1));
-        let till = Till::over(aws.clone(), &aws.sdk_config().to_builder().retry_config(retry).build());
+        let till = Till::over(aws.retrying());
         till.open(0).await;
         aws.fail(call, Fault::LoseResponse);
         assert_eq!(till.pay("key", "tok_ok").await.status(), 201, "the answer to call {call} was lost");

@@ -2,20 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use payments::operations::create_refund::create_refund;
-use provider::PaymentId;
 use serde_json::json;
-use shared::{
-    http,
-    table::{Expression, Key, Outcome},
-};
 use tests::{
     aws::Called,
-    events::{self, USER},
+    events::{self, ADMIN, USER},
     faults::FAULTS,
 };
 
-use super::{CALLS, LATER_FAULTS, ORDER, PRICE, Till, USUAL_CALLS, order};
+use super::{CALLS, LATER_FAULTS, ORDER, PRICE, Till, USUAL_CALLS, automatic};
 
 /// 60 of 100.
 const MOST: i64 = PRICE * 60 / 100;
@@ -24,7 +18,7 @@ const MOST: i64 = PRICE * 60 / 100;
 async fn paid() -> (Till, String) {
     let till = Till::new();
     assert!(till.charge("tok_ok", 0).await);
-    (till, PaymentId::automatic(order()).to_string())
+    (till, automatic().to_string())
 }
 
 fn told(answer: &Called) -> (u64, String) {
@@ -39,7 +33,7 @@ fn is(status: u64, code: &str) -> (u64, String) {
 #[tokio::test]
 async fn a_part_and_the_rest_go_back_and_each_answer_stays_what_it_was() {
     let (till, payment) = paid().await;
-    let mut pump = till.publisher();
+    let mut pump = till.stream();
     till.told(&mut pump).await;
     let part = till.ask_back("part", &payment, Some(1000)).await;
     assert_eq!(part.operations_on("payments"), ["BatchGetItem", "TransactWriteItems", "PutItem", "TransactWriteItems"]);
@@ -50,7 +44,7 @@ async fn a_part_and_the_rest_go_back_and_each_answer_stays_what_it_was() {
         (&json!({ "amount": 1000, "currency": "USD" }), &json!("The lid was broken"))
     );
     assert_eq!(till.told(&mut pump).await.last().unwrap(), "payment_succeeded", "the totals have changed");
-    assert_eq!(till.read(&payment).await["refunded"]["amount"], 1000);
+    assert_eq!(till.read(&payment, ADMIN).await.json()["refunded"]["amount"], 1000);
 
     let rest = till.ask_back("rest", &payment, None).await;
     assert_eq!((told(&rest), &rest.json()["amount"]["amount"]), (is(201, "completed"), &json!(PRICE - 1000)));
@@ -91,10 +85,9 @@ async fn what_cannot_be_given_back_is_refused_and_writes_nothing() {
     }
     assert_eq!(till.post_refund("half", &payment, &usd(1)).await.json()["code"], "idempotency_key_reused");
     assert_eq!(till.post_refund("half", &declined, &usd(3000)).await.json()["code"], "idempotency_key_reused");
-    let lambda = http::lambda(till.payments.clone(), create_refund);
     let request = events::post("/payments/x/refunds", &usd(1)).path_parameter("payment_id", &payment).header("idempotency-key", "key");
-    assert_eq!(till.aws.call(&lambda, request.clone().caller(USER).event()).await.status(), 403, "also for whoever paid");
-    assert_eq!(till.aws.call(&lambda, request.event()).await.status(), 401);
+    assert_eq!(till.call("create-refund", request.clone().caller(USER).event()).await.status(), 403, "also for whoever paid");
+    assert_eq!(till.call("create-refund", request.event()).await.status(), 401);
     assert_eq!(till.aws.items("payments"), before);
 
     assert_eq!(told(&till.ask_back("rest", &payment, None).await), is(201, "completed"));
@@ -108,7 +101,7 @@ async fn of_fifty_at_once_that_ask_for_sixty_of_a_hundred_one_is_given() {
     for (seed, same_key) in (0..6).flat_map(|seed| [(seed, true), (seed, false)]) {
         let till = Arc::new(Till::crowded(seed));
         assert!(till.charge("tok_ok", 0).await);
-        let payment = PaymentId::automatic(order()).to_string();
+        let payment = automatic().to_string();
         let mut asked = tokio::task::JoinSet::new();
         for number in 0..50 {
             let (till, payment) = (till.clone(), payment.clone());
@@ -133,7 +126,7 @@ async fn two_equal_parts_under_two_keys_both_go_back() {
     for seed in 0..20 {
         let till = Arc::new(Till::crowded(seed));
         assert!(till.charge("tok_ok", 0).await);
-        let payment = PaymentId::automatic(order()).to_string();
+        let payment = automatic().to_string();
         let mut asked = tokio::task::JoinSet::new();
         for key in ["one", "other"] {
             let (till, payment) = (till.clone(), payment.clone());
@@ -144,21 +137,11 @@ async fn two_equal_parts_under_two_keys_both_go_back() {
     }
 }
 
-/// What the provider may give back of the automatic payment, from here on.
-async fn may_give_back(till: &Till, amount: i64) {
-    let charge = format!("CHARGE#ch_{}", PaymentId::automatic(order()).attempt().simple());
-    let change = Expression::new("SET #refundable = :amount").value("amount", amount);
-    assert_eq!(
-        till.aws.table("payment-simulator").update(Key::new(charge), change, Expression::present()).await.unwrap(),
-        Outcome::Written
-    );
-}
-
 #[tokio::test]
 async fn a_refund_that_fails_gives_back_what_it_took_and_is_answered_the_same_again() {
     let (till, payment) = paid().await;
-    let mut pump = till.publisher();
-    may_give_back(&till, 0).await;
+    let mut pump = till.stream();
+    till.may_give_back(0);
     let first = till.ask_back("key", &payment, Some(1000)).await;
     assert_eq!(told(&first), is(409, "refund_failed"));
     let again = till.ask_back("key", &payment, Some(1000)).await;
@@ -166,7 +149,7 @@ async fn a_refund_that_fails_gives_back_what_it_took_and_is_answered_the_same_ag
     assert_eq!((till.head().await.refundable, till.unsettled()), (PRICE, 0));
     // The order did not ask for it: what it hears is how its payment stands.
     assert!(!till.told(&mut pump).await.contains(&"payment_refund_failed".to_owned()));
-    may_give_back(&till, PRICE).await;
+    till.may_give_back(PRICE);
     assert_eq!(told(&till.ask_back("another", &payment, Some(1000)).await), is(201, "completed"));
     assert_eq!(till.books(), (1, 1000));
 }
@@ -199,8 +182,8 @@ async fn a_refund_survives_each_pair_of_faults_and_its_repetition_tells_the_trut
 async fn an_order_that_is_given_up_takes_back_what_parts_have_left() {
     // The part is done; it is on its way; it is on its way and fails.
     for (dies_after, fails) in [(None, false), (Some(2), false), (Some(2), true)] {
-        let (mut till, payment) = paid().await;
-        let mut pump = till.publisher();
+        let (till, payment) = paid().await;
+        let mut pump = till.stream();
         if let Some(calls) = dies_after {
             till.die_after(calls);
         }
@@ -211,15 +194,14 @@ async fn an_order_that_is_given_up_takes_back_what_parts_have_left() {
         let told = till.told(&mut pump).await;
         assert_eq!(told.contains(&"payment_refunded".to_owned()), dies_after.is_none(), "only when everything is settled: {told:?}");
         if fails {
-            may_give_back(&till, 0).await;
+            till.may_give_back(0);
             till.reconcile_after(65).await;
             assert_eq!(till.head().await.refundable, 1000, "the part is to be given back again");
-            may_give_back(&till, 1000).await;
+            till.may_give_back(1000);
         }
-        for _ in 0..2 {
-            till.drive += 1;
+        for drive in 2..4 {
             till.reconcile_after(65).await;
-            till.refund(1 + till.drive).await;
+            till.refund(drive).await;
         }
         assert_eq!(till.told(&mut pump).await.last().map(String::as_str), Some("payment_refunded"));
         assert_eq!((till.books(), till.unsettled()), ((1, PRICE), 0), "{dies_after:?} {fails}");

@@ -13,46 +13,24 @@ mod receive_payment_webhook;
 mod reconcile_payments;
 mod refund_payment;
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Deref, time::Duration};
 
-use aws_config::SdkConfig;
-
-use payments::{
-    Payments, Settings,
-    domain::{AttemptState, Head},
-    operations::{
-        cancel_payment::cancel_payment,
-        charge_payment::charge_payment,
-        create_payment::create_payment,
-        create_refund::create_refund,
-        get_payment::get_payment,
-        open_payment::open_payment,
-        publish_payment_events::{PUBLISHED, QUEUES},
-        reconcile_payments::reconcile_payments,
-        refund_payment::refund_payment,
-    },
-    publish,
-};
-use provider::{PaymentId, Simulated};
+use payments::domain::{AttemptState, Head};
+use provider::PaymentId;
 use serde_json::{Value, json};
 use shared::{
     clock::Clock,
-    http,
-    ids::{Ids, OrderId, PrefixedId},
-    invoke,
-    lambda::{Invocation, Lambda},
-    queue, stream,
-    table::Table,
+    ids::{OrderId, PrefixedId},
+    lambda::Invocation,
 };
 use tests::{
     aws::{Aws, Called, Fault},
-    events::{self, ADMIN, USER},
+    events::{self, ADMIN, STRANGER, USER},
     pump::Pump,
-    shop,
+    shop::{self, PAY_WITHIN, Shop},
 };
 
 const ORDER: &str = "ord_0199c2a8-0000-7000-8000-0000000000f1";
-const STRANGER: &str = "usr_0199c2a8-0000-7000-8000-000000000003";
 const PRICE: i64 = 5998;
 /// The faults that come second: what was done is unknown, and was or was not.
 const LATER_FAULTS: [Fault; 2] = [Fault::LoseRequest, Fault::LoseResponse];
@@ -61,35 +39,29 @@ const CALLS: usize = 9;
 /// As many as an operation makes when nothing goes wrong, and one more.
 const USUAL_CALLS: usize = 6;
 
-/// Payments, its provider, and what they are asked.
-struct Till {
-    aws: Aws,
-    clock: Clock,
-    payments: Arc<Payments>,
-    drive: u64,
+/// A shop that is asked for the money of one order.
+struct Till(Shop);
+
+impl Deref for Till {
+    type Target = Shop;
+
+    fn deref(&self) -> &Shop {
+        &self.0
+    }
 }
 
 impl Till {
     fn new() -> Self {
-        let aws = Aws::new();
-        let config = aws.sdk_config();
-        Self::over(aws, &config)
+        Self::over(Aws::new())
     }
 
-    /// A till whose calls of AWS let others go first, now once, now several times, as `seed` has it.
+    /// A till whose calls of tables let others go first, now once, now several times, as `seed` has it.
     fn crowded(seed: u64) -> Self {
-        let aws = Aws::new();
-        let config = aws.crowded_sdk_config(seed);
-        Self::over(aws, &config)
+        Self::over(Aws::new().crowded(seed))
     }
 
-    fn over(aws: Aws, config: &SdkConfig) -> Self {
-        let clock = shop::clock();
-        let table = |name| Table::new(aws_sdk_dynamodb::Client::new(config), format!("ferrocart-{name}"));
-        let provider = Arc::new(Simulated::new(table("payment-simulator")));
-        let settings = Settings { shards: 8, nudge: Duration::from_secs(60) };
-        let payments = Payments::new(table("payments"), provider, aws.secrets_at(clock.clone()), clock.clone(), Ids::default(), settings);
-        Self { aws, clock, payments: Arc::new(payments), drive: 0 }
+    fn over(aws: Aws) -> Self {
+        Self(Shop::over(aws, shop::clock()))
     }
 
     /// A till with an order that waits for its payment.
@@ -99,44 +71,44 @@ impl Till {
         till
     }
 
-    async fn command(&self, queue: &str, kind: &str, lambda: Lambda, data: &Value) -> bool {
-        let called = self.aws.call(&lambda, events::message(queue, kind, data)).await;
-        called.is_done()
-    }
-
-    fn costs(&self, drive: u64) -> Value {
-        let expires_at = shop::clock().now().plus(Duration::from_secs(1800));
-        json!({ "order_id": ORDER, "user_id": USER, "amount": { "amount": PRICE, "currency": "USD" }, "expires_at": expires_at, "tries": 3, "drive": drive })
+    /// Sends a command to the operation of its name.
+    async fn command(&self, operation: &str, data: &Value) -> bool {
+        let kind = format!("{}.v1", operation.replace('-', "_"));
+        self.call(operation, events::message(operation, &kind, data)).await.is_done()
     }
 
     async fn open(&self, drive: u64) -> bool {
-        let lambda = queue::lambda(self.payments.clone(), open_payment, self.aws.queue("open-payment"));
-        self.command("open-payment", "open_payment.v1", lambda, &self.costs(drive)).await
+        self.command("open-payment", &costs(drive)).await
     }
 
     async fn charge(&self, token: &str, drive: u64) -> bool {
-        let lambda = queue::lambda(self.payments.clone(), charge_payment, self.aws.queue("charge-payment"));
-        let mut data = self.costs(drive);
+        self.charge_order(ORDER, token, drive).await
+    }
+
+    async fn charge_order(&self, order: &str, token: &str, drive: u64) -> bool {
+        let mut data = costs(drive);
+        data["order_id"] = order.into();
         data["payment_method"] = json!({ "type": "card", "token": token });
-        self.command("charge-payment", "charge_payment.v1", lambda, &data).await
+        self.command("charge-payment", &data).await
     }
 
     async fn cancel(&self, drive: u64) -> bool {
-        let lambda = queue::lambda(self.payments.clone(), cancel_payment, self.aws.queue("cancel-payment"));
         let data = json!({ "order_id": ORDER, "user_id": USER, "amount": { "amount": PRICE, "currency": "USD" }, "drive": drive });
-        self.command("cancel-payment", "cancel_payment.v1", lambda, &data).await
+        self.command("cancel-payment", &data).await
     }
 
     async fn refund(&self, drive: u64) -> bool {
-        let lambda = queue::lambda(self.payments.clone(), refund_payment, self.aws.queue("refund-payment"));
-        self.command("refund-payment", "refund_payment.v1", lambda, &json!({ "order_id": ORDER, "drive": drive })).await
+        self.command("refund-payment", &json!({ "order_id": ORDER, "drive": drive })).await
+    }
+
+    async fn reconcile(&self) -> Value {
+        self.call("reconcile-payments", json!({})).await.ok().clone()
     }
 
     /// Lets time go by, and reconciles.
     async fn reconcile_after(&self, seconds: u64) -> Value {
         self.clock.advance(Duration::from_secs(seconds));
-        let lambda = invoke::lambda(self.payments.clone(), reconcile_payments);
-        self.aws.call(&lambda, json!({})).await.ok().clone()
+        self.reconcile().await
     }
 
     async fn post(&self, key: &str, body: &Value) -> Called {
@@ -145,10 +117,9 @@ impl Till {
 
     /// As a function that is stopped after so many seconds.
     async fn post_within(&self, seconds: u64, key: &str, body: &Value) -> Called {
-        let lambda = http::lambda(self.payments.clone(), create_payment);
-        let event = events::post("/payments", body).caller(USER).header("idempotency-key", key).event();
         let deadline = Clock::System.now().plus(Duration::from_secs(seconds));
-        self.aws.invoke(&lambda, Invocation { deadline, ..Invocation::with_event(event) }).await
+        let invocation = Invocation { deadline, ..Invocation::with_event(payment_request(key, body).event()) };
+        self.aws.invoke(&self.lambda("create-payment"), invocation).await
     }
 
     async fn pay(&self, key: &str, token: &str) -> Called {
@@ -169,16 +140,13 @@ impl Till {
     }
 
     async fn post_refund(&self, key: &str, payment: &str, body: &Value) -> Called {
-        let lambda = http::lambda(self.payments.clone(), create_refund);
         let request = events::post(&format!("/payments/{payment}/refunds"), body).caller(ADMIN).path_parameter("payment_id", payment);
-        self.aws.call(&lambda, request.header("idempotency-key", key).event()).await
+        self.call("create-refund", request.header("idempotency-key", key).event()).await
     }
 
-    /// A payment as the shop reads it.
-    async fn read(&self, payment: &str) -> Value {
-        let lambda = http::lambda(self.payments.clone(), get_payment);
-        let request = events::get(&format!("/payments/{payment}")).caller(ADMIN).path_parameter("payment_id", payment);
-        self.aws.call(&lambda, request.event()).await.json()
+    async fn read(&self, payment: &str, reader: &str) -> Called {
+        let request = events::get(&format!("/payments/{payment}")).caller(reader).path_parameter("payment_id", payment);
+        self.call("get-payment", request.event()).await
     }
 
     async fn head(&self) -> Head {
@@ -186,18 +154,22 @@ impl Till {
     }
 
     async fn attempt_state(&self) -> AttemptState {
-        let attempt = self.payments.store().attempt(PaymentId::automatic(order())).await.unwrap();
+        let attempt = self.payments.store().attempt(automatic()).await.unwrap();
         attempt.expect("there is an automatic attempt").state
     }
 
     /// What the provider really did: charges, and what it gave back.
     fn books(&self) -> (usize, i64) {
         let items = self.aws.items("payment-simulator");
-        let of = |kind: &str| {
-            items.iter().filter(|item| item["pk"]["S"].as_str().is_some_and(|pk| pk.starts_with(kind))).cloned().collect::<Vec<_>>()
-        };
-        let amount = |item: &Value| item["amount"]["N"].as_str().unwrap().parse::<i64>().unwrap();
-        (of("CHARGE#").len(), of("REFUND#").iter().map(amount).sum())
+        let of = |kind: &'static str| items.iter().filter(move |item| item["pk"]["S"].as_str().is_some_and(|pk| pk.starts_with(kind)));
+        (of("CHARGE#").count(), of("REFUND#").map(|item| item["amount"]["N"].as_str().unwrap().parse::<i64>().unwrap()).sum())
+    }
+
+    /// What the provider may give back of the automatic payment, from here on.
+    fn may_give_back(&self, amount: i64) {
+        let mut charge = self.aws.item("payment-simulator", &json!({ "pk": { "S": format!("CHARGE#{}", transaction()) } })).unwrap();
+        charge["refundable"]["N"] = amount.to_string().into();
+        self.aws.put("payment-simulator", &charge);
     }
 
     /// How many records are still to be looked at.
@@ -205,9 +177,9 @@ impl Till {
         self.aws.items("payments").iter().filter(|item| item.get("check_at").is_some()).count()
     }
 
-    fn publisher(&self) -> Pump {
-        let sender = self.aws.sender(QUEUES, "publish-payment-dead-letter");
-        Pump::new(&self.aws).publisher("payments", stream::lambda("publish-payment-events", PUBLISHED, publish::messages, sender))
+    /// The stream of payments, from its beginning.
+    fn stream(&self) -> Pump {
+        self.publisher("payments")
     }
 
     /// What orders was told since it was last asked.
@@ -236,4 +208,23 @@ impl Till {
 
 fn order() -> OrderId {
     OrderId::parse(ORDER).unwrap()
+}
+
+/// The one payment that nobody asked for by `POST /payments`.
+fn automatic() -> PaymentId {
+    PaymentId::automatic(order())
+}
+
+/// What the provider calls [`automatic`].
+fn transaction() -> String {
+    format!("ch_{}", automatic().attempt().simple())
+}
+
+fn costs(drive: u64) -> Value {
+    let expires_at = shop::clock().now().plus(PAY_WITHIN);
+    json!({ "order_id": ORDER, "user_id": USER, "amount": { "amount": PRICE, "currency": "USD" }, "expires_at": expires_at, "tries": 3, "drive": drive })
+}
+
+fn payment_request(key: &str, body: &Value) -> events::Http {
+    events::post("/payments", body).caller(USER).header("idempotency-key", key)
 }

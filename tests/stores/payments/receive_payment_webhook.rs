@@ -1,46 +1,21 @@
 //! `POST /webhooks/payments/{provider}`: what the provider tells is asked about, once or often, in whatever order.
 
-use payments::{
-    domain::{AttemptState, HeadState},
-    operations::receive_payment_webhook::receive_payment_webhook,
-};
-use provider::PaymentId;
-use ring::hmac;
-use serde_json::{Value, json};
-use shared::http;
+use payments::domain::{AttemptState, HeadState};
+use serde_json::json;
 use tests::{
     aws::{Called, Fault},
-    bank, events,
+    bank,
+    events::{self, provider_event as event, provider_signature as signature},
     faults::{Mishap, whatever_happens},
 };
 
-use super::{CALLS, ORDER, Till, order};
+use super::{CALLS, ORDER, PRICE, Till, automatic, transaction};
 
 const SECRET: &str = "whsec_0123456789abcdef";
 const BEFORE: &str = "whsec_of_yesterday_000";
 
-fn signature(secret: &str, seconds: i64, body: &str) -> String {
-    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
-    let tag = hmac::sign(&key, format!("{seconds}.{body}").as_bytes());
-    let hex: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("t={seconds},v1={hex}")
-}
-
-fn event(id: &str, kind: &str, object: &Value) -> String {
-    json!({ "id": id, "type": kind, "data": { "object": object } }).to_string()
-}
-
-fn payment() -> PaymentId {
-    PaymentId::automatic(order())
-}
-
-fn transaction() -> String {
-    format!("ch_{}", payment().attempt().simple())
-}
-
 fn of_payment(id: &str) -> String {
-    let object = json!({ "object": "payment_intent", "id": transaction(), "metadata": { "payment_id": payment() } });
-    event(id, "payment_intent.succeeded", &object)
+    events::payment_event(id, &automatic().to_string())
 }
 
 fn of_dispute(id: &str) -> String {
@@ -56,9 +31,7 @@ impl Till {
     }
 
     async fn hear(&self, provider: &str, signature: &str, body: &str) -> Called {
-        let lambda = http::lambda(self.payments.clone(), receive_payment_webhook);
-        let request = events::http("POST", &format!("/webhooks/payments/{provider}")).path_parameter("provider", provider);
-        self.aws.call(&lambda, request.header("stripe-signature", signature).body(body).event()).await
+        self.call("receive-payment-webhook", events::webhook_request(provider, signature, body)).await
     }
 
     async fn is_told(&self, body: &str) -> Called {
@@ -70,7 +43,7 @@ impl Till {
 async fn what_the_provider_tells_ends_a_payment_once_however_often_it_is_told() {
     for (token, times) in [("tok_3ds", 1), ("tok_timeout_after_charge", 1), ("tok_late_webhook", 2)] {
         let till = Till::with_webhooks();
-        let mut pump = till.publisher();
+        let mut pump = till.stream();
         assert!(till.charge(token, 0).await);
         assert_ne!(till.attempt_state().await, AttemptState::Succeeded);
         for number in 0..times {
@@ -92,7 +65,7 @@ async fn webhook_during_the_charge_call_records_a_success_and_nothing_else() {
         [("tok_declined", AttemptState::Sent), ("tok_3ds_abandoned", AttemptState::Sent), ("tok_ok", AttemptState::Succeeded)]
     {
         let till = Till::with_webhooks();
-        let mut pump = till.publisher();
+        let mut pump = till.stream();
         // The provider has the charge, and its answer is not recorded yet.
         till.die_after(4);
         till.charge(token, 0).await;
@@ -158,10 +131,10 @@ async fn nobody_but_the_provider_is_heard() {
 async fn the_secret_before_still_counts_and_what_is_not_ours_is_heard_and_left() {
     let till = Till::with_webhooks();
     let now = till.clock.now().seconds();
-    let known = json!({ "payment_id": payment(), "refund_id": "ref_0199c2a8-0000-7000-8000-0000000000c1" });
+    let known = json!({ "payment_id": automatic(), "refund_id": "ref_0199c2a8-0000-7000-8000-0000000000c1" });
     for (number, (kind, object)) in [
         ("customer.created", json!({ "object": "customer", "id": "cus_1" })),
-        ("payment_intent.succeeded", json!({ "object": "payment_intent", "id": "pi_1", "metadata": { "payment_id": payment() } })),
+        ("payment_intent.succeeded", json!({ "object": "payment_intent", "id": "pi_1", "metadata": { "payment_id": automatic() } })),
         ("payment_intent.succeeded", json!({ "object": "payment_intent", "id": "pi_1", "metadata": {} })),
         ("refund.updated", json!({ "object": "refund", "id": "re_1", "metadata": known })),
         ("refund.updated", json!({ "object": "refund", "id": "re_1", "metadata": {} })),
@@ -183,7 +156,7 @@ async fn signed_event_of_another_shape_is_acknowledged_and_changes_nothing() {
     let till = Till::with_webhooks();
     assert!(till.charge("tok_3ds", 0).await);
     let before = till.aws.items("payments");
-    let intent = json!({ "object": "payment_intent", "id": transaction(), "metadata": { "payment_id": payment() } });
+    let intent = json!({ "object": "payment_intent", "id": transaction(), "metadata": { "payment_id": automatic() } });
     let thin = json!({
         "id": "evt_thin", "object": "v2.core.event", "type": "v1.billing.meter.error_report_triggered", "livemode": false,
         "created": "2026-11-21T10:00:00.000Z", "context": null, "reason": null,
@@ -230,7 +203,7 @@ async fn signed_event_with_odd_members_is_acknowledged() {
         json!({ "object": "tax.registration", "id": "taxreg_1" }),
         json!({ "object": 5, "id": 5 }),
         json!({ "object": "payment_intent", "id": 5, "metadata": { "payment_id": 5 } }),
-        json!({ "object": "payment_intent", "id": "pi_1", "metadata": [payment()] }),
+        json!({ "object": "payment_intent", "id": "pi_1", "metadata": [automatic()] }),
         json!({ "object": "payment_intent", "id": "pi_1", "metadata": null }),
         json!({ "object": "refund", "id": "re_1", "payment_intent": { "id": "pi_1" }, "metadata": { "refund_id": 5 } }),
         json!({ "object": "dispute", "id": "dp_1", "payment_intent": 5 }),
@@ -250,7 +223,7 @@ async fn signed_event_with_odd_members_is_acknowledged() {
 #[tokio::test]
 async fn a_dispute_is_told_to_the_order_once() {
     let till = Till::with_webhooks();
-    let mut pump = till.publisher();
+    let mut pump = till.stream();
     assert!(till.charge("tok_ok", 0).await);
     till.told(&mut pump).await;
     bank::dispute(&till.aws, "dp_1", &transaction(), "open");
@@ -294,10 +267,10 @@ async fn a_refund_that_is_told_of_is_settled() {
     assert!(till.charge("tok_ok", 0).await);
     // The refund is sent, and its answer is lost.
     till.aws.fail(3, Fault::LoseResponse);
-    till.ask_back("key", &payment().to_string(), Some(1000)).await;
+    till.ask_back("key", &automatic().to_string(), Some(1000)).await;
     let refund = till.aws.items("payments").into_iter().find_map(|item| item.get("refund_id")?["S"].as_str().map(str::to_owned)).unwrap();
     assert_eq!((till.books(), till.head().await.refunded_total), ((1, 1000), 0));
-    let object = json!({ "object": "refund", "id": "re_1", "metadata": { "payment_id": payment(), "refund_id": refund } });
+    let object = json!({ "object": "refund", "id": "re_1", "metadata": { "payment_id": automatic(), "refund_id": refund } });
     assert_eq!(till.is_told(&event("evt_1", "refund.updated", &object)).await.status(), 200);
     assert_eq!((till.head().await.refunded_total, till.unsettled()), (1000, 0));
 }
@@ -307,10 +280,9 @@ async fn the_sample_is_heard_at_its_time() {
     let till = Till::with_webhooks();
     let secrets = json!({ "current": "whsec_sample_0123456789abcdef" }).to_string();
     till.aws.secrets_manager().set("payment-webhook-secrets", &secrets);
-    let lambda = http::lambda(till.payments.clone(), receive_payment_webhook);
     let sample = events::sample("receive-payment-webhook");
     assert!(sample["body"].as_str().unwrap().contains(ORDER));
-    assert_eq!(till.aws.call(&lambda, sample).await.status(), 200);
+    assert_eq!(till.call("receive-payment-webhook", sample).await.status(), 200);
 }
 
 #[tokio::test]
@@ -327,7 +299,7 @@ async fn a_refund_made_at_the_provider_survives_each_fault_and_is_recorded_once(
         till.aws.heal();
         assert_eq!(till.is_told(&body).await.status(), 200, "{fault:?} at {call}");
         let head = till.head().await;
-        assert_eq!((head.refunded_total, head.refundable, till.unsettled()), (1000, super::PRICE - 1000, 0), "{fault:?} at {call}");
+        assert_eq!((head.refunded_total, head.refundable, till.unsettled()), (1000, PRICE - 1000, 0), "{fault:?} at {call}");
         let recorded = till.aws.items("payments").iter().filter(|item| item["made_by"]["S"] == "provider").count();
         assert_eq!(recorded, 1, "{fault:?} at {call}");
     })
@@ -339,11 +311,11 @@ async fn a_late_refund_failure_survives_each_fault_and_is_counted_once() {
     whatever_happens(0..CALLS, async |Mishap { call, fault }| {
         let till = Till::with_webhooks();
         assert!(till.charge("tok_ok", 0).await);
-        let answer = till.ask_back("key", &payment().to_string(), Some(1000)).await.json();
+        let answer = till.ask_back("key", &automatic().to_string(), Some(1000)).await.json();
         let refund = answer["id"].as_str().unwrap();
         bank::fail_refund(&till.aws, refund);
         let provider_name = format!("re_{}", refund.strip_prefix("ref_").unwrap().replace('-', ""));
-        let object = json!({ "object": "refund", "id": provider_name, "metadata": { "payment_id": payment(), "refund_id": refund } });
+        let object = json!({ "object": "refund", "id": provider_name, "metadata": { "payment_id": automatic(), "refund_id": refund } });
         till.aws.fail(call, fault);
         till.is_told(&event("evt_1", "refund.failed", &object)).await;
         till.aws.heal();
@@ -352,7 +324,7 @@ async fn a_late_refund_failure_survives_each_fault_and_is_counted_once() {
         }
         let head = till.head().await;
         let totals = (head.refunded_total, head.refunds_reversed_total, head.refundable);
-        assert_eq!((totals, till.unsettled()), ((1000, 1000, super::PRICE), 0), "{fault:?} at {call}");
+        assert_eq!((totals, till.unsettled()), ((1000, 1000, PRICE), 0), "{fault:?} at {call}");
     })
     .await;
 }

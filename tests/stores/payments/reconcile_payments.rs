@@ -3,7 +3,6 @@
 use payments::domain::HeadState;
 use shared::{
     clock::Timestamp,
-    lambda::Invocation,
     table::{Expression, Key},
 };
 
@@ -17,26 +16,14 @@ fn order_number(number: u32) -> OrderId {
 impl Till {
     /// So many orders whose charge went out with this token, and whose outcome is due to be asked for.
     pub(super) async fn stuck(&self, many: u32, token: &str) {
-        let lambda = queue::lambda(self.payments.clone(), charge_payment, self.aws.queue("charge-payment"));
         for number in 0..many {
-            let mut data = self.costs(0);
-            data["order_id"] = json!(order_number(number));
-            data["payment_method"] = json!({ "type": "card", "token": token });
-            assert!(self.command("charge-payment", "charge_payment.v1", lambda.clone(), &data).await);
+            assert!(self.charge_order(&order_number(number).to_string(), token, 0).await);
             // Five without an answer would open the breaker.
             if number % 4 == 3 {
                 self.aws.delete("payments", &json!({ "pk": { "S": "BREAKER#simulated" }, "sk": { "S": "BREAKER" } }));
             }
         }
         self.clock.advance(Duration::from_secs(61));
-    }
-
-    fn reconcile(&self) -> Lambda {
-        invoke::lambda(self.payments.clone(), reconcile_payments)
-    }
-
-    async fn report(&self) -> Value {
-        self.aws.call(&self.reconcile(), json!({})).await.ok().clone()
     }
 
     /// Makes an attempt unreadable, and due since a moment that it shares with all others.
@@ -47,23 +34,6 @@ impl Till {
         let change = change.value("created_at", "yesterday").value("check_at", Timestamp::from_milliseconds(0));
         self.aws.table("payments").update(key, change, Expression::present()).await.unwrap();
     }
-}
-
-/// Both runs at the same time.
-async fn together(till: &Till) -> (Called, Vec<Value>) {
-    let lambda = till.reconcile();
-    let both: Lambda = Arc::new(move |_| {
-        let lambda = lambda.clone();
-        Box::pin(async move {
-            let run = || lambda(Invocation::with_event(json!({})));
-            let (one, other) = tokio::join!(run(), run());
-            Ok(json!([one?, other?]))
-        })
-    });
-    let called = till.aws.call(&both, json!({})).await;
-    let mut reports = called.ok().as_array().unwrap().clone();
-    reports.sort_by_key(|report| report["already_running"] == true);
-    (called, reports)
 }
 
 #[tokio::test]
@@ -78,13 +48,13 @@ async fn payments_behind_250_broken_ones_are_settled_in_one_run() {
         let item = json!({ "pk": { "S": pk }, "sk": { "S": sk }, "check_shard": { "S": "due#0" }, "check_at": { "S": "0" } });
         till.aws.put("payments", &item);
     }
-    let report = till.report().await;
+    let report = till.reconcile().await;
     assert_eq!((&report["settled"], &report["failed"], &report["left"]), (&json!(5), &json!(252), &json!(0)));
     for number in 250..255 {
         let head = till.payments.store().head(order_number(number)).await.unwrap().unwrap();
         assert_eq!(head.state, HeadState::Captured, "order {number}");
     }
-    let again = till.report().await;
+    let again = till.reconcile().await;
     assert_eq!((&again["settled"], &again["failed"]), (&json!(0), &json!(252)), "the broken ones stay due");
 }
 
@@ -93,7 +63,9 @@ async fn second_run_at_the_same_time_asks_the_provider_nothing() {
     for seed in 0..6 {
         let till = Till::crowded(seed);
         till.stuck(20, "tok_timeout_after_charge").await;
-        let (called, reports) = together(&till).await;
+        let called = till.call_both(("reconcile-payments", json!({})), ("reconcile-payments", json!({}))).await;
+        let mut reports = called.ok().as_array().unwrap().clone();
+        reports.sort_by_key(|report| report["already_running"] == true);
         assert_eq!((&reports[0]["settled"], &reports[1]["examined"]), (&json!(20), &json!(0)), "seed {seed}: {reports:?}");
         assert_eq!(reports[1]["already_running"], true, "seed {seed}");
         assert_eq!(called.operations_on("payment-simulator"), ["GetItem"; 20], "seed {seed}: each charge is asked about once");
@@ -104,7 +76,7 @@ async fn second_run_at_the_same_time_asks_the_provider_nothing() {
 async fn lease_of_a_killed_reconciliation_expires() {
     let till = Till::crowded(3);
     till.stuck(20, "tok_timeout_after_charge").await;
-    let run = (till.reconcile())(Invocation::with_event(json!({})));
+    let run = till.lambda("reconcile-payments")(Invocation::with_event(json!({})));
     let leased = async {
         while !till.aws.items("payments").iter().any(|item| item["sk"]["S"] == "LEASE") {
             tokio::task::yield_now().await;
@@ -116,9 +88,9 @@ async fn lease_of_a_killed_reconciliation_expires() {
         () = leased => {}
     }
     till.clock.advance(Duration::from_secs(300));
-    assert_eq!(till.report().await["already_running"], true);
+    assert_eq!(till.reconcile().await["already_running"], true);
     till.clock.advance(Duration::from_secs(10));
-    assert_eq!(till.report().await["already_running"], false);
+    assert_eq!(till.reconcile().await["already_running"], false);
     assert_eq!(till.books().0, 20);
     assert_eq!(till.unsettled(), 0);
 }
@@ -128,9 +100,9 @@ async fn reconciliation_without_time_leaves_the_rest_due_and_releases_the_lease(
     let till = Till::new();
     till.stuck(30, "tok_timeout_after_charge").await;
     let short = Invocation { deadline: Clock::System.now().plus(Duration::from_secs(29)), ..Invocation::with_event(json!({})) };
-    let report = till.aws.invoke(&till.reconcile(), short).await.ok().clone();
+    let report = till.aws.invoke(&till.lambda("reconcile-payments"), short).await.ok().clone();
     assert_eq!((&report["examined"], &report["left"]), (&json!(0), &json!(30)), "two calls of the provider may take longer");
-    let report = till.report().await;
+    let report = till.reconcile().await;
     assert_eq!((&report["settled"], &report["left"]), (&json!(30), &json!(0)));
 }
 
