@@ -264,7 +264,9 @@ async fn a_step_out_of_turn_is_409_and_says_what_can_be_done() {
     if first["cancellation"] != again["cancellation"] || first["version"] != again["version"] {
         edge.odd(format!("given up twice: {first} {again}"));
     }
-    edge.check("given up", "ship-order", step(&edge, "ship-order", &unwanted), illegal).await;
+    for operation in ["ship-order", "deliver-order"] {
+        edge.check("given up", operation, step(&edge, operation, &unwanted), illegal).await;
+    }
     edge.settle().await;
     let order = edge.shop.read_order(&unwanted).await;
     if order["status"] != "cancelled" || order["payment_status"] != "refunded" {

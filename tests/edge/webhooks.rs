@@ -154,6 +154,12 @@ async fn signed_body_of_another_shape_is_acknowledged_and_leaves_nothing() {
         event.to_string()
     };
     let long = "e".repeat(256);
+    let thin = json!({
+        "id": "evt_thin", "object": "v2.core.event", "type": "v1.billing.meter.error_report_triggered", "livemode": false,
+        "created": "2026-11-21T10:00:00.000Z", "context": null, "reason": null,
+        "related_object": { "id": "mtr_1", "type": "billing.meter", "url": "/v1/billing/meters/mtr_1" },
+    });
+    let before = world(&edge.shop.aws);
     for body in [
         String::new(),
         " ".to_owned(),
@@ -164,6 +170,8 @@ async fn signed_body_of_another_shape_is_acknowledged_and_leaves_nothing() {
         "{}".to_owned(),
         "NaN".to_owned(),
         ECHO.to_owned(),
+        format!("[{event}]"),
+        thin.to_string(),
         format!("{event} x"),
         format!("{event}{event}"),
         format!("\u{feff}{event}"),
@@ -187,6 +195,9 @@ async fn signed_body_of_another_shape_is_acknowledged_and_leaves_nothing() {
         with("/data", json!("x")),
     ] {
         edge.check(&body, HEAR, edge.webhook(&body), Expect::Fine).await;
+    }
+    if world(&edge.shop.aws) != before {
+        edge.odd("something is left".to_owned());
     }
     // What the gateway hands on in base64: the bytes are what was signed.
     let latin1 = [b"{\"id\":\"".as_slice(), &[0xe9, 0xff, 0xc0, 0x80], b"\"}"].concat();
@@ -230,6 +241,7 @@ async fn an_event_about_nothing_of_ours_is_heard_and_changes_nothing_but_its_mar
         json!({ "object": "customer", "id": "cus_1", "metadata": { "payment_id": payment } }),
         json!({ "object": "payment_intent" }),
         json!({ "object": "payment_intent", "metadata": [] }),
+        json!({ "object": "payment_intent", "id": "pi_1", "metadata": [payment] }),
         json!({ "object": "payment_intent", "metadata": { "payment_id": 5 } }),
         json!({ "object": "payment_intent", "metadata": { "payment_id": format!("{payment} ") } }),
         json!({ "object": "payment_intent", "metadata": { "payment_id": payment.to_uppercase() } }),
@@ -241,6 +253,7 @@ async fn an_event_about_nothing_of_ours_is_heard_and_changes_nothing_but_its_mar
         json!({ "object": "payment_intent", "id": long, "metadata": { "payment_id": payment } }),
         json!({ "object": "refund", "id": "re_1", "metadata": {} }),
         json!({ "object": "refund", "id": "re_1", "payment_intent": "pi_1", "metadata": {} }),
+        json!({ "object": "refund", "id": "re_1", "payment_intent": { "id": "pi_1" }, "metadata": { "refund_id": 5 } }),
         json!({ "object": "refund", "id": "../re_1", "payment_intent": "pi_1", "metadata": {} }),
         json!({ "object": "refund", "id": "re_1", "amount": 999, "metadata": { "payment_id": payment, "refund_id": refund } }),
         json!({ "object": "refund", "id": "re_1", "metadata": { "payment_id": nobody, "refund_id": refund } }),
