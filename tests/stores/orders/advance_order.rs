@@ -125,6 +125,8 @@ async fn an_order_of_a_later_release_is_given_back_untouched() {
             let told = desk.tell(&order, kind, &json!({ "version": 7, "captured_total": 5998, "refunded_total": 5998 })).await;
             assert_eq!((told.is_done(), told.operations()), (false, vec!["GetItem"]), "{attribute}: {kind}");
         }
+        let cancelled = desk.step(USER, "cancel", &order, &Value::Null).await;
+        assert_eq!((cancelled.status(), cancelled.operations()), (503, vec!["GetItem"]), "{attribute}");
         desk.clock.advance(PAY_WITHIN);
         assert_eq!(desk.resume().await, (0, 0, 1), "{attribute}");
         assert_eq!(desk.item(&order), before, "{attribute}");

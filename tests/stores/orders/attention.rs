@@ -75,23 +75,6 @@ async fn the_shop_finds_what_is_odd_and_nothing_else_and_no_longer_than_it_is() 
 }
 
 #[tokio::test]
-async fn only_the_shop_sees_what_is_odd_and_only_where_it_asks_clearly() {
-    let desk = Desk::new().await;
-    let own = format!("attention=true&user_id={USER}");
-    for (query, reader, status, refused) in [
-        ("attention=true", USER, 403, "insufficient_permissions"),
-        ("stuck=true", USER, 403, "insufficient_permissions"),
-        (&*own, USER, 403, "insufficient_permissions"),
-        ("attention=yes", ADMIN, 422, "unknown_value"),
-        ("stuck=1", ADMIN, 422, "unknown_value"),
-        ("attention=false", ADMIN, 422, "filter_required"),
-    ] {
-        let answer = desk.page(query, reader).await;
-        assert_eq!((answer.status(), answer.code().as_str(), answer.calls.len()), (status, refused, 0), "{query} as {reader}");
-    }
-}
-
-#[tokio::test]
 async fn pages_of_odd_orders_lead_through_all_of_them() {
     let desk = Desk::new().await;
     let mut odd = Vec::new();

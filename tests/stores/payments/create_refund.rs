@@ -3,13 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
-use tests::{
-    aws::Called,
-    events::{self, ADMIN, USER},
-    faults::FAULTS,
-};
+use tests::{aws::Called, events::ADMIN, faults::FAULTS};
 
-use super::{CALLS, LATER_FAULTS, ORDER, PRICE, Till, USUAL_CALLS, automatic};
+use super::{CALLS, LATER_FAULTS, PRICE, Till, USUAL_CALLS, automatic};
 
 /// 60 of 100.
 const MOST: i64 = PRICE * 60 / 100;
@@ -66,28 +62,9 @@ async fn what_cannot_be_given_back_is_refused_and_writes_nothing() {
     assert_eq!(till.ask_back("half", &payment, Some(3000)).await.status(), 201);
     let before = till.aws.items("payments");
     let usd = |amount: i64| json!({ "amount": { "amount": amount, "currency": "USD" }, "reason": "why" });
-    let unknown = format!("pay_{}_{}", &ORDER[4..], &ORDER[4..]);
-    for (payment, body, expected) in [
-        (&*unknown, usd(1), is(404, "payment_not_found")),
-        ("pay_x", usd(1), is(404, "payment_not_found")),
-        (&*declined, usd(1), is(409, "not_refundable")),
-        (&*payment, usd(PRICE - 3000 + 1), is(422, "exceeds_refundable")),
-        (&*payment, json!({ "amount": { "amount": 1, "currency": "EUR" }, "reason": "why" }), is(422, "currency_mismatch")),
-        (&*payment, usd(0), is(422, "out_of_range")),
-        (&*payment, usd(-1), is(422, "out_of_range")),
-        (&*payment, json!({ "amount": 5, "reason": "why" }), is(422, "wrong_type")),
-        (&*payment, json!({ "amount": { "amount": 1, "currency": "USD" } }), is(422, "required")),
-        (&*payment, json!({ "reason": " " }), is(422, "blank")),
-        (&*payment, json!({ "reason": "why", "refunded": 1 }), is(422, "unknown_field")),
-        (&*payment, json!({ "reason": "4242 4242 4242 4242" }), is(422, "card_number_refused")),
-    ] {
-        assert_eq!(told(&till.post_refund("key", payment, &body).await), expected, "{body}");
-    }
+    assert_eq!(told(&till.post_refund("key", &declined, &usd(1)).await), is(409, "not_refundable"));
     assert_eq!(till.post_refund("half", &payment, &usd(1)).await.json()["code"], "idempotency_key_reused");
     assert_eq!(till.post_refund("half", &declined, &usd(3000)).await.json()["code"], "idempotency_key_reused");
-    let request = events::post("/payments/x/refunds", &usd(1)).path_parameter("payment_id", &payment).header("idempotency-key", "key");
-    assert_eq!(till.call("create-refund", request.clone().caller(USER).event()).await.status(), 403, "also for whoever paid");
-    assert_eq!(till.call("create-refund", request.event()).await.status(), 401);
     assert_eq!(till.aws.items("payments"), before);
 
     assert_eq!(told(&till.ask_back("rest", &payment, None).await), is(201, "completed"));

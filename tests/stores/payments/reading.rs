@@ -8,7 +8,7 @@ use tests::{
     events::{self, ADMIN},
 };
 
-use super::{ORDER, PRICE, STRANGER, Till, USER};
+use super::{ORDER, STRANGER, Till, USER};
 
 #[tokio::test]
 async fn payments_are_shown_to_their_payer_and_to_the_shop_alone() {
@@ -22,11 +22,6 @@ async fn payments_are_shown_to_their_payer_and_to_the_shop_alone() {
     assert_eq!(till.read(id, ADMIN).await.status(), 200);
     let unknown = format!("pay_{}_{}", &ORDER[4..], &ORDER[4..]);
     assert_eq!(till.read(id, STRANGER).await.json(), till.read(&unknown, USER).await.json());
-    for odd in ["pay_x", ORDER, &id.to_uppercase(), &format!("{id}/"), &"9".repeat(10_000)] {
-        let answer = till.read(odd, USER).await;
-        assert_eq!((answer.status(), answer.json()["code"].as_str(), answer.calls.len()), (404, Some("payment_not_found"), 0), "{odd}");
-    }
-
     let page = async |query: &str, reader: &str| {
         till.call("list-payments", events::get(&format!("/payments?{query}")).caller(reader).event()).await
     };
@@ -40,25 +35,5 @@ async fn payments_are_shown_to_their_payer_and_to_the_shop_alone() {
     let second = page(&format!("order_id={ORDER}&limit=1&cursor={cursor}"), ADMIN).await;
     assert_eq!((statuses(&second), second.json()["next_cursor"].clone()), (vec!["completed".to_owned()], Value::Null));
     assert_eq!(page(&format!("order_id={ORDER}&limit=1&cursor={cursor}"), USER).await.json()["code"], "invalid_cursor");
-    assert_eq!(page("limit=1", USER).await.json()["errors"][0]["pointer"], "?order_id");
     assert_eq!(page(&format!("order_id={ORDER}"), STRANGER).await.json()["code"], "order_not_found");
-    assert_eq!(page("order_id=ord_x", USER).await.json()["code"], "order_not_found");
-}
-
-#[tokio::test]
-async fn the_samples_fit_together() {
-    let till = Till::new();
-    // The samples speak of a fixed time: the till's clock stands within it.
-    let call = async |operation: &str| till.call(operation, events::sample(operation)).await;
-    assert!(call("open-payment").await.is_done());
-    assert_eq!(call("create-payment").await.status(), 201);
-    assert_eq!(call("list-payments").await.json()["items"][0]["status"], "completed");
-    assert_eq!(call("get-payment").await.code(), "payment_not_found");
-    for operation in ["charge-payment", "cancel-payment", "refund-payment"] {
-        assert!(call(operation).await.is_done(), "{operation}");
-    }
-    assert_eq!(till.books(), (1, PRICE));
-    assert!(call("publish-payment-events").await.answer.is_ok());
-    let told = till.aws.queues().take("order-events", 10);
-    assert_eq!(told.iter().map(|message| message.json()["type"].clone()).collect::<Vec<_>>(), ["payment_succeeded.v1"]);
 }
