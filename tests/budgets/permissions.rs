@@ -11,18 +11,14 @@ use std::{
     time::Duration,
 };
 
-use inventory::{
-    operations::publish_stock_events::{PUBLISHED, QUEUES},
-    publish::{Operator, messages_to},
-};
 use serde_json::{Value, json};
-use shared::{lambda::Lambda, stream};
+use shared::lambda::Lambda;
 use tests::{
     aws::{Called, Fault},
-    events::{self, ADMIN, Http, USER, sample},
+    events::{self, ADMIN, Http, USER, new_payment, sample},
     pump::Pump,
     ses,
-    shop::{NUDGE, PAY_WITHIN, Shop, operation_names},
+    shop::{NUDGE, PAY_WITHIN, Shop, consumer_of, operation_names, queues},
     template::{self, Template},
 };
 
@@ -39,23 +35,6 @@ const BY_THE_PLATFORM: [&str; 7] = [
 
 /// How long a function may go on with a secret that it has read.
 const SECRETS_KEPT: Duration = Duration::from_secs(300);
-
-/// The consumers whose queue has their name.
-const OF_THEIR_OWN_NAME: [&str; 13] = [
-    "reserve-stock",
-    "release-stock",
-    "commit-stock",
-    "open-payment",
-    "charge-payment",
-    "cancel-payment",
-    "refund-payment",
-    "send-notification",
-    "send-account-notification",
-    "update-buyer",
-    "forget-recipient",
-    "record-mail-feedback",
-    "record-entry",
-];
 
 /// Ada's address, as `events/register-user.json` has it, and the one that she moves to.
 const ADA: &str = "ada@example.com";
@@ -85,36 +64,28 @@ impl Watched {
     }
 
     /// The function of an operation; what it calls is noted.
-    fn lambda(&self, operation: &'static str) -> Lambda {
+    fn lambda(&self, operation: &str) -> Lambda {
         let (aws, seen) = (self.shop.aws.clone(), self.seen.clone());
-        let lambda = if operation == "publish-stock-events" { self.with_an_operator() } else { self.shop.lambda(operation) };
+        let name = operation.to_owned();
+        let lambda =
+            if operation == "publish-stock-events" { self.shop.stock_publisher_with_operator() } else { self.shop.lambda(operation) };
         Arc::new(move |invocation| {
-            let (lambda, aws, seen) = (lambda.clone(), aws.clone(), seen.clone());
+            let (lambda, aws, seen, name) = (lambda.clone(), aws.clone(), seen.clone(), name.clone());
             Box::pin(async move {
                 let called = aws.invoke(&lambda, invocation).await;
                 let actions = called.calls.into_iter().flat_map(|call| call.actions);
-                lock(&seen).entry(operation.to_owned()).or_default().extend(actions);
+                lock(&seen).entry(name).or_default().extend(actions);
                 called.answer
             })
         })
     }
 
-    /// The publisher of stock where somebody is told what is running out: whom, its environment says where it is deployed.
-    fn with_an_operator(&self) -> Lambda {
-        let sender = self.shop.aws.sender(QUEUES, "publish-stock-dead-letter");
-        let messages = |old: Option<&_>, new: &_| {
-            let operator = Operator { email: "shop@example.com".to_owned(), low_stock_threshold: 10 };
-            messages_to(Some(&operator), old, new)
-        };
-        stream::lambda("publish-stock-events", PUBLISHED, messages, sender)
-    }
-
-    async fn call(&self, operation: &'static str, event: Value) -> Called {
+    async fn call(&self, operation: &str, event: Value) -> Called {
         self.shop.aws.call(&self.lambda(operation), event).await
     }
 
     /// As [`Watched::call`], by an instance that has read no secret of late: what another function has read is not seen here.
-    async fn cold(&self, operation: &'static str, event: Value) -> Called {
+    async fn cold(&self, operation: &str, event: Value) -> Called {
         self.shop.clock.advance(SECRETS_KEPT);
         self.call(operation, event).await
     }
@@ -129,14 +100,14 @@ impl Watched {
     }
 
     /// Follows the link that was mailed to `address`.
-    async fn follow(&self, operation: &'static str, address: &str, mut body: Value, status: u64) {
+    async fn follow(&self, operation: &str, address: &str, mut body: Value, status: u64) {
         body["token"] = self.shop.aws.mails().token_for(address).into();
         let followed = self.cold(operation, post("/link", &body)).await;
         assert_eq!(followed.status(), status, "{operation}: {:?}", followed.answer);
     }
 
     /// As [`Watched::call`], with the call number `call` spoiled.
-    async fn spoiled(&self, call: usize, fault: Fault, operation: &'static str, event: Value) -> Called {
+    async fn spoiled(&self, call: usize, fault: Fault, operation: &str, event: Value) -> Called {
         self.shop.aws.fail(call, fault);
         let called = self.call(operation, event).await;
         self.shop.aws.heal();
@@ -145,29 +116,20 @@ impl Watched {
 
     /// As [`Shop::pump`], watched.
     fn pump(&self) -> Pump {
-        let pump = Pump::new(&self.shop.aws)
-            .publisher("users", self.lambda("publish-user-events"))
-            .publisher("products", self.lambda("publish-product-events"))
-            .publisher("stock", self.lambda("publish-stock-events"))
-            .publisher("orders", self.lambda("publish-order-events"))
-            .publisher("payments", self.lambda("publish-payment-events"))
-            .consumer("product-changes", self.lambda("replicate-product"))
-            .consumer("order-events", self.lambda("advance-order"));
-        OF_THEIR_OWN_NAME.into_iter().fold(pump, |pump, queue| pump.consumer(queue, self.lambda(queue)))
+        self.shop.pump_of(|operation| self.lambda(operation))
     }
 
     async fn order(&self, key: &str, product: &str, quantity: u32, token: Option<&str>) -> String {
-        let request = events::post("/orders", &events::basket(product, quantity, token)).caller(USER).header("idempotency-key", key);
-        let placed = self.call("create-order", request.event()).await;
+        let placed = self.call("create-order", events::new_order(key, &events::basket(product, quantity, token))).await;
         placed.json()["id"].as_str().unwrap_or_else(|| panic!("{:?}", placed.answer)).to_owned()
     }
 
     async fn pay(&self, order: &str, key: &str, token: &str) -> Called {
-        self.call("create-payment", payment(order, key, token)).await
+        self.call("create-payment", new_payment(key, order, token)).await
     }
 
     /// What somebody of the shop does with an order: the status of the answer.
-    async fn step(&self, operation: &'static str, order: &str) -> u64 {
+    async fn step(&self, operation: &str, order: &str) -> u64 {
         let parcel = json!({ "carrier": "Royal Mail", "tracking": "RM1" });
         let request = events::post("/orders", &parcel).caller(ADMIN).path_parameter("order_id", order);
         let request = if operation == "ship-order" { request } else { request.body("") };
@@ -198,7 +160,7 @@ impl Watched {
     }
 
     /// Two pages of a list.
-    async fn pages(&self, operation: &'static str, query: &str, caller: Option<&str>) {
+    async fn pages(&self, operation: &str, query: &str, caller: Option<&str>) {
         let page = async |query: &str| {
             let request = events::get(&format!("/list?{query}"));
             self.call(operation, caller.map_or(request.clone(), |caller| request.caller(caller)).event()).await
@@ -212,11 +174,6 @@ impl Watched {
 
 fn lock(seen: &Mutex<Actions>) -> MutexGuard<'_, Actions> {
     seen.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn payment(order: &str, key: &str, token: &str) -> Value {
-    let body = json!({ "order_id": order, "payment_method": { "type": "card", "token": token } });
-    events::post("/payments", &body).caller(USER).header("idempotency-key", key).event()
 }
 
 fn post(path: &str, body: &Value) -> Value {

@@ -1,41 +1,20 @@
 //! Changes that cannot be read: a publisher never stops, and loses none of them.
 
-use inventory::publish::Operator;
 use serde_json::{Value, json};
-use shared::{lambda::Lambda, stream};
+use shared::lambda::Lambda;
 use tests::{
     events::{self, sample},
-    shop::Shop,
+    shop::{Shop, operations, queues},
     template,
 };
 use tokio::sync::OnceCell;
 
 use crate::bodies::places;
 
-const PUBLISHERS: [(&str, &str); 5] = [
-    ("publish-user-events", "publish-user-dead-letter"),
-    ("publish-product-events", "publish-product-dead-letter"),
-    ("publish-stock-events", "publish-stock-dead-letter"),
-    ("publish-order-events", "publish-order-dead-letter"),
-    ("publish-payment-events", "publish-payment-dead-letter"),
-];
-
-const QUEUES: [&str; 14] = [
-    "product-changes",
-    "order-events",
-    "reserve-stock",
-    "release-stock",
-    "commit-stock",
-    "open-payment",
-    "charge-payment",
-    "cancel-payment",
-    "refund-payment",
-    "send-notification",
-    "send-account-notification",
-    "update-buyer",
-    "forget-recipient",
-    "record-entry",
-];
+/// Every publisher, with the dead-letter queue of changes that it cannot read.
+fn publishers() -> impl Iterator<Item = (String, String)> {
+    operations().filter_map(|operation| Some((operation.name(), operation.dead_letter_queue()?)))
+}
 
 /// The characters that SQS takes: see "SendMessage", Amazon SQS API Reference. One other is enough, and the whole message is refused.
 fn is_taken_by_sqs(body: &str) -> bool {
@@ -61,7 +40,7 @@ fn change_with_links() -> Value {
 }
 
 /// The changes of a day of trade that samples do not show: goods that come in and run out, a parcel, refunds, a product that changes.
-async fn changes_of_trade() -> Vec<(&'static str, &'static str, Value)> {
+async fn changes_of_trade() -> Vec<(String, Value)> {
     let shop = Shop::new();
     let mut pump = shop.pump();
     let product = shop.product("Teapot", 2999, 12).await;
@@ -78,8 +57,7 @@ async fn changes_of_trade() -> Vec<(&'static str, &'static str, Value)> {
             "payment_method": { "type": "card", "token": "tok_ok" },
             "shipping_address": address,
         });
-        let request = events::post("/orders", &basket).caller(events::USER).header("idempotency-key", key);
-        orders.push(shop.call("create-order", request.event()).await.json()["id"].as_str().unwrap().to_owned());
+        orders.push(shop.call("create-order", events::new_order(key, &basket)).await.json()["id"].as_str().unwrap().to_owned());
         pump.settle().await;
     }
     let parcel = json!({ "carrier": "Royal Mail", "tracking": "RM 1" });
@@ -126,57 +104,43 @@ async fn changes_of_trade() -> Vec<(&'static str, &'static str, Value)> {
         ("another version", &|change| key(change, "PRODUCT#") && number(&change["NewImage"], "version") == 2),
         ("an archived product", &|change| is(change, "status", "archived")),
     ];
-    let tables: [(&str, &str, &str, &[(&str, &dyn Fn(&Value) -> bool)]); 4] = [
-        ("stock", "publish-stock-events", "publish-stock-dead-letter", &stock),
-        ("orders", "publish-order-events", "publish-order-dead-letter", &orders),
-        ("payments", "publish-payment-events", "publish-payment-dead-letter", &payments),
-        ("products", "publish-product-events", "publish-product-dead-letter", &products),
+    let tables: [(&str, &str, &[(&str, &dyn Fn(&Value) -> bool)]); 4] = [
+        ("stock", "publish-stock-events", &stock),
+        ("orders", "publish-order-events", &orders),
+        ("payments", "publish-payment-events", &payments),
+        ("products", "publish-product-events", &products),
     ];
-    let each = |(table, operation, dead_letter, changes): (&str, &'static str, &'static str, &[(&str, &dyn Fn(&Value) -> bool)])| {
-        changes.iter().map(|(what, is_meant)| (operation, dead_letter, shown(table, what, is_meant))).collect::<Vec<_>>()
+    let each = |(table, operation, changes): (&str, &'static str, &[(&str, &dyn Fn(&Value) -> bool)])| {
+        changes.iter().map(|(what, is_meant)| (operation.to_owned(), shown(table, what, is_meant))).collect::<Vec<_>>()
     };
     tables.into_iter().flat_map(each).collect()
 }
 
 /// The changes that publishers' samples hold, [`change_with_links`], and [`changes_of_trade`]. Made once for all tests.
-async fn all_changes() -> &'static [(&'static str, &'static str, Value)] {
-    static CHANGES: OnceCell<Vec<(&str, &str, Value)>> = OnceCell::const_new();
-    CHANGES
-        .get_or_init(async || {
-            let mut changes = Vec::new();
-            for (operation, dead_letter) in PUBLISHERS {
-                let records = sample(operation)["Records"].as_array().unwrap().clone();
-                let links = (operation == "publish-user-events").then(change_with_links);
-                changes.extend(records.into_iter().chain(links).map(|record| (operation, dead_letter, record)));
-            }
-            changes.extend(changes_of_trade().await);
-            changes
-        })
-        .await
+async fn all_changes() -> &'static [(String, String, Value)] {
+    static CHANGES: OnceCell<Vec<(String, String, Value)>> = OnceCell::const_new();
+    let changes = CHANGES.get_or_init(async || {
+        let trade = changes_of_trade().await;
+        let changes = publishers().flat_map(|(operation, dead_letter)| {
+            let samples = sample(&operation)["Records"].as_array().unwrap().clone();
+            let links = (operation == "publish-user-events").then(change_with_links);
+            let of_trade = trade.iter().filter(|(publisher, _)| *publisher == operation).map(|(_, record)| record.clone());
+            let records: Vec<Value> = samples.into_iter().chain(links).chain(of_trade).collect();
+            records.into_iter().map(move |record| (operation.clone(), dead_letter.clone(), record))
+        });
+        changes.collect()
+    });
+    changes.await
 }
 
 /// A publisher; that of stock in a shop whose operator wants to know what is running out.
 fn publisher(shop: &Shop, operation: &str) -> Lambda {
-    use inventory::operations::publish_stock_events::{PUBLISHED, QUEUES};
-
-    if operation != "publish-stock-events" {
-        return shop.lambda(operation);
-    }
-    let sender = shop.aws.sender(QUEUES, "publish-stock-dead-letter");
-    stream::lambda(
-        operation,
-        PUBLISHED,
-        |old, new| {
-            let operator = Operator { email: "operator@example.com".to_owned(), low_stock_threshold: 10 };
-            inventory::publish::messages_to(Some(&operator), old, new)
-        },
-        sender,
-    )
+    if operation == "publish-stock-events" { shop.stock_publisher_with_operator() } else { shop.lambda(operation) }
 }
 
 /// What was sent to these queues since they were last asked for, without the trace, which each call has its own of.
-fn taken(shop: &Shop, queues: &[&str]) -> Vec<String> {
-    let messages = queues.iter().flat_map(|queue| shop.aws.queues().take(queue, usize::MAX));
+fn taken<'a>(shop: &Shop, queues: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    let messages = queues.into_iter().flat_map(|queue| shop.aws.queues().take(queue, usize::MAX));
     let without_trace = |body: String| match serde_json::from_str::<Value>(&body) {
         Ok(Value::Object(mut envelope)) => {
             envelope.remove("traceparent");
@@ -248,19 +212,19 @@ async fn check_bad_records(operation: &str) {
         let shop = Shop::new();
         let lambda = publisher(&shop, operation);
         shop.aws.call(&lambda, json!({ "Records": [good] })).await;
-        let alone = taken(&shop, &QUEUES);
+        let alone = taken(&shop, queues());
         let names: Vec<String> = good["dynamodb"]["NewImage"].as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect();
         let groups = names.into_iter().map(|name| (damaged(good, &name), name)).chain([(malformed(), "the record".to_owned())]);
         for (bad, what) in groups {
             checked += bad.len();
             // What the bad ones alone lead to: together with the good ones it is this, and all of the good ones besides.
             let apart = shop.aws.call(&lambda, json!({ "Records": bad })).await;
-            let (mut expected, dead_apart) = (taken(&shop, &QUEUES), taken(&shop, &[dead_letter]));
+            let (mut expected, dead_apart) = (taken(&shop, queues()), taken(&shop, [dead_letter.as_str()]));
             expected.extend((0..=bad.len()).flat_map(|_| alone.clone()));
             let mut records = vec![good];
             records.extend(bad.iter().flat_map(|bad| [bad, good]));
             let called = shop.aws.call(&lambda, json!({ "Records": records })).await;
-            let (mut sent, letters) = (taken(&shop, &QUEUES), taken(&shop, &[dead_letter]));
+            let (mut sent, letters) = (taken(&shop, queues()), taken(&shop, [dead_letter.as_str()]));
             dead += letters.len();
             expected.sort_unstable();
             sent.sort_unstable();
@@ -300,7 +264,8 @@ macro_rules! bad_records {
 
             #[test]
             fn of_every_publisher() {
-                assert_eq!([$(stringify!($publisher).replace('_', "-")),*], super::PUBLISHERS.map(|(operation, _)| operation));
+                let tested = vec![$(stringify!($publisher).replace('_', "-")),*];
+                assert_eq!(tested, super::publishers().map(|(operation, _)| operation).collect::<Vec<_>>());
             }
         }
     };
@@ -327,7 +292,7 @@ async fn whatever_stands_in_an_image_its_messages_can_be_sent() {
             let records = ['\u{ffff}', '\u{fffe}', '\u{0}', '\u{1b}', '\u{7f}', '\u{85}', '\u{fdd0}', '\u{1ffff}', '\u{2028}'].map(with);
             checked += records.len();
             let called = shop.aws.call(&lambda, json!({ "Records": records })).await;
-            let bodies = QUEUES.iter().chain([dead_letter]).flat_map(|queue| shop.aws.queues().take(queue, usize::MAX));
+            let bodies = queues().chain([dead_letter.as_str()]).flat_map(|queue| shop.aws.queues().take(queue, usize::MAX));
             let refused: Vec<String> = bodies.map(|message| message.body).filter(|body| !is_taken_by_sqs(body)).collect();
             if called.answer.is_err() || !refused.is_empty() {
                 odd.push(format!("{operation}: {place}: {:?}, SQS refuses {refused:?}", called.answer));
@@ -339,12 +304,7 @@ async fn whatever_stands_in_an_image_its_messages_can_be_sent() {
     let product = shop.product("Teapot", 2999, 50).await;
     let mut pump = shop.pump();
     pump.settle().await;
-    let mut request = events::post(
-        "/orders",
-        &json!({ "items": [{ "product_id": product, "quantity": 1 }], "payment_method": { "type": "card", "token": "tok_ok" } }),
-    );
-    request = request.caller(events::USER).header("idempotency-key", "k");
-    let mut event = request.event();
+    let mut event = events::new_order("k", &events::basket(&product, 1, Some("tok_ok")));
     event["requestContext"]["authorizer"]["name"] = "Ada\u{ffff}".into();
     assert_eq!(shop.call("create-order", event).await.status(), 201);
     pump.settle().await;

@@ -5,25 +5,6 @@ use shared::queue::{Consumed, Unreadable};
 
 type Read = fn(&str, Value) -> Result<(), Unreadable>;
 
-/// The queues, by the operation that consumes them or the stream of events that they carry.
-pub const QUEUES: [&str; 15] = [
-    "cancel-payment",
-    "charge-payment",
-    "commit-stock",
-    "forget-recipient",
-    "open-payment",
-    "order-events",
-    "product-changes",
-    "record-entry",
-    "record-mail-feedback",
-    "refund-payment",
-    "release-stock",
-    "reserve-stock",
-    "send-account-notification",
-    "send-notification",
-    "update-buyer",
-];
-
 /// Those whose messages others make.
 pub const FOREIGN: [&str; 1] = ["record-mail-feedback"];
 

@@ -213,7 +213,7 @@ fn every_consumer_reads_every_sample_of_its_queue_and_what_a_later_release_may_a
             odd.push(format!("the consumer of {queue} takes a {later} for something that it knows"));
         }
     }
-    odd.extend(consumers::QUEUES.iter().filter(|queue| !fed.contains(**queue)).map(|queue| format!("there is no sample for {queue}")));
+    odd.extend(tests::shop::queues().filter(|queue| !fed.contains(*queue)).map(|queue| format!("there is no sample for {queue}")));
     none(odd);
 }
 

@@ -1,9 +1,11 @@
 //! Stripe, as localstripe plays it: the real wire, with a test's own cards.
 
+use std::sync::Arc;
+
 use provider::{ChargeOrder, DisputeState, PaymentId, PaymentProvider, ProviderError, RefundOrder, Stripe, StripeSettings};
 use serde_json::Value;
 use shared::{BoxFuture, clock::Clock, config, ids::Ids};
-use tests::aws::Aws;
+use tests::{aws::Aws, shop::Shop};
 
 use crate::contract::{self, Tokens, World};
 
@@ -54,6 +56,14 @@ impl LocalStripe {
     async fn get(&self, path: &str) -> Value {
         self.http.get(format!("{}{path}", self.base)).bearer_auth(KEY).send().await.unwrap().json().await.unwrap()
     }
+}
+
+/// A shop over this world, whose provider is Stripe at `base`.
+pub fn over_stripe(aws: Aws, base: &str, clock: Clock) -> Shop {
+    aws.secrets_manager().set("stripe-key", KEY);
+    let settings = StripeSettings { base: base.to_owned(), return_url: None, live: false };
+    let provider = Stripe::new(settings, aws.secrets_at(clock.clone()));
+    Shop::over(aws, clock).with_provider(Arc::new(provider))
 }
 
 fn stripe(base: &str, key: &str) -> Stripe {

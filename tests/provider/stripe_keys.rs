@@ -1,34 +1,21 @@
 //! Stripe with its idempotency keys: localstripe behind the proxy that adds them. Real Stripe was not called.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Deref, time::Duration};
 
-use payments::{
-    Payments, Settings,
-    domain::{AttemptState, HeadState},
-    operations::{
-        cancel_payment::cancel_payment, charge_payment::charge_payment, reconcile_payments::reconcile_payments,
-        refund_payment::refund_payment,
-    },
-};
-use provider::{ChargeOrder, Fact, KeyState, PaymentId, ProviderError, Stripe, StripeSettings};
+use payments::domain::{AttemptState, HeadState};
+use provider::{ChargeOrder, Fact, KeyState, PaymentId, ProviderError};
 use serde_json::{Value, json};
-use shared::{
-    clock::Clock,
-    ids::{Ids, OrderId},
-    invoke,
-    lambda::Lambda,
-    queue,
-};
+use shared::{clock::Clock, ids::OrderId};
 use tests::{
     aws::Aws,
     events::{self, USER},
-    shop,
+    shop::{self, Shop},
 };
 
 use crate::{
     contract::{self, PRICE, World, to_charge, usd},
     key_proxy::{Fault, KeyProxy},
-    localstripe::{KEY, LocalStripe, running, salt},
+    localstripe::{LocalStripe, over_stripe, running, salt},
 };
 
 /// Stripe behind the proxy, and the clock that forgets keys.
@@ -98,60 +85,56 @@ async fn key_is_forgotten_after_a_day_and_charges_again() {
     assert_eq!(stripe.charges(order.payment_id).await, 2);
 }
 
-/// Payments over Stripe, for one order.
+/// A shop whose provider is Stripe, and one order.
 struct Till {
-    aws: Aws,
-    clock: Clock,
-    payments: Arc<Payments>,
+    shop: Shop,
     stripe: LocalStripe,
     proxy: KeyProxy,
     charge: ChargeOrder,
 }
 
+impl Deref for Till {
+    type Target = Shop;
+
+    fn deref(&self) -> &Shop {
+        &self.shop
+    }
+}
+
 impl Till {
     async fn new() -> Self {
         let (stripe, proxy, clock) = stripe().await;
-        let aws = Aws::new();
-        aws.secrets_manager().set("stripe-key", KEY);
-        let settings = StripeSettings { base: stripe.base().to_owned(), return_url: None, live: false };
-        let provider = Arc::new(Stripe::new(settings, aws.secrets_at(clock.clone())));
-        let settings = Settings { shards: shop::SHARDS, nudge: shop::NUDGE };
-        let secrets = aws.secrets_at(clock.clone());
-        let payments = Arc::new(Payments::new(aws.table("payments"), provider, secrets, clock.clone(), Ids::System, settings));
+        let shop = over_stripe(Aws::new(), stripe.base(), clock);
         let charge = to_charge(&salt(), &stripe.tokens().good);
-        Self { aws, clock, payments, stripe, proxy, charge }
+        Self { shop, stripe, proxy, charge }
     }
 
-    async fn command(&self, queue: &str, kind: &str, lambda: Lambda, more: Value) {
+    async fn command(&self, queue: &str, more: Value) {
         let mut data = json!({ "order_id": self.charge.order_id, "drive": 0 });
         data.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        self.aws.call(&lambda, events::message(queue, kind, &data)).await;
+        self.call(queue, events::command(queue, &data)).await;
     }
 
     async fn charge(&self) {
-        let lambda = queue::lambda(self.payments.clone(), charge_payment, self.aws.queue("charge-payment"));
         let more = json!({
             "user_id": USER, "amount": usd(PRICE), "tries": 3, "expires_at": self.clock.now().plus(shop::PAY_WITHIN),
             "payment_method": { "type": "card", "token": self.charge.token.as_str() },
         });
-        self.command("charge-payment", "charge_payment.v1", lambda, more).await;
+        self.command("charge-payment", more).await;
     }
 
     async fn cancel(&self) {
-        let lambda = queue::lambda(self.payments.clone(), cancel_payment, self.aws.queue("cancel-payment"));
         let more = json!({ "user_id": USER, "amount": usd(PRICE), "drive": 1 });
-        self.command("cancel-payment", "cancel_payment.v1", lambda, more).await;
+        self.command("cancel-payment", more).await;
     }
 
     async fn refund(&self) {
-        let lambda = queue::lambda(self.payments.clone(), refund_payment, self.aws.queue("refund-payment"));
-        self.command("refund-payment", "refund_payment.v1", lambda, json!({ "drive": 2 })).await;
+        self.command("refund-payment", json!({ "drive": 2 })).await;
     }
 
     async fn reconcile_after(&self, minutes: u64) {
         self.clock.advance(Duration::from_secs(minutes * 60));
-        let lambda = invoke::lambda(self.payments.clone(), reconcile_payments);
-        assert_eq!(self.aws.call(&lambda, json!({})).await.ok()["failed"], 0);
+        assert_eq!(self.call("reconcile-payments", json!({})).await.ok()["failed"], 0);
     }
 
     async fn states(&self) -> (HeadState, AttemptState) {

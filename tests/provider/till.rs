@@ -1,27 +1,15 @@
 //! Payments over the double: each order is charged and given back once, whatever is lost.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Deref, sync::Arc, time::Duration};
 
-use payments::{
-    Payments, Settings,
-    domain::{Attempt, HeadState},
-    operations::{
-        cancel_payment::cancel_payment, charge_payment::charge_payment, create_payment::create_payment,
-        reconcile_payments::reconcile_payments, refund_payment::refund_payment,
-    },
-};
+use payments::domain::{Attempt, HeadState};
 use provider::PaymentId;
 use serde_json::{Value, json};
-use shared::{
-    clock::Clock,
-    http,
-    ids::{Ids, OrderId},
-    invoke, queue,
-};
+use shared::ids::OrderId;
 use tests::{
     aws::{Aws, Called},
     events::{self, USER},
-    shop,
+    shop::{self, Shop},
 };
 
 use crate::{
@@ -29,24 +17,27 @@ use crate::{
     double::{Double, Loss},
 };
 
-/// Payments over the double.
+/// A shop whose provider is the double.
 pub struct Till {
-    pub aws: Aws,
-    pub clock: Clock,
+    shop: Shop,
     pub double: Double,
-    pub payments: Arc<Payments>,
+}
+
+impl Deref for Till {
+    type Target = Shop;
+
+    fn deref(&self) -> &Shop {
+        &self.shop
+    }
 }
 
 pub const ORDER: &str = "ord_0199c2a8-0000-7000-8000-0000000000f1";
 
 impl Till {
     pub fn new() -> Self {
-        let (aws, clock) = (Aws::new(), shop::clock());
+        let clock = shop::clock();
         let double = Double::new(clock.clone());
-        let settings = Settings { shards: shop::SHARDS, nudge: shop::NUDGE };
-        let secrets = aws.secrets_at(clock.clone());
-        let payments = Payments::new(aws.table("payments"), Arc::new(double.clone()), secrets, clock.clone(), Ids::default(), settings);
-        Self { aws, clock, double, payments: Arc::new(payments) }
+        Self { shop: Shop::over(Aws::new(), clock).with_provider(Arc::new(double.clone())), double }
     }
 
     pub async fn charge(&self, drive: u64) {
@@ -54,31 +45,26 @@ impl Till {
     }
 
     pub async fn charge_for(&self, order_id: OrderId, drive: u64) {
-        let lambda = queue::lambda(self.payments.clone(), charge_payment, self.aws.queue("charge-payment"));
         let expires_at = shop::clock().now().plus(Duration::from_secs(1800));
         let data = json!({
             "order_id": order_id, "user_id": USER, "amount": usd(PRICE), "expires_at": expires_at, "tries": 3, "drive": drive,
             "payment_method": { "type": "card", "token": "tok_ok" },
         });
-        self.aws.call(&lambda, events::message("charge-payment", "charge_payment.v1", &data)).await;
+        self.call("charge-payment", events::command("charge-payment", &data)).await;
     }
 
     pub async fn refund(&self, drive: u64) {
-        let lambda = queue::lambda(self.payments.clone(), refund_payment, self.aws.queue("refund-payment"));
         let data = json!({ "order_id": ORDER, "drive": drive });
-        self.aws.call(&lambda, events::message("refund-payment", "refund_payment.v1", &data)).await;
+        self.call("refund-payment", events::command("refund-payment", &data)).await;
     }
 
     pub async fn cancel(&self, drive: u64) {
-        let lambda = queue::lambda(self.payments.clone(), cancel_payment, self.aws.queue("cancel-payment"));
         let data = json!({ "order_id": ORDER, "user_id": USER, "amount": usd(PRICE), "drive": drive });
-        self.aws.call(&lambda, events::message("cancel-payment", "cancel_payment.v1", &data)).await;
+        self.call("cancel-payment", events::command("cancel-payment", &data)).await;
     }
 
     pub async fn pay(&self, key: &str) -> Called {
-        let lambda = http::lambda(self.payments.clone(), create_payment);
-        let body = json!({ "order_id": ORDER, "payment_method": { "type": "card", "token": "tok_ok" } });
-        self.aws.call(&lambda, events::post("/payments", &body).caller(USER).header("idempotency-key", key).event()).await
+        self.call("create-payment", events::new_payment(key, ORDER, "tok_ok")).await
     }
 
     pub async fn attempt(&self) -> Attempt {
@@ -87,8 +73,7 @@ impl Till {
 
     pub async fn reconcile_after(&self, minutes: u64) -> Value {
         self.clock.advance(Duration::from_secs(minutes * 60));
-        let lambda = invoke::lambda(self.payments.clone(), reconcile_payments);
-        self.aws.call(&lambda, json!({})).await.ok().clone()
+        self.call("reconcile-payments", json!({})).await.ok().clone()
     }
 
     pub async fn state(&self) -> HeadState {

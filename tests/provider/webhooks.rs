@@ -1,25 +1,15 @@
 //! Webhooks as Stripe sends and signs them: ours are believed, and forged, old and altered ones are refused.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use payments::{
-    Payments, Settings,
-    domain::HeadState,
-    operations::{charge_payment::charge_payment, receive_payment_webhook::receive_payment_webhook},
-};
-use provider::{Stripe, StripeSettings};
+use payments::domain::HeadState;
 use ring::hmac;
 use serde_json::json;
-use shared::{
-    clock::{Clock, Timestamp},
-    http,
-    ids::Ids,
-    queue,
-};
+use shared::clock::{Clock, Timestamp};
 use tests::{
     aws::{Aws, Called},
     events::{self, USER},
-    shop,
+    shop::Shop,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -28,7 +18,7 @@ use tokio::{
 
 use crate::{
     contract::{PRICE, World, to_charge, usd},
-    localstripe::{KEY, LocalStripe, running, salt},
+    localstripe::{KEY, LocalStripe, over_stripe, running, salt},
 };
 
 const SECRET: &str = "whsec_of_this_endpoint";
@@ -72,18 +62,9 @@ fn header(head: &str, name: &str) -> String {
     line.unwrap_or_else(|| panic!("{name} is missing in {head}")).1.to_owned()
 }
 
-/// Payments over localstripe, at a time that a test sets.
-fn payments_at(aws: &Aws, clock: &Clock) -> Arc<Payments> {
-    let settings = StripeSettings { base: running(), return_url: None, live: false };
-    let stripe = Arc::new(Stripe::new(settings, aws.secrets_at(clock.clone())));
-    let settings = Settings { shards: shop::SHARDS, nudge: shop::NUDGE };
-    Arc::new(Payments::new(aws.table("payments"), stripe, aws.secrets_at(clock.clone()), clock.clone(), Ids::System, settings))
-}
-
-async fn hear(aws: &Aws, payments: &Arc<Payments>, signature: &str, body: &str) -> Called {
-    let lambda = http::lambda(payments.clone(), receive_payment_webhook);
+async fn hear(shop: &Shop, signature: &str, body: &str) -> Called {
     let request = events::http("POST", "/webhooks/payments/stripe").path_parameter("provider", "stripe");
-    aws.call(&lambda, request.header("stripe-signature", signature).body(body).event()).await
+    shop.call("receive-payment-webhook", request.header("stripe-signature", signature).body(body).event()).await
 }
 
 #[tokio::test]
@@ -100,44 +81,41 @@ async fn what_stripe_has_signed_is_heard_once_and_what_it_has_not_is_refused() {
     register.send().await.unwrap().error_for_status().unwrap();
 
     // A payment that waits for its customer.
-    let (aws, clock) = (Aws::new(), Clock::manual(Clock::System.now()));
-    aws.secrets_manager().set("stripe-key", KEY);
-    aws.secrets_manager().set("payment-webhook-secrets", &json!({ "current": SECRET, "previous": "" }).to_string());
-    let payments = payments_at(&aws, &clock);
+    let shop = over_stripe(Aws::new(), &running(), Clock::manual(Clock::System.now()));
+    shop.aws.secrets_manager().set("payment-webhook-secrets", &json!({ "current": SECRET, "previous": "" }).to_string());
     let order = to_charge(&salt, &stripe.tokens().asks);
-    let charge = queue::lambda(payments.clone(), charge_payment, aws.queue("charge-payment"));
     let data = json!({
         "order_id": order.order_id, "user_id": USER, "amount": usd(PRICE), "tries": 3, "drive": 0,
-        "expires_at": clock.now().plus(Duration::from_secs(1800)),
+        "expires_at": shop.clock.now().plus(Duration::from_secs(1800)),
         "payment_method": { "type": "card", "token": stripe.tokens().asks },
     });
-    aws.call(&charge, events::message("charge-payment", "charge_payment.v1", &data)).await;
-    let state = async || payments.store().head(order.order_id).await.unwrap().unwrap().state;
+    shop.call("charge-payment", events::command("charge-payment", &data)).await;
+    let state = async || shop.payments.store().head(order.order_id).await.unwrap().unwrap().state;
     assert_ne!(state().await, HeadState::Captured);
 
     // The customer proves who they are; Stripe tells so.
-    let attempts = aws.items("payments");
+    let attempts = shop.aws.items("payments");
     let transaction = attempts.iter().find_map(|item| item["transaction_id"]["S"].as_str()).expect("the attempt knows its intent");
     stripe.act(&order, transaction).await;
     let sent = receive(listener, order.payment_id.to_string()).await;
-    clock.advance(Timestamp::from_milliseconds(sent.made_at() * 1000).since(clock.now()));
+    shop.clock.advance(Timestamp::from_milliseconds(sent.made_at() * 1000).since(shop.clock.now()));
 
-    let refused = async |payments: &Arc<Payments>, signature: &str, body: &str| {
-        let called = hear(&aws, payments, signature, body).await;
+    let refused = async |shop: &Shop, signature: &str, body: &str| {
+        let called = hear(shop, signature, body).await;
         assert_eq!((called.status(), called.json()["code"].as_str()), (400, Some("bad_signature")), "{signature}");
         assert_ne!(state().await, HeadState::Captured, "{signature}");
     };
-    refused(&payments, &sent.signature, &sent.body.replace(&PRICE.to_string(), "1")).await;
-    refused(&payments, &sent.signature.replacen(&sent.made_at().to_string(), &(sent.made_at() + 1).to_string(), 1), &sent.body).await;
+    refused(&shop, &sent.signature, &sent.body.replace(&PRICE.to_string(), "1")).await;
+    refused(&shop, &sent.signature.replacen(&sent.made_at().to_string(), &(sent.made_at() + 1).to_string(), 1), &sent.body).await;
     let forged =
         hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, b"whsec_of_somebody_else"), format!("{}.{}", sent.made_at(), sent.body).as_bytes());
     let forged: String = forged.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    refused(&payments, &format!("t={},v1={forged}", sent.made_at()), &sent.body).await;
-    let later = Clock::manual(clock.now().plus(Duration::from_secs(301)));
-    refused(&payments_at(&aws, &later), &sent.signature, &sent.body).await;
+    refused(&shop, &format!("t={},v1={forged}", sent.made_at()), &sent.body).await;
+    let later = Clock::manual(shop.clock.now().plus(Duration::from_secs(301)));
+    refused(&over_stripe(shop.aws.clone(), &running(), later), &sent.signature, &sent.body).await;
 
     for _ in 0..3 {
-        let heard = hear(&aws, &payments, &sent.signature, &sent.body).await;
+        let heard = hear(&shop, &sent.signature, &sent.body).await;
         assert_eq!(heard.status(), 200, "{:?}", heard.answer);
         assert_eq!(state().await, HeadState::Captured);
     }

@@ -1,49 +1,35 @@
 //! One schedule: what happens, in which order, and what must hold in the end.
 
+mod checks;
 mod outage;
+mod people;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt::Write,
-    time::Duration,
-};
+use std::{collections::BTreeMap, fmt::Write, time::Duration};
 
 use serde_json::{Value, json};
 use tests::{
-    aws::{Called, Fault},
+    aws::Fault,
     events,
     provider::Network,
-    shop::{PAY_WITHIN, Shop},
+    shop::{PAY_WITHIN, Shop, consumer_of, publisher_of},
     sqs::QueuedMessage,
 };
 
-const QUEUES: [(&str, &str); 10] = [
-    ("order-events", "advance-order"),
-    ("reserve-stock", "reserve-stock"),
-    ("release-stock", "release-stock"),
-    ("commit-stock", "commit-stock"),
-    ("open-payment", "open-payment"),
-    ("charge-payment", "charge-payment"),
-    ("cancel-payment", "cancel-payment"),
-    ("refund-payment", "refund-payment"),
-    ("send-notification", "send-notification"),
-    ("record-entry", "record-entry"),
+/// The queues that trade fills. Their order decides what a seed plays: with another one, the seeds that once failed play something else.
+const QUEUES: [&str; 10] = [
+    "order-events",
+    "reserve-stock",
+    "release-stock",
+    "commit-stock",
+    "open-payment",
+    "charge-payment",
+    "cancel-payment",
+    "refund-payment",
+    "send-notification",
+    "record-entry",
 ];
-const STREAMS: [(&str, &str); 3] =
-    [("orders", "publish-order-events"), ("stock", "publish-stock-events"), ("payments", "publish-payment-events")];
-const TOKENS: [&str; 11] = [
-    "tok_ok",
-    "tok_declined",
-    "tok_insufficient_funds",
-    "tok_timeout_after_charge",
-    "tok_timeout_before_charge",
-    "tok_5xx_then_ok",
-    "tok_late_webhook",
-    "tok_duplicate_webhook",
-    "tok_3ds",
-    "tok_3ds_declined",
-    "tok_3ds_abandoned",
-];
+/// The tables whose changes trade publishes, in an order that seeds rely on as well.
+const TABLES: [&str; 3] = ["orders", "stock", "payments"];
 const PRICE: i64 = 2999;
 /// How an order ends whose charge request did not arrive, and which was given up before it was sent again.
 pub const NOT_SENT_AGAIN: &str = ", its charge was lost and not sent again";
@@ -181,59 +167,12 @@ impl Schedule {
         panic!("not settled: {:#?}\n{}", self.unsettled(), self.story());
     }
 
-    /// The promises. Answers how the orders ended.
-    pub fn check(&self) -> Vec<String> {
-        for (queue, _) in QUEUES {
-            let rejected = self.shop.aws.queues().waiting(&format!("{queue}-dead-letter"));
-            assert!(rejected.is_empty(), "the consumer of {queue} rejected messages: {rejected:#?}\n{}", self.story());
-        }
-        let unwanted = self.shop.provider.unwanted_charges();
-        assert!(unwanted.is_empty(), "charged after the order was given up: {unwanted:#?}\n{}", self.story());
-        let lost_charges: BTreeSet<String> = self.shop.provider.lost_charges().iter().map(|charge| charge.order_id.to_string()).collect();
-        let orders = self.shop.aws.orders();
-        assert_eq!(orders.len(), self.orders.len(), "an order was lost\n{}", self.story());
-        let (books, payments) = (self.shop.aws.items("payment-simulator"), self.shop.aws.items("payments"));
-        let mut sold = 0;
-        let ends = orders.iter().map(|order| {
-            let (id, status) = (text(order, "order_id"), text(order, "status"));
-            let charges: Vec<&Value> =
-                books.iter().filter(|item| text(item, "pk").starts_with("CHARGE#") && text(item, "order_id") == id).collect();
-            let kept: i64 = charges.iter().map(|charge| number(charge, "refundable")).sum();
-            let is_fulfilled = ["confirmed", "shipped", "delivered"].contains(&status.as_str());
-            assert!(is_fulfilled || ["cancelled", "failed"].contains(&status.as_str()), "{id} is {status}\n{}", self.story());
-            let of_it = payments.iter().filter(|item| text(item, "order_id") == id && text(item, "state") == "succeeded");
-            let given_back: i64 = of_it.filter(|item| text(item, "kind") == "requested").map(|refund| number(refund, "amount")).sum();
-            let due = if is_fulfilled { number(&order["totals"]["M"]["total"]["M"], "amount") - given_back } else { 0 };
-            assert!(charges.len() <= 1, "{id} was charged {} times\n{}", charges.len(), self.story());
-            assert_eq!(kept, due, "{id} is {status}, and the provider keeps {kept}\n{}", self.story());
-            let is_clear = order["needs_attention"]["S"].is_null() || self.had_day_outage;
-            assert!(is_clear, "{id} needs attention: {}\n{}", order["needs_attention"], self.story());
-            if is_fulfilled {
-                sold += number(order, "item_count");
-            }
-            let refunded = match charges.first() {
-                Some(charge) if number(charge, "refundable") == 0 => ", refunded",
-                Some(charge) if number(charge, "refundable") < number(charge, "amount") => ", refunded in part",
-                None if lost_charges.contains(&id) => NOT_SENT_AGAIN,
-                _ => "",
-            };
-            format!("{status}{refunded}")
-        });
-        let ends = ends.collect();
-        let left = self.came_in() - sold;
-        assert_eq!(self.figures(), (left, left), "the stock does not add up\n{}", self.story());
-        // A message that is lost takes its mail with it; what was noted was sent, and now and then once more after a crash.
-        let (noted, sent) = (self.shop.aws.items("notifications").len(), self.shop.aws.mails().mails().len());
-        let lost = self.lost_messages.iter().filter(|(queue, _)| *queue == "send-notification").count();
-        assert!(sent + lost >= noted, "{noted} mails were noted and {sent} sent\n{}", self.story());
-        ends
-    }
-
     /// Somebody puts back what lies among the dead letters: late, and on top of all that has made up for it since.
     pub async fn redrive(&mut self) {
-        for (operation, records) in std::mem::take(&mut self.lost_changes) {
+        for (table, records) in std::mem::take(&mut self.lost_changes) {
+            let operation = publisher_of(table);
             self.note(&format!("{} changes are put back for {operation}", records.len()));
-            let called = self.shop.call(operation, json!({ "Records": records })).await;
+            let called = self.shop.call(&operation, json!({ "Records": records })).await;
             assert!(called.answer.is_ok(), "{operation}: {:?}\n{}", called.answer, self.story());
         }
         for (queue, message) in std::mem::take(&mut self.lost_messages) {
@@ -241,195 +180,6 @@ impl Schedule {
             self.shop.aws.queues().give_back(queue, message);
         }
         self.calm_down().await;
-    }
-
-    /// What holds once nothing is lost any more: everything that has moved is in the books, and every buyer has heard of it.
-    pub async fn check_books(&self) {
-        let (mut accounts, mut units): (BTreeMap<String, i64>, BTreeMap<String, i64>) = Default::default();
-        for entry in self.shop.aws.items("ledger").iter().filter(|item| text(item, "pk").starts_with("ENTRY#")) {
-            for line in entry["lines"]["L"].as_array().into_iter().flatten().map(|line| &line["M"]) {
-                // `stock:<product>:<shelf>` and `customer_funds:<order>`: there is one product, and all orders are one sum.
-                let account = text(line, "account");
-                let account = account.strip_prefix(&format!("stock:{}:", self.product)).unwrap_or(account.split(':').next().unwrap());
-                *accounts.entry(account.to_owned()).or_default() += number(line, "amount");
-                *units.entry(text(line, "unit")).or_default() += number(line, "amount");
-            }
-        }
-        assert!(units.values().all(|sum| *sum == 0), "the ledger does not add up: {units:?}\n{}", self.story());
-        let balance = |account: &str| accounts.get(account).copied().unwrap_or_default();
-        let books = self.shop.aws.items("payment-simulator");
-        let kept: i64 = books.iter().filter(|item| text(item, "pk").starts_with("CHARGE#")).map(|item| number(item, "refundable")).sum();
-        assert_eq!((balance("provider_clearing"), balance("customer_funds")), (kept, -kept), "{accounts:?}\n{}", self.story());
-        let (on_hand, available) = self.figures();
-        let sold = self.came_in() - on_hand;
-        let shelves = ["available", "held", "shipped_out", "outside"].map(balance);
-        assert_eq!(shelves, [available, 0, sold, -self.came_in()], "{accounts:?}\n{}", self.story());
-
-        // What moved a moment ago is not judged.
-        self.shop.clock.advance(ledger::GRACE);
-        // Whatever there is now and then, as that looks into every shard of every index; otherwise each order alone.
-        let finds_all = self.seed.is_multiple_of(4);
-        let asked = if finds_all { vec![json!({})] } else { self.orders.iter().map(|order| json!({ "order_id": order })).collect() };
-        for event in asked {
-            let report = self.shop.call("reconcile-books", event).await;
-            let report = report.ok();
-            for named in ["unsettled", "broken", "products", "not_checked"] {
-                assert_eq!(report[named], json!([]), "{named} in {report:#}\n{}", self.story());
-            }
-            let checked = if finds_all { (self.orders.len(), 1) } else { (1, 0) };
-            assert_eq!((&report["checked"], &report["products_checked"]), (&json!(checked.0), &json!(checked.1)), "{report:#}");
-        }
-
-        let written: BTreeSet<(String, String)> =
-            self.shop.aws.items("notifications").iter().map(|item| (text(item, "order_id"), text(item, "template"))).collect();
-        for order in self.shop.aws.orders() {
-            let (id, status) = (text(&order, "order_id"), text(&order, "status"));
-            let due: &[&str] = match status.as_str() {
-                "shipped" => &["order_confirmed", "order_shipped"],
-                "delivered" => &["order_confirmed", "order_shipped", "order_delivered"],
-                "confirmed" => &["order_confirmed"],
-                "cancelled" => &["order_cancelled"],
-                _ => &["order_failed"],
-            };
-            for template in due {
-                assert!(written.contains(&(id.clone(), (*template).to_owned())), "{id}: nobody wrote {template}\n{}", self.story());
-            }
-        }
-    }
-
-    /// How many of the product were booked in, less those that were written off.
-    fn came_in(&self) -> i64 {
-        let items = self.shop.aws.items("stock");
-        items.iter().filter(|item| text(item, "pk").starts_with("MOVE#")).map(|movement| number(movement, "delta")).sum()
-    }
-
-    /// How many there are on hand, and how many are available, in all parts together.
-    fn figures(&self) -> (i64, i64) {
-        let items = self.shop.aws.items("stock");
-        let parts = items.iter().filter(|item| text(item, "pk").starts_with("STOCK#"));
-        let parts = parts.map(|part| (number(part, "on_hand"), number(part, "available")));
-        parts.fold((0, 0), |sum, part| (sum.0 + part.0, sum.1 + part.1))
-    }
-
-    async fn place(&mut self, number: u64) {
-        let quantity = 1 + self.below(3) as u32;
-        let token = if self.chance(70) { Some(self.token()) } else { None };
-        loop {
-            let request = events::post("/orders", &events::basket(&self.product, quantity, token)).caller(events::USER);
-            let request = request.header("idempotency-key", &format!("order-{number}"));
-            let called = self.request("create-order", request.event()).await;
-            if called.status() == 201 {
-                let id = called.json()["id"].as_str().unwrap().to_owned();
-                self.note(&format!("placed {id}: {quantity} with {token:?}"));
-                self.orders.push(id);
-                return;
-            }
-            assert_eq!(called.status(), 503, "{:?}\n{}", called.answer, self.story());
-        }
-    }
-
-    /// A card: every other one is good.
-    fn token(&mut self) -> &'static str {
-        let chosen = self.below(2 * TOKENS.len() as u64) as usize;
-        TOKENS.get(chosen).copied().unwrap_or(TOKENS[0])
-    }
-
-    async fn pay(&mut self) {
-        let chosen = self.below(self.orders.len() as u64) as usize;
-        let order = self.orders[chosen].clone();
-        let token = self.token();
-        // Now and then the same request again, as impatient clients do.
-        if !self.chance(40) {
-            self.payments += 1;
-        }
-        let body = json!({ "order_id": order, "payment_method": { "type": "card", "token": token } });
-        let request =
-            events::post("/payments", &body).caller(events::USER).header("idempotency-key", &format!("payment-{}", self.payments));
-        let called = self.request("create-payment", request.event()).await;
-        self.note(&format!("payment {} of {order} with {token}: {} {}", self.payments, called.status(), called.json()["code"]));
-    }
-
-    /// Somebody gives an order up, sends it, or hears that it has arrived.
-    async fn step(&mut self) {
-        let chosen = self.below(self.orders.len() as u64) as usize;
-        let order = self.orders[chosen].clone();
-        let status = self.shop.aws.orders().iter().find(|item| text(item, "order_id") == order).map(|item| text(item, "status"));
-        // Mostly what comes next, and now and then what must not.
-        let operation = match (status.unwrap_or_default().as_str(), self.below(20)) {
-            ("confirmed", 0..12) | ("shipped", 0) | ("pending", 0) => "ship-order",
-            ("shipped", 1..16) | ("confirmed", 12) | ("pending", 1) => "deliver-order",
-            ("confirmed" | "shipped", _) | (_, 2) => "cancel-order",
-            _ => return,
-        };
-        let request = events::post("/orders", &json!({ "carrier": "Royal Mail", "tracking": "RM1" })).caller(events::ADMIN);
-        let request = if operation == "ship-order" { request } else { request.body("") };
-        let called = self.request(operation, request.path_parameter("order_id", &order).event()).await;
-        self.note(&format!("{operation} of {order}: {} {}", called.status(), called.json()["code"]));
-    }
-
-    /// An operator gives back a payment, or a part of it.
-    async fn give_back(&mut self) {
-        let Some(payment) = self.any_payment() else { return };
-        // Now and then the same request again.
-        if !self.chance(30) {
-            self.errands += 1;
-        }
-        let cents = [None, Some(1000), Some(1000), Some(PRICE)][self.below(4) as usize];
-        let mut body = json!({ "reason": "The lid was broken" });
-        if let Some(cents) = cents {
-            body["amount"] = json!({ "amount": cents, "currency": "USD" });
-        }
-        let request = events::post("/refunds", &body).caller(events::ADMIN).path_parameter("payment_id", &payment);
-        let request = request.header("idempotency-key", &format!("refund-{}", self.errands));
-        let called = self.request("create-refund", request.event()).await;
-        self.note(&format!("refund {} of {payment}, {cents:?}: {} {}", self.errands, called.status(), called.json()["code"]));
-    }
-
-    /// The provider tells of a payment, whether there is news of it or not.
-    async fn tell(&mut self) {
-        let Some(payment) = self.any_payment() else { return };
-        let event_id = format!("evt_{}", self.below(8));
-        let event = events::webhook(self.shop.aws.secrets_manager(), self.shop.clock.now(), &event_id, &payment);
-        let called = self.request("receive-payment-webhook", event).await;
-        self.note(&format!("{event_id} tells of {payment}: {} {}", called.status(), called.json()["code"]));
-        assert!([200, 503].contains(&called.status()), "{:?}\n{}", called.answer, self.story());
-    }
-
-    /// Goods come in or are written off, and the stock of the product is divided otherwise.
-    async fn rearrange(&mut self) {
-        self.errands += 1;
-        let mut body = json!({ "reason": "It sells fast" });
-        let kinds = self.below(3);
-        if kinds < 2 {
-            body["shards"] = (1 + self.below(4)).into();
-        }
-        if kinds > 0 {
-            body["delta"] = [-1, 1, 2][self.below(3) as usize].into();
-        }
-        let request = events::post("/inventory", &body).caller(events::ADMIN).path_parameter("product_id", &self.product);
-        let request = request.header("idempotency-key", &format!("movement-{}", self.errands));
-        let called = self.request("adjust-stock", request.event()).await;
-        self.note(&format!("the stock, {body}: {} {}", called.status(), called.json()["code"]));
-    }
-
-    /// A payment that somebody has tried to make, if there is one.
-    fn any_payment(&mut self) -> Option<String> {
-        let items = self.shop.aws.items("payments");
-        let attempts: Vec<&Value> = items.iter().filter(|item| text(item, "sk").starts_with("ATTEMPT#")).collect();
-        if attempts.is_empty() {
-            return None;
-        }
-        Some(text(attempts[self.below(attempts.len() as u64) as usize], "payment_id"))
-    }
-
-    /// A request, some of whose calls are spoiled: it is answered, or is to be made again.
-    async fn request(&mut self, operation: &str, event: Value) -> Called {
-        self.spoil();
-        let called = self.shop.call(operation, event).await;
-        self.heal();
-        let status = called.status();
-        assert!(status < 500 || status == 503, "{operation}: {:?}\n{}", called.answer, self.story());
-        called
     }
 
     async fn sweep(&mut self) {
@@ -442,7 +192,8 @@ impl Schedule {
 
     /// The changes of one table go to its publisher: some twice, some never.
     async fn publish(&mut self) {
-        let (table, operation) = STREAMS[self.below(3) as usize];
+        let table = TABLES[self.below(3) as usize];
+        let operation = publisher_of(table);
         let before = self.positions.get(table).cloned().flatten();
         let (records, position) = self.shop.aws.database().changes(&format!("ferrocart-{table}"), before.clone());
         if records.is_empty() {
@@ -450,12 +201,12 @@ impl Schedule {
         }
         if self.chance(3) {
             self.note(&format!("{} changes of {table} are lost", records.len()));
-            self.lost_changes.push((operation, records));
+            self.lost_changes.push((table, records));
             self.positions.insert(table, Some(position));
             return;
         }
         self.spoil();
-        let called = self.shop.call(operation, json!({ "Records": records })).await;
+        let called = self.shop.call(&operation, json!({ "Records": records })).await;
         self.heal();
         self.note(&format!("{operation}: {} changes, {}", records.len(), if called.answer.is_ok() { "sent" } else { "failed" }));
         // What fails is given again; now and then so is what did not.
@@ -467,12 +218,9 @@ impl Schedule {
     /// One message, whichever, goes to its consumer: some twice, some never.
     async fn deliver(&mut self) {
         let first = self.below(QUEUES.len() as u64) as usize;
-        let Some((queue, operation)) = (0..QUEUES.len())
-            .map(|step| QUEUES[(first + step) % QUEUES.len()])
-            .find(|(queue, _)| !self.shop.aws.queues().waiting(queue).is_empty())
-        else {
-            return;
-        };
+        let mut queues = (0..QUEUES.len()).map(|step| QUEUES[(first + step) % QUEUES.len()]);
+        let Some(queue) = queues.find(|queue| !self.shop.aws.queues().waiting(queue).is_empty()) else { return };
+        let operation = consumer_of(queue);
         let mut waiting = self.shop.aws.queues().take(queue, usize::MAX);
         let message = waiting.remove(self.below(waiting.len() as u64) as usize);
         for other in waiting {
@@ -485,7 +233,7 @@ impl Schedule {
             return;
         }
         self.spoil();
-        let called = self.shop.call(operation, events::sqs(queue, std::slice::from_ref(&message))).await;
+        let called = self.shop.call(&operation, events::sqs(queue, std::slice::from_ref(&message))).await;
         self.heal();
         let done = called.answer.as_ref().is_ok_and(|answer| answer["batchItemFailures"] == json!([]));
         let twice = self.chance(10);
@@ -526,22 +274,23 @@ impl Schedule {
     async fn drain(&mut self) {
         for _ in 0..200 {
             let mut moved = false;
-            for (table, operation) in STREAMS {
+            for table in TABLES {
+                let operation = publisher_of(table);
                 let (records, position) =
                     self.shop.aws.database().changes(&format!("ferrocart-{table}"), self.positions.get(table).cloned().flatten());
                 self.positions.insert(table, Some(position));
                 if !records.is_empty() {
                     moved = true;
-                    let called = self.shop.call(operation, json!({ "Records": records })).await;
+                    let called = self.shop.call(&operation, json!({ "Records": records })).await;
                     assert!(called.answer.is_ok(), "{operation}: {:?}\n{}", called.answer, self.story());
                 }
             }
-            for (queue, operation) in QUEUES {
+            for queue in QUEUES {
                 let messages = self.shop.aws.queues().take(queue, 10);
                 if messages.is_empty() {
                     continue;
                 }
-                let called = self.shop.call(operation, events::sqs(queue, &messages)).await;
+                let called = self.shop.call(&consumer_of(queue), events::sqs(queue, &messages)).await;
                 let failed = called.answer.as_ref().map(|answer| answer["batchItemFailures"].to_string()).unwrap_or_default();
                 for message in messages {
                     // What is not possible yet (a mail whose sender may still be at work) is asked for again after a while.
@@ -566,7 +315,7 @@ impl Schedule {
             let due = self.shop.aws.items(table).into_iter().filter(|item| item.get("check_at").is_some());
             waiting.extend(due.map(|item| item.to_string()));
         }
-        for (queue, _) in QUEUES {
+        for queue in QUEUES {
             waiting.extend(self.shop.aws.queues().waiting(queue).into_iter().map(|message| message.body));
         }
         waiting

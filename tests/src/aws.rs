@@ -229,8 +229,8 @@ impl Aws {
     /// As [`Aws::sdk_config`], for operations that run at the same time: before each call the others get their turn, once or several
     /// times, as `seed` has it. Otherwise a test's one thread would carry out each operation from its beginning to its end.
     pub fn crowded_sdk_config(&self, seed: u64) -> SdkConfig {
-        let crowd = Crowd { aws: self.clone(), next: Arc::new(AtomicU64::new(seed)) };
-        self.sdk_config().to_builder().http_client(crowd).build()
+        let next = Arc::new(AtomicU64::new(seed));
+        self.sdk_config().to_builder().http_client(Crowd { aws: self.clone(), next }).build()
     }
 
     /// The same world, for operations that run at the same time: its tables are reached as [`Aws::crowded_sdk_config`] has it.

@@ -38,6 +38,33 @@ pub fn order(key: &str, body: &Value) -> Http {
     post("/orders", body).caller(USER).header("idempotency-key", key)
 }
 
+/// `PUT path` with a JSON body.
+pub fn put(path: &str, body: &Value) -> Http {
+    http("PUT", path).header("content-type", "application/json").body(&body.to_string())
+}
+
+/// `POST /products` by an admin.
+pub fn new_product(key: &str, product: &Value) -> Value {
+    post("/products", product).caller(ADMIN).header("idempotency-key", key).event()
+}
+
+/// `POST /inventory/{product_id}/adjustments` by an admin.
+pub fn adjustment(key: &str, product: &str, body: &Value) -> Value {
+    let request = post(&format!("/inventory/{product}/adjustments"), body).path_parameter("product_id", product);
+    request.caller(ADMIN).header("idempotency-key", key).event()
+}
+
+/// The event of [`order`].
+pub fn new_order(key: &str, basket: &Value) -> Value {
+    order(key, basket).event()
+}
+
+/// `POST /payments` by [`USER`], with a card.
+pub fn new_payment(key: &str, order: &str, token: &str) -> Value {
+    let body = json!({ "order_id": order, "payment_method": { "type": "card", "token": token } });
+    post("/payments", &body).caller(USER).header("idempotency-key", key).event()
+}
+
 /// A request without a body.
 pub fn http(method: &str, path: &str) -> Http {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
@@ -231,6 +258,11 @@ pub fn message(queue: &str, kind: &str, data: &Value) -> Value {
         queue,
         &[QueuedMessage { id: "message-1".to_owned(), body: body.to_string(), receives: 0, delay_seconds: 0, attributes: BTreeMap::new() }],
     )
+}
+
+/// A command in the queue of its own name, in its first version: `reserve_stock.v1` in `reserve-stock`.
+pub fn command(queue: &str, data: &Value) -> Value {
+    message(queue, &format!("{}.v1", queue.replace('-', "_")), data)
 }
 
 /// What the gateway asks the authorizer about a request with this access token.

@@ -83,6 +83,32 @@ pub fn operations() -> impl Iterator<Item = &'static Operation> {
     services.iter().copied().flatten()
 }
 
+/// Every queue that an operation consumes.
+pub fn queues() -> impl Iterator<Item = &'static str> {
+    operations().filter_map(|operation| match operation.trigger {
+        Trigger::Queue(queue) => Some(queue),
+        _ => None,
+    })
+}
+
+/// The name of the operation that consumes a queue.
+///
+/// # Panics
+/// When there is none.
+pub fn consumer_of(queue: &str) -> String {
+    let consumes = |operation: &&Operation| matches!(operation.trigger, Trigger::Queue(name) if name == queue);
+    operations().find(consumes).unwrap_or_else(|| panic!("{queue} has no consumer")).name()
+}
+
+/// The name of the operation that publishes the changes of a table.
+///
+/// # Panics
+/// When there is none.
+pub fn publisher_of(table: &str) -> String {
+    let publishes = |operation: &&Operation| matches!(operation.trigger, Trigger::Stream { table: name, .. } if name == table);
+    operations().find(publishes).unwrap_or_else(|| panic!("{table} has no publisher")).name()
+}
+
 /// The names of every operation, in alphabetical order.
 pub fn operation_names() -> Vec<String> {
     let mut names: Vec<String> = operations().map(Operation::name).collect();
@@ -122,11 +148,11 @@ impl Shop {
             #[cfg(feature = "orders")]
             orders: Arc::new(services::orders(&aws, &clock)),
             #[cfg(feature = "payments")]
-            payments: Arc::new(services::payments_over(&aws, &clock, &provider)),
+            payments: Arc::new(services::payments(&aws, &clock, Arc::new(provider.clone()))),
             #[cfg(feature = "notifications")]
             notifications: Arc::new(services::notifications(&aws, &clock)),
             #[cfg(feature = "ledger")]
-            ledger: Arc::new(services::ledger(&aws, &clock)),
+            ledger: Arc::new(services::ledger(&aws, &clock, Some(services::statement(&aws)))),
             #[cfg(feature = "platform")]
             platform: Arc::new(services::platform(&aws, &clock)),
             lambdas: Arc::default(),
@@ -143,6 +169,35 @@ impl Shop {
         change(&mut self);
         self.lambdas = Arc::default();
         self
+    }
+
+    /// The same shop, where payments asks this provider.
+    #[cfg(feature = "payments")]
+    #[must_use]
+    pub fn with_provider(self, provider: Arc<dyn ::provider::PaymentProvider>) -> Self {
+        Self { payments: Arc::new(services::payments(&self.aws, &self.clock, provider)), lambdas: Arc::default(), ..self }
+    }
+
+    /// The same shop, where the ledger reads this statement of the provider, or none.
+    #[cfg(feature = "ledger")]
+    #[must_use]
+    pub fn with_statement(self, statement: Option<Arc<dyn ::provider::statement::ReadStatement>>) -> Self {
+        Self { ledger: Arc::new(services::ledger(&self.aws, &self.clock, statement)), lambdas: Arc::default(), ..self }
+    }
+
+    /// The publisher of stock where an operator is told of products that run out, whose address only the environment has otherwise.
+    #[cfg(feature = "inventory")]
+    pub fn stock_publisher_with_operator(&self) -> Lambda {
+        use ::inventory::{
+            operations::publish_stock_events::{PUBLISHED, QUEUES},
+            publish::{Operator, messages_to},
+        };
+        let messages = |old: Option<&_>, new: &_| {
+            let operator = Operator { email: "operator@example.com".to_owned(), low_stock_threshold: LOW_STOCK_THRESHOLD };
+            messages_to(Some(&operator), old, new)
+        };
+        let sender = self.aws.sender(QUEUES, "publish-stock-dead-letter");
+        shared::stream::lambda("publish-stock-events", PUBLISHED, messages, sender)
     }
 
     /// The function of an operation.
@@ -204,22 +259,25 @@ impl Shop {
         answers
     }
 
-    /// A pump with the publisher of one table: its messages stay in their queues.
-    ///
-    /// # Panics
-    /// When the table has no publisher.
-    pub fn publisher(&self, of: &'static str) -> Pump {
-        let publishes = |operation: &&Operation| matches!(operation.trigger, Trigger::Stream { table, .. } if table == of);
-        let operation = operations().find(publishes).unwrap_or_else(|| panic!("nothing publishes the changes of {of}"));
-        Pump::new(&self.aws).publisher(of, self.lambda(&operation.name()))
-    }
-
     /// A pump with every publisher and every consumer.
     pub fn pump(&self) -> Pump {
+        self.pump_of(|operation| self.lambda(operation))
+    }
+
+    /// A pump with every publisher and every consumer, each as `lambda` has it.
+    pub fn pump_of(&self, lambda: impl Fn(&str) -> Lambda) -> Pump {
         operations().fold(Pump::new(&self.aws), |pump, operation| match operation.trigger {
-            Trigger::Queue(queue) => pump.consumer(queue, self.lambda(&operation.name())),
-            Trigger::Stream { table, .. } => pump.publisher(table, self.lambda(&operation.name())),
+            Trigger::Queue(queue) => pump.consumer(queue, lambda(&operation.name())),
+            Trigger::Stream { table, .. } => pump.publisher(table, lambda(&operation.name())),
             Trigger::Http(_) | Trigger::Invoke => pump,
         })
+    }
+
+    /// A pump with nothing but the publisher of this table.
+    ///
+    /// # Panics
+    /// When it has none.
+    pub fn publisher(&self, table: &'static str) -> Pump {
+        Pump::new(&self.aws).publisher(table, self.lambda(&publisher_of(table)))
     }
 }

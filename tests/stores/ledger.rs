@@ -11,65 +11,50 @@ mod world;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    ops::Deref,
 };
 
 use ledger::{
-    Ledger,
     operations::record_entry::{RecordEntry, record_entry},
-    sources::Sources,
-    store::{DAY_SHARDS, PRODUCT_SHARDS, Store},
+    store::{DAY_SHARDS, PRODUCT_SHARDS},
 };
-use provider::statement::ReadStatement;
 use serde_json::{Value, json};
 use shared::{
     clock::Clock,
     ids::Ids,
-    lambda::{Invocation, Lambda},
-    queue::{self, Consumed, Delivery},
-    table::Table,
+    lambda::Invocation,
+    queue::{Consumed, Delivery},
     telemetry::Trace,
 };
 use tests::{
     aws::{Aws, Called, Fault},
-    events::{self, sample},
+    events,
     faults::{Mishap, whatever_happens},
-    shop::{self, SHARDS},
+    shop::{Shop, clock},
 };
 
 const SPOON: &str = "prd_0199c2a8-0000-7000-8000-00000000000a";
 const BOWL: &str = "prd_0199c2a8-0000-7000-8000-00000000000b";
 const ORDER: &str = "ord_0199c2a8-0000-7000-8000-0000000000f1";
 
-/// The service over these tables, with a clock of its own.
-fn ledger_over(table: &dyn Fn(&str) -> Table, clock: &Clock, statement: Option<Arc<dyn ReadStatement>>) -> Ledger {
-    Ledger {
-        store: Store::new(table("ledger"), SHARDS),
-        sources: Sources { orders: table("orders"), payments: table("payments"), stock: table("stock"), statement, shards: SHARDS },
-        clock: clock.clone(),
+/// A shop, and what its ledger records.
+struct Desk(Shop);
+
+impl Deref for Desk {
+    type Target = Shop;
+
+    fn deref(&self) -> &Shop {
+        &self.0
     }
-}
-
-/// The function, with a service that has just started.
-fn recorder(aws: &Aws, table: &dyn Fn(&str) -> Table) -> Lambda {
-    let service = Arc::new(ledger_over(table, &shop::clock(), None));
-    queue::lambda(service, record_entry, aws.queue("record-entry"))
-}
-
-struct Desk {
-    aws: Aws,
-    record: Lambda,
 }
 
 impl Desk {
     fn new() -> Self {
-        let aws = Aws::new();
-        let record = recorder(&aws, &|name| aws.table(name));
-        Self { aws, record }
+        Self(Shop::new())
     }
 
     async fn record(&self, data: &Value) -> Called {
-        self.aws.call(&self.record, message(data)).await
+        self.call("record-entry", message(data)).await
     }
 
     /// What stands in the table: each item's keys, and its lines.
@@ -84,11 +69,12 @@ impl Desk {
 }
 
 fn message(data: &Value) -> Value {
-    events::message("record-entry", "record_entry.v1", data)
+    events::command("record-entry", data)
 }
 
-fn is_done(called: &Called) -> bool {
-    called.is_done()
+/// What the schedule sends.
+fn tick() -> Value {
+    json!({ "source": "aws.events", "detail-type": "Scheduled Event", "time": "2026-11-21T03:00:00Z", "detail": {} })
 }
 
 fn line(account: &str, unit: &str, amount: i64) -> Value {
@@ -117,7 +103,7 @@ fn hold(id: u8) -> Value {
 async fn an_entry_stands_under_its_id_its_order_its_day_and_its_products() {
     let desk = Desk::new();
     let recorded = desk.record(&hold(0xb1)).await;
-    assert!(is_done(&recorded));
+    assert!(recorded.is_done());
     assert_eq!(recorded.operations(), ["PutItem", "PutItem", "TransactWriteItems"], "two products are listed, once");
     let partitions = desk.partitions();
     for expected in ["DAY#2026-11-21#", "ENTRY#ent_", &format!("ORDER#{ORDER}"), &format!("PRODUCT#{BOWL}"), &format!("PRODUCT#{SPOON}")] {
@@ -135,8 +121,8 @@ async fn an_entry_stands_under_its_id_its_order_its_day_and_its_products() {
     assert_eq!(desk.record(&capture(0xb3, 500)).await.operations(), ["TransactWriteItems"]);
     assert_eq!(desk.partitions().iter().filter(|pk| pk.starts_with("ORDER#")).count(), 3);
     // A cold one asks, and finds them listed.
-    let cold = desk.aws.call(&recorder(&desk.aws, &|name| desk.aws.table(name)), message(&hold(0xb4))).await;
-    assert_eq!((is_done(&cold), cold.operations()), (true, vec!["PutItem", "PutItem", "TransactWriteItems"]));
+    let cold = Shop::over(desk.aws.clone(), clock()).call("record-entry", message(&hold(0xb4))).await;
+    assert_eq!((cold.is_done(), cold.operations()), (true, vec!["PutItem", "PutItem", "TransactWriteItems"]));
     assert_eq!(desk.partitions().iter().filter(|pk| pk.starts_with("PRODUCTS#")).count(), 2);
 }
 
@@ -144,7 +130,7 @@ async fn an_entry_stands_under_its_id_its_order_its_day_and_its_products() {
 async fn entries_of_one_product_and_day_are_spread_over_all_their_keys() {
     let desk = Desk::new();
     for id in 0..=255 {
-        assert!(is_done(&desk.record(&hold(id)).await));
+        assert!(desk.record(&hold(id)).await.is_done());
     }
     let keys = |prefix: &str| desk.partitions().into_iter().filter(|pk| pk.starts_with(prefix)).collect::<BTreeSet<_>>().len();
     assert_eq!(keys(&format!("PRODUCT#{SPOON}#")), PRODUCT_SHARDS as usize);
@@ -154,14 +140,14 @@ async fn entries_of_one_product_and_day_are_spread_over_all_their_keys() {
 #[tokio::test]
 async fn the_same_entry_again_is_done_and_changes_nothing() {
     let desk = Desk::new();
-    assert!(is_done(&desk.record(&hold(0xb1)).await));
+    assert!(desk.record(&hold(0xb1)).await.is_done());
     let before = desk.aws.items("ledger");
     let mut turned = hold(0xb1);
     turned["lines"].as_array_mut().unwrap().reverse();
     turned["a_field_of_a_later_release"] = json!(true);
     for again in [hold(0xb1), turned] {
         let called = desk.record(&again).await;
-        assert_eq!((is_done(&called), called.operations()), (true, vec!["TransactWriteItems"]));
+        assert_eq!((called.is_done(), called.operations()), (true, vec!["TransactWriteItems"]));
     }
     assert_eq!(desk.aws.items("ledger"), before);
 }
@@ -169,14 +155,14 @@ async fn the_same_entry_again_is_done_and_changes_nothing() {
 #[tokio::test]
 async fn another_content_under_the_same_id_is_refused_and_changes_nothing() {
     let desk = Desk::new();
-    assert!(is_done(&desk.record(&capture(0xb1, 500)).await));
+    assert!(desk.record(&capture(0xb1, 500)).await.is_done());
     let before = desk.aws.items("ledger");
     let mut later = capture(0xb1, 500);
     later["occurred_at"] = json!("2026-11-21T09:48:49.124Z");
     let mut renamed = capture(0xb1, 500);
     renamed["kind"] = json!("refund");
     for other in [capture(0xb1, 501), later, renamed, hold(0xb1)] {
-        assert!(!is_done(&desk.record(&other).await), "{other}");
+        assert!(!desk.record(&other).await.is_done(), "{other}");
         let known: Vec<Value> =
             desk.aws.items("ledger").into_iter().filter(|item| !item["pk"]["S"].as_str().unwrap().starts_with("PRODUCTS#")).collect();
         assert_eq!(known, before);
@@ -202,7 +188,7 @@ async fn what_does_not_balance_is_poison_and_writes_nothing() {
     ];
     for data in poison {
         let called = desk.record(&data).await;
-        assert!(!is_done(&called), "{data}");
+        assert!(!called.is_done(), "{data}");
         assert!(called.operations().is_empty());
     }
     assert!(desk.aws.items("ledger").is_empty());
@@ -214,27 +200,27 @@ async fn what_does_not_balance_is_poison_and_writes_nothing() {
             [line(&format!("stock:{product}:held"), &unit, 1), line(&format!("stock:{product}:available"), &unit, -1)]
         })
         .collect();
-    assert!(is_done(&desk.record(&entry(0xb1, "hold", &lines)).await));
+    assert!(desk.record(&entry(0xb1, "hold", &lines)).await.is_done());
     assert_eq!(desk.aws.items("ledger").len(), 53 + 50);
 }
 
 #[tokio::test]
 async fn whatever_happens_to_a_call_an_entry_is_written_once() {
     let clean = Desk::new();
-    assert!(is_done(&clean.record(&hold(0xb1)).await));
+    assert!(clean.record(&hold(0xb1)).await.is_done());
     let clean = clean.aws.items("ledger");
     whatever_happens(0..3, async |Mishap { call, fault }| {
         let desk = Desk::new();
         desk.aws.fail(call, fault);
-        let first = is_done(&desk.record(&hold(0xb1)).await);
+        let first = desk.record(&hold(0xb1)).await.is_done();
         // Nothing, or all of it: the header never stands without the rest.
         let entries = desk.partitions().iter().filter(|pk| !pk.starts_with("PRODUCTS#")).count();
         assert!(entries == 0 || entries == 5, "call {call} {fault:?}: {entries}");
         assert!(!first || entries == 5);
         // The function may have died: the next one starts anew.
-        let record = recorder(&desk.aws, &|name| desk.aws.table(name));
+        let next = Shop::over(desk.aws.clone(), clock());
         for _ in 0..2 {
-            assert!(is_done(&desk.aws.call(&record, message(&hold(0xb1))).await), "call {call} {fault:?}");
+            assert!(next.call("record-entry", message(&hold(0xb1))).await.is_done(), "call {call} {fault:?}");
         }
         assert_eq!(desk.aws.items("ledger"), clean, "call {call} {fault:?}");
     })
@@ -245,9 +231,7 @@ async fn whatever_happens_to_a_call_an_entry_is_written_once() {
 async fn a_function_that_dies_between_any_two_calls_leaves_nothing_half_done() {
     for calls in 0..4 {
         let desk = Desk::new();
-        let config = desk.aws.crowded_sdk_config(0);
-        let table = |name: &str| Table::new(aws_sdk_dynamodb::Client::new(&config), format!("ferrocart-{name}"));
-        let service = Arc::new(ledger_over(&table, &shop::clock(), None));
+        let service = Shop::over(desk.aws.crowded(0), clock()).ledger;
         let message = RecordEntry::read("record_entry.v1", hold(0xb1)).unwrap();
         let dying = record_entry(service, Delivery { message, trace: Trace::start(&Ids::seeded(1)), deadline: Clock::System.now() });
         // Before each call others get their turn: here it ends when so many have been made.
@@ -266,7 +250,7 @@ async fn a_function_that_dies_between_any_two_calls_leaves_nothing_half_done() {
         assert_eq!(desk.aws.calls().len(), calls.min(3), "three calls make an entry");
         let entries = desk.partitions().iter().filter(|pk| !pk.starts_with("PRODUCTS#")).count();
         assert_eq!(entries, if calls < 3 { 0 } else { 5 }, "{calls} calls");
-        assert!(is_done(&desk.record(&hold(0xb1)).await));
+        assert!(desk.record(&hold(0xb1)).await.is_done());
         assert_eq!(desk.items().len(), 7);
     }
 }
@@ -275,9 +259,7 @@ async fn a_function_that_dies_between_any_two_calls_leaves_nothing_half_done() {
 async fn copies_that_come_at_once_are_one_entry() {
     for seed in 0..20 {
         let aws = Aws::new();
-        let config = aws.crowded_sdk_config(seed);
-        let table = |name: &str| Table::new(aws_sdk_dynamodb::Client::new(&config), format!("ferrocart-{name}"));
-        let record = recorder(&aws, &table);
+        let record = Shop::over(aws.crowded(seed), clock()).lambda("record-entry");
         let copies: Vec<_> = (0..8).map(|_| tokio::spawn(record(Invocation::with_event(message(&hold(0xb1)))))).collect();
         let others: Vec<_> = (0..4).map(|_| tokio::spawn(record(Invocation::with_event(message(&capture(0xb1, 500)))))).collect();
         for copy in copies.into_iter().chain(others) {
@@ -290,11 +272,4 @@ async fn copies_that_come_at_once_are_one_entry() {
         let headers = aws.items("ledger").into_iter().filter(|item| item["sk"]["S"] == "ENTRY").count();
         assert_eq!(headers, 1);
     }
-}
-
-#[tokio::test]
-async fn the_sample_is_an_entry() {
-    let desk = Desk::new();
-    assert!(is_done(&desk.aws.call(&desk.record, sample("record-entry")).await));
-    assert_eq!(desk.aws.items("ledger").iter().filter(|item| item["sk"]["S"] == "ENTRY").count(), 1);
 }

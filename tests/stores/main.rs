@@ -5,8 +5,6 @@ mod stage;
 
 #[cfg(feature = "catalog")]
 mod catalog;
-#[cfg(feature = "notifications")]
-mod forget_recipient;
 #[cfg(feature = "inventory")]
 mod inventory;
 #[cfg(feature = "ledger")]

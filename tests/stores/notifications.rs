@@ -1,33 +1,29 @@
 //! The mail goes out once, whatever happens around it; to nobody who is not written to; and its user marks it as read.
 
+mod forget_recipient;
 mod read_notification;
 mod record_mail_feedback;
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Deref, time::Duration};
 
-use notifications::{
-    Notifications,
-    operations::{
-        list_notifications::list_notifications, read_notification::read_notification, record_mail_feedback::record_mail_feedback,
-        send_notification::send_notification,
-    },
-};
 use serde_json::{Value, json};
-use shared::{clock::Clock, http, ids::Ids, lambda::Lambda, queue, seal::SealingKey, secret::derive_key};
+use shared::{ids::Ids, seal::SealingKey, secret::derive_key};
 use tests::{
-    aws::{Aws, Called, Fault},
+    aws::{Called, Fault},
     events,
     faults::{Mishap, whatever_happens},
-    shop,
+    shop::Shop,
 };
 
-struct Stage {
-    aws: Aws,
-    clock: Clock,
-    send: Lambda,
-    list: Lambda,
-    read: Lambda,
-    hear: Lambda,
+/// A shop, and the mails that it sends.
+struct Stage(Shop);
+
+impl Deref for Stage {
+    type Target = Shop;
+
+    fn deref(&self) -> &Shop {
+        &self.0
+    }
 }
 
 /// What a one-time token looks like.
@@ -36,25 +32,20 @@ const TOKEN: &str = "usr_0199c2a8-0000-7000-8000-000000000001.c2VjcmV0";
 const MAIL_TOKEN_KEY: &str = "a text of the test";
 
 fn stage() -> Stage {
-    let aws = Aws::new();
-    aws.secrets_manager().set("mail-token-key", &json!({ "current": MAIL_TOKEN_KEY, "previous": "" }).to_string());
-    let clock = shop::clock();
-    let service: Arc<Notifications> = Arc::new(shop::notifications(&aws, &clock));
-    let send = queue::lambda(service.clone(), send_notification, aws.queue("send-notification"));
-    let hear = queue::lambda(service.clone(), record_mail_feedback, aws.queue("record-mail-feedback"));
-    let read = http::lambda(service.clone(), read_notification);
-    Stage { aws, clock, send, list: http::lambda(service, list_notifications), read, hear }
+    let shop = Shop::new();
+    shop.aws.secrets_manager().set("mail-token-key", &json!({ "current": MAIL_TOKEN_KEY, "previous": "" }).to_string());
+    Stage(shop)
 }
 
 impl Stage {
     /// Delivers the message; whether it was acknowledged.
     async fn deliver(&self, event: &Value) -> bool {
-        is_done(&self.aws.call(&self.send, event.clone()).await)
+        self.call("send-notification", event.clone()).await.is_done()
     }
 
     /// What the caller sees of their notifications.
     async fn listed(&self, caller: &str) -> Value {
-        self.aws.call(&self.list, events::get("/notifications").caller(caller).event()).await.json()["items"].clone()
+        self.call("list-notifications", events::get("/notifications").caller(caller).event()).await.json()["items"].clone()
     }
 
     /// The notification in the table, where there is one alone.
@@ -68,11 +59,6 @@ impl Stage {
     fn mails(&self) -> usize {
         self.aws.mails().mails().len()
     }
-}
-
-/// Whether the batch was acknowledged.
-fn is_done(called: &Called) -> bool {
-    called.is_done()
 }
 
 fn message(number: u32) -> Value {
@@ -170,7 +156,7 @@ async fn users_see_their_own_notifications_page_by_page_and_the_newest_first() {
     let mut seen = Vec::new();
     let mut path = "/notifications?limit=2".to_owned();
     loop {
-        let called = stage.aws.call(&stage.list, events::get(&path).caller(events::USER).event()).await;
+        let called = stage.call("list-notifications", events::get(&path).caller(events::USER).event()).await;
         assert_eq!(called.status(), 200, "{:?}", called.answer);
         assert_eq!(called.operations(), ["Query"]);
         let page = called.json();
@@ -181,17 +167,17 @@ async fn users_see_their_own_notifications_page_by_page_and_the_newest_first() {
     assert_eq!(seen, (1..=5).rev().map(|number| format!("2026-11-21T09:00:{number:02}.000Z")).collect::<Vec<_>>());
 
     let stranger = events::get("/notifications").caller("usr_0199c2a8-0000-7000-8000-000000000009").event();
-    assert_eq!(stage.aws.call(&stage.list, stranger).await.json(), json!({ "items": [], "next_cursor": null }));
+    assert_eq!(stage.call("list-notifications", stranger).await.json(), json!({ "items": [], "next_cursor": null }));
     let borrowed = events::get(&path).caller("usr_0199c2a8-0000-7000-8000-000000000009").event();
-    assert_eq!(stage.aws.call(&stage.list, borrowed).await.json()["code"], "invalid_cursor");
-    assert_eq!(stage.aws.call(&stage.list, events::get("/notifications").event()).await.status(), 401);
+    assert_eq!(stage.call("list-notifications", borrowed).await.json()["code"], "invalid_cursor");
+    assert_eq!(stage.call("list-notifications", events::get("/notifications").event()).await.status(), 401);
 }
 
 #[tokio::test]
 async fn a_notification_looks_like_this() {
     let stage = stage();
     assert!(stage.deliver(&message(1)).await);
-    let called = stage.aws.call(&stage.list, events::get("/notifications").caller(events::USER).event()).await;
+    let called = stage.call("list-notifications", events::get("/notifications").caller(events::USER).event()).await;
     insta::assert_json_snapshot!(called.json());
 }
 
@@ -205,7 +191,7 @@ async fn a_link_stands_in_its_mail_and_nowhere_else() {
         ("email_moved", "withdraw-email-change"),
     ] {
         let stage = stage();
-        let called = stage.aws.call(&stage.send, message_with(1, template, &good_link())).await;
+        let called = stage.call("send-notification", message_with(1, template, &good_link())).await;
         assert_eq!(called.ok()["batchItemFailures"], json!([]));
         let calls: Vec<&str> = called.calls.iter().map(|call| call.operation.as_str()).collect();
         assert_eq!(calls, ["GetSecretValue", "GetSecretValue", "GetItem", "PutItem", "SendEmail", "UpdateItem"]);
@@ -220,7 +206,7 @@ async fn a_link_stands_in_its_mail_and_nowhere_else() {
         for secret in [TOKEN, "c2VjcmV0", sealed.as_str(), "token", "http", "order_id", "ada@example.com", "Ada"] {
             assert!(!item.contains(secret), "{secret} stands in {item}");
         }
-        let listed = stage.aws.call(&stage.list, events::get("/notifications").caller(events::USER).event()).await.json();
+        let listed = stage.call("list-notifications", events::get("/notifications").caller(events::USER).event()).await.json();
         assert_eq!(listed["items"][0]["template"], template);
         assert!(listed["items"][0].get("order_id").is_none());
 
@@ -250,7 +236,7 @@ async fn a_link_that_works_no_longer_is_not_mailed_and_its_message_is_done() {
     let stage = stage();
     let message = message_with(1, "password_reset", &good_link());
     stage.clock.advance(Duration::from_secs(30 * 60));
-    let called = stage.aws.call(&stage.send, message.clone()).await;
+    let called = stage.call("send-notification", message.clone()).await;
     assert_eq!(called.ok()["batchItemFailures"], json!([]));
     assert_eq!((called.calls.len(), stage.mails()), (0, 0));
 
@@ -317,7 +303,7 @@ async fn a_message_without_the_data_of_its_template_is_rejected() {
         ("low_stock", json!({})),
         ("birthday", json!({})),
     ] {
-        let called = stage.aws.call(&stage.send, message_with(1, template, &data)).await;
+        let called = stage.call("send-notification", message_with(1, template, &data)).await;
         assert_eq!(called.ok()["batchItemFailures"], json!([]), "{template}");
         assert_eq!((called.rejected(), called.calls.len()), (1, 1), "{template}");
     }
@@ -336,10 +322,10 @@ async fn a_mail_that_ses_refuses_for_good_is_tried_once_and_shown_in_the_shop() 
 
         stage.aws.mails().heal();
         stage.clock.advance(Duration::from_secs(90));
-        let again = stage.aws.call(&stage.send, message(1)).await;
+        let again = stage.call("send-notification", message(1)).await;
         assert_eq!((again.ok()["batchItemFailures"].clone(), again.operations()), (json!([]), vec!["GetItem", "PutItem"]), "{refusal}");
         assert_eq!(stage.mails(), 0);
-        let listed = stage.aws.call(&stage.list, events::get("/notifications").caller(events::USER).event()).await.json();
+        let listed = stage.call("list-notifications", events::get("/notifications").caller(events::USER).event()).await.json();
         assert_eq!(listed["items"][0]["subject"], "Your order is confirmed");
     }
 }
@@ -387,7 +373,7 @@ async fn a_record_of_a_later_release_is_shown_and_left_alone() {
     item["state"] = json!({ "S": "BOUNCED" });
     item["bounced_at"] = json!({ "S": "2026-11-21T10:00:00.000Z" });
     stage.aws.put("notifications", &item);
-    let listed = stage.aws.call(&stage.list, events::get("/notifications").caller(events::USER).event()).await;
+    let listed = stage.call("list-notifications", events::get("/notifications").caller(events::USER).event()).await;
     assert_eq!((listed.status(), listed.json()["items"].as_array().map(Vec::len)), (200, Some(1)));
     assert!(!stage.deliver(&message(1)).await, "what it means is for the later release to say");
     assert_eq!((stage.mails(), &stage.aws.items("notifications")[0]), (1, &item));

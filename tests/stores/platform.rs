@@ -1,40 +1,33 @@
 //! Health: honest, quick, and no burden on the tables.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use platform::operations::get_health::get_health;
 use serde_json::json;
-use shared::http;
-use tests::{
-    aws::{Aws, Fault},
-    events, shop,
-};
+use tests::{aws::Fault, events, shop::Shop};
 
 #[tokio::test]
 async fn a_shop_whose_tables_are_there_is_healthy_and_asked_only_every_five_seconds() {
-    let (aws, clock) = (Aws::new(), shop::clock());
-    let health = http::lambda(Arc::new(shop::platform(&aws, &clock)), get_health);
-    let first = aws.call(&health, events::get("/health").event()).await;
+    let shop = Shop::new();
+    let first = shop.call("get-health", events::get("/health").event()).await;
     assert_eq!(first.status(), 200);
     insta::assert_json_snapshot!(first.json());
     assert_eq!(first.operations(), ["DescribeTable"; 10]);
-    assert!(aws.call(&health, events::get("/health").event()).await.calls.is_empty());
-    clock.advance(Duration::from_secs(5));
-    assert_eq!(aws.call(&health, events::get("/health").event()).await.calls.len(), 10);
+    assert!(shop.call("get-health", events::get("/health").event()).await.calls.is_empty());
+    shop.clock.advance(Duration::from_secs(5));
+    assert_eq!(shop.call("get-health", events::get("/health").event()).await.calls.len(), 10);
 }
 
 #[tokio::test]
 async fn a_service_whose_table_does_not_answer_is_named() {
-    let (aws, clock) = (Aws::new(), shop::clock());
-    let health = http::lambda(Arc::new(shop::platform(&aws, &clock)), get_health);
-    aws.fail(0, Fault::LoseRequest);
-    let called = aws.call(&health, events::get("/health").event()).await;
+    let shop = Shop::new();
+    shop.aws.fail(0, Fault::LoseRequest);
+    let called = shop.call("get-health", events::get("/health").event()).await;
     assert_eq!((called.status(), &called.json()["status"]), (503, &json!("degraded")));
     let unhealthy = called.json()["unhealthy"].as_array().unwrap().clone();
     assert_eq!(unhealthy.len(), 1);
     for (service, status) in called.json()["services"].as_object().unwrap() {
         let path = format!("/health/{service}");
-        let one = aws.call(&health, events::get(&path).path_parameter("service", service).event()).await;
+        let one = shop.call("get-health", events::get(&path).path_parameter("service", service).event()).await;
         assert_eq!(one.status(), if *status == "healthy" { 200 } else { 503 });
         assert_eq!(one.json(), json!({ "service": service, "status": status }));
         assert_eq!(unhealthy.contains(&json!(service)), *status == "unhealthy");
@@ -43,8 +36,7 @@ async fn a_service_whose_table_does_not_answer_is_named() {
 
 #[tokio::test]
 async fn an_unknown_service_is_404() {
-    let (aws, clock) = (Aws::new(), shop::clock());
-    let health = http::lambda(Arc::new(shop::platform(&aws, &clock)), get_health);
-    let called = aws.call(&health, events::get("/health/nothing").path_parameter("service", "nothing").event()).await;
+    let shop = Shop::new();
+    let called = shop.call("get-health", events::get("/health/nothing").path_parameter("service", "nothing").event()).await;
     assert_eq!((called.status(), called.json()["code"].as_str().unwrap()), (404, "service_not_found"));
 }

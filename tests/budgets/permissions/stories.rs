@@ -388,7 +388,7 @@ pub(super) async fn lost_answers(seen: &Arc<Mutex<Actions>>) {
             pump.consume().await;
             watched.shop.aws.heal();
             pump.settle().await;
-            watched.spoiled(call % 8, fault, "create-payment", payment(&open, "k", "tok_ok")).await;
+            watched.spoiled(call % 8, fault, "create-payment", new_payment("k", &open, "tok_ok")).await;
             watched.pay(&open, "k", "tok_ok").await;
             watched.shop.clock.advance(NUDGE);
             watched.spoiled(call, fault, "resume-orders", json!({})).await;
@@ -417,12 +417,12 @@ pub(super) async fn lost_answers(seen: &Arc<Mutex<Actions>>) {
 
 /// Messages that no consumer can read go to its dead-letter queue. One that this queue does not take comes back later.
 pub(super) async fn messages_that_cannot_be_read(seen: &Arc<Mutex<Actions>>) {
-    for operation in OF_THEIR_OWN_NAME.into_iter().chain(["replicate-product", "advance-order"]) {
+    for operation in queues().map(consumer_of) {
         let watched = Watched::new(seen);
-        let mut event = sample(operation);
+        let mut event = sample(&operation);
         event["Records"][0]["body"] = "not json".into();
-        assert_eq!(watched.call(operation, event.clone()).await.ok()["batchItemFailures"], json!([]), "{operation}");
-        let failed = watched.spoiled(0, Fault::LoseRequest, operation, event).await;
+        assert_eq!(watched.call(&operation, event.clone()).await.ok()["batchItemFailures"], json!([]), "{operation}");
+        let failed = watched.spoiled(0, Fault::LoseRequest, &operation, event).await;
         assert_eq!(failed.ok()["batchItemFailures"].as_array().map(Vec::len), Some(1), "{operation}");
     }
 }

@@ -98,16 +98,9 @@ pub fn orders(aws: &Aws, clock: &Clock) -> orders::Orders {
     }
 }
 
-/// Payments, with the simulated provider.
-#[cfg(feature = "payments")]
-pub fn payments(aws: &Aws, clock: &Clock) -> payments::Payments {
-    payments_over(aws, clock, &crate::provider::RemoteProvider::new(aws, clock))
-}
-
 /// Payments, with this provider.
 #[cfg(feature = "payments")]
-pub fn payments_over(aws: &Aws, clock: &Clock, provider: &crate::provider::RemoteProvider) -> payments::Payments {
-    let provider = std::sync::Arc::new(provider.clone());
+pub fn payments(aws: &Aws, clock: &Clock, provider: std::sync::Arc<dyn provider::PaymentProvider>) -> payments::Payments {
     let settings = payments::Settings { shards: SHARDS, nudge: NUDGE };
     payments::Payments::new(aws.table("payments"), provider, aws.secrets_at(clock.clone()), clock.clone(), aws.ids(500_000), settings)
 }
@@ -131,16 +124,22 @@ pub fn notifications(aws: &Aws, clock: &Clock) -> notifications::Notifications {
     }
 }
 
-/// Ledger, where the provider is the simulated one.
+/// What the simulated provider says of its own books.
 #[cfg(feature = "ledger")]
-pub fn ledger(aws: &Aws, clock: &Clock) -> ledger::Ledger {
+pub fn statement(aws: &Aws) -> std::sync::Arc<dyn provider::statement::ReadStatement> {
+    std::sync::Arc::new(provider::SimulatedStatement::new(aws.table("payment-simulator")))
+}
+
+/// Ledger, with what the provider says of its own books, if it says anything.
+#[cfg(feature = "ledger")]
+pub fn ledger(aws: &Aws, clock: &Clock, statement: Option<std::sync::Arc<dyn provider::statement::ReadStatement>>) -> ledger::Ledger {
     ledger::Ledger {
         store: ledger::store::Store::new(aws.table("ledger"), SHARDS),
         sources: ledger::sources::Sources {
             orders: aws.table("orders"),
             payments: aws.table("payments"),
             stock: aws.table("stock"),
-            statement: Some(std::sync::Arc::new(provider::SimulatedStatement::new(aws.table("payment-simulator")))),
+            statement,
             shards: SHARDS,
         },
         clock: clock.clone(),

@@ -35,16 +35,11 @@ impl Shop {
             "sku": name.to_uppercase().replace(' ', "-"),
             "price": { "amount": cents, "currency": "USD" },
         });
-        let request = events::post("/products", &body).caller(events::ADMIN).header("idempotency-key", name);
-        let created = self.call("create-product", request.event()).await;
+        let created = self.call("create-product", events::new_product(name, &body)).await;
         assert_eq!(created.status(), 201, "{:?}", created.answer);
         let id = created.json()["id"].as_str().expect("a product has an id").to_owned();
-        let body = json!({ "delta": in_stock, "reason": "first delivery" });
-        let request = events::post(&format!("/inventory/{id}/adjustments"), &body)
-            .caller(events::ADMIN)
-            .path_parameter("product_id", &id)
-            .header("idempotency-key", name);
-        let adjusted = self.call("adjust-stock", request.event()).await;
+        let delivery = events::adjustment(name, &id, &json!({ "delta": in_stock, "reason": "first delivery" }));
+        let adjusted = self.call("adjust-stock", delivery).await;
         assert_eq!(adjusted.status(), 201, "{:?}", adjusted.answer);
         id
     }
@@ -55,7 +50,7 @@ impl Shop {
         if let Some(token) = token {
             body["payment_method"] = json!({ "type": "card", "token": token });
         }
-        self.call("create-order", events::order(key, &body).event()).await
+        self.call("create-order", events::new_order(key, &body)).await
     }
 
     /// An order as [`events::USER`] reads it.

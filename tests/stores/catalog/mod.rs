@@ -3,93 +3,49 @@
 mod changes;
 mod republish_products;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, ops::Deref, time::Duration};
 
-use catalog::{
-    Catalog,
-    operations::{
-        archive_product::archive_product,
-        create_product::create_product,
-        get_product::get_product,
-        list_products::list_products,
-        publish_product_events::{PUBLISHED, QUEUES},
-        republish_products::republish_products,
-        update_product::update_product,
-    },
-    publish,
-    store::Store,
-};
 use serde_json::{Value, json};
 use shared::{
     clock::{Clock, Timestamp},
-    http, invoke,
-    lambda::{Invocation, Lambda},
-    stream,
-    table::{Expression, Key, Table},
+    lambda::Invocation,
+    table::{Expression, Key},
 };
 use tests::{
     aws::{Aws, Called},
-    events,
+    events::{self, new_product},
     faults::{Mishap, whatever_happens},
-    pump::Pump,
+    shop::Shop,
 };
 
-struct Shop {
-    aws: Aws,
-    clock: Clock,
-    create: Lambda,
-    list: Lambda,
-    get: Lambda,
-    update: Lambda,
-    archive: Lambda,
-    republish: Lambda,
+/// A shop, and what admins do with its catalogue.
+struct Catalogue(Shop);
+
+impl Deref for Catalogue {
+    type Target = Shop;
+
+    fn deref(&self) -> &Shop {
+        &self.0
+    }
 }
 
-impl Shop {
+impl Catalogue {
     fn new() -> Self {
-        let aws = Aws::new();
-        let table = aws.table("products");
-        Self::over(aws, table)
+        Self::over(Aws::new())
     }
 
     /// Whose operations, when they run at the same time, take turns between any two calls of AWS.
     fn crowded(seed: u64) -> Self {
-        Self::crowded_over(Aws::new(), seed)
+        Self::over(Aws::new().crowded(seed))
     }
 
-    fn crowded_over(aws: Aws, seed: u64) -> Self {
-        let table = Table::new(aws_sdk_dynamodb::Client::new(&aws.crowded_sdk_config(seed)), "ferrocart-products");
-        Self::over(aws, table)
+    fn over(aws: Aws) -> Self {
+        Self(Shop::over(aws, Clock::manual(Timestamp::from_milliseconds(1_795_254_529_123))))
     }
 
     /// Another shop with the same products.
     fn copy(&self) -> Self {
-        let aws = self.aws.copy();
-        let table = aws.table("products");
-        Self::over(aws, table)
-    }
-
-    fn over(aws: Aws, products: Table) -> Self {
-        let clock = Clock::manual(Timestamp::from_milliseconds(1_795_254_529_123));
-        let store = Store { products, shards: 8 };
-        let secrets = aws.secrets_at(clock.clone());
-        let catalog = Arc::new(Catalog { store, secrets, clock: clock.clone(), ids: aws.ids(1), max_per_order: 20 });
-        Self {
-            aws,
-            clock,
-            create: http::lambda(catalog.clone(), create_product),
-            list: http::lambda(catalog.clone(), list_products),
-            get: http::lambda(catalog.clone(), get_product),
-            update: http::lambda(catalog.clone(), update_product),
-            archive: http::lambda(catalog.clone(), archive_product),
-            republish: invoke::lambda(catalog, republish_products),
-        }
-    }
-
-    /// The publisher of this service's messages, which has published nothing yet.
-    fn publisher(&self) -> Pump {
-        let sender = self.aws.sender(QUEUES, "publish-product-dead-letter");
-        Pump::new(&self.aws).publisher("products", stream::lambda("publish-product-events", PUBLISHED, publish::messages, sender))
+        Self(self.0.copy())
     }
 
     /// A product more, by its id.
@@ -100,34 +56,22 @@ impl Shop {
     }
 
     async fn create(&self, key: &str, product: &Value) -> Called {
-        self.aws.call(&self.create, wanted(key, product)).await
+        self.call("create-product", new_product(key, product)).await
     }
 
     async fn list(&self, path: &str) -> Called {
-        self.aws.call(&self.list, events::get(path).event()).await
+        self.call("list-products", events::get(path).event()).await
     }
 
     async fn get(&self, id: &str, tag: Option<&str>) -> Called {
         let request = events::get(&format!("/products/{id}")).path_parameter("product_id", id);
         let request = tag.map_or(request.clone(), |tag| request.header("if-none-match", tag));
-        self.aws.call(&self.get, request.event()).await
+        self.call("get-product", request.event()).await
     }
-}
-
-fn wanted(key: &str, product: &Value) -> Value {
-    events::post("/products", product).caller(events::ADMIN).header("idempotency-key", key).event()
 }
 
 fn product(name: &str, sku: &str, category: &str) -> Value {
     json!({ "name": name, "category": category, "sku": sku, "price": { "amount": 2999, "currency": "USD" } })
-}
-
-fn body(called: &Called) -> &str {
-    called.ok()["body"].as_str().unwrap()
-}
-
-fn code(called: &Called) -> String {
-    called.json()["code"].as_str().unwrap_or_default().to_owned()
 }
 
 fn names(called: &Called) -> Vec<String> {
@@ -136,7 +80,7 @@ fn names(called: &Called) -> Vec<String> {
 
 #[tokio::test]
 async fn a_product_is_created_with_one_call_and_can_be_read() {
-    let shop = Shop::new();
+    let shop = Catalogue::new();
     let created = shop.create("k", &product("Oak spoon", "SPOON-OAK", "kitchen")).await;
     assert_eq!(created.status(), 201);
     assert_eq!(created.operations(), ["TransactWriteItems"]);
@@ -151,7 +95,7 @@ async fn a_product_is_created_with_one_call_and_can_be_read() {
 
     let read = shop.get(id, None).await;
     assert_eq!((read.status(), read.operations()), (200, vec!["GetItem"]));
-    assert_eq!(body(&read), body(&created));
+    assert_eq!(read.body(), created.body());
     assert_eq!(read.header("cache-control"), Some("public, max-age=30".to_owned()));
     let tag = read.header("etag").unwrap();
     assert_eq!(shop.get(id, Some(&tag)).await.status(), 304);
@@ -160,7 +104,7 @@ async fn a_product_is_created_with_one_call_and_can_be_read() {
 
 #[tokio::test]
 async fn a_repeated_key_answers_the_product_as_it_was_created_whatever_has_become_of_it() {
-    let shop = Shop::new();
+    let shop = Catalogue::new();
     let spoon = product("Oak spoon", "SPOON-OAK", "kitchen");
     let created = shop.create("k", &spoon).await;
     let id = created.json()["id"].as_str().unwrap().to_owned();
@@ -171,37 +115,37 @@ async fn a_repeated_key_answers_the_product_as_it_was_created_whatever_has_becom
     let again = shop.create("k", &spoon).await;
     assert_eq!(again.status(), 201);
     assert_eq!(again.operations(), ["TransactWriteItems"]);
-    assert_eq!(body(&again), body(&created));
+    assert_eq!(again.body(), created.body());
     assert_eq!(again.header("location"), created.header("location"));
     assert_eq!(again.header("etag"), created.header("etag"));
     assert_eq!(again.header("idempotent-replayed"), Some("true".to_owned()));
 
     let other = shop.create("k", &product("Oak spoon", "SPOON-ELM", "kitchen")).await;
-    assert_eq!((other.status(), code(&other).as_str()), (422, "idempotency_key_reused"));
+    assert_eq!((other.status(), other.code().as_str()), (422, "idempotency_key_reused"));
     assert_eq!(shop.aws.items("products").len(), 1, "its SKU is free again");
     assert_eq!(shop.get(&id, None).await.status(), 404, "it is no longer sold");
 }
 
 #[tokio::test]
 async fn a_sku_belongs_to_one_product() {
-    let shop = Shop::new();
+    let shop = Catalogue::new();
     assert_eq!(shop.create("a", &product("Oak spoon", "SPOON", "kitchen")).await.status(), 201);
     let taken = shop.create("b", &product("Elm spoon", "SPOON", "kitchen")).await;
-    assert_eq!((taken.status(), code(&taken).as_str()), (409, "sku_taken"));
+    assert_eq!((taken.status(), taken.code().as_str()), (409, "sku_taken"));
     assert_eq!(shop.aws.items("products").len(), 2);
 }
 
 #[tokio::test]
 async fn whatever_happens_to_a_call_the_product_is_created_once() {
     whatever_happens([0], async |Mishap { call, fault }| {
-        let shop = Shop::new();
+        let shop = Catalogue::new();
         let spoon = product("Oak spoon", "SPOON-OAK", "kitchen");
         shop.aws.fail(call, fault);
         let first = shop.create("k", &spoon).await;
         assert!(matches!(first.status(), 201 | 503), "{fault:?}: {}", first.status());
         let (second, third) = (shop.create("k", &spoon).await, shop.create("k", &spoon).await);
         assert_eq!((second.status(), third.status()), (201, 201), "{fault:?}");
-        assert_eq!(body(&second), body(&third));
+        assert_eq!(second.body(), third.body());
         assert_eq!(shop.aws.items("products").len(), 2);
     })
     .await;
@@ -209,9 +153,14 @@ async fn whatever_happens_to_a_call_the_product_is_created_once() {
 
 #[tokio::test]
 async fn copies_that_come_at_once_get_one_answer() {
-    let shop = Shop::new();
+    let shop = Catalogue::new();
     let copies: Vec<_> = (0..16)
-        .map(|_| tokio::spawn((shop.create)(Invocation::with_event(wanted("k", &product("Oak spoon", "SPOON-OAK", "kitchen"))))))
+        .map(|_| {
+            tokio::spawn(shop.lambda("create-product")(Invocation::with_event(new_product(
+                "k",
+                &product("Oak spoon", "SPOON-OAK", "kitchen"),
+            ))))
+        })
         .collect();
     let mut bodies = BTreeSet::new();
     for copy in copies {
@@ -225,13 +174,13 @@ async fn copies_that_come_at_once_get_one_answer() {
 
 #[tokio::test]
 async fn only_admins_create_and_what_is_refused_writes_nothing() {
-    let shop = Shop::new();
+    let shop = Catalogue::new();
     let spoon = product("Oak spoon", "SPOON-OAK", "kitchen");
     let post = || events::post("/products", &spoon).header("idempotency-key", "k");
-    assert_eq!(shop.aws.call(&shop.create, post().event()).await.status(), 401);
-    assert_eq!(shop.aws.call(&shop.create, post().caller(events::USER).event()).await.status(), 403);
+    assert_eq!(shop.call("create-product", post().event()).await.status(), 401);
+    assert_eq!(shop.call("create-product", post().caller(events::USER).event()).await.status(), 403);
     let keyless = events::post("/products", &spoon).caller(events::ADMIN).event();
-    assert_eq!(code(&shop.aws.call(&shop.create, keyless).await), "idempotency_key_required");
+    assert_eq!(shop.call("create-product", keyless).await.code(), "idempotency_key_required");
     for (field, value, refused) in [
         ("name", json!("  "), "blank"),
         ("name", json!(7), "wrong_type"),
@@ -254,7 +203,7 @@ async fn only_admins_create_and_what_is_refused_writes_nothing() {
         let mut odd = spoon.clone();
         odd[field] = value;
         let answer = shop.create("k", &odd).await;
-        assert_eq!((answer.status(), code(&answer).as_str()), (422, refused), "{field}");
+        assert_eq!((answer.status(), answer.code().as_str()), (422, refused), "{field}");
         assert!(answer.calls.is_empty());
     }
     assert!(shop.aws.items("products").is_empty());
@@ -262,7 +211,7 @@ async fn only_admins_create_and_what_is_refused_writes_nothing() {
 
 #[tokio::test]
 async fn a_list_goes_through_all_shards_in_the_order_of_the_names() {
-    let shop = Shop::new();
+    let shop = Catalogue::new();
     for number in 0..25 {
         let category = if number % 5 == 0 { "garden" } else { "kitchen" };
         // Capitals make no difference to the order.
@@ -295,25 +244,25 @@ async fn a_list_goes_through_all_shards_in_the_order_of_the_names() {
         ("/products?category=".to_owned(), "invalid_category"),
         ("/products?limit=0".to_owned(), "out_of_range"),
     ] {
-        assert_eq!(code(&shop.list(&path).await), refused, "{path}");
+        assert_eq!(shop.list(&path).await.code(), refused, "{path}");
     }
 }
 
 #[tokio::test]
 async fn an_id_that_is_none_is_unknown_without_asking_the_table() {
-    let shop = Shop::new();
+    let shop = Catalogue::new();
     for id in ["usr_0199c2a8-0000-7000-8000-00000000000a", "PRD_0199c2a8-0000-7000-8000-00000000000a", "x", "", "prd_%2e%2e%2f"] {
         let answer = shop.get(id, None).await;
         assert_eq!((answer.status(), answer.calls.len()), (404, 0), "{id}");
     }
     let unknown = shop.get("prd_0199c2a8-0000-7000-8000-00000000000a", None).await;
-    assert_eq!((unknown.status(), code(&unknown).as_str()), (404, "product_not_found"));
+    assert_eq!((unknown.status(), unknown.code().as_str()), (404, "product_not_found"));
 }
 
 #[tokio::test]
 async fn each_version_of_a_product_is_told_and_its_sku_is_not() {
-    let shop = Shop::new();
-    let mut pump = shop.publisher();
+    let shop = Catalogue::new();
+    let mut pump = shop.publisher("products");
     let created = shop.create("k", &product("Oak spoon", "SPOON-OAK", "kitchen")).await;
     pump.settle().await;
     let told = shop.aws.queues().take("product-changes", 10);
@@ -330,25 +279,4 @@ async fn each_version_of_a_product_is_told_and_its_sku_is_not() {
     assert_eq!(told.len(), 1);
     assert_eq!((&told[0].json()["data"]["version"], &told[0].json()["data"]["active"]), (&json!(3), &json!(false)));
     assert_eq!(shop.aws.queues().waiting("publish-product-dead-letter").len(), 1, "what this release does not know is put aside");
-}
-
-#[tokio::test]
-async fn the_samples_are_taken() {
-    let shop = Shop::new();
-    assert_eq!(shop.aws.call(&shop.create, events::sample("create-product")).await.status(), 201);
-    assert_eq!(names(&shop.aws.call(&shop.list, events::sample("list-products")).await), ["Oak spoon"]);
-    assert_eq!(shop.aws.call(&shop.get, events::sample("get-product")).await.status(), 404, "nobody has created it here");
-    let shop = Shop::new();
-    shop.aws.put("products", &events::sample("publish-product-events")["Records"][0]["dynamodb"]["NewImage"]);
-    let updated = shop.aws.call(&shop.update, events::sample("update-product")).await;
-    assert_eq!((updated.status(), updated.json()["max_per_order"].clone()), (200, json!(20)), "{:?}", updated.answer);
-    let stale = shop.aws.call(&shop.archive, events::sample("archive-product")).await;
-    assert_eq!((stale.status(), stale.header("etag")), (412, Some("\"2\"".to_owned())));
-    let told = shop.aws.call(&shop.republish, events::sample("republish-products")).await;
-    assert_eq!(told.ok(), &json!({ "republished": 1, "failed": 0, "finished": true, "already_running": false }));
-    let sender = shop.aws.sender(QUEUES, "publish-product-dead-letter");
-    let publisher = stream::lambda("publish-product-events", PUBLISHED, publish::messages, sender);
-    shop.aws.call(&publisher, events::sample("publish-product-events")).await.ok();
-    assert_eq!(shop.aws.queues().waiting("product-changes").len(), 1);
-    assert!(shop.aws.queues().waiting("publish-product-dead-letter").is_empty());
 }

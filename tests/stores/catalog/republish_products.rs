@@ -6,7 +6,7 @@ use shared::clock::Clock;
 
 use super::*;
 
-impl Shop {
+impl Catalogue {
     /// So many products, of which every third is archived.
     async fn stocked(&self, many: usize) -> BTreeMap<String, u64> {
         let mut versions = BTreeMap::new();
@@ -23,7 +23,7 @@ impl Shop {
     /// One call with no time for a second page.
     async fn hurried(&self) -> Called {
         let invocation = Invocation { deadline: Clock::System.now(), ..Invocation::with_event(json!({})) };
-        self.aws.invoke(&self.republish, invocation).await
+        self.aws.invoke(&self.lambda("republish-products"), invocation).await
     }
 
     /// The version that each product was told in, and how often.
@@ -47,14 +47,14 @@ fn once(versions: &BTreeMap<String, u64>) -> BTreeMap<String, Vec<u64>> {
 
 #[tokio::test]
 async fn each_round_tells_every_product_once_sold_or_archived() {
-    let shop = Shop::new();
-    let mut pump = shop.publisher();
+    let shop = Catalogue::new();
+    let mut pump = shop.publisher("products");
     let versions = shop.stocked(30).await;
     pump.settle().await;
     let first_told = shop.told();
     assert_eq!(first_told.len(), 30);
     for _ in 0..2 {
-        let called = shop.aws.call(&shop.republish, json!({})).await;
+        let called = shop.call("republish-products", json!({})).await;
         assert_eq!(called.ok(), &json!({ "republished": 30, "failed": 0, "finished": true, "already_running": false }));
         pump.settle().await;
         assert_eq!(shop.told(), once(&versions), "in the version that stands");
@@ -66,9 +66,9 @@ async fn each_round_tells_every_product_once_sold_or_archived() {
 
 #[tokio::test]
 async fn a_round_whose_time_runs_out_goes_on_where_it_stopped() {
-    let shop = Shop::new();
+    let shop = Catalogue::new();
     let versions = shop.stocked(240).await;
-    let mut pump = shop.publisher();
+    let mut pump = shop.publisher("products");
     pump.settle().await;
     shop.told();
     let (mut calls, mut republished) = (0, 0);
@@ -90,9 +90,9 @@ async fn a_round_whose_time_runs_out_goes_on_where_it_stopped() {
 
 #[tokio::test]
 async fn what_is_archived_while_a_round_is_under_way_is_told_as_it_is() {
-    let shop = Shop::new();
+    let shop = Catalogue::new();
     let mut versions = shop.stocked(60).await;
-    let mut pump = shop.publisher();
+    let mut pump = shop.publisher("products");
     pump.settle().await;
     shop.told();
     shop.hurried().await.ok();
@@ -110,16 +110,16 @@ async fn what_is_archived_while_a_round_is_under_way_is_told_as_it_is() {
 
 #[tokio::test]
 async fn whatever_happens_to_a_call_a_round_leaves_nothing_out() {
-    let model = Shop::new();
+    let model = Catalogue::new();
     let versions = model.stocked(12).await;
     whatever_happens([0, 1, 2, 5, 10, 15, 20, 25, 30], async |Mishap { call, fault }| {
         let shop = model.copy();
-        let mut pump = shop.publisher();
+        let mut pump = shop.publisher("products");
         pump.settle().await;
         shop.told();
         shop.aws.fail(call, fault);
         let mut tries = 0;
-        while shop.aws.call(&shop.republish, json!({})).await.answer.is_err() {
+        while shop.call("republish-products", json!({})).await.answer.is_err() {
             tries += 1;
             assert!(tries < 3, "{fault:?} at {call}");
         }
@@ -132,9 +132,9 @@ async fn whatever_happens_to_a_call_a_round_leaves_nothing_out() {
 
 #[tokio::test]
 async fn a_schedule_begins_one_round_a_day_and_by_hand_one_begins_at_once() {
-    let shop = Shop::new();
+    let shop = Catalogue::new();
     shop.stocked(3).await;
-    let tick = || shop.aws.call(&shop.republish, json!({ "source": "aws.events", "detail-type": "Scheduled Event" }));
+    let tick = || shop.call("republish-products", json!({ "source": "aws.events", "detail-type": "Scheduled Event" }));
     let quarter = Duration::from_secs(15 * 60);
     let mut told = Vec::new();
     for _ in 0..2 * 96 {
@@ -143,19 +143,19 @@ async fn a_schedule_begins_one_round_a_day_and_by_hand_one_begins_at_once() {
     }
     assert_eq!(told.iter().filter(|products| **products > 0).count(), 2, "{told:?}");
     assert_eq!((told[0], told[96]), (3, 3));
-    assert_eq!(shop.aws.call(&shop.republish, json!({})).await.ok()["republished"], 3);
+    assert_eq!(shop.call("republish-products", json!({})).await.ok()["republished"], 3);
 }
 
 #[tokio::test]
 async fn two_calls_at_once_tell_nothing_twice() {
-    let model = Shop::new();
+    let model = Catalogue::new();
     let versions = model.stocked(20).await;
     for seed in 0..10 {
-        let shop = Shop::crowded_over(model.aws.copy(), seed);
-        let mut pump = shop.publisher();
+        let shop = Catalogue::over(model.aws.copy().crowded(seed));
+        let mut pump = shop.publisher("products");
         pump.settle().await;
         shop.told();
-        let call = || (shop.republish)(Invocation::with_event(json!({})));
+        let call = || shop.lambda("republish-products")(Invocation::with_event(json!({})));
         let (one, other) = tokio::join!(call(), call());
         let (one, other) = (one.unwrap(), other.unwrap());
         let ends = [&one, &other].map(|report| (report["finished"] == true, report["already_running"] == true));
@@ -170,9 +170,9 @@ async fn two_calls_at_once_tell_nothing_twice() {
 
 #[tokio::test]
 async fn unreadable_products_do_not_stop_a_round() {
-    let shop = Shop::new();
+    let shop = Catalogue::new();
     let versions = shop.stocked(120).await;
-    let mut pump = shop.publisher();
+    let mut pump = shop.publisher("products");
     pump.settle().await;
     shop.told();
     // Before all others in every partition of the index.
@@ -184,7 +184,7 @@ async fn unreadable_products_do_not_stop_a_round() {
             shop.aws.put("products", &item);
         }
     }
-    let called = shop.aws.call(&shop.republish, json!({})).await;
+    let called = shop.call("republish-products", json!({})).await;
     assert_eq!(called.ok(), &json!({ "republished": 120, "failed": 240, "finished": true, "already_running": false }));
     pump.settle().await;
     assert_eq!(shop.told(), once(&versions));

@@ -1,5 +1,7 @@
 //! Many buyers of one product: whatever happens at the same time, it is sold exactly as far as it goes.
 
+use std::sync::Arc;
+
 use tokio::task::JoinSet;
 
 use super::{
@@ -18,14 +20,13 @@ impl Warehouse {
 
     /// Another instance over the same table, which knows nothing of what the first one knows.
     fn beside(aws: &Aws, seed: u64) -> Self {
-        let stock = Table::new(aws_sdk_dynamodb::Client::new(&aws.crowded_sdk_config(seed)), "ferrocart-stock");
-        Self::over(aws.clone(), stock)
+        Self::over(&aws.crowded(seed))
     }
 
     /// Asks as the queue does: again, until it is done.
-    async fn ask_as_the_queue_does(&self, asked: Asked, number: u32, quantity: u32) {
+    async fn ask_as_the_queue_does(&self, command: &str, number: u32, quantity: u32) {
         for _ in 0..20 {
-            let answer = (self.lambda(asked))(Invocation::with_event(spoons(asked, number, quantity))).await.unwrap();
+            let answer = self.lambda(command)(Invocation::with_event(spoons(command, number, quantity))).await.unwrap();
             if answer["batchItemFailures"] == json!([]) {
                 return;
             }
@@ -36,7 +37,7 @@ impl Warehouse {
     /// Settles something at the same time as others order; a busy moment is answered 503, and the same request goes through later.
     async fn settle_in_the_crowd(&self, key: &str, body: &Value) {
         for _ in 0..20 {
-            let answer = (self.adjust)(Invocation::with_event(adjustment(key, SPOON, body))).await.unwrap();
+            let answer = self.lambda("adjust-stock")(Invocation::with_event(adjustment(key, SPOON, body))).await.unwrap();
             match answer["statusCode"].as_u64() {
                 Some(201) => return,
                 Some(503) => {}
@@ -57,7 +58,7 @@ async fn rush(warehouse: &Arc<Warehouse>, seed: u64, switches: &'static [(&'stat
             for _ in 0..number / 8 {
                 tokio::task::yield_now().await;
             }
-            warehouse.ask_as_the_queue_does(Reserve, number, 1).await;
+            warehouse.ask_as_the_queue_does(RESERVE, number, 1).await;
         });
     }
     let switching = warehouse.clone();
@@ -139,13 +140,13 @@ async fn whatever_orders_do_while_the_switch_is_thrown_the_sum_stays() {
                 for _ in 0..number {
                     tokio::task::yield_now().await;
                 }
-                warehouse.ask_as_the_queue_does(Reserve, number, 1 + number % 5).await;
+                warehouse.ask_as_the_queue_does(RESERVE, number, 1 + number % 5).await;
                 let is_held = warehouse.item(format!("RESERVATION#{}", order_id(number))).await.unwrap()["state"] == "held";
                 if is_held && number % 3 > 0 {
-                    warehouse.ask_as_the_queue_does(Commit, number, 0).await;
+                    warehouse.ask_as_the_queue_does(COMMIT, number, 0).await;
                 }
                 if number % 3 < 2 {
-                    warehouse.ask_as_the_queue_does(Release, number, 0).await;
+                    warehouse.ask_as_the_queue_does(RELEASE, number, 0).await;
                 }
             });
         }

@@ -4,7 +4,7 @@ use super::*;
 
 impl Warehouse {
     pub(super) async fn settle(&self, key: &str, body: &Value) -> Called {
-        self.aws.call(&self.adjust, adjustment(key, SPOON, body)).await
+        self.call("adjust-stock", adjustment(key, SPOON, body)).await
     }
 
     /// Divides the spoons.
@@ -17,7 +17,7 @@ impl Warehouse {
     /// As an admin sees the spoons: (available, on hand, held).
     pub(super) async fn seen(&self) -> (i64, i64, i64) {
         let request = events::get(&format!("/inventory/{SPOON}")).path_parameter("product_id", SPOON).caller(events::ADMIN);
-        let view = self.aws.call(&self.get, request.event()).await.json();
+        let view = self.call("get-stock", request.event()).await.json();
         let figure = |name: &str| view[name].as_i64().unwrap();
         (figure("available"), figure("on_hand"), figure("held"))
     }
@@ -32,17 +32,9 @@ impl Warehouse {
         parts
     }
 
-    /// One command of one of many orders, for so many spoons; whether it is done.
-    pub(super) async fn order(&self, asked: Asked, number: u32, quantity: u32) -> Called {
-        self.aws.call(self.lambda(asked), spoons(asked, number, quantity)).await
-    }
-
-    pub(super) fn lambda(&self, asked: Asked) -> &Lambda {
-        match asked {
-            Reserve => &self.reserve,
-            Release => &self.release,
-            Commit => &self.commit,
-        }
+    /// One command of one of many orders, for so many spoons.
+    pub(super) async fn order(&self, command: &str, number: u32, quantity: u32) -> Called {
+        self.call(command, spoons(command, number, quantity)).await
     }
 
     pub(super) fn states(&self) -> BTreeMap<String, usize> {
@@ -58,14 +50,9 @@ pub(super) fn order_id(number: u32) -> String {
     format!("ord_0199c2a8-0000-7000-8000-000000{number:06}")
 }
 
-pub(super) fn spoons(asked: Asked, number: u32, quantity: u32) -> Value {
+pub(super) fn spoons(command: &str, number: u32, quantity: u32) -> Value {
     let lines = json!([{ "product_id": SPOON, "quantity": quantity }]);
-    let data = json!({ "order_id": order_id(number), "drive": 0, "lines": lines });
-    match asked {
-        Reserve => events::message("reserve-stock", "reserve_stock.v1", &data),
-        Release => events::message("release-stock", "release_stock.v1", &data),
-        Commit => events::message("commit-stock", "commit_stock.v1", &data),
-    }
+    events::command(command, &json!({ "order_id": order_id(number), "drive": 0, "lines": lines }))
 }
 
 #[tokio::test]
@@ -79,18 +66,18 @@ async fn divided_and_put_together_there_are_as_many_as_ever() {
     assert_eq!(warehouse.seen().await, (60, 60, 0));
     assert!(warehouse.parts()[1..].iter().all(|(_, available)| (7..=8).contains(available)), "{:?}", warehouse.parts());
     // An order that began before goes on as it would have.
-    assert!(is_done(&warehouse.order(Reserve, 1, 5).await));
+    assert!(warehouse.order(RESERVE, 1, 5).await.is_done());
     warehouse.divide("off", 1).await;
     assert_eq!(warehouse.seen().await, (55, 60, 5));
     assert_eq!(warehouse.parts()[0], (0, 55), "the rest lies in one place again");
-    assert!(is_done(&warehouse.order(Release, 1, 5).await));
+    assert!(warehouse.order(RELEASE, 1, 5).await.is_done());
     assert_eq!(warehouse.seen().await, (60, 60, 0), "and what comes back is counted wherever it lies");
     // Even if it is all that there is, it can be ordered.
-    assert!(is_done(&warehouse.order(Reserve, 2, 60).await));
+    assert!(warehouse.order(RESERVE, 2, 60).await.is_done());
     assert_eq!((warehouse.seen().await, warehouse.states()["held"]), ((0, 60, 60), 1));
-    assert!(is_done(&warehouse.order(Commit, 2, 60).await));
+    assert!(warehouse.order(COMMIT, 2, 60).await.is_done());
     assert_eq!(warehouse.seen().await, (0, 0, 0));
-    assert!(is_done(&warehouse.order(Release, 2, 60).await), "cancelled before it was sent");
+    assert!(warehouse.order(RELEASE, 2, 60).await.is_done(), "cancelled before it was sent");
     assert_eq!(warehouse.seen().await, (60, 60, 0));
     // The next movement brings everything together.
     assert_eq!(warehouse.settle("last", &json!({ "reason": "Broken", "delta": -1 })).await.status(), 201);
@@ -100,11 +87,11 @@ async fn divided_and_put_together_there_are_as_many_as_ever() {
 #[tokio::test]
 async fn whoever_does_not_know_that_a_product_is_divided_learns_it_once() {
     let warehouse = Warehouse::with(50, 0).await;
-    assert_eq!(warehouse.order(Reserve, 1, 1).await.operations(), ["TransactWriteItems"]);
-    Warehouse::over(warehouse.aws.clone(), warehouse.aws.table("stock")).divide("on", 4).await;
-    assert_eq!(warehouse.order(Reserve, 2, 1).await.operations()[..2], ["TransactWriteItems", "TransactWriteItems"]);
+    assert_eq!(warehouse.order(RESERVE, 1, 1).await.operations(), ["TransactWriteItems"]);
+    Warehouse::over(&warehouse.aws).divide("on", 4).await;
+    assert_eq!(warehouse.order(RESERVE, 2, 1).await.operations()[..2], ["TransactWriteItems", "TransactWriteItems"]);
     for number in 3..20 {
-        let writes = warehouse.order(Reserve, number, 1).await.operations().iter().filter(|name| **name == "TransactWriteItems").count();
+        let writes = warehouse.order(RESERVE, number, 1).await.operations().iter().filter(|name| **name == "TransactWriteItems").count();
         assert_eq!(writes, 1, "it is known now");
     }
     let in_parts = warehouse.parts();
@@ -112,25 +99,25 @@ async fn whoever_does_not_know_that_a_product_is_divided_learns_it_once() {
     assert_eq!(warehouse.seen().await, (31, 50, 19));
     // What is known is forgotten after a while.
     warehouse.clock.advance(std::time::Duration::from_secs(61));
-    assert_eq!(warehouse.order(Reserve, 20, 1).await.operations()[..2], ["TransactWriteItems", "TransactWriteItems"]);
+    assert_eq!(warehouse.order(RESERVE, 20, 1).await.operations()[..2], ["TransactWriteItems", "TransactWriteItems"]);
 }
 
 #[tokio::test]
 async fn an_order_gets_what_there_is_from_wherever_it_lies() {
     let warehouse = Warehouse::with(9, 0).await;
     warehouse.divide("on", 3).await;
-    assert!(is_done(&warehouse.order(Reserve, 1, 3).await), "one part has as many");
-    assert!(is_done(&warehouse.order(Reserve, 2, 5).await), "no part has as many");
+    assert!(warehouse.order(RESERVE, 1, 3).await.is_done(), "one part has as many");
+    assert!(warehouse.order(RESERVE, 2, 5).await.is_done(), "no part has as many");
     assert_eq!((warehouse.seen().await, warehouse.states()["held"]), ((1, 9, 8), 2));
     let reservation = warehouse.item(format!("RESERVATION#{}", order_id(2))).await.unwrap();
     let lines = reservation["lines"].as_array().unwrap();
     assert_eq!((lines.len(), lines.iter().map(|line| line["quantity"].as_i64().unwrap()).sum::<i64>()), (2, 5));
-    assert!(is_done(&warehouse.order(Reserve, 3, 2).await));
+    assert!(warehouse.order(RESERVE, 3, 2).await.is_done());
     assert_eq!(warehouse.states()["rejected"], 1, "there is only one");
-    assert!(is_done(&warehouse.order(Commit, 2, 5).await));
+    assert!(warehouse.order(COMMIT, 2, 5).await.is_done());
     assert_eq!(warehouse.seen().await, (1, 4, 3));
     for number in [1, 2] {
-        assert!(is_done(&warehouse.order(Release, number, 0).await));
+        assert!(warehouse.order(RELEASE, number, 0).await.is_done());
     }
     assert_eq!(warehouse.seen().await, (9, 9, 0));
 }
@@ -139,17 +126,17 @@ async fn an_order_gets_what_there_is_from_wherever_it_lies() {
 async fn what_is_taken_away_by_hand_is_taken_from_where_it_lies() {
     let warehouse = Warehouse::with(10, 0).await;
     warehouse.divide("on", 3).await;
-    assert!(is_done(&warehouse.order(Reserve, 1, 2).await));
-    let stranger = Warehouse::over(warehouse.aws.clone(), warehouse.aws.table("stock"));
+    assert!(warehouse.order(RESERVE, 1, 2).await.is_done());
+    let stranger = Warehouse::over(&warehouse.aws);
     let refused = stranger.adjust("too-many", SPOON, -9).await;
-    assert_eq!((refused.status(), code(&refused), refused.json()["available"].clone()), (409, "below_reserved".to_owned(), json!(8)));
+    assert_eq!((refused.status(), refused.code(), refused.json()["available"].clone()), (409, "below_reserved".to_owned(), json!(8)));
     let taken = stranger.adjust("all", SPOON, -8).await;
     assert_eq!(taken.status(), 201);
     assert_eq!(warehouse.seen().await, (0, 2, 2));
     let again = warehouse.adjust("all", SPOON, -8).await;
-    assert_eq!((again.status(), body(&again), again.header("idempotent-replayed")), (201, body(&taken), Some("true".to_owned())));
+    assert_eq!((again.status(), again.body(), again.header("idempotent-replayed")), (201, taken.body(), Some("true".to_owned())));
     let other = warehouse.settle("all", &json!({ "delta": -8, "reason": "Delivery", "shards": 2 })).await;
-    assert_eq!(code(&other), "idempotency_key_reused");
+    assert_eq!(other.code(), "idempotency_key_reused");
     assert_eq!(warehouse.seen().await, (0, 2, 2));
 }
 
@@ -159,7 +146,7 @@ async fn there_is_a_limit_to_what_can_be_on_hand_in_all_parts_together() {
     warehouse.divide("on", 2).await;
     let change = Expression::new("SET #on_hand = :most").value("most", 999_000_000);
     warehouse.aws.table("stock").update(Key::new(format!("STOCK#{SPOON}#2")), change, Expression::present()).await.unwrap();
-    assert_eq!(code(&warehouse.adjust("two", SPOON, 500_001).await), "above_limit");
+    assert_eq!(warehouse.adjust("two", SPOON, 500_001).await.code(), "above_limit");
     assert_eq!(warehouse.adjust("one", SPOON, 500_000).await.status(), 201);
 }
 
@@ -169,7 +156,7 @@ async fn whatever_happens_to_a_call_the_division_is_made_once() {
         for shards in [4, 1] {
             let warehouse = Warehouse::with(50, 0).await;
             warehouse.divide("before", 3).await;
-            assert!(is_done(&warehouse.order(Reserve, 1, 4).await));
+            assert!(warehouse.order(RESERVE, 1, 4).await.is_done());
             let wanted = json!({ "reason": "Sells fast", "delta": 7, "shards": shards });
             warehouse.aws.fail(call, fault);
             let first = warehouse.settle("k", &wanted).await;
@@ -187,23 +174,23 @@ async fn whatever_happens_to_a_call_the_division_is_made_once() {
 #[tokio::test]
 async fn whatever_happens_to_a_call_an_order_of_a_divided_product_is_served_once() {
     whatever_happens(0..8, async |Mishap { call, fault }| {
-        for (asked, quantity) in [(Reserve, 2), (Reserve, 7), (Reserve, 11), (Commit, 7), (Release, 7)] {
+        for (asked, quantity) in [(RESERVE, 2), (RESERVE, 7), (RESERVE, 11), (COMMIT, 7), (RELEASE, 7)] {
             let warehouse = Warehouse::with(10, 0).await;
             warehouse.divide("on", 3).await;
-            if asked != Reserve {
-                assert!(is_done(&warehouse.order(Reserve, 1, quantity).await));
+            if asked != RESERVE {
+                assert!(warehouse.order(RESERVE, 1, quantity).await.is_done());
             }
             warehouse.aws.fail(call, fault);
             let mut tries = 0;
-            while !is_done(&warehouse.order(asked, 1, quantity).await) {
+            while !warehouse.order(asked, 1, quantity).await.is_done() {
                 tries += 1;
                 assert!(tries < 3, "{asked:?} {quantity}, {fault:?} at {call}");
             }
             warehouse.aws.heal();
             let quantity = i64::from(quantity);
             let expected = match asked {
-                Reserve if quantity <= 10 => (10 - quantity, 10, quantity),
-                Commit => (10 - quantity, 10 - quantity, 0),
+                RESERVE if quantity <= 10 => (10 - quantity, 10, quantity),
+                COMMIT => (10 - quantity, 10 - quantity, 0),
                 _ => (10, 10, 0),
             };
             assert_eq!(warehouse.seen().await, expected, "{asked:?} {quantity}, {fault:?} at {call}");

@@ -2,23 +2,11 @@
 
 use std::time::Duration;
 
-use inventory::publish::{Operator, messages_to};
-
 use super::*;
 
 /// A publisher in a shop whose operator wants to know.
 fn publisher(warehouse: &Warehouse) -> Pump {
-    let sender = warehouse.aws.sender(QUEUES, "publish-stock-dead-letter");
-    let lambda = stream::lambda(
-        "publish-stock-events",
-        PUBLISHED,
-        |old, new| {
-            let operator = Operator { email: "operator@example.com".to_owned(), low_stock_threshold: LOW };
-            messages_to(Some(&operator), old, new)
-        },
-        sender,
-    );
-    Pump::new(&warehouse.aws).publisher("stock", lambda)
+    Pump::new(&warehouse.aws).publisher("stock", warehouse.stock_publisher_with_operator())
 }
 
 /// What the operator is told meanwhile: how many there are, and how many there should be.
@@ -44,13 +32,13 @@ async fn the_operator_is_told_once_each_time_that_there_is_little_left() {
             warehouse.divide("on", shards).await;
         }
         for (number, expected) in [(1, vec![]), (2, vec![]), (3, vec![(8, 10)]), (4, vec![]), (5, vec![])] {
-            assert!(is_done(&warehouse.order(Reserve, number, 4).await));
+            assert!(warehouse.order(RESERVE, number, 4).await.is_done());
             assert_eq!(told(&warehouse, &mut pump).await, expected, "order {number}, {shards} parts");
         }
         // More comes in, and goes: that is another time.
-        assert!(is_done(&warehouse.order(Release, 1, 0).await));
-        assert!(is_done(&warehouse.order(Release, 2, 0).await));
-        assert!(is_done(&warehouse.order(Release, 3, 0).await));
+        assert!(warehouse.order(RELEASE, 1, 0).await.is_done());
+        assert!(warehouse.order(RELEASE, 2, 0).await.is_done());
+        assert!(warehouse.order(RELEASE, 3, 0).await.is_done());
         assert_eq!(told(&warehouse, &mut pump).await, []);
         assert_eq!(warehouse.adjust("broken", SPOON, -2).await.status(), 201);
         assert_eq!(told(&warehouse, &mut pump).await, [(10, 10)], "{shards} parts");
@@ -71,19 +59,19 @@ async fn how_many_there_should_be_is_settled_for_each_product() {
         }
         let settled = warehouse.settle("settle", &wanted).await;
         assert_eq!((settled.status(), settled.json()["low_stock_threshold"].clone(), settled.json().get("delta")), (201, json!(15), None));
-        assert_eq!(body(&warehouse.settle("settle", &wanted).await), body(&settled));
+        assert_eq!(warehouse.settle("settle", &wanted).await.body(), settled.body());
         let request = events::get("/inventory").path_parameter("product_id", SPOON).caller(events::ADMIN);
-        let view = warehouse.aws.call(&warehouse.get, request.event()).await.json();
+        let view = warehouse.call("get-stock", request.event()).await.json();
         assert_eq!((&view["low_stock_threshold"], &view["shards"]), (&json!(15), &json!(shards.unwrap_or(1))));
-        assert!(is_done(&warehouse.order(Reserve, 1, 4).await));
+        assert!(warehouse.order(RESERVE, 1, 4).await.is_done());
         assert_eq!(told(&warehouse, &mut pump).await, []);
-        assert!(is_done(&warehouse.order(Reserve, 2, 4).await));
+        assert!(warehouse.order(RESERVE, 2, 4).await.is_done());
         assert_eq!(told(&warehouse, &mut pump).await, [(12, 15)]);
         // Another measure is no news, only goods that go are.
         assert_eq!(warehouse.settle("less", &json!({ "reason": "Easy to get", "low_stock_threshold": 5 })).await.status(), 201);
         assert_eq!(warehouse.settle("more", &json!({ "reason": "Hard to get", "low_stock_threshold": 13 })).await.status(), 201);
         assert_eq!(told(&warehouse, &mut pump).await, [], "{shards:?}");
-        assert!(is_done(&warehouse.order(Reserve, 3, 1).await));
+        assert!(warehouse.order(RESERVE, 3, 1).await.is_done());
         assert_eq!(told(&warehouse, &mut pump).await, []);
     }
 }
@@ -98,7 +86,7 @@ async fn dividing_a_product_is_no_news() {
     }
     // Put together again it is watched as before.
     warehouse.divide("last", 1).await;
-    assert!(is_done(&warehouse.order(Reserve, 1, 12).await));
+    assert!(warehouse.order(RESERVE, 1, 12).await.is_done());
     assert_eq!(told(&warehouse, &mut pump).await, [(8, 10)]);
 }
 
@@ -106,8 +94,8 @@ async fn dividing_a_product_is_no_news() {
 async fn the_ledger_learns_of_every_movement_once_and_all_of_it_balances() {
     let warehouse = Warehouse::with(10, 0).await;
     warehouse.divide("on", 3).await;
-    for (asked, number) in [(Reserve, 1), (Reserve, 2), (Commit, 1), (Commit, 1), (Release, 2), (Release, 1), (Reserve, 3)] {
-        assert!(is_done(&warehouse.order(asked, number, 5).await));
+    for (asked, number) in [(RESERVE, 1), (RESERVE, 2), (COMMIT, 1), (COMMIT, 1), (RELEASE, 2), (RELEASE, 1), (RESERVE, 3)] {
+        assert!(warehouse.order(asked, number, 5).await.is_done());
     }
     assert_eq!(warehouse.adjust("lost", SPOON, -1).await.status(), 201);
     let mut pump = publisher(&warehouse);
@@ -133,20 +121,20 @@ async fn an_order_that_holds_goods_for_days_is_named_until_it_lets_them_go() {
     let warehouse = Warehouse::new();
     assert_eq!(warehouse.adjust("first", SPOON, 20).await.status(), 201);
     for number in 1..=5 {
-        assert!(is_done(&warehouse.order(Reserve, number, 2).await));
+        assert!(warehouse.order(RESERVE, number, 2).await.is_done());
     }
-    assert!(is_done(&warehouse.order(Reserve, 6, 100).await), "rejected");
-    assert!(is_done(&warehouse.order(Commit, 1, 0).await));
-    assert!(is_done(&warehouse.order(Release, 2, 0).await));
-    let check = async || warehouse.aws.call(&warehouse.check, json!({})).await.ok()["held_too_long"].clone();
+    assert!(warehouse.order(RESERVE, 6, 100).await.is_done(), "rejected");
+    assert!(warehouse.order(COMMIT, 1, 0).await.is_done());
+    assert!(warehouse.order(RELEASE, 2, 0).await.is_done());
+    let check = async || warehouse.call("check-reservations", json!({})).await.ok()["held_too_long"].clone();
     for (hours, held) in [(0, 0), (47, 0), (1, 3), (24, 3)] {
         warehouse.clock.advance(Duration::from_secs(hours * 3600));
         assert_eq!(check().await, held, "after {hours} more");
     }
-    assert!(is_done(&warehouse.order(Reserve, 7, 2).await));
+    assert!(warehouse.order(RESERVE, 7, 2).await.is_done());
     assert_eq!(check().await, 3, "the last one is new");
-    for (asked, number, held) in [(Release, 3, 2), (Commit, 4, 1), (Release, 5, 0)] {
-        assert!(is_done(&warehouse.order(asked, number, 0).await));
+    for (asked, number, held) in [(RELEASE, 3, 2), (COMMIT, 4, 1), (RELEASE, 5, 0)] {
+        assert!(warehouse.order(asked, number, 0).await.is_done());
         assert_eq!(check().await, held);
     }
     let is_watched = |item: &Value| item["check_shard"]["S"].as_str().is_some_and(|shard| shard.starts_with("held#"));
@@ -158,12 +146,12 @@ async fn an_order_that_holds_goods_for_days_is_named_until_it_lets_them_go() {
 async fn what_the_index_shows_too_late_is_not_taken_for_true() {
     let warehouse = Warehouse::new();
     assert_eq!(warehouse.adjust("first", SPOON, 20).await.status(), 201);
-    assert!(is_done(&warehouse.order(Reserve, 1, 2).await));
+    assert!(warehouse.order(RESERVE, 1, 2).await.is_done());
     warehouse.clock.advance(Duration::from_secs(72 * 3600));
     let key = Key::new(format!("RESERVATION#{}", super::parts::order_id(1)));
     let late = Expression::new("SET #state = :released").value("released", "released");
     warehouse.aws.table("stock").update(key, late, Expression::present()).await.unwrap();
-    let checked = warehouse.aws.call(&warehouse.check, json!({})).await;
+    let checked = warehouse.call("check-reservations", json!({})).await;
     assert_eq!(checked.ok(), &json!({ "held_too_long": 0, "failed": 0, "left": 0, "already_running": false }));
     assert_eq!(checked.operations().iter().filter(|name| **name == "Query").count(), 8);
 }
@@ -173,7 +161,7 @@ async fn reservations_behind_250_unreadable_ones_are_named_in_one_run() {
     let warehouse = Warehouse::new();
     assert_eq!(warehouse.adjust("first", SPOON, 20).await.status(), 201);
     for number in 1..=5 {
-        assert!(is_done(&warehouse.order(Reserve, number, 2).await));
+        assert!(warehouse.order(RESERVE, number, 2).await.is_done());
     }
     for number in 0..250 {
         let item = json!({
@@ -184,6 +172,6 @@ async fn reservations_behind_250_unreadable_ones_are_named_in_one_run() {
         warehouse.aws.put("stock", &item);
     }
     warehouse.clock.advance(Duration::from_secs(48 * 3600));
-    let checked = warehouse.aws.call(&warehouse.check, json!({})).await;
+    let checked = warehouse.call("check-reservations", json!({})).await;
     assert_eq!(checked.ok(), &json!({ "held_too_long": 5, "failed": 250, "left": 0, "already_running": false }));
 }

@@ -2,9 +2,6 @@
 
 use std::time::Duration;
 
-use ledger::operations::reconcile_books::reconcile_books;
-use shared::{clock::Clock, invoke, lambda::Invocation};
-
 use super::{world::*, *};
 
 #[tokio::test]
@@ -104,7 +101,7 @@ async fn a_lost_entry_is_missed_and_its_message_mends_it() {
     assert_eq!(broken(&report), BTreeSet::from([world.confirmed.clone()]));
     let expected = BTreeSet::from(["captured_by_ledger".to_owned(), "funds_in_ledger".to_owned()]);
     assert_eq!(checks(&report, &world.confirmed), expected);
-    assert!(is_done(&world.aws.call(&world.record, message(&capture)).await));
+    assert!(world.call("record-entry", message(&capture)).await.is_done());
     assert!(world.broken().await.is_empty());
 }
 
@@ -116,7 +113,7 @@ async fn money_that_no_order_knows_of_is_found_by_the_ledger_and_by_payments() {
     let mut booked = entry(0xc1, "capture", &lines);
     booked["order_id"] = json!(stranger);
     booked["occurred_at"] = json!(world.clock.now());
-    assert!(is_done(&world.aws.call(&world.record, message(&booked)).await));
+    assert!(world.call("record-entry", message(&booked)).await.is_done());
     // What happened at this very moment belongs to the next window.
     world.clock.advance(Duration::from_secs(1));
     let report = world.report(json!({})).await;
@@ -138,7 +135,7 @@ async fn money_that_no_order_knows_of_is_found_by_the_ledger_and_by_payments() {
 #[tokio::test]
 async fn an_order_without_any_record_is_unknown_not_unbalanced() {
     let world = World::at_rest().await;
-    let call = world.aws.call(&world.audit, json!({ "order_id": "ord_0199c2a8-0000-7000-8000-0000000000fe" })).await;
+    let call = world.call("reconcile-books", json!({ "order_id": "ord_0199c2a8-0000-7000-8000-0000000000fe" })).await;
     let failure = call.answer.expect_err("nothing is recorded under this id");
     assert_eq!(failure.kind, "UnknownOrder");
     assert!(failure.message.contains("ord_0199c2a8-0000-7000-8000-0000000000fe"), "{failure:?}");
@@ -152,8 +149,7 @@ async fn where_the_providers_books_are_not_ours_what_payments_recorded_counts() 
     });
     world.aws.delete("payment-simulator", &json!({ "pk": charge["pk"] }));
     assert_eq!(world.broken().await, BTreeSet::from([world.confirmed.clone()]));
-    let service = ledger_over(&|name| world.aws.table(name), &world.clock, None);
-    let report = world.aws.call(&invoke::lambda(Arc::new(service), reconcile_books), json!({})).await.ok().clone();
+    let report = world.with_statement(None).report(json!({})).await;
     assert!(broken(&report).is_empty());
     assert_eq!(report["provider"], "what payments recorded of the provider's answers");
 }
@@ -195,7 +191,7 @@ async fn a_run_ends_in_time_and_says_where_to_go_on() {
     let world = World::at_rest().await;
     let mut invocation = Invocation::with_event(json!({}));
     invocation.deadline = Clock::System.now().plus(Duration::from_secs(5));
-    let late = world.aws.invoke(&world.audit, invocation).await;
+    let late = world.aws.invoke(&world.lambda("reconcile-books"), invocation).await;
     assert_eq!((&late.ok()["checked"], late.calls.len()), (&json!(0), 1), "there is no time to begin");
     let event = json!({ "continuation": late.ok()["continuation"] });
     let on = world.report(event).await;
@@ -211,20 +207,19 @@ async fn an_audit_asks_only_for_what_there_is() {
         json!({ "sinse": "2026-11-21T10:00:00.000Z" }),
         json!({ "order_id": "1" }),
     ] {
-        let refused = world.aws.call(&world.audit, odd.clone()).await;
+        let refused = world.call("reconcile-books", odd.clone()).await;
         assert_eq!(refused.answer.as_ref().map_err(|failure| failure.kind), Err("MalformedEvent"), "{odd}");
         assert!(refused.calls.is_empty());
     }
     let nothing = world.report(json!({ "since": "2026-11-01T00:00:00.000Z", "until": "2026-11-02T00:00:00.000Z" })).await;
     assert_eq!(nothing["checked"], 1, "what is unsettled is looked at whenever it was placed");
-    let tick = json!({ "source": "aws.events", "detail-type": "Scheduled Event", "time": "2026-11-21T03:00:00Z", "detail": {} });
-    assert_eq!(world.report(tick).await["checked"], 4);
+    assert_eq!(world.report(tick()).await["checked"], 4);
 }
 
 #[tokio::test]
 async fn an_audit_writes_nothing_and_walks_through_no_table() {
     let world = World::at_rest().await;
-    let called = world.aws.call(&world.audit, json!({})).await;
+    let called = world.call("reconcile-books", json!({})).await;
     let mut asked: BTreeSet<(String, String)> = called.calls.iter().flat_map(|call| call.actions.clone()).collect();
     for (action, resource) in [
         ("dynamodb:Query", "orders/index/status-index"),
@@ -246,12 +241,12 @@ async fn an_audit_writes_nothing_and_walks_through_no_table() {
 #[tokio::test]
 async fn what_cannot_be_read_is_named_and_is_neither_right_nor_wrong() {
     let calls = World::at_rest().await;
-    let many = calls.aws.call(&calls.audit, json!({})).await.calls.len();
+    let many = calls.call("reconcile-books", json!({})).await.calls.len();
     let (mut failed, mut noted) = (0, 0);
     for call in (0..many).step_by(5) {
         let world = &calls;
         world.aws.fail(call, Fault::Throttle);
-        let called = world.aws.call(&world.audit, json!({})).await;
+        let called = world.call("reconcile-books", json!({})).await;
         world.aws.heal();
         match &called.answer {
             Err(failure) => {
@@ -314,7 +309,7 @@ async fn a_product_that_has_sold_for_years_is_counted_in_parts() {
     let (mut event, mut pieces, mut parts, mut products) = (json!({ "limit": 1 }), 0, 0, 0);
     let mut dearest = 0;
     loop {
-        let called = world.aws.call(&world.audit, event).await;
+        let called = world.call("reconcile-books", event).await;
         let reads =
             called.calls.iter().flat_map(|call| &call.actions).filter(|(action, table)| action == "dynamodb:Query" && table == "ledger");
         dearest = dearest.max(reads.count());

@@ -1,8 +1,6 @@
 //! Missing ledger entries are booked from the records, once, whether or not their messages arrive later.
 
-use ledger::operations::reconcile_books::reconcile_books;
 use payments::{publish::messages, store::HeadImage};
-use shared::invoke;
 
 use super::{world::*, *};
 
@@ -77,7 +75,7 @@ async fn next_head(world: &World, totals: &[(&str, i64)]) -> Vec<Value> {
     let told = messages(Some(&image(&old)), &image(&new)).into_iter().filter(|message| message.queue == "record-entry");
     let told: Vec<Value> = told.map(|message| message.data).collect();
     for entry in &told {
-        assert!(is_done(&world.aws.call(&world.record, message(entry)).await));
+        assert!(world.call("record-entry", message(entry)).await.is_done());
     }
     told
 }
@@ -132,17 +130,11 @@ async fn eventful() -> (World, Vec<Value>) {
     (world, told)
 }
 
-/// The audit where payments' own records count: what [`eventful`] adds has no charge at the provider.
-fn as_recorded(mut world: World) -> World {
-    let service = ledger_over(&|name| world.aws.table(name), &world.clock, None);
-    world.audit = invoke::lambda(Arc::new(service), reconcile_books);
-    world
-}
-
 #[tokio::test]
 async fn each_kind_of_entry_is_booked_again_and_its_late_message_changes_nothing() {
     let (world, told) = eventful().await;
-    let world = as_recorded(world);
+    // What payments recorded counts: what [`eventful`] adds has no charge at the provider.
+    let world = world.with_statement(None);
     assert!(world.broken().await.is_empty(), "{:#}", world.report(json!({})).await);
     let (right, mut kinds) = (balances(&world), BTreeSet::new());
     for entry in &told {
@@ -157,8 +149,8 @@ async fn each_kind_of_entry_is_booked_again_and_its_late_message_changes_nothing
         assert_eq!(balances(&world), right, "{kind}");
         let (again, _) = repair(&world, json!({})).await;
         assert!(again.is_empty(), "{kind} is booked once: {again:?}");
-        let late = world.aws.call(&world.record, message(entry)).await;
-        assert!(is_done(&late), "{kind}: {:?}", late.answer);
+        let late = world.call("record-entry", message(entry)).await;
+        assert!(late.is_done(), "{kind}: {:?}", late.answer);
         assert_eq!(balances(&world), right, "{kind} arrives after its repair");
         assert!(world.broken().await.is_empty(), "{kind}");
     }
@@ -182,7 +174,7 @@ async fn each_kind_of_entry_is_booked_again_and_its_late_message_changes_nothing
 #[tokio::test]
 async fn a_ledger_that_was_lost_as_a_whole_is_booked_again() {
     let (world, told) = eventful().await;
-    let world = as_recorded(world);
+    let world = world.with_statement(None);
     let right = balances(&world);
     lose_all(&world);
     let (booked, report) = repair(&world, json!({ "since": "2026-11-01T00:00:00.000Z" })).await;
@@ -198,7 +190,7 @@ async fn a_ledger_that_was_lost_as_a_whole_is_booked_again() {
     let without_goods_that_are_back = balances(&world);
     assert_eq!(without_goods_that_are_back, right);
     for entry in &told {
-        assert!(is_done(&world.aws.call(&world.record, message(entry)).await), "{entry}");
+        assert!(world.call("record-entry", message(entry)).await.is_done(), "{entry}");
     }
     assert_eq!(balances(&world), right, "all messages arrive once more");
     assert!(world.broken().await.is_empty());
@@ -207,7 +199,7 @@ async fn a_ledger_that_was_lost_as_a_whole_is_booked_again() {
 #[tokio::test]
 async fn a_repair_and_late_messages_at_the_same_time_book_everything_once() {
     let (world, told) = eventful().await;
-    let world = as_recorded(world);
+    let world = world.with_statement(None);
     let right = balances(&world);
     let of_order: Vec<&Value> = told.iter().filter(|entry| entry["order_id"] == world.confirmed.as_str()).collect();
     assert!(of_order.len() > 8);
@@ -219,13 +211,11 @@ async fn a_repair_and_late_messages_at_the_same_time_book_everything_once() {
         for item in world.aws.items("ledger").into_iter().filter(|item| item["order_id"]["S"] == world.confirmed.as_str()) {
             world.aws.delete("ledger", &json!({ "pk": item["pk"], "sk": item["sk"] }));
         }
-        let config = world.aws.crowded_sdk_config(seed);
-        let table = |name: &str| Table::new(aws_sdk_dynamodb::Client::new(&config), format!("ferrocart-{name}"));
-        let service = Arc::new(ledger_over(&table, &world.clock, None));
+        let crowded = Shop::over(world.aws.crowded(seed), world.clock.clone()).with_statement(None);
         let event = json!({ "repair": true, "order_id": world.confirmed });
-        let audit = invoke::lambda(service.clone(), reconcile_books);
+        let audit = crowded.lambda("reconcile-books");
         let repairs: Vec<_> = (0..2).map(|_| tokio::spawn(audit(Invocation::with_event(event.clone())))).collect();
-        let record = recorder(&world.aws, &table);
+        let record = crowded.lambda("record-entry");
         let late: Vec<_> = of_order.iter().map(|entry| tokio::spawn(record(Invocation::with_event(message(entry))))).collect();
         for repair in repairs {
             repair.await.unwrap().unwrap();
@@ -245,7 +235,7 @@ async fn a_repair_that_dies_is_finished_by_the_next() {
     let capture = world.told.iter().find(|entry| entry["kind"] == "capture" && entry["order_id"] == world.confirmed.as_str()).unwrap();
     let event = json!({ "repair": true, "order_id": world.confirmed });
     lose(&world, capture);
-    let calls = world.aws.call(&world.audit, event.clone()).await.calls.len();
+    let calls = world.call("reconcile-books", event.clone()).await.calls.len();
     assert_eq!(balances(&world), right);
     for call in 0..calls {
         for item in world.aws.items("ledger").into_iter().filter(|item| {
@@ -254,10 +244,10 @@ async fn a_repair_that_dies_is_finished_by_the_next() {
             world.aws.delete("ledger", &json!({ "pk": item["pk"], "sk": item["sk"] }));
         }
         world.aws.fail(call, Fault::LoseResponse);
-        world.aws.call(&world.audit, event.clone()).await;
+        world.call("reconcile-books", event.clone()).await;
         world.aws.heal();
         // The message arrives between the two.
-        assert!(is_done(&world.aws.call(&world.record, message(capture)).await), "call {call}");
+        assert!(world.call("record-entry", message(capture)).await.is_done(), "call {call}");
         repair(&world, json!({ "order_id": world.confirmed })).await;
         assert_eq!(balances(&world), right, "call {call}");
     }
@@ -315,13 +305,13 @@ async fn a_difference_with_another_reason_stays_and_says_why() {
         assert!(reasons(&report).iter().any(|said| said.contains(reason)), "{name}: {:?}", reasons(&report));
         assert_eq!(world.aws.items("ledger"), before, "{name}");
         world.aws.put(table, item);
-        assert!(is_done(&world.aws.call(&world.record, message(capture)).await), "{name}");
+        assert!(world.call("record-entry", message(capture)).await.is_done(), "{name}");
     }
     // Entries are never taken back.
     let lines = [line("provider_clearing", "USD", 5), line(&format!("customer_funds:{}", world.confirmed), "USD", -5)];
     let mut more = entry(0xc2, "capture", &lines);
     more["order_id"] = json!(world.confirmed);
-    assert!(is_done(&world.aws.call(&world.record, message(&more)).await));
+    assert!(world.call("record-entry", message(&more)).await.is_done());
     let (booked, report) = repair(&world, json!({ "order_id": world.confirmed })).await;
     assert!(booked.is_empty() && reasons(&report)[0].contains("booked more"), "{report:#}");
     lose(&world, &more);

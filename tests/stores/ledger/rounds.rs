@@ -2,14 +2,7 @@
 
 use std::time::Duration;
 
-use shared::{clock::Clock, lambda::Invocation};
-use tests::aws::Fault;
-
 use super::{world::*, *};
-
-fn tick() -> Value {
-    json!({ "source": "aws.events", "detail-type": "Scheduled Event", "time": "2026-11-21T03:00:00Z", "detail": {} })
-}
 
 /// How the round stands: its version, and whether it goes on.
 fn round(world: &World) -> Option<(u64, bool)> {
@@ -27,7 +20,7 @@ async fn a_schedule_goes_round_the_shop_once_a_day_in_as_many_calls_as_it_takes(
     // The first call has no time: it only begins.
     let mut invocation = Invocation::with_event(tick());
     invocation.deadline = Clock::System.now().plus(Duration::from_secs(5));
-    assert_eq!(world.aws.invoke(&world.audit, invocation).await.ok()["checked"], 0);
+    assert_eq!(world.aws.invoke(&world.lambda("reconcile-books"), invocation).await.ok()["checked"], 0);
     assert_eq!(round(&world), Some((1, true)));
     // The next goes on; what is broken is named whoever asks.
     let report = world.report(tick()).await;
@@ -35,7 +28,7 @@ async fn a_schedule_goes_round_the_shop_once_a_day_in_as_many_calls_as_it_takes(
     assert_eq!(round(&world), Some((2, false)));
     // Until the next day there is nothing to do, and that costs one call beside those of the lease.
     world.clock.advance(Duration::from_secs(3600));
-    let idle = world.aws.call(&world.audit, tick()).await;
+    let idle = world.call("reconcile-books", tick()).await;
     assert_eq!((&idle.ok()["checked"], idle.operations()), (&json!(0), vec!["PutItem", "GetItem", "PutItem"]));
     // The next day it begins again, and looks at what moved since.
     world.clock.advance(Duration::from_secs(23 * 3600));
@@ -45,7 +38,7 @@ async fn a_schedule_goes_round_the_shop_once_a_day_in_as_many_calls_as_it_takes(
     // A call that fails is made up for by the next.
     world.clock.advance(Duration::from_secs(24 * 3600));
     world.aws.fail(1, Fault::Throttle);
-    let failed = world.aws.call(&world.audit, tick()).await;
+    let failed = world.call("reconcile-books", tick()).await;
     world.aws.heal();
     assert_eq!(failed.answer.as_ref().map_err(|failure| failure.kind), Err("RoundNotRead"));
     assert_eq!(round(&world), Some((3, false)));

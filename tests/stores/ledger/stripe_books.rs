@@ -1,7 +1,6 @@
 //! Where Stripe moves the money, its own books are read.
 
-use ledger::operations::reconcile_books::reconcile_books;
-use shared::invoke;
+use std::sync::Arc;
 
 use super::{world::*, *};
 
@@ -40,8 +39,7 @@ async fn where_stripe_moves_the_money_its_own_books_are_read() {
         let stripe = stripe::Double::open(intents.to_vec(), refunds.to_vec());
         let secrets = world.aws.secrets_at(world.clock.clone());
         let books = provider::StripeStatement::new(stripe.url(), secrets);
-        let service = ledger_over(&|name| world.aws.table(name), &world.clock, Some(Arc::new(books)));
-        world.aws.call(&invoke::lambda(Arc::new(service), reconcile_books), json!({})).await.ok().clone()
+        world.shop.clone().with_statement(Some(Arc::new(books))).call("reconcile-books", json!({})).await.ok().clone()
     };
     let clean = audit(&intents, &given_back).await;
     assert_eq!((broken(&clean), &clean["provider"], &clean["not_checked"]), (BTreeSet::new(), &json!("Stripe"), &json!([])), "{clean:#}");
@@ -103,7 +101,6 @@ async fn where_stripe_moves_the_money_its_own_books_are_read() {
     }
     // A Stripe that does not answer is no broken book.
     let books = provider::StripeStatement::new("http://127.0.0.1:9", world.aws.secrets_at(world.clock.clone()));
-    let service = ledger_over(&|name| world.aws.table(name), &world.clock, Some(Arc::new(books)));
-    let silent = world.aws.call(&invoke::lambda(Arc::new(service), reconcile_books), json!({})).await.ok().clone();
+    let silent = world.with_statement(Some(Arc::new(books))).report(json!({})).await;
     assert_eq!((broken(&silent).len(), silent["not_checked"].as_array().unwrap().len()), (0, 3), "{silent:#}");
 }

@@ -2,22 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use inventory::operations::{
-    adjust_stock::adjust_stock, commit_stock::commit_stock, publish_stock_events, release_stock::release_stock,
-    reserve_stock::reserve_stock,
-};
-use ledger::operations::reconcile_books::reconcile_books;
-use orders::operations::{
-    advance_order::advance_order, create_order::create_order, publish_order_events, replicate_product::replicate_product,
-    resume_orders::resume_orders,
-};
-use payments::operations::{
-    cancel_payment::cancel_payment, charge_payment::charge_payment, open_payment::open_payment, publish_payment_events,
-    reconcile_payments::reconcile_payments, refund_payment::refund_payment,
-};
-use serde_json::{Value, json};
-use shared::{clock::Clock, http, invoke, lambda::Lambda, queue, stream};
-use tests::{pump::Pump, shop::PAY_WITHIN};
+use provider::statement::ReadStatement;
+use tests::shop::PAY_WITHIN;
 use tokio::sync::OnceCell;
 
 use super::*;
@@ -27,10 +13,7 @@ pub(super) const AT_REST: Duration = Duration::from_secs(660);
 
 /// A shop with all that an audit looks at.
 pub(super) struct World {
-    pub(super) aws: Aws,
-    pub(super) clock: Clock,
-    pub(super) record: Lambda,
-    pub(super) audit: Lambda,
+    pub(super) shop: Shop,
     /// Paid and confirmed: two spoons and a bowl for 70.00.
     pub(super) confirmed: String,
     /// Paid and never answered, expired, and given back.
@@ -43,17 +26,12 @@ pub(super) struct World {
     pub(super) told: Vec<Value>,
 }
 
-fn lambda_of(aws: &Aws, service: &Arc<inventory::Inventory>, queue: &str) -> Lambda {
-    let source = aws.queue(queue);
-    match queue {
-        "reserve-stock" => queue::lambda(service.clone(), reserve_stock, source),
-        "release-stock" => queue::lambda(service.clone(), release_stock, source),
-        _ => queue::lambda(service.clone(), commit_stock, source),
-    }
-}
+impl Deref for World {
+    type Target = Shop;
 
-fn recorder_at(aws: &Aws, clock: &Clock) -> Lambda {
-    queue::lambda(Arc::new(ledger_over(&|name| aws.table(name), clock, None)), record_entry, aws.queue("record-entry"))
+    fn deref(&self) -> &Shop {
+        &self.shop
+    }
 }
 
 impl World {
@@ -66,23 +44,25 @@ impl World {
 
     /// A world of one's own, copied from one whose trade is done once for all tests.
     pub(super) async fn fresh() -> Self {
-        static MODEL: OnceCell<(Aws, Clock, Traded)> = OnceCell::const_new();
-        let (aws, clock, ([confirmed, refunded, failed, open], told)) = MODEL
-            .get_or_init(async || {
-                let (aws, clock) = (Aws::new(), shop::clock());
-                let traded = trade(&aws, &clock, &recorder_at(&aws, &clock)).await;
-                (aws, clock, traded)
-            })
-            .await
-            .clone();
-        let (aws, clock) = (aws.copy(), Clock::manual(clock.now()));
-        let statement = provider::SimulatedStatement::new(aws.table("payment-simulator"));
-        let audit = invoke::lambda(Arc::new(ledger_over(&|name| aws.table(name), &clock, Some(Arc::new(statement)))), reconcile_books);
-        Self { record: recorder_at(&aws, &clock), aws, clock, audit, confirmed, refunded, failed, open, told }
+        static MODEL: OnceCell<(Shop, Traded)> = OnceCell::const_new();
+        let model = MODEL.get_or_init(async || {
+            let shop = Shop::new();
+            let traded = trade(&shop).await;
+            (shop, traded)
+        });
+        let (shop, ([confirmed, refunded, failed, open], told)) = model.await;
+        let (shop, [confirmed, refunded, failed, open], told) =
+            (shop.copy(), [confirmed, refunded, failed, open].map(String::clone), told.clone());
+        Self { shop, confirmed, refunded, failed, open, told }
+    }
+
+    /// The same world, where the ledger reads this statement of the provider, or none.
+    pub(super) fn with_statement(self, statement: Option<Arc<dyn ReadStatement>>) -> Self {
+        Self { shop: self.shop.with_statement(statement), ..self }
     }
 
     pub(super) async fn report(&self, event: Value) -> Value {
-        self.aws.call(&self.audit, event).await.ok().clone()
+        self.call("reconcile-books", event).await.ok().clone()
     }
 
     /// The ids of those that are named as broken.
@@ -124,61 +104,26 @@ pub(super) fn checks(report: &Value, id: &str) -> BTreeSet<String> {
 type Traded = ([String; 4], Vec<Value>);
 
 /// Lets four buyers order, and everything come to rest.
-async fn trade(aws: &Aws, clock: &Clock, record: &Lambda) -> Traded {
-    let inventory = Arc::new(shop::inventory(aws, clock));
-    let orders = Arc::new(shop::orders(aws, clock));
-    let payments = Arc::new(shop::payments(aws, clock));
-    let source = |name: &str| aws.queue(name);
-    let mut pump = Pump::new(aws)
-        .publisher("stock", {
-            use publish_stock_events::{PUBLISHED, QUEUES};
-            stream::lambda("publish-stock-events", PUBLISHED, inventory::publish::messages, aws.sender(QUEUES, "publish-stock-dead-letter"))
-        })
-        .publisher("orders", {
-            use publish_order_events::{PUBLISHED, QUEUES};
-            stream::lambda("publish-order-events", PUBLISHED, orders::publish::messages, aws.sender(QUEUES, "publish-order-dead-letter"))
-        })
-        .publisher("payments", {
-            use publish_payment_events::{PUBLISHED, QUEUES};
-            stream::lambda(
-                "publish-payment-events",
-                PUBLISHED,
-                payments::publish::messages,
-                aws.sender(QUEUES, "publish-payment-dead-letter"),
-            )
-        })
-        .consumer("record-entry", record.clone())
-        .consumer("order-events", queue::lambda(orders.clone(), advance_order, source("order-events")))
-        .consumer("open-payment", queue::lambda(payments.clone(), open_payment, source("open-payment")))
-        .consumer("charge-payment", queue::lambda(payments.clone(), charge_payment, source("charge-payment")))
-        .consumer("cancel-payment", queue::lambda(payments.clone(), cancel_payment, source("cancel-payment")))
-        .consumer("refund-payment", queue::lambda(payments.clone(), refund_payment, source("refund-payment")));
-    for queue in ["reserve-stock", "release-stock", "commit-stock"] {
-        pump = pump.consumer(queue, lambda_of(aws, &inventory, queue));
-    }
-
-    let adjust = http::lambda(inventory.clone(), adjust_stock);
-    let replicate = queue::lambda(orders.clone(), replicate_product, source("product-changes"));
+async fn trade(shop: &Shop) -> Traded {
+    let mut pump = shop.pump();
+    let adjust = async |key: &str, product: &str, body: Value| {
+        assert_eq!(shop.call("adjust-stock", events::adjustment(key, product, &body)).await.status(), 201);
+    };
     for (product, name, cents, delta) in [(SPOON, "spoon", 2000, 100), (SPOON, "spoon", 2000, -10), (BOWL, "bowl", 3000, 50)] {
-        let request = events::post(&format!("/inventory/{product}/adjustments"), &json!({ "delta": delta, "reason": "Count" }));
-        let request =
-            request.path_parameter("product_id", product).caller(events::ADMIN).header("idempotency-key", &format!("{name}{delta}"));
-        assert_eq!(aws.call(&adjust, request.event()).await.status(), 201);
+        adjust(&format!("{name}{delta}"), product, json!({ "delta": delta, "reason": "Count" })).await;
         let price = json!({ "amount": cents, "currency": "USD" });
         let data = json!({ "product_id": product, "version": 1, "sku": name.to_uppercase(), "name": name, "category": "kitchen", "price": price, "max_per_order": 900, "active": true });
-        assert!(is_done(&aws.call(&replicate, events::message("product-changes", "product_changed.v1", &data)).await));
+        let changed = events::message("product-changes", "product_changed.v1", &data);
+        assert!(shop.call("replicate-product", changed).await.is_done());
     }
 
     // What sells fast is divided: the books are the same.
-    let request = events::post(&format!("/inventory/{BOWL}/adjustments"), &json!({ "shards": 4, "reason": "It sells fast" }));
-    let request = request.path_parameter("product_id", BOWL).caller(events::ADMIN).header("idempotency-key", "divided");
-    assert_eq!(aws.call(&adjust, request.event()).await.status(), 201);
+    adjust("divided", BOWL, json!({ "shards": 4, "reason": "It sells fast" })).await;
 
-    let place = http::lambda(orders.clone(), create_order);
     let order = async |key: &str, spoons: u32, bowls: u32, token: &str| {
         let items = json!([{ "product_id": SPOON, "quantity": spoons }, { "product_id": BOWL, "quantity": bowls }]);
         let body = json!({ "items": items, "payment_method": { "type": "card", "token": token } });
-        let called = aws.call(&place, events::post("/orders", &body).caller(events::USER).header("idempotency-key", key).event()).await;
+        let called = shop.call("create-order", events::new_order(key, &body)).await;
         assert_eq!(called.status(), 201, "{:?}", called.answer);
         text(&called.json()["id"])
     };
@@ -188,21 +133,20 @@ async fn trade(aws: &Aws, clock: &Clock, record: &Lambda) -> Traded {
     pump.settle().await;
 
     // The buyer's time is up before anybody has asked the provider: the charge is found, and given back.
-    let resume = invoke::lambda(orders.clone(), resume_orders);
-    let reconcile = invoke::lambda(payments.clone(), reconcile_payments);
-    clock.advance(PAY_WITHIN);
+    shop.clock.advance(PAY_WITHIN);
     for _ in 0..4 {
-        for sweep in [&resume, &reconcile] {
-            aws.call(sweep, json!({})).await.ok();
+        for sweep in ["resume-orders", "reconcile-payments"] {
+            shop.call(sweep, json!({})).await.ok();
             pump.settle().await;
         }
-        clock.advance(Duration::from_secs(3600));
+        shop.clock.advance(Duration::from_secs(3600));
     }
     let open = order("open", 1, 1, "tok_declined").await;
     pump.settle().await;
 
     let states = |id: &str| {
-        aws.orders()
+        shop.aws
+            .orders()
             .into_iter()
             .find(|item| item["order_id"]["S"] == id)
             .map(|item| (text(&item["status"]["S"]), text(&item["payment"]["S"])))
@@ -212,7 +156,7 @@ async fn trade(aws: &Aws, clock: &Clock, record: &Lambda) -> Traded {
     {
         assert_eq!(states(id), Some((status.to_owned(), payment.to_owned())));
     }
-    assert!(aws.queues().waiting("record-entry-dead-letter").is_empty(), "the ledger can read what it is told");
+    assert!(shop.aws.queues().waiting("record-entry-dead-letter").is_empty(), "the ledger can read what it is told");
     let told = pump.delivered.iter().filter(|(queue, _)| *queue == "record-entry").map(|(_, message)| message["data"].clone());
     ([confirmed, refunded, failed, open], told.collect())
 }

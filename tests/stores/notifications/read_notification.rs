@@ -2,6 +2,8 @@
 
 use shared::ids::{NotificationId, PrefixedId, UserId};
 
+use tests::{aws::Aws, shop::clock};
+
 use super::*;
 
 const STRANGER: &str = "usr_0199c2a8-0000-7000-8000-000000000009";
@@ -10,7 +12,7 @@ const FIRST: &str = "ntf_0199c2a8-0000-7000-8000-000000000001";
 async fn read(stage: &Stage, caller: &str, notification: &str) -> Called {
     let path = format!("/notifications/{notification}/read");
     let event = events::http("POST", &path).caller(caller).path_parameter("notification_id", notification).event();
-    stage.aws.call(&stage.read, event).await
+    stage.call("read-notification", event).await
 }
 
 #[tokio::test]
@@ -48,7 +50,7 @@ async fn nobody_marks_what_is_not_theirs_or_not_there() {
         assert_eq!(called.calls.len(), asked, "{unknown}");
     }
     let anonymous = events::http("POST", "/notifications/x/read").path_parameter("notification_id", FIRST).event();
-    assert_eq!(stage.aws.call(&stage.read, anonymous).await.status(), 401);
+    assert_eq!(stage.call("read-notification", anonymous).await.status(), 401);
     assert_eq!(stage.aws.items("notifications"), before);
 }
 
@@ -57,24 +59,20 @@ async fn nobody_marks_what_is_not_theirs_or_not_there() {
 async fn what_is_gone_while_it_is_marked_does_not_come_back() {
     let mut outcomes = [0, 0];
     for seed in 0..20 {
-        let aws = Aws::new();
-        let clock = shop::clock();
-        let crowded = aws_sdk_dynamodb::Client::new(&aws.crowded_sdk_config(seed));
-        let store = notifications::store::Store { notifications: shared::table::Table::new(crowded, "ferrocart-notifications") };
-        let service = Arc::new(Notifications { store, ..shop::notifications(&aws, &clock) });
-        let send = queue::lambda(service.clone(), send_notification, aws.queue("send-notification"));
-        assert!(is_done(&aws.call(&send, message(1)).await));
+        let shop = Shop::over(Aws::new().crowded(seed), clock());
+        assert!(shop.call("send-notification", message(1)).await.is_done());
 
         let (user, id) = (UserId::parse(events::USER).unwrap(), NotificationId::parse(FIRST).unwrap());
-        let sort_key = aws.items("notifications")[0]["sk"]["S"].as_str().unwrap().to_owned();
+        let sort_key = shop.aws.items("notifications")[0]["sk"]["S"].as_str().unwrap().to_owned();
         let forgetting = tokio::spawn({
-            let service = service.clone();
+            let service = shop.notifications.clone();
             async move { service.store.forget(user, sort_key).await }
         });
+        let service = shop.notifications.clone();
         let reading = tokio::spawn(async move { service.store.read(user, id, service.clock.now()).await });
         forgetting.await.unwrap().unwrap();
         outcomes[usize::from(reading.await.unwrap().is_ok())] += 1;
-        assert_eq!(aws.items("notifications").len(), 0, "seed {seed}");
+        assert_eq!(shop.aws.items("notifications").len(), 0, "seed {seed}");
     }
     assert!(outcomes.iter().all(|many| *many > 0), "the seeds do not meet both cases: {outcomes:?}");
 }
@@ -104,13 +102,4 @@ async fn a_mail_that_goes_out_late_does_not_make_its_notification_unread() {
     assert!(stage.deliver(&message(1)).await);
     let listed = stage.listed(events::USER).await;
     assert_eq!((&listed[0]["read"], &listed[0]["delivery"], stage.mails()), (&json!(true), &json!("sent"), 1));
-}
-
-#[tokio::test]
-async fn the_sample_is_read() {
-    let stage = stage();
-    let called = stage.aws.call(&stage.read, events::sample("read-notification")).await;
-    assert_eq!((called.status(), called.operations()), (404, vec!["Query"]));
-    assert!(stage.deliver(&message(0xe1)).await);
-    assert_eq!(stage.aws.call(&stage.read, events::sample("read-notification")).await.status(), 204);
 }

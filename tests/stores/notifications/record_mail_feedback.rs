@@ -1,9 +1,6 @@
 //! Whose mails come back, or are called spam, is not written to; and the table does not know whom.
 
-use tests::{
-    faults::{Mishap, whatever_happens},
-    ses::{bounced, complained},
-};
+use tests::ses::{bounced, complained};
 
 use super::*;
 
@@ -20,7 +17,7 @@ fn permanent(address: &str) -> Value {
 impl Stage {
     /// SES tells of a mail; whether that was acknowledged.
     async fn hear(&self, event: &Value) -> bool {
-        is_done(&self.aws.call(&self.hear, event.clone()).await)
+        self.call("record-mail-feedback", event.clone()).await.is_done()
     }
 
     fn suppressions(&self) -> Vec<Value> {
@@ -40,8 +37,8 @@ async fn who_takes_no_mail_or_wants_none_gets_none_and_sees_it_in_the_shop() {
     ] {
         let stage = stage();
         assert!(stage.hear(&event).await);
-        let called = stage.aws.call(&stage.send, message(1)).await;
-        assert!(is_done(&called));
+        let called = stage.call("send-notification", message(1)).await;
+        assert!(called.is_done());
         assert_eq!((called.operations(), stage.mails()), (vec!["GetItem", "PutItem", "UpdateItem"], 0));
         let record = stage.record();
         assert_eq!(record["state"]["S"], "SUPPRESSED");
@@ -181,19 +178,10 @@ async fn what_is_no_feedback_is_rejected_and_writes_nothing() {
         ("mail_bounced.v1", json!({ "destination": "ada@example.com", "bounce": { "bounceType": "Permanent" } })),
         ("mail_opened.v1", bounced("ada@example.com", "Permanent")),
     ] {
-        let called = stage.aws.call(&stage.hear, feedback(kind, &data)).await;
+        let called = stage.call("record-mail-feedback", feedback(kind, &data)).await;
         assert_eq!((called.rejected(), called.calls.len()), (1, 1), "{kind} {data}");
     }
     assert_eq!(stage.aws.items("notifications").len(), 0);
-}
-
-#[tokio::test]
-async fn the_sample_is_heard() {
-    let stage = stage();
-    let mut sample = events::sample("record-mail-feedback");
-    sample["Records"][0].as_object_mut().unwrap().remove("receiptHandle");
-    assert!(stage.hear(&sample).await);
-    assert_eq!(stage.suppressions().len(), 1);
 }
 
 #[tokio::test]
@@ -206,8 +194,8 @@ async fn suppression_and_link_survive_a_rotation_of_their_server_keys() {
     let mut mails = 0;
     for (number, pause) in [(1, 0), (2, 301), (3, 1_400)] {
         stage.clock.advance(Duration::from_secs(pause));
-        let called = stage.aws.call(&stage.send, message(number)).await;
-        assert_eq!((is_done(&called), stage.mails()), (true, mails), "{number}: the address stays suppressed");
+        let called = stage.call("send-notification", message(number)).await;
+        assert_eq!((called.is_done(), stage.mails()), (true, mails), "{number}: the address stays suppressed");
         // Sealed under the previous key, to another recipient.
         let mut link = message_with(10 + number, "password_reset", &good_link());
         link = with_recipient(&link, "bob@example.com");
@@ -217,7 +205,7 @@ async fn suppression_and_link_survive_a_rotation_of_their_server_keys() {
     }
     // The new key is in use by now.
     stage.clock.advance(Duration::from_secs(2 * 3600));
-    assert!(is_done(&stage.aws.call(&stage.send, message(4)).await));
+    assert!(stage.call("send-notification", message(4)).await.is_done());
     assert_eq!(stage.mails(), mails);
 }
 

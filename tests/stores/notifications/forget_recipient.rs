@@ -1,54 +1,15 @@
 //! Of a user who is gone nothing stays, whatever happens while it is deleted, and nobody else loses anything.
 
-use std::{sync::Arc, time::Duration};
+use shared::lambda::Invocation;
+use tests::{aws::Aws, shop::clock};
 
-use notifications::{
-    Notifications,
-    operations::{forget_recipient::forget_recipient, send_notification::send_notification},
-    store::Store,
-};
-use serde_json::{Value, json};
-use shared::{
-    clock::Clock,
-    lambda::{Invocation, Lambda},
-    queue,
-    table::Table,
-};
-use tests::{
-    aws::{Aws, Called, Fault},
-    events,
-    faults::{Mishap, whatever_happens},
-    shop,
-};
+use super::*;
 
 const STRANGER: &str = "usr_0199c2a8-0000-7000-8000-0000000000ff";
 
-struct Stage {
-    aws: Aws,
-    clock: Clock,
-    forget: Lambda,
-    send: Lambda,
-}
-
-fn stage() -> Stage {
-    let aws = Aws::new();
-    let table = aws.table("notifications");
-    over(aws, table)
-}
-
 /// Whose operations, when they run at the same time, take turns between any two calls of AWS.
 fn crowded(seed: u64) -> Stage {
-    let aws = Aws::new();
-    let table = Table::new(aws_sdk_dynamodb::Client::new(&aws.crowded_sdk_config(seed)), "ferrocart-notifications");
-    over(aws, table)
-}
-
-fn over(aws: Aws, table: Table) -> Stage {
-    let clock = shop::clock();
-    let service = Arc::new(Notifications { store: Store { notifications: table }, ..shop::notifications(&aws, &clock) });
-    let forget = queue::lambda(service.clone(), forget_recipient, aws.queue("forget-recipient"));
-    let send = queue::lambda(service, send_notification, aws.queue("send-notification"));
-    Stage { aws, clock, forget, send }
+    Stage(Shop::over(Aws::new().crowded(seed), clock()))
 }
 
 impl Stage {
@@ -67,7 +28,7 @@ impl Stage {
     }
 
     async fn forget(&self) -> Called {
-        self.aws.call(&self.forget, message()).await
+        self.call("forget-recipient", message()).await
     }
 }
 
@@ -85,7 +46,7 @@ fn mail() -> Value {
         "occurred_at": "2026-11-21T09:00:01.000Z",
         "data": {},
     });
-    events::message("send-notification", "send_notification.v1", &data)
+    events::command("send-notification", &data)
 }
 
 /// Whether the message was acknowledged.
@@ -148,7 +109,7 @@ async fn copies_that_come_at_once_do_the_work_once_between_them() {
     for seed in 0..5 {
         let stage = crowded(seed);
         stage.put(events::USER, 150);
-        let copies: Vec<_> = (0..3).map(|_| tokio::spawn((stage.forget)(Invocation::with_event(message())))).collect();
+        let copies: Vec<_> = (0..3).map(|_| tokio::spawn(stage.lambda("forget-recipient")(Invocation::with_event(message())))).collect();
         for copy in copies {
             assert!(is_done(&copy.await.unwrap().unwrap()));
         }
@@ -165,10 +126,10 @@ async fn what_is_forgotten_while_its_mail_goes_out_stays_forgotten() {
         // A try that broke off has left its record, and its lock is over.
         stage.aws.fail(3, Fault::LoseRequest);
         stage.aws.fail(4, Fault::LoseRequest);
-        assert!(!is_done(stage.aws.call(&stage.send, mail()).await.ok()));
+        assert!(!is_done(stage.call("send-notification", mail()).await.ok()));
         stage.clock.advance(Duration::from_secs(90));
-        let send = tokio::spawn((stage.send)(Invocation::with_event(mail())));
-        let forget = tokio::spawn((stage.forget)(Invocation::with_event(message())));
+        let send = tokio::spawn(stage.lambda("send-notification")(Invocation::with_event(mail())));
+        let forget = tokio::spawn(stage.lambda("forget-recipient")(Invocation::with_event(message())));
         let (send, forget) = (send.await.unwrap().unwrap(), forget.await.unwrap().unwrap());
         assert!(is_done(&send) && is_done(&forget), "seed {seed}");
         let mails = stage.aws.mails().mails().len();
@@ -186,20 +147,10 @@ async fn a_message_that_names_no_user_is_rejected_and_deletes_nothing() {
     let stage = stage();
     stage.put(events::USER, 1);
     for data in [json!({}), json!({ "user_id": null }), json!({ "user_id": "usr_" }), json!({ "user_id": "*" })] {
-        let called = stage.aws.call(&stage.forget, events::message("forget-recipient", "user_deleted.v1", &data)).await;
+        let called = stage.call("forget-recipient", events::message("forget-recipient", "user_deleted.v1", &data)).await;
         assert_eq!((called.rejected(), called.calls.len()), (1, 1), "{data}");
     }
     let other = events::message("forget-recipient", "user_changed.v1", &json!({ "user_id": events::USER, "version": 4 }));
-    assert_eq!(stage.aws.call(&stage.forget, other).await.rejected(), 1);
+    assert_eq!(stage.call("forget-recipient", other).await.rejected(), 1);
     assert_eq!(stage.left_of(events::USER), 1);
-}
-
-#[tokio::test]
-async fn the_sample_is_read() {
-    let stage = stage();
-    stage.put(events::USER, 2);
-    let mut sample = events::sample("forget-recipient");
-    sample["Records"][0].as_object_mut().unwrap().remove("receiptHandle");
-    assert!(is_done(stage.aws.call(&stage.forget, sample).await.ok()));
-    assert_eq!(stage.left_of(events::USER), 0);
 }

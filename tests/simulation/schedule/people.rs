@@ -1,0 +1,139 @@
+//! What buyers, the staff of the shop and the payment provider do.
+
+use serde_json::{Value, json};
+use tests::{aws::Called, events};
+
+use super::{PRICE, Schedule, text};
+
+const TOKENS: [&str; 11] = [
+    "tok_ok",
+    "tok_declined",
+    "tok_insufficient_funds",
+    "tok_timeout_after_charge",
+    "tok_timeout_before_charge",
+    "tok_5xx_then_ok",
+    "tok_late_webhook",
+    "tok_duplicate_webhook",
+    "tok_3ds",
+    "tok_3ds_declined",
+    "tok_3ds_abandoned",
+];
+
+impl Schedule {
+    pub(super) async fn place(&mut self, number: u64) {
+        let quantity = 1 + self.below(3) as u32;
+        let token = if self.chance(70) { Some(self.token()) } else { None };
+        loop {
+            let placed = events::new_order(&format!("order-{number}"), &events::basket(&self.product, quantity, token));
+            let called = self.request("create-order", placed).await;
+            if called.status() == 201 {
+                let id = called.json()["id"].as_str().unwrap().to_owned();
+                self.note(&format!("placed {id}: {quantity} with {token:?}"));
+                self.orders.push(id);
+                return;
+            }
+            assert_eq!(called.status(), 503, "{:?}\n{}", called.answer, self.story());
+        }
+    }
+
+    /// A card: every other one is good.
+    fn token(&mut self) -> &'static str {
+        let chosen = self.below(2 * TOKENS.len() as u64) as usize;
+        TOKENS.get(chosen).copied().unwrap_or(TOKENS[0])
+    }
+
+    pub(super) async fn pay(&mut self) {
+        let chosen = self.below(self.orders.len() as u64) as usize;
+        let order = self.orders[chosen].clone();
+        let token = self.token();
+        // Now and then the same request again, as impatient clients do.
+        if !self.chance(40) {
+            self.payments += 1;
+        }
+        let payment = events::new_payment(&format!("payment-{}", self.payments), &order, token);
+        let called = self.request("create-payment", payment).await;
+        self.note(&format!("payment {} of {order} with {token}: {} {}", self.payments, called.status(), called.json()["code"]));
+    }
+
+    /// Somebody gives an order up, sends it, or hears that it has arrived.
+    pub(super) async fn step(&mut self) {
+        let chosen = self.below(self.orders.len() as u64) as usize;
+        let order = self.orders[chosen].clone();
+        let status = self.shop.aws.orders().iter().find(|item| text(item, "order_id") == order).map(|item| text(item, "status"));
+        // Mostly what comes next, and now and then what must not.
+        let operation = match (status.unwrap_or_default().as_str(), self.below(20)) {
+            ("confirmed", 0..12) | ("shipped", 0) | ("pending", 0) => "ship-order",
+            ("shipped", 1..16) | ("confirmed", 12) | ("pending", 1) => "deliver-order",
+            ("confirmed" | "shipped", _) | (_, 2) => "cancel-order",
+            _ => return,
+        };
+        let request = events::post("/orders", &json!({ "carrier": "Royal Mail", "tracking": "RM1" })).caller(events::ADMIN);
+        let request = if operation == "ship-order" { request } else { request.body("") };
+        let called = self.request(operation, request.path_parameter("order_id", &order).event()).await;
+        self.note(&format!("{operation} of {order}: {} {}", called.status(), called.json()["code"]));
+    }
+
+    /// An operator gives back a payment, or a part of it.
+    pub(super) async fn give_back(&mut self) {
+        let Some(payment) = self.any_payment() else { return };
+        // Now and then the same request again.
+        if !self.chance(30) {
+            self.errands += 1;
+        }
+        let cents = [None, Some(1000), Some(1000), Some(PRICE)][self.below(4) as usize];
+        let mut body = json!({ "reason": "The lid was broken" });
+        if let Some(cents) = cents {
+            body["amount"] = json!({ "amount": cents, "currency": "USD" });
+        }
+        let request = events::post("/refunds", &body).caller(events::ADMIN).path_parameter("payment_id", &payment);
+        let request = request.header("idempotency-key", &format!("refund-{}", self.errands));
+        let called = self.request("create-refund", request.event()).await;
+        self.note(&format!("refund {} of {payment}, {cents:?}: {} {}", self.errands, called.status(), called.json()["code"]));
+    }
+
+    /// The provider tells of a payment, whether there is news of it or not.
+    pub(super) async fn tell(&mut self) {
+        let Some(payment) = self.any_payment() else { return };
+        let event_id = format!("evt_{}", self.below(8));
+        let event = events::webhook(self.shop.aws.secrets_manager(), self.shop.clock.now(), &event_id, &payment);
+        let called = self.request("receive-payment-webhook", event).await;
+        self.note(&format!("{event_id} tells of {payment}: {} {}", called.status(), called.json()["code"]));
+        assert!([200, 503].contains(&called.status()), "{:?}\n{}", called.answer, self.story());
+    }
+
+    /// Goods come in or are written off, and the stock of the product is divided otherwise.
+    pub(super) async fn rearrange(&mut self) {
+        self.errands += 1;
+        let mut body = json!({ "reason": "It sells fast" });
+        let kinds = self.below(3);
+        if kinds < 2 {
+            body["shards"] = (1 + self.below(4)).into();
+        }
+        if kinds > 0 {
+            body["delta"] = [-1, 1, 2][self.below(3) as usize].into();
+        }
+        let adjustment = events::adjustment(&format!("movement-{}", self.errands), &self.product, &body);
+        let called = self.request("adjust-stock", adjustment).await;
+        self.note(&format!("the stock, {body}: {} {}", called.status(), called.json()["code"]));
+    }
+
+    /// A payment that somebody has tried to make, if there is one.
+    fn any_payment(&mut self) -> Option<String> {
+        let items = self.shop.aws.items("payments");
+        let attempts: Vec<&Value> = items.iter().filter(|item| text(item, "sk").starts_with("ATTEMPT#")).collect();
+        if attempts.is_empty() {
+            return None;
+        }
+        Some(text(attempts[self.below(attempts.len() as u64) as usize], "payment_id"))
+    }
+
+    /// A request, some of whose calls are spoiled: it is answered, or is to be made again.
+    pub(super) async fn request(&mut self, operation: &str, event: Value) -> Called {
+        self.spoil();
+        let called = self.shop.call(operation, event).await;
+        self.heal();
+        let status = called.status();
+        assert!(status < 500 || status == 503, "{operation}: {:?}\n{}", called.answer, self.story());
+        called
+    }
+}

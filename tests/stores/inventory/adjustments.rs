@@ -1,0 +1,141 @@
+//! Goods that come in and go out by hand: each adjustment is made once.
+
+use super::*;
+
+#[tokio::test]
+async fn goods_come_in_with_one_call_and_everybody_learns_that_there_are_some() {
+    let warehouse = Warehouse::new();
+    let get = || events::get(&format!("/inventory/{SPOON}")).path_parameter("product_id", SPOON);
+    let before = warehouse.call("get-stock", get().event()).await;
+    assert_eq!((before.status(), before.operations()), (200, vec!["GetItem"]));
+    assert_eq!(before.json(), json!({ "product_id": SPOON, "in_stock": false }));
+
+    let moved = warehouse.adjust("k", SPOON, 10).await;
+    assert_eq!((moved.status(), moved.operations()), (201, vec!["TransactWriteItems"]));
+    assert_eq!(moved.header("location"), Some(format!("../{SPOON}")));
+    let at = "2026-11-21T09:48:49.123Z";
+    let id = moved.json()["id"].clone();
+    let expected = json!({ "id": id, "product_id": SPOON, "delta": 10, "reason": "Delivery", "created_at": at, "updated_at": at });
+    assert_eq!(moved.json(), expected);
+
+    for caller in [None, Some(events::USER)] {
+        let request = caller.map_or(get(), |caller| get().caller(caller)).event();
+        assert_eq!(warehouse.call("get-stock", request).await.json(), json!({ "product_id": SPOON, "in_stock": true }));
+    }
+    let admin = warehouse.call("get-stock", get().caller(events::ADMIN).event()).await;
+    assert_eq!(
+        admin.json(),
+        json!({ "product_id": SPOON, "in_stock": true, "on_hand": 10, "available": 10, "held": 0, "low_stock_threshold": 10, "shards": 1 })
+    );
+}
+
+#[tokio::test]
+async fn a_repeated_movement_moves_nothing_and_answers_the_same() {
+    let warehouse = Warehouse::with(5, 0).await;
+    let first = warehouse.adjust("k", SPOON, -5).await;
+    assert_eq!(first.status(), 201);
+    // There is nothing left to take away, and yet this is the same movement.
+    let again = warehouse.adjust("k", SPOON, -5).await;
+    assert_eq!((again.status(), again.body()), (201, first.body()));
+    assert_eq!(again.operations(), ["TransactWriteItems"]);
+    assert_eq!(again.header("idempotent-replayed"), Some("true".to_owned()));
+    assert_eq!(again.header("location"), first.header("location"));
+    assert_eq!(warehouse.figures(SPOON).await, (0, 0));
+    for other in [warehouse.adjust("k", SPOON, -4).await, warehouse.adjust("k", BOWL, -5).await] {
+        assert_eq!((other.status(), other.code().as_str()), (422, "idempotency_key_reused"));
+    }
+}
+
+#[tokio::test]
+async fn what_is_held_cannot_be_taken_away() {
+    let warehouse = Warehouse::with(5, 5).await;
+    assert!(warehouse.ask(RESERVE, ORDER, 0).await.is_done());
+    let refused = warehouse.adjust("k", SPOON, -4).await;
+    assert_eq!((refused.status(), refused.code().as_str(), refused.json()["available"].clone()), (409, "below_reserved", json!(3)));
+    assert_eq!(warehouse.figures(SPOON).await, (3, 5));
+    // A refusal is not remembered: the same request may be carried out later.
+    assert!(warehouse.ask(RELEASE, ORDER, 1).await.is_done());
+    assert_eq!(warehouse.adjust("k", SPOON, -4).await.status(), 201);
+    assert_eq!(warehouse.figures(SPOON).await, (1, 1));
+    let unknown = warehouse.adjust("u", "prd_0199c2a8-0000-7000-8000-0000000000cc", -1).await;
+    assert_eq!(unknown.code(), "below_reserved");
+}
+
+#[tokio::test]
+async fn there_is_a_limit_to_what_can_be_on_hand() {
+    let warehouse = Warehouse::with(1_000_000, 0).await;
+    let change = Expression::new("SET #on_hand = :most, #available = :most").value("most", 999_999_999);
+    let spoons = Key::new(format!("STOCK#{SPOON}"));
+    warehouse.aws.table("stock").update(spoons, change, Expression::present()).await.unwrap();
+    assert_eq!(warehouse.adjust("two", SPOON, 2).await.code(), "above_limit");
+    assert_eq!(warehouse.adjust("one", SPOON, 1).await.status(), 201);
+}
+
+#[tokio::test]
+async fn movements_that_are_none_are_refused_and_write_nothing() {
+    let warehouse = Warehouse::new();
+    let good = json!({ "delta": 1, "reason": "Delivery" });
+    for (field, value, refused) in [
+        ("delta", json!(0), "out_of_range"),
+        ("delta", json!(1_000_001), "out_of_range"),
+        ("delta", json!(-1_000_001), "out_of_range"),
+        ("delta", json!(1.0), "wrong_type"),
+        ("delta", json!("1"), "wrong_type"),
+        ("delta", Value::Null, "wrong_type"),
+        ("shards", json!(0), "out_of_range"),
+        ("shards", json!(17), "out_of_range"),
+        ("shards", json!("4"), "wrong_type"),
+        ("shards", Value::Null, "wrong_type"),
+        ("low_stock_threshold", json!(-1), "out_of_range"),
+        ("low_stock_threshold", json!(1_000_001), "out_of_range"),
+        ("reason", json!(""), "blank"),
+        ("reason", json!("4242 4242 4242 4242"), "card_number_refused"),
+        ("on_hand", json!(7), "unknown_field"),
+    ] {
+        let mut odd = good.clone();
+        odd[field] = value;
+        let answer = warehouse.call("adjust-stock", adjustment("k", SPOON, &odd)).await;
+        assert_eq!((answer.status(), answer.code().as_str(), answer.calls.len()), (422, refused, 0), "{odd}");
+    }
+    let nothing = warehouse.call("adjust-stock", adjustment("k", SPOON, &json!({ "reason": "Nothing" }))).await;
+    assert_eq!((nothing.status(), nothing.code().as_str(), nothing.calls.len()), (422, "nothing_to_change", 0));
+    let post = || {
+        let request = events::post(&format!("/inventory/{SPOON}/adjustments"), &good).header("idempotency-key", "k");
+        request.path_parameter("product_id", SPOON)
+    };
+    assert_eq!(warehouse.call("adjust-stock", post().event()).await.status(), 401);
+    assert_eq!(warehouse.call("adjust-stock", post().caller(events::USER).event()).await.status(), 403);
+    assert_eq!(warehouse.call("adjust-stock", adjustment("k", "spoon", &good)).await.status(), 404);
+    assert!(warehouse.aws.items("stock").is_empty());
+}
+
+#[tokio::test]
+async fn whatever_happens_to_a_call_a_movement_is_made_once() {
+    whatever_happens(0..2, async |Mishap { call, fault }| {
+        let warehouse = Warehouse::with(7, 0).await;
+        warehouse.aws.fail(call, fault);
+        let first = warehouse.adjust("k", SPOON, -5).await;
+        assert!(matches!(first.status(), 201 | 503), "{fault:?}: {}", first.status());
+        let second = warehouse.adjust("k", SPOON, -5).await;
+        let third = warehouse.adjust("k", SPOON, -5).await;
+        assert_eq!(third.status(), 201, "{fault:?}");
+        assert!(second.status() != 201 || second.body() == third.body());
+        assert_eq!(warehouse.figures(SPOON).await, (2, 2), "{fault:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn copies_of_a_movement_that_come_at_once_get_one_answer() {
+    let warehouse = Warehouse::with(5, 0).await;
+    let event = adjustment("k", SPOON, &json!({ "delta": -5, "reason": "Broken" }));
+    let copies: Vec<_> = (0..16).map(|_| tokio::spawn(warehouse.lambda("adjust-stock")(Invocation::with_event(event.clone())))).collect();
+    let mut bodies = BTreeSet::new();
+    for copy in copies {
+        let answer = copy.await.unwrap().unwrap();
+        assert_eq!(answer["statusCode"], 201);
+        bodies.insert(answer["body"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(bodies.len(), 1);
+    assert_eq!(warehouse.figures(SPOON).await, (0, 0));
+}

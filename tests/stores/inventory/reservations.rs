@@ -1,0 +1,218 @@
+//! Reservations: reserve, commit and release, once each, in whatever order they arrive.
+
+use inventory::{
+    domain::reservation::{Change, Command, Decision, Reservation, State, Wish, decide},
+    store::{Saved, Store},
+};
+use shared::{
+    ids::{Ids, OrderId, PrefixedId},
+    telemetry::Trace,
+};
+
+use super::*;
+
+#[tokio::test]
+async fn a_reservation_is_one_call_and_its_end_is_two() {
+    let warehouse = Warehouse::with(10, 10).await;
+    assert_eq!(warehouse.ask(RESERVE, ORDER, 0).await.operations(), ["TransactWriteItems"]);
+    warehouse.check(10, 10).await;
+    assert_eq!(warehouse.ask(COMMIT, ORDER, 0).await.operations(), ["GetItem", "TransactWriteItems"]);
+    warehouse.check(10, 10).await;
+    assert_eq!(warehouse.ask(RELEASE, ORDER, 0).await.operations(), ["GetItem", "TransactWriteItems"]);
+    warehouse.check(10, 10).await;
+    assert_eq!(warehouse.ask(RELEASE, ORDER, 0).await.operations(), ["GetItem"]);
+    assert_eq!(warehouse.ask(RELEASE, ORDER, 1).await.operations(), ["GetItem", "UpdateItem"]);
+    let lines = json!([{ "product_id": SPOON, "quantity": 2, "shard": 0 }, { "product_id": BOWL, "quantity": 3, "shard": 0 }]);
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let expected = json!({
+        "pk": format!("RESERVATION#{ORDER}"), "order_id": ORDER, "state": "released", "lines": lines, "version": 4, "answered_drive": 1,
+        "created_at": "2026-11-21T09:48:49.123Z", "updated_at": "2026-11-21T09:48:49.123Z", "traceparent": trace,
+    });
+    assert_eq!(warehouse.reservation().await, Some(expected));
+}
+
+#[tokio::test]
+async fn all_is_held_or_nothing_and_the_one_that_was_short_is_named() {
+    for (spoons, bowls, short) in [(10, 2, BOWL), (1, 10, SPOON), (1, 2, SPOON), (10, 0, BOWL)] {
+        let warehouse = Warehouse::with(spoons, bowls).await;
+        let asked = warehouse.ask(RESERVE, ORDER, 0).await;
+        // Where nothing stands, it is looked whether that is so.
+        let looked: &[&str] = if bowls == 0 { &["GetItem"] } else { &[] };
+        assert_eq!(asked.operations(), [&["TransactWriteItems"], looked, &["PutItem"]].concat());
+        assert!(asked.is_done());
+        assert_eq!(warehouse.state().await.as_deref(), Some("rejected"));
+        assert_eq!(warehouse.reservation().await.unwrap()["rejected_product"], short);
+        warehouse.check(spoons, bowls).await;
+    }
+}
+
+#[tokio::test]
+async fn every_sequence_of_three_commands_adds_up_in_the_table_too() {
+    for one in [RESERVE, RELEASE, COMMIT] {
+        for two in [RESERVE, RELEASE, COMMIT] {
+            for three in [RESERVE, RELEASE, COMMIT] {
+                let warehouse = Warehouse::with(5, 5).await;
+                for (asked, drive) in [one, two, three, one, two, three].into_iter().zip(0..) {
+                    warehouse.ask(asked, ORDER, drive).await;
+                    warehouse.check(5, 5).await;
+                }
+                if [one, two, three].contains(&RELEASE) {
+                    assert_eq!(warehouse.state().await.as_deref(), Some("released"));
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn whatever_happens_to_a_call_every_command_is_carried_out_once() {
+    let stories =
+        [(5, vec![RESERVE, COMMIT, RELEASE]), (5, vec![RESERVE, RELEASE]), (5, vec![RELEASE, RESERVE]), (1, vec![RESERVE, RELEASE])];
+    for (spoons, story) in stories {
+        for spoiled in 0..story.len() {
+            whatever_happens(0..2, async |Mishap { call, fault }| {
+                let warehouse = Warehouse::with(spoons, 5).await;
+                for (number, asked) in story.iter().enumerate() {
+                    if number == spoiled {
+                        warehouse.aws.fail(call, fault);
+                    }
+                    assert!(warehouse.ask_until_done(asked, 0).await, "{story:?}, {fault:?} at {call} of {spoiled}");
+                    warehouse.aws.heal();
+                    warehouse.check(spoons, 5).await;
+                }
+                assert_eq!(warehouse.state().await.as_deref(), Some("released"), "{story:?}, {fault:?} at {call} of {spoiled}");
+            })
+            .await;
+        }
+    }
+}
+
+/// What follows from a command, as far as the one who decides it knows.
+fn decided(seen: Option<&Reservation>, wish: Wish) -> Change {
+    let (order_id, at) = (OrderId::parse(ORDER).unwrap(), Timestamp::from_milliseconds(1_795_254_529_123));
+    let command = Command { order_id, drive: 9, wish, at, trace: Trace::start(&Ids::seeded(1)) };
+    match decide(seen, &command, None) {
+        Ok(Decision::Write(change)) => change,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn what_was_decided_upon_an_old_state_is_not_written() {
+    let warehouse = Warehouse::with(5, 5).await;
+    let store = Store { stock: warehouse.aws.table("stock"), shards: 8 };
+    let stands = || async { store.reservation_of(OrderId::parse(ORDER).unwrap()).await.unwrap() };
+
+    let tombstone = decided(None, Wish::Release);
+    warehouse.ask(RESERVE, ORDER, 0).await;
+    let held = stands().await.unwrap();
+    let sale = decided(Some(&held), Wish::Commit);
+    let giving_back = decided(Some(&held), Wish::Release);
+    warehouse.ask(RELEASE, ORDER, 0).await;
+    let released = stands().await.unwrap();
+    let answer = decided(Some(&released), Wish::Release);
+    warehouse.ask(RELEASE, ORDER, 1).await;
+
+    let last = stands().await.unwrap();
+    assert_eq!((last.state.clone(), last.version, last.answered_drive), (State::Released, 3, 1));
+    for change in [tombstone, sale, giving_back, answer] {
+        match store.save(&change).await.unwrap() {
+            Saved::Overtaken(Some(standing)) => assert_eq!(*standing, last),
+            other => panic!("{change:?}: {other:?}"),
+        }
+        warehouse.check(5, 5).await;
+    }
+    assert_eq!(stands().await, Some(last));
+}
+
+#[tokio::test]
+async fn many_orders_for_few_goods_are_served_exactly_as_far_as_they_go() {
+    let warehouse = Warehouse::with(10, 100).await;
+    let lines = json!([{ "product_id": SPOON, "quantity": 2 }]);
+    let asking: Vec<_> = (0..40)
+        .map(|number| {
+            let order = format!("ord_0199c2a8-0000-7000-8000-0000000001{number:02}");
+            let data = json!({ "order_id": order, "drive": 0, "lines": lines });
+            tokio::spawn(warehouse.lambda("reserve-stock")(Invocation::with_event(events::message(
+                "reserve-stock",
+                "reserve_stock.v1",
+                &data,
+            ))))
+        })
+        .collect();
+    for asked in asking {
+        assert_eq!(asked.await.unwrap().unwrap()["batchItemFailures"], json!([]));
+    }
+    let state = |name: &str| warehouse.aws.items("stock").iter().filter(|item| item["state"]["S"] == name).count();
+    assert_eq!((state("held"), state("rejected")), (5, 35));
+    assert_eq!(warehouse.figures(SPOON).await, (0, 10));
+}
+
+#[tokio::test]
+async fn a_commit_that_overtakes_its_reserve_comes_back() {
+    let warehouse = Warehouse::with(5, 5).await;
+    assert!(!warehouse.ask(COMMIT, ORDER, 0).await.is_done());
+    assert_eq!(warehouse.reservation().await, None);
+    warehouse.ask(RESERVE, ORDER, 0).await;
+    assert!(warehouse.ask(COMMIT, ORDER, 0).await.is_done());
+    assert_eq!(warehouse.state().await.as_deref(), Some("committed"));
+}
+
+#[tokio::test]
+async fn what_a_later_release_has_written_is_left_as_it_is() {
+    let warehouse = Warehouse::with(5, 5).await;
+    warehouse.ask(RESERVE, ORDER, 0).await;
+    let key = || Key::new(format!("RESERVATION#{ORDER}"));
+    let table = warehouse.aws.table("stock");
+    table.update(key(), Expression::new("SET #parcel = :new").value("new", "p-1"), Expression::present()).await.unwrap();
+    assert!(warehouse.ask(COMMIT, ORDER, 1).await.is_done());
+    assert_eq!(warehouse.reservation().await.unwrap()["parcel"], "p-1");
+    table.update(key(), Expression::new("SET #state = :new").value("new", "parcelled"), Expression::present()).await.unwrap();
+    for asked in [RESERVE, RELEASE, COMMIT] {
+        assert!(!warehouse.ask(asked, ORDER, 2).await.is_done(), "{asked:?}");
+    }
+    assert_eq!(warehouse.state().await.as_deref(), Some("parcelled"));
+    assert_eq!(warehouse.figures(SPOON).await, (3, 3));
+}
+
+#[tokio::test]
+async fn commands_that_cannot_be_read_are_rejected() {
+    let warehouse = Warehouse::with(5, 5).await;
+    let line = |quantity: i64| json!({ "product_id": SPOON, "quantity": quantity });
+    for lines in [json!([]), json!([line(0)]), json!([line(-1)]), json!([line(4_294_967_296)]), json!("all"), json!([{ "quantity": 1 }])] {
+        let data = json!({ "order_id": ORDER, "drive": 0, "lines": lines });
+        let asked = warehouse.call("reserve-stock", events::message("reserve-stock", "reserve_stock.v1", &data)).await;
+        assert_eq!((asked.rejected(), asked.calls.len()), (1, 1), "{lines}");
+    }
+    let foreign = events::message("reserve-stock", "release_stock.v1", &json!({ "order_id": ORDER, "drive": 0 }));
+    assert_eq!(warehouse.call("reserve-stock", foreign).await.rejected(), 1);
+    warehouse.check(5, 5).await;
+}
+
+#[tokio::test]
+async fn an_order_is_told_each_change_once_and_each_time_that_it_asks_again() {
+    let warehouse = Warehouse::with(5, 5).await;
+    let mut pump = warehouse.publisher("stock");
+    for (asked, drive, told) in [
+        (RESERVE, 0, Some("stock_reserved.v1")),
+        (RESERVE, 0, None),
+        (RESERVE, 1, Some("stock_reserved.v1")),
+        (COMMIT, 1, Some("stock_committed.v1")),
+        (COMMIT, 1, None),
+        (COMMIT, 2, Some("stock_committed.v1")),
+        (RELEASE, 2, Some("stock_released.v1")),
+        (COMMIT, 2, None),
+        (RESERVE, 3, Some("stock_released.v1")),
+    ] {
+        warehouse.ask(asked, ORDER, drive).await;
+        pump.settle().await;
+        let messages = warehouse.aws.queues().take("order-events", 10);
+        let kinds: Vec<Value> = messages.iter().map(|message| message.json()["type"].clone()).collect();
+        assert_eq!(kinds, told.map(Value::from).into_iter().collect::<Vec<_>>(), "{asked:?} {drive}");
+        for message in messages {
+            assert_eq!(message.json()["traceparent"], "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+            assert_eq!(message.json()["data"]["version"], warehouse.reservation().await.unwrap()["version"]);
+        }
+    }
+    assert!(warehouse.aws.queues().waiting("publish-stock-dead-letter").is_empty());
+}
