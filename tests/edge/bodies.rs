@@ -7,7 +7,10 @@ mod texts;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 
-use crate::stage::{ECHO, Edge, Expect, ROUTES, header};
+use crate::{
+    routes::ROUTES,
+    stage::{ECHO, Edge, Expect, header},
+};
 use fields::{fields, may_be_absent, may_be_null};
 
 /// The operations that take a body.
@@ -40,7 +43,7 @@ fn with_text(document: &Value, place: &str, text: &str) -> String {
 
 #[tokio::test]
 async fn every_request_that_is_damaged_here_succeeds_undamaged() {
-    for route in &ROUTES {
+    for route in ROUTES.iter() {
         let mut edge = Edge::new("undamaged requests").await;
         edge.check("the valid request", route.operation, edge.valid(route.operation), Expect::Fine).await;
         edge.done();

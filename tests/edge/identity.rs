@@ -5,7 +5,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tests::events;
 
-use crate::stage::{ECHO, Edge, Expect, IfMatch, ROUTES, STRANGER, header, world};
+use crate::{
+    routes::{IfMatch, ROUTES},
+    stage::{ECHO, Edge, Expect, STRANGER, header, world},
+};
 
 const NEW_PASSWORD: &str = "four score and seven donkeys";
 

@@ -23,6 +23,7 @@ mod mutations;
 mod publishers;
 mod queues;
 mod requests;
+mod routes;
 mod stage;
 mod trade;
 mod webhooks;

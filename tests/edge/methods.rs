@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::stage::{Edge, ROUTES, header, world};
+use crate::{
+    routes::ROUTES,
+    stage::{Edge, header, world},
+};
 
 /// What the function answers, without the headers of this one answer.
 async fn answer(edge: &Edge, operation: &str, method: &str, mut event: Value) -> Value {
@@ -19,7 +22,7 @@ async fn head_answers_as_get_without_a_body_on_every_route_that_reads() {
     let edge = Edge::new("HEAD").await;
     let before = world(&edge.shop.aws);
     let mut seen = 0;
-    for route in &ROUTES {
+    for route in ROUTES.iter() {
         let event = edge.valid(route.operation);
         if event["httpMethod"] != "GET" {
             continue;

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use shared::lambda::Invocation;
 use tests::{events::sample, shop::operation_names};
 
-use crate::stage::{Edge, ROUTES};
+use crate::{routes::ROUTES, stage::Edge};
 
 /// A small generator (splitmix64): a run is its seed.
 struct Chance(u64);

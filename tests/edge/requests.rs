@@ -3,7 +3,10 @@
 use serde_json::{Value, json};
 use tests::events;
 
-use crate::stage::{ECHO, Edge, Expect, IfMatch, ROUTES, STRANGER, Who, header};
+use crate::{
+    routes::{IfMatch, ROUTES, Who},
+    stage::{ECHO, Edge, Expect, STRANGER, header},
+};
 
 fn query(event: &mut Value, parameters: &[(&str, &str)]) {
     let mut several = json!({});
@@ -146,7 +149,7 @@ async fn headers_that_mean_nothing_change_nothing() {
         ("", "zqxEchoxqz"),
     ];
     let mut edge = Edge::new("headers").await;
-    for route in &ROUTES {
+    for route in ROUTES.iter() {
         for (name, value) in &odd {
             let (mut event, mut expect) = edge.harmless(route);
             header(&mut event, name, &[value]);
@@ -378,7 +381,7 @@ async fn a_cursor_opens_only_the_list_that_it_was_given_for() {
 #[tokio::test]
 async fn who_is_not_known_gets_401_and_who_may_not_gets_403() {
     let mut edge = Edge::new("callers").await;
-    for route in &ROUTES {
+    for route in ROUTES.iter() {
         let with = |edge: &Edge, member: &str, value: Value| {
             let mut event = edge.valid(route.operation);
             event["requestContext"]["authorizer"] =
@@ -472,7 +475,7 @@ async fn who_is_not_known_gets_401_and_who_may_not_gets_403() {
 #[tokio::test]
 async fn an_event_that_no_gateway_sends_is_400() {
     let mut edge = Edge::new("odd events").await;
-    for route in &ROUTES {
+    for route in ROUTES.iter() {
         for event in [
             json!(null),
             json!([]),

@@ -1,6 +1,5 @@
-//! A shop in which every request of [`ROUTES`] would succeed, and the one way to look at what comes of a bad one.
+//! A shop in which a request of every route would succeed, and the one way to look at what comes of a bad one.
 
-use ring::hmac;
 use serde_json::{Value, json};
 use shared::{lambda::Invocation, problem::TYPE_BASE, seal::SealingKey};
 use tests::{
@@ -9,6 +8,8 @@ use tests::{
     shop::Shop,
 };
 use tokio::sync::OnceCell;
+
+use crate::routes::{IfMatch, Route};
 
 /// Stands in inputs so that it can be looked for in answers.
 pub const ECHO: &str = "zqxEchoxqz";
@@ -19,96 +20,6 @@ const TABLES: [&str; 10] =
 /// What the provider signs with, and what it signed with before.
 pub const WEBHOOK_SECRET: &str = "whsec_zqxEchoxqz_0123456789";
 pub const WEBHOOK_SECRET_BEFORE: &str = "whsec_zqxEchoxqz_of_yesterday";
-
-/// Who may use a route.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Who {
-    Anybody,
-    /// Anybody, and more for those who log in.
-    Visitor,
-    User,
-    Admin,
-}
-
-/// Whether a change says which version it starts from.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum IfMatch {
-    Ignored,
-    Optional,
-    Needed,
-}
-
-/// A route: its operation, who may use it, and what its path names (the parameter and the code of its 404).
-pub struct Route {
-    pub operation: &'static str,
-    pub who: Who,
-    pub path: Option<(&'static str, &'static str)>,
-    /// Whether it takes a body of our own form, whether it can do without, and whether it needs an `Idempotency-Key`.
-    pub body: bool,
-    pub bare: bool,
-    pub key: bool,
-    /// Whether it is a list with pages.
-    pub list: bool,
-    pub if_match: IfMatch,
-}
-
-const fn route(operation: &'static str, who: Who, path: Option<(&'static str, &'static str)>, kind: &str) -> Route {
-    let kind = kind.as_bytes();
-    let (body, bare, key, list) = match kind {
-        b"body" => (true, false, false, false),
-        b"body or none" => (true, true, false, false),
-        b"body and key" => (true, false, true, false),
-        b"list" => (false, false, false, true),
-        _ => (false, false, false, false),
-    };
-    Route { operation, who, path, body, bare, key, list, if_match: IfMatch::Ignored }
-}
-
-const fn versioned(route: Route, if_match: IfMatch) -> Route {
-    Route { if_match, ..route }
-}
-
-/// Every route.
-pub const ROUTES: [Route; 37] = [
-    route("register-user", Who::Anybody, None, "body"),
-    route("login-user", Who::Anybody, None, "body"),
-    route("refresh-token", Who::Anybody, None, "body"),
-    route("logout-user", Who::User, None, ""),
-    route("get-me", Who::User, None, ""),
-    versioned(route("update-me", Who::User, None, "body"), IfMatch::Needed),
-    versioned(route("delete-me", Who::User, None, ""), IfMatch::Optional),
-    route("change-password", Who::User, None, "body"),
-    route("request-password-reset", Who::Anybody, None, "body"),
-    route("confirm-password-reset", Who::Anybody, None, "body"),
-    route("verify-email", Who::Anybody, None, "body"),
-    route("withdraw-email-change", Who::Anybody, None, "body"),
-    route("list-users", Who::Admin, None, "list"),
-    route("get-user", Who::User, Some(("user_id", "user_not_found")), ""),
-    versioned(route("update-user", Who::Admin, Some(("user_id", "user_not_found")), "body"), IfMatch::Needed),
-    route("get-jwks", Who::Anybody, None, ""),
-    route("create-product", Who::Admin, None, "body and key"),
-    route("list-products", Who::Anybody, None, "list"),
-    route("get-product", Who::Anybody, Some(("product_id", "product_not_found")), ""),
-    versioned(route("update-product", Who::Admin, Some(("product_id", "product_not_found")), "body"), IfMatch::Needed),
-    versioned(route("archive-product", Who::Admin, Some(("product_id", "product_not_found")), ""), IfMatch::Needed),
-    route("adjust-stock", Who::Admin, Some(("product_id", "product_not_found")), "body and key"),
-    route("get-stock", Who::Visitor, Some(("product_id", "product_not_found")), ""),
-    route("create-order", Who::User, None, "body and key"),
-    route("get-order", Who::User, Some(("order_id", "order_not_found")), ""),
-    route("list-orders", Who::User, None, "list"),
-    route("cancel-order", Who::User, Some(("order_id", "order_not_found")), "body or none"),
-    route("ship-order", Who::Admin, Some(("order_id", "order_not_found")), "body"),
-    route("deliver-order", Who::Admin, Some(("order_id", "order_not_found")), ""),
-    route("create-payment", Who::User, None, "body and key"),
-    route("get-payment", Who::User, Some(("payment_id", "payment_not_found")), ""),
-    route("list-payments", Who::User, None, "list"),
-    route("create-refund", Who::Admin, Some(("payment_id", "payment_not_found")), "body and key"),
-    // Its body is the provider's: `webhooks` damages it.
-    route("receive-payment-webhook", Who::Anybody, Some(("provider", "provider_not_found")), ""),
-    route("list-notifications", Who::User, None, "list"),
-    route("read-notification", Who::User, Some(("notification_id", "notification_not_found")), ""),
-    route("get-health", Who::Anybody, Some(("service", "service_not_found")), ""),
-];
 
 /// What has to come of a bad input.
 #[derive(Clone, Copy, Debug)]
@@ -283,7 +194,7 @@ impl Edge {
     pub fn webhook(&self, body: &str) -> Value {
         let mut event = sample("receive-payment-webhook");
         event["body"] = body.into();
-        let signature = signature(WEBHOOK_SECRET, self.shop.clock.now().seconds(), body.as_bytes());
+        let signature = events::provider_signature(WEBHOOK_SECRET, self.shop.clock.now().seconds(), body);
         header(&mut event, "stripe-signature", &[&signature]);
         event
     }
@@ -428,14 +339,6 @@ fn basket(product: &str) -> Value {
             "name": "Ada", "line1": "1 Way", "line2": "Flat 2", "city": "Town", "region": "Shire", "postal_code": "SW1", "country": "GB",
         },
     })
-}
-
-/// What somebody who has this secret writes above a body.
-pub fn signature(secret: &str, seconds: i64, body: &[u8]) -> String {
-    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
-    let tag = hmac::sign(&key, &[format!("{seconds}.").as_bytes(), body].concat());
-    let hex: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("t={seconds},v1={hex}")
 }
 
 /// Gives a request exactly these values of a header.

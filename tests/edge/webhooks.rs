@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
-use tests::shop::Shop;
+use tests::{events::provider_signature as signature, shop::Shop};
 
-use crate::stage::{ECHO, Edge, Expect, WEBHOOK_SECRET, WEBHOOK_SECRET_BEFORE, header, signature, world};
+use crate::stage::{ECHO, Edge, Expect, WEBHOOK_SECRET, WEBHOOK_SECRET_BEFORE, header, world};
 
 const HEAR: &str = "receive-payment-webhook";
 const REFUSED: Expect = Expect::Problem(400, "bad_signature");
@@ -26,9 +26,9 @@ fn seconds(edge: &Edge) -> i64 {
 async fn nobody_but_the_provider_is_heard_and_nobody_is_told_why() {
     let mut edge = Edge::new("forged events").await;
     let (now, body) = (seconds(&edge), edge.told("evt_1"));
-    let good = signature(WEBHOOK_SECRET, now, body.as_bytes());
+    let good = signature(WEBHOOK_SECRET, now, &body);
     let tag = good.split_once("v1=").unwrap().1;
-    let signed = |seconds: i64| signature(WEBHOOK_SECRET, seconds, body.as_bytes());
+    let signed = |seconds: i64| signature(WEBHOOK_SECRET, seconds, &body);
     let headers: Vec<Vec<String>> = vec![
         vec![],
         vec![String::new()],
@@ -76,11 +76,11 @@ async fn nobody_but_the_provider_is_heard_and_nobody_is_told_why() {
         vec![signed(0)],
         vec![signed(i64::MAX)],
         vec![signed(i64::MIN)],
-        vec![signature("", now, body.as_bytes())],
-        vec![signature("whsec_", now, body.as_bytes())],
-        vec![signature(&WEBHOOK_SECRET.to_uppercase(), now, body.as_bytes())],
-        vec![signature(&format!("{WEBHOOK_SECRET}\n"), now, body.as_bytes())],
-        vec![signature("another secret altogether", now, body.as_bytes())],
+        vec![signature("", now, &body)],
+        vec![signature("whsec_", now, &body)],
+        vec![signature(&WEBHOOK_SECRET.to_uppercase(), now, &body)],
+        vec![signature(&format!("{WEBHOOK_SECRET}\n"), now, &body)],
+        vec![signature("another secret altogether", now, &body)],
     ];
     let mut answers = Vec::new();
     for values in &headers {
@@ -374,7 +374,7 @@ async fn a_secret_is_changed_without_a_gap_and_the_old_one_ends() {
     let mut with = |edge: &Edge, secret: &str| {
         number += 1;
         let body = edge.told(&format!("evt_{number}"));
-        let signed = signature(secret, seconds(edge), body.as_bytes());
+        let signed = signature(secret, seconds(edge), &body);
         call(edge, &body, &[&signed])
     };
     for (secret, expect) in [(WEBHOOK_SECRET, Expect::Fine), (WEBHOOK_SECRET_BEFORE, Expect::Fine), (NEXT, REFUSED)] {
@@ -433,7 +433,7 @@ async fn a_secret_that_cannot_be_used_is_503_and_stays_one() {
         edge.shop.aws.secrets_manager().set("payment-webhook-secrets", &secret.to_string());
         for made_with in ["", "short", WEBHOOK_SECRET] {
             let body = edge.told("evt_1");
-            let signed = signature(made_with, seconds(&edge), body.as_bytes());
+            let signed = signature(made_with, seconds(&edge), &body);
             edge.check(made_with, HEAR, call(&edge, &body, &[&signed]), REFUSED).await;
         }
         edge.done();

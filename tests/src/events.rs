@@ -187,8 +187,9 @@ pub fn provider_event(event_id: &str, kind: &str, object: &Value) -> String {
 }
 
 /// The header `stripe-signature` for a body, signed at `seconds`.
-pub fn provider_signature(secret: &str, seconds: i64, body: &str) -> String {
-    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()), format!("{seconds}.{body}").as_bytes());
+pub fn provider_signature(secret: &str, seconds: i64, body: impl AsRef<[u8]>) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+    let tag = hmac::sign(&key, &[format!("{seconds}.").as_bytes(), body.as_ref()].concat());
     let signature: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     format!("t={seconds},v1={signature}")
 }

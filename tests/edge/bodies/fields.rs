@@ -3,7 +3,8 @@
 use std::sync::OnceLock;
 
 use serde_json::{Value, json};
-use tests::template;
+
+use crate::routes::DOCUMENT;
 
 /// A field of a request body; the body itself has the place `""`.
 pub struct Field {
@@ -22,14 +23,13 @@ const NEEDED: [(&str, &str); 2] = [("create-order", "/shipping_address/postal_co
 pub fn fields() -> &'static [Field] {
     static FIELDS: OnceLock<Vec<Field>> = OnceLock::new();
     FIELDS.get_or_init(|| {
-        let text = std::fs::read_to_string(template::root().join("functions/platform/openapi.json")).unwrap();
-        let document: Value = serde_json::from_str(&text).unwrap();
+        let document: &Value = &DOCUMENT;
         let mut fields = Vec::new();
         let operations = document["paths"].as_object().unwrap().values().flat_map(|path| path.as_object().unwrap().values());
         for operation in operations.filter(|operation| operation["operationId"] != "receive-payment-webhook") {
             let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
             if !schema.is_null() {
-                walk(operation["operationId"].as_str().unwrap(), "", true, expanded(&document, schema), &mut fields);
+                walk(operation["operationId"].as_str().unwrap(), "", true, expanded(document, schema), &mut fields);
             }
         }
         fields
