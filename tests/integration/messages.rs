@@ -207,7 +207,8 @@ async fn a_stream_batch_that_is_delivered_again_has_no_second_effect() {
     buyer.order_with_status(&order, "confirmed").await;
     until("the stock is committed", || shop.stock(&product), |stock| *stock == (4, 4, 0)).await;
     until("the mail is there", || shop.mails(&buyer.email, &order), |mails| mails.len() == 1).await;
-    let before = events_of(&buyer.read_order(&order).await);
+    let history = || async { events_of(&buyer.read_order(&order).await) };
+    let before = until("the order has recorded it", history, |events| events.last().is_some_and(|last| last == "stock_committed")).await;
 
     // The order's whole life, as one change from nothing, and as the change to what it is now: twice each.
     let image = shop.item("orders", &format!("ORDER#{order}")).await.unwrap();

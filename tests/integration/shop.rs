@@ -16,7 +16,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use reqwest::{Method, header::HeaderMap};
 use serde_json::{Value, json};
 use shared::clock::Clock;
-use tokio::sync::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 use users::tokens::{
     access::Claims,
     signing_keys::{CurrentKey, SigningKeys},
@@ -25,8 +25,11 @@ use users::tokens::{
 /// How long a state may take to come about before a test gives up on it.
 pub const PATIENCE: Duration = Duration::from_secs(180);
 
-/// Tests that break something on purpose hold this for writing, all others for reading.
-static STACK: RwLock<()> = RwLock::const_new(());
+/// How many tests use the stack at the same time. More make each other wait without getting done sooner.
+const TOGETHER: usize = 6;
+
+/// A test holds one permit. One that breaks something on purpose holds all.
+static STACK: Semaphore = Semaphore::const_new(TOGETHER);
 
 /// The whole stack.
 pub struct Shop {
@@ -37,13 +40,7 @@ pub struct Shop {
     pub sqs: aws_sdk_sqs::Client,
     pub lambda: aws_sdk_lambda::Client,
     pub secrets: aws_sdk_secretsmanager::Client,
-    _held: Held,
-}
-
-#[allow(dead_code)]
-enum Held {
-    Together(RwLockReadGuard<'static, ()>),
-    Alone(RwLockWriteGuard<'static, ()>),
+    _held: SemaphorePermit<'static>,
 }
 
 /// Somebody with a token; without one, a visitor.
@@ -104,15 +101,21 @@ pub const PASSWORD: &str = "a perfectly ordinary passphrase";
 impl Shop {
     /// The stack, together with other tests.
     pub async fn open() -> Self {
-        Self::new(Held::Together(STACK.read().await)).await
+        Self::new(STACK.acquire().await.unwrap()).await
     }
 
-    /// The stack, for one test that breaks something.
+    /// The stack, for one test that breaks something. It lets all others go first: waiting in the queue, it would let the stack run
+    /// empty before its turn.
     pub async fn alone() -> Self {
-        Self::new(Held::Alone(STACK.write().await)).await
+        loop {
+            if let Ok(all) = STACK.try_acquire_many(TOGETHER as u32) {
+                return Self::new(all).await;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
-    async fn new(held: Held) -> Self {
+    async fn new(held: SemaphorePermit<'static>) -> Self {
         let setting = |name: &str| {
             std::env::var(name)
                 .unwrap_or_else(|_| panic!("{name} is not set: run the tests with `make test`, which brings up a stack for them"))
