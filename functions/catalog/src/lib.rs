@@ -1,15 +1,6 @@
-//! The catalogue: what the shop sells, under which name, and for how much.
+//! Products and prices; the text below is the README of the service.
 //!
-//! - **Owns** the table `products`.
-//! - **Answers** `POST /products`, `PUT` and `DELETE /products/{product_id}` (admins), `GET /products` and `GET /products/{product_id}`
-//!   (everybody).
-//! - **Consumes** nothing. Every night it tells everything once more.
-//! - **Emits** `product_changed.v1` through the stream of its table; [`publish`] is the whole list.
-//! - **Never** knows how many there are of a product (that is inventory's), shows one that was archived, gives one SKU to two products that are
-//!   sold, or overwrites what the one who changes a product has not seen.
-//!
-//! In reading order: [`domain`] (the product and its rules), [`operations`] (one file for each function), [`publish`], [`messages`],
-//! [`store`], [`error`].
+#![doc = include_str!("../README.md")]
 
 use shared::{aws, clock::Clock, config, ids::Ids, secret::Secrets, table::Table};
 

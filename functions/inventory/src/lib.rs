@@ -1,16 +1,6 @@
-//! Inventory: how many there are of each product, and for which orders some are held.
+//! Stock and reservations; the text below is the README of the service.
 //!
-//! - **Owns** the table `stock`.
-//! - **Answers** `GET /inventory/{product_id}` (everybody; admins see figures) and `POST /inventory/{product_id}/adjustments` (admins).
-//! - **Consumes** `reserve-stock`, `release-stock` and `commit-stock`: what an order asks for. Every hour it names the orders that have held
-//!   goods for too long.
-//! - **Emits** to `order-events` what became of an order's reservation, to `record-entry` what goods have moved, and to `send-notification`
-//!   which product is running out, through the stream of its table; [`publish`] is the whole list.
-//! - **Never** holds more than there is, lets a reservation end by itself (only its order releases it), or asks whether the catalogue
-//!   knows a product: one without stock is simply out of stock.
-//!
-//! In reading order: [`domain`] (stock, reservations, and what follows from a command), [`operations`] (one file for each function),
-//! [`adjusting`] and [`reserving`] (a decision that is made anew until it holds), [`publish`], [`messages`], [`store`], [`error`].
+#![doc = include_str!("../README.md")]
 
 use std::{
     collections::BTreeMap,

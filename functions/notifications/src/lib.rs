@@ -1,42 +1,6 @@
-//! Notifications: mails to customers, and what they see of them in the shop.
+//! Mails to customers; the text below is the README of the service.
 //!
-//! - **Owns** the table `notifications`: `USER#<id>` / `<time of what happened>#<notification id>`, and `SUPPRESSED#<mac of an address>`;
-//!   both kept for 90 days.
-//! - **Answers** `GET /notifications` and `POST /notifications/{notification_id}/read`.
-//! - **Consumes** `send-notification`: the sender includes the address; `send-account-notification`: the same for
-//!   mails about accounts; `record-mail-feedback`: what SES hears of a mail after it was sent; and `forget-recipient`: when a user is
-//!   deleted, so is what was written to them.
-//! - **Emits** nothing.
-//! - **Never** looks up an address, keeps one, or writes one to a log; never decides what is worth a mail; never keeps or logs a link
-//!   that lets whoever holds it act for somebody else: such a link arrives sealed, and is opened while its mail is written.
-//!
-//! In reading order: [`domain`] (a notification and its delivery), [`operations`] (one file for each function), [`messages`], [`letter`] (the texts, from
-//! `templates/`), [`mailer`] (SES), [`suppression`] (who is not written to), [`store`], [`error`].
-//!
-//! `cargo run -p notifications --features preview --bin preview -- <folder>` writes every mail, with sample data, for people to look at.
-//!
-//! # How often a mail goes out
-//!
-//! Once, as long as nothing breaks. SES has no idempotency key: between the mail and the record that it was sent there is a moment in
-//! which a crash, or an answer that never arrives, leaves both possible. The mail is then sent again: one crash makes one mail too many
-//! at most, and a second copy of a message none at all. A customer can live with the same mail twice, not with none.
-//!
-//! A mail that SES refuses for good, because of its address, its text or its sender, is given up at once: its record says so, a metric
-//! counts it, and the shop shows the notification all the same. Whatever passes is tried again for about four days, and ends among the
-//! dead letters if it does not pass.
-//!
-//! # Who is not written to
-//!
-//! An address that takes no mail for good (a permanent bounce), and one whose owner has called a mail of ours spam: going on would only
-//! teach mailbox providers to refuse everybody's mail from this sender. SES tells of both; the address is remembered for 90 days by its
-//! MAC, and what would have been sent to it meanwhile is recorded as `SUPPRESSED`: the shop shows it, and nothing goes out. After that
-//! one mail may try again, and if nothing has changed, SES says so again. A full mailbox is no reason: it will be emptied.
-//!
-//! # What a user who is deleted leaves behind
-//!
-//! Nothing that names them, once both copies of `user_deleted` are worked off: the second comes two minutes after the first, for what was
-//! written in between. A mail that still waits for SES by then records itself again when it leaves, without name and address; that record
-//! lives no longer than any other. That an address takes no mail stays known, by its MAC, until its 90 days are over.
+#![doc = include_str!("../README.md")]
 
 use std::time::Duration;
 

@@ -1,17 +1,6 @@
-//! Orders: what was bought, by whom, for how much, and how it goes on from there.
+//! Orders and their saga; the text below is the README of the service.
 //!
-//! - **Owns** the tables `orders` and `order-products` (its own copy of the catalogue, so that placing an order asks nobody).
-//! - **Answers** `POST /orders`, `GET /orders`, `GET /orders/{order_id}`, and what is done with an order: `POST /orders/{order_id}/cancel`,
-//!   `/ship` and `/deliver`.
-//! - **Consumes** `order-events` (what inventory and payments say about an order), `product-changes`, and `update-buyer` (what became of
-//!   the account of somebody who has ordered).
-//! - **Emits** commands to inventory and payments, and mails, through the stream of its table; [`publish`] is the whole list.
-//! - **Never** sends a message from a handler, believes a price that a client sent, or decides that money has not moved: only payments
-//!   can say that. And never keeps the name, e-mail address or payment token of a deleted user in an order that owes nothing, nor their
-//!   address once nothing is to go there any more; their id stays.
-//!
-//! In reading order: [`domain`] (the order and its state machine), [`operations`] (one file for each function), `advance` (an event applied
-//! and written), [`publish`], [`messages`], [`store`], [`error`].
+#![doc = include_str!("../README.md")]
 
 use shared::{aws, clock::Clock, config, ids::Ids, secret::Secrets, table::Table, throttle::Limit};
 

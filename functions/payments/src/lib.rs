@@ -1,25 +1,6 @@
-//! Payments: takes and gives back the money for orders, each exactly once, whatever fails.
+//! Charges, refunds and disputes; the text below is the README of the service.
 //!
-//! - **Owns** the table `payments` (a head for each order, its attempts and refunds, the claims of idempotency keys, the breaker before the
-//!   provider) and, where the provider is simulated, that provider's books.
-//! - **Answers** `POST /payments`, `GET /payments/{payment_id}`, `GET /payments?order_id=`, `POST /payments/{payment_id}/refunds`, and the
-//!   provider itself at `POST /webhooks/payments/{provider}`.
-//! - **Consumes** `open-payment`, `charge-payment`, `cancel-payment`, `refund-payment`, all sent by orders; and a schedule that looks after
-//!   what was left unsettled.
-//! - **Emits** how the payment of an order stands, to `order-events`; what has moved, to `record-entry` ([`publish`]).
-//! - **Never** guesses what became of a charge, never starts a second attempt before the first has come to its end, never ignores money
-//!   that has moved, never gives back more than it took, and never sees a card's number.
-//!
-//! # How a charge is made safe
-//!
-//! 1. One transaction takes the head (`open` to `busy`) and records the attempt as `new`. Nothing has left yet.
-//! 2. The attempt is marked `sent`, under a lock that outlives the call and little more. From here on it may have charged the buyer.
-//! 3. The provider is asked, under the attempt's id as its key.
-//! 4. What it says goes through [`domain::apply_provider_fact`]; so does whatever is learned later, by whomever.
-//!
-//! A function that dies between 1 and 2 leaves an attempt that is known never to have been sent; between 2 and 4 one that
-//! `reconcile-payments` asks the provider about. An attempt that the provider does not know is sent again only while its order wants the
-//! charge; after that it is marked `fencing` and voided ([`provider::PaymentProvider::void_unsent`]). Facts need no lock: the lock decides only who *sends*.
+#![doc = include_str!("../README.md")]
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,12 +1,6 @@
-//! Platform: what belongs to no trade.
+//! Health and the API document; the text below is the README of the service.
 //!
-//! - **Owns** no table.
-//! - **Answers** `GET /health` and `GET /health/{service}`.
-//! - **Consumes** and **emits** nothing.
-//! - **Never** reads or writes an item of anybody's table: it only asks whether the table is there.
-//!
-//! In reading order: [`health`] (what is looked at, and for how long an answer holds), [`operations`] (one file for each function),
-//! `problems` (everything that can be wrong, for the API document alone).
+#![doc = include_str!("../README.md")]
 
 use shared::{aws, clock::Clock, config, table::Table};
 

@@ -1,16 +1,6 @@
-//! Users: who may log in, and how the rest of the shop knows who is calling.
+//! Accounts, passwords, sessions and tokens; the text below is the README of the service.
 //!
-//! - **Owns** the tables `users` (profiles and credentials) and `sessions` (families of refresh tokens, and how much was tried), and the
-//!   key that signs access tokens.
-//! - **Answers** everything below `/users`; whoever wants to check tokens by themselves (`/.well-known/jwks.json`); API Gateway, which
-//!   asks it about every token; Secrets Manager, which asks it for new keys; and operators, who give roles.
-//! - **Consumes** no queue. **Emits** mails about accounts, `user_changed` and `user_deleted`: see [`publish`].
-//! - **Never** stores a password or a token, only what they hash to; never says which of e-mail address and password was wrong, nor
-//!   whether somebody is registered (but to who registers); never accepts a token for its own sake: a user who was disabled, or whose
-//!   token version moved on, or whose session is over, is out.
-//!
-//! In reading order: [`domain`] (addresses, names, passwords, users, sessions), [`operations`] (one file for each function), [`tokens`]
-//! (and the keys that sign them), [`password_hash`], [`throttle`], [`store`], [`publish`] and its [`messages`], [`error`].
+#![doc = include_str!("../README.md")]
 
 use std::{
     sync::{Mutex, PoisonError},
