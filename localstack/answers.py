@@ -60,7 +60,7 @@ def ask(definitions, region, path, read=input, show=print):
             try:
                 given = read(f"   {question.name}{f' [{question.default}]' if question.default else ''}: ").strip() or question.default
             except EOFError:
-                raise Trouble(f"There is no terminal to ask on: write {path} first, as the README shows.") from None
+                raise Trouble(f"There is no terminal to ask on: write {path} first, as localstack/README.md shows.") from None
             wrong = complaint(given, rules[question.name])
             if not wrong:
                 break

@@ -97,7 +97,7 @@ def greet(client, stacks, answers):
     if not confirmed:
         print(f"SES has sent a mail to {address}: follow its link, or no mail leaves.")
     if answers.parameters["PaymentProvider"] == "stripe":
-        print("Stripe needs its key and webhook secret: see Stripe in the README.")
+        print("Stripe needs its key and webhook secret: see Stripe in localstack/README.md.")
 
 
 class Stacks:

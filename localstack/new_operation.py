@@ -175,7 +175,7 @@ def main():
     if result.returncode != 0:
         print(f"error: make template failed:\n{result.stdout}", file=sys.stderr)
         return 1
-    written += ["template.yaml", "functions/platform/openapi.json", "README.md"]
+    written += ["template.yaml", "functions/platform/openapi.json", "functions/README.md"]
     print("\n".join(written))
     print(f"Now write functions/{operation.service}/src/operations/{operation.module}.rs, give its function the policies that it needs, and run"
           " make template again.", file=sys.stderr)

@@ -74,10 +74,10 @@ async fn write_units_of_a_paid_order_are_known_for_every_key() {
 
 #[test]
 fn readme_states_the_ceilings_that_follow_from_the_units() {
-    let readme = std::fs::read_to_string(template::root().join("README.md")).unwrap();
+    let readme = std::fs::read_to_string(template::root().join("functions/README.md")).unwrap();
     for (kind, units, keys) in SHARED_KEYS {
         let row = format!("| `{kind}` | {units} | {keys} | {} |", keys * UNITS_OF_A_KEY / units);
-        assert!(readme.contains(&row), "README, Capacity, lacks the row: {row}");
+        assert!(readme.contains(&row), "functions/README.md, Capacity, lacks the row: {row}");
     }
 }
 
@@ -86,7 +86,7 @@ const REPEATS: [Duration; 4] = [Duration::from_secs(60), Duration::from_secs(180
 
 const PRODUCT: &str = "prd_0199c2a8-0000-7000-8000-00000000000a";
 
-/// For how long more comes than the partitions take. The figures in README are of ten minutes.
+/// For how long more comes than the partitions take. The figures in functions/README.md are of ten minutes.
 fn duration() -> Duration {
     let minutes = std::env::var("CAPACITY_MINUTES").ok().and_then(|minutes| minutes.parse().ok());
     Duration::from_secs(60 * minutes.unwrap_or(1))

@@ -10,7 +10,7 @@ from runbook import ROOT, RUNBOOK, Wrong
 
 
 def sections():
-    return re.split(r"(?m)^## ", RUNBOOK.read_text())[1:]
+    return re.split(r"(?m)^## (?=\d+\. )", RUNBOOK.read_text())[1:]
 
 
 def names(kind):

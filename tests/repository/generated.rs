@@ -1,5 +1,5 @@
 //! What is generated from the operations that services declare: the API's routes and answers in `template.yaml`, the permissions of routes in
-//! the template of each service, and the table of operations in `README.md`. `make template` writes them.
+//! the template of each service, and the table of operations in `functions/README.md`. `make template` writes them.
 
 use std::{collections::BTreeMap, fmt::Write};
 
@@ -216,8 +216,8 @@ fn operations_table() -> String {
             Trigger::Stream { table, .. } => format!("stream of `{table}`"),
             Trigger::Invoke => "invocation".to_owned(),
         };
-        let file = format!("functions/{service}/src/operations/{module}.rs");
-        let code = source(&file);
+        let file = format!("{service}/src/operations/{module}.rs");
+        let code = source(&format!("functions/{file}"));
         let (_, does) = code.lines().next().and_then(|line| line.split_once(": ")).unwrap_or_default();
         let role = roles.get(operation.name().as_str()).cloned().unwrap_or_default();
         writeln!(text, "| [`{}`]({file}) | {called} | {role} | {does} |", operation.name()).unwrap();
@@ -238,7 +238,7 @@ fn with_generated(file: &str, generated: &str) -> String {
 
 #[test]
 fn generated_parts_follow_from_the_operations() {
-    let mut files = vec![("template.yaml".to_owned(), definition()), ("README.md".to_owned(), operations_table())];
+    let mut files = vec![("template.yaml".to_owned(), definition()), ("functions/README.md".to_owned(), operations_table())];
     for service in super::services() {
         let generated = permissions(&service);
         if !generated.is_empty() {
