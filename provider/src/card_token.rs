@@ -19,7 +19,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_visible_ascii_and_stays_out_of_logs() {
+    fn card_token_is_visible_ascii_and_redacted_in_debug() {
         for odd in ["", "a b", "a\tb", "é", "a\0", &"x".repeat(256)] {
             assert!(CardToken::try_from(odd.to_owned()).is_err(), "{odd:?}");
         }

@@ -7,7 +7,7 @@ use crate::{card_token::CardToken, payment_id::PaymentId};
 
 /// What is to be charged.
 #[derive(Clone, Debug)]
-pub struct ChargeOrder {
+pub struct ChargeRequest {
     /// Under which id.
     pub payment_id: PaymentId,
     /// For which order.
@@ -26,7 +26,7 @@ pub struct ChargeOrder {
 
 /// What is known about a charge.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fact {
+pub enum ProviderResult {
     /// The provider charged this.
     Succeeded {
         /// The provider's name for the charge.
@@ -58,7 +58,7 @@ pub enum Fact {
     /// The provider rejected the credentials of the only request that was sent: nothing was charged. The try does not count.
     NotSent,
     /// The provider does not list the charge, and its key has expired: it was never made. A person checks that.
-    NeverMade,
+    NeverCreated,
     /// It is certain that nothing was charged and nothing will be.
     Abandoned {
         /// Why, as a stable name.
@@ -66,7 +66,7 @@ pub enum Fact {
     },
 }
 
-impl Fact {
+impl ProviderResult {
     /// The provider's name for the charge, where the fact has one.
     pub fn transaction_id(&self) -> Option<&str> {
         match self {

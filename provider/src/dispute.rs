@@ -24,14 +24,14 @@ stored_enum!(
 
 impl DisputeState {
     /// Whether the bank holds the money in this state.
-    pub fn takes_money(&self) -> bool {
+    pub fn funds_withdrawn(&self) -> bool {
         matches!(self, Self::Withdrawn | Self::Lost)
     }
 }
 
 /// What the provider says of a dispute.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DisputeFact {
+pub struct ProviderDispute {
     /// The provider's name for the dispute.
     pub dispute_id: String,
     /// The disputed payment.

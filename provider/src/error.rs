@@ -5,7 +5,7 @@
 pub enum ProviderError {
     /// A timeout, a broken connection, a server error, an answer that cannot be read: it may have happened or not.
     #[error("the provider gave no answer: {0}")]
-    NoAnswer(String),
+    Indeterminate(String),
     /// The provider answers, but not this request now: too many requests (429), or one under the same key is running (409). It says nothing
     /// about what an earlier request did.
     #[error("the provider does not take the request now: {0}")]
@@ -21,5 +21,5 @@ pub enum ProviderError {
     StoredFailure(String),
     /// The provider refuses our request as such: a mistake of ours. It says nothing about what an earlier request did.
     #[error("the provider refuses the request: {0}")]
-    Refused(String),
+    Rejected(String),
 }

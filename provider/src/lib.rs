@@ -5,7 +5,7 @@
 //! - [`payment_provider`]: the trait. [`charge`], [`refund`], [`dispute`], [`error`]: its vocabulary, with [`payment_id`] and [`card_token`].
 //! - [`webhook`]: events that a provider sends on its own.
 //! - [`statement`]: what a provider has recorded itself, for the audit.
-//! - [`choice`]: which provider the environment names.
+//! - [`factory`]: which provider the environment names.
 //! - [`stripe`], [`simulated`]: one folder for each provider.
 //!
 //! # Invariants
@@ -17,7 +17,7 @@
 
 pub mod card_token;
 pub mod charge;
-pub mod choice;
+pub mod factory;
 pub mod dispute;
 pub mod error;
 pub mod payment_id;
@@ -29,13 +29,13 @@ pub mod stripe;
 pub mod webhook;
 
 pub use card_token::CardToken;
-pub use charge::{ChargeOrder, Fact, KeyState, NextAction};
-pub use dispute::{DisputeFact, DisputeState};
+pub use charge::{ChargeRequest, ProviderResult, KeyState, NextAction};
+pub use dispute::{ProviderDispute, DisputeState};
 pub use error::ProviderError;
 pub use payment_id::PaymentId;
 pub use payment_provider::PaymentProvider;
-pub use refund::{ProviderRefund, RefundFact, RefundId, RefundOrder};
-pub use simulated::{Simulated, SimulatedStatement};
+pub use refund::{ProviderRefund, RefundResult, RefundId, RefundRequest};
+pub use simulated::{SimulatedProvider, SimulatedStatement};
 #[cfg(feature = "api-document")]
 pub use stripe::SignatureHeader;
 pub use stripe::{Stripe, StripeSettings, StripeStatement};

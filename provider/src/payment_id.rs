@@ -69,7 +69,7 @@ shared::describe!(
         "pay_0199c2a8-0000-7000-8000-0000000000f1_0199c2a8-0000-7000-8000-0000000000a1"
     )
     .pattern("^pay_[0-9a-f-]{36}_[0-9a-f-]{36}$")
-    .refused_as(&["invalid_id"])
+    .problem_codes(&["invalid_id"])
 );
 
 #[cfg(test)]
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_payment_id_leads_back_to_its_order() {
+    fn payment_id_round_trips_and_contains_its_order_id() {
         let order: OrderId = ids::derive(&["an order"]);
         let id = PaymentId::automatic(order);
         assert_eq!(PaymentId::parse(&id.to_string()), Some(id));
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn other_spellings_are_no_payment_ids() {
+    fn malformed_payment_ids_are_rejected() {
         let id = PaymentId::automatic(ids::derive(&["an order"])).to_string();
         for odd in ["", "pay_", "pay__", &id[..40], &id.to_uppercase(), &format!("{id}_"), &id.replace("pay_", "ord_"), &format!("{id}/")] {
             assert_eq!(PaymentId::parse(odd), None, "{odd}");

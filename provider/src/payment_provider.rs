@@ -3,10 +3,10 @@
 use shared::BoxFuture;
 
 use crate::{
-    charge::{ChargeOrder, Fact, KeyState},
-    dispute::DisputeFact,
+    charge::{ChargeRequest, ProviderResult, KeyState},
+    dispute::ProviderDispute,
     error::ProviderError,
-    refund::{ProviderRefund, RefundFact, RefundOrder},
+    refund::{ProviderRefund, RefundResult, RefundRequest},
     webhook::{BadSignature, WebhookError, WebhookEvent, WebhookRequest},
 };
 
@@ -22,7 +22,7 @@ pub trait PaymentProvider: Send + Sync {
     fn is_live(&self) -> bool;
 
     /// Charges a card, or says again what became of it.
-    fn charge<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<Fact, ProviderError>>;
+    fn charge<'a>(&'a self, request: &'a ChargeRequest) -> BoxFuture<'a, Result<ProviderResult, ProviderError>>;
 
     /// Where the provider returns customers to. It is recorded in each attempt, because it is part of the request under its key.
     fn return_url(&self) -> Option<&str> {
@@ -31,29 +31,29 @@ pub trait PaymentProvider: Send + Sync {
 
     /// Voids a charge that may still be on its way: takes its idempotency key for a request that charges nothing, so that the provider
     /// refuses the charge should it arrive later. Safe to repeat. The key must be younger than 23 hours.
-    fn void_unsent<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<KeyState, ProviderError>>;
+    fn void_unsent<'a>(&'a self, request: &'a ChargeRequest) -> BoxFuture<'a, Result<KeyState, ProviderError>>;
 
     /// What became of a charge, read from a list of what the provider created around the time it was sent. Slower than `retrieve`, and does
     /// not depend on a search index. `None`: the list does not contain it.
-    fn find_by_time<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<Option<Fact>, ProviderError>>;
+    fn find_by_time<'a>(&'a self, request: &'a ChargeRequest) -> BoxFuture<'a, Result<Option<ProviderResult>, ProviderError>>;
 
     /// What became of a charge; `None` where the provider knows nothing of it.
-    fn retrieve<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<Option<Fact>, ProviderError>>;
+    fn retrieve<'a>(&'a self, request: &'a ChargeRequest) -> BoxFuture<'a, Result<Option<ProviderResult>, ProviderError>>;
 
     /// Calls off a charge that waits for its customer. Where it has come to an end meanwhile that end is the answer.
-    fn cancel<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<Fact, ProviderError>>;
+    fn cancel<'a>(&'a self, request: &'a ChargeRequest) -> BoxFuture<'a, Result<ProviderResult, ProviderError>>;
 
     /// Gives money back, or says again what became of it.
-    fn refund<'a>(&'a self, order: &'a RefundOrder) -> BoxFuture<'a, Result<RefundFact, ProviderError>>;
+    fn refund<'a>(&'a self, request: &'a RefundRequest) -> BoxFuture<'a, Result<RefundResult, ProviderError>>;
 
     /// What became of a refund; `None` where the provider knows nothing of it.
-    fn retrieve_refund<'a>(&'a self, order: &'a RefundOrder) -> BoxFuture<'a, Result<Option<RefundFact>, ProviderError>>;
+    fn retrieve_refund<'a>(&'a self, request: &'a RefundRequest) -> BoxFuture<'a, Result<Option<RefundResult>, ProviderError>>;
 
     /// The refund with the provider's name `provider_refund_id`; `None` if it does not exist or refunds another shop's charge.
     fn find_refund<'a>(&'a self, provider_refund_id: &'a str) -> BoxFuture<'a, Result<Option<ProviderRefund>, ProviderError>>;
 
     /// The dispute with the provider's name `dispute_id`; `None` if it does not exist or disputes another shop's charge.
-    fn find_dispute<'a>(&'a self, dispute_id: &'a str) -> BoxFuture<'a, Result<Option<DisputeFact>, ProviderError>>;
+    fn find_dispute<'a>(&'a self, dispute_id: &'a str) -> BoxFuture<'a, Result<Option<ProviderDispute>, ProviderError>>;
 
     /// The event in a request that claims to come from the provider, if it is signed with `secret`; `None` if its body has another shape
     /// than the provider's events. A provider that sends no events rejects every request.

@@ -16,7 +16,7 @@ prefixed_id!(
 
 /// What is to be given back.
 #[derive(Clone, Debug)]
-pub struct RefundOrder {
+pub struct RefundRequest {
     /// Under which id.
     pub refund_id: RefundId,
     /// For which order.
@@ -33,7 +33,7 @@ pub struct RefundOrder {
 
 /// What is known about a refund.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RefundFact {
+pub enum RefundResult {
     /// The provider gave this back.
     Succeeded {
         /// The provider's name for the refund.
@@ -42,7 +42,7 @@ pub enum RefundFact {
         amount: Money,
     },
     /// The provider refuses the request for good: it has made no refund.
-    Refused {
+    Rejected {
         /// Why, as a stable name.
         reason: String,
     },
@@ -67,7 +67,7 @@ pub struct ProviderRefund {
     /// How much.
     pub amount: Money,
     /// What became of it.
-    pub fact: RefundFact,
+    pub result: RefundResult,
 }
 
 impl ProviderRefund {

@@ -8,17 +8,17 @@ use shared::{BoxFuture, ids::OrderId, money::Currency, table::TableError};
 use crate::error::ProviderError;
 
 /// Reads a provider's statement. It changes nothing at the provider.
-pub trait ReadStatement: Send + Sync {
+pub trait StatementReader: Send + Sync {
     /// What the report of an audit calls the statement.
     fn name(&self) -> &'static str;
 
     /// What the provider has of these payments, refunds and disputes, whatever payments recorded as their outcome.
-    fn read<'a>(&'a self, recorded: &'a Recorded) -> BoxFuture<'a, Result<Statement, StatementError>>;
+    fn read<'a>(&'a self, recorded: &'a StatementQuery) -> BoxFuture<'a, Result<Statement, StatementError>>;
 }
 
 /// What payments has recorded of an order: where to look at the provider.
 #[derive(Clone, Debug, Default)]
-pub struct Recorded {
+pub struct StatementQuery {
     /// Its payments.
     pub payments: Vec<RecordedPayment>,
     /// Its refunds, by the ids of payments and by the names that the provider gave.
@@ -46,7 +46,7 @@ pub struct Statement {
     /// Its charges, by the payment that asked for them.
     pub charges: BTreeMap<String, ChargeRecord>,
     /// Its refunds, by the refund that asked for them, or by the provider's name where none did.
-    pub refunds: BTreeMap<String, GivenBackRecord>,
+    pub refunds: BTreeMap<String, RefundRecord>,
     /// How much banks hold because of its disputes, by the provider's name for them.
     pub disputes: BTreeMap<String, i64>,
 }
@@ -68,7 +68,7 @@ pub struct ChargeRecord {
 
 /// A refund in the provider's own books.
 #[derive(Clone, Debug, Deserialize)]
-pub struct GivenBackRecord {
+pub struct RefundRecord {
     /// Of which charge.
     pub charge_id: String,
     /// How much.

@@ -80,5 +80,5 @@ pub enum BadSignature {
     Stale,
     /// It was made with another secret, or for another body.
     #[error("it does not belong to the body")]
-    Wrong,
+    Mismatch,
 }

@@ -17,10 +17,10 @@ const AMAZON_ROOTS: &[u8] = include_bytes!("roots/amazon.pem");
 
 /// How long one connection, one try and one call with all its tries may take. A call's ceiling times the calls of an operation
 /// stays below the function's own timeout.
-const CONNECT: Duration = Duration::from_millis(1000);
-const ATTEMPT: Duration = Duration::from_millis(2000);
-const OPERATION: Duration = Duration::from_millis(5000);
-const ATTEMPTS: u32 = 3;
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(1000);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(2000);
+const OPERATION_TIMEOUT: Duration = Duration::from_millis(5000);
+const MAX_ATTEMPTS: u32 = 3;
 
 /// The settings that all clients of one function share.
 ///
@@ -40,7 +40,7 @@ pub fn sdk_config() -> SdkConfig {
         .region(Region::new(region))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .timeout_config(timeouts())
-        .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS).with_initial_backoff(Duration::from_millis(50)));
+        .retry_config(RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS).with_initial_backoff(Duration::from_millis(50)));
     let endpoint = config::optional("AWS_ENDPOINT_URL");
     builder = match &endpoint {
         Some(url) if url.starts_with("http://") => builder.endpoint_url(url).http_client(Builder::new().build_http()),
@@ -50,15 +50,15 @@ pub fn sdk_config() -> SdkConfig {
     builder.build()
 }
 
-/// The same settings for a service where asking twice does a thing twice: one try, which may take `patience`.
-pub fn asking_once(config: &SdkConfig, patience: Duration) -> SdkConfig {
-    let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT).operation_timeout(patience).build();
+/// The same settings for a service where asking twice does a thing twice: one try, which may take `timeout`.
+pub fn without_retries(config: &SdkConfig, timeout: Duration) -> SdkConfig {
+    let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_timeout(timeout).build();
     config.to_builder().retry_config(RetryConfig::disabled()).timeout_config(timeouts).build()
 }
 
 /// The time that calls to AWS may take.
 pub fn timeouts() -> TimeoutConfig {
-    TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(ATTEMPT).operation_timeout(OPERATION).build()
+    TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_attempt_timeout(ATTEMPT_TIMEOUT).operation_timeout(OPERATION_TIMEOUT).build()
 }
 
 fn https_client() -> aws_smithy_runtime_api::client::http::SharedHttpClient {

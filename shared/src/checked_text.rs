@@ -71,13 +71,13 @@ macro_rules! checked_text {
     (@rule $name:ident ($($title:literal)?) single_line($max:expr), $about:expr, $example:expr $(,)?) => {
         $crate::checked_text!(@rule $name ($($title)?) by(
             |text| $crate::text::single_line(text, $max),
-            text_of_people($about, $example, $max)
+            free_text($about, $example, $max)
         ));
     };
     (@rule $name:ident ($($title:literal)?) multi_line($max:expr), $about:expr, $example:expr $(,)?) => {
         $crate::checked_text!(@rule $name ($($title)?) by(
             |text| $crate::text::multi_line(text, $max),
-            text_of_people($about, $example, $max)
+            free_text($about, $example, $max)
         ));
     };
     (@rule $name:ident ($($title:literal)?)
@@ -85,7 +85,7 @@ macro_rules! checked_text {
     ) => {
         $crate::checked_text!(@rule $name ($($title)?) by(
             |text| $crate::checked_text::code(text, $length, $holds, || $violation),
-            text($about, $example).length($length).pattern($pattern).refused_as(&[$violation.code.as_str()])
+            text($about, $example).length($length).pattern($pattern).problem_codes(&[$violation.code.as_str()])
         ));
     };
     (@rule $name:ident ($($title:literal)?) by($parse:expr, $schema:expr $(,)?) $(,)?) => {
@@ -139,7 +139,7 @@ mod tests {
     );
 
     #[test]
-    fn text_is_normalized_and_shown() {
+    fn text_is_normalized_and_displayed() {
         let title: Title = serde_json::from_str("\" Lamp\\n\"").unwrap();
         assert_eq!((title.as_str(), title.to_string().as_str(), format!("{title:?}").as_str()), ("Lamp", "Lamp", "Title(\"Lamp\")"));
         assert_eq!(serde_json::to_string(&title).unwrap(), "\"Lamp\"");
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn code_is_taken_as_it_is_or_rejected_with_its_own_code() {
+    fn code_is_accepted_unchanged_or_rejected_with_its_own_code() {
         assert_eq!(Key::parse("abc").map(String::from).as_deref(), Ok("abc"));
         for odd in ["a", "abcd", "a b", "AB"] {
             assert_eq!(Key::parse(odd).unwrap_err().code, "invalid_key", "{odd}");
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_text_is_not_in_its_debug_form() {
+    fn secret_text_is_redacted_in_debug() {
         assert_eq!(format!("{:?}", Key::parse("abc").unwrap()), "Key(…)");
     }
 }

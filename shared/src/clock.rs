@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_have_a_fixed_width_and_sort_as_the_moments_do() {
+    fn timestamp_text_has_fixed_width_and_sorts_chronologically() {
         let even = Timestamp::from_milliseconds(1_700_000_000_000);
         let odd = even.plus(Duration::from_millis(120));
         assert_eq!(even.to_string(), "2023-11-14T22:13:20.000Z");
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn impossible_dates_are_refused() {
+    fn impossible_dates_are_rejected() {
         for text in ["2026-02-30T00:00:00Z", "+10000-01-01T00:00:00Z", "2026-01-01T00:00:00", "2026-01-01"] {
             assert!(text.parse::<Timestamp>().is_err(), "{text}");
         }

@@ -25,7 +25,7 @@ pub fn parsed<T: FromStr>(name: &str) -> T {
     text.parse().unwrap_or_else(|_| panic!("the environment variable {name} has a value that cannot be read"))
 }
 
-/// A duration that the environment gives in seconds, as in `NUDGE_SECONDS=60`.
+/// A duration that the environment gives in seconds, as in `RETRY_SECONDS=60`.
 ///
 /// # Panics
 /// When it is missing or not a whole number.

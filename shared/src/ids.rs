@@ -212,7 +212,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_new_id_reads_back_and_sorts_by_time() {
+    fn new_id_round_trips_and_sorts_by_time() {
         let ids = Ids::default();
         let first: OrderId = ids.create(Timestamp::from_milliseconds(1_000));
         let second: OrderId = ids.create(Timestamp::from_milliseconds(2_000));
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_of_another_kind_or_spelling_are_refused() {
+    fn ids_with_wrong_prefix_or_spelling_are_rejected() {
         let order: OrderId = derive(&["a"]);
         let text = order.to_string();
         assert_eq!(UserId::parse(&text), None);

@@ -61,10 +61,10 @@ where
             let outcome = operation(service, Call { event, deadline: invocation.deadline, trace }).await;
             let duration_ms = u64::try_from(Clock::System.now().since(started).as_millis()).unwrap_or(u64::MAX);
             let outcome =
-                outcome.and_then(|answer| serde_json::to_value(answer).map_err(|error| Failure::because("UnwritableAnswer", &error)));
+                outcome.and_then(|answer| serde_json::to_value(answer).map_err(|error| Failure::from_error("UnserializableResponse", &error)));
             match &outcome {
-                Ok(answer) => tracing::info!(r#type = "invocation", duration_ms, report = figures(answer), "done"),
-                Err(refusal) if refusal.is_refusal => tracing::info!(r#type = "invocation", duration_ms, kind = refusal.kind, "refused"),
+                Ok(answer) => tracing::info!(r#type = "invocation", duration_ms, report = numeric_fields(answer), "done"),
+                Err(expected) if expected.is_expected => tracing::info!(r#type = "invocation", duration_ms, kind = expected.kind, "refused"),
                 Err(failure) => tracing::error!(r#type = "invocation", duration_ms, error = telemetry::causes(failure), "failed"),
             }
             outcome
@@ -74,10 +74,10 @@ where
 }
 
 /// What a schedule sends: nothing that matters.
-pub type Tick = Value;
+pub type ScheduledEvent = Value;
 
 /// The numbers and flags of an answer, for the log: `examined=3 settled=1`. Texts and lists stay out: they may name people or be long.
-fn figures(answer: &Value) -> String {
+fn numeric_fields(answer: &Value) -> String {
     let members = answer.as_object().into_iter().flatten().filter(|(_, value)| value.is_number() || value.is_boolean());
     members.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
 }
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_malformed_event_fails_with_a_readable_sentence() {
+    async fn malformed_event_fails_with_a_readable_message() {
         let event = Invocation::with_event(json!({ "order_id": "abc" }));
         let failure = lambda(Arc::new(()), about_order)(event).await.expect_err("abc is not an id");
         let expected = "An id of this kind begins with ord_ and goes on with a UUID.";
@@ -109,9 +109,9 @@ mod tests {
     }
 
     #[test]
-    fn the_log_shows_figures_and_no_texts() {
+    fn log_contains_numeric_fields_and_no_text() {
         let report = json!({ "examined": 3, "email": "ada@example.com", "finished": true, "orders": ["ord_1"] });
-        assert_eq!(figures(&report), "examined=3 finished=true");
-        assert_eq!(figures(&Value::Null), "");
+        assert_eq!(numeric_fields(&report), "examined=3 finished=true");
+        assert_eq!(numeric_fields(&Value::Null), "");
     }
 }

@@ -42,22 +42,22 @@ pub struct Failure {
     /// A sentence.
     pub message: String,
     /// Whether the function did what it is for by failing: nothing is wrong with it.
-    pub is_refusal: bool,
+    pub is_expected: bool,
 }
 
 impl Failure {
     /// A failure named `kind`.
     pub fn new(kind: &'static str, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), is_refusal: false }
+        Self { kind, message: message.into(), is_expected: false }
     }
 
     /// The answer "no", where a caller can only be told so by a failure: not for an operator to look at.
-    pub fn refusal(kind: &'static str) -> Self {
-        Self { kind, message: kind.to_owned(), is_refusal: true }
+    pub fn expected(kind: &'static str) -> Self {
+        Self { kind, message: kind.to_owned(), is_expected: true }
     }
 
     /// A failure that comes from `error`: its causes are in the message.
-    pub fn because(kind: &'static str, error: &dyn std::error::Error) -> Self {
+    pub fn from_error(kind: &'static str, error: &dyn std::error::Error) -> Self {
         Self::new(kind, telemetry::causes(error))
     }
 }

@@ -45,7 +45,7 @@ impl<'de> Deserialize<'de> for Currency {
     }
 }
 
-crate::describe!(Currency, name_of("The upper-case code of ISO 4217.", &SUPPORTED).refused_as(&["unsupported_currency"]));
+crate::describe!(Currency, one_of("The upper-case code of ISO 4217.", &SUPPORTED).problem_codes(&["unsupported_currency"]));
 
 /// An amount of money: `{"amount": 5998, "currency": "USD"}` is 59.98 US dollars.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -102,7 +102,7 @@ fn amount_in_range<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D:
 
 #[cfg(feature = "api-document")]
 fn amount() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
-    crate::api_document::number("Minor units, such as cents.", 5998).within(0..=MAX_AMOUNT).read_as::<i64>()
+    crate::api_document::number("Minor units, such as cents.", 5998).within(0..=MAX_AMOUNT).build_for::<i64>()
 }
 
 #[cfg(test)]
@@ -123,14 +123,14 @@ mod tests {
     }
 
     #[test]
-    fn people_read_major_units() {
+    fn money_is_displayed_in_major_units() {
         assert_eq!(usd(5998).to_string(), "59.98 USD");
         assert_eq!(usd(5).to_string(), "0.05 USD");
         assert_eq!(Money::new(500, Currency::parse("JPY").expect("JPY")).to_string(), "500 JPY");
     }
 
     #[test]
-    fn unknown_and_special_currencies_are_refused() {
+    fn unknown_and_special_currencies_are_rejected() {
         for code in ["eur", "EURO", "XXX", "XTS", "BTC", "€", ""] {
             assert!(Currency::parse(code).is_err(), "{code}");
         }

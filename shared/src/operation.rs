@@ -107,7 +107,7 @@ pub struct Wiring<'a> {
 }
 
 /// Declares the operations of a service, each with what calls it. `create_order` is the function of that name in the module of that name.
-/// The module of a publisher has the constants `PUBLISHED` and `QUEUES` instead of a function, and `crate::publish::messages` says what it
+/// The module of a publisher has the constants `STREAM_FILTER` and `QUEUES` instead of a function, and `crate::publish::messages` says what it
 /// sends.
 ///
 /// ```ignore
@@ -188,7 +188,7 @@ macro_rules! operations {
     (@run stream $service:ident $module:ident ($table:literal)) => {
         $crate::stream::run(
             &$crate::operation::kebab(stringify!($module)),
-            super::$module::PUBLISHED,
+            super::$module::STREAM_FILTER,
             super::$module::QUEUES,
             crate::publish::messages,
         )
@@ -213,7 +213,7 @@ macro_rules! operations {
     (@lambda stream $operation:ident $service:ident $wiring:ident $module:ident ($($details:tt)*)) => {{
         let dead_letters = $operation.dead_letter_queue().unwrap_or_default();
         let sender = ($wiring.sender)($operation.queues(), &dead_letters);
-        Some($crate::stream::lambda(&$operation.name(), $module::PUBLISHED, crate::publish::messages, sender))
+        Some($crate::stream::lambda(&$operation.name(), $module::STREAM_FILTER, crate::publish::messages, sender))
     }};
     (@lambda invoke $operation:ident $service:ident $wiring:ident $module:ident ()) => {
         Some($crate::invoke::lambda($service.clone(), $module::$module))

@@ -147,7 +147,7 @@ impl Problem {
 
     /// Keeps the chain of causes for the log.
     #[must_use]
-    pub fn because(mut self, error: &dyn std::error::Error) -> Self {
+    pub fn caused_by(mut self, error: &dyn std::error::Error) -> Self {
         self.cause = Some(telemetry::causes(error));
         self
     }

@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sealed_text_opens_under_its_key_and_in_its_context_only() {
+    fn sealed_text_opens_only_with_its_key_and_context() {
         let (key, ids) = (SealingKey::new([1; 32]), Ids::seeded(1));
         let sealed = key.seal("a secret", &["reset", "usr_1"], &ids);
         assert_eq!(key.open(&sealed, &["reset", "usr_1"]).as_deref(), Some("a secret"));

@@ -17,21 +17,21 @@ use crate::{
 };
 
 /// How long a secret that was read is used without looking again: the longest time that a rotation goes unnoticed.
-const KEPT: Duration = Duration::from_secs(300);
+const CACHE_TTL: Duration = Duration::from_secs(300);
 
 /// For how long a copy goes on being used while Secrets Manager does not answer: better an old key than a closed shop.
-const KEPT_IN_NEED: Duration = Duration::from_secs(3600);
+const MAX_STALE: Duration = Duration::from_secs(3600);
 
 /// How long a new server key waits before anything is made under it: the longest time that an instance uses a copy of the secret
 /// without it, and five minutes for clocks that differ. Until then the previous key makes, and both are accepted.
-pub const KEY_DELAY: Duration = Duration::from_secs(3600 + 300);
+pub const KEY_ACTIVATION_DELAY: Duration = Duration::from_secs(3600 + 300);
 
 /// The secrets of one function.
 pub struct Secrets {
     client: Client,
     prefix: String,
     clock: Clock,
-    read: Mutex<HashMap<String, (Timestamp, Arc<str>)>>,
+    cache: Mutex<HashMap<String, (Timestamp, Arc<str>)>>,
 }
 
 /// A secret that could not be had.
@@ -45,7 +45,7 @@ pub struct SecretError {
 impl Secrets {
     /// The secrets whose names begin with `prefix`.
     pub fn new(client: Client, prefix: impl Into<String>, clock: Clock) -> Self {
-        Self { client, prefix: prefix.into(), clock, read: Mutex::default() }
+        Self { client, prefix: prefix.into(), clock, cache: Mutex::default() }
     }
 
     /// Secrets Manager, for who writes secrets.
@@ -60,17 +60,17 @@ impl Secrets {
 
     /// The present text of a secret, at most five minutes old; an hour while Secrets Manager does not answer.
     pub fn get<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Arc<str>, SecretError>> {
-        self.get_within(name, KEPT)
+        self.get_with_max_age(name, CACHE_TTL)
     }
 
     /// The text of a secret, not older than `age`; an hour while Secrets Manager does not answer.
-    pub fn get_within<'a>(&'a self, name: &'a str, age: Duration) -> BoxFuture<'a, Result<Arc<str>, SecretError>> {
+    pub fn get_with_max_age<'a>(&'a self, name: &'a str, age: Duration) -> BoxFuture<'a, Result<Arc<str>, SecretError>> {
         Box::pin(async move {
-            let kept = self.read.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
+            let kept = self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
             match kept {
                 Some((at, text)) if self.clock.now().since(at) < age => Ok(text),
                 Some((at, text)) => match self.reload(name).await {
-                    Err(error) if self.clock.now().since(at) < KEPT_IN_NEED => {
+                    Err(error) if self.clock.now().since(at) < MAX_STALE => {
                         tracing::warn!(error = telemetry::causes(&error), "the copy that was read before goes on being used");
                         Ok(text)
                     }
@@ -88,8 +88,8 @@ impl Secrets {
             let answer = self.client.get_secret_value().secret_id(self.full_name(name)).send().await;
             let answer = answer.map_err(|error| failed(telemetry::causes(&error)))?;
             let text: Arc<str> = answer.secret_string().ok_or_else(|| failed("it holds no text".to_owned()))?.into();
-            let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-            read.insert(name.to_owned(), (self.clock.now(), text.clone()));
+            let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+            cache.insert(name.to_owned(), (self.clock.now(), text.clone()));
             Ok(text)
         })
     }
@@ -119,12 +119,12 @@ impl ServerKeySecret {
     fn ring(self, now: Timestamp) -> KeyRing<ServerKey> {
         let current = ServerKey(self.current);
         if self.previous.is_empty() {
-            return KeyRing { making: current, other: None };
+            return KeyRing { active: current, other: None };
         }
         let previous = ServerKey(self.previous);
-        let is_known_everywhere = self.rotated_at.is_none_or(|at| now >= at.plus(KEY_DELAY));
-        let (making, other) = if is_known_everywhere { (current, previous) } else { (previous, current) };
-        KeyRing { making, other: Some(other) }
+        let is_active_everywhere = self.rotated_at.is_none_or(|at| now >= at.plus(KEY_ACTIVATION_DELAY));
+        let (active, other) = if is_active_everywhere { (current, previous) } else { (previous, current) };
+        KeyRing { active, other: Some(other) }
     }
 }
 
@@ -139,27 +139,27 @@ impl ServerKey {
 }
 
 /// The current and the previous key of a service. One of them makes tokens, seals and names; both are accepted, so that a rotation
-/// invalidates nothing. The time alone decides which one makes ([`KEY_DELAY`]), so all instances agree.
+/// invalidates nothing. The time alone decides which one makes ([`KEY_ACTIVATION_DELAY`]), so all instances agree.
 #[derive(Clone, Debug)]
 pub struct KeyRing<K> {
-    making: K,
+    active: K,
     other: Option<K>,
 }
 
 impl<K> KeyRing<K> {
     /// A ring of one key.
     pub fn of(key: K) -> Self {
-        Self { making: key, other: None }
+        Self { active: key, other: None }
     }
 
     /// The key under which everything new is made.
-    pub fn making(&self) -> &K {
-        &self.making
+    pub fn active(&self) -> &K {
+        &self.active
     }
 
     /// All accepted keys, the one that makes first.
     pub fn accepted(&self) -> impl Iterator<Item = &K> {
-        [&self.making].into_iter().chain(&self.other)
+        [&self.active].into_iter().chain(&self.other)
     }
 
     /// What the first accepted key gives for which `open` gives anything.
@@ -170,7 +170,7 @@ impl<K> KeyRing<K> {
     /// The same ring of other keys.
     #[must_use]
     pub fn map<T>(self, change: impl Fn(K) -> T) -> KeyRing<T> {
-        KeyRing { making: change(self.making), other: self.other.map(&change) }
+        KeyRing { active: change(self.active), other: self.other.map(&change) }
     }
 }
 
@@ -205,24 +205,24 @@ mod tests {
     }
 
     #[test]
-    fn a_new_key_makes_nothing_before_every_instance_knows_it() {
+    fn new_key_becomes_active_after_the_activation_delay() {
         let rotated = format!(r#"{{"current":"new","previous":"old","rotated_at":"{ROTATED}"}}"#);
-        let known = ROTATED.plus(KEY_DELAY);
+        let known = ROTATED.plus(KEY_ACTIVATION_DELAY);
         assert_eq!(ring(&rotated, ROTATED), ["old", "new"]);
         assert_eq!(ring(&rotated, Timestamp::from_milliseconds(known.milliseconds() - 1)), ["old", "new"]);
         assert_eq!(ring(&rotated, known), ["new", "old"]);
-        assert!(KEY_DELAY > KEPT_IN_NEED && KEY_DELAY > KEPT);
+        assert!(KEY_ACTIVATION_DELAY > MAX_STALE && KEY_ACTIVATION_DELAY > CACHE_TTL);
     }
 
     #[test]
-    fn a_key_without_a_previous_one_makes_at_once() {
+    fn key_without_a_previous_one_is_active_immediately() {
         assert_eq!(ring(r#"{"current":"first","previous":""}"#, ROTATED), ["first"]);
         let revoked = format!(r#"{{"current":"new","previous":"","rotated_at":"{ROTATED}"}}"#);
         assert_eq!(ring(&revoked, ROTATED), ["new"]);
     }
 
     #[test]
-    fn each_key_and_each_purpose_derives_another_key() {
+    fn derived_keys_differ_by_key_and_purpose() {
         let keys = ["one", "other"].map(|text| ["cursor", "throttle"].map(|purpose| ServerKey(text.to_owned()).derive(purpose)));
         assert_eq!(keys.as_flattened().iter().collect::<std::collections::BTreeSet<_>>().len(), 4);
     }

@@ -27,7 +27,7 @@ use crate::{
 
 /// Which items of a table publish.
 #[derive(Clone, Copy, Debug)]
-pub enum Published {
+pub enum StreamFilter {
     /// Those whose partition key begins like this.
     PartitionKeyPrefix(&'static str),
     /// Those whose partition key begins like one of these.
@@ -36,8 +36,8 @@ pub enum Published {
     SortKey(&'static str),
 }
 
-impl Published {
-    fn concerns(self, keys: &serde_dynamo::Item) -> bool {
+impl StreamFilter {
+    fn matches(self, keys: &serde_dynamo::Item) -> bool {
         let text = |name: &str| match keys.get(name) {
             Some(serde_dynamo::AttributeValue::S(text)) => text.clone(),
             _ => String::new(),
@@ -59,18 +59,18 @@ impl Published {
 /// When the address of one of `queues` is missing from the environment.
 pub fn run<T>(
     operation: &str,
-    published: Published,
+    filter: StreamFilter,
     queues: &'static [&'static str],
     messages: fn(Option<&T>, &T) -> Vec<Message>,
 ) -> Result<(), lambda_http::Error>
 where
     T: DeserializeOwned + 'static,
 {
-    lambda::serve(lambda(operation, published, messages, Arc::new(Sender::from_env(queues))))
+    lambda::serve(lambda(operation, filter, messages, Arc::new(Sender::from_env(queues))))
 }
 
 /// The function that [`run`] serves.
-pub fn lambda<T>(operation: &str, published: Published, messages: fn(Option<&T>, &T) -> Vec<Message>, sender: Arc<Sender>) -> Lambda
+pub fn lambda<T>(operation: &str, filter: StreamFilter, messages: fn(Option<&T>, &T) -> Vec<Message>, sender: Arc<Sender>) -> Lambda
 where
     T: DeserializeOwned + 'static,
 {
@@ -87,7 +87,7 @@ where
     });
     Arc::new(move |invocation: Invocation| {
         let span = name.span(&invocation.request_id, "");
-        Box::pin(publish(name.service, published, translate.clone(), sender.clone(), invocation).instrument(span))
+        Box::pin(publish(name.service, filter, translate.clone(), sender.clone(), invocation).instrument(span))
     })
 }
 
@@ -119,16 +119,16 @@ struct Change {
 
 async fn publish(
     service: &'static str,
-    published: Published,
+    filter: StreamFilter,
     translate: Translate,
     sender: Arc<Sender>,
     invocation: Invocation,
 ) -> Result<Value, Failure> {
     let started = Clock::System.now();
-    let batch: Batch = serde_json::from_value(invocation.event).map_err(|error| Failure::because("MalformedBatch", &error))?;
+    let batch: Batch = serde_json::from_value(invocation.event).map_err(|error| Failure::from_error("MalformedBatch", &error))?;
     let (mut outgoing, mut dead) = (Vec::new(), Vec::new());
     for raw in &batch.records {
-        match messages_of(raw, published, &translate) {
+        match messages_of(raw, filter, &translate) {
             Ok(messages) => outgoing.extend(messages),
             Err(reason) => {
                 tracing::error!(error = reason, "a change cannot be turned into messages: it goes to the dead-letter queue");
@@ -140,7 +140,7 @@ async fn publish(
     let sent = outgoing.len();
     // What cannot be sent makes the stream give the whole batch again: the dead letters come last, so that they are not repeated.
     let result = match sender.send(outgoing).await {
-        Ok(()) => sender.send_dead(dead).await,
+        Ok(()) => sender.send_dead_letters(dead).await,
         failed => failed,
     };
     let duration_ms = u64::try_from(Clock::System.now().since(started).as_millis()).unwrap_or(u64::MAX);
@@ -160,11 +160,11 @@ async fn publish(
 /// What an item has while a restored table is copied (see `localstack/restore.py`): its change was published when it was made.
 const RESTORING: &str = "restoring";
 
-fn messages_of(raw: &Value, published: Published, translate: &Translate) -> Result<Vec<Message>, String> {
+fn messages_of(raw: &Value, filter: StreamFilter, translate: &Translate) -> Result<Vec<Message>, String> {
     let record: Record = serde_json::from_value(raw.clone()).map_err(|_| "it is no record of a stream".to_owned())?;
     match record.dynamodb.new {
         Some(new) if new.contains_key(RESTORING) => Ok(Vec::new()),
-        Some(new) if published.concerns(&record.dynamodb.keys) && record.event != "REMOVE" => translate(record.dynamodb.old, new),
+        Some(new) if filter.matches(&record.dynamodb.keys) && record.event != "REMOVE" => translate(record.dynamodb.old, new),
         _ => Ok(Vec::new()),
     }
 }
@@ -179,7 +179,7 @@ pub struct Sender {
 /// The limits of `SendMessageBatch`: entries, and bytes of all entries together (262,144 in the strictest regions, less some room).
 const BATCH_ENTRIES: usize = 10;
 const BATCH_BYTES: usize = 250_000;
-const TRIES: u32 = 4;
+const MAX_ATTEMPTS: u32 = 4;
 
 impl Sender {
     /// A sender to the queues whose addresses stand in the environment.
@@ -196,9 +196,9 @@ impl Sender {
     async fn send(&self, messages: Vec<Message>) -> Result<(), Failure> {
         let mut by_queue: BTreeMap<&'static str, Vec<Outgoing>> = BTreeMap::new();
         for message in messages {
-            let body = serde_json::to_string(&message).map_err(|error| Failure::because("UnwritableMessage", &error))?;
+            let body = serde_json::to_string(&message).map_err(|error| Failure::from_error("UnserializableMessage", &error))?;
             let delay_seconds = i32::try_from(message.delay.as_secs()).ok().filter(|seconds| *seconds > 0);
-            by_queue.entry(message.queue).or_default().push(Outgoing { body: acceptable(body), delay_seconds });
+            by_queue.entry(message.queue).or_default().push(Outgoing { body: escape_noncharacters(body), delay_seconds });
         }
         for (queue, outgoing) in by_queue {
             let url =
@@ -208,8 +208,8 @@ impl Sender {
         Ok(())
     }
 
-    async fn send_dead(&self, records: Vec<String>) -> Result<(), Failure> {
-        let letters = records.into_iter().map(|record| Outgoing { body: acceptable(record), delay_seconds: None });
+    async fn send_dead_letters(&self, records: Vec<String>) -> Result<(), Failure> {
+        let letters = records.into_iter().map(|record| Outgoing { body: escape_noncharacters(record), delay_seconds: None });
         self.send_all(&self.dead_letter_url, letters.collect()).await
     }
 
@@ -223,8 +223,8 @@ impl Sender {
             outgoing = left;
             attempt += 1;
             if !outgoing.is_empty() {
-                if attempt == TRIES {
-                    return Err(Failure::new("NotSent", format!("the queue did not take {} messages", outgoing.len())));
+                if attempt == MAX_ATTEMPTS {
+                    return Err(Failure::new("SendFailed", format!("the queue did not take {} messages", outgoing.len())));
                 }
                 tokio::time::sleep(retry::full_jitter(attempt, Duration::from_millis(50), Duration::from_secs(1))).await;
             }
@@ -239,9 +239,9 @@ impl Sender {
             entry.set_delay_seconds(message.delay_seconds).build()
         };
         let entries = batch.iter().enumerate().map(entry).collect::<Result<Vec<_>, _>>();
-        let entries = entries.map_err(|error| Failure::because("UnwritableMessage", &error))?;
+        let entries = entries.map_err(|error| Failure::from_error("UnserializableMessage", &error))?;
         let answer = self.client.send_message_batch().queue_url(url).set_entries(Some(entries)).send().await;
-        let answer = answer.map_err(|error| Failure::because("NotSent", &error))?;
+        let answer = answer.map_err(|error| Failure::from_error("SendFailed", &error))?;
         let taken: BTreeSet<&str> = answer.successful().iter().map(|entry| entry.id()).collect();
         let left = batch.into_iter().enumerate().filter(|(number, _)| !taken.contains(number.to_string().as_str()));
         Ok(left.map(|(_, message)| message).collect())
@@ -257,7 +257,7 @@ struct Outgoing {
 
 /// SQS refuses a message with U+FFFE or U+FFFF in it, for ever, and the stream would stand still behind it. In JSON they stand only
 /// inside texts, where their escapes mean the same.
-fn acceptable(body: String) -> String {
+fn escape_noncharacters(body: String) -> String {
     if body.contains(['\u{fffe}', '\u{ffff}']) { body.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff") } else { body }
 }
 
@@ -284,7 +284,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn batches_keep_to_ten_entries_and_the_limit_of_bytes() {
+    fn batches_respect_entry_and_byte_limits() {
         let sizes = |bodies: Vec<String>| {
             let outgoing = bodies.into_iter().map(|body| Outgoing { body, delay_seconds: None });
             in_batches(outgoing.collect()).iter().map(Vec::len).collect::<Vec<_>>()
@@ -294,12 +294,12 @@ mod tests {
         assert!(sizes(vec![]).is_empty());
     }
     #[test]
-    fn an_item_that_a_restore_copies_publishes_nothing() {
+    fn restored_item_publishes_nothing() {
         let translate: Translate = Arc::new(|_, _| Err("translated".to_owned()));
         let record = |new: Value| {
             let record =
                 serde_json::json!({ "eventName": "INSERT", "dynamodb": { "Keys": { "pk": { "S": "ORDER#1" } }, "NewImage": new } });
-            messages_of(&record, Published::PartitionKeyPrefix("ORDER#"), &translate).map(|messages| messages.len())
+            messages_of(&record, StreamFilter::PartitionKeyPrefix("ORDER#"), &translate).map(|messages| messages.len())
         };
         assert_eq!(record(serde_json::json!({ "pk": { "S": "ORDER#1" } })), Err("translated".to_owned()));
         assert_eq!(record(serde_json::json!({ "pk": { "S": "ORDER#1" }, "restoring": { "BOOL": true } })), Ok(0));

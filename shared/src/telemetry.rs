@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_has_one_request_id_the_one_the_caller_knows() {
+    fn log_line_has_only_the_callers_request_id() {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let kept = Kept(JsonLines { clock: Clock::System }, lines.clone());
         tracing::subscriber::with_default(tracing_subscriber::registry().with(kept), || {
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trace_goes_on_only_from_a_well_formed_header() {
+    fn trace_continues_only_from_a_valid_header() {
         let text = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         assert_eq!(Trace::parse(text).map(|trace| trace.id().to_owned()), Some(text[3..35].to_owned()));
         let zero = format!("00-{}-b7ad6b7169203331-01", "0".repeat(32));

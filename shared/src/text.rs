@@ -116,7 +116,7 @@ fn checked(text: String, max: usize) -> Result<String, Violation> {
     if text.chars().filter(|c| !is_stacked(*c)).count() > max || text.len() > max * 4 {
         return Err(Violation::new("too_long", format!("This must not be longer than {max} characters.")));
     }
-    if holds_forbidden(text) {
+    if contains_forbidden(text) {
         return Err(Violation::new("invalid_characters", "Control, invisible and text-direction characters are not allowed."));
     }
     Ok(text.to_owned())
@@ -126,7 +126,7 @@ fn is_visible(c: char) -> bool {
     !c.is_whitespace() && !c.is_control() && !is_joiner(c) && !is_invisible(c) && !is_combining_mark(c)
 }
 
-fn holds_forbidden(text: &str) -> bool {
+fn contains_forbidden(text: &str) -> bool {
     let mut before = None;
     let mut rest = text.chars().peekable();
     while let Some(c) = rest.next() {

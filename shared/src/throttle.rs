@@ -14,7 +14,7 @@ use ring::hmac;
 use crate::clock::Timestamp;
 
 /// The window of the limits on guesses.
-pub const QUARTER: Duration = Duration::from_secs(15 * 60);
+pub const QUARTER_HOUR: Duration = Duration::from_secs(15 * 60);
 
 /// How often something may be tried: so often at once, and once more after each interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ impl Limit {
     /// It stops one machine that goes through many accounts. A setting and not a constant, because a whole campus or a mobile carrier
     /// may stand behind one address.
     pub const fn network(burst: u32) -> Self {
-        Self::within(burst, QUARTER)
+        Self::within(burst, QUARTER_HOUR)
     }
 
     /// `burst` at once, which are available again after `window`.
@@ -61,7 +61,7 @@ impl Limit {
     ///
     /// # Errors
     /// How long to wait: a try is admitted exactly then, if nobody else tries meanwhile.
-    pub fn judge(self, arrival: Option<Timestamp>, now: Timestamp) -> Result<Timestamp, Duration> {
+    pub fn check(self, arrival: Option<Timestamp>, now: Timestamp) -> Result<Timestamp, Duration> {
         let arrival = arrival.map_or(now, |arrival| arrival.max(now));
         let latest = self.latest(now);
         if arrival > latest { Err(arrival.since(latest)) } else { Ok(arrival.plus(self.interval)) }
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_network_is_an_ipv4_address_or_an_ipv6_customer() {
+    fn network_is_an_ipv4_address_or_an_ipv6_64_prefix() {
         for (source, network) in [
             ("203.0.113.7", "203.0.113.7"),
             ("::ffff:203.0.113.7", "203.0.113.7"),
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn the_name_of_a_network_depends_on_key_and_network_and_hides_the_address() {
+    fn network_name_depends_on_key_and_network_and_hides_the_address() {
         let name = network_name([1; 32], "203.0.113.7");
         assert_eq!(name, network_name([1; 32], "::ffff:203.0.113.7"));
         assert_eq!(network_name([1; 32], "2001:db8::1"), network_name([1; 32], "2001:db8::ffff"));
@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn a_burst_is_available_again_after_its_window() {
         assert_eq!(Limit::within(100, Duration::from_secs(1800)), Limit::new(100, Duration::from_secs(18)));
-        assert_eq!(Limit::within(0, QUARTER), Limit::new(1, QUARTER));
-        assert_eq!(Limit::within(7, QUARTER).interval(), Duration::from_millis(128_572));
+        assert_eq!(Limit::within(0, QUARTER_HOUR), Limit::new(1, QUARTER_HOUR));
+        assert_eq!(Limit::within(7, QUARTER_HOUR).interval(), Duration::from_millis(128_572));
     }
 }

@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_violation_survives_its_way_through_a_serde_error() {
+    fn violation_round_trips_through_a_serde_error() {
         let violation = Violation::new("invalid_email", "An e-mail address looks like name@example.com.");
         let error = <serde_json::Error as serde::de::Error>::custom(&violation);
         assert_eq!(Violation::from_serde_message(&error.to_string()), Some(violation));

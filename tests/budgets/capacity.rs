@@ -81,7 +81,7 @@ fn readme_states_the_ceilings_that_follow_from_the_units() {
     }
 }
 
-/// When an order repeats a command that has no answer ([`shared::retry::doubling`]).
+/// When an order repeats a command that has no answer ([`shared::retry::exponential_backoff`]).
 const REPEATS: [Duration; 4] = [Duration::from_secs(60), Duration::from_secs(180), Duration::from_secs(420), Duration::from_secs(900)];
 
 const PRODUCT: &str = "prd_0199c2a8-0000-7000-8000-00000000000a";

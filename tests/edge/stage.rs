@@ -321,7 +321,7 @@ impl Edge {
 /// What the two links say that wait for [`events::USER`]; only the mails show it in the open.
 async fn links(shop: &Shop) -> (String, String, String) {
     let secrets = shop.aws.secrets_at(shop.clock.clone());
-    let key = SealingKey::new(secrets.keys("mail-token-key").await.unwrap().making().derive("one-time-token"));
+    let key = SealingKey::new(secrets.keys("mail-token-key").await.unwrap().active().derive("one-time-token"));
     let profile = format!("USER#{}", events::USER);
     let profile = shop.aws.items("users").into_iter().find(|item| item["pk"]["S"] == *profile).expect("Ada is registered");
     let open = |link: &Value| key.open(link["sealed"]["S"].as_str().unwrap(), &["one-time-token", events::USER]).unwrap();

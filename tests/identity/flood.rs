@@ -15,7 +15,7 @@ use users::tokens::one_time::OneTimeToken;
 
 use crate::{dice::Dice, print};
 
-const QUARTER: Duration = Duration::from_secs(15 * 60);
+const QUARTER_HOUR: Duration = Duration::from_secs(15 * 60);
 const STEP: Duration = Duration::from_secs(5);
 const STEPS: usize = 180;
 /// In each step: ten thousand in all at the account that somebody has, and enough at the one that nobody has.
@@ -51,7 +51,7 @@ impl Strangers {
         match called.status() {
             429 => {
                 let wait: u64 = called.header("retry-after").unwrap().parse().unwrap();
-                assert!((1..=QUARTER.as_secs()).contains(&wait), "{wait}");
+                assert!((1..=QUARTER_HOUR.as_secs()).contains(&wait), "{wait}");
             }
             401 => self.looked_at.push(self.shop.clock.now()),
             other => panic!("{other}: {:?}", called.answer),
@@ -60,7 +60,7 @@ impl Strangers {
 
     /// The most tries that were looked at in any quarter of an hour.
     fn most(&self) -> usize {
-        let within = |from: &Timestamp| self.looked_at.iter().filter(|at| *at >= from && at.since(*from) < QUARTER).count();
+        let within = |from: &Timestamp| self.looked_at.iter().filter(|at| *at >= from && at.since(*from) < QUARTER_HOUR).count();
         self.looked_at.iter().map(within).max().unwrap_or_default()
     }
 }
@@ -224,7 +224,7 @@ async fn links_that_one_network_uses_are_limited() {
     let shop = Shop::open().with_network_burst(4);
     let user = shop.enrol(ADA).await;
     let guess = OneTimeToken::create(user.id, &Ids::System);
-    let made_up = shop.unseal(&guess.link(shop.mail_keys().await.making(), shop.clock.now(), QUARTER, &Ids::System).sealed, user.id).await;
+    let made_up = shop.unseal(&guess.link(shop.mail_keys().await.active(), shop.clock.now(), QUARTER_HOUR, &Ids::System).sealed, user.id).await;
     let (verify, reset) = ("verify-email", "confirm-password-reset");
     let use_link =
         async |source: &str, operation: &str, body: &Value| shop.call(operation, request(operation, body).source_ip(source).event()).await;

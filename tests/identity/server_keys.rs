@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use shared::secret::KEY_DELAY;
+use shared::secret::KEY_ACTIVATION_DELAY;
 use tests::{
     events,
     shop::{
@@ -74,7 +74,7 @@ async fn server_key_rotation_invalidates_no_session_device_link_or_cursor() {
         for key in ["users-key", "mail-token-key"] {
             shop.aws.secrets_manager().rotate_server_key(key, &format!("{key} {rotation}"), shop.clock.now());
         }
-        let takes_effect = shop.clock.now().plus(KEY_DELAY);
+        let takes_effect = shop.clock.now().plus(KEY_ACTIVATION_DELAY);
         while shop.clock.now().plus(STEP) < takes_effect {
             world.exchange(STEP / 10).await;
             shop.clock.advance(STEP - STEP / 5);

@@ -97,7 +97,7 @@ async fn bad_input_gets_a_problem_and_writes_nothing() {
         ("[".repeat(100_000), 400, "malformed_json"),
         (line("1E400"), 422, "out_of_range"),
         (r#"{"items":[{"product_id":"prd_0199c2a8-0000-7000-8000-00000000dead","quantity":1}]}"#.to_owned(), 422, "unknown_product"),
-        (line("1").replace('}', r#","payment_method":"4242 4242 4242 4242"}"#), 422, "card_number_refused"),
+        (line("1").replace('}', r#","payment_method":"4242 4242 4242 4242"}"#), 422, "card_number_rejected"),
     ];
     for (body, status, code) in bodies {
         let key = unique("key");

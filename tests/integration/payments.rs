@@ -109,7 +109,7 @@ async fn only_the_owner_can_pay_and_only_the_whole_amount() {
     assert_eq!(pay(wrong(700, "EUR")).await.problem(422), "currency_mismatch");
     assert_eq!(shop.books(&order).await, Books::default());
     let body = json!({ "order_id": order, "payment_method": card("4242 4242 4242 4242") });
-    assert_eq!(pay(body).await.problem(422), "card_number_refused");
+    assert_eq!(pay(body).await.problem(422), "card_number_rejected");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

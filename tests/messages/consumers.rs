@@ -1,15 +1,15 @@
 //! Who reads which queue: each consumer's own parsing, as its function does it.
 
 use serde_json::Value;
-use shared::queue::{Consumed, Unreadable};
+use shared::queue::{FromMessage, InvalidMessage};
 
-type Read = fn(&str, Value) -> Result<(), Unreadable>;
+type Read = fn(&str, Value) -> Result<(), InvalidMessage>;
 
 /// Those whose messages others make.
 pub const FOREIGN: [&str; 1] = ["record-mail-feedback"];
 
-fn reads<M: Consumed>(kind: &str, data: Value) -> Result<(), Unreadable> {
-    M::read(kind, data).map(|_| ())
+fn reads<M: FromMessage>(kind: &str, data: Value) -> Result<(), InvalidMessage> {
+    M::from_message(kind, data).map(|_| ())
 }
 
 /// How the consumer of this queue reads a message.

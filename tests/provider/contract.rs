@@ -1,7 +1,7 @@
 //! The contract: what is asked of every provider.
 
 use provider::{
-    CardToken, ChargeOrder, DisputeState, Fact, KeyState, PaymentId, PaymentProvider, ProviderError, RefundFact, RefundId, RefundOrder,
+    CardToken, ChargeRequest, DisputeState, ProviderResult, KeyState, PaymentId, PaymentProvider, ProviderError, RefundResult, RefundId, RefundRequest,
 };
 use shared::{
     BoxFuture,
@@ -20,7 +20,7 @@ pub trait World: Sync {
     fn tokens(&self) -> Tokens;
 
     /// The customer does what they have to do.
-    fn act<'a>(&'a self, order: &'a ChargeOrder, transaction_id: &'a str) -> BoxFuture<'a, ()>;
+    fn act<'a>(&'a self, order: &'a ChargeRequest, transaction_id: &'a str) -> BoxFuture<'a, ()>;
 
     /// How often a payment was really charged.
     fn charges<'a>(&'a self, payment: PaymentId) -> BoxFuture<'a, usize>;
@@ -38,7 +38,7 @@ pub trait World: Sync {
     fn refund_by_hand<'a>(&'a self, transaction_id: &'a str, amount: i64) -> BoxFuture<'a, String>;
 
     /// A refund that succeeded fails.
-    fn fail_refund<'a>(&'a self, order: &'a RefundOrder, provider_refund_id: &'a str) -> BoxFuture<'a, ()>;
+    fn fail_refund<'a>(&'a self, order: &'a RefundRequest, provider_refund_id: &'a str) -> BoxFuture<'a, ()>;
 
     /// The buyer's bank opens a dispute of a charge, or moves it on to another state.
     fn dispute<'a>(&'a self, dispute_id: &'a str, transaction_id: &'a str, state: DisputeState) -> BoxFuture<'a, ()>;
@@ -65,16 +65,16 @@ pub fn usd(amount: i64) -> Money {
 }
 
 /// A payment of its own.
-pub fn to_charge(name: &str, token: &str) -> ChargeOrder {
+pub fn to_charge(name: &str, token: &str) -> ChargeRequest {
     let order_id: OrderId = ids::derive(&["contract", name]);
     let payment_id = PaymentId::automatic(order_id);
     let token = CardToken::try_from(token.to_owned()).unwrap();
-    ChargeOrder { payment_id, order_id, amount: usd(PRICE), token, return_url: None, sent: None, transaction_id: None }
+    ChargeRequest { payment_id, order_id, amount: usd(PRICE), token, return_url: None, sent: None, transaction_id: None }
 }
 
-pub fn to_refund(charge: &ChargeOrder, transaction_id: &str, name: &str, amount: i64) -> RefundOrder {
+pub fn to_refund(charge: &ChargeRequest, transaction_id: &str, name: &str, amount: i64) -> RefundRequest {
     let refund_id: RefundId = ids::derive(&["contract", &charge.payment_id.to_string(), name]);
-    RefundOrder {
+    RefundRequest {
         refund_id,
         order_id: charge.order_id,
         payment_id: charge.payment_id,
@@ -84,14 +84,14 @@ pub fn to_refund(charge: &ChargeOrder, transaction_id: &str, name: &str, amount:
     }
 }
 
-fn known(order: &ChargeOrder, transaction_id: &str) -> ChargeOrder {
-    ChargeOrder { transaction_id: Some(transaction_id.to_owned()), ..order.clone() }
+fn known(order: &ChargeRequest, transaction_id: &str) -> ChargeRequest {
+    ChargeRequest { transaction_id: Some(transaction_id.to_owned()), ..order.clone() }
 }
 
 /// Charges, and answers the provider's name for it.
-async fn charged(world: &dyn World, order: &ChargeOrder) -> String {
+async fn charged(world: &dyn World, order: &ChargeRequest) -> String {
     match world.provider().charge(order).await.unwrap() {
-        Fact::Succeeded { transaction_id, amount, order_id } => {
+        ProviderResult::Succeeded { transaction_id, amount, order_id } => {
             assert_eq!((amount, order_id), (order.amount, Some(order.order_id)));
             transaction_id
         }
@@ -128,12 +128,12 @@ async fn a_charge_takes_the_money_once(world: &dyn World, name: &str) {
     let transaction = charged(world, &order).await;
     assert_eq!(world.charges(order.payment_id).await, 1);
     let found = world.provider().retrieve(&known(&order, &transaction)).await.unwrap();
-    assert!(matches!(found, Some(Fact::Succeeded { transaction_id, .. }) if transaction_id == transaction));
+    assert!(matches!(found, Some(ProviderResult::Succeeded { transaction_id, .. }) if transaction_id == transaction));
     if world.is_complete() {
         assert_eq!(charged(world, &order).await, transaction, "the same key is the same charge");
-        assert!(matches!(world.provider().retrieve(&order).await.unwrap(), Some(Fact::Succeeded { .. })), "by our own id");
+        assert!(matches!(world.provider().retrieve(&order).await.unwrap(), Some(ProviderResult::Succeeded { .. })), "by our own id");
         assert_eq!(world.charges(order.payment_id).await, 1);
-        let other = ChargeOrder { amount: usd(1), ..order.clone() };
+        let other = ChargeRequest { amount: usd(1), ..order.clone() };
         assert!(matches!(world.provider().charge(&other).await, Err(ProviderError::KeyMismatch(_))), "a key is good for one request");
     }
 }
@@ -155,7 +155,7 @@ async fn voided_charge_is_rejected_when_it_arrives(world: &dyn World, name: &str
     assert_eq!(world.charges(order.payment_id).await, 0);
     if world.is_complete() {
         assert_eq!(world.provider().retrieve(&order).await, Ok(None), "the request that took the key is not a charge");
-        let sent = ChargeOrder { sent: Some((world.now(), world.now())), ..order.clone() };
+        let sent = ChargeRequest { sent: Some((world.now(), world.now())), ..order.clone() };
         assert_eq!(world.provider().find_by_time(&sent).await, Ok(None));
     }
 }
@@ -173,11 +173,11 @@ async fn charge_that_arrived_is_not_voided(world: &dyn World, name: &str) {
 
 async fn charge_is_found_by_the_time_it_was_sent(world: &dyn World, name: &str) {
     let order = to_charge(name, &world.tokens().good);
-    let order = ChargeOrder { sent: Some((world.now(), world.now())), ..order };
+    let order = ChargeRequest { sent: Some((world.now(), world.now())), ..order };
     assert_eq!(world.provider().find_by_time(&order).await, Ok(None));
     let transaction = charged(world, &order).await;
     let found = world.provider().find_by_time(&order).await;
-    assert!(matches!(found, Ok(Some(Fact::Succeeded { transaction_id, .. })) if transaction_id == transaction));
+    assert!(matches!(found, Ok(Some(ProviderResult::Succeeded { transaction_id, .. })) if transaction_id == transaction));
 }
 
 async fn charge_with_rejected_credentials_is_not_made(world: &dyn World, name: &str) {
@@ -193,16 +193,16 @@ async fn charge_with_rejected_credentials_is_not_made(world: &dyn World, name: &
 async fn a_declined_card_is_not_charged(world: &dyn World, name: &str) {
     let order = to_charge(name, &world.tokens().declined);
     let fact = world.provider().charge(&order).await.unwrap();
-    assert_eq!(fact, Fact::Declined { reason: "card_declined".to_owned() });
+    assert_eq!(fact, ProviderResult::Declined { reason: "card_declined".to_owned() });
     assert_eq!(world.charges(order.payment_id).await, 0);
     if world.is_complete() {
         assert_eq!(world.provider().charge(&order).await.unwrap(), fact);
     }
 }
 
-async fn asked_to_act(world: &dyn World, order: &ChargeOrder) -> String {
+async fn asked_to_act(world: &dyn World, order: &ChargeRequest) -> String {
     match world.provider().charge(order).await.unwrap() {
-        Fact::ActionRequired { transaction_id, .. } => transaction_id,
+        ProviderResult::ActionRequired { transaction_id, .. } => transaction_id,
         fact => panic!("the customer has to do something: {fact:?}"),
     }
 }
@@ -213,7 +213,7 @@ async fn a_customer_acts_first(world: &dyn World, name: &str) {
     assert_eq!(world.charges(order.payment_id).await, 0);
     world.act(&order, &transaction).await;
     let found = world.provider().retrieve(&known(&order, &transaction)).await.unwrap();
-    assert_eq!(found, Some(Fact::Succeeded { transaction_id: transaction, amount: order.amount, order_id: Some(order.order_id) }));
+    assert_eq!(found, Some(ProviderResult::Succeeded { transaction_id: transaction, amount: order.amount, order_id: Some(order.order_id) }));
     assert_eq!(world.charges(order.payment_id).await, 1);
 }
 
@@ -221,9 +221,9 @@ async fn what_waits_can_be_called_off(world: &dyn World, name: &str) {
     let order = to_charge(name, &world.tokens().asks);
     let waiting = known(&order, &asked_to_act(world, &order).await);
     for _ in 0..2 {
-        assert!(matches!(world.provider().cancel(&waiting).await.unwrap(), Fact::Abandoned { .. }));
+        assert!(matches!(world.provider().cancel(&waiting).await.unwrap(), ProviderResult::Abandoned { .. }));
     }
-    assert!(matches!(world.provider().retrieve(&waiting).await.unwrap(), Some(Fact::Abandoned { .. })));
+    assert!(matches!(world.provider().retrieve(&waiting).await.unwrap(), Some(ProviderResult::Abandoned { .. })));
     assert_eq!(world.charges(order.payment_id).await, 0);
 }
 
@@ -231,14 +231,14 @@ async fn what_is_charged_cannot_be_called_off(world: &dyn World, name: &str) {
     let order = to_charge(name, &world.tokens().good);
     let transaction = charged(world, &order).await;
     let fact = world.provider().cancel(&known(&order, &transaction)).await.unwrap();
-    assert!(matches!(fact, Fact::Succeeded { transaction_id, .. } if transaction_id == transaction));
+    assert!(matches!(fact, ProviderResult::Succeeded { transaction_id, .. } if transaction_id == transaction));
     assert_eq!(world.charges(order.payment_id).await, 1);
 }
 
 /// Gives back, and answers the provider's name for it.
-async fn given_back(world: &dyn World, order: &RefundOrder) -> String {
+async fn given_back(world: &dyn World, order: &RefundRequest) -> String {
     match world.provider().refund(order).await.unwrap() {
-        RefundFact::Succeeded { provider_refund_id, amount } => {
+        RefundResult::Succeeded { provider_refund_id, amount } => {
             assert_eq!(amount, order.amount);
             provider_refund_id
         }
@@ -253,9 +253,9 @@ async fn parts_go_back(world: &dyn World, name: &str) {
     assert_eq!(world.provider().retrieve_refund(&one).await.unwrap(), None);
     let first = given_back(world, &one).await;
     assert_ne!(given_back(world, &other).await, first, "two equal parts are two refunds");
-    for refund in [one.clone(), RefundOrder { provider_refund_id: Some(first.clone()), ..one.clone() }] {
+    for refund in [one.clone(), RefundRequest { provider_refund_id: Some(first.clone()), ..one.clone() }] {
         let found = world.provider().retrieve_refund(&refund).await.unwrap();
-        assert_eq!(found, Some(RefundFact::Succeeded { provider_refund_id: first.clone(), amount: one.amount }));
+        assert_eq!(found, Some(RefundResult::Succeeded { provider_refund_id: first.clone(), amount: one.amount }));
     }
     if world.is_complete() {
         assert_eq!(given_back(world, &one).await, first, "the same key is the same refund");
@@ -274,7 +274,7 @@ async fn no_more_goes_back_than_was_taken(world: &dyn World, name: &str) {
     let transaction = charged(world, &order).await;
     given_back(world, &to_refund(&order, &transaction, "part", PRICE - 10)).await;
     let more = world.provider().refund(&to_refund(&order, &transaction, "more", 11)).await.unwrap();
-    assert!(matches!(more, RefundFact::Refused { .. }), "{more:?}");
+    assert!(matches!(more, RefundResult::Rejected { .. }), "{more:?}");
     given_back(world, &to_refund(&order, &transaction, "rest", 10)).await;
 }
 
@@ -284,10 +284,10 @@ async fn a_refund_made_at_the_provider_is_found(world: &dyn World, name: &str) {
     let id = world.refund_by_hand(&transaction, 1000).await;
     let found = world.provider().find_refund(&id).await.unwrap().expect("it is a refund of our charge");
     assert_eq!((&found.provider_refund_id, found.payment_id, found.amount), (&id, order.payment_id, usd(1000)));
-    let succeeded = RefundFact::Succeeded { provider_refund_id: id.clone(), amount: usd(1000) };
-    assert_eq!(found.fact, succeeded);
+    let succeeded = RefundResult::Succeeded { provider_refund_id: id.clone(), amount: usd(1000) };
+    assert_eq!(found.result, succeeded);
     // Later it is looked up by the provider's name, under an id that the provider has never heard of.
-    let recorded = RefundOrder { provider_refund_id: Some(id), ..to_refund(&order, &transaction, "recorded", 1000) };
+    let recorded = RefundRequest { provider_refund_id: Some(id), ..to_refund(&order, &transaction, "recorded", 1000) };
     assert_eq!(world.provider().retrieve_refund(&recorded).await.unwrap(), Some(succeeded));
     assert_eq!(world.provider().find_refund("re_nobodys").await.unwrap(), None);
 }
@@ -298,9 +298,9 @@ async fn a_refund_that_fails_later_is_a_failure(world: &dyn World, name: &str) {
     let refund = to_refund(&order, &transaction, "all", PRICE);
     let id = given_back(world, &refund).await;
     world.fail_refund(&refund, &id).await;
-    for refund in [refund.clone(), RefundOrder { provider_refund_id: Some(id.clone()), ..refund.clone() }] {
+    for refund in [refund.clone(), RefundRequest { provider_refund_id: Some(id.clone()), ..refund.clone() }] {
         let found = world.provider().retrieve_refund(&refund).await.unwrap();
-        assert!(matches!(&found, Some(RefundFact::Failed { provider_refund_id, .. }) if *provider_refund_id == id), "{found:?}");
+        assert!(matches!(&found, Some(RefundResult::Failed { provider_refund_id, .. }) if *provider_refund_id == id), "{found:?}");
     }
     given_back(world, &to_refund(&order, &transaction, "again", PRICE)).await;
 }
@@ -310,7 +310,7 @@ async fn a_disputed_charge_is_not_refunded(world: &dyn World, name: &str) {
     let transaction = charged(world, &order).await;
     world.dispute("dp_refused", &transaction, DisputeState::Open).await;
     let refused = world.provider().refund(&to_refund(&order, &transaction, "all", PRICE)).await.unwrap();
-    assert_eq!(refused, RefundFact::Refused { reason: "charge_disputed".to_owned() });
+    assert_eq!(refused, RefundResult::Rejected { reason: "charge_disputed".to_owned() });
     assert_eq!(world.provider().retrieve_refund(&to_refund(&order, &transaction, "all", PRICE)).await.unwrap(), None);
 }
 

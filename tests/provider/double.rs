@@ -11,8 +11,8 @@ use std::{
 };
 
 use provider::{
-    ChargeOrder, DisputeFact, DisputeState, Fact, KeyState, NextAction, PaymentId, PaymentProvider, ProviderError, ProviderRefund,
-    RefundFact, RefundId, RefundOrder,
+    ChargeRequest, ProviderDispute, DisputeState, ProviderResult, KeyState, NextAction, PaymentId, PaymentProvider, ProviderError, ProviderRefund,
+    RefundResult, RefundId, RefundRequest,
 };
 use shared::{
     BoxFuture,
@@ -55,7 +55,7 @@ pub struct Books {
     /// The key whose request runs for as long as the test says.
     pub running: Option<String>,
     /// Charges that arrive later.
-    late: Vec<ChargeOrder>,
+    late: Vec<ChargeRequest>,
     losses: Vec<Option<Loss>>,
     silent: bool,
     /// Whether it answers that there are too many requests.
@@ -78,7 +78,7 @@ struct Remembered {
 #[derive(Clone)]
 enum KeyAnswer {
     /// The answer to a charge, as it was given.
-    Charge(Fact),
+    Charge(ProviderResult),
     /// The request that only took the key.
     Probe,
     Refund(String),
@@ -90,7 +90,7 @@ struct Intent {
     payment_id: PaymentId,
     amount: i64,
     created_at: Timestamp,
-    fact: Fact,
+    result: ProviderResult,
     refundable: i64,
 }
 
@@ -134,7 +134,7 @@ impl Double {
     }
 
     pub fn count(&self, payment: PaymentId) -> usize {
-        let charged = |intent: &&Intent| intent.payment_id == payment && matches!(intent.fact, Fact::Succeeded { .. });
+        let charged = |intent: &&Intent| intent.payment_id == payment && matches!(intent.result, ProviderResult::Succeeded { .. });
         self.books().intents.values().filter(charged).count()
     }
 
@@ -153,7 +153,7 @@ impl Double {
         let now = self.clock.now();
         let mut books = self.books();
         books.calls += 1;
-        let lost = || Err(ProviderError::NoAnswer("it was lost".to_owned()));
+        let lost = || Err(ProviderError::Indeterminate("it was lost".to_owned()));
         let loss = if books.silent { Some(Loss::Request) } else { books.losses.pop().flatten() };
         if !matches!(loss, None | Some(Loss::Answer)) {
             return lost();
@@ -182,31 +182,31 @@ impl Books {
         self.keys.insert(key, Remembered { at, body, answer });
     }
 
-    fn charge(&mut self, order: &ChargeOrder, now: Timestamp) -> Result<Fact, ProviderError> {
+    fn charge(&mut self, order: &ChargeRequest, now: Timestamp) -> Result<ProviderResult, ProviderError> {
         let (key, body) = (order.payment_id.to_string(), body_of(order));
         match self.under(&key, &body, now)? {
-            Some(KeyAnswer::Charge(fact)) => return Ok(fact),
+            Some(KeyAnswer::Charge(result)) => return Ok(result),
             Some(KeyAnswer::ServerError) => return Err(ProviderError::StoredFailure("500".to_owned())),
             _ => {}
         }
         let id = format!("pi_{}", self.intents.len());
-        let succeeded = Fact::Succeeded { transaction_id: id.clone(), amount: order.amount, order_id: Some(order.order_id) };
-        let fact = match order.token.as_str() {
-            "tok_declined" => Fact::Declined { reason: "card_declined".to_owned() },
+        let succeeded = ProviderResult::Succeeded { transaction_id: id.clone(), amount: order.amount, order_id: Some(order.order_id) };
+        let result = match order.token.as_str() {
+            "tok_declined" => ProviderResult::Declined { reason: "card_declined".to_owned() },
             "tok_3ds" => {
                 let next_action = NextAction { url: "https://bank.example".to_owned() };
-                Fact::ActionRequired { transaction_id: id.clone(), next_action }
+                ProviderResult::ActionRequired { transaction_id: id.clone(), next_action }
             }
             _ => succeeded,
         };
         let (payment_id, refundable) = (order.payment_id, order.amount.amount);
-        self.intents.insert(id, Intent { payment_id, amount: refundable, created_at: now, fact: fact.clone(), refundable });
-        self.remember(key, body, KeyAnswer::Charge(fact.clone()), now);
-        Ok(fact)
+        self.intents.insert(id, Intent { payment_id, amount: refundable, created_at: now, result: result.clone(), refundable });
+        self.remember(key, body, KeyAnswer::Charge(result.clone()), now);
+        Ok(result)
     }
 
     /// Takes a key without charging.
-    fn void(&mut self, order: &ChargeOrder, now: Timestamp) -> Result<KeyState, ProviderError> {
+    fn void(&mut self, order: &ChargeRequest, now: Timestamp) -> Result<KeyState, ProviderError> {
         self.probes += 1;
         let (key, body) = (order.payment_id.to_string(), format!("probe {}", order.payment_id));
         match self.under(&key, &body, now) {
@@ -220,30 +220,30 @@ impl Books {
     }
 
     /// The intent of a payment in the list of those that were created around the time it was sent.
-    fn listed(&self, order: &ChargeOrder) -> Option<Fact> {
+    fn listed(&self, order: &ChargeRequest) -> Option<ProviderResult> {
         let around = Duration::from_secs(300);
         let (first, last) = order.sent?;
         let ours = |intent: &&Intent| {
             let in_time = intent.created_at.plus(around) >= first && intent.created_at <= last.plus(around);
             intent.payment_id == order.payment_id && in_time
         };
-        self.intents.values().find(ours).map(|intent| intent.fact.clone())
+        self.intents.values().find(ours).map(|intent| intent.result.clone())
     }
 
     /// The intent of a payment: the one that charged, if there are several.
-    fn intent(&self, order: &ChargeOrder) -> Option<String> {
+    fn intent(&self, order: &ChargeRequest) -> Option<String> {
         let ours = |(_, intent): &(&String, &Intent)| intent.payment_id == order.payment_id;
-        let charged = |(_, intent): &(&String, &Intent)| matches!(intent.fact, Fact::Succeeded { .. });
+        let charged = |(_, intent): &(&String, &Intent)| matches!(intent.result, ProviderResult::Succeeded { .. });
         let found = self.intents.iter().filter(ours).find(charged).or(self.intents.iter().find(ours));
         order.transaction_id.clone().or(found.map(|(id, _)| id.clone()))
     }
 
-    fn refund(&mut self, order: &RefundOrder, now: Timestamp) -> Result<RefundFact, ProviderError> {
+    fn refund(&mut self, order: &RefundRequest, now: Timestamp) -> Result<RefundResult, ProviderError> {
         let (key, body) = (order.refund_id.to_string(), format!("{} {}", order.transaction_id, order.amount.amount));
         if let Some(KeyAnswer::Refund(id)) = self.under(&key, &body, now)? {
-            return Ok(self.refunds[&id].fact(&id));
+            return Ok(self.refunds[&id].result(&id));
         }
-        let refused = |reason: &str| Ok(RefundFact::Refused { reason: reason.to_owned() });
+        let refused = |reason: &str| Ok(RefundResult::Rejected { reason: reason.to_owned() });
         let is_of_it = |dispute: &&(String, DisputeState)| dispute.0 == order.transaction_id && dispute.1 != DisputeState::Won;
         if self.disputes.values().any(|dispute| is_of_it(&dispute)) {
             return refused("charge_disputed");
@@ -252,12 +252,12 @@ impl Books {
             return refused("charge_not_refundable");
         };
         self.remember(key, body, KeyAnswer::Refund(id.clone()), now);
-        Ok(self.refunds[&id].fact(&id))
+        Ok(self.refunds[&id].result(&id))
     }
 }
 
 /// The body of a charge, as far as it can differ.
-fn body_of(order: &ChargeOrder) -> String {
+fn body_of(order: &ChargeRequest) -> String {
     format!("{} {:?} {} {:?}", order.order_id, order.amount, order.token.as_str(), order.return_url)
 }
 
@@ -272,12 +272,12 @@ impl Books {
 }
 
 impl Refunded {
-    fn fact(&self, id: &str) -> RefundFact {
+    fn result(&self, id: &str) -> RefundResult {
         let provider_refund_id = id.to_owned();
         if self.failed {
-            return RefundFact::Failed { provider_refund_id, reason: "expired_or_canceled_card".to_owned() };
+            return RefundResult::Failed { provider_refund_id, reason: "expired_or_canceled_card".to_owned() };
         }
-        RefundFact::Succeeded { provider_refund_id, amount: usd(self.amount) }
+        RefundResult::Succeeded { provider_refund_id, amount: usd(self.amount) }
     }
 }
 
@@ -290,7 +290,7 @@ impl PaymentProvider for Double {
         false
     }
 
-    fn charge<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<Fact, ProviderError>> {
+    fn charge<'a>(&'a self, order: &'a ChargeRequest) -> BoxFuture<'a, Result<ProviderResult, ProviderError>> {
         Box::pin(async move {
             let next = self.books().losses.last().copied().flatten();
             match next {
@@ -304,48 +304,48 @@ impl PaymentProvider for Double {
         })
     }
 
-    fn void_unsent<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<KeyState, ProviderError>> {
+    fn void_unsent<'a>(&'a self, order: &'a ChargeRequest) -> BoxFuture<'a, Result<KeyState, ProviderError>> {
         Box::pin(async move { self.carry_out(|books, now| self.authorise().and_then(|()| books.void(order, now))) })
     }
 
-    fn find_by_time<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<Option<Fact>, ProviderError>> {
+    fn find_by_time<'a>(&'a self, order: &'a ChargeRequest) -> BoxFuture<'a, Result<Option<ProviderResult>, ProviderError>> {
         Box::pin(async move { self.carry_out(|books, _| Ok(books.listed(order))) })
     }
 
-    fn retrieve<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<Option<Fact>, ProviderError>> {
+    fn retrieve<'a>(&'a self, order: &'a ChargeRequest) -> BoxFuture<'a, Result<Option<ProviderResult>, ProviderError>> {
         Box::pin(async move {
             self.carry_out(|books, _| {
                 let is_hidden = books.search_lags && order.transaction_id.is_none();
-                Ok(books.intent(order).filter(|_| !is_hidden).map(|id| books.intents[&id].fact.clone()))
+                Ok(books.intent(order).filter(|_| !is_hidden).map(|id| books.intents[&id].result.clone()))
             })
         })
     }
 
-    fn cancel<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<Fact, ProviderError>> {
+    fn cancel<'a>(&'a self, order: &'a ChargeRequest) -> BoxFuture<'a, Result<ProviderResult, ProviderError>> {
         Box::pin(async move {
             self.carry_out(|books, _| {
-                let id = books.intent(order).ok_or_else(|| ProviderError::NoAnswer("there is none".to_owned()))?;
+                let id = books.intent(order).ok_or_else(|| ProviderError::Indeterminate("there is none".to_owned()))?;
                 let intent = books.intents.get_mut(&id).unwrap();
-                if matches!(intent.fact, Fact::ActionRequired { .. }) {
-                    intent.fact = Fact::Abandoned { reason: "cancelled" };
+                if matches!(intent.result, ProviderResult::ActionRequired { .. }) {
+                    intent.result = ProviderResult::Abandoned { reason: "cancelled" };
                 }
-                Ok(intent.fact.clone())
+                Ok(intent.result.clone())
             })
         })
     }
 
-    fn refund<'a>(&'a self, order: &'a RefundOrder) -> BoxFuture<'a, Result<RefundFact, ProviderError>> {
+    fn refund<'a>(&'a self, order: &'a RefundRequest) -> BoxFuture<'a, Result<RefundResult, ProviderError>> {
         Box::pin(async move { self.carry_out(|books, now| books.refund(order, now)) })
     }
 
-    fn retrieve_refund<'a>(&'a self, order: &'a RefundOrder) -> BoxFuture<'a, Result<Option<RefundFact>, ProviderError>> {
+    fn retrieve_refund<'a>(&'a self, order: &'a RefundRequest) -> BoxFuture<'a, Result<Option<RefundResult>, ProviderError>> {
         Box::pin(async move {
             self.carry_out(|books, _| {
                 let ours = |(id, refund): &(&String, &Refunded)| {
                     let is_named = order.provider_refund_id.as_ref() == Some(*id);
                     is_named || refund.refund_id == Some(order.refund_id) && refund.transaction_id == order.transaction_id
                 };
-                Ok(books.refunds.iter().find(ours).map(|(id, refund)| refund.fact(id)))
+                Ok(books.refunds.iter().find(ours).map(|(id, refund)| refund.result(id)))
             })
         })
     }
@@ -357,20 +357,20 @@ impl PaymentProvider for Double {
                     provider_refund_id: provider_refund_id.to_owned(),
                     payment_id: books.intents[&refund.transaction_id].payment_id,
                     amount: usd(refund.amount),
-                    fact: refund.fact(provider_refund_id),
+                    result: refund.result(provider_refund_id),
                 });
                 Ok(found)
             })
         })
     }
 
-    fn find_dispute<'a>(&'a self, dispute_id: &'a str) -> BoxFuture<'a, Result<Option<DisputeFact>, ProviderError>> {
+    fn find_dispute<'a>(&'a self, dispute_id: &'a str) -> BoxFuture<'a, Result<Option<ProviderDispute>, ProviderError>> {
         Box::pin(async move {
             self.carry_out(|books, _| {
                 let found = books.disputes.get(dispute_id).map(|(transaction_id, state)| {
                     let intent = &books.intents[transaction_id];
                     let (payment_id, amount) = (intent.payment_id, usd(intent.amount));
-                    DisputeFact { dispute_id: dispute_id.to_owned(), payment_id, amount, state: state.clone() }
+                    ProviderDispute { dispute_id: dispute_id.to_owned(), payment_id, amount, state: state.clone() }
                 });
                 Ok(found)
             })
@@ -387,10 +387,10 @@ impl World for Double {
         Tokens { good: "tok_ok".to_owned(), declined: "tok_declined".to_owned(), asks: "tok_3ds".to_owned() }
     }
 
-    fn act<'a>(&'a self, order: &'a ChargeOrder, transaction_id: &'a str) -> BoxFuture<'a, ()> {
+    fn act<'a>(&'a self, order: &'a ChargeRequest, transaction_id: &'a str) -> BoxFuture<'a, ()> {
         let transaction = transaction_id.to_owned();
-        let fact = Fact::Succeeded { transaction_id: transaction.clone(), amount: order.amount, order_id: Some(order.order_id) };
-        self.books().intents.get_mut(&transaction).unwrap().fact = fact;
+        let result = ProviderResult::Succeeded { transaction_id: transaction.clone(), amount: order.amount, order_id: Some(order.order_id) };
+        self.books().intents.get_mut(&transaction).unwrap().result = result;
         Box::pin(std::future::ready(()))
     }
 
@@ -411,7 +411,7 @@ impl World for Double {
         Box::pin(std::future::ready(made.unwrap()))
     }
 
-    fn fail_refund<'a>(&'a self, _: &'a RefundOrder, provider_refund_id: &'a str) -> BoxFuture<'a, ()> {
+    fn fail_refund<'a>(&'a self, _: &'a RefundRequest, provider_refund_id: &'a str) -> BoxFuture<'a, ()> {
         let mut books = self.books();
         let refund = books.refunds.get_mut(provider_refund_id).unwrap();
         refund.failed = true;

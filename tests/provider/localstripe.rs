@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use provider::{ChargeOrder, DisputeState, PaymentId, PaymentProvider, ProviderError, RefundOrder, Stripe, StripeSettings};
+use provider::{ChargeRequest, DisputeState, PaymentId, PaymentProvider, ProviderError, RefundRequest, Stripe, StripeSettings};
 use serde_json::Value;
 use shared::{BoxFuture, clock::Clock, config, ids::Ids};
 use tests::{aws::Aws, shop::Shop};
@@ -47,7 +47,7 @@ impl LocalStripe {
     }
 
     /// How much of a charge was refunded.
-    pub async fn refunded(&self, order: &ChargeOrder) -> i64 {
+    pub async fn refunded(&self, order: &ChargeRequest) -> i64 {
         let refunds = self.get("/v1/refunds?limit=1000").await;
         let of_order = |refund: &&Value| refund["metadata"]["payment_id"] == *order.payment_id.to_string();
         refunds["data"].as_array().unwrap().iter().filter(of_order).map(|refund| refund["amount"].as_i64().unwrap()).sum()
@@ -83,7 +83,7 @@ impl World for LocalStripe {
         Tokens { good, declined, asks }
     }
 
-    fn act<'a>(&'a self, _: &'a ChargeOrder, transaction_id: &'a str) -> BoxFuture<'a, ()> {
+    fn act<'a>(&'a self, _: &'a ChargeRequest, transaction_id: &'a str) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             let intent = self.get(&format!("/v1/payment_intents/{transaction_id}")).await;
             let form = [("client_secret", intent["client_secret"].as_str().unwrap()), ("success", "true")];
@@ -113,7 +113,7 @@ impl World for LocalStripe {
         })
     }
 
-    fn fail_refund<'a>(&'a self, _: &'a RefundOrder, _: &'a str) -> BoxFuture<'a, ()> {
+    fn fail_refund<'a>(&'a self, _: &'a RefundRequest, _: &'a str) -> BoxFuture<'a, ()> {
         unreachable!("localstripe has no refunds that fail")
     }
 
@@ -159,7 +159,7 @@ async fn a_key_that_stripe_does_not_take_or_that_is_for_another_stage_is_a_mista
 async fn a_stripe_that_cannot_be_reached_or_read_is_one_that_does_not_answer() {
     let order = contract::to_charge("out of reach", "pm_card_visa");
     let answer = stripe("http://127.0.0.1:9", KEY).charge(&order).await;
-    assert!(matches!(answer, Err(ProviderError::NoAnswer(_))), "{answer:?}");
+    assert!(matches!(answer, Err(ProviderError::Indeterminate(_))), "{answer:?}");
 
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
@@ -175,5 +175,5 @@ async fn a_stripe_that_cannot_be_reached_or_read_is_one_that_does_not_answer() {
         }
     });
     let answer = stripe(&base, KEY).charge(&order).await;
-    assert!(matches!(answer, Err(ProviderError::NoAnswer(_))), "{answer:?}");
+    assert!(matches!(answer, Err(ProviderError::Indeterminate(_))), "{answer:?}");
 }

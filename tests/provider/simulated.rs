@@ -1,6 +1,6 @@
 //! The simulated provider, over the embedded table.
 
-use provider::{ChargeOrder, DisputeState, Fact, PaymentId, PaymentProvider, ProviderError, RefundOrder, Simulated};
+use provider::{ChargeRequest, DisputeState, ProviderResult, PaymentId, PaymentProvider, ProviderError, RefundRequest, SimulatedProvider};
 use shared::BoxFuture;
 use tests::{aws::Aws, bank};
 
@@ -8,13 +8,13 @@ use crate::contract::{self, Tokens, World, to_charge};
 
 struct SimulatedWorld {
     aws: Aws,
-    provider: Simulated,
+    provider: SimulatedProvider,
 }
 
 impl SimulatedWorld {
     fn new() -> Self {
         let aws = Aws::new();
-        Self { provider: Simulated::new(aws.table("payment-simulator")), aws }
+        Self { provider: SimulatedProvider::new(aws.table("payment-simulator")), aws }
     }
 
     fn count(&self, payment: PaymentId) -> usize {
@@ -34,7 +34,7 @@ impl World for SimulatedWorld {
     }
 
     /// They have done it by the time somebody asks.
-    fn act<'a>(&'a self, _: &'a ChargeOrder, _: &'a str) -> BoxFuture<'a, ()> {
+    fn act<'a>(&'a self, _: &'a ChargeRequest, _: &'a str) -> BoxFuture<'a, ()> {
         Box::pin(std::future::ready(()))
     }
 
@@ -46,7 +46,7 @@ impl World for SimulatedWorld {
         Box::pin(std::future::ready(bank::refund_by_hand(&self.aws, transaction_id, "re_by_hand", amount)))
     }
 
-    fn fail_refund<'a>(&'a self, order: &'a RefundOrder, _: &'a str) -> BoxFuture<'a, ()> {
+    fn fail_refund<'a>(&'a self, order: &'a RefundRequest, _: &'a str) -> BoxFuture<'a, ()> {
         bank::fail_refund(&self.aws, &order.refund_id.to_string());
         Box::pin(std::future::ready(()))
     }
@@ -64,7 +64,7 @@ async fn the_simulated_provider_keeps_the_contract() {
 
 #[tokio::test]
 async fn each_token_does_what_it_says() {
-    let succeeds = |fact: &Result<Fact, ProviderError>| matches!(fact, Ok(Fact::Succeeded { .. }));
+    let succeeds = |fact: &Result<ProviderResult, ProviderError>| matches!(fact, Ok(ProviderResult::Succeeded { .. }));
     for (token, first, then, charges) in [
         ("tok_ok", "charged", "charged", 1),
         ("credit_card", "charged", "charged", 1),
@@ -83,11 +83,11 @@ async fn each_token_does_what_it_says() {
     ] {
         let world = SimulatedWorld::new();
         let order = to_charge(token, token);
-        let said = |fact: &Result<Fact, ProviderError>| match fact {
-            Ok(Fact::Succeeded { .. }) => "charged",
-            Ok(Fact::Declined { .. }) => "declined",
-            Ok(Fact::ActionRequired { .. }) => "action",
-            Ok(Fact::Processing { .. }) => "processing",
+        let said = |fact: &Result<ProviderResult, ProviderError>| match fact {
+            Ok(ProviderResult::Succeeded { .. }) => "charged",
+            Ok(ProviderResult::Declined { .. }) => "declined",
+            Ok(ProviderResult::ActionRequired { .. }) => "action",
+            Ok(ProviderResult::Processing { .. }) => "processing",
             Ok(fact) => panic!("{fact:?}"),
             Err(_) => "silence",
         };

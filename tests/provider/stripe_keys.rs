@@ -3,7 +3,7 @@
 use std::{ops::Deref, time::Duration};
 
 use payments::domain::{AttemptState, HeadState};
-use provider::{ChargeOrder, Fact, KeyState, PaymentId, ProviderError};
+use provider::{ChargeRequest, ProviderResult, KeyState, PaymentId, ProviderError};
 use serde_json::{Value, json};
 use shared::{clock::Clock, ids::OrderId};
 use tests::{
@@ -26,9 +26,9 @@ async fn stripe() -> (LocalStripe, KeyProxy, Clock) {
     (stripe, proxy, clock)
 }
 
-fn transaction(fact: Result<Fact, ProviderError>) -> String {
+fn transaction(fact: Result<ProviderResult, ProviderError>) -> String {
     match fact {
-        Ok(Fact::Succeeded { transaction_id, .. }) => transaction_id,
+        Ok(ProviderResult::Succeeded { transaction_id, .. }) => transaction_id,
         other => panic!("a good card is charged: {other:?}"),
     }
 }
@@ -66,7 +66,7 @@ async fn server_error_is_stored_under_its_key_and_a_rate_limit_is_not() {
     let order = to_charge(&salt(), &stripe.tokens().good);
     proxy.fail_next(&[Fault::RateLimited, Fault::ServerError]);
     assert!(matches!(stripe.provider().charge(&order).await, Err(ProviderError::Busy(_))));
-    assert!(matches!(stripe.provider().charge(&order).await, Err(ProviderError::NoAnswer(_))));
+    assert!(matches!(stripe.provider().charge(&order).await, Err(ProviderError::Indeterminate(_))));
     for _ in 0..2 {
         assert!(matches!(stripe.provider().charge(&order).await, Err(ProviderError::StoredFailure(_))));
     }
@@ -90,7 +90,7 @@ struct Till {
     shop: Shop,
     stripe: LocalStripe,
     proxy: KeyProxy,
-    charge: ChargeOrder,
+    charge: ChargeRequest,
 }
 
 impl Deref for Till {

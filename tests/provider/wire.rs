@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use provider::{ChargeOrder, Fact, KeyState, PaymentProvider, ProviderError, Stripe, StripeSettings};
+use provider::{ChargeRequest, ProviderResult, KeyState, PaymentProvider, ProviderError, Stripe, StripeSettings};
 use serde_json::{Value, json};
 use shared::clock::{Clock, Timestamp};
 use tests::aws::Aws;
@@ -118,17 +118,17 @@ async fn answers_to_a_void_tell_whether_the_charge_arrived() {
         assert!(matches!(stripe.void_unsent(&order).await, Err(ProviderError::CredentialsRejected(_))));
     }
     assert!(matches!(stripe.void_unsent(&order).await, Err(ProviderError::Busy(_))));
-    assert!(matches!(stripe.void_unsent(&order).await, Err(ProviderError::NoAnswer(_))));
+    assert!(matches!(stripe.void_unsent(&order).await, Err(ProviderError::Indeterminate(_))));
     assert!(matches!(stripe.void_unsent(&order).await, Err(ProviderError::StoredFailure(_))));
 }
 
 #[tokio::test]
 async fn return_url_of_a_charge_is_the_one_stored_with_its_attempt() {
-    let order = ChargeOrder { return_url: Some("https://old.example".to_owned()), ..to_charge("wire return", "pm_card_visa") };
+    let order = ChargeRequest { return_url: Some("https://old.example".to_owned()), ..to_charge("wire return", "pm_card_visa") };
     let (stripe, requests) = scripted(vec![(500, "", error("api_error")), (500, "", error("api_error"))]).await;
     assert_eq!(stripe.return_url(), Some("https://new.example"), "for new attempts");
     let _ = stripe.charge(&order).await;
-    let _ = stripe.charge(&ChargeOrder { return_url: None, ..order }).await;
+    let _ = stripe.charge(&ChargeRequest { return_url: None, ..order }).await;
     let requests = requests.lock().unwrap();
     assert!(body(&requests[0]).contains("return_url=https://old.example"), "{}", requests[0]);
     assert!(!body(&requests[1]).contains("return_url"));
@@ -138,7 +138,7 @@ async fn return_url_of_a_charge_is_the_one_stored_with_its_attempt() {
 async fn charge_is_listed_by_the_time_it_was_sent_page_by_page() {
     let order = to_charge("wire list", "pm_card_visa");
     let at = Timestamp::from_milliseconds(1_795_000_000_000);
-    let order = ChargeOrder { sent: Some((at, at.plus(std::time::Duration::from_secs(600)))), ..order };
+    let order = ChargeRequest { sent: Some((at, at.plus(std::time::Duration::from_secs(600)))), ..order };
     let other = json!({ "id": "pi_1", "status": "succeeded", "metadata": {} });
     let ours = json!({ "id": "pi_2", "status": "succeeded", "amount_received": 5998, "currency": "usd",
         "metadata": { "payment_id": order.payment_id, "order_id": order.order_id } });
@@ -146,7 +146,7 @@ async fn charge_is_listed_by_the_time_it_was_sent_page_by_page() {
     let (stripe, requests) =
         scripted(vec![page(&[&other], true), page(&[&ours], false), page(&[&other], false), (500, "", error("api_error"))]).await;
     let found = stripe.find_by_time(&order).await;
-    assert!(matches!(found, Ok(Some(Fact::Succeeded { transaction_id, .. })) if transaction_id == "pi_2"));
+    assert!(matches!(found, Ok(Some(ProviderResult::Succeeded { transaction_id, .. })) if transaction_id == "pi_2"));
     assert_eq!(stripe.find_by_time(&order).await, Ok(None));
     assert!(stripe.find_by_time(&order).await.is_err());
     let requests = requests.lock().unwrap();

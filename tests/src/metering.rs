@@ -77,7 +77,7 @@ pub struct Terms {
     /// Its time limit, in seconds.
     pub timeout: f64,
     /// What must be left of it for another record, in seconds.
-    pub enough_time: f64,
+    pub min_time_left: f64,
     /// Its memory, in megabytes. Lambda gives one CPU for 1,769 of them.
     pub megabytes: f64,
     /// How many records it works on at once.
@@ -106,7 +106,7 @@ impl Terms {
             (self.provider.map_or(f64::INFINITY, |(calls, per_second)| per_second / calls), "provider"),
         ];
         let (per_second, limit) = limits.into_iter().min_by(|one, other| one.0.total_cmp(&other.0)).expect("there are three");
-        let working = self.timeout - self.enough_time;
+        let working = self.timeout - self.min_time_left;
         let every = (self.timeout / 60.0).ceil() * 60.0;
         (per_second * 3600.0 * working / every, limit)
     }

@@ -11,8 +11,8 @@ use std::{
 };
 
 use provider::{
-    ChargeOrder, DisputeFact, Fact, KeyState, PaymentId, PaymentProvider, ProviderError, ProviderRefund, RefundFact, RefundOrder,
-    Simulated,
+    ChargeRequest, ProviderDispute, ProviderResult, KeyState, PaymentId, PaymentProvider, ProviderError, ProviderRefund, RefundResult, RefundRequest,
+    SimulatedProvider,
     webhook::{WebhookError, WebhookEvent, WebhookRequest},
 };
 use serde_json::{Value, json};
@@ -44,7 +44,7 @@ pub enum Network {
 /// The provider, as payments reaches it. Clones are the same provider.
 #[derive(Clone)]
 pub struct RemoteProvider {
-    inner: Simulated,
+    inner: SimulatedProvider,
     aws: Aws,
     clock: Clock,
     state: Arc<Mutex<State>>,
@@ -55,21 +55,21 @@ struct State {
     network: Network,
     delayed: VecDeque<Sent>,
     running: VecDeque<Sent>,
-    lost: Vec<ChargeOrder>,
+    lost: Vec<ChargeRequest>,
     unwanted: Vec<String>,
 }
 
 /// A charge request, and why its order was given up already when it left.
 #[derive(Clone)]
 struct Sent {
-    order: ChargeOrder,
+    order: ChargeRequest,
     given_up: Option<String>,
 }
 
 impl RemoteProvider {
     /// The provider whose statement is the table `payment-simulator`.
     pub fn new(aws: &Aws, clock: &Clock) -> Self {
-        let inner = Simulated::at(aws.table("payment-simulator"), clock.clone());
+        let inner = SimulatedProvider::at(aws.table("payment-simulator"), clock.clone());
         Self { inner, aws: aws.clone(), clock: clock.clone(), state: Arc::default() }
     }
 
@@ -84,7 +84,7 @@ impl RemoteProvider {
     }
 
     /// The charge requests that were lost or refused before the provider carried them out.
-    pub fn lost_charges(&self) -> Vec<ChargeOrder> {
+    pub fn lost_charges(&self) -> Vec<ChargeRequest> {
         self.state().lost.clone()
     }
 
@@ -111,7 +111,7 @@ impl RemoteProvider {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn send_charge(&self, order: &ChargeOrder) -> Result<Fact, ProviderError> {
+    async fn send_charge(&self, order: &ChargeRequest) -> Result<ProviderResult, ProviderError> {
         let sent = Sent { order: order.clone(), given_up: self.given_up(order) };
         let network = self.network();
         let arrives = matches!(network, Network::Up | Network::AnswersLost | Network::ChargesRunning);
@@ -121,11 +121,11 @@ impl RemoteProvider {
         match network {
             Network::ChargesRunning => {
                 self.state().running.push_back(sent);
-                Err(ProviderError::NoAnswer("the request takes too long".to_owned()))
+                Err(ProviderError::Indeterminate("the request takes too long".to_owned()))
             }
             Network::ChargesDelayed => {
                 self.state().delayed.push_back(sent);
-                Err(ProviderError::NoAnswer("the request is delayed".to_owned()))
+                Err(ProviderError::Indeterminate("the request is delayed".to_owned()))
             }
             Network::Up | Network::AnswersLost => self.over_network(self.carry_out(sent)).await,
             Network::RequestsLost | Network::Unauthorized | Network::Forbidden => {
@@ -136,7 +136,7 @@ impl RemoteProvider {
     }
 
     /// Has the provider carry out a charge request, and records whether it charged for an order that was given up.
-    async fn carry_out(&self, sent: Sent) -> Result<Fact, ProviderError> {
+    async fn carry_out(&self, sent: Sent) -> Result<ProviderResult, ProviderError> {
         let Some(reason) = sent.given_up else { return self.inner.charge(&sent.order).await };
         let before = self.charges(sent.order.payment_id);
         let answer = self.inner.charge(&sent.order).await;
@@ -150,10 +150,10 @@ impl RemoteProvider {
     async fn over_network<T>(&self, call: impl Future<Output = Result<T, ProviderError>>) -> Result<T, ProviderError> {
         match self.network() {
             Network::Up | Network::ChargesDelayed | Network::ChargesRunning => call.await,
-            Network::RequestsLost => Err(ProviderError::NoAnswer("the request was lost".to_owned())),
+            Network::RequestsLost => Err(ProviderError::Indeterminate("the request was lost".to_owned())),
             Network::AnswersLost => {
                 let _ = call.await;
-                Err(ProviderError::NoAnswer("the answer was lost".to_owned()))
+                Err(ProviderError::Indeterminate("the answer was lost".to_owned()))
             }
             Network::Unauthorized => Err(ProviderError::CredentialsRejected("401 invalid_request_error none".to_owned())),
             Network::Forbidden => Err(ProviderError::CredentialsRejected("403 invalid_request_error none".to_owned())),
@@ -161,7 +161,7 @@ impl RemoteProvider {
     }
 
     /// Why the order of a charge is given up at this moment; `None` where it still wants the charge.
-    fn given_up(&self, order: &ChargeOrder) -> Option<String> {
+    fn given_up(&self, order: &ChargeRequest) -> Option<String> {
         let head = self.aws.item("payments", &json!({ "pk": { "S": format!("ORDER#{}", order.order_id) }, "sk": { "S": "HEAD" } }))?;
         let (state, expires_at) = (text(&head, "state"), text(&head, "expires_at"));
         let now = self.clock.now().to_string();
@@ -171,7 +171,7 @@ impl RemoteProvider {
         (now.as_str() >= expires_at).then(|| format!("its time to pay was over at {expires_at}"))
     }
 
-    fn is_running(&self, order: &ChargeOrder) -> bool {
+    fn is_running(&self, order: &ChargeRequest) -> bool {
         self.state().running.iter().any(|sent| sent.order.payment_id == order.payment_id)
     }
 
@@ -199,7 +199,7 @@ impl PaymentProvider for RemoteProvider {
         self.inner.is_live()
     }
 
-    fn charge<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<Fact, ProviderError>> {
+    fn charge<'a>(&'a self, order: &'a ChargeRequest) -> BoxFuture<'a, Result<ProviderResult, ProviderError>> {
         Box::pin(self.send_charge(order))
     }
 
@@ -211,7 +211,7 @@ impl PaymentProvider for RemoteProvider {
         self.inner.webhook_event(request, secret)
     }
 
-    fn void_unsent<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<KeyState, ProviderError>> {
+    fn void_unsent<'a>(&'a self, order: &'a ChargeRequest) -> BoxFuture<'a, Result<KeyState, ProviderError>> {
         Box::pin(
             self.over_network(
                 async move { if self.is_running(order) { Ok(KeyState::Running) } else { self.inner.void_unsent(order).await } },
@@ -219,23 +219,23 @@ impl PaymentProvider for RemoteProvider {
         )
     }
 
-    fn find_by_time<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<Option<Fact>, ProviderError>> {
+    fn find_by_time<'a>(&'a self, order: &'a ChargeRequest) -> BoxFuture<'a, Result<Option<ProviderResult>, ProviderError>> {
         Box::pin(self.over_network(self.inner.find_by_time(order)))
     }
 
-    fn retrieve<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<Option<Fact>, ProviderError>> {
+    fn retrieve<'a>(&'a self, order: &'a ChargeRequest) -> BoxFuture<'a, Result<Option<ProviderResult>, ProviderError>> {
         Box::pin(self.over_network(self.inner.retrieve(order)))
     }
 
-    fn cancel<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<Fact, ProviderError>> {
+    fn cancel<'a>(&'a self, order: &'a ChargeRequest) -> BoxFuture<'a, Result<ProviderResult, ProviderError>> {
         Box::pin(self.over_network(self.inner.cancel(order)))
     }
 
-    fn refund<'a>(&'a self, order: &'a RefundOrder) -> BoxFuture<'a, Result<RefundFact, ProviderError>> {
+    fn refund<'a>(&'a self, order: &'a RefundRequest) -> BoxFuture<'a, Result<RefundResult, ProviderError>> {
         Box::pin(self.over_network(self.inner.refund(order)))
     }
 
-    fn retrieve_refund<'a>(&'a self, order: &'a RefundOrder) -> BoxFuture<'a, Result<Option<RefundFact>, ProviderError>> {
+    fn retrieve_refund<'a>(&'a self, order: &'a RefundRequest) -> BoxFuture<'a, Result<Option<RefundResult>, ProviderError>> {
         Box::pin(self.over_network(self.inner.retrieve_refund(order)))
     }
 
@@ -243,7 +243,7 @@ impl PaymentProvider for RemoteProvider {
         Box::pin(self.over_network(self.inner.find_refund(provider_refund_id)))
     }
 
-    fn find_dispute<'a>(&'a self, dispute_id: &'a str) -> BoxFuture<'a, Result<Option<DisputeFact>, ProviderError>> {
+    fn find_dispute<'a>(&'a self, dispute_id: &'a str) -> BoxFuture<'a, Result<Option<ProviderDispute>, ProviderError>> {
         Box::pin(self.over_network(self.inner.find_dispute(dispute_id)))
     }
 }

@@ -181,7 +181,7 @@ impl Shop {
     /// The same shop, where the ledger reads this statement of the provider, or none.
     #[cfg(feature = "ledger")]
     #[must_use]
-    pub fn with_statement(self, statement: Option<Arc<dyn ::provider::statement::ReadStatement>>) -> Self {
+    pub fn with_statement(self, statement: Option<Arc<dyn ::provider::statement::StatementReader>>) -> Self {
         Self { ledger: Arc::new(services::ledger(&self.aws, &self.clock, statement)), lambdas: Arc::default(), ..self }
     }
 
@@ -189,7 +189,7 @@ impl Shop {
     #[cfg(feature = "inventory")]
     pub fn stock_publisher_with_operator(&self) -> Lambda {
         use ::inventory::{
-            operations::publish_stock_events::{PUBLISHED, QUEUES},
+            operations::publish_stock_events::{STREAM_FILTER, QUEUES},
             publish::{Operator, messages_to},
         };
         let messages = |old: Option<&_>, new: &_| {
@@ -197,7 +197,7 @@ impl Shop {
             messages_to(Some(&operator), old, new)
         };
         let sender = self.aws.sender(QUEUES, "publish-stock-dead-letter");
-        shared::stream::lambda("publish-stock-events", PUBLISHED, messages, sender)
+        shared::stream::lambda("publish-stock-events", STREAM_FILTER, messages, sender)
     }
 
     /// The function of an operation.

@@ -23,7 +23,7 @@ use shared::{
     clock::Clock,
     ids::Ids,
     lambda::Invocation,
-    queue::{Consumed, Delivery},
+    queue::{FromMessage, Received},
     telemetry::Trace,
 };
 use tests::{
@@ -232,8 +232,8 @@ async fn a_function_that_dies_between_any_two_calls_leaves_nothing_half_done() {
     for calls in 0..4 {
         let desk = Desk::new();
         let service = Shop::over(desk.aws.crowded(0), clock()).ledger;
-        let message = RecordEntry::read("record_entry.v1", hold(0xb1)).unwrap();
-        let dying = record_entry(service, Delivery { message, trace: Trace::start(&Ids::seeded(1)), deadline: Clock::System.now() });
+        let message = RecordEntry::from_message("record_entry.v1", hold(0xb1)).unwrap();
+        let dying = record_entry(service, Received { message, trace: Trace::start(&Ids::seeded(1)), deadline: Clock::System.now() });
         // Before each call others get their turn: here it ends when so many have been made.
         let enough = async {
             while desk.aws.calls().len() < calls {

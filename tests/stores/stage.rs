@@ -1,7 +1,7 @@
 //! The stage itself: what the other tests rely on.
 
 use serde_json::{Value, json};
-use shared::table::{Conflict, Expression, Key, Outcome, Query, TableError, Transacted, to_item};
+use shared::table::{Conflict, Expression, Key, Outcome, Query, TableError, TransactionOutcome, to_item};
 use tests::aws::{Aws, Fault};
 
 fn product(version: u64) -> shared::table::Item {
@@ -11,11 +11,11 @@ fn product(version: u64) -> shared::table::Item {
 #[tokio::test]
 async fn a_refused_condition_brings_the_item_that_stands_there() {
     let products = Aws::new().table("products");
-    assert_eq!(products.put(product(1), Expression::absent()).await.unwrap(), Outcome::Written);
-    assert_eq!(products.put(product(2), Expression::absent()).await.unwrap(), Outcome::Refused(Some(product(1))));
+    assert_eq!(products.put(product(1), Expression::not_exists()).await.unwrap(), Outcome::Written);
+    assert_eq!(products.put(product(2), Expression::not_exists()).await.unwrap(), Outcome::ConditionFailed(Some(product(1))));
     let change = Expression::new("SET #version = :next").value("next", 3);
     let refused = products.update(Key::new("PRODUCT#a"), change.clone(), Expression::version(2)).await.unwrap();
-    assert_eq!(refused, Outcome::Refused(Some(product(1))));
+    assert_eq!(refused, Outcome::ConditionFailed(Some(product(1))));
     assert_eq!(products.update(Key::new("PRODUCT#a"), change, Expression::version(1)).await.unwrap(), Outcome::Written);
     assert_eq!(products.get(Key::new("PRODUCT#a")).await.unwrap(), Some(product(3)));
 }
@@ -23,11 +23,11 @@ async fn a_refused_condition_brings_the_item_that_stands_there() {
 #[tokio::test]
 async fn a_refused_transaction_names_the_write_and_writes_nothing() {
     let products = Aws::new().table("products");
-    products.put(product(1), Expression::absent()).await.unwrap();
+    products.put(product(1), Expression::not_exists()).await.unwrap();
     let other = to_item(&json!({ "pk": "SKU#a" }));
-    let writes = vec![products.putting(other, Expression::absent()), products.putting(product(2), Expression::absent())];
+    let writes = vec![products.transact_put(other, Expression::not_exists()), products.transact_put(product(2), Expression::not_exists())];
     let refused = products.transact(writes).await.unwrap();
-    assert_eq!(refused, Transacted::Refused(vec![None, Some(Conflict { item: Some(product(1)) })]));
+    assert_eq!(refused, TransactionOutcome::Cancelled(vec![None, Some(Conflict { item: Some(product(1)) })]));
     assert_eq!(products.get(Key::new("SKU#a")).await.unwrap(), None);
 }
 
@@ -35,7 +35,7 @@ async fn a_refused_transaction_names_the_write_and_writes_nothing() {
 async fn indexes_are_those_of_the_template() {
     let products = Aws::new().table("products");
     let item = to_item(&json!({ "pk": "PRODUCT#a", "active_shard": "active#0", "name_sort": "teapot" }));
-    products.put(item.clone(), Expression::absent()).await.unwrap();
+    products.put(item.clone(), Expression::not_exists()).await.unwrap();
     let found = products.query(Query::new(Some("active-index"), "active_shard", "active#0", 10)).await.unwrap();
     assert_eq!(found, [item]);
 }
@@ -49,23 +49,23 @@ async fn faults_hit_the_call_they_are_meant_for() {
     assert!(products.get(Key::new("PRODUCT#a")).await.unwrap_err().is_transient());
 
     aws.fail(0, Fault::LoseRequest);
-    assert!(matches!(products.put(product(1), Expression::absent()).await, Err(TableError::Busy { .. })));
+    assert!(matches!(products.put(product(1), Expression::not_exists()).await, Err(TableError::Unavailable { .. })));
     assert!(aws.items("products").is_empty());
     aws.fail(0, Fault::LoseResponse);
-    assert!(matches!(products.put(product(1), Expression::absent()).await, Err(TableError::Busy { .. })));
+    assert!(matches!(products.put(product(1), Expression::not_exists()).await, Err(TableError::Unavailable { .. })));
     assert_eq!(aws.items("products").len(), 1);
 
     // The shared table tries a transaction in conflict again by itself.
     aws.fail(0, Fault::Conflict);
-    let written = products.transact(vec![products.putting(product(2), Expression::version(1))]).await.unwrap();
-    assert_eq!(written, Transacted::Written);
+    let written = products.transact(vec![products.transact_put(product(2), Expression::version(1))]).await.unwrap();
+    assert_eq!(written, TransactionOutcome::Written);
 }
 
 #[tokio::test]
 async fn a_change_comes_out_of_the_stream_with_both_images() {
     let aws = Aws::new();
     let products = aws.table("products");
-    products.put(product(1), Expression::absent()).await.unwrap();
+    products.put(product(1), Expression::not_exists()).await.unwrap();
     let (records, position) = aws.database().changes("ferrocart-products", None);
     assert_eq!(records.len(), 1);
     products.put(product(2), Expression::version(1)).await.unwrap();

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use shared::{
     clock::Timestamp,
     ids::{Ids, derive},
-    table::{Expression, Key, Transacted, to_item},
+    table::{Expression, Key, TransactionOutcome, to_item},
 };
 use tests::{
     aws::{Aws, Fault},
@@ -111,7 +111,7 @@ async fn the_table_judges_as_the_rule_does() {
         let (mut now, mut expected) = (START, None::<Timestamp>);
         for step in 0..60 {
             now = now.plus(Duration::from_millis([0, 0, below(interval), below(interval * 4)][usize::try_from(below(4)).unwrap()]));
-            let judged = limit.judge(expected, now);
+            let judged = limit.check(expected, now);
             let admission = store.admit(&bucket, now).await.unwrap();
             match judged {
                 Ok(next) => {
@@ -211,27 +211,27 @@ async fn what_is_given_back_too_often_or_too_late_fills_no_bucket_beyond_its_bur
 async fn giving_back_and_clearing_go_along_with_other_writes_and_never_stand_in_their_way() {
     let aws = Aws::new();
     let (store, bucket) = (store(&aws.sdk_config()), strangers());
-    let other = |name: &str| store.sessions.putting(to_item(&json!({ "pk": name })), Expression::absent());
-    let remove = async |name: &str| store.sessions.delete(Key::new(name), Expression::present()).await.unwrap();
+    let other = |name: &str| store.sessions.transact_put(to_item(&json!({ "pk": name })), Expression::not_exists());
+    let remove = async |name: &str| store.sessions.delete(Key::new(name), Expression::exists()).await.unwrap();
 
     // Nobody has tried: both are done all the same.
     let written = store.sessions.transact(vec![other("one"), store.clearing(&bucket)]).await.unwrap();
-    assert_eq!((written, aws.items("sessions").len()), (Transacted::Written, 1));
+    assert_eq!((written, aws.items("sessions").len()), (TransactionOutcome::Written, 1));
     let written = store.sessions.transact(vec![other("two"), store.giving_back(&bucket, START)]).await.unwrap();
-    assert_eq!((written, aws.items("sessions").len()), (Transacted::Written, 3));
+    assert_eq!((written, aws.items("sessions").len()), (TransactionOutcome::Written, 3));
     assert!(aws.items("sessions").iter().all(|item| item.get("tat").is_some() == item.get("ttl").is_some()), "it does not stay for ever");
 
     fill(&store, &bucket, START).await;
     let written = store.sessions.transact(vec![other("three"), store.giving_back(&bucket, START)]).await.unwrap();
-    assert_eq!(written, Transacted::Written);
+    assert_eq!(written, TransactionOutcome::Written);
     assert_eq!(admitted(&store, &bucket, START, BURST).await, 1);
     // All or nothing.
     let refused = store.sessions.transact(vec![other("three"), store.giving_back(&bucket, START)]).await.unwrap();
-    assert!(matches!(refused, Transacted::Refused(conflicts) if conflicts[0].is_some() && conflicts[1].is_none()));
+    assert!(matches!(refused, TransactionOutcome::Cancelled(conflicts) if conflicts[0].is_some() && conflicts[1].is_none()));
     assert_eq!(admitted(&store, &bucket, START, BURST).await, 0);
 
     let written = store.sessions.transact(vec![other("four"), store.clearing(&bucket)]).await.unwrap();
-    assert_eq!(written, Transacted::Written);
+    assert_eq!(written, TransactionOutcome::Written);
     for name in ["one", "two", "three", "four"] {
         remove(name).await;
     }
@@ -310,7 +310,7 @@ async fn combined_buckets_charge_as_the_rule_does() {
             now = now.plus(Duration::from_millis([0, 0, 0, below(60_000), below(900_000)][usize::try_from(below(5)).unwrap()]));
             let buckets = pair(burst, &format!("203.0.113.{}", below(3)), &format!("{}@example.com", below(3)));
             let names = buckets.each_ref().map(name);
-            let judged = [0, 1].map(|at| buckets[at].limit().judge(expected.get(&names[at]).copied(), now));
+            let judged = [0, 1].map(|at| buckets[at].limit().check(expected.get(&names[at]).copied(), now));
             let admission = match judged {
                 [Ok(network), Ok(account)] => {
                     expected.extend([(names[0].clone(), network), (names[1].clone(), account)]);
@@ -383,7 +383,7 @@ async fn what_is_no_bucket_is_left_alone() {
     aws.put("sessions", &odd);
     store.give_back(&bucket, START).await.unwrap();
     for write in [store.clearing(&bucket), store.giving_back(&bucket, START)] {
-        assert!(matches!(store.sessions.transact(vec![write]).await.unwrap(), Transacted::Refused(_)));
+        assert!(matches!(store.sessions.transact(vec![write]).await.unwrap(), TransactionOutcome::Cancelled(_)));
     }
     assert_eq!(aws.items("sessions"), [odd]);
 }

@@ -38,7 +38,7 @@ impl From<CatalogError> for Problem {
             CatalogError::Stale { current } => Self::precondition_failed(current),
             CatalogError::KeyReused => IdempotencyKey::reused(),
             CatalogError::Table(error) => error.into(),
-            CatalogError::Secret(error) => Self::unavailable().because(&error),
+            CatalogError::Secret(error) => Self::unavailable().caused_by(&error),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Which committed change of a product sends what to whom. This file is the whole list.
 
-use shared::queue::{Message, Subject};
+use shared::queue::{Message, MessageContext};
 
 use crate::{
     domain::{MaxPerOrder, Product, Status},
@@ -25,7 +25,7 @@ pub fn messages(old: Option<&Product>, new: &Product) -> Vec<Message> {
         Status::Archived => false,
         Status::Unknown(name) => panic!("whether a product is sold cannot be told from the status {name}"),
     };
-    let subject = Subject {
+    let context = MessageContext {
         service: "catalog",
         id: new.product_id.to_string(),
         version: occasion,
@@ -43,7 +43,7 @@ pub fn messages(old: Option<&Product>, new: &Product) -> Vec<Message> {
         max_per_order: details.max_per_order.map(MaxPerOrder::count),
         active,
     };
-    vec![Message::new("product-changes", "product_changed.v1", &subject, &changed)]
+    vec![Message::new("product-changes", "product_changed.v1", &context, &changed)]
 }
 
 #[cfg(test)]

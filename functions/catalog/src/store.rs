@@ -13,7 +13,7 @@ use shared::{
     clock::Timestamp,
     ids::{ProductId, shard_of},
     sweep::Lease,
-    table::{Expression, Item, Key, Outcome, Query, Table, TableError, Transacted, from_item, to_item},
+    table::{Expression, Item, Key, Outcome, Query, Table, TableError, TransactionOutcome, from_item, to_item},
     telemetry::Trace,
 };
 
@@ -53,7 +53,7 @@ pub enum Replaced {
     /// It is written.
     Written,
     /// Another version stands there.
-    Overtaken(Box<Product>),
+    VersionConflict(Box<Product>),
     /// Another product has the SKU.
     SkuTaken,
 }
@@ -111,15 +111,15 @@ impl Store {
         let (id, sku) = (product.product_id, &product.details.sku);
         let holder = to_item(&SkuHolder { pk: sku_key_text(sku), product_id: id });
         let writes =
-            vec![self.products.putting(self.item(product), Expression::absent()), self.products.putting(holder, Expression::absent())];
+            vec![self.products.transact_put(self.item(product), Expression::not_exists()), self.products.transact_put(holder, Expression::not_exists())];
         let conflicts = match self.products.transact(writes).await? {
-            Transacted::Written => return Ok(Created::New),
-            Transacted::Refused(conflicts) => conflicts,
+            TransactionOutcome::Written => return Ok(Created::New),
+            TransactionOutcome::Cancelled(conflicts) => conflicts,
         };
         let mut items = conflicts.into_iter().map(|conflict| conflict.and_then(|conflict| conflict.item));
-        let (standing, holder) = (items.next().flatten(), items.next().flatten());
+        let (current, holder) = (items.next().flatten(), items.next().flatten());
         // The product comes first: its own repetition runs into its own SKU too.
-        let standing = match (standing, holder) {
+        let current = match (current, holder) {
             (Some(item), _) => Some(from_item::<Product>(item)?),
             (None, Some(holder)) => {
                 let holder: SkuHolder = from_item(holder)?;
@@ -127,9 +127,9 @@ impl Store {
             }
             (None, None) => self.find(id).await?,
         };
-        match standing {
+        match current {
             None => Err(CatalogError::SkuTaken),
-            Some(standing) if standing.fingerprint == product.fingerprint => Ok(Created::Before(Box::new(standing))),
+            Some(current) if current.fingerprint == product.fingerprint => Ok(Created::Before(Box::new(current))),
             Some(_) => Err(CatalogError::KeyReused),
         }
     }
@@ -175,39 +175,39 @@ impl Store {
         if had == has {
             return match self.products.update(key(), change, unchanged).await? {
                 Outcome::Written => Ok(Replaced::Written),
-                Outcome::Refused(standing) => self.overtaken(after, standing).await,
+                Outcome::ConditionFailed(current) => self.version_conflict(after, current).await,
             };
         }
         let taken = has.map(|sku| {
             let holder = to_item(&SkuHolder { pk: sku, product_id: id });
-            self.products.putting(holder, Expression::absent())
+            self.products.transact_put(holder, Expression::not_exists())
         });
         let let_go = had.map(|sku| {
             let its_own = Expression::new("attribute_not_exists(#pk) OR #product_id = :product_id").value("product_id", id);
-            self.products.deleting(Key::new(sku), its_own)
+            self.products.transact_delete(Key::new(sku), its_own)
         });
-        let writes = [self.products.updating(key(), change, unchanged)].into_iter().chain(taken).chain(let_go).collect();
+        let writes = [self.products.transact_update(key(), change, unchanged)].into_iter().chain(taken).chain(let_go).collect();
         let conflicts = match self.products.transact(writes).await? {
-            Transacted::Written => return Ok(Replaced::Written),
-            Transacted::Refused(conflicts) => conflicts,
+            TransactionOutcome::Written => return Ok(Replaced::Written),
+            TransactionOutcome::Cancelled(conflicts) => conflicts,
         };
         // The product comes first: where this very write was carried out before, it runs into its own SKU too.
-        let standing = conflicts.into_iter().next().flatten().and_then(|conflict| conflict.item);
-        match self.overtaken(after, standing).await? {
-            Replaced::Overtaken(standing) if standing.version == before.version => Ok(Replaced::SkuTaken),
+        let current = conflicts.into_iter().next().flatten().and_then(|conflict| conflict.item);
+        match self.version_conflict(after, current).await? {
+            Replaced::VersionConflict(current) if current.version == before.version => Ok(Replaced::SkuTaken),
             other => Ok(other),
         }
     }
 
     /// What stands where `after` was to be written.
-    async fn overtaken(&self, after: &Product, standing: Option<Item>) -> Result<Replaced, CatalogError> {
-        let standing = match standing {
+    async fn version_conflict(&self, after: &Product, current: Option<Item>) -> Result<Replaced, CatalogError> {
+        let current = match current {
             Some(item) => Some(from_item(item)?),
             None => self.find(after.product_id).await?,
         };
-        let standing: Product = standing.ok_or(CatalogError::NotFound)?;
+        let current: Product = current.ok_or(CatalogError::NotFound)?;
         // Our own write, whose answer was lost on the way.
-        Ok(if standing == *after { Replaced::Written } else { Replaced::Overtaken(Box::new(standing)) })
+        Ok(if current == *after { Replaced::Written } else { Replaced::VersionConflict(Box::new(current)) })
     }
 
     /// What changes from version to version.
@@ -248,10 +248,10 @@ impl Store {
                 return Ok(round.clone());
             }
             let next = Round::begin(last.as_ref(), now);
-            let unchanged = last.as_ref().map_or_else(Expression::absent, |last| Expression::version(last.version));
+            let unchanged = last.as_ref().map_or_else(Expression::not_exists, |last| Expression::version(last.version));
             match self.products.put(to_item(&StoredRound { pk: ROUND, round: &next }), unchanged).await? {
                 Outcome::Written => return Ok(next),
-                Outcome::Refused(standing) => last = standing.map(from_item).transpose()?,
+                Outcome::ConditionFailed(current) => last = current.map(from_item).transpose()?,
             }
         }
     }
@@ -265,7 +265,7 @@ impl Store {
         match self.products.put(item.clone(), Expression::version(before.version)).await? {
             Outcome::Written => Ok(true),
             // Perhaps it is our own note, whose answer was lost on the way.
-            Outcome::Refused(standing) => Ok(standing.is_some_and(|standing| standing == item)),
+            Outcome::ConditionFailed(current) => Ok(current.is_some_and(|current| current == item)),
         }
     }
 

@@ -45,7 +45,7 @@ impl Inventory {
                     return Ok(Made::Now);
                 }
                 Moved::Before(before) => return Ok(Made::Before(before)),
-                Moved::Overtaken => match self.plan(movement, attempt < LEVELLED).await? {
+                Moved::VersionConflict => match self.plan(movement, attempt < LEVELLED).await? {
                     Planned::Plan(next) => plan = next,
                     Planned::Before(before) => return Ok(Made::Before(before)),
                 },

@@ -50,7 +50,7 @@ impl From<InventoryError> for Problem {
             InventoryError::KeyReused => IdempotencyKey::reused(),
             InventoryError::Table(error) => error.into(),
             InventoryError::Contended => Self::unavailable(),
-            error @ (InventoryError::Undecided(_) | InventoryError::BooksBroken { .. }) => Self::internal().because(&error),
+            error @ (InventoryError::Undecided(_) | InventoryError::BooksBroken { .. }) => Self::internal().caused_by(&error),
         }
     }
 }

@@ -6,7 +6,7 @@ use shared::{
     clock::Timestamp,
     config, ids,
     ids::{OrderId, ProductId},
-    queue::{Message, Subject},
+    queue::{Message, MessageContext},
     telemetry::Trace,
 };
 
@@ -76,7 +76,7 @@ fn of_reservation(old: Option<&Reservation>, new: &Reservation) -> Vec<Message> 
         State::Committed => ("stock_committed.v1", None),
         State::Unknown(name) => panic!("there is no message for the state {name}"),
     };
-    let subject = Subject {
+    let context = MessageContext {
         service: "inventory",
         id: new.order_id.to_string(),
         version: new.version,
@@ -84,12 +84,12 @@ fn of_reservation(old: Option<&Reservation>, new: &Reservation) -> Vec<Message> 
         trace: new.traceparent.clone(),
     };
     let fact = ReservationFact { order_id: new.order_id, version: new.version, product_id };
-    let told = Message::new("order-events", kind, &subject, &fact);
+    let told = Message::new("order-events", kind, &context, &fact);
     let moved = has_changed.then(|| moved_between(old.map(|old| &old.state), &new.state)).flatten();
     let entry = moved.map(|(kind, from, to)| {
         let quantities = quantities(new);
         let lines = quantities.into_iter().flat_map(|(product_id, quantity)| transfer(product_id, from, to, quantity)).collect();
-        entry(kind, &subject, Some(new.order_id), None, lines)
+        entry(kind, &context, Some(new.order_id), None, lines)
     });
     [told].into_iter().chain(entry).collect()
 }
@@ -117,9 +117,9 @@ fn quantities(reservation: &Reservation) -> BTreeMap<ProductId, i64> {
 fn of_movement(movement: &Movement) -> Option<Message> {
     let delta = movement.delta.map(Delta::count)?;
     let trace = movement.traceparent.clone();
-    let subject = subject(movement.movement_id.to_string(), 1, movement.created_at, trace);
+    let context = message_context(movement.movement_id.to_string(), 1, movement.created_at, trace);
     let lines = transfer(movement.product_id, "outside", "available", delta).into();
-    Some(entry("adjustment", &subject, None, Some(movement.product_id), lines))
+    Some(entry("adjustment", &context, None, Some(movement.product_id), lines))
 }
 
 /// What comes to one account and what leaves the other.
@@ -131,14 +131,14 @@ fn transfer(product_id: ProductId, from: &str, to: &str, quantity: i64) -> [Entr
 
 fn entry(
     kind: &'static str,
-    subject: &Subject,
+    context: &MessageContext,
     order_id: Option<OrderId>,
     product_id: Option<ProductId>,
     lines: Vec<EntryLine>,
 ) -> Message {
-    let entry_id = ids::derive(&["inventory", &subject.id, &subject.version.to_string(), kind]);
-    let data = RecordEntry { entry_id, occurred_at: subject.time, kind, order_id, product_id, lines };
-    Message::new("record-entry", "record_entry.v1", subject, &data)
+    let entry_id = ids::derive(&["inventory", &context.id, &context.version.to_string(), kind]);
+    let data = RecordEntry { entry_id, occurred_at: context.time, kind, order_id, product_id, lines };
+    Message::new("record-entry", "record_entry.v1", context, &data)
 }
 
 /// What the operator is told when a product has just become one of which there is little left.
@@ -162,13 +162,13 @@ fn low_stock(operator: &Operator, old: &StockImage, new: &StockImage) -> Option<
         occurred_at: new.updated_at,
         data: LowStock { product_id, available, threshold },
     };
-    let subject = subject(product_id.to_string(), new.version, new.updated_at, new.traceparent.clone());
-    Some(Message::new("send-notification", "send_notification.v1", &subject, &told))
+    let context = message_context(product_id.to_string(), new.version, new.updated_at, new.traceparent.clone());
+    Some(Message::new("send-notification", "send_notification.v1", &context, &told))
 }
 
 /// What was written before traces were noted goes on without one.
-fn subject(id: String, version: u64, time: Timestamp, trace: Option<Trace>) -> Subject {
-    Subject { service: "inventory", id, version, time, trace: trace.unwrap_or_else(|| Trace::from(String::new())) }
+fn message_context(id: String, version: u64, time: Timestamp, trace: Option<Trace>) -> MessageContext {
+    MessageContext { service: "inventory", id, version, time, trace: trace.unwrap_or_else(|| Trace::from(String::new())) }
 }
 
 #[cfg(test)]

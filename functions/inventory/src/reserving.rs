@@ -42,7 +42,7 @@ impl Inventory {
                     self.look_at_levels(&change).await;
                     return Ok(());
                 }
-                Saved::Overtaken(standing) => stored = standing.map(|standing| *standing),
+                Saved::VersionConflict(current) => stored = current.map(|current| *current),
                 Saved::Short(shortages) => match &mut command.wish {
                     Wish::Reserve(lines) if change.is_hold() => short = self.look_elsewhere(lines, shortages, order_id).await?,
                     _ => {
@@ -63,16 +63,16 @@ impl Inventory {
         order_id: OrderId,
     ) -> Result<Option<ProductId>, InventoryError> {
         let mut seen = BTreeSet::new();
-        for Shortage { product_id, standing } in shortages {
+        for Shortage { product_id, current } in shortages {
             if !seen.insert(product_id) {
                 continue;
             }
-            if let Some(standing) = standing.filter(|_| !lines.is_chosen(product_id)) {
-                let layout = standing.layout();
+            if let Some(current) = current.filter(|_| !lines.is_chosen(product_id)) {
+                let layout = current.layout();
                 if !layout.was_divided() {
                     return Ok(Some(product_id));
                 }
-                self.learn(product_id, layout, standing.low_stock_threshold);
+                self.learn(product_id, layout, current.low_stock_threshold);
                 lines.prefer(product_id, layout, order_id);
                 continue;
             }

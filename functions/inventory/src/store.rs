@@ -18,7 +18,7 @@ use shared::{
     clock::Timestamp,
     ids::{OrderId, PrefixedId, ProductId, shard_of},
     sweep::{Backlog, Lease},
-    table::{AttributeValue, Expression, Item, Key, Outcome, Query, Table, TableError, Transacted, Write, from_item, to_item},
+    table::{AttributeValue, Expression, Item, Key, Outcome, Query, Table, TableError, TransactionOutcome, Write, from_item, to_item},
     telemetry::Trace,
 };
 
@@ -149,7 +149,7 @@ pub enum Saved {
     /// It is written.
     Written,
     /// Another version of the reservation stands there.
-    Overtaken(Option<Box<Reservation>>),
+    VersionConflict(Option<Box<Reservation>>),
     /// There is not enough in these parts.
     Short(Vec<Shortage>),
 }
@@ -160,7 +160,7 @@ pub struct Shortage {
     /// The product.
     pub product_id: ProductId,
     /// What stands there; none: nothing, or DynamoDB does not say.
-    pub standing: Option<StockImage>,
+    pub current: Option<StockImage>,
 }
 
 /// What became of a movement.
@@ -171,7 +171,7 @@ pub enum Moved {
     /// The request was carried out before.
     Before(Box<Movement>),
     /// The stock is not as the plan took it to be.
-    Overtaken,
+    VersionConflict,
 }
 
 impl Store {
@@ -261,15 +261,15 @@ impl Store {
     /// When there are not enough to take away or too many would come in, when another request has the movement's id, or when the table
     /// fails.
     pub async fn move_stock(&self, movement: &Movement, plan: &Plan) -> Result<Moved, InventoryError> {
-        let movement_put = self.stock.putting(movement_item(movement), Expression::absent());
+        let movement_put = self.stock.transact_put(movement_item(movement), Expression::not_exists());
         let (at, trace) = (movement.created_at, movement.traceparent.as_ref());
         let figures = plan.changes.iter().map(|change| {
             let plan = Some(plan).filter(|_| change.shard == 0);
             self.changing(change, at, trace, plan, possible(change, plan))
         });
         let conflicts = match self.stock.transact([movement_put].into_iter().chain(figures).collect()).await? {
-            Transacted::Written => return Ok(Moved::Now),
-            Transacted::Refused(conflicts) => conflicts,
+            TransactionOutcome::Written => return Ok(Moved::Now),
+            TransactionOutcome::Cancelled(conflicts) => conflicts,
         };
         let mut items = conflicts.into_iter().map(|conflict| conflict.and_then(|conflict| conflict.item));
         let (before, figures) = (items.next().flatten(), items.next().flatten());
@@ -278,29 +278,29 @@ impl Store {
         if let Some(before) = self.same_request(movement, before).await? {
             return Ok(Moved::Before(Box::new(before)));
         }
-        let Premise::NeverDivided = plan.premise else { return Ok(Moved::Overtaken) };
+        let Premise::NeverDivided = plan.premise else { return Ok(Moved::VersionConflict) };
         let figures: Option<StockImage> = match figures {
             Some(item) => Some(from_item(item)?),
             None => self.part(movement.product_id, 0).await?,
         };
         let delta: i64 = plan.changes.iter().map(|change| change.on_hand).sum();
         match figures {
-            Some(figures) if figures.layout().was_divided() => Ok(Moved::Overtaken),
+            Some(figures) if figures.layout().was_divided() => Ok(Moved::VersionConflict),
             _ if delta > 0 => Err(InventoryError::AboveLimit),
             figures => Err(InventoryError::BelowReserved { available: figures.map_or(0, |figures| figures.available) }),
         }
     }
 
-    /// What the same request has moved before, if it has. `standing` is the movement that stands under its id, if that is known.
+    /// What the same request has moved before, if it has. `current` is the movement that stands under its id, if that is known.
     ///
     /// # Errors
     /// When another request has the id, or the table fails.
-    pub async fn same_request(&self, movement: &Movement, standing: Option<Item>) -> Result<Option<Movement>, InventoryError> {
-        let standing = match standing {
+    pub async fn same_request(&self, movement: &Movement, current: Option<Item>) -> Result<Option<Movement>, InventoryError> {
+        let current = match current {
             Some(item) => Some(item),
             None => self.stock.get(Key::new(movement_key_text(movement.movement_id))).await?,
         };
-        match standing.map(from_item::<Movement>).transpose()? {
+        match current.map(from_item::<Movement>).transpose()? {
             Some(before) if before.fingerprint == movement.fingerprint => Ok(Some(before)),
             Some(_) => Err(InventoryError::KeyReused),
             None => Ok(None),
@@ -315,33 +315,33 @@ impl Store {
         let (next, key) = (&change.next, reservation_key_text(change.next.order_id));
         if change.stock.is_empty() {
             let outcome = match change.seen {
-                None => self.stock.put(self.reservation_item(key, next), Expression::absent()).await?,
+                None => self.stock.put(self.reservation_item(key, next), Expression::not_exists()).await?,
                 Some(seen) => self.stock.update(Key::new(key), progress(next), Expression::version(seen)).await?,
             };
             return match outcome {
                 Outcome::Written => Ok(Saved::Written),
-                Outcome::Refused(standing) => overtaken(standing),
+                Outcome::ConditionFailed(current) => version_conflict(current),
             };
         }
         let reservation = match change.seen {
-            None => self.stock.putting(self.reservation_item(key, next), Expression::absent()),
-            Some(seen) => self.stock.updating(Key::new(key), progress(next), Expression::version(seen)),
+            None => self.stock.transact_put(self.reservation_item(key, next), Expression::not_exists()),
+            Some(seen) => self.stock.transact_update(Key::new(key), progress(next), Expression::version(seen)),
         };
         let (at, trace) = (next.updated_at, Some(&next.traceparent));
         let figures = change.stock.iter().map(|figures| self.changing(figures, at, trace, None, enough(figures)));
         let conflicts = match self.stock.transact([reservation].into_iter().chain(figures).collect()).await? {
-            Transacted::Written => return Ok(Saved::Written),
-            Transacted::Refused(conflicts) => conflicts,
+            TransactionOutcome::Written => return Ok(Saved::Written),
+            TransactionOutcome::Cancelled(conflicts) => conflicts,
         };
         let mut conflicts = conflicts.into_iter();
         // The reservation comes first: where it stands in the way, the figures are its own doing.
         if let Some(conflict) = conflicts.next().flatten() {
-            return overtaken(conflict.item);
+            return version_conflict(conflict.item);
         }
         let short = change.stock.iter().zip(conflicts).filter_map(|(figures, conflict)| Some((figures.product_id, conflict?)));
-        let short = short.map(|(product_id, conflict)| Ok(Shortage { product_id, standing: conflict.item.map(from_item).transpose()? }));
+        let short = short.map(|(product_id, conflict)| Ok(Shortage { product_id, current: conflict.item.map(from_item).transpose()? }));
         let short: Vec<Shortage> = short.collect::<Result<_, TableError>>()?;
-        Ok(if short.is_empty() { Saved::Overtaken(None) } else { Saved::Short(short) })
+        Ok(if short.is_empty() { Saved::VersionConflict(None) } else { Saved::Short(short) })
     }
 
     /// Adds to the figures of a part, and takes from them, if `allowed`. `plan`: what it settles for the product is written too.
@@ -372,7 +372,7 @@ impl Store {
             .value("product_id", change.product_id)
             .value("updated_at", at);
         let figures = settled.into_iter().fold(figures, |figures, (name, value)| figures.value(name, value));
-        self.stock.updating(stock_key(change.product_id, change.shard), figures, allowed)
+        self.stock.transact_update(stock_key(change.product_id, change.shard), figures, allowed)
     }
 
     /// A reservation as it is put: what holds goods stands in the index of what is looked at when it does so for too long.
@@ -456,8 +456,8 @@ fn progress(next: &Reservation) -> Expression {
         .value("traceparent", &next.traceparent)
 }
 
-fn overtaken(standing: Option<Item>) -> Result<Saved, TableError> {
-    Ok(Saved::Overtaken(standing.map(from_item).transpose()?.map(Box::new)))
+fn version_conflict(current: Option<Item>) -> Result<Saved, TableError> {
+    Ok(Saved::VersionConflict(current.map(from_item).transpose()?.map(Box::new)))
 }
 
 fn keyed<T: Serialize>(pk: String, value: &T) -> Item {

@@ -16,7 +16,7 @@ pub enum LedgerError {
 }
 
 impl Retryable for LedgerError {
-    fn may_succeed_later(&self) -> bool {
+    fn is_retryable(&self) -> bool {
         !matches!(self, Self::Mismatch(_))
     }
 }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use provider::choice;
+use provider::factory;
 use shared::{aws, clock::Clock, config, secret::Secrets, table::Table};
 
 pub mod domain;
@@ -46,7 +46,7 @@ impl Ledger {
             let client = aws_sdk_secretsmanager::Client::new(&aws::sdk_config());
             Secrets::new(client, config::required("SERVER_KEYS_PREFIX"), Clock::System)
         };
-        let statement = choice::statement(&choice::Surroundings { table: &table, secrets: &secrets });
+        let statement = factory::statement(&factory::ProviderDependencies { table: &table, secrets: &secrets });
         Self {
             store: Store::new(table("LEDGER_TABLE"), shards),
             sources: Sources {

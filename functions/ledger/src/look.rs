@@ -8,7 +8,7 @@ use tracing::Instrument;
 
 use crate::{
     GRACE, Ledger,
-    domain::audit::{OrderBooks, ProductBooks, Standing, Verdict, record::Status},
+    domain::audit::{OrderBooks, ProductBooks, AuditStatus, Verdict, record::Status},
     repair::Repairs,
     round::Counted,
     sources::NotRead,
@@ -65,9 +65,9 @@ impl Ledger {
             books => books?,
         };
         let verdict = books.judge(self.clock.now(), GRACE);
-        let repairs = match verdict.standing {
-            Standing::Broken => self.repair_order(books, &verdict.findings, trace).await?,
-            Standing::Balanced | Standing::Unsettled => Repairs::default(),
+        let repairs = match verdict.status {
+            AuditStatus::Broken => self.repair_order(books, &verdict.findings, trace).await?,
+            AuditStatus::Balanced | AuditStatus::Unsettled => Repairs::default(),
         };
         Ok((self.look_at_order(order).await?, repairs))
     }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use provider::{
     ProviderError,
-    statement::{ReadStatement, Recorded, RecordedPayment, Statement, StatementError},
+    statement::{StatementReader, StatementQuery, RecordedPayment, Statement, StatementError},
 };
 use shared::{
     clock::Timestamp,
@@ -26,7 +26,7 @@ pub struct Sources {
     /// Of inventory.
     pub stock: Table,
     /// The provider's statement; `None`: it cannot be read, and what payments recorded of the provider's answers counts.
-    pub statement: Option<Arc<dyn ReadStatement>>,
+    pub statement: Option<Arc<dyn StatementReader>>,
     /// Over how many partitions their indexes spread a value.
     pub shards: u32,
 }
@@ -67,7 +67,7 @@ pub struct PaymentRecords {
 
 impl PaymentRecords {
     /// Where to look at the provider.
-    fn recorded(&self) -> Recorded {
+    fn recorded(&self) -> StatementQuery {
         let payment = |attempt: &AttemptRecord| RecordedPayment {
             payment_id: attempt.payment_id.clone(),
             transaction_id: attempt.transaction_id.clone(),
@@ -75,7 +75,7 @@ impl PaymentRecords {
             is_open: attempt.state == Outcome::Open,
         };
         let names = |refund: &RefundRecord| [Some(refund.refund_id.clone()), refund.provider_refund_id.clone()];
-        Recorded {
+        StatementQuery {
             payments: self.attempts.iter().map(payment).collect(),
             refunds: self.refunds.iter().flat_map(names).flatten().collect(),
             disputes: self.head.iter().flat_map(|head| &head.disputes).map(|dispute| dispute.dispute_id.clone()).collect(),

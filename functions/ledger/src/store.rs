@@ -30,7 +30,7 @@ use shared::{
     clock::Timestamp,
     ids::{self, OrderId, PrefixedId, ProductId},
     sweep::Lease,
-    table::{AttributeValue, Expression, Item, Key, Outcome, Query, Table, TableError, Transacted, from_item, to_item},
+    table::{AttributeValue, Expression, Item, Key, Outcome, Query, Table, TableError, TransactionOutcome, from_item, to_item},
     telemetry::{self, Trace},
 };
 
@@ -96,27 +96,27 @@ impl Store {
                 order_id: entry.order_id(),
                 lines,
             };
-            self.ledger.putting(keyed(to_item(&posting), pk, &sort_key), Expression::absent())
+            self.ledger.transact_put(keyed(to_item(&posting), pk, &sort_key), Expression::not_exists())
         };
-        let mut writes = vec![self.ledger.putting(keyed(to_item(&header), format!("ENTRY#{}", entry.id()), "ENTRY"), Expression::absent())];
+        let mut writes = vec![self.ledger.transact_put(keyed(to_item(&header), format!("ENTRY#{}", entry.id()), "ENTRY"), Expression::not_exists())];
         writes.extend(entry.order_id().map(|order| posting(order_pk(order), entry.lines())));
         let shard = |of: u32| ids::shard_of(&entry.id().to_string(), of);
         writes.push(posting(day_pk(&day_of(entry.occurred_at()), shard(DAY_SHARDS)), entry.lines()));
         writes.extend(by_product.iter().map(|(product, lines)| posting(product_pk(*product, shard(PRODUCT_SHARDS)), lines)));
 
         let conflicts = match self.ledger.transact(writes).await? {
-            Transacted::Written => return Ok(Recorded::Now),
-            Transacted::Refused(conflicts) => conflicts,
+            TransactionOutcome::Written => return Ok(Recorded::Now),
+            TransactionOutcome::Cancelled(conflicts) => conflicts,
         };
         // The header comes first: only where it stands do the others.
-        let standing = conflicts.into_iter().next().flatten().and_then(|conflict| conflict.item);
-        if standing.as_ref().is_some_and(|item| item.contains_key(CLOSED_BY)) {
+        let stored = conflicts.into_iter().next().flatten().and_then(|conflict| conflict.item);
+        if stored.as_ref().is_some_and(|item| item.contains_key(CLOSED_BY)) {
             tracing::info!(entry.id = %entry.id(), "entry was booked by a repair, not recorded again");
             return Ok(Recorded::Before);
         }
-        let standing = standing.map(from_item::<EntryItem>).transpose()?;
-        match standing {
-            Some(standing) if standing.fingerprint == header.fingerprint => Ok(Recorded::Before),
+        let stored = stored.map(from_item::<EntryItem>).transpose()?;
+        match stored {
+            Some(stored) if stored.fingerprint == header.fingerprint => Ok(Recorded::Before),
             _ => Err(LedgerError::Mismatch(entry.id())),
         }
     }
@@ -135,7 +135,7 @@ impl Store {
     /// When the table fails.
     pub async fn close(&self, id: EntryId, by: EntryId, now: Timestamp) -> Result<(), TableError> {
         let closed = to_item(&ClosedItem { closed_by: by, closed_at: now });
-        self.ledger.put(keyed(closed, format!("ENTRY#{id}"), "ENTRY"), Expression::absent()).await.map(drop)
+        self.ledger.put(keyed(closed, format!("ENTRY#{id}"), "ENTRY"), Expression::not_exists()).await.map(drop)
     }
 
     /// Lets a product be found by whoever goes through all of them.
@@ -145,7 +145,7 @@ impl Store {
         }
         let shard = ids::shard_of(&product.to_string(), self.shards);
         // Refused: it is listed.
-        self.ledger.put(keyed(Item::new(), list_pk(shard), &product.to_string()), Expression::absent()).await?;
+        self.ledger.put(keyed(Item::new(), list_pk(shard), &product.to_string()), Expression::not_exists()).await?;
         self.listed.lock().unwrap_or_else(PoisonError::into_inner).insert(product);
         Ok(())
     }
@@ -226,7 +226,7 @@ impl Store {
 
     /// The lease of the call that takes the schedule's audit further.
     pub fn lease(&self) -> Lease {
-        Lease::new(&self.ledger, Key::sorted("AUDIT", "LEASE"))
+        Lease::new(&self.ledger, Key::composite("AUDIT", "LEASE"))
     }
 
     /// How far the schedule's audit is.
@@ -234,7 +234,7 @@ impl Store {
     /// # Errors
     /// When the table fails, or what stands there is no round.
     pub async fn round(&self) -> Result<Option<Round>, TableError> {
-        self.ledger.get(Key::sorted("AUDIT", "ROUND")).await?.map(from_item).transpose()
+        self.ledger.get(Key::composite("AUDIT", "ROUND")).await?.map(from_item).transpose()
     }
 
     /// Keeps how far it is now, unless somebody else has taken it further meanwhile: says whether it is kept.
@@ -242,7 +242,7 @@ impl Store {
     /// # Errors
     /// When the table fails.
     pub async fn keep_round(&self, round: &Round) -> Result<bool, TableError> {
-        let unchanged = if round.version == 0 { Expression::absent() } else { Expression::version(round.version) };
+        let unchanged = if round.version == 0 { Expression::not_exists() } else { Expression::version(round.version) };
         let item = to_item(&Round { version: round.version + 1, ..round.clone() });
         Ok(matches!(self.ledger.put(keyed(item, "AUDIT".to_owned(), "ROUND"), unchanged).await?, Outcome::Written))
     }
@@ -265,7 +265,7 @@ struct ClosedItem {
 }
 
 fn header_key(entry: EntryId) -> Key {
-    Key::sorted(format!("ENTRY#{entry}"), "ENTRY")
+    Key::composite(format!("ENTRY#{entry}"), "ENTRY")
 }
 
 fn order_pk(order: OrderId) -> String {

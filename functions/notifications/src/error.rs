@@ -36,7 +36,7 @@ pub enum NotificationError {
 impl Retryable for NotificationError {
     /// A template of this release renders at the first try, or never. A link may open later: for a few minutes after a key was revoked this
     /// instance still has the earlier one. It is retried until it has expired.
-    fn may_succeed_later(&self) -> bool {
+    fn is_retryable(&self) -> bool {
         !matches!(self, Self::Unwritable(_))
     }
 }
@@ -49,8 +49,8 @@ impl From<NotificationError> for Problem {
             NotificationError::InProgress
             | NotificationError::NotAllForgotten
             | NotificationError::Mail(_)
-            | NotificationError::Secret(_) => Self::unavailable().because(&error),
-            NotificationError::SealedOtherwise | NotificationError::Unwritable(_) => Self::internal().because(&error),
+            | NotificationError::Secret(_) => Self::unavailable().caused_by(&error),
+            NotificationError::SealedOtherwise | NotificationError::Unwritable(_) => Self::internal().caused_by(&error),
         }
     }
 }

@@ -27,7 +27,7 @@ use store::Store;
 use suppression::AddressMac;
 
 /// How long SES may take for a mail. It sends each time it is asked: a slow answer is waited for, and nothing is asked twice.
-const SES_PATIENCE: Duration = Duration::from_secs(6);
+const SES_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// What every operation of this service works with.
 pub struct Notifications {
@@ -56,7 +56,7 @@ impl Notifications {
         let config = aws::sdk_config();
         let table = Table::new(aws_sdk_dynamodb::Client::new(&config), config::required("NOTIFICATIONS_TABLE"));
         let secrets = aws_sdk_secretsmanager::Client::new(&config);
-        let ses = aws_sdk_sesv2::Client::new(&aws::asking_once(&config, SES_PATIENCE));
+        let ses = aws_sdk_sesv2::Client::new(&aws::without_retries(&config, SES_TIMEOUT));
         let (shop_name, sender) = (config::required("SHOP_NAME"), config::required("SENDER_ADDRESS"));
         Self {
             store: Store { notifications: table },

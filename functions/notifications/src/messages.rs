@@ -6,7 +6,7 @@ use shared::{
     clock::Timestamp,
     ids::{NotificationId, OrderId, UserId},
     money::Money,
-    queue::{Consumed, Unreadable, read_as},
+    queue::{FromMessage, InvalidMessage, read_as},
 };
 
 use crate::letter::{link, notice, order, stock};
@@ -69,8 +69,8 @@ enum Template {
 
 const KIND: &str = "send_notification.v1";
 
-impl Consumed for SendNotification {
-    fn read(kind: &str, data: Value) -> Result<Self, Unreadable> {
+impl FromMessage for SendNotification {
+    fn from_message(kind: &str, data: Value) -> Result<Self, InvalidMessage> {
         let envelope: Envelope = read_as(KIND, kind, data)?;
         let content = match envelope.template {
             Template::Order(template @ order::Template::OrderRefunded) => {
@@ -115,7 +115,7 @@ mod tests {
 
     use super::*;
 
-    fn read(template: &str, data: Value) -> Result<Content, Unreadable> {
+    fn read(template: &str, data: Value) -> Result<Content, InvalidMessage> {
         let message = json!({
             "notification_id": "ntf_0199c2a8-0000-7000-8000-0000000000e1",
             "user_id": "usr_0199c2a8-0000-7000-8000-000000000001",
@@ -125,7 +125,7 @@ mod tests {
             "occurred_at": "2026-11-21T09:48:49.123Z",
             "data": data,
         });
-        SendNotification::read(KIND, message).map(|message| message.content)
+        SendNotification::from_message(KIND, message).map(|message| message.content)
     }
 
     fn about() -> Value {

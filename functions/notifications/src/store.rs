@@ -31,13 +31,13 @@ impl Store {
     /// # Errors
     /// When the table fails.
     pub async fn claim(&self, notification: &Notification, me: &str, now: Timestamp) -> Result<Turn, NotificationError> {
-        let mut outcome = self.notifications.put(to_item(&NotificationItem::from(notification)), Expression::absent()).await?;
+        let mut outcome = self.notifications.put(to_item(&NotificationItem::from(notification)), Expression::not_exists()).await?;
         for _ in 0..TRIES {
             let stored: NotificationItem = match outcome {
                 Outcome::Written => return Ok(Turn::Mine),
-                Outcome::Refused(Some(stored)) => from_item(stored)?,
+                Outcome::ConditionFailed(Some(stored)) => from_item(stored)?,
                 // It stood there a moment ago: its user has been forgotten since, and is not written to.
-                Outcome::Refused(None) => return Ok(Turn::Done),
+                Outcome::ConditionFailed(None) => return Ok(Turn::Done),
             };
             let turn = stored.delivery.turn(me, now);
             let Delivery::Pending { locked_by: seen, .. } = stored.delivery else { return Ok(turn) };
@@ -128,9 +128,9 @@ impl Store {
         let own = keys.into_iter().find(|key| key.pk == partition(user)).ok_or(NotificationError::NotFound)?;
         let change = Expression::new("SET #read_at = :now, #updated_at = :now").value("now", now);
         let unread = Expression::new("attribute_exists(#pk) AND attribute_not_exists(#read_at)");
-        match self.notifications.update(Key::sorted(own.pk, own.sk), change, unread).await? {
-            Outcome::Written | Outcome::Refused(Some(_)) => Ok(()),
-            Outcome::Refused(None) => Err(NotificationError::NotFound),
+        match self.notifications.update(Key::composite(own.pk, own.sk), change, unread).await? {
+            Outcome::Written | Outcome::ConditionFailed(Some(_)) => Ok(()),
+            Outcome::ConditionFailed(None) => Err(NotificationError::NotFound),
         }
     }
 
@@ -175,7 +175,7 @@ impl Store {
     /// When the table fails.
     pub async fn forget(&self, user: UserId, sort_key: String) -> Result<(), NotificationError> {
         // Refused: somebody else has deleted it.
-        self.notifications.delete(Key::sorted(partition(user), sort_key), Expression::present()).await?;
+        self.notifications.delete(Key::composite(partition(user), sort_key), Expression::exists()).await?;
         Ok(())
     }
 }
@@ -201,11 +201,11 @@ fn sort(notification: &Notification) -> String {
 }
 
 fn key(notification: &Notification) -> Key {
-    Key::sorted(partition(notification.user_id), sort(notification))
+    Key::composite(partition(notification.user_id), sort(notification))
 }
 
 fn suppression_key(address: &AddressMac) -> Key {
-    Key::sorted(format!("SUPPRESSED#{address}"), "ADDRESS")
+    Key::composite(format!("SUPPRESSED#{address}"), "ADDRESS")
 }
 
 /// What the index tells of a notification.

@@ -32,7 +32,7 @@ impl Orders {
                     }
                     return Ok(next);
                 }
-                Saved::Overtaken(standing) => seen = *standing,
+                Saved::VersionConflict(current) => seen = *current,
             }
         }
         Err(OrderError::Contended)

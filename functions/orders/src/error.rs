@@ -47,7 +47,7 @@ impl From<OrderError> for Problem {
     fn from(error: OrderError) -> Self {
         match error {
             OrderError::Placement(error) => not_placed(error),
-            unread @ OrderError::Secret(_) => Self::unavailable().because(&unread),
+            unread @ OrderError::Secret(_) => Self::unavailable().caused_by(&unread),
             OrderError::KeyReused => IdempotencyKey::reused(),
             OrderError::NotFound => Self::not_found("order"),
             OrderError::Rejected(Rejection::InvalidTransition { current, allowed }) => {
@@ -68,9 +68,9 @@ impl From<OrderError> for Problem {
                     .with("current", current)
                     .with("allowed", json!(allowed))
             }
-            OrderError::Rejected(rejection @ Rejection::UnknownState) => Self::unavailable().because(&rejection),
+            OrderError::Rejected(rejection @ Rejection::UnknownState) => Self::unavailable().caused_by(&rejection),
             OrderError::Contended => Self::unavailable(),
-            unfinished @ (OrderError::OutOfTime | OrderError::NotAllUpdated { .. }) => Self::unavailable().because(&unfinished),
+            unfinished @ (OrderError::OutOfTime | OrderError::NotAllUpdated { .. }) => Self::unavailable().caused_by(&unfinished),
             OrderError::Table(error) => error.into(),
         }
     }

@@ -3,7 +3,7 @@
 use shared::{
     ids,
     money::Money,
-    queue::{Message, Subject},
+    queue::{Message, MessageContext},
 };
 
 use crate::{
@@ -18,17 +18,17 @@ use crate::{
 
 /// The messages that a change from `old` (none: it was just placed) to `new` sends.
 pub fn messages(old: Option<&Order>, new: &Order) -> Vec<Message> {
-    let subject = Subject {
+    let context = MessageContext {
         service: "orders",
         id: new.placed.order_id.to_string(),
         version: new.version,
         time: new.updated_at,
         trace: new.traceparent.clone(),
     };
-    let mut messages: Vec<Message> = newly_pending(old, new).into_iter().map(|pending| command(pending, new, &subject)).collect();
+    let mut messages: Vec<Message> = newly_pending(old, new).into_iter().map(|pending| command(pending, new, &context)).collect();
     if let Some(old) = old {
         messages.extend(mails(old, new).into_iter().map(|mail| {
-            let mut message = Message::new("send-notification", "send_notification.v1", &subject, &mail);
+            let mut message = Message::new("send-notification", "send_notification.v1", &context, &mail);
             // One change may send two mails: what tells them apart is what they say.
             message.id = ids::derive_uuid(&[&message.id, mail.template]).to_string();
             message
@@ -49,16 +49,16 @@ fn newly_pending(old: Option<&Order>, new: &Order) -> Vec<PendingCommand> {
     pending
 }
 
-fn command(pending: PendingCommand, order: &Order, subject: &Subject) -> Message {
+fn command(pending: PendingCommand, order: &Order, context: &MessageContext) -> Message {
     let (order_id, user_id, drive, amount) = (order.placed.order_id, order.placed.user_id, order.schedule.drive, order.placed.totals.total);
     let plain = OrderCommand { order_id, drive };
     match pending {
         PendingCommand::ReserveStock => {
             let lines = order.placed.lines.iter().map(|line| StockLine { product_id: line.product_id, quantity: line.quantity }).collect();
-            Message::new("reserve-stock", "reserve_stock.v1", subject, &ReserveStock { order_id, drive, lines })
+            Message::new("reserve-stock", "reserve_stock.v1", context, &ReserveStock { order_id, drive, lines })
         }
-        PendingCommand::CommitStock => Message::new("commit-stock", "commit_stock.v1", subject, &plain),
-        PendingCommand::ReleaseStock => Message::new("release-stock", "release_stock.v1", subject, &plain),
+        PendingCommand::CommitStock => Message::new("commit-stock", "commit_stock.v1", context, &plain),
+        PendingCommand::ReleaseStock => Message::new("release-stock", "release_stock.v1", context, &plain),
         PendingCommand::OpenPayment => {
             let payment_method = order.customer.payment_method.clone();
             let (queue, kind) = match payment_method {
@@ -67,12 +67,12 @@ fn command(pending: PendingCommand, order: &Order, subject: &Subject) -> Message
             };
             let data =
                 OpenPayment { order_id, user_id, amount, expires_at: order.placed.expires_at, tries: PAYMENT_TRIES, payment_method, drive };
-            Message::new(queue, kind, subject, &data)
+            Message::new(queue, kind, context, &data)
         }
         PendingCommand::CancelPayment => {
-            Message::new("cancel-payment", "cancel_payment.v1", subject, &CancelPayment { order_id, user_id, amount, drive })
+            Message::new("cancel-payment", "cancel_payment.v1", context, &CancelPayment { order_id, user_id, amount, drive })
         }
-        PendingCommand::RefundPayment => Message::new("refund-payment", "refund_payment.v1", subject, &plain),
+        PendingCommand::RefundPayment => Message::new("refund-payment", "refund_payment.v1", context, &plain),
     }
 }
 

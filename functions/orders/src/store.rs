@@ -105,7 +105,7 @@ pub enum Saved {
     /// It is written.
     Written,
     /// Somebody else was faster: the order as it stands now.
-    Overtaken(Box<Stored>),
+    VersionConflict(Box<Stored>),
 }
 
 impl Store {
@@ -134,11 +134,11 @@ impl Store {
         }
         match self.orders.put(item, Expression::version(seen.order.version)).await? {
             Outcome::Written => Ok(Saved::Written),
-            Outcome::Refused(None) => Err(OrderError::NotFound),
-            Outcome::Refused(Some(standing)) => {
-                let standing = Stored::read(standing)?;
+            Outcome::ConditionFailed(None) => Err(OrderError::NotFound),
+            Outcome::ConditionFailed(Some(current)) => {
+                let current = Stored::read(current)?;
                 // Our own write, whose answer was lost on the way.
-                if standing.order == *next { Ok(Saved::Written) } else { Ok(Saved::Overtaken(Box::new(standing))) }
+                if current.order == *next { Ok(Saved::Written) } else { Ok(Saved::VersionConflict(Box::new(current))) }
             }
         }
     }

@@ -154,11 +154,11 @@ impl Payments {
         }
         let answer = tokio::time::timeout(left, call).await;
         let was_cut_short = answer.is_err() && left + SHORTENED < PROVIDER_BUDGET;
-        let answer = answer.unwrap_or_else(|_| Err(ProviderError::NoAnswer("it took too long".to_owned())));
+        let answer = answer.unwrap_or_else(|_| Err(ProviderError::Indeterminate("it took too long".to_owned())));
         match &answer {
-            Err(ProviderError::NoAnswer(cause)) => tracing::warn!(cause, "the provider gave no answer: the outcome is unknown"),
+            Err(ProviderError::Indeterminate(cause)) => tracing::warn!(cause, "the provider gave no answer: the outcome is unknown"),
             Err(ProviderError::Busy(cause)) => tracing::warn!(cause, "provider does not take the request now, retrying later"),
-            Err(ProviderError::Refused(cause)) => {
+            Err(ProviderError::Rejected(cause)) => {
                 tracing::error!(cause, "the provider refuses our request: the outcome is unknown");
                 self.count("ProviderRefused");
             }
@@ -171,7 +171,7 @@ impl Payments {
             Ok(_) => {}
         }
         if !was_cut_short {
-            self.heard(asking, matches!(answer, Err(ProviderError::NoAnswer(_)))).await;
+            self.heard(asking, matches!(answer, Err(ProviderError::Indeterminate(_)))).await;
         }
         answer
     }

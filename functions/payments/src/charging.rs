@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use provider::{ChargeOrder, Fact, KeyState, ProviderError};
+use provider::{ChargeRequest, ProviderResult, KeyState, ProviderError};
 
 use crate::{
     Payments, TRIES,
     asking::Asking,
     domain::{Attempt, AttemptState, Change, Head, ORDER_CLOSED, apply_provider_fact},
     error::PaymentError,
-    store::{Standing, Stored},
+    store::{Records, WriteOutcome},
 };
 
 /// A request under the key is running: its outcome is asked for after so long.
@@ -32,19 +32,19 @@ impl Payments {
         if let Some(other) = self.write_attempt(&attempt, &sending).await? {
             return Ok(other);
         }
-        let order = ChargeOrder::from(&sending);
-        let fact = match self.ask_within(time, asking, self.provider.charge(&order)).await {
+        let request = ChargeRequest::from(&sending);
+        let fact = match self.ask_within(time, asking, self.provider.charge(&request)).await {
             Ok(fact) => fact,
             // Of an attempt that was sent before, this says only that the request now did nothing.
-            Err(ProviderError::CredentialsRejected(_)) if is_first => Fact::NotSent,
-            Err(_) => Fact::OutcomeUnknown,
+            Err(ProviderError::CredentialsRejected(_)) if is_first => ProviderResult::NotSent,
+            Err(_) => ProviderResult::OutcomeUnknown,
         };
         self.settle(head, sending, &fact).await
     }
 
     /// Abandons an attempt that was not sent and that its order no longer wants.
     pub(crate) async fn withdraw(&self, head: Head, attempt: Attempt) -> Result<Attempt, PaymentError> {
-        self.settle(head, attempt, &Fact::Abandoned { reason: ORDER_CLOSED }).await
+        self.settle(head, attempt, &ProviderResult::Abandoned { reason: ORDER_CLOSED }).await
     }
 
     /// Voids a charge that its order no longer wants if it never arrived at the provider, and records its outcome
@@ -59,14 +59,14 @@ impl Payments {
         if !is_marked && let Some(other) = self.write_attempt(&attempt, &fencing).await? {
             return Ok(other);
         }
-        let order = ChargeOrder::from(&fencing);
-        match self.ask(asking, self.provider.void_unsent(&order)).await {
-            Ok(KeyState::Voided) => self.settle(head, fencing, &Fact::Abandoned { reason: ORDER_CLOSED }).await,
+        let request = ChargeRequest::from(&fencing);
+        match self.ask(asking, self.provider.void_unsent(&request)).await {
+            Ok(KeyState::Voided) => self.settle(head, fencing, &ProviderResult::Abandoned { reason: ORDER_CLOSED }).await,
             // The first check has asked twice already: the next one, a minute later, reads the stored answer.
-            Ok(KeyState::Used) if is_marked => self.read_stored_answer(asking, head, fencing, &order).await,
+            Ok(KeyState::Used) if is_marked => self.read_stored_answer(asking, head, fencing, &request).await,
             Ok(KeyState::Used | KeyState::Running) => self.check_again(fencing.checked_again_after(RUNNING, now), fencing).await,
             Err(ProviderError::StoredFailure(_)) => self.check_again(fencing.with_failed_key(now, self.nudge), fencing).await,
-            Err(_) => self.settle(head, fencing, &Fact::OutcomeUnknown).await,
+            Err(_) => self.settle(head, fencing, &ProviderResult::OutcomeUnknown).await,
         }
     }
 
@@ -76,26 +76,26 @@ impl Payments {
         asking: &Asking,
         head: Head,
         attempt: Attempt,
-        order: &ChargeOrder,
+        request: &ChargeRequest,
     ) -> Result<Attempt, PaymentError> {
-        match self.ask(asking, self.provider.charge(order)).await {
+        match self.ask(asking, self.provider.charge(request)).await {
             Ok(fact) => self.settle(head, attempt, &fact).await,
             Err(ProviderError::StoredFailure(_)) => self.check_again(attempt.with_failed_key(self.clock.now(), self.nudge), attempt).await,
-            Err(_) => self.settle(head, attempt, &Fact::OutcomeUnknown).await,
+            Err(_) => self.settle(head, attempt, &ProviderResult::OutcomeUnknown).await,
         }
     }
 
     /// Looks for a charge in the provider's list, where its key cannot be used any more. A charge that is missing twice was never made.
     pub(crate) async fn find(&self, asking: &Asking, head: Head, attempt: Attempt) -> Result<Attempt, PaymentError> {
-        let order = ChargeOrder::from(&attempt);
-        let found = self.ask(asking, self.provider.find_by_time(&order)).await;
+        let request = ChargeRequest::from(&attempt);
+        let found = self.ask(asking, self.provider.find_by_time(&request)).await;
         let now = self.clock.now();
         match found {
             // A pending charge is cancelled at the next check: it is known by its id then.
             Ok(Some(fact)) => self.settle(head, attempt, &fact).await,
-            Ok(None) if attempt.is_missing_twice(now) => self.settle(head, attempt, &Fact::NeverMade).await,
+            Ok(None) if attempt.is_missing_twice(now) => self.settle(head, attempt, &ProviderResult::NeverCreated).await,
             Ok(None) => self.check_again(attempt.missing(now), attempt).await,
-            Err(_) => self.settle(head, attempt, &Fact::OutcomeUnknown).await,
+            Err(_) => self.settle(head, attempt, &ProviderResult::OutcomeUnknown).await,
         }
     }
 
@@ -108,21 +108,21 @@ impl Payments {
     async fn write_attempt(&self, attempt: &Attempt, next: &Attempt) -> Result<Option<Attempt>, PaymentError> {
         let change = Change { attempt: Some(next.clone()), ..Change::default() };
         Ok(match self.store.write(&change, None).await? {
-            Stored::Written => None,
+            WriteOutcome::Written => None,
             // The same record: the answer to an earlier try of this write was lost.
-            Stored::Refused(standing) => Some(standing.attempt.unwrap_or_else(|| attempt.clone())).filter(|other| other != next),
+            WriteOutcome::Conflict(records) => Some(records.attempt.unwrap_or_else(|| attempt.clone())).filter(|other| other != next),
         })
     }
 
     /// Records a fact about an attempt; answers the attempt as it stands then.
-    pub(crate) async fn settle(&self, head: Head, attempt: Attempt, fact: &Fact) -> Result<Attempt, PaymentError> {
+    pub(crate) async fn settle(&self, head: Head, attempt: Attempt, fact: &ProviderResult) -> Result<Attempt, PaymentError> {
         self.settle_where(head, attempt, fact, |_| true).await
     }
 
     /// Records a fact that was learned beside the attempt's own call. While that call runs, it reports every outcome itself, and what the
     /// provider shows may be an intermediate state: only a success is recorded.
-    pub(crate) async fn settle_beside(&self, head: Head, attempt: Attempt, fact: &Fact) -> Result<Attempt, PaymentError> {
-        let is_success = matches!(fact, Fact::Succeeded { .. });
+    pub(crate) async fn settle_beside(&self, head: Head, attempt: Attempt, fact: &ProviderResult) -> Result<Attempt, PaymentError> {
+        let is_success = matches!(fact, ProviderResult::Succeeded { .. });
         self.settle_where(head, attempt, fact, |attempt| is_success || !attempt.is_locked(self.clock.now())).await
     }
 
@@ -130,7 +130,7 @@ impl Payments {
         &self,
         head: Head,
         attempt: Attempt,
-        fact: &Fact,
+        fact: &ProviderResult,
         applies: impl Fn(&Attempt) -> bool,
     ) -> Result<Attempt, PaymentError> {
         let (mut head, mut attempt) = (head, attempt);
@@ -144,7 +144,7 @@ impl Payments {
                 return Ok(attempt);
             }
             match self.store.write(&change, None).await? {
-                Stored::Written => {
+                WriteOutcome::Written => {
                     let attempt = change.attempt.unwrap_or(attempt);
                     self.review(change.needs_review, &attempt);
                     if attempt.surplus {
@@ -153,10 +153,10 @@ impl Payments {
                     }
                     return Ok(attempt);
                 }
-                Stored::Refused(newer) => {
-                    let standing =
-                        Standing { head: Some(head.clone()), attempt: Some(attempt.clone()), ..Standing::default() }.updated(*newer);
-                    (head, attempt) = (standing.head.unwrap_or(head), standing.attempt.unwrap_or(attempt));
+                WriteOutcome::Conflict(newer) => {
+                    let records =
+                        Records { head: Some(head.clone()), attempt: Some(attempt.clone()), ..Records::default() }.updated(*newer);
+                    (head, attempt) = (records.head.unwrap_or(head), records.attempt.unwrap_or(attempt));
                 }
             }
         }
@@ -164,19 +164,19 @@ impl Payments {
     }
 
     /// Asks the provider what became of an attempt. `None`: it knows of none. An error: it did not say.
-    pub(crate) async fn look_up(&self, asking: &Asking, attempt: &Attempt) -> Result<Option<Fact>, ProviderError> {
-        let order = ChargeOrder::from(attempt);
-        self.ask(asking, self.provider.retrieve(&order)).await
+    pub(crate) async fn look_up(&self, asking: &Asking, attempt: &Attempt) -> Result<Option<ProviderResult>, ProviderError> {
+        let request = ChargeRequest::from(attempt);
+        self.ask(asking, self.provider.retrieve(&request)).await
     }
 
     /// Cancels a charge that the provider has not finished, `found` being what the provider says of it. Returns the attempt as it is then.
-    pub(crate) async fn call_off(&self, asking: &Asking, head: Head, attempt: Attempt, found: &Fact) -> Result<Attempt, PaymentError> {
-        let mut order = ChargeOrder::from(&attempt);
-        order.transaction_id = order.transaction_id.or(found.transaction_id().map(str::to_owned));
-        let fact = match self.ask(asking, self.provider.cancel(&order)).await {
-            Ok(Fact::Abandoned { .. }) => Fact::Abandoned { reason: attempt.why_called_off(&head, self.clock.now()) },
+    pub(crate) async fn call_off(&self, asking: &Asking, head: Head, attempt: Attempt, found: &ProviderResult) -> Result<Attempt, PaymentError> {
+        let mut request = ChargeRequest::from(&attempt);
+        request.transaction_id = request.transaction_id.or(found.transaction_id().map(str::to_owned));
+        let fact = match self.ask(asking, self.provider.cancel(&request)).await {
+            Ok(ProviderResult::Abandoned { .. }) => ProviderResult::Abandoned { reason: attempt.why_called_off(&head, self.clock.now()) },
             Ok(fact) => fact,
-            Err(_) => Fact::OutcomeUnknown,
+            Err(_) => ProviderResult::OutcomeUnknown,
         };
         self.settle(head, attempt, &fact).await
     }
@@ -189,7 +189,7 @@ impl Payments {
     }
 }
 
-impl From<&Attempt> for ChargeOrder {
+impl From<&Attempt> for ChargeRequest {
     fn from(attempt: &Attempt) -> Self {
         Self {
             payment_id: attempt.payment_id,

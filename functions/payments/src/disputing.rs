@@ -6,7 +6,7 @@ use crate::{
     Payments, TRIES,
     domain::{adopt_refund, apply_dispute_fact},
     error::PaymentError,
-    store::{Standing, Stored},
+    store::{Records, WriteOutcome},
 };
 
 impl Payments {
@@ -36,12 +36,12 @@ impl Payments {
                 return Ok(());
             }
             match self.store.write(&change, None).await? {
-                Stored::Written => {
+                WriteOutcome::Written => {
                     tracing::error!(order.id = %head.order_id, dispute.state = fact.state.name(), "state of a dispute changed");
                     self.count("PaymentDisputed");
                     return Ok(());
                 }
-                Stored::Refused(standing) => head = standing.head.unwrap_or(head),
+                WriteOutcome::Conflict(records) => head = records.head.unwrap_or(head),
             }
         }
         Err(PaymentError::Contention)
@@ -60,14 +60,14 @@ impl Payments {
             tracing::info!("the provider reports a refund of a charge that is not known here");
             return Ok(());
         };
-        let mut standing = self.store.known_about_refund(found.payment_id, found.refund_id()).await?;
+        let mut records = self.store.known_about_refund(found.payment_id, found.refund_id()).await?;
         for _ in 0..TRIES {
-            let (Some(head), Some(paid)) = (standing.head.clone(), standing.attempt.clone()) else {
+            let (Some(head), Some(paid)) = (records.head.clone(), records.attempt.clone()) else {
                 tracing::warn!(payment.id = %found.payment_id, "the provider reports a refund of a payment that is not known here");
                 return Ok(());
             };
-            if let Some(refund) = standing.refund {
-                return self.settle_refund(head, paid, refund, &found.fact).await.map(drop);
+            if let Some(refund) = records.refund {
+                return self.settle_refund(head, paid, refund, &found.result).await.map(drop);
             }
             if paid.is_alive() {
                 // The charge is not recorded yet: its refund counts once it is.
@@ -82,11 +82,11 @@ impl Payments {
                 return Ok(());
             }
             match self.store.write(&change, None).await? {
-                Stored::Written => {
+                WriteOutcome::Written => {
                     tracing::info!(order.id = %head.order_id, "refund made at the provider recorded");
                     return Ok(());
                 }
-                Stored::Refused(newer) => standing = Standing { refund: None, ..standing }.updated(*newer),
+                WriteOutcome::Conflict(newer) => records = Records { refund: None, ..records }.updated(*newer),
             }
         }
         Err(PaymentError::Contention)

@@ -148,16 +148,16 @@ impl From<PaymentError> for Problem {
                     .retry_after(retry_after_seconds)
             }
             PaymentError::ProviderNotFound => Problem::not_found("provider"),
-            PaymentError::BadSignature(_) => Problem::bad_request("bad_signature", "The signature is not the provider's").because(&error),
+            PaymentError::BadSignature(_) => Problem::bad_request("bad_signature", "The signature is not the provider's").caused_by(&error),
             PaymentError::EventTooLarge => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", "The body is too large")
                 .detail("A body may have 262,144 bytes."),
             PaymentError::OrderGaveUp => not_payable(StartRefused::Closed, &HeadState::Closed),
             PaymentError::WebhookSecretsUnreadable | PaymentError::AboutToBeSent | PaymentError::Contention => {
-                Problem::unavailable().because(&error)
+                Problem::unavailable().caused_by(&error)
             }
-            PaymentError::NoHead | PaymentError::NotReadable => Problem::internal().because(&error),
+            PaymentError::NoHead | PaymentError::NotReadable => Problem::internal().caused_by(&error),
             PaymentError::Table(error) => error.into(),
-            PaymentError::Secret(error) => Problem::unavailable().because(&error),
+            PaymentError::Secret(error) => Problem::unavailable().caused_by(&error),
         }
     }
 }
@@ -174,7 +174,7 @@ fn not_payable(reason: StartRefused, state: &HeadState) -> Problem {
         StartRefused::CurrencyMismatch => {
             Problem::unprocessable("currency_mismatch", "The currencies differ").detail("Leave the amount out, or send the order's total.")
         }
-        StartRefused::NotReadable => return Problem::internal().because(&PaymentError::NotReadable),
+        StartRefused::NotReadable => return Problem::internal().caused_by(&PaymentError::NotReadable),
     };
     problem.with("payment_state", state.name())
 }
@@ -197,6 +197,6 @@ fn not_refundable(reason: RefundRefused) -> Problem {
             .with("refundable", money(amount)),
         RefundRefused::CurrencyMismatch => Problem::unprocessable("currency_mismatch", "The currencies differ")
             .detail("Ask for the currency that was paid, or leave the amount out."),
-        RefundRefused::NotReadable => Problem::internal().because(&PaymentError::NotReadable),
+        RefundRefused::NotReadable => Problem::internal().caused_by(&PaymentError::NotReadable),
     }
 }

@@ -4,7 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use provider::{PaymentProvider, choice};
+use provider::{PaymentProvider, factory};
 use shared::{aws, clock::Clock, config, ids::Ids, secret::Secrets, table::Table};
 
 pub mod domain;
@@ -31,7 +31,7 @@ pub struct Payments {
     ids: Ids,
     nudge: Duration,
     /// How many due records are looked after at once.
-    at_once: usize,
+    concurrency: usize,
 }
 
 /// What can be set.
@@ -59,17 +59,17 @@ impl Payments {
         };
         // Only the sweep has a pace: other functions make the calls of one request.
         let calls_per_second = config::optional("PROVIDER_CALLS_PER_SECOND").map(|_| config::parsed("PROVIDER_CALLS_PER_SECOND"));
-        let provider = choice::payment_provider(&choice::Surroundings { table: &table, secrets: &secrets }, calls_per_second);
+        let provider = factory::payment_provider(&factory::ProviderDependencies { table: &table, secrets: &secrets }, calls_per_second);
         let secrets = secrets();
         let settings = Settings { shards: config::parsed("INDEX_SHARDS"), nudge: config::seconds("NUDGE_SECONDS") };
         let payments = Self::new(table("PAYMENTS_TABLE"), provider, secrets, clock, Ids::System, settings);
-        Self { at_once: calls_per_second.map_or(AT_ONCE, |calls: u32| usize::try_from(calls).unwrap_or(AT_ONCE)), ..payments }
+        Self { concurrency: calls_per_second.map_or(CONCURRENCY, |calls: u32| usize::try_from(calls).unwrap_or(CONCURRENCY)), ..payments }
     }
 
     /// The service over these surroundings.
     pub fn new(table: Table, provider: Arc<dyn PaymentProvider>, secrets: Secrets, clock: Clock, ids: Ids, settings: Settings) -> Self {
         let store = Store::new(table, settings.shards, provider.name());
-        Self { store, provider, secrets, clock, ids, nudge: settings.nudge, at_once: AT_ONCE }
+        Self { store, provider, secrets, clock, ids, nudge: settings.nudge, concurrency: CONCURRENCY }
     }
 
     /// The records, for those who look from outside.
@@ -92,7 +92,7 @@ impl Payments {
 const PROVIDER_BUDGET: Duration = Duration::from_secs(8);
 
 /// How many due records are looked after at once, unless a pace is set.
-const AT_ONCE: usize = 15;
+const CONCURRENCY: usize = 15;
 
 /// How often a change is worked out anew because others wrote meanwhile.
 const TRIES: u32 = 8;

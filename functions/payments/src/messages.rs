@@ -8,7 +8,7 @@ use shared::{
     ids::{OrderId, UserId},
     money::Money,
     prefixed_id,
-    queue::{Consumed, Unreadable, read_as},
+    queue::{FromMessage, InvalidMessage, read_as},
 };
 
 use crate::domain::{DisputeStatus, Expected, PaymentMethod};
@@ -117,8 +117,8 @@ impl OpenPayment {
     }
 }
 
-impl Consumed for OpenPayment {
-    fn read(kind: &str, data: Value) -> Result<Self, Unreadable> {
+impl FromMessage for OpenPayment {
+    fn from_message(kind: &str, data: Value) -> Result<Self, InvalidMessage> {
         read_as("open_payment.v1", kind, data)
     }
 }
@@ -143,8 +143,8 @@ impl ChargePayment {
     }
 }
 
-impl Consumed for ChargePayment {
-    fn read(kind: &str, data: Value) -> Result<Self, Unreadable> {
+impl FromMessage for ChargePayment {
+    fn from_message(kind: &str, data: Value) -> Result<Self, InvalidMessage> {
         read_as("charge_payment.v1", kind, data)
     }
 }
@@ -158,8 +158,8 @@ pub struct CancelPayment {
     pub(crate) drive: u64,
 }
 
-impl Consumed for CancelPayment {
-    fn read(kind: &str, data: Value) -> Result<Self, Unreadable> {
+impl FromMessage for CancelPayment {
+    fn from_message(kind: &str, data: Value) -> Result<Self, InvalidMessage> {
         read_as("cancel_payment.v1", kind, data)
     }
 }
@@ -171,8 +171,8 @@ pub struct RefundPayment {
     pub(crate) drive: u64,
 }
 
-impl Consumed for RefundPayment {
-    fn read(kind: &str, data: Value) -> Result<Self, Unreadable> {
+impl FromMessage for RefundPayment {
+    fn from_message(kind: &str, data: Value) -> Result<Self, InvalidMessage> {
         read_as("refund_payment.v1", kind, data)
     }
 }

@@ -4,7 +4,7 @@
 
 use shared::{
     ids,
-    queue::{Message, Subject},
+    queue::{Message, MessageContext},
 };
 
 use crate::{
@@ -53,8 +53,8 @@ fn kind(fact: &HeadFact) -> Option<&'static str> {
     }
 }
 
-fn subject(head: &Head) -> Subject {
-    Subject {
+fn message_context(head: &Head) -> MessageContext {
+    MessageContext {
         service: "payments",
         id: head.order_id.to_string(),
         version: head.version,
@@ -81,7 +81,7 @@ fn event(kind: &'static str, head: &Head) -> Message {
         requires_action: head.fact() == HeadFact::ActionRequired,
         dispute: head.dispute_status(),
     };
-    Message::new(ORDER_EVENTS, kind, &subject(head), &data)
+    Message::new(ORDER_EVENTS, kind, &message_context(head), &data)
 }
 
 /// An entry for each total that has grown: what is captured comes to the provider from the customer, what is refunded or taken by a dispute
@@ -113,12 +113,12 @@ fn entry(kind: &'static str, amount: i64, head: &Head) -> Message {
         order_id: head.order_id,
         lines: [line("provider_clearing".to_owned(), amount), line(format!("customer_funds:{}", head.order_id), -amount)],
     };
-    Message::new(RECORD_ENTRY, "record_entry.v1", &subject(head), &data)
+    Message::new(RECORD_ENTRY, "record_entry.v1", &message_context(head), &data)
 }
 
 #[cfg(test)]
 mod tests {
-    use provider::{DisputeFact, DisputeState, PaymentId};
+    use provider::{ProviderDispute, DisputeState, PaymentId};
     use shared::{
         clock::Timestamp,
         ids::{self, Ids},
@@ -200,7 +200,7 @@ mod tests {
         };
         let mut heads = vec![captured];
         for state in states {
-            let fact = DisputeFact { dispute_id: "dp_1".to_owned(), payment_id, amount: open().money(), state: state.clone() };
+            let fact = ProviderDispute { dispute_id: "dp_1".to_owned(), payment_id, amount: open().money(), state: state.clone() };
             let last = heads.last().expect("a head");
             heads.push(apply_dispute_fact(last, &fact, NOW, &last.traceparent).head.expect("a change"));
         }

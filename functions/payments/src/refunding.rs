@@ -1,13 +1,13 @@
 //! Sending a refund, and recording what becomes of it.
 
-use provider::{ProviderError, RefundFact, RefundOrder};
+use provider::{ProviderError, RefundResult, RefundRequest};
 
 use crate::{
     Payments, TRIES,
     asking::Asking,
     domain::{Attempt, Change, Head, Refund, apply_refund_fact},
     error::PaymentError,
-    store::{Standing, Stored},
+    store::{Records, WriteOutcome},
 };
 
 impl Payments {
@@ -16,25 +16,25 @@ impl Payments {
         let time = asking.call_time();
         let sending = refund.sending(&self.lock_owner(), self.clock.now(), time.lock);
         let change = Change { refund: Some(sending.clone()), ..Change::default() };
-        if let Stored::Refused(standing) = self.store.write(&change, None).await? {
-            let stands = standing.refund.unwrap_or(refund);
+        if let WriteOutcome::Conflict(records) = self.store.write(&change, None).await? {
+            let stands = records.refund.unwrap_or(refund);
             if stands != sending {
                 return Ok(stands);
             }
         }
-        let order = RefundOrder::from(&sending);
-        let fact = self.ask_within(time, asking, self.provider.refund(&order)).await.unwrap_or(RefundFact::OutcomeUnknown);
+        let request = RefundRequest::from(&sending);
+        let fact = self.ask_within(time, asking, self.provider.refund(&request)).await.unwrap_or(RefundResult::OutcomeUnknown);
         self.settle_refund(head, paid, sending, &fact).await
     }
 
     /// Records a fact about a refund of `paid`; answers the refund as it stands then.
-    pub(crate) async fn settle_refund(&self, head: Head, paid: Attempt, refund: Refund, fact: &RefundFact) -> Result<Refund, PaymentError> {
-        let mut standing =
-            Standing { head: Some(head.clone()), attempt: Some(paid.clone()), refund: Some(refund.clone()), ..Standing::default() };
+    pub(crate) async fn settle_refund(&self, head: Head, paid: Attempt, refund: Refund, fact: &RefundResult) -> Result<Refund, PaymentError> {
+        let mut records =
+            Records { head: Some(head.clone()), attempt: Some(paid.clone()), refund: Some(refund.clone()), ..Records::default() };
         for _ in 0..TRIES {
-            let head = standing.head.as_ref().unwrap_or(&head);
-            let paid = standing.attempt.as_ref().unwrap_or(&paid);
-            let refund = standing.refund.as_ref().unwrap_or(&refund);
+            let head = records.head.as_ref().unwrap_or(&head);
+            let paid = records.attempt.as_ref().unwrap_or(&paid);
+            let refund = records.refund.as_ref().unwrap_or(&refund);
             let change = apply_refund_fact(head, paid, refund, fact, self.clock.now(), self.nudge);
             if change.needs_review {
                 tracing::error!(refund.id = %refund.refund_id, "refund needs review: it failed for good, failed after it succeeded, or does not match the provider's");
@@ -44,21 +44,21 @@ impl Payments {
                 return Ok(refund.clone());
             }
             match self.store.write(&change, None).await? {
-                Stored::Written => return Ok(change.refund.unwrap_or_else(|| refund.clone())),
-                Stored::Refused(newer) => standing = standing.updated(*newer),
+                WriteOutcome::Written => return Ok(change.refund.unwrap_or_else(|| refund.clone())),
+                WriteOutcome::Conflict(newer) => records = records.updated(*newer),
             }
         }
         Err(PaymentError::Contention)
     }
 
     /// Asks the provider what became of a refund. `None`: it knows of none. An error: it did not say.
-    pub(crate) async fn look_up_refund(&self, asking: &Asking, refund: &Refund) -> Result<Option<RefundFact>, ProviderError> {
-        let order = RefundOrder::from(refund);
-        self.ask(asking, self.provider.retrieve_refund(&order)).await
+    pub(crate) async fn look_up_refund(&self, asking: &Asking, refund: &Refund) -> Result<Option<RefundResult>, ProviderError> {
+        let request = RefundRequest::from(refund);
+        self.ask(asking, self.provider.retrieve_refund(&request)).await
     }
 }
 
-impl From<&Refund> for RefundOrder {
+impl From<&Refund> for RefundRequest {
     fn from(refund: &Refund) -> Self {
         Self {
             refund_id: refund.refund_id,

@@ -14,7 +14,7 @@ use shared::{
     clock::Timestamp,
     ids::{self, OrderId, PrefixedId, Uuid},
     sweep::{Backlog, Lease},
-    table::{AttributeValue, Expression, Item, Key, Outcome, Query, Table, TableError, Transacted, Write, from_item, to_item},
+    table::{AttributeValue, Expression, Item, Key, Outcome, Query, Table, TableError, TransactionOutcome, Write, from_item, to_item},
 };
 
 use crate::domain::{Attempt, Breaker, Change, Head, HeadFact, HeadState, Refund};
@@ -38,7 +38,7 @@ pub struct Store {
 
 /// That an idempotency key stands for a request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Claim {
+pub struct IdempotencyRecord {
     /// The payment that the request made, or asked back.
     pub payment_id: PaymentId,
     /// The refund that it made, if it asked for one.
@@ -52,7 +52,7 @@ pub struct Claim {
 
 /// What stands in the table, as far as it was asked for or came back.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Standing {
+pub struct Records {
     /// The head.
     pub head: Option<Head>,
     /// The attempt.
@@ -60,19 +60,19 @@ pub struct Standing {
     /// The refund.
     pub refund: Option<Refund>,
     /// The claim of the idempotency key.
-    pub claim: Option<Claim>,
+    pub idempotency_record: Option<IdempotencyRecord>,
     /// The breaker before the provider.
     pub breaker: Option<Breaker>,
 }
 
-impl Claim {
+impl IdempotencyRecord {
     /// What the key is stored under: what the request made has the same id.
     fn key(&self) -> Uuid {
         self.refund_id.map_or(self.payment_id.attempt(), |refund| refund.uuid())
     }
 }
 
-impl Standing {
+impl Records {
     /// What stands now, where this is what was known and `newer` what came back.
     #[must_use]
     pub fn updated(self, newer: Self) -> Self {
@@ -80,7 +80,7 @@ impl Standing {
             head: newer.head.or(self.head),
             attempt: newer.attempt.or(self.attempt),
             refund: newer.refund.or(self.refund),
-            claim: newer.claim.or(self.claim),
+            idempotency_record: newer.idempotency_record.or(self.idempotency_record),
             breaker: newer.breaker.or(self.breaker),
         }
     }
@@ -88,11 +88,11 @@ impl Standing {
 
 /// What became of a write.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Stored {
+pub enum WriteOutcome {
     /// All of it is written.
     Written,
     /// None of it is: what stands in the way.
-    Refused(Box<Standing>),
+    Conflict(Box<Records>),
 }
 
 /// A record that is due to be looked at.
@@ -137,35 +137,35 @@ impl Store {
     }
 
     /// The head, an attempt and the breaker, in one call.
-    pub async fn head_and_attempt(&self, payment: PaymentId) -> Result<Standing, TableError> {
+    pub async fn head_and_attempt(&self, payment: PaymentId) -> Result<Records, TableError> {
         self.read_many(vec![order_key(payment.order_id(), "HEAD"), attempt_key(payment), self.breaker_key()]).await
     }
 
     /// An attempt and the breaker, in one call.
-    pub async fn attempt_and_breaker(&self, payment: PaymentId) -> Result<Standing, TableError> {
+    pub async fn attempt_and_breaker(&self, payment: PaymentId) -> Result<Records, TableError> {
         self.read_many(vec![attempt_key(payment), self.breaker_key()]).await
     }
 
     /// All that decides about a request to pay, in one call.
-    pub async fn known_about(&self, payment: PaymentId) -> Result<Standing, TableError> {
-        let records = [order_key(payment.order_id(), "HEAD"), attempt_key(payment), claim_key(payment.attempt())];
+    pub async fn known_about(&self, payment: PaymentId) -> Result<Records, TableError> {
+        let records = [order_key(payment.order_id(), "HEAD"), attempt_key(payment), idempotency_key(payment.attempt())];
         self.read_many(records.into_iter().chain([self.breaker_key()]).collect()).await
     }
 
     /// All that decides about a request to give a payment back, in one call.
-    pub async fn known_about_refund(&self, payment: PaymentId, refund: RefundId) -> Result<Standing, TableError> {
+    pub async fn known_about_refund(&self, payment: PaymentId, refund: RefundId) -> Result<Records, TableError> {
         let order = payment.order_id();
-        let records = [order_key(order, "HEAD"), attempt_key(payment), refund_key(order, refund), claim_key(refund.uuid())];
+        let records = [order_key(order, "HEAD"), attempt_key(payment), refund_key(order, refund), idempotency_key(refund.uuid())];
         self.read_many(records.into_iter().chain([self.breaker_key()]).collect()).await
     }
 
     /// The head, a refund and the breaker, in one call.
-    pub async fn head_and_refund(&self, order: OrderId, refund: RefundId) -> Result<Standing, TableError> {
+    pub async fn head_and_refund(&self, order: OrderId, refund: RefundId) -> Result<Records, TableError> {
         self.read_many(vec![order_key(order, "HEAD"), refund_key(order, refund), self.breaker_key()]).await
     }
 
     /// A payment, a refund and the breaker, in one call.
-    pub async fn attempt_and_refund(&self, payment: PaymentId, refund: RefundId) -> Result<Standing, TableError> {
+    pub async fn attempt_and_refund(&self, payment: PaymentId, refund: RefundId) -> Result<Records, TableError> {
         self.read_many(vec![attempt_key(payment), refund_key(payment.order_id(), refund), self.breaker_key()]).await
     }
 
@@ -179,13 +179,13 @@ impl Store {
         let item = keyed(to_item(breaker), breaker_pk(&breaker.provider), "BREAKER");
         match self.table.put(item, next(breaker.version)).await? {
             Outcome::Written => Ok(Ok(())),
-            Outcome::Refused(item) => Ok(Err(item.map(from_item).transpose()?)),
+            Outcome::ConditionFailed(item) => Ok(Err(item.map(from_item).transpose()?)),
         }
     }
 
     /// Whether an event of the provider was received before.
     pub async fn knows_event(&self, id: &str) -> Result<bool, TableError> {
-        Ok(self.table.get(Key::sorted(self.event_pk(id), "EVENT")).await?.is_some())
+        Ok(self.table.get(Key::composite(self.event_pk(id), "EVENT")).await?.is_some())
     }
 
     /// Remembers that an event of the provider was received.
@@ -194,7 +194,7 @@ impl Store {
         item.insert("received_at".to_owned(), AttributeValue::S(now.to_string()));
         item.insert("ttl".to_owned(), AttributeValue::N(now.plus(EVENT_KEPT).seconds().to_string()));
         // Refused: a copy of it was received at the same time.
-        self.table.put(item, Expression::absent()).await.map(|_| ())
+        self.table.put(item, Expression::not_exists()).await.map(|_| ())
     }
 
     /// The head of an order and its attempts. There are at most as many as the order allowed tries.
@@ -221,11 +221,11 @@ impl Store {
 
     /// The lease of the sweep that looks after due records.
     pub fn lease(&self) -> Lease {
-        Lease::new(&self.table, Key::sorted("LEASE#reconcile-payments", "LEASE"))
+        Lease::new(&self.table, Key::composite("LEASE#reconcile-payments", "LEASE"))
     }
 
-    /// Writes a change, all or nothing. `claim` is the idempotency key that it makes use of.
-    pub async fn write(&self, change: &Change, claim: Option<&Claim>) -> Result<Stored, TableError> {
+    /// Writes a change, all or nothing. `idempotency_record` is the idempotency key that it makes use of.
+    pub async fn write(&self, change: &Change, idempotency_record: Option<&IdempotencyRecord>) -> Result<WriteOutcome, TableError> {
         let refunds = [&change.refund, &change.next_refund].into_iter().flatten();
         let records: Vec<(Item, Expression)> = change
             .head
@@ -233,21 +233,21 @@ impl Store {
             .map(|head| (keyed(to_item(head), order_pk(head.order_id), "HEAD"), next(head.version)))
             .chain(change.attempt.iter().map(|attempt| self.attempt_item(attempt)))
             .chain(refunds.map(|refund| self.refund_item(refund)))
-            .chain(claim.map(|claim| (keyed(to_item(claim), claim_pk(claim.key()), "KEY"), Expression::absent())))
+            .chain(idempotency_record.map(|idempotency_record| (keyed(to_item(idempotency_record), idempotency_pk(idempotency_record.key()), "KEY"), Expression::not_exists())))
             .collect();
         if let [_] = &records[..] {
             let [(item, condition)] = <[_; 1]>::try_from(records).expect("there is one");
             return match self.table.put(item, condition).await? {
-                Outcome::Written => Ok(Stored::Written),
-                Outcome::Refused(item) => Ok(Stored::Refused(Box::new(standing(item)?))),
+                Outcome::Written => Ok(WriteOutcome::Written),
+                Outcome::ConditionFailed(item) => Ok(WriteOutcome::Conflict(Box::new(records_from(item)?))),
             };
         }
-        let writes: Vec<Write> = records.into_iter().map(|(item, condition)| self.table.putting(item, condition)).collect();
+        let writes: Vec<Write> = records.into_iter().map(|(item, condition)| self.table.transact_put(item, condition)).collect();
         match self.table.transact(writes).await? {
-            Transacted::Written => Ok(Stored::Written),
-            Transacted::Refused(conflicts) => {
+            TransactionOutcome::Written => Ok(WriteOutcome::Written),
+            TransactionOutcome::Cancelled(conflicts) => {
                 let items = conflicts.into_iter().flatten().filter_map(|conflict| conflict.item);
-                Ok(Stored::Refused(Box::new(standing(items)?)))
+                Ok(WriteOutcome::Conflict(Box::new(records_from(items)?)))
             }
         }
     }
@@ -273,7 +273,7 @@ impl Store {
     }
 
     fn breaker_key(&self) -> Key {
-        Key::sorted(breaker_pk(self.provider), "BREAKER")
+        Key::composite(breaker_pk(self.provider), "BREAKER")
     }
 
     fn event_pk(&self, id: &str) -> String {
@@ -284,8 +284,8 @@ impl Store {
         self.table.get(key).await?.map(from_item).transpose()
     }
 
-    async fn read_many(&self, keys: Vec<Key>) -> Result<Standing, TableError> {
-        standing(self.table.get_many(keys.into_iter().map(|key| (&self.table, key)).collect()).await?)
+    async fn read_many(&self, keys: Vec<Key>) -> Result<Records, TableError> {
+        records_from(self.table.get_many(keys.into_iter().map(|key| (&self.table, key)).collect()).await?)
     }
 }
 
@@ -303,23 +303,23 @@ pub fn due_record(found: &Item) -> Result<Due, TableError> {
 }
 
 /// Items, each for what its key says it is.
-fn standing(items: impl IntoIterator<Item = Item>) -> Result<Standing, TableError> {
-    let mut standing = Standing::default();
+fn records_from(items: impl IntoIterator<Item = Item>) -> Result<Records, TableError> {
+    let mut records = Records::default();
     for item in items {
         match sort_key(&item) {
-            "HEAD" => standing.head = Some(from_item(item)?),
-            "KEY" => standing.claim = Some(from_item(item)?),
-            "BREAKER" => standing.breaker = Some(from_item(item)?),
-            kind if kind.starts_with("ATTEMPT#") => standing.attempt = Some(from_item(item)?),
-            _ => standing.refund = standing.refund.or(Some(from_item(item)?)),
+            "HEAD" => records.head = Some(from_item(item)?),
+            "KEY" => records.idempotency_record = Some(from_item(item)?),
+            "BREAKER" => records.breaker = Some(from_item(item)?),
+            kind if kind.starts_with("ATTEMPT#") => records.attempt = Some(from_item(item)?),
+            _ => records.refund = records.refund.or(Some(from_item(item)?)),
         }
     }
-    Ok(standing)
+    Ok(records)
 }
 
 /// That a record is written next after the version before.
 fn next(version: u64) -> Expression {
-    if version == 1 { Expression::absent() } else { Expression::version(version - 1) }
+    if version == 1 { Expression::not_exists() } else { Expression::version(version - 1) }
 }
 
 fn keyed(mut item: Item, pk: String, sk: &str) -> Item {
@@ -336,7 +336,7 @@ fn breaker_pk(provider: &str) -> String {
     format!("BREAKER#{provider}")
 }
 
-fn claim_pk(key: Uuid) -> String {
+fn idempotency_pk(key: Uuid) -> String {
     format!("KEY#{key}")
 }
 
@@ -349,7 +349,7 @@ fn refund_sk(refund: RefundId) -> String {
 }
 
 fn order_key(order: OrderId, sk: &str) -> Key {
-    Key::sorted(order_pk(order), sk)
+    Key::composite(order_pk(order), sk)
 }
 
 fn attempt_key(payment: PaymentId) -> Key {
@@ -360,8 +360,8 @@ fn refund_key(order: OrderId, refund: RefundId) -> Key {
     order_key(order, &refund_sk(refund))
 }
 
-fn claim_key(key: Uuid) -> Key {
-    Key::sorted(claim_pk(key), "KEY")
+fn idempotency_key(key: Uuid) -> Key {
+    Key::composite(idempotency_pk(key), "KEY")
 }
 
 fn sort_key(item: &Item) -> &str {

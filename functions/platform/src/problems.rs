@@ -321,7 +321,7 @@ pub const PROBLEMS: &[ProblemType] = &[
     problem(422, "amount_too_large", "The amount is too large", "It is more than one payment can carry. Divide the order into several."),
     problem(
         422,
-        "card_number_refused",
+        "card_number_rejected",
         "Card numbers are not accepted",
         "Some text of the request is the number of a payment card. Give the card to the payment provider's form and send us the token \
          that it answers.",

@@ -110,10 +110,10 @@ impl From<UsersError> for Problem {
             UsersError::NoSigningKey => Self::new(StatusCode::SERVICE_UNAVAILABLE, "no_signing_key", "Nobody can log in yet")
                 .detail("The key that signs access tokens is being made: this takes a minute after the first deployment.")
                 .retry_after(5)
-                .because(&UsersError::NoSigningKey),
-            UsersError::Contended => Self::unavailable().because(&error),
-            UsersError::SigningKeys(_) | UsersError::Secret(_) => Self::unavailable().because(&error),
-            UsersError::Unsigned(_) | UsersError::Hash(_) => Self::internal().because(&error),
+                .caused_by(&UsersError::NoSigningKey),
+            UsersError::Contended => Self::unavailable().caused_by(&error),
+            UsersError::SigningKeys(_) | UsersError::Secret(_) => Self::unavailable().caused_by(&error),
+            UsersError::Unsigned(_) | UsersError::Hash(_) => Self::internal().caused_by(&error),
             UsersError::Table(error) => error.into(),
         }
     }

@@ -97,7 +97,7 @@ impl Users {
 
     /// The signing keys, at most [`signing_keys::KEPT`] old.
     pub(crate) async fn signing_keys(&self) -> Result<SigningKeys, UsersError> {
-        Ok(SigningKeys::parse(&self.secrets.get_within(signing_keys::SECRET, signing_keys::KEPT).await?)?)
+        Ok(SigningKeys::parse(&self.secrets.get_with_max_age(signing_keys::SECRET, signing_keys::KEPT).await?)?)
     }
 
     /// The signing keys as they are now.
@@ -107,14 +107,14 @@ impl Users {
 
     /// The signing keys, at most a few seconds old: whoever asks for them has seen a token of a key that they do not know.
     pub(crate) async fn fresh_signing_keys(&self) -> Result<SigningKeys, UsersError> {
-        Ok(SigningKeys::parse(&self.secrets.get_within(signing_keys::SECRET, signing_keys::FRESH).await?)?)
+        Ok(SigningKeys::parse(&self.secrets.get_with_max_age(signing_keys::SECRET, signing_keys::FRESH).await?)?)
     }
 
     /// Whether the keys may be read again for the sake of a token that names an unknown one: whoever makes up key ids must not make us
     /// ask Secrets Manager each time, nor keep us from seeing a new key.
     pub(crate) fn may_reload(&self) -> bool {
         let mut arrival = self.reloads.lock().unwrap_or_else(PoisonError::into_inner);
-        let judged = signing_keys::RELOADS.judge(*arrival, self.clock.now());
+        let judged = signing_keys::RELOADS.check(*arrival, self.clock.now());
         if let Ok(next) = judged {
             *arrival = Some(next);
         }
@@ -123,7 +123,7 @@ impl Users {
 
     /// Who shares which limits.
     pub(crate) async fn buckets(&self) -> Result<Buckets, UsersError> {
-        Ok(Buckets::new(self.server_keys().await?.making().derive("throttle"), self.network_burst))
+        Ok(Buckets::new(self.server_keys().await?.active().derive("throttle"), self.network_burst))
     }
 
     /// The server keys of this service.
@@ -192,7 +192,7 @@ impl Users {
 
     /// The key that seals one-time tokens until their mail is written.
     pub(crate) async fn one_time_token_key(&self) -> Result<SealingKey, UsersError> {
-        Ok(SealingKey::new(self.secrets.keys("mail-token-key").await?.making().derive("one-time-token")))
+        Ok(SealingKey::new(self.secrets.keys("mail-token-key").await?.active().derive("one-time-token")))
     }
 
     /// What hashes passwords, with the memory that it keeps.

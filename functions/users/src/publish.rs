@@ -5,7 +5,7 @@ use std::time::Duration;
 use shared::{
     clock::Timestamp,
     ids::{self, Ids, UserId},
-    queue::{Message, Subject},
+    queue::{Message, MessageContext},
     telemetry::Trace,
 };
 
@@ -28,7 +28,7 @@ pub fn messages(old: Option<&Image>, new: &Image) -> Vec<Message> {
         (None, Image::Present(user)) => welcome(user),
         (Some(Image::Present(old)), Image::Present(new)) => changes(old, new),
         (Some(Image::Present(_)), Image::Deleted { user_id, deleted_at, version, trace }) => {
-            farewell(&subject(*user_id, *version, *deleted_at, trace.as_ref()), *user_id, *version)
+            farewell(&message_context(*user_id, *version, *deleted_at, trace.as_ref()), *user_id, *version)
         }
         (_, Image::Deleted { .. }) | (Some(Image::Deleted { .. }), Image::Present(_)) => Vec::new(),
     }
@@ -67,15 +67,15 @@ fn changes(old: &User, new: &User) -> Vec<Message> {
     }
     if (&old.email, &old.full_name) != (&new.email, &new.full_name) {
         let changed = UserChanged { user_id: new.id, version: new.version, name: new.full_name.clone(), email: new.email.clone() };
-        messages.push(Message::new("update-buyer", "user_changed.v1", &subject_of(new), &changed));
+        messages.push(Message::new("update-buyer", "user_changed.v1", &context_of(new), &changed));
     }
     messages
 }
 
-fn farewell(subject: &Subject, user_id: UserId, version: u64) -> Vec<Message> {
+fn farewell(context: &MessageContext, user_id: UserId, version: u64) -> Vec<Message> {
     let tell = |queue| {
-        let now = Message::new(queue, "user_deleted.v1", subject, &UserDeleted { user_id, version });
-        [now.after(LAST_TRACE), now]
+        let now = Message::new(queue, "user_deleted.v1", context, &UserDeleted { user_id, version });
+        [now.delayed_by(LAST_TRACE), now]
     };
     KEEPERS.into_iter().flat_map(tell).collect()
 }
@@ -93,18 +93,18 @@ fn mail(template: &'static str, occurrence: &str, user: &User, email: &str, at: 
         data: MailData { sealed_token: link.0, expires_at: link.1 },
     };
     // Two mails of one change must not look like one message.
-    let subject = Subject { id: format!("{}/{template}", user.id), ..subject_of(user) };
-    Message::new("send-account-notification", "send_notification.v1", &subject, &data)
+    let context = MessageContext { id: format!("{}/{template}", user.id), ..context_of(user) };
+    Message::new("send-account-notification", "send_notification.v1", &context, &data)
 }
 
-fn subject_of(user: &User) -> Subject {
-    subject(user.id, user.version, user.updated_at, user.trace.as_ref())
+fn context_of(user: &User) -> MessageContext {
+    message_context(user.id, user.version, user.updated_at, user.trace.as_ref())
 }
 
-fn subject(id: UserId, version: u64, time: Timestamp, trace: Option<&Trace>) -> Subject {
+fn message_context(id: UserId, version: u64, time: Timestamp, trace: Option<&Trace>) -> MessageContext {
     // Users of an earlier release carry no trace: one begins here, and not by chance, so that a repetition says the same.
     let trace = trace.cloned().unwrap_or_else(|| Trace::start(&Ids::seeded(version)));
-    Subject { service: "users", id: id.to_string(), version, time, trace }
+    MessageContext { service: "users", id: id.to_string(), version, time, trace }
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use ring::hmac;
 pub use shared::throttle::Limit;
 use shared::{
     ids::UserId,
-    throttle::{QUARTER, network_of},
+    throttle::{QUARTER_HOUR, network_of},
 };
 
 use crate::tokens::device::DeviceToken;
@@ -24,7 +24,7 @@ use crate::tokens::device::DeviceToken;
 /// addresses would have many tries. Ten are enough for somebody who tries their old passwords, and no more than ten fall into any
 /// quarter of an hour; whoever guesses gets a hundred a day. A login that succeeds gives its try back. Strangers can use all of them
 /// up, and then the owner gets in with a [`DeviceToken`], or by a link to their mailbox.
-pub const LOGIN_STRANGERS: Limit = Limit::new(10, QUARTER);
+pub const LOGIN_STRANGERS: Limit = Limit::new(10, QUARTER_HOUR);
 
 /// Logins of one account from one device that has logged in to it before. Faster to come back, because nobody else can use them up, and
 /// still slow enough for a device that was stolen: forty an hour.
@@ -32,13 +32,13 @@ pub const LOGIN_DEVICE: Limit = Limit::new(10, Duration::from_secs(90));
 
 /// Mails that let somebody choose a new password for one account: a mailbox is not to be flooded in our name. Five, because mail is late
 /// at times and people ask again.
-pub const RESET_ACCOUNT: Limit = Limit::new(5, QUARTER);
+pub const RESET_ACCOUNT: Limit = Limit::new(5, QUARTER_HOUR);
 
 /// Passwords that somebody who is logged in gives for their present one: a session that was stolen is no place to guess it.
-pub const PASSWORD_CHANGE: Limit = Limit::new(10, QUARTER);
+pub const PASSWORD_CHANGE: Limit = Limit::new(10, QUARTER_HOUR);
 
 /// Mails that a user has sent to an address of their choice: verifications and changes. A mailbox must not be flooded in the shop's name.
-pub const ADDRESS_MAILS: Limit = Limit::new(5, QUARTER);
+pub const ADDRESS_MAILS: Limit = Limit::new(5, QUARTER_HOUR);
 
 /// What became of a try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,7 +172,7 @@ mod tests {
         let mut arrival = None;
         let mut admitted = Vec::new();
         for at in tries {
-            if let Ok(next) = limit.judge(arrival, after(*at)) {
+            if let Ok(next) = limit.check(arrival, after(*at)) {
                 arrival = Some(next);
                 admitted.push(*at);
             }
@@ -230,10 +230,10 @@ mod tests {
         fn the_wait_is_exact((limit, tries) in stories(), more in 0_u64..500) {
             let (arrival, _) = play(limit, &tries);
             let now = after(tries.last().unwrap() + more);
-            if let Err(wait) = limit.judge(arrival, now) {
-                prop_assert!(limit.judge(arrival, now.plus(wait)).is_ok());
+            if let Err(wait) = limit.check(arrival, now) {
+                prop_assert!(limit.check(arrival, now.plus(wait)).is_ok());
                 let early = now.plus(wait - Duration::from_millis(1));
-                prop_assert_eq!(limit.judge(arrival, early), Err(Duration::from_millis(1)));
+                prop_assert_eq!(limit.check(arrival, early), Err(Duration::from_millis(1)));
             }
         }
 
@@ -241,10 +241,10 @@ mod tests {
         fn a_try_that_is_given_back_was_never_made((limit, tries) in stories(), later in 0_u64..5_000) {
             let (arrival, _) = play(limit, &tries);
             let now = after(*tries.last().unwrap());
-            if let Ok(taken) = limit.judge(arrival, now) {
+            if let Ok(taken) = limit.check(arrival, now) {
                 let given_back = Timestamp::from_milliseconds(taken.milliseconds() - limit.interval().as_millis() as i64);
                 let then = now.plus(Duration::from_millis(later));
-                prop_assert_eq!(limit.judge(Some(given_back), then), limit.judge(arrival, then));
+                prop_assert_eq!(limit.check(Some(given_back), then), limit.check(arrival, then));
             }
         }
 
@@ -268,12 +268,12 @@ mod tests {
 
     #[test]
     fn limits_say_what_they_allow() {
-        assert_eq!(LOGIN_STRANGERS.judge(Some(LOGIN_STRANGERS.full(START)), START), Err(QUARTER));
-        assert_eq!(LOGIN_DEVICE.judge(Some(LOGIN_DEVICE.full(START)), START), Err(Duration::from_secs(90)));
+        assert_eq!(LOGIN_STRANGERS.check(Some(LOGIN_STRANGERS.full(START)), START), Err(QUARTER_HOUR));
+        assert_eq!(LOGIN_DEVICE.check(Some(LOGIN_DEVICE.full(START)), START), Err(Duration::from_secs(90)));
         assert_eq!((RESET_ACCOUNT.burst(), PASSWORD_CHANGE.burst()), (5, 10));
         assert_eq!(Limit::network(300), Limit::new(300, Duration::from_secs(3)));
         // However many: an interval is never nothing, and never less than its share.
-        assert_eq!(Limit::network(0), Limit::new(1, QUARTER));
+        assert_eq!(Limit::network(0), Limit::new(1, QUARTER_HOUR));
         assert_eq!(Limit::network(7).interval(), Duration::from_millis(128_572));
         assert_eq!(Limit::network(u32::MAX).interval(), Duration::from_millis(1));
         assert_eq!(Limit::new(0, Duration::ZERO), Limit::new(1, Duration::from_millis(1)));

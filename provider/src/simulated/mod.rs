@@ -19,17 +19,17 @@ use shared::{
     BoxFuture,
     clock::Clock,
     money::Money,
-    table::{AttributeValue, Expression, Item, Key, Outcome, Table, TableError, Transacted, Write, from_item, to_item},
+    table::{AttributeValue, Expression, Item, Key, Outcome, Table, TableError, TransactionOutcome, Write, from_item, to_item},
 };
 
-use self::records::{Answer, Charge, Disputed, Refunded};
+use self::records::{StoredAnswer, StoredCharge, StoredDispute, StoredRefund};
 use crate::{
-    charge::{ChargeOrder, Fact, KeyState},
-    dispute::DisputeFact,
+    charge::{ChargeRequest, ProviderResult, KeyState},
+    dispute::ProviderDispute,
     error::ProviderError,
     payment_id::PaymentId,
     payment_provider::PaymentProvider,
-    refund::{ProviderRefund, RefundFact, RefundOrder},
+    refund::{ProviderRefund, RefundResult, RefundRequest},
     stripe,
     webhook::{WebhookError, WebhookEvent, WebhookRequest},
 };
@@ -41,8 +41,8 @@ const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
 
 /// The simulated provider.
 #[derive(Clone, Debug)]
-pub struct Simulated {
-    books: Table,
+pub struct SimulatedProvider {
+    table: Table,
     clock: Clock,
 }
 
@@ -94,76 +94,76 @@ impl Behaviour {
     }
 }
 
-impl Simulated {
+impl SimulatedProvider {
     /// The provider whose books are in this table.
-    pub fn new(books: Table) -> Self {
-        Self::at(books, Clock::System)
+    pub fn new(table: Table) -> Self {
+        Self::at(table, Clock::System)
     }
 
     /// The same, by a clock: it decides when a key is forgotten.
-    pub fn at(books: Table, clock: Clock) -> Self {
-        Self { books, clock }
+    pub fn at(table: Table, clock: Clock) -> Self {
+        Self { table, clock }
     }
 
-    async fn charge_once(&self, order: &ChargeOrder) -> Result<Fact, ProviderError> {
-        let behaviour = Behaviour::of(order.token.as_str());
+    async fn charge_once(&self, request: &ChargeRequest) -> Result<ProviderResult, ProviderError> {
+        let behaviour = Behaviour::of(request.token.as_str());
         if behaviour == Behaviour::Unreachable {
-            return Err(ProviderError::NoAnswer("timed out".to_owned()));
+            return Err(ProviderError::Indeterminate("timed out".to_owned()));
         }
-        let lost = match behaviour {
+        let failure = match behaviour {
             Behaviour::TimeoutBeforeCharge => Some("timed out"),
             Behaviour::ServerErrorOnce => Some("answered 503"),
             _ => None,
         };
-        if let Some(trouble) = lost
-            && self.is_first(order).await?
+        if let Some(message) = failure
+            && self.is_first(request).await?
         {
-            return Err(ProviderError::NoAnswer(trouble.to_owned()));
+            return Err(ProviderError::Indeterminate(message.to_owned()));
         }
         let now = self.clock.now();
-        let answer = Answer::first(order, behaviour, now);
-        let Some(stored) = self.carry_out(order, &answer, Expression::absent()).await? else { return answer.told(order, behaviour) };
+        let answer = StoredAnswer::first(request, behaviour, now);
+        let Some(stored) = self.record_answer(request, &answer, Expression::not_exists()).await? else { return answer.response(request, behaviour) };
         if now.since(stored.created_at) >= REMEMBERED {
             // The key is forgotten: the same charge is made again, as real providers do.
-            let again = answer.in_round(stored.round + 1, stored.version + 1, order);
-            return match self.carry_out(order, &again, Expression::version(stored.version)).await? {
-                None => again.told(order, behaviour),
-                Some(_) => Err(is_running()),
+            let again = answer.reissued(stored.generation + 1, stored.version + 1, request);
+            return match self.record_answer(request, &again, Expression::version(stored.version)).await? {
+                None => again.response(request, behaviour),
+                Some(_) => Err(key_in_use()),
             };
         }
         if stored.voided || stored.body != answer.body {
             return Err(ProviderError::KeyMismatch("the key was used for another request".to_owned()));
         }
-        Ok(stored.fact(order))
+        Ok(stored.result(request))
     }
 
     /// Writes the first answer to a charge, and the money that it takes. Returns the answer that is stored already.
-    async fn carry_out(&self, order: &ChargeOrder, answer: &Answer, condition: Expression) -> Result<Option<Answer>, ProviderError> {
-        let mut writes = vec![self.books.putting(keyed(answer, key_of(order)), condition)];
+    async fn record_answer(&self, request: &ChargeRequest, answer: &StoredAnswer, condition: Expression) -> Result<Option<StoredAnswer>, ProviderError> {
+        let mut writes = vec![self.table.transact_put(keyed(answer, key_of(request)), condition)];
         if answer.charge_id.is_some() {
-            writes.push(self.charging(order, answer));
+            writes.push(self.charge_write(request, answer));
         }
-        match self.books.transact(writes).await.map_err(out_of_reach)? {
-            Transacted::Written => Ok(None),
-            Transacted::Refused(conflicts) => {
+        match self.table.transact(writes).await.map_err(unavailable)? {
+            TransactionOutcome::Written => Ok(None),
+            TransactionOutcome::Cancelled(conflicts) => {
                 let stored = conflicts.into_iter().flatten().next().and_then(|conflict| conflict.item);
-                Ok(Some(read(stored)?.ok_or_else(is_running)?))
+                Ok(Some(read(stored)?.ok_or_else(key_in_use)?))
             }
         }
     }
 
-    fn charging(&self, order: &ChargeOrder, answer: &Answer) -> Write {
-        let charge = Charge::of(order, answer.id(order));
+    fn charge_write(&self, request: &ChargeRequest, answer: &StoredAnswer) -> Write {
+        let charge = StoredCharge::of(request, answer.id(request));
         let pk = format!("CHARGE#{}", charge.charge_id);
-        self.books.putting(keyed(&charge, pk), Expression::absent())
+        self.table.transact_put(keyed(&charge, pk), Expression::not_exists())
     }
 
     /// Takes the key for a request that charges nothing: a charge that arrives later finds it used.
-    async fn void(&self, order: &ChargeOrder) -> Result<KeyState, ProviderError> {
-        let probe = Answer { voided: true, charge_id: None, ..Answer::first(order, Behaviour::Charged, self.clock.now()) };
-        match self.books.put(keyed(&probe, key_of(order)), Expression::absent()).await.map_err(out_of_reach)? {
+    async fn void(&self, request: &ChargeRequest) -> Result<KeyState, ProviderError> {
+        let probe = StoredAnswer { voided: true, charge_id: None, ..StoredAnswer::first(request, Behaviour::Charged, self.clock.now()) };
+        match self.table.put(keyed(&probe, key_of(request)), Expression::not_exists()).await.map_err(unavailable)? {
             Outcome::Written => Ok(KeyState::Voided),
-            Outcome::Refused(stored) => match read::<Answer>(stored)? {
+            Outcome::ConditionFailed(stored) => match read::<StoredAnswer>(stored)? {
                 Some(stored) if stored.voided => Ok(KeyState::Voided),
                 Some(_) => Ok(KeyState::Used),
                 None => Ok(KeyState::Running),
@@ -172,85 +172,85 @@ impl Simulated {
     }
 
     /// What became of a charge, by now: what the customer was to do is done, and what was not said is said the next time.
-    async fn look(&self, order: &ChargeOrder) -> Result<Option<Fact>, ProviderError> {
-        let Some(answer) = self.answer_to(order).await?.filter(|answer| !answer.voided) else { return Ok(None) };
-        if answer.silent > 0 {
-            self.write(order, &Answer { silent: answer.silent - 1, ..answer.clone() }, false).await?;
-            return Ok(Some(Fact::Processing { transaction_id: answer.id(order) }));
+    async fn current_result(&self, request: &ChargeRequest) -> Result<Option<ProviderResult>, ProviderError> {
+        let Some(answer) = self.answer_to(request).await?.filter(|answer| !answer.voided) else { return Ok(None) };
+        if answer.pending_reads > 0 {
+            self.write(request, &StoredAnswer { pending_reads: answer.pending_reads - 1, ..answer.clone() }, false).await?;
+            return Ok(Some(ProviderResult::Processing { transaction_id: answer.id(request) }));
         }
         let (answer, charged) = match answer.action.filter(|_| !answer.cancelled && answer.is_waiting()) {
-            Some(Action::Charged) => (Answer { charge_id: Some(answer.id(order)), ..answer }, true),
-            Some(Action::Declined) => (Answer { decline_reason: Some("authentication_failed".to_owned()), ..answer }, false),
-            _ => return Ok(Some(answer.fact(order))),
+            Some(Action::Charged) => (StoredAnswer { charge_id: Some(answer.id(request)), ..answer }, true),
+            Some(Action::Declined) => (StoredAnswer { decline_reason: Some("authentication_failed".to_owned()), ..answer }, false),
+            _ => return Ok(Some(answer.result(request))),
         };
-        self.write(order, &answer, charged).await?;
-        Ok(Some(answer.fact(order)))
+        self.write(request, &answer, charged).await?;
+        Ok(Some(answer.result(request)))
     }
 
-    async fn call_off(&self, order: &ChargeOrder) -> Result<Fact, ProviderError> {
-        let answer = self.answer_to(order).await?.filter(|answer| !answer.voided);
-        let answer = answer.ok_or_else(|| ProviderError::Refused("there is no such charge".to_owned()))?;
+    async fn cancel_charge(&self, request: &ChargeRequest) -> Result<ProviderResult, ProviderError> {
+        let answer = self.answer_to(request).await?.filter(|answer| !answer.voided);
+        let answer = answer.ok_or_else(|| ProviderError::Rejected("there is no such charge".to_owned()))?;
         if !answer.is_waiting() || answer.cancelled {
-            return Ok(answer.fact(order));
+            return Ok(answer.result(request));
         }
-        let cancelled = Answer { cancelled: true, ..answer };
-        self.write(order, &cancelled, false).await?;
-        Ok(cancelled.fact(order))
+        let cancelled = StoredAnswer { cancelled: true, ..answer };
+        self.write(request, &cancelled, false).await?;
+        Ok(cancelled.result(request))
     }
 
-    async fn answer_to(&self, order: &ChargeOrder) -> Result<Option<Answer>, ProviderError> {
-        read(self.books.get(Key::new(key_of(order))).await.map_err(out_of_reach)?)
+    async fn answer_to(&self, request: &ChargeRequest) -> Result<Option<StoredAnswer>, ProviderError> {
+        read(self.table.get(Key::new(key_of(request))).await.map_err(unavailable)?)
     }
 
     /// Writes what became of an answer, unless somebody else has done so; `charged` with the money.
-    async fn write(&self, order: &ChargeOrder, answer: &Answer, charged: bool) -> Result<(), ProviderError> {
-        let next = Answer { version: answer.version + 1, ..answer.clone() };
-        let mut writes = vec![self.books.putting(keyed(&next, key_of(order)), Expression::version(answer.version))];
+    async fn write(&self, request: &ChargeRequest, answer: &StoredAnswer, charged: bool) -> Result<(), ProviderError> {
+        let next = StoredAnswer { version: answer.version + 1, ..answer.clone() };
+        let mut writes = vec![self.table.transact_put(keyed(&next, key_of(request)), Expression::version(answer.version))];
         if charged {
-            writes.push(self.charging(order, answer));
+            writes.push(self.charge_write(request, answer));
         }
-        match self.books.transact(writes).await.map_err(out_of_reach)? {
-            Transacted::Written => Ok(()),
-            Transacted::Refused(_) => Err(is_running()),
+        match self.table.transact(writes).await.map_err(unavailable)? {
+            TransactionOutcome::Written => Ok(()),
+            TransactionOutcome::Cancelled(_) => Err(key_in_use()),
         }
     }
 
     /// Whether this is the first request under its key: remembered in the books, as a request that was lost leaves no other trace.
-    async fn is_first(&self, order: &ChargeOrder) -> Result<bool, ProviderError> {
-        let item = Item::from([("pk".to_owned(), AttributeValue::S(format!("LOST#{}", order.payment_id)))]);
-        let outcome = self.books.put(item, Expression::absent()).await.map_err(out_of_reach)?;
+    async fn is_first(&self, request: &ChargeRequest) -> Result<bool, ProviderError> {
+        let item = Item::from([("pk".to_owned(), AttributeValue::S(format!("LOST#{}", request.payment_id)))]);
+        let outcome = self.table.put(item, Expression::not_exists()).await.map_err(unavailable)?;
         Ok(outcome == Outcome::Written)
     }
 
-    async fn refund_once(&self, order: &RefundOrder) -> Result<RefundFact, ProviderError> {
-        let refunded = Refunded {
-            order_id: order.order_id,
-            charge_id: order.transaction_id.clone(),
-            amount: order.amount.amount,
-            currency: order.amount.currency,
+    async fn refund_once(&self, request: &RefundRequest) -> Result<RefundResult, ProviderError> {
+        let refunded = StoredRefund {
+            order_id: request.order_id,
+            charge_id: request.transaction_id.clone(),
+            amount: request.amount.amount,
+            currency: request.amount.currency,
             failure_reason: None,
         };
         let writes = vec![
-            self.books.putting(keyed(&refunded, format!("REFUND#{}", order.refund_id)), Expression::absent()),
-            self.books.updating(
-                Key::new(format!("CHARGE#{}", order.transaction_id)),
+            self.table.transact_put(keyed(&refunded, format!("REFUND#{}", request.refund_id)), Expression::not_exists()),
+            self.table.transact_update(
+                Key::new(format!("CHARGE#{}", request.transaction_id)),
                 Expression::new("SET #refundable = #refundable - :amount").value("amount", refunded.amount),
                 Expression::new("#refundable >= :amount AND #currency = :currency AND attribute_not_exists(#disputed)")
                     .value("currency", refunded.currency),
             ),
         ];
-        match self.books.transact(writes).await.map_err(out_of_reach)? {
-            Transacted::Written => Ok(refunded.fact(&refund_id(order))),
-            Transacted::Refused(conflicts) => {
+        match self.table.transact(writes).await.map_err(unavailable)? {
+            TransactionOutcome::Written => Ok(refunded.result(&refund_id(request))),
+            TransactionOutcome::Cancelled(conflicts) => {
                 let mut items = conflicts.into_iter().map(|conflict| conflict.and_then(|conflict| conflict.item));
                 let (stored, charge) = (items.next().flatten(), items.next().flatten());
-                match read::<Refunded>(stored)? {
-                    Some(stored) if (Refunded { failure_reason: None, ..stored.clone() }) == refunded => Ok(stored.fact(&refund_id(order))),
-                    Some(_) => Err(ProviderError::Refused("the key was used for another refund".to_owned())),
+                match read::<StoredRefund>(stored)? {
+                    Some(stored) if (StoredRefund { failure_reason: None, ..stored.clone() }) == refunded => Ok(stored.result(&refund_id(request))),
+                    Some(_) => Err(ProviderError::Rejected("the key was used for another refund".to_owned())),
                     None => {
-                        let disputed = read::<Charge>(charge)?.is_some_and(|charge| charge.disputed);
+                        let disputed = read::<StoredCharge>(charge)?.is_some_and(|charge| charge.disputed);
                         let reason = if disputed { "charge_disputed" } else { "charge_not_refundable" };
-                        Ok(RefundFact::Refused { reason: reason.to_owned() })
+                        Ok(RefundResult::Rejected { reason: reason.to_owned() })
                     }
                 }
             }
@@ -258,14 +258,14 @@ impl Simulated {
     }
 }
 
-impl Simulated {
+impl SimulatedProvider {
     async fn payment_of(&self, charge_id: &str) -> Result<Option<PaymentId>, ProviderError> {
-        let stored = self.books.get(Key::new(format!("CHARGE#{charge_id}"))).await.map_err(out_of_reach)?;
-        Ok(read::<Charge>(stored)?.and_then(|charge| PaymentId::parse(&charge.payment_id)))
+        let stored = self.table.get(Key::new(format!("CHARGE#{charge_id}"))).await.map_err(unavailable)?;
+        Ok(read::<StoredCharge>(stored)?.and_then(|charge| PaymentId::parse(&charge.payment_id)))
     }
 }
 
-impl PaymentProvider for Simulated {
+impl PaymentProvider for SimulatedProvider {
     fn name(&self) -> &'static str {
         "simulated"
     }
@@ -274,37 +274,37 @@ impl PaymentProvider for Simulated {
         false
     }
 
-    fn void_unsent<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<KeyState, ProviderError>> {
-        Box::pin(self.void(order))
+    fn void_unsent<'a>(&'a self, request: &'a ChargeRequest) -> BoxFuture<'a, Result<KeyState, ProviderError>> {
+        Box::pin(self.void(request))
     }
 
-    fn find_by_time<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<Option<Fact>, ProviderError>> {
-        Box::pin(self.look(order))
+    fn find_by_time<'a>(&'a self, request: &'a ChargeRequest) -> BoxFuture<'a, Result<Option<ProviderResult>, ProviderError>> {
+        Box::pin(self.current_result(request))
     }
 
-    fn charge<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<Fact, ProviderError>> {
-        Box::pin(self.charge_once(order))
+    fn charge<'a>(&'a self, request: &'a ChargeRequest) -> BoxFuture<'a, Result<ProviderResult, ProviderError>> {
+        Box::pin(self.charge_once(request))
     }
 
-    fn retrieve<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<Option<Fact>, ProviderError>> {
-        Box::pin(self.look(order))
+    fn retrieve<'a>(&'a self, request: &'a ChargeRequest) -> BoxFuture<'a, Result<Option<ProviderResult>, ProviderError>> {
+        Box::pin(self.current_result(request))
     }
 
-    fn cancel<'a>(&'a self, order: &'a ChargeOrder) -> BoxFuture<'a, Result<Fact, ProviderError>> {
-        Box::pin(self.call_off(order))
+    fn cancel<'a>(&'a self, request: &'a ChargeRequest) -> BoxFuture<'a, Result<ProviderResult, ProviderError>> {
+        Box::pin(self.cancel_charge(request))
     }
 
-    fn refund<'a>(&'a self, order: &'a RefundOrder) -> BoxFuture<'a, Result<RefundFact, ProviderError>> {
-        Box::pin(self.refund_once(order))
+    fn refund<'a>(&'a self, request: &'a RefundRequest) -> BoxFuture<'a, Result<RefundResult, ProviderError>> {
+        Box::pin(self.refund_once(request))
     }
 
-    fn retrieve_refund<'a>(&'a self, order: &'a RefundOrder) -> BoxFuture<'a, Result<Option<RefundFact>, ProviderError>> {
+    fn retrieve_refund<'a>(&'a self, request: &'a RefundRequest) -> BoxFuture<'a, Result<Option<RefundResult>, ProviderError>> {
         Box::pin(async move {
             // One that was made at the provider has only the provider's name.
-            for name in [Some(order.refund_id.to_string()), order.provider_refund_id.clone()].into_iter().flatten() {
-                let stored = self.books.get(Key::new(format!("REFUND#{name}"))).await.map_err(out_of_reach)?;
-                if let Some(refunded) = read::<Refunded>(stored)? {
-                    return Ok(Some(refunded.fact(order.provider_refund_id.as_ref().unwrap_or(&refund_id(order)))));
+            for name in [Some(request.refund_id.to_string()), request.provider_refund_id.clone()].into_iter().flatten() {
+                let stored = self.table.get(Key::new(format!("REFUND#{name}"))).await.map_err(unavailable)?;
+                if let Some(refunded) = read::<StoredRefund>(stored)? {
+                    return Ok(Some(refunded.result(request.provider_refund_id.as_ref().unwrap_or(&refund_id(request)))));
                 }
             }
             Ok(None)
@@ -313,22 +313,22 @@ impl PaymentProvider for Simulated {
 
     fn find_refund<'a>(&'a self, provider_refund_id: &'a str) -> BoxFuture<'a, Result<Option<ProviderRefund>, ProviderError>> {
         Box::pin(async move {
-            let stored = self.books.get(Key::new(format!("REFUND#{provider_refund_id}"))).await.map_err(out_of_reach)?;
-            let Some(refunded) = read::<Refunded>(stored)? else { return Ok(None) };
+            let stored = self.table.get(Key::new(format!("REFUND#{provider_refund_id}"))).await.map_err(unavailable)?;
+            let Some(refunded) = read::<StoredRefund>(stored)? else { return Ok(None) };
             Ok(self.payment_of(&refunded.charge_id).await?.map(|payment_id| ProviderRefund {
                 provider_refund_id: provider_refund_id.to_owned(),
                 payment_id,
                 amount: Money::new(refunded.amount, refunded.currency),
-                fact: refunded.fact(provider_refund_id),
+                result: refunded.result(provider_refund_id),
             }))
         })
     }
 
-    fn find_dispute<'a>(&'a self, dispute_id: &'a str) -> BoxFuture<'a, Result<Option<DisputeFact>, ProviderError>> {
+    fn find_dispute<'a>(&'a self, dispute_id: &'a str) -> BoxFuture<'a, Result<Option<ProviderDispute>, ProviderError>> {
         Box::pin(async move {
-            let stored = self.books.get(Key::new(format!("DISPUTE#{dispute_id}"))).await.map_err(out_of_reach)?;
-            let Some(disputed) = read::<Disputed>(stored)? else { return Ok(None) };
-            Ok(self.payment_of(&disputed.charge_id).await?.map(|payment_id| DisputeFact {
+            let stored = self.table.get(Key::new(format!("DISPUTE#{dispute_id}"))).await.map_err(unavailable)?;
+            let Some(disputed) = read::<StoredDispute>(stored)? else { return Ok(None) };
+            Ok(self.payment_of(&disputed.charge_id).await?.map(|payment_id| ProviderDispute {
                 dispute_id: dispute_id.to_owned(),
                 payment_id,
                 amount: Money::new(disputed.amount, disputed.currency),
@@ -343,15 +343,15 @@ impl PaymentProvider for Simulated {
     }
 }
 
-fn refund_id(order: &RefundOrder) -> String {
-    format!("re_{}", order.refund_id.uuid().simple())
+fn refund_id(request: &RefundRequest) -> String {
+    format!("re_{}", request.refund_id.uuid().simple())
 }
 
-fn key_of(order: &ChargeOrder) -> String {
-    format!("KEY#{}", order.payment_id)
+fn key_of(request: &ChargeRequest) -> String {
+    format!("KEY#{}", request.payment_id)
 }
 
-fn is_running() -> ProviderError {
+fn key_in_use() -> ProviderError {
     ProviderError::Busy("a request under the same key is running".to_owned())
 }
 
@@ -362,12 +362,12 @@ fn keyed<T: Serialize>(record: &T, pk: String) -> Item {
 }
 
 fn read<T: serde::de::DeserializeOwned>(item: Option<Item>) -> Result<Option<T>, ProviderError> {
-    item.map(from_item).transpose().map_err(out_of_reach)
+    item.map(from_item).transpose().map_err(unavailable)
 }
 
 /// Books that cannot be reached are a provider that does not answer.
-fn out_of_reach(error: TableError) -> ProviderError {
-    ProviderError::NoAnswer(error.to_string())
+fn unavailable(error: TableError) -> ProviderError {
+    ProviderError::Indeterminate(error.to_string())
 }
 
 #[cfg(test)]
@@ -375,7 +375,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_documented_tokens_charge() {
+    fn only_documented_tokens_are_charged() {
         assert_eq!(Behaviour::of("tok_ok"), Behaviour::Charged);
         assert_eq!(Behaviour::of("credit_card"), Behaviour::Charged);
         for token in ["", "tok_OK", "tok_ok ", "pm_card_visa"] {

@@ -9,15 +9,15 @@ use shared::{
 
 use super::{Action, Behaviour};
 use crate::{
-    charge::{ChargeOrder, Fact, NextAction},
+    charge::{ChargeRequest, ProviderResult, NextAction},
     dispute::DisputeState,
     error::ProviderError,
-    refund::RefundFact,
+    refund::RefundResult,
 };
 
 /// `KEY#…`: the first answer to a key; and what became of it, where it waited for the customer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Answer {
+pub(super) struct StoredAnswer {
     pub(super) order_id: OrderId,
     pub(super) amount: i64,
     pub(super) currency: Currency,
@@ -29,7 +29,7 @@ pub(super) struct Answer {
     pub(super) created_at: Timestamp,
     /// How often the key was forgotten and used again.
     #[serde(default)]
-    pub(super) round: u32,
+    pub(super) generation: u32,
     #[serde(default)]
     pub(super) charge_id: Option<String>,
     #[serde(default)]
@@ -40,14 +40,14 @@ pub(super) struct Answer {
     pub(super) cancelled: bool,
     /// How often it is still not said that the charge was made.
     #[serde(default)]
-    pub(super) silent: u32,
+    pub(super) pending_reads: u32,
     #[serde(default)]
     pub(super) version: u64,
 }
 
 /// `CHARGE#…`: money that was really taken.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Charge {
+pub(super) struct StoredCharge {
     pub(super) charge_id: String,
     pub(super) payment_id: String,
     pub(super) order_id: OrderId,
@@ -61,7 +61,7 @@ pub(super) struct Charge {
 
 /// `DISPUTE#…`: a bank claims a charge back.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Disputed {
+pub(super) struct StoredDispute {
     pub(super) charge_id: String,
     pub(super) amount: i64,
     pub(super) currency: Currency,
@@ -70,7 +70,7 @@ pub(super) struct Disputed {
 
 /// `REFUND#…`: money that was really given back.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Refunded {
+pub(super) struct StoredRefund {
     pub(super) order_id: OrderId,
     pub(super) charge_id: String,
     pub(super) amount: i64,
@@ -80,99 +80,99 @@ pub(super) struct Refunded {
     pub(super) failure_reason: Option<String>,
 }
 
-impl Charge {
-    pub(super) fn of(order: &ChargeOrder, charge_id: String) -> Self {
+impl StoredCharge {
+    pub(super) fn of(request: &ChargeRequest, charge_id: String) -> Self {
         Self {
             charge_id,
-            payment_id: order.payment_id.to_string(),
-            order_id: order.order_id,
-            amount: order.amount.amount,
-            currency: order.amount.currency,
-            refundable: order.amount.amount,
+            payment_id: request.payment_id.to_string(),
+            order_id: request.order_id,
+            amount: request.amount.amount,
+            currency: request.amount.currency,
+            refundable: request.amount.amount,
             disputed: false,
         }
     }
 }
 
-impl Answer {
-    pub(super) fn first(order: &ChargeOrder, behaviour: Behaviour, now: Timestamp) -> Self {
+impl StoredAnswer {
+    pub(super) fn first(request: &ChargeRequest, behaviour: Behaviour, now: Timestamp) -> Self {
         let answer = Self {
-            order_id: order.order_id,
-            amount: order.amount.amount,
-            currency: order.amount.currency,
+            order_id: request.order_id,
+            amount: request.amount.amount,
+            currency: request.amount.currency,
             body: ids::fingerprint(&(
-                order.amount.amount,
-                order.amount.currency.code(),
-                order.order_id,
-                order.token.as_str(),
-                order.return_url.as_deref(),
+                request.amount.amount,
+                request.amount.currency.code(),
+                request.order_id,
+                request.token.as_str(),
+                request.return_url.as_deref(),
             )),
             voided: false,
             created_at: now,
-            round: 0,
+            generation: 0,
             charge_id: None,
             decline_reason: None,
             action: None,
             cancelled: false,
-            silent: 0,
+            pending_reads: 0,
             version: 1,
         };
         match behaviour {
             Behaviour::Declined(reason) => Self { decline_reason: Some(reason.to_owned()), ..answer },
             Behaviour::ActionThen(action) => Self { action: Some(action), ..answer },
-            Behaviour::ChargedLate => Self { charge_id: Some(answer.id(order)), silent: 1, ..answer },
-            _ => Self { charge_id: Some(answer.id(order)), ..answer },
+            Behaviour::ChargedLate => Self { charge_id: Some(answer.id(request)), pending_reads: 1, ..answer },
+            _ => Self { charge_id: Some(answer.id(request)), ..answer },
         }
     }
 
     /// The answer to the same request when its key is used anew.
-    pub(super) fn in_round(self, round: u32, version: u64, order: &ChargeOrder) -> Self {
-        let anew = Self { round, version, ..self };
-        Self { charge_id: anew.charge_id.as_ref().map(|_| anew.id(order)), ..anew }
+    pub(super) fn reissued(self, generation: u32, version: u64, request: &ChargeRequest) -> Self {
+        let anew = Self { generation, version, ..self };
+        Self { charge_id: anew.charge_id.as_ref().map(|_| anew.id(request)), ..anew }
     }
 
     /// What the caller hears of it.
-    pub(super) fn told(&self, order: &ChargeOrder, behaviour: Behaviour) -> Result<Fact, ProviderError> {
-        if behaviour == Behaviour::TimeoutAfterCharge { Err(ProviderError::NoAnswer("timed out".to_owned())) } else { Ok(self.fact(order)) }
+    pub(super) fn response(&self, request: &ChargeRequest, behaviour: Behaviour) -> Result<ProviderResult, ProviderError> {
+        if behaviour == Behaviour::TimeoutAfterCharge { Err(ProviderError::Indeterminate("timed out".to_owned())) } else { Ok(self.result(request)) }
     }
 
     /// The name of the charge.
-    pub(super) fn id(&self, order: &ChargeOrder) -> String {
-        let again = if self.round > 0 { format!("_{}", self.round) } else { String::new() };
-        format!("ch_{}{again}", order.payment_id.attempt().simple())
+    pub(super) fn id(&self, request: &ChargeRequest) -> String {
+        let again = if self.generation > 0 { format!("_{}", self.generation) } else { String::new() };
+        format!("ch_{}{again}", request.payment_id.attempt().simple())
     }
 
     pub(super) fn is_waiting(&self) -> bool {
         self.action.is_some() && self.charge_id.is_none() && self.decline_reason.is_none()
     }
 
-    pub(super) fn fact(&self, order: &ChargeOrder) -> Fact {
+    pub(super) fn result(&self, request: &ChargeRequest) -> ProviderResult {
         if self.is_waiting() && self.cancelled {
-            return Fact::Abandoned { reason: "cancelled" };
+            return ProviderResult::Abandoned { reason: "cancelled" };
         }
         if self.is_waiting() {
-            let transaction_id = self.id(order);
+            let transaction_id = self.id(request);
             let url = format!("https://payments.example/authenticate/{transaction_id}");
-            return Fact::ActionRequired { transaction_id, next_action: NextAction { url } };
+            return ProviderResult::ActionRequired { transaction_id, next_action: NextAction { url } };
         }
         match (&self.charge_id, &self.decline_reason) {
-            (Some(charge_id), _) if self.silent > 0 => Fact::Processing { transaction_id: charge_id.clone() },
-            (Some(charge_id), _) => Fact::Succeeded {
+            (Some(charge_id), _) if self.pending_reads > 0 => ProviderResult::Processing { transaction_id: charge_id.clone() },
+            (Some(charge_id), _) => ProviderResult::Succeeded {
                 transaction_id: charge_id.clone(),
                 amount: Money::new(self.amount, self.currency),
                 order_id: Some(self.order_id),
             },
-            (None, reason) => Fact::Declined { reason: reason.clone().unwrap_or_else(|| "card_declined".to_owned()) },
+            (None, reason) => ProviderResult::Declined { reason: reason.clone().unwrap_or_else(|| "card_declined".to_owned()) },
         }
     }
 }
 
-impl Refunded {
-    pub(super) fn fact(&self, provider_refund_id: &str) -> RefundFact {
+impl StoredRefund {
+    pub(super) fn result(&self, provider_refund_id: &str) -> RefundResult {
         let provider_refund_id = provider_refund_id.to_owned();
         match &self.failure_reason {
-            Some(reason) => RefundFact::Failed { provider_refund_id, reason: reason.clone() },
-            None => RefundFact::Succeeded { provider_refund_id, amount: Money::new(self.amount, self.currency) },
+            Some(reason) => RefundResult::Failed { provider_refund_id, reason: reason.clone() },
+            None => RefundResult::Succeeded { provider_refund_id, amount: Money::new(self.amount, self.currency) },
         }
     }
 }

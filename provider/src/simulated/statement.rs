@@ -7,7 +7,7 @@ use shared::{
 
 use crate::{
     dispute::DisputeState,
-    statement::{ChargeRecord, GivenBackRecord, ReadStatement, Recorded, Statement, StatementError},
+    statement::{ChargeRecord, RefundRecord, StatementReader, StatementQuery, Statement, StatementError},
 };
 
 /// How many items one call may ask for by their keys.
@@ -16,16 +16,16 @@ const KEYS_AT_ONCE: usize = 100;
 /// The simulated provider's statement.
 #[derive(Clone, Debug)]
 pub struct SimulatedStatement {
-    books: Table,
+    table: Table,
 }
 
 impl SimulatedStatement {
     /// The statement of the provider whose records are in this table.
-    pub fn new(books: Table) -> Self {
-        Self { books }
+    pub fn new(table: Table) -> Self {
+        Self { table }
     }
 
-    async fn of(&self, recorded: &Recorded) -> Result<Statement, TableError> {
+    async fn of(&self, recorded: &StatementQuery) -> Result<Statement, TableError> {
         let charges = recorded.payments.iter().flat_map(|payment| {
             let derived = payment.payment_id.rsplit('_').next().map(|id| format!("CHARGE#ch_{}", id.replace('-', "")));
             payment.transaction_id.iter().map(|id| format!("CHARGE#{id}")).chain(derived)
@@ -37,8 +37,8 @@ impl SimulatedStatement {
         keys.dedup();
         let mut statement = Statement::default();
         for keys in keys.chunks(KEYS_AT_ONCE) {
-            let keys = keys.iter().map(|key| (&self.books, Key::new(key.as_str())));
-            for item in self.books.get_many(keys.collect()).await? {
+            let keys = keys.iter().map(|key| (&self.table, Key::new(key.as_str())));
+            for item in self.table.get_many(keys.collect()).await? {
                 add(&mut statement, item)?;
             }
         }
@@ -51,11 +51,11 @@ fn add(statement: &mut Statement, item: Item) -> Result<(), TableError> {
     if let Some(refund) = key.strip_prefix("REFUND#") {
         // One that failed gave nothing back.
         if !item.contains_key("failure_reason") {
-            statement.refunds.insert(refund.to_owned(), from_item::<GivenBackRecord>(item)?);
+            statement.refunds.insert(refund.to_owned(), from_item::<RefundRecord>(item)?);
         }
     } else if let Some(dispute) = key.strip_prefix("DISPUTE#") {
-        let is_taken = DisputeState::from(text(&item, "state").to_owned()).takes_money();
-        let GivenBackRecord { amount, .. } = from_item(item)?;
+        let is_taken = DisputeState::from(text(&item, "state").to_owned()).funds_withdrawn();
+        let RefundRecord { amount, .. } = from_item(item)?;
         statement.disputes.insert(dispute.to_owned(), if is_taken { amount } else { 0 });
     } else {
         let charge: ChargeRecord = from_item(item)?;
@@ -64,12 +64,12 @@ fn add(statement: &mut Statement, item: Item) -> Result<(), TableError> {
     Ok(())
 }
 
-impl ReadStatement for SimulatedStatement {
+impl StatementReader for SimulatedStatement {
     fn name(&self) -> &'static str {
         "the simulated provider's own books"
     }
 
-    fn read<'a>(&'a self, recorded: &'a Recorded) -> BoxFuture<'a, Result<Statement, StatementError>> {
+    fn read<'a>(&'a self, recorded: &'a StatementQuery) -> BoxFuture<'a, Result<Statement, StatementError>> {
         Box::pin(async move { Ok(self.of(recorded).await?) })
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
-use shared::{secret::Secrets, sweep::Pace, telemetry};
+use shared::{secret::Secrets, sweep::RateLimiter, telemetry};
 
 use crate::error::ProviderError;
 
@@ -22,7 +22,7 @@ const CALL: Duration = Duration::from_secs(7);
 const KEY: &str = "stripe-key";
 
 /// What came back: the status, and the document.
-pub(super) type Answer = (StatusCode, Value);
+pub(super) type Response = (StatusCode, Value);
 
 /// Stripe at an address, with the key among the secrets.
 pub(super) struct Client {
@@ -30,22 +30,22 @@ pub(super) struct Client {
     secrets: Secrets,
     http: OnceLock<reqwest::Client>,
     live: Option<bool>,
-    pace: Option<Pace>,
+    rate_limiter: Option<RateLimiter>,
 }
 
 impl Client {
     pub(super) fn new(base: String, secrets: Secrets) -> Self {
-        Self { base, secrets, http: OnceLock::new(), live: None, pace: None }
+        Self { base, secrets, http: OnceLock::new(), live: None, rate_limiter: None }
     }
 
     /// The same, which rejects a key that moves real money on a stage that must not, and the other way round.
-    pub(super) fn with_key_of_stage(self, live: bool) -> Self {
+    pub(super) fn with_live_mode(self, live: bool) -> Self {
         Self { live: Some(live), ..self }
     }
 
     /// The same, which begins at most `calls_per_second` calls per second. A call that has to wait for its turn has less time left.
-    pub(super) fn at_pace(self, calls_per_second: u32) -> Self {
-        Self { pace: Some(Pace::per_second(calls_per_second)), ..self }
+    pub(super) fn with_rate_limit(self, calls_per_second: u32) -> Self {
+        Self { rate_limiter: Some(RateLimiter::per_second(calls_per_second)), ..self }
     }
 
     /// Made at the first call. Stripe's certificates are checked against the roots of the system that the function runs on.
@@ -53,7 +53,7 @@ impl Client {
         if let Some(client) = self.http.get() {
             return Ok(client.clone());
         }
-        let unusable = |error: &dyn std::error::Error| ProviderError::Refused(telemetry::causes(error));
+        let unusable = |error: &dyn std::error::Error| ProviderError::Rejected(telemetry::causes(error));
         let is_remote = self.base.starts_with("https://");
         let mut roots = rustls::RootCertStore::empty();
         if is_remote {
@@ -68,16 +68,16 @@ impl Client {
     }
 
     async fn key(&self) -> Result<Arc<str>, ProviderError> {
-        let key = self.secrets.get(KEY).await.map_err(|error| ProviderError::NoAnswer(telemetry::causes(&error)))?;
+        let key = self.secrets.get(KEY).await.map_err(|error| ProviderError::Indeterminate(telemetry::causes(&error)))?;
         let fits = self.live.is_none_or(|live| !key.is_empty() && key.contains("_live_") == live);
         if fits { Ok(key) } else { Err(ProviderError::CredentialsRejected("the key is not one for this stage".to_owned())) }
     }
 
-    pub(super) async fn post(&self, path: &str, form: &[(&str, &str)], idempotency_key: Option<&str>) -> Result<Answer, ProviderError> {
+    pub(super) async fn post(&self, path: &str, form: &[(&str, &str)], idempotency_key: Option<&str>) -> Result<Response, ProviderError> {
         self.call(Method::POST, path, form, idempotency_key).await
     }
 
-    pub(super) async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Answer, ProviderError> {
+    pub(super) async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Response, ProviderError> {
         self.call(Method::GET, path, query, None).await
     }
 
@@ -87,10 +87,10 @@ impl Client {
         path: &str,
         form: &[(&str, &str)],
         idempotency_key: Option<&str>,
-    ) -> Result<Answer, ProviderError> {
+    ) -> Result<Response, ProviderError> {
         let (client, key) = (self.http()?, self.key().await?);
-        if let Some(pace) = &self.pace {
-            pace.turn().await;
+        if let Some(rate_limiter) = &self.rate_limiter {
+            rate_limiter.acquire().await;
         }
         let mut request = client.request(method.clone(), format!("{}{path}", self.base));
         request = request.bearer_auth(&key).header("stripe-version", VERSION);
@@ -99,7 +99,7 @@ impl Client {
         }
         request = if method == Method::GET { request.query(form) } else { request.form(form) };
         // What reqwest says may repeat the address, and a query of ours in it: that stays away from the log.
-        let lost = |error: reqwest::Error| ProviderError::NoAnswer(telemetry::causes(&error.without_url()));
+        let lost = |error: reqwest::Error| ProviderError::Indeterminate(telemetry::causes(&error.without_url()));
         let answer = request.send().await.map_err(lost)?;
         let status = answer.status();
         if status.is_server_error() && answer.headers().get("idempotent-replayed").is_some_and(|replayed| replayed == "true") {
@@ -107,7 +107,7 @@ impl Client {
         }
         let body = answer.bytes().await.map_err(lost)?;
         let document = serde_json::from_slice(&body);
-        document.map(|document| (status, document)).map_err(|_| ProviderError::NoAnswer(format!("it answered {status} without a document")))
+        document.map(|document| (status, document)).map_err(|_| ProviderError::Indeterminate(format!("it answered {status} without a document")))
     }
 
     /// The payment intent of a payment, found by the payment's id in its metadata. A new intent takes a while to be found.
@@ -117,13 +117,13 @@ impl Client {
         match page["data"].as_array() {
             Some(intents) if status.is_success() => Ok(intents.first().cloned()),
             // It says nothing of what there is.
-            _ => Err(trouble(status, &page)),
+            _ => Err(error_from(status, &page)),
         }
     }
 
     /// Reads a list, a hundred documents per page, until `pick` finds something on a page. `None`: the list ended. A list of more than
     /// `pages` pages is an error.
-    pub(super) async fn listed<T>(
+    pub(super) async fn find_in_pages<T>(
         &self,
         path: &str,
         filter: &[(&str, &str)],
@@ -137,7 +137,7 @@ impl Client {
                 query.push(("starting_after", &after));
             }
             let (status, page) = self.get(path, &query).await?;
-            let Some(documents) = page["data"].as_array().filter(|_| status.is_success()) else { return Err(trouble(status, &page)) };
+            let Some(documents) = page["data"].as_array().filter(|_| status.is_success()) else { return Err(error_from(status, &page)) };
             if let Some(picked) = pick(documents) {
                 return Ok(Some(picked));
             }
@@ -146,21 +146,21 @@ impl Client {
                 _ => return Ok(None),
             }
         }
-        Err(ProviderError::NoAnswer("its list has more pages than are read".to_owned()))
+        Err(ProviderError::Indeterminate("its list has more pages than are read".to_owned()))
     }
 }
 
 /// The document that was asked for; `None` where there is none.
-pub(super) fn found((status, document): Answer) -> Result<Option<Value>, ProviderError> {
+pub(super) fn optional((status, document): Response) -> Result<Option<Value>, ProviderError> {
     match status {
         StatusCode::NOT_FOUND => Ok(None),
         _ if status.is_success() => Ok(Some(document)),
-        _ => Err(trouble(status, &document)),
+        _ => Err(error_from(status, &document)),
     }
 }
 
 /// Why an answer holds no fact.
-pub(super) fn trouble(status: StatusCode, document: &Value) -> ProviderError {
+pub(super) fn error_from(status: StatusCode, document: &Value) -> ProviderError {
     let error = &document["error"];
     let (kind, code) = (name(text(&error["type"]), "unknown"), name(text(&error["code"]), "none"));
     let what = format!("{} {kind} {code}", status.as_u16());
@@ -168,10 +168,10 @@ pub(super) fn trouble(status: StatusCode, document: &Value) -> ProviderError {
         401 | 403 => ProviderError::CredentialsRejected(what),
         // The same request is running, or there are too many requests: an answer, but not of the charge.
         409 | 425 | 429 => ProviderError::Busy(what),
-        408 => ProviderError::NoAnswer(what),
+        408 => ProviderError::Indeterminate(what),
         _ if error["type"] == "idempotency_error" => ProviderError::KeyMismatch(what),
-        _ if status.is_client_error() => ProviderError::Refused(what),
-        _ => ProviderError::NoAnswer(what),
+        _ if status.is_client_error() => ProviderError::Rejected(what),
+        _ => ProviderError::Indeterminate(what),
     }
 }
 

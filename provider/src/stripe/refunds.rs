@@ -12,13 +12,13 @@ use shared::{
 
 use super::{
     Stripe,
-    client::{Answer, found, name, text, trouble},
+    client::{Response, optional, name, text, error_from},
 };
 use crate::{
-    dispute::{DisputeFact, DisputeState},
+    dispute::{ProviderDispute, DisputeState},
     error::ProviderError,
     payment_id::PaymentId,
-    refund::{ProviderRefund, RefundFact, RefundId, RefundOrder},
+    refund::{ProviderRefund, RefundResult, RefundId, RefundRequest},
 };
 
 /// How many pages of refunds of one charge are read; Stripe returns a hundred refunds per page.
@@ -28,48 +28,48 @@ const PAGES: u32 = 10;
 const WITH_INTENT: [(&str, &str); 1] = [("expand[]", "payment_intent")];
 
 impl Stripe {
-    pub(super) async fn give_back(&self, order: &RefundOrder) -> Result<RefundFact, ProviderError> {
-        let (amount, refund_id) = (order.amount.amount.to_string(), order.refund_id.to_string());
-        let (order_id, payment_id) = (order.order_id.to_string(), order.payment_id.to_string());
+    pub(super) async fn create_refund(&self, request: &RefundRequest) -> Result<RefundResult, ProviderError> {
+        let (amount, refund_id) = (request.amount.amount.to_string(), request.refund_id.to_string());
+        let (order_id, payment_id) = (request.order_id.to_string(), request.payment_id.to_string());
         let form = [
-            ("payment_intent", &*order.transaction_id),
+            ("payment_intent", &*request.transaction_id),
             ("amount", &amount),
             ("metadata[order_id]", &order_id),
             ("metadata[payment_id]", &payment_id),
             ("metadata[refund_id]", &refund_id),
         ];
-        given_back(&self.client.post("/v1/refunds", &form, Some(&refund_id)).await?, order)
+        refund_outcome(&self.client.post("/v1/refunds", &form, Some(&refund_id)).await?, request)
     }
 
-    pub(super) async fn look_for_refund(&self, order: &RefundOrder) -> Result<Option<RefundFact>, ProviderError> {
-        if let Some(id) = &order.provider_refund_id {
-            let refund = found(self.client.get(&format!("/v1/refunds/{id}"), &[]).await?)?;
-            return refund.map(|refund| refund_fact(&refund, order)).transpose();
+    pub(super) async fn fetch_refund(&self, request: &RefundRequest) -> Result<Option<RefundResult>, ProviderError> {
+        if let Some(id) = &request.provider_refund_id {
+            let refund = optional(self.client.get(&format!("/v1/refunds/{id}"), &[]).await?)?;
+            return refund.map(|refund| refund_result(&refund, request)).transpose();
         }
-        let refund_id = order.refund_id.to_string();
+        let refund_id = request.refund_id.to_string();
         let is_it = |refund: &&Value| refund["metadata"]["refund_id"] == *refund_id;
-        let filter = [("payment_intent", &*order.transaction_id)];
-        let listed = self.client.listed("/v1/refunds", &filter, PAGES, |refunds| refunds.iter().find(is_it).cloned()).await?;
-        listed.map(|refund| refund_fact(&refund, order)).transpose()
+        let filter = [("payment_intent", &*request.transaction_id)];
+        let listed = self.client.find_in_pages("/v1/refunds", &filter, PAGES, |refunds| refunds.iter().find(is_it).cloned()).await?;
+        listed.map(|refund| refund_result(&refund, request)).transpose()
     }
 
-    pub(super) async fn refund_named(&self, provider_refund_id: &str) -> Result<Option<ProviderRefund>, ProviderError> {
-        let refund = found(self.client.get(&format!("/v1/refunds/{provider_refund_id}"), &WITH_INTENT).await?)?;
+    pub(super) async fn fetch_refund_by_id(&self, provider_refund_id: &str) -> Result<Option<ProviderRefund>, ProviderError> {
+        let refund = optional(self.client.get(&format!("/v1/refunds/{provider_refund_id}"), &WITH_INTENT).await?)?;
         let Some((refund, payment_id)) = refund.and_then(of_our_payment) else { return Ok(None) };
         let amount = money(&refund)?;
         Ok(Some(ProviderRefund {
             provider_refund_id: provider_refund_id.to_owned(),
             payment_id,
             amount,
-            fact: outcome(&refund, provider_refund_id.to_owned(), || Ok(amount))?,
+            result: outcome(&refund, provider_refund_id.to_owned(), || Ok(amount))?,
         }))
     }
 
-    pub(super) async fn dispute_named(&self, dispute_id: &str) -> Result<Option<DisputeFact>, ProviderError> {
-        let dispute = found(self.client.get(&format!("/v1/disputes/{dispute_id}"), &WITH_INTENT).await?)?;
+    pub(super) async fn fetch_dispute(&self, dispute_id: &str) -> Result<Option<ProviderDispute>, ProviderError> {
+        let dispute = optional(self.client.get(&format!("/v1/disputes/{dispute_id}"), &WITH_INTENT).await?)?;
         let Some((dispute, payment_id)) = dispute.and_then(of_our_payment) else { return Ok(None) };
         let (amount, state) = (money(&dispute)?, dispute_state(&dispute)?);
-        Ok(Some(DisputeFact { dispute_id: dispute_id.to_owned(), payment_id, amount, state }))
+        Ok(Some(ProviderDispute { dispute_id: dispute_id.to_owned(), payment_id, amount, state }))
     }
 }
 
@@ -82,7 +82,7 @@ fn of_our_payment(document: Value) -> Option<(Value, PaymentId)> {
 fn money(document: &Value) -> Result<Money, ProviderError> {
     let currency = Currency::parse(&text(&document["currency"]).to_uppercase()).ok();
     let money = document["amount"].as_i64().zip(currency).map(|(amount, currency)| Money::new(amount, currency));
-    money.ok_or_else(|| ProviderError::NoAnswer("it did not say how much money it is".to_owned()))
+    money.ok_or_else(|| ProviderError::Indeterminate("it did not say how much money it is".to_owned()))
 }
 
 /// What a dispute says. The bank has taken the money where the balance transactions of an open dispute come to less than nothing.
@@ -96,14 +96,14 @@ pub(super) fn dispute_state(dispute: &Value) -> Result<DisputeState, ProviderErr
         "needs_response" | "under_review" => Ok(DisputeState::Open),
         "won" => Ok(DisputeState::Won),
         "lost" => Ok(DisputeState::Lost),
-        _ => Err(ProviderError::NoAnswer("it answered a state of a dispute that is not known here".to_owned())),
+        _ => Err(ProviderError::Indeterminate("it answered a state of a dispute that is not known here".to_owned())),
     }
 }
 
 /// What follows from the answer to a refund.
-fn given_back((status, document): &Answer, order: &RefundOrder) -> Result<RefundFact, ProviderError> {
+fn refund_outcome((status, document): &Response, request: &RefundRequest) -> Result<RefundResult, ProviderError> {
     if status.is_success() {
-        return refund_fact(document, order);
+        return refund_result(document, request);
     }
     let error = &document["error"];
     // 401 and 403: our key. 408, 409, 425, 429: the request, or one under the same key, may still be at work.
@@ -111,27 +111,27 @@ fn given_back((status, document): &Answer, order: &RefundOrder) -> Result<Refund
     // An `idempotency_error` says that an earlier request used the key; it does not say what became of that.
     let is_of_request = matches!(text(&error["type"]), "invalid_request_error" | "card_error");
     if !(is_definite && is_of_request) {
-        return Err(trouble(*status, document));
+        return Err(error_from(*status, document));
     }
     // "Refund amount is greater than unrefunded amount on charge" has no code of its own.
     let is_too_much = *status == StatusCode::BAD_REQUEST && error["param"] == "amount" && error["code"].is_null();
     let code = if is_too_much { "charge_not_refundable" } else { text(&error["code"]) };
-    Ok(RefundFact::Refused { reason: name(code, "refund_refused") })
+    Ok(RefundResult::Rejected { reason: name(code, "refund_refused") })
 }
 
-/// What a refund says: one that was made for `order`, or that has the name which the provider gave to it.
-fn refund_fact(refund: &Value, order: &RefundOrder) -> Result<RefundFact, ProviderError> {
+/// What a refund says: one that was made for `request`, or that has the name which the provider gave to it.
+fn refund_result(refund: &Value, request: &RefundRequest) -> Result<RefundResult, ProviderError> {
     let provider_refund_id = text(&refund["id"]).to_owned();
-    let is_named = order.provider_refund_id.as_ref() == Some(&provider_refund_id);
-    let is_ours = RefundId::parse(text(&refund["metadata"]["refund_id"])) == Some(order.refund_id);
+    let is_named = request.provider_refund_id.as_ref() == Some(&provider_refund_id);
+    let is_ours = RefundId::parse(text(&refund["metadata"]["refund_id"])) == Some(request.refund_id);
     if provider_refund_id.is_empty() || !(is_named || is_ours) {
-        return Err(ProviderError::NoAnswer("it answered something that is no refund of ours".to_owned()));
+        return Err(ProviderError::Indeterminate("it answered something that is no refund of ours".to_owned()));
     }
     outcome(refund, provider_refund_id, || {
         let amount = refund["amount"].as_i64();
-        let amount = amount.ok_or_else(|| ProviderError::NoAnswer("it did not say how much it gave back".to_owned()))?;
+        let amount = amount.ok_or_else(|| ProviderError::Indeterminate("it did not say how much it gave back".to_owned()))?;
         // In a currency that was not asked for nothing fits.
-        let currency = order.amount.currency;
+        let currency = request.amount.currency;
         let same = text(&refund["currency"]).eq_ignore_ascii_case(currency.code());
         Ok(Money::new(if same { amount } else { -amount }, currency))
     })
@@ -141,15 +141,15 @@ fn outcome(
     refund: &Value,
     provider_refund_id: String,
     amount: impl FnOnce() -> Result<Money, ProviderError>,
-) -> Result<RefundFact, ProviderError> {
+) -> Result<RefundResult, ProviderError> {
     match text(&refund["status"]) {
-        "succeeded" => Ok(RefundFact::Succeeded { provider_refund_id, amount: amount()? }),
+        "succeeded" => Ok(RefundResult::Succeeded { provider_refund_id, amount: amount()? }),
         "failed" | "canceled" => {
             let reason = name(text(&refund["failure_reason"]), text(&refund["status"]));
-            Ok(RefundFact::Failed { provider_refund_id, reason })
+            Ok(RefundResult::Failed { provider_refund_id, reason })
         }
-        "pending" | "requires_action" => Ok(RefundFact::OutcomeUnknown),
-        _ => Err(ProviderError::NoAnswer("it answered a status that is not known here".to_owned())),
+        "pending" | "requires_action" => Ok(RefundResult::OutcomeUnknown),
+        _ => Err(ProviderError::Indeterminate("it answered a status that is not known here".to_owned())),
     }
 }
 
@@ -167,8 +167,8 @@ mod tests {
         Money::new(amount, Currency::parse("USD").expect("a currency"))
     }
 
-    fn order(provider_refund_id: Option<&str>) -> RefundOrder {
-        RefundOrder {
+    fn request(provider_refund_id: Option<&str>) -> RefundRequest {
+        RefundRequest {
             refund_id: RefundId::parse(REFUND).expect("an id"),
             order_id: ids::derive(&["order"]),
             payment_id: PaymentId::parse(PAYMENT).expect("an id"),
@@ -187,35 +187,35 @@ mod tests {
         document
     }
 
-    fn answer(status: u16, error: Value) -> Answer {
+    fn answer(status: u16, error: Value) -> Response {
         (StatusCode::from_u16(status).expect("a status"), json!({ "error": error }))
     }
 
     #[test]
-    fn a_refund_says_what_became_of_it() {
-        let back = |amount| RefundFact::Succeeded { provider_refund_id: "re_1".to_owned(), amount: usd(amount) };
-        let failed = |reason: &str| RefundFact::Failed { provider_refund_id: "re_1".to_owned(), reason: reason.to_owned() };
-        for (document, fact) in [
+    fn refund_status_maps_to_refund_result() {
+        let back = |amount| RefundResult::Succeeded { provider_refund_id: "re_1".to_owned(), amount: usd(amount) };
+        let failed = |reason: &str| RefundResult::Failed { provider_refund_id: "re_1".to_owned(), reason: reason.to_owned() };
+        for (document, result) in [
             (refund("succeeded"), back(1000)),
             (with(refund("succeeded"), "currency", json!("eur")), back(-1000)),
-            (refund("pending"), RefundFact::OutcomeUnknown),
+            (refund("pending"), RefundResult::OutcomeUnknown),
             (with(refund("failed"), "failure_reason", json!("lost_or_stolen_card")), failed("lost_or_stolen_card")),
             (refund("canceled"), failed("canceled")),
         ] {
-            assert_eq!(refund_fact(&document, &order(None)), Ok(fact), "{document}");
+            assert_eq!(refund_result(&document, &request(None)), Ok(result), "{document}");
         }
         let foreign = with(refund("succeeded"), "metadata", json!({}));
-        assert!(refund_fact(&foreign, &order(None)).is_err());
-        assert_eq!(refund_fact(&foreign, &order(Some("re_1"))), Ok(back(1000)), "the provider's name is enough");
+        assert!(refund_result(&foreign, &request(None)).is_err());
+        assert_eq!(refund_result(&foreign, &request(Some("re_1"))), Ok(back(1000)), "the provider's name is enough");
     }
 
     #[test]
-    fn a_definite_refusal_of_a_refund_is_a_fact() {
+    fn definite_refund_errors_are_rejections() {
         let invalid = |code: &str| json!({ "type": "invalid_request_error", "code": code });
         for code in ["charge_already_refunded", "charge_disputed", "refund_disputed_payment", "resource_missing", "parameter_unknown"] {
             for status in [400, 402, 404] {
-                let refused = RefundFact::Refused { reason: code.to_owned() };
-                assert_eq!(given_back(&answer(status, invalid(code)), &order(None)), Ok(refused), "{status} {code}");
+                let refused = RefundResult::Rejected { reason: code.to_owned() };
+                assert_eq!(refund_outcome(&answer(status, invalid(code)), &request(None)), Ok(refused), "{status} {code}");
             }
         }
         for (error, reason) in [
@@ -223,32 +223,32 @@ mod tests {
             (json!({ "type": "invalid_request_error" }), "refund_refused"),
             (json!({ "type": "card_error", "code": "insufficient_funds" }), "insufficient_funds"),
         ] {
-            assert_eq!(given_back(&answer(400, error), &order(None)), Ok(RefundFact::Refused { reason: reason.to_owned() }));
+            assert_eq!(refund_outcome(&answer(400, error), &request(None)), Ok(RefundResult::Rejected { reason: reason.to_owned() }));
         }
     }
 
     #[test]
-    fn an_answer_that_may_hide_an_earlier_refund_is_no_fact() {
+    fn ambiguous_refund_errors_are_not_rejections() {
         let invalid = json!({ "type": "invalid_request_error", "code": "charge_disputed" });
         for status in [401, 403] {
-            let answer = given_back(&answer(status, invalid.clone()), &order(None));
+            let answer = refund_outcome(&answer(status, invalid.clone()), &request(None));
             assert!(matches!(answer, Err(ProviderError::CredentialsRejected(_))), "our key, {status}: {answer:?}");
         }
         for status in [409, 425, 429] {
-            let answer = given_back(&answer(status, invalid.clone()), &order(None));
+            let answer = refund_outcome(&answer(status, invalid.clone()), &request(None));
             assert!(matches!(answer, Err(ProviderError::Busy(_))), "{status}: {answer:?}");
         }
         for status in [300, 408, 500, 502, 503, 504] {
-            let answer = given_back(&answer(status, invalid.clone()), &order(None));
-            assert!(matches!(answer, Err(ProviderError::NoAnswer(_))), "{status}: {answer:?}");
+            let answer = refund_outcome(&answer(status, invalid.clone()), &request(None));
+            assert!(matches!(answer, Err(ProviderError::Indeterminate(_))), "{status}: {answer:?}");
         }
         for error in [json!({ "type": "idempotency_error" }), json!({ "type": "api_error" }), json!({}), json!(null)] {
-            assert!(given_back(&answer(400, error.clone()), &order(None)).is_err(), "{error}");
+            assert!(refund_outcome(&answer(400, error.clone()), &request(None)).is_err(), "{error}");
         }
     }
 
     #[test]
-    fn a_dispute_says_how_it_stands_and_whether_the_bank_has_the_money() {
+    fn dispute_status_and_balance_map_to_dispute_state() {
         let taken = json!([{ "amount": -1000 }]);
         for (status, transactions, state) in [
             ("warning_needs_response", json!([]), DisputeState::Inquiry),
@@ -265,12 +265,12 @@ mod tests {
             assert_eq!(dispute_state(&dispute), Ok(state), "{dispute}");
         }
         for odd in [json!({}), json!({ "status": "superseded" }), json!(null)] {
-            assert!(matches!(dispute_state(&odd), Err(ProviderError::NoAnswer(_))), "{odd}");
+            assert!(matches!(dispute_state(&odd), Err(ProviderError::Indeterminate(_))), "{odd}");
         }
     }
 
     #[test]
-    fn only_refunds_and_disputes_of_our_intents_are_ours() {
+    fn refunds_and_disputes_of_foreign_intents_are_ignored() {
         let of = |intent: Value| of_our_payment(json!({ "payment_intent": intent })).map(|(_, payment)| payment);
         assert_eq!(of(json!({ "id": "pi_1", "metadata": { "payment_id": PAYMENT } })), PaymentId::parse(PAYMENT));
         for odd in [json!(null), json!("pi_1"), json!({ "metadata": {} }), json!({ "metadata": { "payment_id": "pay_1" } })] {

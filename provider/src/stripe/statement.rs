@@ -10,13 +10,13 @@ use shared::{
 };
 
 use super::{
-    client::{Client, found, text},
+    client::{Client, optional, text},
     refunds::dispute_state,
 };
 use crate::{
     dispute::DisputeState,
     error::ProviderError,
-    statement::{ChargeRecord, GivenBackRecord, ReadStatement, Recorded, RecordedPayment, Statement, StatementError},
+    statement::{ChargeRecord, RefundRecord, StatementReader, StatementQuery, RecordedPayment, Statement, StatementError},
 };
 
 /// How many pages of a list are read; Stripe returns a hundred documents per page.
@@ -33,7 +33,7 @@ impl StripeStatement {
         Self { client: Client::new(base.into(), secrets) }
     }
 
-    async fn of(&self, recorded: &Recorded) -> Result<Statement, StatementError> {
+    async fn of(&self, recorded: &StatementQuery) -> Result<Statement, StatementError> {
         let mut statement = Statement::default();
         for payment in &recorded.payments {
             self.add(payment, !recorded.disputes.is_empty(), &mut statement).await?;
@@ -56,7 +56,7 @@ impl StripeStatement {
             refundable = refundable.saturating_sub(amount);
             // One that was made at Stripe has only Stripe's name.
             let name = refund["metadata"]["refund_id"].as_str().unwrap_or(text(&refund["id"]));
-            statement.refunds.insert(name.to_owned(), GivenBackRecord { charge_id: charge_id.clone(), amount });
+            statement.refunds.insert(name.to_owned(), RefundRecord { charge_id: charge_id.clone(), amount });
         }
         if is_disputed || intent["latest_charge"]["disputed"] == true {
             for dispute in self.list("/v1/disputes", &charge_id).await? {
@@ -70,7 +70,7 @@ impl StripeStatement {
 
     async fn intent(&self, payment: &RecordedPayment) -> Result<Option<Value>, ProviderError> {
         match &payment.transaction_id {
-            Some(id) => found(self.client.get(&format!("/v1/payment_intents/{id}"), &[("expand[]", "latest_charge")]).await?),
+            Some(id) => optional(self.client.get(&format!("/v1/payment_intents/{id}"), &[("expand[]", "latest_charge")]).await?),
             None if payment.is_open => Ok(None),
             None => self.client.intent_of(&payment.payment_id).await,
         }
@@ -83,23 +83,23 @@ impl StripeStatement {
             all.extend_from_slice(documents);
             None
         };
-        self.client.listed(path, &[("payment_intent", intent)], PAGES, every).await?;
+        self.client.find_in_pages(path, &[("payment_intent", intent)], PAGES, every).await?;
         Ok(all)
     }
 }
 
-impl ReadStatement for StripeStatement {
+impl StatementReader for StripeStatement {
     fn name(&self) -> &'static str {
         "Stripe"
     }
 
-    fn read<'a>(&'a self, recorded: &'a Recorded) -> BoxFuture<'a, Result<Statement, StatementError>> {
+    fn read<'a>(&'a self, recorded: &'a StatementQuery) -> BoxFuture<'a, Result<Statement, StatementError>> {
         Box::pin(self.of(recorded))
     }
 }
 
 /// How much of a dispute's amount the bank holds. A state that is not known here holds nothing.
 fn taken(dispute: &Value) -> i64 {
-    let is_taken = dispute_state(dispute).as_ref().is_ok_and(DisputeState::takes_money);
+    let is_taken = dispute_state(dispute).as_ref().is_ok_and(DisputeState::funds_withdrawn);
     if is_taken { dispute["amount"].as_i64().unwrap_or_default() } else { 0 }
 }

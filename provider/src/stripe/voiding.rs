@@ -11,11 +11,11 @@ use serde_json::Value;
 
 use super::{
     Stripe,
-    client::{Answer, found, text, trouble},
-    intent_fact,
+    client::{Response, optional, text, error_from},
+    intent_result,
 };
 use crate::{
-    charge::{ChargeOrder, Fact, KeyState},
+    charge::{ChargeRequest, ProviderResult, KeyState},
     error::ProviderError,
 };
 
@@ -32,17 +32,17 @@ const PAGES: u32 = 20;
 
 /// What became of the probe.
 #[derive(Debug, PartialEq)]
-enum Probed {
+enum ProbeOutcome {
     /// Its intent was created, now or by an earlier probe.
     Created(String),
     /// It was not, because of what the key stands for.
-    Not(KeyState),
+    NotCreated(KeyState),
 }
 
 impl Stripe {
-    pub(super) async fn void_key(&self, order: &ChargeOrder) -> Result<KeyState, ProviderError> {
-        let (amount, currency) = (order.amount.amount.to_string(), order.amount.currency.code().to_lowercase());
-        let (order_id, payment_id) = (order.order_id.to_string(), order.payment_id.to_string());
+    pub(super) async fn void_key(&self, request: &ChargeRequest) -> Result<KeyState, ProviderError> {
+        let (amount, currency) = (request.amount.amount.to_string(), request.amount.currency.code().to_lowercase());
+        let (order_id, payment_id) = (request.order_id.to_string(), request.payment_id.to_string());
         // Made of what the attempt stores and of constants alone: a repeat has the same body, and the same stored answer.
         let form = [
             ("amount", &*amount),
@@ -52,9 +52,9 @@ impl Stripe {
             ("metadata[voided_payment_id]", &payment_id),
             ("metadata[purpose]", PURPOSE),
         ];
-        match probed(&self.client.post("/v1/payment_intents", &form, Some(&payment_id)).await?, &payment_id)? {
-            Probed::Created(id) => self.cancel_probe(&id).await,
-            Probed::Not(state) => Ok(state),
+        match probe_outcome(&self.client.post("/v1/payment_intents", &form, Some(&payment_id)).await?, &payment_id)? {
+            ProbeOutcome::Created(id) => self.cancel_probe(&id).await,
+            ProbeOutcome::NotCreated(state) => Ok(state),
         }
     }
 
@@ -62,38 +62,38 @@ impl Stripe {
         let path = format!("/v1/payment_intents/{id}");
         let (status, answer) = self.client.post(&format!("{path}/cancel"), &[], None).await?;
         // An intent that is cancelled already cannot be cancelled again.
-        let intent = if status == StatusCode::BAD_REQUEST { found(self.client.get(&path, &[]).await?)? } else { found((status, answer))? };
+        let intent = if status == StatusCode::BAD_REQUEST { optional(self.client.get(&path, &[]).await?)? } else { optional((status, answer))? };
         match intent {
             Some(intent) if intent["status"] == "canceled" => Ok(KeyState::Voided),
-            _ => Err(ProviderError::NoAnswer("the intent that voids a charge is not cancelled yet".to_owned())),
+            _ => Err(ProviderError::Indeterminate("the intent that voids a charge is not cancelled yet".to_owned())),
         }
     }
 
-    pub(super) async fn find_in_list(&self, order: &ChargeOrder) -> Result<Option<Fact>, ProviderError> {
-        let Some((first, last)) = order.sent else { return Ok(None) };
+    pub(super) async fn find_in_list(&self, request: &ChargeRequest) -> Result<Option<ProviderResult>, ProviderError> {
+        let Some((first, last)) = request.sent else { return Ok(None) };
         let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
         let (from, to) = ((first.seconds() - seconds(BEFORE)).to_string(), (last.seconds() + seconds(AFTER)).to_string());
-        let payment_id = order.payment_id.to_string();
+        let payment_id = request.payment_id.to_string();
         let is_it = |intent: &&Value| intent["metadata"]["payment_id"] == *payment_id;
         let filter = [("created[gte]", &*from), ("created[lte]", &*to)];
-        let listed = self.client.listed("/v1/payment_intents", &filter, PAGES, |intents| intents.iter().find(is_it).cloned()).await?;
-        listed.map(|intent| intent_fact(&intent, order.amount.currency)).transpose()
+        let listed = self.client.find_in_pages("/v1/payment_intents", &filter, PAGES, |intents| intents.iter().find(is_it).cloned()).await?;
+        listed.map(|intent| intent_result(&intent, request.amount.currency)).transpose()
     }
 }
 
 /// What follows from the answer to the probe.
-fn probed((status, document): &Answer, payment_id: &str) -> Result<Probed, ProviderError> {
+fn probe_outcome((status, document): &Response, payment_id: &str) -> Result<ProbeOutcome, ProviderError> {
     let metadata = &document["metadata"];
     let id = text(&document["id"]);
     match status.as_u16() {
         // A running request under the key is 409 whatever its type says.
-        409 => Ok(Probed::Not(KeyState::Running)),
-        400 if document["error"]["type"] == "idempotency_error" => Ok(Probed::Not(KeyState::Used)),
-        _ if status.is_success() && metadata["purpose"] == PURPOSE && !id.is_empty() => Ok(Probed::Created(id.to_owned())),
+        409 => Ok(ProbeOutcome::NotCreated(KeyState::Running)),
+        400 if document["error"]["type"] == "idempotency_error" => Ok(ProbeOutcome::NotCreated(KeyState::Used)),
+        _ if status.is_success() && metadata["purpose"] == PURPOSE && !id.is_empty() => Ok(ProbeOutcome::Created(id.to_owned())),
         // The stored answer of the charge, from a Stripe that does not compare bodies.
-        _ if status.is_success() && metadata["payment_id"] == *payment_id => Ok(Probed::Not(KeyState::Used)),
-        _ if status.is_success() => Err(ProviderError::NoAnswer("it answered something that is not the probe".to_owned())),
-        _ => Err(trouble(*status, document)),
+        _ if status.is_success() && metadata["payment_id"] == *payment_id => Ok(ProbeOutcome::NotCreated(KeyState::Used)),
+        _ if status.is_success() => Err(ProviderError::Indeterminate("it answered something that is not the probe".to_owned())),
+        _ => Err(error_from(*status, document)),
     }
 }
 
@@ -103,31 +103,31 @@ mod tests {
 
     use super::*;
 
-    fn answer(status: u16, document: Value) -> Answer {
+    fn answer(status: u16, document: Value) -> Response {
         (StatusCode::from_u16(status).expect("a status"), document)
     }
 
     #[test]
-    fn probe_answer_tells_whether_the_charge_arrived() {
+    fn probe_response_shows_whether_the_charge_arrived() {
         let created = json!({ "id": "pi_1", "status": "requires_payment_method", "metadata": { "purpose": PURPOSE } });
         let stored = json!({ "id": "pi_2", "status": "succeeded", "metadata": { "payment_id": "pay_1" } });
         let error = |kind: &str| json!({ "error": { "type": kind } });
         for (answer, expected) in [
-            (answer(200, created), Probed::Created("pi_1".to_owned())),
-            (answer(200, stored), Probed::Not(KeyState::Used)),
-            (answer(400, error("idempotency_error")), Probed::Not(KeyState::Used)),
-            (answer(409, error("idempotency_error")), Probed::Not(KeyState::Running)),
-            (answer(409, error("invalid_request_error")), Probed::Not(KeyState::Running)),
+            (answer(200, created), ProbeOutcome::Created("pi_1".to_owned())),
+            (answer(200, stored), ProbeOutcome::NotCreated(KeyState::Used)),
+            (answer(400, error("idempotency_error")), ProbeOutcome::NotCreated(KeyState::Used)),
+            (answer(409, error("idempotency_error")), ProbeOutcome::NotCreated(KeyState::Running)),
+            (answer(409, error("invalid_request_error")), ProbeOutcome::NotCreated(KeyState::Running)),
         ] {
-            assert_eq!(probed(&answer, "pay_1"), Ok(expected), "{answer:?}");
+            assert_eq!(probe_outcome(&answer, "pay_1"), Ok(expected), "{answer:?}");
         }
-        let what = |status| probed(&answer(status, error("invalid_request_error")), "pay_1");
-        assert!(matches!(what(400), Err(ProviderError::Refused(_))));
+        let what = |status| probe_outcome(&answer(status, error("invalid_request_error")), "pay_1");
+        assert!(matches!(what(400), Err(ProviderError::Rejected(_))));
         assert!([401, 403].into_iter().all(|status| matches!(what(status), Err(ProviderError::CredentialsRejected(_)))));
         assert!(matches!(what(429), Err(ProviderError::Busy(_))));
-        assert!([500, 503].into_iter().all(|status| matches!(what(status), Err(ProviderError::NoAnswer(_)))));
+        assert!([500, 503].into_iter().all(|status| matches!(what(status), Err(ProviderError::Indeterminate(_)))));
         for odd in [json!({}), json!({ "id": "pi_3", "metadata": {} }), json!({ "metadata": { "purpose": PURPOSE } })] {
-            assert!(matches!(probed(&answer(200, odd), "pay_1"), Err(ProviderError::NoAnswer(_))));
+            assert!(matches!(probe_outcome(&answer(200, odd), "pay_1"), Err(ProviderError::Indeterminate(_))));
         }
     }
 }

@@ -40,7 +40,7 @@ struct WebhookSecrets {
 
 /// An event, as Stripe writes it.
 #[derive(Debug, Deserialize)]
-struct Wire {
+struct StripeEvent {
     id: String,
     r#type: String,
     data: Data,
@@ -107,12 +107,12 @@ impl WebhookSecrets {
             signatures.iter().any(|signature| hmac::verify(&key, &signed, signature).is_ok())
         };
         let secrets = [&self.current, &self.previous].into_iter().filter(|secret| secret.len() >= SHORTEST_SECRET);
-        if secrets.into_iter().any(made_with) { Ok(()) } else { Err(BadSignature::Wrong) }
+        if secrets.into_iter().any(made_with) { Ok(()) } else { Err(BadSignature::Mismatch) }
     }
 }
 
 fn parse(body: &[u8]) -> Option<WebhookEvent> {
-    let Wire { id, r#type: kind, data } = serde_json::from_slice(body).ok()?;
+    let StripeEvent { id, r#type: kind, data } = serde_json::from_slice(body).ok()?;
     let is_id = (1..=255).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
     is_id.then(|| WebhookEvent { subject: subject(&data.object), id, kind })
 }
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn either_secret_signs_and_nothing_else_does() {
+    fn signature_of_current_or_previous_secret_is_accepted() {
         let ours = secrets(SECRET, "whsec_of_yesterday_000");
         let at = NOW.seconds();
         let verify = |header: &str| ours.verify(Some(header), BODY, NOW);
@@ -193,14 +193,14 @@ mod tests {
         assert_eq!(verify(&header("whsec_of_yesterday_000", at, BODY)), Ok(()));
         let while_rotating = format!("t={at},v1={},v1={},v0=abc", signed("another secret altogether", at, BODY), signed(SECRET, at, BODY));
         assert_eq!(verify(&while_rotating), Ok(()));
-        assert_eq!(verify(&header("another secret altogether", at, BODY)), Err(BadSignature::Wrong));
-        assert_eq!(verify(&header(SECRET, at, b"{}")), Err(BadSignature::Wrong));
-        assert_eq!(verify(&format!("t={},v1={}", at + 1, signed(SECRET, at, BODY))), Err(BadSignature::Wrong), "the time is signed too");
+        assert_eq!(verify(&header("another secret altogether", at, BODY)), Err(BadSignature::Mismatch));
+        assert_eq!(verify(&header(SECRET, at, b"{}")), Err(BadSignature::Mismatch));
+        assert_eq!(verify(&format!("t={},v1={}", at + 1, signed(SECRET, at, BODY))), Err(BadSignature::Mismatch), "the time is signed too");
         assert_eq!(verify(&format!("t={at},v0={}", signed(SECRET, at, BODY))), Err(BadSignature::Missing), "only v1 counts");
     }
 
     #[test]
-    fn a_signature_is_good_for_five_minutes_both_ways() {
+    fn signature_timestamp_tolerance_is_five_minutes() {
         let ours = secrets(SECRET, "");
         for (seconds, expected) in [(-301, Err(BadSignature::Stale)), (-300, Ok(())), (300, Ok(())), (301, Err(BadSignature::Stale))] {
             assert_eq!(ours.verify(Some(&header(SECRET, NOW.seconds() + seconds, BODY)), BODY, NOW), expected, "{seconds}");
@@ -208,17 +208,17 @@ mod tests {
     }
 
     #[test]
-    fn an_unset_secret_signs_nothing() {
+    fn short_or_empty_secret_accepts_no_signature() {
         for (current, previous) in [("", ""), ("short", ""), ("", "short")] {
             for secret in ["", "short"] {
                 let verdict = secrets(current, previous).verify(Some(&header(secret, NOW.seconds(), BODY)), BODY, NOW);
-                assert_eq!(verdict, Err(BadSignature::Wrong));
+                assert_eq!(verdict, Err(BadSignature::Mismatch));
             }
         }
     }
 
     #[test]
-    fn secrets_that_cannot_be_read_are_none() {
+    fn malformed_webhook_secrets_are_rejected() {
         assert!(WebhookSecrets::read(r#"{"current":"whsec_0123456789abcdef"}"#).is_some());
         for odd in ["", "whsec_0123456789abcdef", "\"whsec_0123456789abcdef\"", "{}", r#"{"current":5}"#, "[]"] {
             assert!(WebhookSecrets::read(odd).is_none(), "{odd}");
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_signature_is_refused() {
+    fn malformed_signature_header_is_rejected() {
         let good = signed(SECRET, NOW.seconds(), BODY);
         let at = NOW.seconds();
         for odd in [
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_says_what_to_ask_about() {
+    fn webhook_event_maps_to_its_subject() {
         const PAYMENT: &str = "pay_0199c2a8-0000-7000-8000-0000000000f1_0199c2a8-0000-7000-8000-0000000000a1";
         const REFUND: &str = "ref_0199c2a8-0000-7000-8000-0000000000c1";
         let tells = |kind: &str, object: Value| {

@@ -16,11 +16,11 @@ mod schema;
 #[cfg(feature = "api-document")]
 pub use {
     parameters::{IfMatch, IfNoneMatch, OptionalIfMatch, header, query},
-    schema::{Described, id, name_of, number, text, text_of_people},
+    schema::{SchemaBuilder, id, one_of, number, text, free_text},
     utoipa,
 };
 
-/// Describes a type: `describe!(Sku, text("The shop's own number.", "LAMP-01").length(1..=MAX_SKU).refused_as(&["invalid_sku"]));`
+/// Describes a type: `describe!(Sku, text("The shop's own number.", "LAMP-01").length(1..=MAX_SKU).problem_codes(&["invalid_sku"]));`
 ///
 /// The example is read as the type when the document is made: one that the type refuses makes none. `describe!(Status as "OrderStatus", …)`
 /// gives it another name there.
@@ -31,8 +31,8 @@ macro_rules! describe {
         impl $crate::api_document::utoipa::PartialSchema for $type {
             fn schema() -> $crate::api_document::utoipa::openapi::RefOr<$crate::api_document::utoipa::openapi::schema::Schema> {
                 #[allow(unused_imports, reason = "each type is one of these")]
-                use $crate::api_document::{id, name_of, number, patterns, text, text_of_people};
-                $crate::api_document::Described::read_as::<$type>($schema)
+                use $crate::api_document::{id, one_of, number, patterns, text, free_text};
+                $crate::api_document::SchemaBuilder::build_for::<$type>($schema)
             }
         }
 

@@ -6,7 +6,7 @@
 use crate::text;
 
 /// Text of people, of one or more lines.
-pub fn people() -> String {
+pub fn free_text() -> String {
     format!("^{}*$", none_of(text::is_rejected_everywhere))
 }
 

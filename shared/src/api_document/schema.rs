@@ -14,45 +14,45 @@ use super::patterns;
 
 /// A schema with an example and with the codes of what is refused.
 #[must_use]
-pub struct Described {
+pub struct SchemaBuilder {
     object: ObjectBuilder,
     example: Value,
 }
 
 /// A text such as `example`.
-pub fn text(about: &str, example: &str) -> Described {
+pub fn text(about: &str, example: &str) -> SchemaBuilder {
     let object = ObjectBuilder::new().schema_type(Type::String).description(Some(about));
-    Described { object, example: example.into() }
+    SchemaBuilder { object, example: example.into() }
 }
 
 /// Text that people write, of 1 to `max` characters: see [`crate::text`].
-pub fn text_of_people(about: &str, example: &str, max: usize) -> Described {
-    text(about, example).length(1..=max).pattern(&patterns::people()).refused_as(&["blank", "too_long", "invalid_characters"])
+pub fn free_text(about: &str, example: &str, max: usize) -> SchemaBuilder {
+    text(about, example).length(1..=max).pattern(&patterns::free_text()).problem_codes(&["blank", "too_long", "invalid_characters"])
 }
 
 /// A whole number such as `example`.
-pub fn number(about: &str, example: i64) -> Described {
+pub fn number(about: &str, example: i64) -> SchemaBuilder {
     let format = SchemaFormat::KnownFormat(KnownFormat::Int64);
     let object = ObjectBuilder::new().schema_type(Type::Integer).format(Some(format)).description(Some(about));
-    Described { object, example: example.into() }
+    SchemaBuilder { object, example: example.into() }
 }
 
 /// One of these names.
-pub fn name_of(about: &str, names: &[&str]) -> Described {
+pub fn one_of(about: &str, names: &[&str]) -> SchemaBuilder {
     let mut described = text(about, names.first().copied().unwrap_or_default());
     described.object = described.object.enum_values(Some(names.iter().copied()));
     described
 }
 
 /// An id with this prefix.
-pub fn id(prefix: &str) -> Described {
+pub fn id(prefix: &str) -> SchemaBuilder {
     let example = format!("{prefix}_0199c2a8-0000-7000-8000-00000000000a");
     text(&format!("Begins with `{prefix}_`. Take it as it is: nothing follows from its other characters."), &example)
         .pattern(&format!("^{prefix}_[0-9a-f]{{8}}-[0-9a-f]{{4}}-[78][0-9a-f]{{3}}-[0-9a-f]{{4}}-[0-9a-f]{{12}}$"))
-        .refused_as(&["invalid_id"])
+        .problem_codes(&["invalid_id"])
 }
 
-impl Described {
+impl SchemaBuilder {
     /// So many characters.
     pub fn length(mut self, characters: RangeInclusive<usize>) -> Self {
         self.object = self.object.min_length(Some(*characters.start())).max_length(Some(*characters.end()));
@@ -76,11 +76,11 @@ impl Described {
         // The document's numbers are of the machine's width, which is 64 bits wherever the document is made.
         let number = |limit: i64| isize::try_from(limit).unwrap_or_default();
         self.object = self.object.minimum(Some(number(*limits.start()))).maximum(Some(number(*limits.end())));
-        self.refused_as(&["out_of_range"])
+        self.problem_codes(&["out_of_range"])
     }
 
     /// The codes of the problems that a request with a bad one is answered with.
-    pub fn refused_as(mut self, codes: &[&str]) -> Self {
+    pub fn problem_codes(mut self, codes: &[&str]) -> Self {
         self.object = self.object.extensions(Some(Extensions::builder().add("x-problems", json!(codes)).build()));
         self
     }
@@ -89,7 +89,7 @@ impl Described {
     ///
     /// # Panics
     /// When it does not: a document whose examples do not work is not made.
-    pub fn read_as<T: DeserializeOwned>(self) -> RefOr<Schema> {
+    pub fn build_for<T: DeserializeOwned>(self) -> RefOr<Schema> {
         let name = std::any::type_name::<T>();
         if let Err(refused) = serde_json::from_value::<T>(self.example.clone()) {
             panic!("the API document's example of {name}, {}, is refused: {refused}", self.example);

@@ -38,7 +38,7 @@ const BRANDS: [(RangeInclusive<u64>, &[usize]); 13] = [
 const OTHER_GROUPS: [&[usize]; 2] = [&[4, 6, 5], &[4, 6, 4]];
 
 /// Zeros of the decimal digits that keyboards produce: ASCII, full width, Arabic, Persian, Devanagari.
-const ZEROS: [char; 5] = ['0', '\u{ff10}', '\u{660}', '\u{6f0}', '\u{966}'];
+const DECIMAL_ZEROS: [char; 5] = ['0', '\u{ff10}', '\u{660}', '\u{6f0}', '\u{966}'];
 
 /// The most characters between two groups of one number.
 const MAX_SEPARATOR: usize = 3;
@@ -49,7 +49,7 @@ pub(super) fn is_scanned(name: &str) -> bool {
 }
 
 /// Whether a text holds a card number: plain, or in the groups that cards have, with spaces or hyphens between them.
-pub(super) fn stands_in(text: &str) -> bool {
+pub(super) fn found_in(text: &str) -> bool {
     // Characters that stored text drops would hide a number here.
     let chars: Vec<char> = text.chars().filter(|c| !text::is_dropped(*c)).map(ascii_digit).collect();
     let groups = groups(&chars);
@@ -61,23 +61,23 @@ struct Group {
     start: usize,
     end: usize,
     /// The separator between this group and the previous one.
-    joint: Joint,
+    separator: Separator,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Joint {
+enum Separator {
     /// White space alone.
     Space,
     /// A hyphen and nothing else.
     Hyphen,
     /// Hyphens and white space.
-    Loose,
+    Mixed,
     /// Anything more: the groups belong to different numbers.
-    Apart,
+    Other,
 }
 
 fn ascii_digit(c: char) -> char {
-    let value = ZEROS.iter().find_map(|zero| (c as u32).checked_sub(*zero as u32).filter(|value| *value < 10));
+    let value = DECIMAL_ZEROS.iter().find_map(|zero| (c as u32).checked_sub(*zero as u32).filter(|value| *value < 10));
     value.and_then(|value| char::from_digit(value, 10)).unwrap_or(c)
 }
 
@@ -92,8 +92,8 @@ fn groups(chars: &[char]) -> Vec<Group> {
         match (start, c.is_ascii_digit()) {
             (None, true) => start = Some(at),
             (Some(from), false) => {
-                let joint = groups.last().map_or(Joint::Apart, |before| joint(&chars[before.end..from]));
-                groups.push(Group { start: from, end: at, joint });
+                let separator = groups.last().map_or(Separator::Other, |before| separator(&chars[before.end..from]));
+                groups.push(Group { start: from, end: at, separator });
                 start = None;
             }
             _ => {}
@@ -102,26 +102,26 @@ fn groups(chars: &[char]) -> Vec<Group> {
     groups
 }
 
-fn joint(between: &[char]) -> Joint {
+fn separator(between: &[char]) -> Separator {
     let hyphens = between.iter().filter(|c| is_hyphen(**c)).count();
     let spaces = between.iter().filter(|c| c.is_whitespace()).count();
     match (hyphens, spaces) {
-        _ if hyphens + spaces != between.len() || between.len() > MAX_SEPARATOR => Joint::Apart,
-        (0, _) => Joint::Space,
-        (1, 0) => Joint::Hyphen,
-        _ => Joint::Loose,
+        _ if hyphens + spaces != between.len() || between.len() > MAX_SEPARATOR => Separator::Other,
+        (0, _) => Separator::Space,
+        (1, 0) => Separator::Hyphen,
+        _ => Separator::Mixed,
     }
 }
 
 /// Whether the groups `first..=last` are a card number, and no part of something longer.
 fn is_card_number(chars: &[char], groups: &[Group], first: usize, last: usize) -> bool {
     let window = &groups[first..=last];
-    if window[1..].iter().any(|group| group.joint == Joint::Apart) || !is_grouped_like_a_card(window) {
+    if window[1..].iter().any(|group| group.separator == Separator::Other) || !is_grouped_like_a_card(window) {
         return false;
     }
     let digits: Vec<u64> =
         window.iter().flat_map(|group| &chars[group.start..group.end]).filter_map(|c| c.to_digit(10).map(u64::from)).collect();
-    is_of_a_brand(&digits) && passes_luhn(&digits) && !is_part_of_more(chars, groups, first, last)
+    is_of_a_brand(&digits) && passes_luhn(&digits) && !is_part_of_longer_sequence(chars, groups, first, last)
 }
 
 /// All digits in one group; groups of four with a last one of at most four; or the groups of American Express and Diners Club.
@@ -140,7 +140,7 @@ fn is_of_a_brand(digits: &[u64]) -> bool {
 }
 
 /// Whether the groups are a piece of a word, a fraction, a phone number, or a longer list of numbers.
-fn is_part_of_more(chars: &[char], groups: &[Group], first: usize, last: usize) -> bool {
+fn is_part_of_longer_sequence(chars: &[char], groups: &[Group], first: usize, last: usize) -> bool {
     let is_word = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '_' | '@');
     let (start, end) = (groups[first].start, groups[last].end);
     let before = |distance: usize| start.checked_sub(distance).map(|at| chars[at]);
@@ -150,13 +150,13 @@ fn is_part_of_more(chars: &[char], groups: &[Group], first: usize, last: usize) 
     let hangs_behind = after(1).is_some_and(|c| is_word(&c)) || (after(1).is_some_and(is_hyphen) && after(2).is_some_and(|c| is_word(&c)));
 
     // Back to where the digits begin that nothing but separators divides: a plus there makes all of them a phone number.
-    let beginning = (0..=first).rev().find(|group| groups[*group].joint == Joint::Apart).unwrap_or(0);
+    let beginning = (0..=first).rev().find(|group| groups[*group].separator == Separator::Other).unwrap_or(0);
     let is_phone_number = groups[beginning].start.checked_sub(1).is_some_and(|at| chars[at] == '+');
 
     // A list goes on with the same separators. A short group behind a card is its expiry date or its code.
-    let own = (last > first).then(|| groups[first + 1].joint);
-    let goes_on_before = own.is_some_and(|own| groups[first].joint == own);
-    let goes_on_behind = groups.get(last + 1).is_some_and(|next| own == Some(next.joint) && next.end - next.start >= 4);
+    let own = (last > first).then(|| groups[first + 1].separator);
+    let goes_on_before = own.is_some_and(|own| groups[first].separator == own);
+    let goes_on_behind = groups.get(last + 1).is_some_and(|next| own == Some(next.separator) && next.end - next.start >= 4);
     hangs_before || hangs_behind || is_phone_number || goes_on_before || goes_on_behind
 }
 
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn test_cards_of_every_brand_are_found_as_they_are_written() {
+    fn test_cards_of_every_brand_are_detected_in_every_format() {
         for number in TEST_CARDS {
             let mut spellings = vec![number.to_owned()];
             for separator in [" ", "-", "\u{a0}", "\t", "\n", "\u{2011}", " - ", "  "] {
@@ -265,14 +265,14 @@ mod tests {
                     format!("{spelling}/123"),
                     format!("cash + {spelling}"),
                 ] {
-                    assert!(stands_in(&text), "{}", text.escape_unicode());
+                    assert!(found_in(&text), "{}", text.escape_unicode());
                 }
             }
         }
     }
 
     #[test]
-    fn digits_that_are_no_card_pass() {
+    fn digits_that_are_not_a_card_number_are_accepted() {
         for text in [
             // Barcodes (EAN-13, ITF-14), IMEIs, ISBNs.
             "4006381333931",
@@ -346,12 +346,12 @@ mod tests {
             "00340434161094042557",
             "20251128184153123",
         ] {
-            assert!(!stands_in(text), "{text}");
+            assert!(!found_in(text), "{text}");
         }
     }
 
     #[test]
-    fn secrets_addresses_and_numbers_of_goods_are_not_scanned() {
+    fn passwords_emails_skus_and_tracking_numbers_are_not_scanned() {
         for name in ["password", "current_password", "new_password", "email", "sku", "tracking"] {
             assert!(!is_scanned(name), "{name}");
         }

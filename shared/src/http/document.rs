@@ -25,7 +25,7 @@ pub(super) enum Document {
 
 impl Document {
     /// Whether this is `null`, or the empty text that forms send for an empty input.
-    pub(super) fn is_left_out(&self) -> bool {
+    pub(super) fn is_omitted(&self) -> bool {
         match self {
             Self::Leaf(Value::Null) => true,
             Self::Leaf(Value::String(text)) => text.is_empty(),
@@ -34,24 +34,24 @@ impl Document {
     }
 
     /// Whether any name or text of the document holds this character.
-    pub(super) fn holds(&self, c: char) -> bool {
+    pub(super) fn contains(&self, c: char) -> bool {
         match self {
             Self::Leaf(value) => value.as_str().is_some_and(|text| text.contains(c)),
-            Self::List(items) => items.iter().any(|item| item.holds(c)),
-            Self::Object(members) => members.iter().any(|(name, value)| name.contains(c) || value.holds(c)),
+            Self::List(items) => items.iter().any(|item| item.contains(c)),
+            Self::Object(members) => members.iter().any(|(name, value)| name.contains(c) || value.contains(c)),
         }
     }
 
     /// Whether the document holds the number of a payment card where people write free text.
-    pub(super) fn holds_card_number(&self) -> bool {
+    pub(super) fn contains_card_number(&self) -> bool {
         match self {
-            Self::Leaf(Value::String(text)) => card_number::stands_in(text),
-            Self::Leaf(Value::Number(number)) => number.as_u64().is_some_and(|number| card_number::stands_in(&number.to_string())),
+            Self::Leaf(Value::String(text)) => card_number::found_in(text),
+            Self::Leaf(Value::Number(number)) => number.as_u64().is_some_and(|number| card_number::found_in(&number.to_string())),
             Self::Leaf(_) => false,
-            Self::List(items) => items.iter().any(Self::holds_card_number),
+            Self::List(items) => items.iter().any(Self::contains_card_number),
             Self::Object(members) => members.iter().any(|(name, value)| {
                 let is_scanned = card_number::is_scanned(name) || !matches!(value, Self::Leaf(Value::String(_)));
-                card_number::stands_in(name) || (is_scanned && value.holds_card_number())
+                card_number::found_in(name) || (is_scanned && value.contains_card_number())
             }),
         }
     }

@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_one_key_of_visible_ascii_is_taken() {
+    fn only_a_single_visible_ascii_key_is_accepted() {
         let code = |values: &[&str]| IdempotencyKey::parse(values).map(|_| String::new()).unwrap_or_else(|problem| problem.code);
         assert_eq!(code(&["a-key"]), "");
         assert_eq!(code(&["k".repeat(255).as_str()]), "");

@@ -27,7 +27,7 @@ const MERGE_PATCH: &str = "application/merge-patch+json";
 const CHARSETS: [&str; 4] = ["utf-8", "utf8", "us-ascii", "ascii"];
 
 /// Rejects, by its headers, a body that is not plain JSON.
-pub(super) fn check_form(method: &str, content_types: &[&str], encodings: &[&str]) -> Result<(), Problem> {
+pub(super) fn check_content_type(method: &str, content_types: &[&str], encodings: &[&str]) -> Result<(), Problem> {
     let is_patch = method == "PATCH";
     let accepted: &[&str] = if is_patch { &[JSON, MERGE_PATCH] } else { &[JSON] };
     let is_accepted = matches!(content_types, [one] if is_utf8_of(one, accepted));
@@ -68,21 +68,21 @@ pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     let text = std::str::from_utf8(body).map_err(|_| malformed(NOT_UTF8))?;
     let document = read(text)?;
     // The gateway has replaced bytes that are not UTF-8 before the function sees them.
-    if document.holds(char::REPLACEMENT_CHARACTER) {
+    if document.contains(char::REPLACEMENT_CHARACTER) {
         return Err(malformed(NOT_UTF8));
     }
-    if document.holds_card_number() {
-        return Err(Problem::unprocessable("card_number_refused", "Card numbers are not accepted")
+    if document.contains_card_number() {
+        return Err(Problem::unprocessable("card_number_rejected", "Card numbers are not accepted")
             .detail("Give the card to the payment provider's form and send us the token that it answers."));
     }
-    serde_path_to_error::deserialize(Strict(document)).map_err(|error| refusal(text, &error))
+    serde_path_to_error::deserialize(Strict(document)).map_err(|error| problem_from(text, &error))
 }
 
 const NOT_UTF8: &str = "It is not UTF-8, or it holds U+FFFD, which replaces what is not.";
 
 fn read(text: &str) -> Result<Document, Problem> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let document = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| refusal(text, &error))?;
+    let document = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| problem_from(text, &error))?;
     let end = deserializer.end();
     end.map_err(|error| malformed(&format!("Something follows the document at line {} column {}.", error.line(), error.column())))?;
     Ok(document)
@@ -92,7 +92,7 @@ fn malformed(detail: &str) -> Problem {
     Problem::bad_request("malformed_json", "The body is not well-formed JSON").detail(detail)
 }
 
-fn refusal(text: &str, error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
+fn problem_from(text: &str, error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
     let (inner, message) = (error.inner(), error.inner().to_string());
     let place = || format!("See line {} column {}.", inner.line(), inner.column());
     if message.starts_with("number out of range") {
@@ -153,11 +153,11 @@ fn escape(key: &str) -> String {
     key.chars().take(64).collect::<String>().replace('~', "~0").replace('/', "~1")
 }
 
-/// For a field that may be left out but not be `null`: `#[serde(default, deserialize_with = "shared::http::present")]`.
+/// For a field that may be left out but not be `null`: `#[serde(default, deserialize_with = "shared::http::non_null")]`.
 ///
 /// # Errors
 /// When what stands there is no `T`.
-pub fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+pub fn non_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_parsed_is_400() {
+    fn unparsable_body_is_400() {
         assert_eq!(refused(""), is(400, "body_required", ""));
         let deep = "[".repeat(100_000);
         let nested = format!("{{\"items\":{}{}}}", "[".repeat(200), "]".repeat(200));
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_acceptable_is_422_with_its_place() {
+    fn invalid_field_is_422_with_its_pointer() {
         for odd in ["\"3\"", "3.0", "3.5", "true", "null", "[3]", "{}", "1e3", "-0"] {
             assert_eq!(refused(&format!(r#"{{"items":[{{"quantity":{odd}}}]}}"#)), is(422, "wrong_type", "/items/0/quantity"), "{odd}");
         }
@@ -243,14 +243,14 @@ mod tests {
     #[test]
     fn card_numbers_are_rejected_except_in_passwords_addresses_skus_and_tracking() {
         for text in ["4242424242424242", "4242 4242 4242 4242", "my card is 4242-4242-4242-4242, thanks", "378282246310005"] {
-            assert_eq!(refused(&format!(r#"{{"items":[],"note":"{text}"}}"#)).1, "card_number_refused", "{text}");
-            assert_eq!(refused(&format!(r#"{{"items":[],"{text}":1}}"#)).1, "card_number_refused", "{text}");
+            assert_eq!(refused(&format!(r#"{{"items":[],"note":"{text}"}}"#)).1, "card_number_rejected", "{text}");
+            assert_eq!(refused(&format!(r#"{{"items":[],"{text}":1}}"#)).1, "card_number_rejected", "{text}");
             for name in ["password", "current_password", "new_password", "email", "sku", "tracking"] {
                 assert_eq!(refused(&format!(r#"{{"items":[],"{name}":"{text}"}}"#)).1, "unknown_field", "{name}");
-                assert_eq!(refused(&format!(r#"{{"items":[],"{name}":["{text}"]}}"#)).1, "card_number_refused", "{name}");
+                assert_eq!(refused(&format!(r#"{{"items":[],"{name}":["{text}"]}}"#)).1, "card_number_rejected", "{name}");
             }
         }
-        assert_eq!(refused(r#"{"items":[{"quantity":4242424242424242}]}"#).1, "card_number_refused");
+        assert_eq!(refused(r#"{"items":[{"quantity":4242424242424242}]}"#).1, "card_number_rejected");
     }
 
     #[test]
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_text_in_an_optional_field_counts_as_left_out() {
+    fn empty_string_in_optional_field_counts_as_omitted() {
         let order = parse::<Order>(br#"{"items":[],"note":"","total":""}"#).expect("an order");
         assert_eq!((order.note, order.total.is_none()), (None, true));
         assert_eq!(refused(r#"{"items":""}"#), is(422, "wrong_type", "/items"));
@@ -270,14 +270,14 @@ mod tests {
     }
 
     #[test]
-    fn the_first_field_that_breaks_a_rule_is_reported() {
+    fn first_invalid_field_is_reported() {
         let pointer = |body: &str| refused(body).2;
         assert_eq!(pointer(r#"{"items":[{"quantity":"x"}],"a":1}"#), "/items/0/quantity");
         assert_eq!(pointer(r#"{"b":1,"a":1,"items":1}"#), "/b");
     }
 
     #[test]
-    fn the_form_is_plain_json_in_utf8() {
+    fn only_plain_utf8_json_is_accepted() {
         for good in [
             "application/json",
             "Application/JSON; charset=UTF-8",
@@ -289,7 +289,7 @@ mod tests {
             "application/json; charset=ascii",
             "application/json; profile=x",
         ] {
-            assert!(check_form("POST", &[good], &[]).is_ok(), "{good}");
+            assert!(check_content_type("POST", &[good], &[]).is_ok(), "{good}");
         }
         for bad in [
             &["text/plain"][..],
@@ -301,18 +301,18 @@ mod tests {
             &["application/json; charset"],
             &["application/json", "application/json"],
         ] {
-            assert!(check_form("POST", bad, &[]).is_err(), "{bad:?}");
+            assert!(check_content_type("POST", bad, &[]).is_err(), "{bad:?}");
         }
-        assert!(check_form("POST", &["application/json"], &["gzip"]).is_err());
+        assert!(check_content_type("POST", &["application/json"], &["gzip"]).is_err());
     }
 
     #[test]
-    fn patch_also_takes_a_merge_patch_and_415_names_what_is_accepted() {
+    fn patch_accepts_merge_patch_and_415_lists_accepted_types() {
         for good in ["application/json", "application/merge-patch+json", "Application/Merge-Patch+JSON; charset=utf8"] {
-            assert!(check_form("PATCH", &[good], &[]).is_ok(), "{good}");
+            assert!(check_content_type("PATCH", &[good], &[]).is_ok(), "{good}");
         }
         let rejected = |method: &str, content_type: &str, encodings: &[&str]| {
-            let problem = check_form(method, &[content_type], encodings).expect_err(content_type);
+            let problem = check_content_type(method, &[content_type], encodings).expect_err(content_type);
             let detail = problem.document("r")["detail"].as_str().expect("a detail").to_owned();
             (problem.headers().to_vec(), detail)
         };

@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use tracing::Instrument;
 
 pub use idempotency::IdempotencyKey;
-pub use json::present;
+pub use json::non_null;
 pub use page::{CursorKey, Page, PageRequest};
 pub use request::Request;
 pub use response::{Response, accepted, created, no_content, ok, replayed};
@@ -41,7 +41,7 @@ use crate::{
 pub const EXPOSED_HEADERS: &str = "ETag, Location, Retry-After, X-Request-Id, X-Process-Time, X-Device-Token, Idempotent-Replayed";
 
 /// What must be left of the function's time for a request that writes to be begun at all.
-const ENOUGH_TIME: Duration = Duration::from_millis(1500);
+const MIN_TIME_LEFT: Duration = Duration::from_millis(1500);
 
 /// Serves requests with `operation`. A function that reads is given the methods of its path, as `Allow` lists them: the gateway sends it
 /// each that no other function serves.
@@ -96,7 +96,7 @@ impl Route {
         let reads = matches!(request.method(), "GET" | "HEAD");
         match &self.allowed_methods {
             Some(allowed) if !reads => Err(Problem::method_not_allowed(allowed)),
-            _ if !reads && time_left < ENOUGH_TIME => Err(Problem::unavailable()),
+            _ if !reads && time_left < MIN_TIME_LEFT => Err(Problem::unavailable()),
             _ => Ok(request),
         }
     }
@@ -114,14 +114,14 @@ async fn answer(name: OperationName, operation: Operation, route: Route, invocat
     let (method, path) =
         parsed.as_ref().map_or_else(|_| Default::default(), |request| (request.method().to_owned(), request.path().to_owned()));
     let span = name.span(&request_id, &trace_id);
-    if let Some(caller) = parsed.as_ref().ok().and_then(|request| request.visitor().ok().flatten()) {
+    if let Some(caller) = parsed.as_ref().ok().and_then(|request| request.optional_caller().ok().flatten()) {
         span.record("user_id", caller.user_id.to_string());
     }
     let outcome = match parsed.and_then(|request| route.admit(request, time_left)) {
         Err(problem) => Err(problem),
         // A task of its own, so that a panic becomes an answer.
         Ok(request) => {
-            tokio::spawn(operation(request).instrument(span.clone())).await.unwrap_or_else(|panic| Err(Problem::internal().because(&panic)))
+            tokio::spawn(operation(request).instrument(span.clone())).await.unwrap_or_else(|panic| Err(Problem::internal().caused_by(&panic)))
         }
     };
     let duration_ms = u64::try_from(Clock::System.now().since(started).as_millis()).unwrap_or(u64::MAX);
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn other_methods_are_405_and_allow_lists_those_of_the_path() {
+    async fn other_methods_are_405_with_allow_header() {
         for method in ["PUT", "DELETE", "PATCH", "TRACE", "get", ""] {
             let answer = answer_of_read(method, "/", json!({})).await;
             assert_eq!((&answer["statusCode"], &answer["headers"]["allow"]), (&json!(405), &json!("GET, HEAD, OPTIONS, POST")), "{method}");
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_answer_has_its_headers() {
+    async fn every_response_has_the_standard_headers() {
         let answer = call(event("/")).await;
         assert_eq!(answer["statusCode"], 200);
         assert_eq!(answer["headers"]["x-request-id"], "gw-1");
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_becomes_an_opaque_problem() {
+    async fn panic_becomes_an_opaque_500() {
         let answer = call(event("/panic")).await;
         assert_eq!(answer["statusCode"], 500);
         assert_eq!(answer["headers"]["content-type"], "application/problem+json");
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_and_an_expired_caller_get_the_same_401() {
+    async fn missing_and_expired_token_get_the_same_401() {
         let mut nobody = event("/");
         nobody["requestContext"]["authorizer"] = Value::Null;
         let mut expired = event("/");
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_authorizer_says_that_an_address_is_verified() {
+    fn email_verified_is_read_from_the_authorizer_only() {
         for (said, verified) in [
             (json!("true"), true),
             (json!(true), true),
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_event_that_is_no_request_is_answered_too() {
+    async fn malformed_gateway_event_gets_a_4xx_response() {
         for odd in [Value::Null, json!([]), json!({}), json!({ "httpMethod": 5 })] {
             let status = call(odd).await["statusCode"].as_u64().expect("a status");
             assert!((400..500).contains(&status), "{status}");

@@ -49,7 +49,7 @@ impl<'a> PageRequest<'a> {
     }
 
     /// One more than the limit: asking for it shows whether there is a next page.
-    pub fn limit_and_one(&self) -> u32 {
+    pub fn limit_plus_one(&self) -> u32 {
         self.limit + 1
     }
 
@@ -108,7 +108,7 @@ impl CursorKey {
 
     fn seal(&self, last: &str, scope: &str, now: Timestamp, ids: &Ids) -> String {
         let expires = now.seconds() + VALID_SECONDS;
-        self.0.making().seal(&format!("{expires} {last}"), &[scope], ids)
+        self.0.active().seal(&format!("{expires} {last}"), &[scope], ids)
     }
 
     fn open(&self, cursor: &str, scope: &str, now: Timestamp) -> Option<String> {
@@ -127,7 +127,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn a_cursor_opens_only_where_it_was_given() {
+    fn cursor_opens_only_for_its_caller_filter_and_limit() {
         let (key, now, ids) = (CursorKey::new(KeyRing::of([7; 32])), Timestamp::from_milliseconds(0), Ids::seeded(1));
         let page = |limit| PageRequest { limit, cursor: None };
         let cursor = page(20).next(&key, &["list-orders", "usr_a", "pending"], "2026#x", now, &ids);
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_outside_one_to_a_hundred_are_refused() {
+    fn limits_outside_1_to_100_are_rejected() {
         for text in ["0", "-1", "101", "1000000000", "abc", "", "+5", "99999999999999999999"] {
             assert!(PageRequest::parse(Some(text), None).is_err(), "{text}");
         }

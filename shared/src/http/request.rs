@@ -147,7 +147,7 @@ impl Request {
     /// 401 without a token, or when it has expired meanwhile: an answer that the gateway's authorizer cache gives outlives its token.
     /// 403 when the token names no role.
     pub fn caller(&self) -> Result<Caller, Problem> {
-        self.visitor()?.ok_or_else(Problem::unauthorized)
+        self.optional_caller()?.ok_or_else(Problem::unauthorized)
     }
 
     /// The user who is calling, if it is one who runs the shop.
@@ -163,7 +163,7 @@ impl Request {
     ///
     /// # Errors
     /// As [`Request::caller`], but for the missing token.
-    pub fn visitor(&self) -> Result<Option<Caller>, Problem> {
+    pub fn optional_caller(&self) -> Result<Option<Caller>, Problem> {
         let text = |name: &str| {
             self.event
                 .request_context
@@ -223,7 +223,7 @@ impl Request {
     /// # Errors
     /// 400 malformed, 413 too large, 415 not JSON, 422 not acceptable: with the pointer of the field.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
-        json::check_form(self.method(), &self.headers("content-type"), &self.headers("content-encoding"))?;
+        json::check_content_type(self.method(), &self.headers("content-type"), &self.headers("content-encoding"))?;
         json::parse(&self.body()?)
     }
 

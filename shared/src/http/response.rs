@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_entity_tag_names_a_version_or_none_of_ours() {
+    fn entity_tag_parses_to_a_version_or_no_version() {
         for (tag, version) in [
             ("\"0\"", Some(0)),
             ("\"1\"", Some(1)),

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tracing::Instrument;
 
 use super::{
-    message::{Consumed, Delivery, Envelope, Unreadable},
+    message::{FromMessage, Received, Envelope, InvalidMessage},
     source::{self, Queue},
 };
 use crate::{
@@ -25,7 +25,7 @@ use crate::{
 /// Why an operation did not do what a message says.
 pub trait Retryable: std::error::Error + Send + Sync + 'static {
     /// Whether a later try may succeed. If not, the message goes to the dead-letter queue at once.
-    fn may_succeed_later(&self) -> bool {
+    fn is_retryable(&self) -> bool {
         true
     }
 }
@@ -39,9 +39,9 @@ impl Retryable for TableError {}
 pub fn run<S, M, E, F, Fut>(service: fn() -> S, operation: F) -> Result<(), lambda_http::Error>
 where
     S: Send + Sync + 'static,
-    M: Consumed,
+    M: FromMessage,
     E: Retryable,
-    F: Fn(Arc<S>, Delivery<M>) -> Fut + Clone + Send + Sync + 'static,
+    F: Fn(Arc<S>, Received<M>) -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = Result<(), E>> + Send + 'static,
 {
     lambda::serve(lambda(Arc::new(service()), operation, Queue::from_env()))
@@ -51,21 +51,21 @@ where
 pub fn lambda<S, M, E, F, Fut>(service: Arc<S>, operation: F, queue: Queue) -> Lambda
 where
     S: Send + Sync + 'static,
-    M: Consumed,
+    M: FromMessage,
     E: Retryable,
-    F: Fn(Arc<S>, Delivery<M>) -> Fut + Clone + Send + Sync + 'static,
+    F: Fn(Arc<S>, Received<M>) -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = Result<(), E>> + Send + 'static,
 {
     let name = OperationName::of(&operation);
     let consume: Consume = Arc::new(move |envelope: Envelope, trace: Trace, deadline: Timestamp| {
         let (service, operation) = (service.clone(), operation.clone());
         Box::pin(async move {
-            let message = M::read(&envelope.kind, envelope.data).map_err(ConsumeError::unreadable)?;
-            operation(service, Delivery { message, trace, deadline }).await.map_err(|error| ConsumeError::of(&error))
+            let message = M::from_message(&envelope.kind, envelope.data).map_err(ConsumeError::unreadable)?;
+            operation(service, Received { message, trace, deadline }).await.map_err(|error| ConsumeError::of(&error))
         })
     });
     let queue = Arc::new(queue);
-    Arc::new(move |invocation| Box::pin(work_off(name.clone(), queue.clone(), consume.clone(), invocation)))
+    Arc::new(move |invocation| Box::pin(process_batch(name.clone(), queue.clone(), consume.clone(), invocation)))
 }
 
 type Consume = Arc<dyn Fn(Envelope, Trace, Timestamp) -> BoxFuture<'static, Result<(), ConsumeError>> + Send + Sync>;
@@ -82,13 +82,13 @@ enum ConsumeError {
 }
 
 impl ConsumeError {
-    fn unreadable(reason: Unreadable) -> Self {
+    fn unreadable(reason: InvalidMessage) -> Self {
         Self::Permanent(reason.to_string())
     }
 
     fn of(error: &impl Retryable) -> Self {
         let text = telemetry::causes(error);
-        if error.may_succeed_later() { Self::Transient(text) } else { Self::Permanent(text) }
+        if error.is_retryable() { Self::Transient(text) } else { Self::Permanent(text) }
     }
 
     /// The reason. What a panic says may repeat a value, and stays away.
@@ -100,50 +100,50 @@ impl ConsumeError {
     }
 
     /// Whether the record is rejected, having been received this often.
-    fn rejects(&self, receives: u32) -> bool {
+    fn rejects(&self, receive_count: u32) -> bool {
         match self {
             Self::Transient(_) => false,
             Self::Permanent(_) => true,
-            Self::Panicked => receives >= PANICS,
+            Self::Panicked => receive_count >= MAX_PANICS,
         }
     }
 }
 
 /// The reception at which a panic is no accident any more.
-const PANICS: u32 = 3;
+const MAX_PANICS: u32 = 3;
 
 /// What must be left of an invocation's time for another record to be begun.
-const ENOUGH_TIME: Duration = Duration::from_millis(1500);
+const MIN_TIME_LEFT: Duration = Duration::from_millis(1500);
 
 /// A message that is retried for longer is counted (`MessageDelayed`). The queue's own metric of age leaves out messages that were
 /// received three times ("Available CloudWatch metrics for Amazon SQS", note on `ApproximateAgeOfOldestMessage`).
-const DELAYED: Duration = Duration::from_secs(3600);
+const DELAYED_AFTER: Duration = Duration::from_secs(3600);
 
-async fn work_off(name: OperationName, queue: Arc<Queue>, consume: Consume, invocation: Invocation) -> Result<Value, Failure> {
-    let batch: SqsEvent = serde_json::from_value(invocation.event).map_err(|error| Failure::because("MalformedBatch", &error))?;
+async fn process_batch(name: OperationName, queue: Arc<Queue>, consume: Consume, invocation: Invocation) -> Result<Value, Failure> {
+    let batch: SqsEvent = serde_json::from_value(invocation.event).map_err(|error| Failure::from_error("MalformedBatch", &error))?;
     // An empty or unknown identifier makes Lambda take the whole batch for done or failed: better to fail it here.
     let has_id = |record: &SqsMessage| record.message_id.as_deref().is_some_and(|id| !id.is_empty());
     if !batch.records.iter().all(has_id) {
         return Err(Failure::new("MalformedBatch", "a record has no messageId"));
     }
     if !batch.records.iter().all(|record| queue.is_source_of(record)) {
-        return Err(Failure::new("ForeignQueue", "a record comes from another queue than this function's"));
+        return Err(Failure::new("UnexpectedQueue", "a record comes from another queue than this function's"));
     }
     let mut answer = SqsBatchResponse::default();
     for record in batch.records {
         let id = record.message_id.clone().unwrap_or_default();
         let time_left = invocation.deadline.since(Clock::System.now());
-        if time_left < ENOUGH_TIME || !work_off_one(&name, &queue, &consume, record, invocation.deadline).await {
+        if time_left < MIN_TIME_LEFT || !process_record(&name, &queue, &consume, record, invocation.deadline).await {
             let mut failure = BatchItemFailure::default();
             failure.item_identifier = id;
             answer.batch_item_failures.push(failure);
         }
     }
-    serde_json::to_value(answer).map_err(|error| Failure::because("UnwritableAnswer", &error))
+    serde_json::to_value(answer).map_err(|error| Failure::from_error("UnserializableResponse", &error))
 }
 
 /// Works off one record; `false` if it has to come back.
-async fn work_off_one(name: &OperationName, queue: &Queue, consume: &Consume, record: SqsMessage, deadline: Timestamp) -> bool {
+async fn process_record(name: &OperationName, queue: &Queue, consume: &Consume, record: SqsMessage, deadline: Timestamp) -> bool {
     let started = Clock::System.now();
     let envelope = serde_json::from_str::<Envelope>(record.body.as_deref().unwrap_or_default());
     let trace = envelope.as_ref().ok().and_then(|envelope| Trace::parse(envelope.traceparent.as_deref()?));
@@ -152,7 +152,7 @@ async fn work_off_one(name: &OperationName, queue: &Queue, consume: &Consume, re
     let span = name.span(&message_id, trace.id());
     let (kind, subject) = envelope.as_ref().map(|envelope| (envelope.kind.clone(), envelope.subject.clone())).unwrap_or_default();
     let outcome = match envelope {
-        Err(_) => Err(ConsumeError::unreadable(Unreadable::not_an_envelope())),
+        Err(_) => Err(ConsumeError::unreadable(InvalidMessage::not_an_envelope())),
         // A task of its own, so that a panic ends this record and not the batch.
         Ok(envelope) => match tokio::spawn(consume(envelope, trace, deadline).instrument(span.clone())).await {
             Ok(outcome) => outcome,
@@ -172,13 +172,13 @@ async fn work_off_one(name: &OperationName, queue: &Queue, consume: &Consume, re
     });
     match outcome {
         Ok(()) => true,
-        Err(error) => settle(name, queue, &record, &error).instrument(span).await,
+        Err(error) => reject_or_retry(name, queue, &record, &error).instrument(span).await,
     }
 }
 
 /// Rejects a record that failed, or lets it come back later; `false` if it has to come back.
-async fn settle(name: &OperationName, queue: &Queue, record: &SqsMessage, error: &ConsumeError) -> bool {
-    if error.rejects(source::receives(record)) {
+async fn reject_or_retry(name: &OperationName, queue: &Queue, record: &SqsMessage, error: &ConsumeError) -> bool {
+    if error.rejects(source::receive_count(record)) {
         match queue.reject(record, error.reason(), &name.operation).await {
             Ok(()) => {
                 tracing::info!("message sent to the dead-letter queue");
@@ -187,10 +187,10 @@ async fn settle(name: &OperationName, queue: &Queue, record: &SqsMessage, error:
             Err(failure) => tracing::error!(error = failure.message, "message not sent to the dead-letter queue, it comes back"),
         }
     }
-    if source::age(record, Clock::System.now()) > DELAYED {
+    if source::age(record, Clock::System.now()) > DELAYED_AFTER {
         telemetry::count("MessageDelayed", name.service, &Clock::System);
     }
-    queue.return_later(record).await;
+    queue.retry_later(record).await;
     false
 }
 

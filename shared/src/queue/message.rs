@@ -36,7 +36,7 @@ pub struct Message {
 
 /// What a message is about: the record whose change it reports.
 #[derive(Clone, Debug)]
-pub struct Subject {
+pub struct MessageContext {
     /// The service that owns the record: `orders`.
     pub service: &'static str,
     /// The record's id.
@@ -50,24 +50,24 @@ pub struct Subject {
 }
 
 impl Message {
-    /// The message of type `kind` about `subject` for `queue`.
+    /// The message of type `kind` about `context` for `queue`.
     ///
     /// # Panics
     /// When `data` is not JSON: a mistake in the program.
-    pub fn new(queue: &'static str, kind: &'static str, subject: &Subject, data: &impl Serialize) -> Self {
-        let id = ids::derive_uuid(&[subject.service, &subject.id, &subject.version.to_string(), kind, queue]);
+    pub fn new(queue: &'static str, kind: &'static str, context: &MessageContext, data: &impl Serialize) -> Self {
+        let id = ids::derive_uuid(&[context.service, &context.id, &context.version.to_string(), kind, queue]);
         Self {
             queue,
             delay: Duration::ZERO,
             specversion: "1.0",
             id: id.to_string(),
-            source: format!("/ferrocart/{}", subject.service),
+            source: format!("/ferrocart/{}", context.service),
             kind,
-            time: subject.time,
-            subject: subject.id.clone(),
+            time: context.time,
+            subject: context.id.clone(),
             dataschema: format!("https://ferrocart.dev/schemas/{kind}.json"),
             datacontenttype: "application/json",
-            traceparent: subject.trace.clone(),
+            traceparent: context.trace.clone(),
             data: serde_json::to_value(data).expect("a message is JSON"),
         }
     }
@@ -76,7 +76,7 @@ impl Message {
 impl Message {
     /// The same once more, kept back by the queue for `delay`: for a recipient that may not have everything yet at the first delivery.
     #[must_use]
-    pub fn after(&self, delay: Duration) -> Self {
+    pub fn delayed_by(&self, delay: Duration) -> Self {
         let id = ids::derive_uuid(&[&self.id, &delay.as_secs().to_string()]).to_string();
         Self { id, delay, ..self.clone() }
     }
@@ -84,7 +84,7 @@ impl Message {
 
 /// A message as it is consumed, with the trace that it continues.
 #[derive(Clone, Debug)]
-pub struct Delivery<M> {
+pub struct Received<M> {
     /// The message.
     pub message: M,
     /// The trace that led to it. What the consumer writes keeps it.
@@ -94,20 +94,20 @@ pub struct Delivery<M> {
 }
 
 /// What an operation consumes: a type that reads itself from an envelope's `type` and `data`.
-pub trait Consumed: Sized + Send + 'static {
+pub trait FromMessage: Sized + Send + 'static {
     /// The message.
     ///
     /// # Errors
     /// When the type is unknown here or the data is not of its form. Unknown *fields* are no error: a sender may add some.
-    fn read(kind: &str, data: Value) -> Result<Self, Unreadable>;
+    fn from_message(kind: &str, data: Value) -> Result<Self, InvalidMessage>;
 }
 
 /// A message that this consumer cannot read.
 #[derive(Debug, thiserror::Error)]
 #[error("the message cannot be read: {0}")]
-pub struct Unreadable(String);
+pub struct InvalidMessage(String);
 
-impl Unreadable {
+impl InvalidMessage {
     /// A message of a type that the consumer does not know.
     pub fn unknown_type() -> Self {
         Self("its type is unknown here".to_owned())
@@ -123,12 +123,12 @@ impl Unreadable {
 ///
 /// # Errors
 /// When it is of another type or form.
-pub fn read_as<M: DeserializeOwned>(expected: &str, kind: &str, data: Value) -> Result<M, Unreadable> {
+pub fn read_as<M: DeserializeOwned>(expected: &str, kind: &str, data: Value) -> Result<M, InvalidMessage> {
     if kind != expected {
-        return Err(Unreadable::unknown_type());
+        return Err(InvalidMessage::unknown_type());
     }
     // The error of serde names fields and types, and may repeat a value: only its path is kept.
-    serde_path_to_error::deserialize(data).map_err(|error| Unreadable(format!("{kind} is malformed at {}", error.path())))
+    serde_path_to_error::deserialize(data).map_err(|error| InvalidMessage(format!("{kind} is malformed at {}", error.path())))
 }
 
 /// The parts of an envelope that consumers need.

@@ -14,11 +14,11 @@ pub struct Queue {
     client: OnceLock<Client>,
 }
 
-/// The longest wait between two tries. Twenty tries take 83 minutes at least, 500 take 3.8 days on average: `waits_add_up`.
-const LONGEST_WAIT: Duration = Duration::from_secs(900);
+/// The longest wait between two tries. Twenty tries take 83 minutes at least, 500 take 3.8 days on average: `total_retry_time_matches_the_redrive_policy`.
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(900);
 
 /// The most characters of a reason, and the only ones: SQS rejects some characters of Unicode.
-const REASON_LENGTH: usize = 200;
+const MAX_REASON_LENGTH: usize = 200;
 
 impl Queue {
     /// The queue that `QUEUE_URL` names, with the dead-letter queue that `DEAD_LETTER_QUEUE_URL` names. Its client is made when it is
@@ -50,9 +50,9 @@ impl Queue {
 
     /// Lets a record come back after a wait that grows with the number of its tries, instead of after the whole visibility timeout. If
     /// this fails it comes back all the same, later.
-    pub(super) async fn return_later(&self, record: &SqsMessage) {
+    pub(super) async fn retry_later(&self, record: &SqsMessage) {
         let Some(receipt) = &record.receipt_handle else { return };
-        let wait = wait_after(receives(record));
+        let wait = retry_delay(receive_count(record));
         let seconds = i32::try_from(wait.as_secs().max(1)).unwrap_or(900);
         let call = self.client().change_message_visibility().queue_url(&self.url).receipt_handle(receipt).visibility_timeout(seconds);
         if let Err(error) = call.send().await {
@@ -66,20 +66,20 @@ impl Queue {
     /// When the dead-letter queue does not take it. The record must then come back.
     pub(super) async fn reject(&self, record: &SqsMessage, reason: &str, consumer: &str) -> Result<(), Failure> {
         let text = |text: String| MessageAttributeValue::builder().data_type("String").string_value(text).build();
-        let attributes = [("reason", readable(reason)), ("consumer", consumer.to_owned())];
+        let attributes = [("reason", printable_ascii(reason)), ("consumer", consumer.to_owned())];
         let mut call = self.client().send_message().queue_url(&self.dead_letter_url);
         for (name, value) in attributes {
-            let value = text(value).map_err(|error| Failure::because("UnwritableMessage", &error))?;
+            let value = text(value).map_err(|error| Failure::from_error("UnserializableMessage", &error))?;
             call = call.message_attributes(name, value);
         }
         let body = record.body.clone().unwrap_or_default();
         let sent = call.message_body(body).send().await;
-        sent.map(drop).map_err(|error| Failure::because("NotSent", &error))
+        sent.map(drop).map_err(|error| Failure::from_error("SendFailed", &error))
     }
 }
 
 /// How often a record was received, this time included.
-pub(super) fn receives(record: &SqsMessage) -> u32 {
+pub(super) fn receive_count(record: &SqsMessage) -> u32 {
     attribute(record, "ApproximateReceiveCount").and_then(|count| u32::try_from(count).ok()).unwrap_or(1)
 }
 
@@ -92,21 +92,21 @@ fn attribute(record: &SqsMessage, name: &str) -> Option<i64> {
     record.attributes.get(name).and_then(|value| value.parse().ok())
 }
 
-/// How long a message waits that failed when it was received for the `receives`-th time: half of the longest wait, and a random part of
+/// How long a message waits that failed when it was received for the `receive_count`-th time: half of the longest wait, and a random part of
 /// the other half.
-pub fn wait_after(receives: u32) -> Duration {
-    retry::equal_jitter(longest_wait(receives))
+pub fn retry_delay(receive_count: u32) -> Duration {
+    retry::equal_jitter(max_retry_delay(receive_count))
 }
 
 /// The longest wait after this many receptions: 2 seconds, then twice as long each time.
-fn longest_wait(receives: u32) -> Duration {
-    Duration::from_secs(2_u64.saturating_pow(receives)).min(LONGEST_WAIT)
+fn max_retry_delay(receive_count: u32) -> Duration {
+    Duration::from_secs(2_u64.saturating_pow(receive_count)).min(MAX_RETRY_DELAY)
 }
 
 /// A reason as SQS takes it as an attribute: one line of printable ASCII, of bounded length, not empty.
-fn readable(reason: &str) -> String {
+fn printable_ascii(reason: &str) -> String {
     let printable = reason.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' });
-    let text: String = printable.take(REASON_LENGTH).collect();
+    let text: String = printable.take(MAX_REASON_LENGTH).collect();
     if text.trim().is_empty() { "unknown".to_owned() } else { text }
 }
 
@@ -116,12 +116,12 @@ mod tests {
 
     /// The least, the mean and the most seconds that a message is retried for, with this `maxReceiveCount`.
     fn retried_for(receive_count: u32) -> (u64, u64, u64) {
-        let most: u64 = (1..receive_count).map(|receives| longest_wait(receives).as_secs()).sum();
+        let most: u64 = (1..receive_count).map(|receive_count| max_retry_delay(receive_count).as_secs()).sum();
         (most / 2, most * 3 / 4, most)
     }
 
     #[test]
-    fn waits_add_up() {
+    fn total_retry_time_matches_the_redrive_policy() {
         let hours = |seconds: u64| seconds / 3600;
         let (least, mean, most) = retried_for(500);
         assert_eq!((hours(least), hours(mean), hours(most)), (61, 92, 122), "2.6 to 5.1 days, 3.8 on average");
@@ -134,9 +134,9 @@ mod tests {
 
     #[test]
     fn a_reason_is_one_short_line_of_ascii() {
-        assert_eq!(readable("it is not an envelope"), "it is not an envelope");
-        assert_eq!(readable("line\nline\u{fffe}\u{1f600}"), "line?line??");
-        assert_eq!(readable(&"x".repeat(1000)).len(), REASON_LENGTH);
-        assert_eq!((readable(""), readable("  ")), ("unknown".to_owned(), "unknown".to_owned()));
+        assert_eq!(printable_ascii("it is not an envelope"), "it is not an envelope");
+        assert_eq!(printable_ascii("line\nline\u{fffe}\u{1f600}"), "line?line??");
+        assert_eq!(printable_ascii(&"x".repeat(1000)).len(), MAX_REASON_LENGTH);
+        assert_eq!((printable_ascii(""), printable_ascii("  ")), ("unknown".to_owned(), "unknown".to_owned()));
     }
 }

@@ -23,7 +23,7 @@ pub struct Backlog {
 #[derive(Debug)]
 struct Shard {
     query: Query,
-    found: VecDeque<Item>,
+    buffer: VecDeque<Item>,
     next: Next,
 }
 
@@ -39,7 +39,7 @@ impl Backlog {
     /// What `query` finds in each shard of its partition (`<value>#0`, `<value>#1`, …), in pages as long as its limit. `order` is the sort
     /// attribute.
     pub fn new(table: &Table, query: &Query, shards: u32, order: &'static str) -> Self {
-        let shard = |shard| Shard { query: query.of_shard(shard), found: VecDeque::new(), next: Next::Start };
+        let shard = |shard| Shard { query: query.of_shard(shard), buffer: VecDeque::new(), next: Next::Start };
         Self { table: table.clone(), order, shards: (0..shards).map(shard).collect() }
     }
 
@@ -51,35 +51,35 @@ impl Backlog {
         Box::pin(async move {
             self.refill().await?;
             let order = |item: &Item| item.get(self.order).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default();
-            let first = |(_, shard): &(usize, &Shard)| shard.found.front().map(order);
-            let next = self.shards.iter().enumerate().filter(|(_, shard)| !shard.found.is_empty()).min_by_key(first);
+            let first = |(_, shard): &(usize, &Shard)| shard.buffer.front().map(order);
+            let next = self.shards.iter().enumerate().filter(|(_, shard)| !shard.buffer.is_empty()).min_by_key(first);
             let next = next.map(|(number, _)| number);
-            Ok(next.and_then(|number| self.shards[number].found.pop_front()))
+            Ok(next.and_then(|number| self.shards[number].buffer.pop_front()))
         })
     }
 
     /// How many items were read and not returned yet.
-    pub fn found(&self) -> u32 {
-        u32::try_from(self.shards.iter().map(|shard| shard.found.len()).sum::<usize>()).unwrap_or(u32::MAX)
+    pub fn buffered(&self) -> u32 {
+        u32::try_from(self.shards.iter().map(|shard| shard.buffer.len()).sum::<usize>()).unwrap_or(u32::MAX)
     }
 
     /// Reads the next page of each shard that has no item left, all at the same time.
     async fn refill(&mut self) -> Result<(), TableError> {
-        let mut asked = tokio::task::JoinSet::new();
-        for (number, shard) in self.shards.iter().enumerate().filter(|(_, shard)| shard.found.is_empty()) {
+        let mut queries = tokio::task::JoinSet::new();
+        for (number, shard) in self.shards.iter().enumerate().filter(|(_, shard)| shard.buffer.is_empty()) {
             let after = match shard.next.clone() {
                 Next::Start => None,
                 Next::After(position) => Some(position),
                 Next::End => continue,
             };
             let (table, query) = (self.table.clone(), shard.query.clone());
-            asked.spawn(async move { (number, table.page(query, after).await) }.in_current_span());
+            queries.spawn(async move { (number, table.page(query, after).await) }.in_current_span());
         }
-        while let Some(answer) = asked.join_next().await {
-            let (number, page) = answer.map_err(|error| self.table.unusable("Query", &error))?;
+        while let Some(answer) = queries.join_next().await {
+            let (number, page) = answer.map_err(|error| self.table.rejected("Query", &error))?;
             let page = page?;
             let shard = &mut self.shards[number];
-            shard.found = page.items.into();
+            shard.buffer = page.items.into();
             shard.next = page.position.map_or(Next::End, Next::After);
         }
         Ok(())

@@ -16,7 +16,7 @@ use crate::{
 const MARGIN: Duration = Duration::from_secs(10);
 
 /// How often the lease is written in all, where the outcome of a write is unknown.
-const TRIES: u32 = 3;
+const MAX_ATTEMPTS: u32 = 3;
 
 /// The right to be the only run of a sweep.
 ///
@@ -30,7 +30,7 @@ pub struct Lease {
 
 /// A lease as it is put.
 #[derive(Serialize)]
-struct Stored<'a> {
+struct LeaseItem<'a> {
     owner: &'a str,
     expires_at: Timestamp,
 }
@@ -54,7 +54,7 @@ impl Lease {
         work: BoxFuture<'a, Result<T, Failure>>,
     ) -> BoxFuture<'a, Result<Option<T>, Failure>> {
         Box::pin(async move {
-            if !self.take(clock, deadline).await.map_err(|error| Failure::because("LeaseNotTaken", &error))? {
+            if !self.acquire(clock, deadline).await.map_err(|error| Failure::from_error("LeaseFailed", &error))? {
                 tracing::info!("another run holds the lease, nothing was done");
                 return Ok(None);
             }
@@ -64,7 +64,7 @@ impl Lease {
         })
     }
 
-    async fn take(&self, clock: &Clock, deadline: Timestamp) -> Result<bool, TableError> {
+    async fn acquire(&self, clock: &Clock, deadline: Timestamp) -> Result<bool, TableError> {
         let now = clock.now();
         // The deadline is of the system's clock, the lease of the service's: a test may have moved that one.
         let expires_at = now.plus(deadline.since(Clock::System.now()) + MARGIN);
@@ -72,7 +72,7 @@ impl Lease {
         match self.write(expires_at, is_free).await? {
             Outcome::Written => Ok(true),
             // The answer to an earlier try of this very write was lost.
-            Outcome::Refused(standing) => Ok(standing.is_some_and(|item| self.is_owned(&item))),
+            Outcome::ConditionFailed(current) => Ok(current.is_some_and(|item| self.is_owned(&item))),
         }
     }
 
@@ -85,10 +85,10 @@ impl Lease {
     }
 
     async fn write(&self, expires_at: Timestamp, condition: Expression) -> Result<Outcome, TableError> {
-        let mut item = to_item(&Stored { owner: &self.owner, expires_at });
+        let mut item = to_item(&LeaseItem { owner: &self.owner, expires_at });
         item.extend(self.key.clone().into_item());
         let mut outcome = self.table.put(item.clone(), condition.clone()).await;
-        for _ in 1..TRIES {
+        for _ in 1..MAX_ATTEMPTS {
             if !outcome.as_ref().is_err_and(TableError::is_transient) {
                 break;
             }

@@ -3,13 +3,13 @@
 //! - [`Lease`]: of several runs that a schedule starts, one works. The others return at once.
 //! - [`Backlog`]: what an index shows as due, the longest overdue first.
 //! - [`Sweep`]: holds the lease and works through the backlog, several records at a time, until it is done or the time is up.
-//! - [`Pace`]: how many calls to an external service may begin per second.
+//! - [`RateLimiter`]: how many calls to an external service may begin per second.
 //!
 //! The keys of leases and indexes belong to the service.
 
 mod backlog;
 mod lease;
-mod pace;
+mod rate_limiter;
 mod report;
 mod running;
 
@@ -24,13 +24,13 @@ use crate::{
 
 pub use backlog::Backlog;
 pub use lease::Lease;
-pub use pace::Pace;
-pub use report::{Cause, Report};
+pub use rate_limiter::RateLimiter;
+pub use report::{TaskError, Report};
 
 use running::Running;
 
 /// What is done with one record of the index: `true` if it is settled then.
-pub type Task<'a> = dyn Fn(Item) -> BoxFuture<'static, Result<bool, Cause>> + Send + Sync + 'a;
+pub type Task<'a> = dyn Fn(Item) -> BoxFuture<'static, Result<bool, TaskError>> + Send + Sync + 'a;
 
 /// One run.
 #[derive(Debug)]
@@ -44,9 +44,9 @@ pub struct Sweep<'a> {
     /// When the function is stopped, by the system's clock.
     pub deadline: Timestamp,
     /// How many records are worked on at a time.
-    pub at_once: usize,
+    pub concurrency: usize,
     /// The time that one record and the release of the lease take at most. A run that has less left begins no further record.
-    pub enough_time: Duration,
+    pub min_time_left: Duration,
 }
 
 impl<'a> Sweep<'a> {
@@ -56,9 +56,9 @@ impl<'a> Sweep<'a> {
     /// When the lease cannot be taken or the index cannot be read. What was begun before is finished.
     pub fn run(self, task: &'a Task<'a>) -> BoxFuture<'a, Result<Report, Failure>> {
         Box::pin(async move {
-            let Self { lease, backlog, clock, deadline, at_once, enough_time } = self;
-            let work = Box::pin(work_through(backlog, deadline, at_once, enough_time, task));
-            Ok(lease.hold(clock, deadline, work).await?.unwrap_or_else(Report::of_another_run))
+            let Self { lease, backlog, clock, deadline, concurrency, min_time_left } = self;
+            let work = Box::pin(work_through(backlog, deadline, concurrency, min_time_left, task));
+            Ok(lease.hold(clock, deadline, work).await?.unwrap_or_else(Report::skipped))
         })
     }
 }
@@ -66,26 +66,26 @@ impl<'a> Sweep<'a> {
 async fn work_through(
     mut backlog: Backlog,
     deadline: Timestamp,
-    at_once: usize,
-    enough_time: Duration,
+    concurrency: usize,
+    min_time_left: Duration,
     task: &Task<'_>,
 ) -> Result<Report, Failure> {
     let (mut report, mut running) = (Report::default(), Running::default());
     let mut outcome = Ok(());
     loop {
-        if running.len() >= at_once.max(1) {
+        if running.len() >= concurrency.max(1) {
             running.join_one(&mut report).await;
             continue;
         }
         match backlog.next_item().await {
-            Ok(Some(record)) if deadline.since(Clock::System.now()) >= enough_time => running.start(&record, task(record.clone())),
+            Ok(Some(record)) if deadline.since(Clock::System.now()) >= min_time_left => running.start(&record, task(record.clone())),
             Ok(Some(_)) => {
-                report.left = backlog.found().saturating_add(1);
+                report.remaining = backlog.buffered().saturating_add(1);
                 break;
             }
             Ok(None) => break,
             Err(error) => {
-                outcome = Err(Failure::because("DueNotRead", &error));
+                outcome = Err(Failure::from_error("BacklogReadFailed", &error));
                 break;
             }
         }

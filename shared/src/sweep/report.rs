@@ -16,17 +16,17 @@ pub struct Report {
     /// Records that could not be read or written, or that panicked. They stay due; the log names each.
     pub failed: u32,
     /// Records that were found and not examined, because the time was up. There may be more behind them.
-    pub left: u32,
+    pub remaining: u32,
     /// Whether another run holds the lease: this one did nothing.
     pub already_running: bool,
 }
 
 impl Report {
     /// The report of a run that found the lease taken.
-    pub fn of_another_run() -> Self {
+    pub fn skipped() -> Self {
         Self { already_running: true, ..Self::default() }
     }
 }
 
 /// Why a record failed.
-pub type Cause = Box<dyn Error + Send + Sync>;
+pub type TaskError = Box<dyn Error + Send + Sync>;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use tokio::task::{Id, JoinSet};
 use tracing::Instrument;
 
-use super::report::{Cause, Report};
+use super::report::{TaskError, Report};
 use crate::{
     BoxFuture,
     table::{Item, key_text},
@@ -15,7 +15,7 @@ use crate::{
 /// Tasks, each with the key of its record: a task that panics does not say which record it was.
 #[derive(Debug, Default)]
 pub(super) struct Running {
-    tasks: JoinSet<Result<bool, Cause>>,
+    tasks: JoinSet<Result<bool, TaskError>>,
     keys: HashMap<Id, String>,
 }
 
@@ -24,7 +24,7 @@ impl Running {
         self.tasks.len()
     }
 
-    pub(super) fn start(&mut self, record: &Item, task: BoxFuture<'static, Result<bool, Cause>>) {
+    pub(super) fn start(&mut self, record: &Item, task: BoxFuture<'static, Result<bool, TaskError>>) {
         let started = self.tasks.spawn(task.in_current_span());
         self.keys.insert(started.id(), key_text(record));
     }
@@ -54,9 +54,9 @@ mod tests {
     use crate::table::AttributeValue;
 
     #[tokio::test]
-    async fn failures_and_panics_are_counted_and_stop_nothing() {
+    async fn failures_and_panics_are_counted_and_do_not_stop_the_sweep() {
         let (mut running, mut report) = (Running::default(), Report::default());
-        let tasks: [fn() -> Result<bool, Cause>; 4] = [|| Ok(true), || Ok(false), || Err("unreadable".into()), || panic!("a mistake")];
+        let tasks: [fn() -> Result<bool, TaskError>; 4] = [|| Ok(true), || Ok(false), || Err("unreadable".into()), || panic!("a mistake")];
         for (number, task) in tasks.into_iter().enumerate() {
             let record = Item::from([("pk".to_owned(), AttributeValue::S(format!("ORDER#{number}")))]);
             running.start(&record, Box::pin(async move { task() }));

@@ -33,12 +33,12 @@ impl Expression {
     }
 
     /// That nothing stands under this key.
-    pub fn absent() -> Self {
+    pub fn not_exists() -> Self {
         Self::new("attribute_not_exists(#pk)")
     }
 
     /// That something stands under this key.
-    pub fn present() -> Self {
+    pub fn exists() -> Self {
         Self::new("attribute_exists(#pk)")
     }
 
@@ -65,7 +65,7 @@ impl Key {
     }
 
     /// The key of a table with a sort key.
-    pub fn sorted(pk: impl Into<String>, sk: impl Into<String>) -> Self {
+    pub fn composite(pk: impl Into<String>, sk: impl Into<String>) -> Self {
         let mut key = Self::new(pk);
         key.0.insert("sk".to_owned(), AttributeValue::S(sk.into()));
         key

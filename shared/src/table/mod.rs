@@ -22,7 +22,7 @@ use crate::{BoxFuture, retry, telemetry};
 
 pub(crate) use expression::key_text;
 pub use expression::{AttributeValue, Expression, Item, Key, Query};
-pub use outcome::{Conflict, Outcome, TableError, Transacted};
+pub use outcome::{Conflict, Outcome, TableError, TransactionOutcome};
 pub use write::Write;
 
 /// One table.
@@ -54,14 +54,14 @@ impl Table {
     }
 
     /// The answer of a call, or why there is none.
-    fn answered<T, E>(&self, call: &'static str, answer: Result<T, SdkError<E>>) -> Result<T, TableError>
+    fn response_or_error<T, E>(&self, call: &'static str, answer: Result<T, SdkError<E>>) -> Result<T, TableError>
     where
         E: std::error::Error + ProvideErrorMetadata + 'static,
     {
-        answer.map_err(|error| self.failed(call, &error))
+        answer.map_err(|error| self.call_error(call, &error))
     }
 
-    fn failed<E, R>(&self, call: &'static str, error: &SdkError<E, R>) -> TableError
+    fn call_error<E, R>(&self, call: &'static str, error: &SdkError<E, R>) -> TableError
     where
         E: std::error::Error + ProvideErrorMetadata + 'static,
         R: std::fmt::Debug,
@@ -70,27 +70,27 @@ impl Table {
         // Not the error's debug form: that holds the whole answer, with everything in it.
         let cause = telemetry::causes(error);
         let busy = match error {
-            SdkError::ServiceError(service) => service.err().code().is_none_or(|code| BUSY.contains(&code)),
+            SdkError::ServiceError(service) => service.err().code().is_none_or(|code| TRANSIENT_CODES.contains(&code)),
             SdkError::ConstructionFailure(_) => false,
             _ => true,
         };
-        if busy { TableError::Busy { table, call, cause } } else { TableError::Refused { table, call, cause } }
+        if busy { TableError::Unavailable { table, call, cause } } else { TableError::Rejected { table, call, cause } }
     }
 
-    fn busy(&self, call: &'static str, cause: &str) -> TableError {
-        TableError::Busy { table: self.name.to_string(), call, cause: cause.to_owned() }
+    fn unavailable(&self, call: &'static str, cause: &str) -> TableError {
+        TableError::Unavailable { table: self.name.to_string(), call, cause: cause.to_owned() }
     }
 
-    pub(crate) fn unusable(&self, call: &'static str, error: &dyn std::error::Error) -> TableError {
-        TableError::Refused { table: self.name.to_string(), call, cause: error.to_string() }
+    pub(crate) fn rejected(&self, call: &'static str, error: &dyn std::error::Error) -> TableError {
+        TableError::Rejected { table: self.name.to_string(), call, cause: error.to_string() }
     }
 }
 
 /// How often a transaction, or a batch with keys left over, is tried in all.
-const TRIES: u32 = 5;
+const MAX_ATTEMPTS: u32 = 5;
 
 /// Error codes of DynamoDB after which the same call may succeed.
-const BUSY: [&str; 8] = [
+const TRANSIENT_CODES: [&str; 8] = [
     "ProvisionedThroughputExceededException",
     "ThrottlingException",
     "RequestLimitExceeded",
@@ -101,7 +101,7 @@ const BUSY: [&str; 8] = [
     "LimitExceededException",
 ];
 
-async fn wait(attempt: u32) {
+async fn backoff(attempt: u32) {
     tokio::time::sleep(retry::full_jitter(attempt, Duration::from_millis(25), Duration::from_millis(400))).await;
 }
 

@@ -8,7 +8,7 @@ use crate::problem::Problem;
 pub enum TableError {
     /// Throttled, in conflict with another transaction, or out of reach: the same call may succeed later.
     #[error("{table} does not take {call} at the moment: {cause}")]
-    Busy {
+    Unavailable {
         /// The table's name.
         table: String,
         /// The call, such as `PutItem`.
@@ -18,7 +18,7 @@ pub enum TableError {
     },
     /// DynamoDB refuses the call itself: a missing permission or table, or a mistake of ours.
     #[error("{table} refuses {call}: {cause}")]
-    Refused {
+    Rejected {
         /// The table's name.
         table: String,
         /// The call, such as `PutItem`.
@@ -37,14 +37,14 @@ pub enum TableError {
 impl TableError {
     /// Whether the same call may succeed later.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Busy { .. })
+        matches!(self, Self::Unavailable { .. })
     }
 }
 
 impl From<TableError> for Problem {
     fn from(error: TableError) -> Self {
         let problem = if error.is_transient() { Self::unavailable() } else { Self::internal() };
-        problem.because(&error)
+        problem.caused_by(&error)
     }
 }
 
@@ -54,16 +54,16 @@ pub enum Outcome {
     /// It is written.
     Written,
     /// Its condition did not hold; the item that stands there, if one does.
-    Refused(Option<Item>),
+    ConditionFailed(Option<Item>),
 }
 
 /// What became of a transaction.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Transacted {
+pub enum TransactionOutcome {
     /// All of it is written.
     Written,
     /// None of it is. One entry for each write: `Some` where that write's condition did not hold.
-    Refused(Vec<Option<Conflict>>),
+    Cancelled(Vec<Option<Conflict>>),
 }
 
 /// A write of a transaction whose condition did not hold.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::KeysAndAttributes;
 use tracing::Instrument;
 
-use super::{Expression, Item, Key, Query, TRIES, Table, TableError, wait};
+use super::{Expression, Item, Key, Query, MAX_ATTEMPTS, Table, TableError, backoff};
 use crate::BoxFuture;
 
 /// A part of what a query finds.
@@ -22,7 +22,7 @@ impl Table {
     pub fn get(&self, key: Key) -> BoxFuture<'_, Result<Option<Item>, TableError>> {
         Box::pin(async move {
             let call = self.client.get_item().table_name(&*self.name).set_key(Some(key.0)).consistent_read(true);
-            Ok(self.answered("GetItem", call.send().await)?.item)
+            Ok(self.response_or_error("GetItem", call.send().await)?.item)
         })
     }
 
@@ -34,20 +34,20 @@ impl Table {
             for (table, key) in keys {
                 let entry = wanted.remove(table.name()).map_or_else(Vec::new, |entry| entry.keys);
                 let entry = KeysAndAttributes::builder().set_keys(Some([entry, vec![key.0]].concat())).consistent_read(true).build();
-                wanted.insert(table.name().to_owned(), entry.map_err(|error| self.unusable("BatchGetItem", &error))?);
+                wanted.insert(table.name().to_owned(), entry.map_err(|error| self.rejected("BatchGetItem", &error))?);
             }
             let mut items = Vec::new();
-            for attempt in 0..TRIES {
+            for attempt in 0..MAX_ATTEMPTS {
                 let call = self.client.batch_get_item().set_request_items(Some(wanted));
-                let answer = self.answered("BatchGetItem", call.send().await)?;
+                let answer = self.response_or_error("BatchGetItem", call.send().await)?;
                 items.extend(answer.responses.unwrap_or_default().into_values().flatten());
                 wanted = answer.unprocessed_keys.unwrap_or_default();
                 if wanted.is_empty() {
                     return Ok(items);
                 }
-                wait(attempt).await;
+                backoff(attempt).await;
             }
-            Err(self.busy("BatchGetItem", "keys were left unprocessed each time"))
+            Err(self.unavailable("BatchGetItem", "keys were left unprocessed each time"))
         })
     }
 
@@ -83,7 +83,7 @@ impl Table {
                     .consistent_read(query.consistent)
                     .limit(i32::try_from(limit - items.len()).unwrap_or(i32::MAX))
                     .set_exclusive_start_key(position);
-                let answer = self.answered("Query", call.send().await)?;
+                let answer = self.response_or_error("Query", call.send().await)?;
                 items.extend(answer.items.unwrap_or_default());
                 position = answer.last_evaluated_key;
                 if position.is_none() || items.len() >= limit {
@@ -105,7 +105,7 @@ impl Table {
             }
             let mut items = Vec::new();
             while let Some(answer) = asked.join_next().await {
-                items.extend(answer.map_err(|error| self.unusable("Query", &error))??);
+                items.extend(answer.map_err(|error| self.rejected("Query", &error))??);
             }
             let key = |item: &Item| item.get(order).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default();
             items.sort_by_cached_key(key);

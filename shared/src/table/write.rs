@@ -13,7 +13,7 @@ use aws_sdk_dynamodb::{
     },
 };
 
-use super::{AttributeValue, Conflict, Expression, Item, Key, Outcome, TRIES, Table, TableError, Transacted, wait};
+use super::{AttributeValue, Conflict, Expression, Item, Key, Outcome, MAX_ATTEMPTS, Table, TableError, TransactionOutcome, backoff};
 use crate::BoxFuture;
 
 /// What happens to an item.
@@ -43,14 +43,14 @@ pub struct Write {
 }
 
 /// What every kind of conditional write says to DynamoDB.
-struct Terms {
+struct WriteParameters {
     table: String,
     condition: String,
     names: HashMap<String, String>,
     values: Option<HashMap<String, AttributeValue>>,
 }
 
-impl Terms {
+impl WriteParameters {
     /// The terms of a write that has no expression besides its condition.
     fn new(table: &str, condition: Expression) -> Self {
         Self::with_change(table, &Expression::default(), condition)
@@ -67,9 +67,9 @@ impl Terms {
 }
 
 /// Puts the terms into a request. The SDK has seven types of request for this, with the same methods and no trait in common.
-macro_rules! under {
-    ($terms:expr, $request:expr) => {{
-        let Terms { table, condition, names, values } = $terms;
+macro_rules! with_parameters {
+    ($parameters:expr, $request:expr) => {{
+        let WriteParameters { table, condition, names, values } = $parameters;
         $request
             .table_name(table)
             .condition_expression(condition)
@@ -96,46 +96,46 @@ impl Table {
     }
 
     /// For a transaction: puts an item, if `condition` holds for what stands in its place.
-    pub fn putting(&self, item: Item, condition: Expression) -> Write {
-        self.part(Action::Change(Change::Put(item)), condition)
+    pub fn transact_put(&self, item: Item, condition: Expression) -> Write {
+        self.transact_write(Action::Change(Change::Put(item)), condition)
     }
 
     /// For a transaction: changes an item, if `condition` holds for it.
-    pub fn updating(&self, key: Key, change: Expression, condition: Expression) -> Write {
-        self.part(Action::Change(Change::Update(key, change)), condition)
+    pub fn transact_update(&self, key: Key, change: Expression, condition: Expression) -> Write {
+        self.transact_write(Action::Change(Change::Update(key, change)), condition)
     }
 
     /// For a transaction: deletes an item, if `condition` holds for it.
-    pub fn deleting(&self, key: Key, condition: Expression) -> Write {
-        self.part(Action::Change(Change::Delete(key)), condition)
+    pub fn transact_delete(&self, key: Key, condition: Expression) -> Write {
+        self.transact_write(Action::Change(Change::Delete(key)), condition)
     }
 
     /// For a transaction: fails it unless `condition` holds for the item under `key`.
-    pub fn checking(&self, key: Key, condition: Expression) -> Write {
-        self.part(Action::Check(key), condition)
+    pub fn transact_check(&self, key: Key, condition: Expression) -> Write {
+        self.transact_write(Action::Check(key), condition)
     }
 
     /// Writes all of `writes` (of this and other tables) or none. After a conflict with another transaction, or a throttle, it tries
     /// again a few times with full jitter.
-    pub fn transact(&self, writes: Vec<Write>) -> BoxFuture<'_, Result<Transacted, TableError>> {
+    pub fn transact(&self, writes: Vec<Write>) -> BoxFuture<'_, Result<TransactionOutcome, TableError>> {
         Box::pin(async move {
             let items: Result<Vec<TransactWriteItem>, BuildError> = writes.into_iter().map(Write::into_item).collect();
-            let items = items.map_err(|error| self.unusable("TransactWriteItems", &error))?;
-            for attempt in 0..TRIES {
+            let items = items.map_err(|error| self.rejected("TransactWriteItems", &error))?;
+            for attempt in 0..MAX_ATTEMPTS {
                 match self.client.transact_write_items().set_transact_items(Some(items.clone())).send().await {
-                    Ok(_) => return Ok(Transacted::Written),
-                    Err(error) => match verdict(&error) {
-                        Verdict::Refused(conflicts) => return Ok(Transacted::Refused(conflicts)),
-                        Verdict::TryAgain => wait(attempt).await,
-                        Verdict::Failed => return Err(self.failed("TransactWriteItems", &error)),
+                    Ok(_) => return Ok(TransactionOutcome::Written),
+                    Err(error) => match classify_cancellation(&error) {
+                        Cancellation::ConditionsFailed(conflicts) => return Ok(TransactionOutcome::Cancelled(conflicts)),
+                        Cancellation::Retry => backoff(attempt).await,
+                        Cancellation::Failed => return Err(self.call_error("TransactWriteItems", &error)),
                     },
                 }
             }
-            Err(self.busy("TransactWriteItems", "it was in conflict with another transaction each time"))
+            Err(self.unavailable("TransactWriteItems", "it was in conflict with another transaction each time"))
         })
     }
 
-    fn part(&self, action: Action, condition: Expression) -> Write {
+    fn transact_write(&self, action: Action, condition: Expression) -> Write {
         Write { table: self.name.clone(), action, condition }
     }
 
@@ -144,23 +144,23 @@ impl Table {
         let client = &self.client;
         match change {
             Change::Put(item) => {
-                let call = under!(Terms::new(&self.name, condition), client.put_item().set_item(Some(item)));
-                self.decided("PutItem", call.send().await, |error| match error {
+                let call = with_parameters!(WriteParameters::new(&self.name, condition), client.put_item().set_item(Some(item)));
+                self.write_outcome("PutItem", call.send().await, |error| match error {
                     PutItemError::ConditionalCheckFailedException(refused) => Some(refused),
                     _ => None,
                 })
             }
             Change::Update(key, change) => {
-                let terms = Terms::with_change(&self.name, &change, condition);
-                let call = under!(terms, client.update_item().set_key(Some(key.0)).update_expression(change.text));
-                self.decided("UpdateItem", call.send().await, |error| match error {
+                let parameters = WriteParameters::with_change(&self.name, &change, condition);
+                let call = with_parameters!(parameters, client.update_item().set_key(Some(key.0)).update_expression(change.text));
+                self.write_outcome("UpdateItem", call.send().await, |error| match error {
                     UpdateItemError::ConditionalCheckFailedException(refused) => Some(refused),
                     _ => None,
                 })
             }
             Change::Delete(key) => {
-                let call = under!(Terms::new(&self.name, condition), client.delete_item().set_key(Some(key.0)));
-                self.decided("DeleteItem", call.send().await, |error| match error {
+                let call = with_parameters!(WriteParameters::new(&self.name, condition), client.delete_item().set_key(Some(key.0)));
+                self.write_outcome("DeleteItem", call.send().await, |error| match error {
                     DeleteItemError::ConditionalCheckFailedException(refused) => Some(refused),
                     _ => None,
                 })
@@ -169,7 +169,7 @@ impl Table {
     }
 
     /// The outcome of a call: `refusal` finds the error of a condition that does not hold.
-    fn decided<T, E>(
+    fn write_outcome<T, E>(
         &self,
         call: &'static str,
         answer: Result<T, SdkError<E>>,
@@ -180,8 +180,8 @@ impl Table {
     {
         let Err(error) = answer else { return Ok(Outcome::Written) };
         match error.as_service_error().and_then(refusal) {
-            Some(refused) => Ok(Outcome::Refused(refused.item.clone())),
-            None => Err(self.failed(call, &error)),
+            Some(refused) => Ok(Outcome::ConditionFailed(refused.item.clone())),
+            None => Err(self.call_error(call, &error)),
         }
     }
 }
@@ -193,33 +193,33 @@ impl Write {
         let item = TransactWriteItem::builder();
         let item = match action {
             Action::Change(Change::Put(put)) => {
-                item.put(under!(Terms::new(&table, condition), Put::builder().set_item(Some(put))).build()?)
+                item.put(with_parameters!(WriteParameters::new(&table, condition), Put::builder().set_item(Some(put))).build()?)
             }
             Action::Change(Change::Update(key, change)) => {
-                let terms = Terms::with_change(&table, &change, condition);
-                item.update(under!(terms, Update::builder().set_key(Some(key.0)).update_expression(change.text)).build()?)
+                let parameters = WriteParameters::with_change(&table, &change, condition);
+                item.update(with_parameters!(parameters, Update::builder().set_key(Some(key.0)).update_expression(change.text)).build()?)
             }
             Action::Change(Change::Delete(key)) => {
-                item.delete(under!(Terms::new(&table, condition), Delete::builder().set_key(Some(key.0))).build()?)
+                item.delete(with_parameters!(WriteParameters::new(&table, condition), Delete::builder().set_key(Some(key.0))).build()?)
             }
             Action::Check(key) => {
-                item.condition_check(under!(Terms::new(&table, condition), ConditionCheck::builder().set_key(Some(key.0))).build()?)
+                item.condition_check(with_parameters!(WriteParameters::new(&table, condition), ConditionCheck::builder().set_key(Some(key.0))).build()?)
             }
         };
         Ok(item.build())
     }
 }
 
-enum Verdict {
-    Refused(Vec<Option<Conflict>>),
-    TryAgain,
+enum Cancellation {
+    ConditionsFailed(Vec<Option<Conflict>>),
+    Retry,
     Failed,
 }
 
 /// What a failed transaction means: a condition that does not hold decides; only conflicts and throttles are worth another try.
-fn verdict<R>(error: &SdkError<TransactWriteItemsError, R>) -> Verdict {
+fn classify_cancellation<R>(error: &SdkError<TransactWriteItemsError, R>) -> Cancellation {
     let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() else {
-        return Verdict::Failed;
+        return Cancellation::Failed;
     };
     let reasons = cancelled.cancellation_reasons();
     let has = |code: &str| reasons.iter().any(|reason| reason.code() == Some(code));
@@ -228,10 +228,10 @@ fn verdict<R>(error: &SdkError<TransactWriteItemsError, R>) -> Verdict {
             let refused = reason.code() == Some("ConditionalCheckFailed");
             refused.then(|| Conflict { item: reason.item.clone().filter(|item| !item.is_empty()) })
         };
-        return Verdict::Refused(reasons.iter().map(conflict).collect());
+        return Cancellation::ConditionsFailed(reasons.iter().map(conflict).collect());
     }
     if has("TransactionConflict") || has("ThrottlingError") || has("ProvisionedThroughputExceeded") {
-        return Verdict::TryAgain;
+        return Cancellation::Retry;
     }
-    Verdict::Failed
+    Cancellation::Failed
 }

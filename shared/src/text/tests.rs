@@ -41,7 +41,7 @@ fn joiners_within_words_and_emoji_are_kept() {
 }
 
 #[test]
-fn joiners_elsewhere_are_rejected() {
+fn joiners_outside_words_and_emoji_are_rejected() {
     for text in [
         "\u{200d}a",
         "\u{200c}a",
@@ -201,7 +201,7 @@ fn invisible_characters_within_text_are_rejected() {
 }
 
 #[test]
-fn selectors_and_tags_are_kept_behind_what_they_change() {
+fn selectors_and_tags_are_kept_after_their_base_character() {
     for text in [
         "I \u{2764}\u{fe0f} tea",
         "1\u{fe0f}\u{20e3} lamp",

@@ -161,7 +161,7 @@ impl State {
         if has_failed && receives < max_receives {
             let index: u64 = message.id.trim_start_matches("message-").parse().expect("our own ids");
             self.messages[index as usize].1.receives = receives;
-            self.waiting.push(Reverse((Instant::now() + queue::wait_after(receives), index)));
+            self.waiting.push(Reverse((Instant::now() + queue::retry_delay(receives), index)));
             return;
         }
         self.unfinished -= 1;

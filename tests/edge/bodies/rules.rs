@@ -133,7 +133,7 @@ fn broken_rules() -> Vec<(&'static str, &'static str, Value, &'static str)> {
             ("create-payment", "/payment_method/token"),
             ("create-payment", "/payment_method"),
         ] {
-            rows.push((operation, place, json!(card), "card_number_refused"));
+            rows.push((operation, place, json!(card), "card_number_rejected"));
         }
     }
     rows
@@ -149,7 +149,7 @@ async fn a_field_that_breaks_a_rule_is_422_with_its_code() {
         let event = edge.with_body(operation, &body.to_string());
         let document = edge.check(&what, operation, event, Expect::Problem(422, code)).await.unwrap_or_default();
         let pointer = document["errors"][0]["pointer"].as_str();
-        if code != "card_number_refused" && pointer.is_none_or(|pointer| pointer.is_empty() || !place.starts_with(pointer)) {
+        if code != "card_number_rejected" && pointer.is_none_or(|pointer| pointer.is_empty() || !place.starts_with(pointer)) {
             edge.odd(format!("{operation}: {what}: the error points at {pointer:?}"));
         }
         if document.to_string().contains("4242") || document.to_string().contains("37828") {

@@ -1,6 +1,6 @@
 //! The tables as a few variables: fast enough for every story that comes to mind.
 //!
-//! What is judged is the service's own [`Family::standing`], [`User`] and [`RefreshToken`]; what is repeated here, line by line, are the
+//! What is judged is the service's own [`Family::token_status`], [`User`] and [`RefreshToken`]; what is repeated here, line by line, are the
 //! conditions of `store/sessions.rs` and the order of calls of `operations/refresh_token.rs`. One step is one call of the database, and
 //! requests that run at the same time take turns between steps. The stories that are played on the real tables keep this honest.
 
@@ -15,7 +15,7 @@ use shared::{
 use tests::shop::SESSION_MAX;
 use users::{
     domain::{
-        Administration, Email, Ended, Family, FullName, ProfileEdit, Registration, SESSION_LIFETIME, Standing, User, Username,
+        Administration, Email, Ended, Family, FullName, ProfileEdit, Registration, SESSION_LIFETIME, TokenStatus, User, Username,
         VERIFICATION_LIFETIME, session_end,
     },
     tokens::{
@@ -189,17 +189,17 @@ impl Memory {
                     return (!again).then_some(if user_moved_on { Answer::Busy } else { Answer::Refused });
                 };
                 let is_alive = family.is_alive(successor.bearer.user_id, successor.bearer.session_epoch, now);
-                let standing = if is_alive || self.has(Flaw::OverIsReuse) && family.ended.is_none() {
-                    self.standing(&family, presented, successor, now)
+                let token_status = if is_alive || self.has(Flaw::OverIsReuse) && family.ended.is_none() {
+                    self.token_status(&family, presented, successor, now)
                 } else {
-                    Standing::Over
+                    TokenStatus::SessionEnded
                 };
-                match standing {
-                    Standing::JustExchanged => Some(Answer::Token(self.held(successor))),
-                    Standing::Current if user_moved_on && *tries < TRIES => None,
-                    Standing::Current if user_moved_on => Some(Answer::Busy),
-                    Standing::Current | Standing::Over => Some(Answer::Refused),
-                    Standing::Reused => {
+                match token_status {
+                    TokenStatus::JustRotated => Some(Answer::Token(self.held(successor))),
+                    TokenStatus::Current if user_moved_on && *tries < TRIES => None,
+                    TokenStatus::Current if user_moved_on => Some(Answer::Busy),
+                    TokenStatus::Current | TokenStatus::SessionEnded => Some(Answer::Refused),
+                    TokenStatus::Reused => {
                         running.next = Next::LookBeforeRevoking { tries: 0 };
                         None
                     }
@@ -233,7 +233,7 @@ impl Memory {
             Next::Change(act, seen) => {
                 let keeps = *act == Act::ChangePassword { here: true };
                 if self.user.version != seen.version || keeps && self.family.ended.is_some() {
-                    return Some(Answer::Overtaken);
+                    return Some(Answer::VersionConflict);
                 }
                 let trace = self.trace.clone();
                 self.user = match act {
@@ -251,12 +251,12 @@ impl Memory {
         }
     }
 
-    fn standing(&self, family: &Family, presented: &RefreshToken, successor: &RefreshToken, now: Timestamp) -> Standing {
-        match family.standing(&presented.generation(), &successor.generation(), now) {
-            Standing::Reused if self.has(Flaw::EndlessGrace) && successor.secret_hash() == family.secret_hash => Standing::JustExchanged,
-            Standing::JustExchanged if self.has(Flaw::NoGrace) => Standing::Reused,
-            Standing::Over if self.has(Flaw::OverIsReuse) => Standing::Reused,
-            standing => standing,
+    fn token_status(&self, family: &Family, presented: &RefreshToken, successor: &RefreshToken, now: Timestamp) -> TokenStatus {
+        match family.token_status(&presented.generation(), &successor.generation(), now) {
+            TokenStatus::Reused if self.has(Flaw::EndlessGrace) && successor.secret_hash() == family.secret_hash => TokenStatus::JustRotated,
+            TokenStatus::JustRotated if self.has(Flaw::NoGrace) => TokenStatus::Reused,
+            TokenStatus::SessionEnded if self.has(Flaw::OverIsReuse) => TokenStatus::Reused,
+            token_status => token_status,
         }
     }
 }

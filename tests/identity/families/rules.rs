@@ -58,7 +58,7 @@ pub enum Told {
     Refused,
     Done,
     /// Somebody else was quicker: nothing is done.
-    Overtaken,
+    VersionConflict,
     /// Nobody knows.
     Busy,
 }
@@ -143,7 +143,7 @@ fn some_order(before: &State, asked: &[(Act, Timestamp)], told: &[Told], after: 
         let (done, expected) = before.clone().after(act, now);
         let holds = match told[next] {
             Told::Busy => some_order(&done, asked, told, after, left) || some_order(before, asked, told, after, left),
-            Told::Overtaken => asked.len() > 1 && some_order(before, asked, told, after, left),
+            Told::VersionConflict => asked.len() > 1 && some_order(before, asked, told, after, left),
             said => said == expected && some_order(&done, asked, told, after, left),
         };
         left.insert(position, next);

@@ -47,7 +47,7 @@ pub enum Answer {
     Token(Held),
     Refused,
     Done,
-    Overtaken,
+    VersionConflict,
     Busy,
 }
 
@@ -339,7 +339,7 @@ fn told(answer: &Answer) -> Told {
         Answer::Token(token) => Told::Token(token.number),
         Answer::Refused => Told::Refused,
         Answer::Done => Told::Done,
-        Answer::Overtaken => Told::Overtaken,
+        Answer::VersionConflict => Told::VersionConflict,
         Answer::Busy => Told::Busy,
     }
 }

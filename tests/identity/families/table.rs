@@ -77,7 +77,7 @@ impl Tables {
             401 => Answer::Refused,
             // Of a change, what was read for it may have been lost too.
             _ if is_spoiled => Answer::Busy,
-            _ => Answer::Overtaken,
+            _ => Answer::VersionConflict,
         }
     }
 }

@@ -81,7 +81,7 @@ async fn a_token_names_a_user_who_is_there_a_session_that_is_alive_and_maybe_a_r
         ("tv", json!(u64::MAX)),
     ] {
         let called = forge.ask(asked(&format!("Bearer {}", forge.with_claim(name, value.clone())))).await;
-        assert_eq!(called.answer, Err(Failure::refusal("Unauthorized")), "{name} {value}");
+        assert_eq!(called.answer, Err(Failure::expected("Unauthorized")), "{name} {value}");
         assert_eq!(called.operations(), ["BatchGetItem"]);
     }
 

@@ -71,7 +71,7 @@ impl Forge {
     async fn refuses_header(&self, header: &str) {
         let called = self.ask(asked(header)).await;
         let shown: String = header.chars().take(200).collect();
-        assert_eq!(called.answer, Err(Failure::refusal("Unauthorized")), "{shown}");
+        assert_eq!(called.answer, Err(Failure::expected("Unauthorized")), "{shown}");
         assert!(called.operations_on("users").is_empty() && called.operations_on("sessions").is_empty(), "it costs no read: {shown}");
     }
 
@@ -149,7 +149,7 @@ async fn what_is_no_bearer_token_is_unauthorized() {
         events::get("/users/me").header("Authorization", &bearer).header("authorization", &bearer),
         events::get("/users/me").header("Authorization", "Bearer x").header("Authorization", &bearer),
     ] {
-        assert_eq!(forge.ask(with_arn(several)).await.answer, Err(Failure::refusal("Unauthorized")), "two headers");
+        assert_eq!(forge.ask(with_arn(several)).await.answer, Err(Failure::expected("Unauthorized")), "two headers");
     }
     // Without a header, or with the token elsewhere, somebody is a visitor: nobody.
     for nobody in [

@@ -86,7 +86,7 @@ async fn mutate(seed: u64) -> (usize, usize) {
             assert!(answer.is_ok(), "mutation {refused} of seed {seed}: {token:?}");
             same += 1;
         } else {
-            assert_eq!(answer, Err(Failure::refusal("Unauthorized")), "mutation {refused} of seed {seed}: {token:?}");
+            assert_eq!(answer, Err(Failure::expected("Unauthorized")), "mutation {refused} of seed {seed}: {token:?}");
             refused += 1;
         }
     }

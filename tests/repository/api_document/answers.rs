@@ -15,7 +15,7 @@ const WITH_TOKEN: [&str; 2] = ["invalid_token", "insufficient_permissions"];
 /// What is answered where a body is read.
 const WITH_BODY: [&str; 2] = ["malformed_body", "payload_too_large"];
 /// What is answered where it is read as what we have described, and not as somebody else's.
-const WITH_OUR_BODY: [&str; 4] = ["card_number_refused", "duplicate_field", "malformed_json", "unsupported_media_type"];
+const WITH_OUR_BODY: [&str; 4] = ["card_number_rejected", "duplicate_field", "malformed_json", "unsupported_media_type"];
 /// Rules that a field of any body can break.
 const RULES_OF_BODIES: [&str; 4] = ["out_of_range", "required", "unknown_field", "wrong_type"];
 

@@ -285,19 +285,19 @@ fn share_parameters(document: &mut Value) {
         }
     });
     let several = seen.into_iter().filter(|(_, times)| *times > 1).map(|(parameter, _)| parameter).collect::<Vec<_>>();
-    let name_of = |parameter: &Value| {
+    let one_of = |parameter: &Value| {
         let optional =
             several.iter().any(|other| other["name"] == parameter["name"] && other != parameter) && parameter["required"] == false;
         format!("{}{}", if optional { "Optional-" } else { "" }, text(&parameter["name"]))
     };
     for parameter in &several {
-        shared.insert(name_of(parameter), parameter.clone());
+        shared.insert(one_of(parameter), parameter.clone());
     }
     for item in document["paths"].as_object_mut().unwrap().values_mut() {
         for operation in item.as_object_mut().unwrap().values_mut() {
             for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
                 if several.contains(parameter) {
-                    *parameter = json!({ "$ref": format!("#/components/parameters/{}", name_of(parameter)) });
+                    *parameter = json!({ "$ref": format!("#/components/parameters/{}", one_of(parameter)) });
                 }
             }
         }

@@ -39,7 +39,7 @@ const SIGNS: [Sign; 17] = [
         },
     },
     Sign {
-        calls: &[".visitor()"],
+        calls: &[".optional_caller()"],
         what: "the security bearer or none",
         shown: |document, operation| {
             operation["security"] == json!([{}, { "bearer": [] }]) && answers(document, operation, 401, &["invalid_token"])
@@ -97,7 +97,7 @@ const SIGNS: [Sign; 17] = [
             is_ours(document, &operation["requestBody"])
                 && answers(document, operation, 400, &["malformed_json", "duplicate_field"])
                 && answers(document, operation, 415, &["unsupported_media_type"])
-                && answers(document, operation, 422, &["required", "unknown_field", "wrong_type", "card_number_refused"])
+                && answers(document, operation, 422, &["required", "unknown_field", "wrong_type", "card_number_rejected"])
         },
     },
     Sign {

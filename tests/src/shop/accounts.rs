@@ -120,7 +120,7 @@ impl Shop {
             username: Username::parse("ada").expect("a name"),
             full_name: FullName::parse("Ada Lovelace").expect("a name"),
         };
-        let link = OneTimeToken::create(id, ids).link(self.mail_keys().await.making(), now, VERIFICATION_LIFETIME, ids);
+        let link = OneTimeToken::create(id, ids).link(self.mail_keys().await.active(), now, VERIFICATION_LIFETIME, ids);
         let user = User::register(id, registration, link, now, Trace::start(ids));
         self.users.store.register(&user, password_hash.to_owned()).await.expect("nobody has the address");
         user
@@ -158,7 +158,7 @@ impl Shop {
     /// When the secret is missing.
     pub async fn refresh_key(&self) -> RefreshTokenKey {
         let keys = self.users.secrets.keys("users-key").await.expect("a secret");
-        let key = |purpose| keys.making().derive(purpose);
+        let key = |purpose| keys.active().derive(purpose);
         RefreshTokenKey::new(key("refresh-token"), key("refresh-token-successor"))
     }
 

@@ -126,13 +126,13 @@ pub fn notifications(aws: &Aws, clock: &Clock) -> notifications::Notifications {
 
 /// What the simulated provider says of its own books.
 #[cfg(feature = "ledger")]
-pub fn statement(aws: &Aws) -> std::sync::Arc<dyn provider::statement::ReadStatement> {
+pub fn statement(aws: &Aws) -> std::sync::Arc<dyn provider::statement::StatementReader> {
     std::sync::Arc::new(provider::SimulatedStatement::new(aws.table("payment-simulator")))
 }
 
 /// Ledger, with what the provider says of its own books, if it says anything.
 #[cfg(feature = "ledger")]
-pub fn ledger(aws: &Aws, clock: &Clock, statement: Option<std::sync::Arc<dyn provider::statement::ReadStatement>>) -> ledger::Ledger {
+pub fn ledger(aws: &Aws, clock: &Clock, statement: Option<std::sync::Arc<dyn provider::statement::StatementReader>>) -> ledger::Ledger {
     ledger::Ledger {
         store: ledger::store::Store::new(aws.table("ledger"), SHARDS),
         sources: ledger::sources::Sources {

@@ -198,7 +198,7 @@ async fn only_admins_create_and_what_is_refused_writes_nothing() {
         ("max_per_order", json!("5"), "wrong_type"),
         ("max_per_order", json!(5.0), "wrong_type"),
         ("version", json!(9), "unknown_field"),
-        ("name", json!("4242 4242 4242 4242"), "card_number_refused"),
+        ("name", json!("4242 4242 4242 4242"), "card_number_rejected"),
     ] {
         let mut odd = spoon.clone();
         odd[field] = value;

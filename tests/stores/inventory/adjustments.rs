@@ -66,7 +66,7 @@ async fn there_is_a_limit_to_what_can_be_on_hand() {
     let warehouse = Warehouse::with(1_000_000, 0).await;
     let change = Expression::new("SET #on_hand = :most, #available = :most").value("most", 999_999_999);
     let spoons = Key::new(format!("STOCK#{SPOON}"));
-    warehouse.aws.table("stock").update(spoons, change, Expression::present()).await.unwrap();
+    warehouse.aws.table("stock").update(spoons, change, Expression::exists()).await.unwrap();
     assert_eq!(warehouse.adjust("two", SPOON, 2).await.code(), "above_limit");
     assert_eq!(warehouse.adjust("one", SPOON, 1).await.status(), 201);
 }
@@ -89,7 +89,7 @@ async fn movements_that_are_none_are_refused_and_write_nothing() {
         ("low_stock_threshold", json!(-1), "out_of_range"),
         ("low_stock_threshold", json!(1_000_001), "out_of_range"),
         ("reason", json!(""), "blank"),
-        ("reason", json!("4242 4242 4242 4242"), "card_number_refused"),
+        ("reason", json!("4242 4242 4242 4242"), "card_number_rejected"),
         ("on_hand", json!(7), "unknown_field"),
     ] {
         let mut odd = good.clone();

@@ -145,7 +145,7 @@ async fn there_is_a_limit_to_what_can_be_on_hand_in_all_parts_together() {
     let warehouse = Warehouse::with(1_000_000, 0).await;
     warehouse.divide("on", 2).await;
     let change = Expression::new("SET #on_hand = :most").value("most", 999_000_000);
-    warehouse.aws.table("stock").update(Key::new(format!("STOCK#{SPOON}#2")), change, Expression::present()).await.unwrap();
+    warehouse.aws.table("stock").update(Key::new(format!("STOCK#{SPOON}#2")), change, Expression::exists()).await.unwrap();
     assert_eq!(warehouse.adjust("two", SPOON, 500_001).await.code(), "above_limit");
     assert_eq!(warehouse.adjust("one", SPOON, 500_000).await.status(), 201);
 }

@@ -117,7 +117,7 @@ async fn what_was_decided_upon_an_old_state_is_not_written() {
     assert_eq!((last.state.clone(), last.version, last.answered_drive), (State::Released, 3, 1));
     for change in [tombstone, sale, giving_back, answer] {
         match store.save(&change).await.unwrap() {
-            Saved::Overtaken(Some(standing)) => assert_eq!(*standing, last),
+            Saved::VersionConflict(Some(current)) => assert_eq!(*current, last),
             other => panic!("{change:?}: {other:?}"),
         }
         warehouse.check(5, 5).await;
@@ -164,10 +164,10 @@ async fn what_a_later_release_has_written_is_left_as_it_is() {
     warehouse.ask(RESERVE, ORDER, 0).await;
     let key = || Key::new(format!("RESERVATION#{ORDER}"));
     let table = warehouse.aws.table("stock");
-    table.update(key(), Expression::new("SET #parcel = :new").value("new", "p-1"), Expression::present()).await.unwrap();
+    table.update(key(), Expression::new("SET #parcel = :new").value("new", "p-1"), Expression::exists()).await.unwrap();
     assert!(warehouse.ask(COMMIT, ORDER, 1).await.is_done());
     assert_eq!(warehouse.reservation().await.unwrap()["parcel"], "p-1");
-    table.update(key(), Expression::new("SET #state = :new").value("new", "parcelled"), Expression::present()).await.unwrap();
+    table.update(key(), Expression::new("SET #state = :new").value("new", "parcelled"), Expression::exists()).await.unwrap();
     for asked in [RESERVE, RELEASE, COMMIT] {
         assert!(!warehouse.ask(asked, ORDER, 2).await.is_done(), "{asked:?}");
     }

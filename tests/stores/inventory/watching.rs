@@ -150,9 +150,9 @@ async fn what_the_index_shows_too_late_is_not_taken_for_true() {
     warehouse.clock.advance(Duration::from_secs(72 * 3600));
     let key = Key::new(format!("RESERVATION#{}", super::parts::order_id(1)));
     let late = Expression::new("SET #state = :released").value("released", "released");
-    warehouse.aws.table("stock").update(key, late, Expression::present()).await.unwrap();
+    warehouse.aws.table("stock").update(key, late, Expression::exists()).await.unwrap();
     let checked = warehouse.call("check-reservations", json!({})).await;
-    assert_eq!(checked.ok(), &json!({ "held_too_long": 0, "failed": 0, "left": 0, "already_running": false }));
+    assert_eq!(checked.ok(), &json!({ "held_too_long": 0, "failed": 0, "remaining": 0, "already_running": false }));
     assert_eq!(checked.operations().iter().filter(|name| **name == "Query").count(), 8);
 }
 
@@ -173,5 +173,5 @@ async fn reservations_behind_250_unreadable_ones_are_named_in_one_run() {
     }
     warehouse.clock.advance(Duration::from_secs(48 * 3600));
     let checked = warehouse.call("check-reservations", json!({})).await;
-    assert_eq!(checked.ok(), &json!({ "held_too_long": 5, "failed": 250, "left": 0, "already_running": false }));
+    assert_eq!(checked.ok(), &json!({ "held_too_long": 5, "failed": 250, "remaining": 0, "already_running": false }));
 }

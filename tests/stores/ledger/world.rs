@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use provider::statement::ReadStatement;
+use provider::statement::StatementReader;
 use tests::shop::PAY_WITHIN;
 use tokio::sync::OnceCell;
 
@@ -57,7 +57,7 @@ impl World {
     }
 
     /// The same world, where the ledger reads this statement of the provider, or none.
-    pub(super) fn with_statement(self, statement: Option<Arc<dyn ReadStatement>>) -> Self {
+    pub(super) fn with_statement(self, statement: Option<Arc<dyn StatementReader>>) -> Self {
         Self { shop: self.shop.with_statement(statement), ..self }
     }
 

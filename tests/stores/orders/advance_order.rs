@@ -55,7 +55,7 @@ async fn what_was_decided_upon_an_old_version_is_not_written_and_our_own_write_i
         "the answer to the first write was lost"
     );
     match desk.orders.store.replace(&seen, &nudged).await.unwrap() {
-        Saved::Overtaken(standing) => assert_eq!(standing.order, cancelled),
+        Saved::VersionConflict(standing) => assert_eq!(standing.order, cancelled),
         other => panic!("{other:?}"),
     }
     assert_eq!(desk.order(&order.placed.order_id.to_string()).await, cancelled);

@@ -29,7 +29,7 @@ async fn catch_up_of_orders_costs_a_read_and_a_write_each() {
 
     let terms = Terms {
         timeout: 300.0,
-        enough_time: 20.0,
+        min_time_left: 20.0,
         megabytes: 512.0,
         at_once: 16.0,
         table_calls: 2.0,

@@ -130,7 +130,7 @@ impl Desk {
         let order = Order::place(placement, basket, &products, self.clock.now(), self.orders.timing).unwrap();
         let store = &self.orders.store;
         let reading = store.read_for_placing(order.placed.order_id, &[], order.placed.user_id, "nowhere").await.unwrap();
-        let placed = store.place(&order, &reading.standing, self.orders.limits.network, self.clock.now()).await.unwrap();
+        let placed = store.place(&order, &reading.usage, self.orders.limits.network, self.clock.now()).await.unwrap();
         assert!(matches!(placed, Placed::Written), "{placed:?}");
         order.placed.order_id.to_string()
     }
@@ -198,7 +198,7 @@ impl Desk {
     /// Writes an attribute behind the service's back.
     async fn set(&self, order: &str, attribute: &str, value: &str) {
         let change = Expression::new(format!("SET #{attribute} = :value")).value("value", value);
-        self.aws.table("orders").update(Key::new(format!("ORDER#{order}")), change, Expression::present()).await.unwrap();
+        self.aws.table("orders").update(Key::new(format!("ORDER#{order}")), change, Expression::exists()).await.unwrap();
     }
 
     /// The stream of orders, from its beginning.

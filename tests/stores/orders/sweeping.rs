@@ -57,7 +57,7 @@ async fn second_run_at_the_same_time_reports_the_lease_and_touches_no_order() {
         let called = desk.call_both(("resume-orders", json!({})), ("resume-orders", json!({}))).await;
         let mut reports = called.ok().as_array().unwrap().clone();
         reports.sort_by_key(|report| report["already_running"] == true);
-        let idle = json!({ "resumed": 0, "passed_over": 0, "failed": 0, "left": 0, "already_running": true });
+        let idle = json!({ "resumed": 0, "passed_over": 0, "failed": 0, "remaining": 0, "already_running": true });
         assert_eq!((&reports[0]["resumed"], &reports[0]["failed"], &reports[1]), (&json!(20), &json!(0), &idle), "seed {seed}");
         // Each order is read and written once. The lease is asked for twice and released once.
         let calls = |name: &str| called.operations().iter().filter(|call| **call == name).count();
@@ -98,14 +98,14 @@ async fn run_without_time_leaves_the_rest_due_and_releases_the_lease() {
     // Less than the last order needs.
     let short = Invocation { deadline: Clock::System.now().plus(Duration::from_secs(19)), ..Invocation::with_event(json!({})) };
     let report = desk.aws.invoke(&desk.lambda("resume-orders"), short).await.ok().clone();
-    assert_eq!(report, json!({ "resumed": 0, "passed_over": 0, "failed": 0, "left": 200, "already_running": false }));
+    assert_eq!(report, json!({ "resumed": 0, "passed_over": 0, "failed": 0, "remaining": 200, "already_running": false }));
 
     // The time is up after some of them.
     desk.aws.take_time(Duration::from_millis(20));
     let short = Invocation { deadline: Clock::System.now().plus(Duration::from_millis(20_100)), ..Invocation::with_event(json!({})) };
     let report = desk.aws.invoke(&desk.lambda("resume-orders"), short).await.ok().clone();
     desk.aws.take_time(Duration::ZERO);
-    let (resumed, left) = (report["resumed"].as_u64().unwrap(), report["left"].as_u64().unwrap());
+    let (resumed, left) = (report["resumed"].as_u64().unwrap(), report["remaining"].as_u64().unwrap());
     assert!(left > 0 && resumed + left == 200, "{report}");
     assert_eq!(desk.resume().await, (left, 0, 0), "what was left is due, and the lease is free");
 }
@@ -119,7 +119,7 @@ async fn run_that_fails_releases_the_lease() {
         desk.aws.fail(call, Fault::LoseRequest);
     }
     let failed = desk.call("resume-orders", json!({})).await;
-    assert!(matches!(&failed.answer, Err(Failure { kind: "DueNotRead", .. })), "{:?}", failed.answer);
+    assert!(matches!(&failed.answer, Err(Failure { kind: "BacklogReadFailed", .. })), "{:?}", failed.answer);
     desk.aws.heal();
     assert_eq!(desk.resume().await, (1, 0, 0));
 }

@@ -317,7 +317,7 @@ async fn an_order_that_fails_keeps_the_message_but_not_the_other_orders() {
     let again = desk.hear(deleted()).await;
     assert_eq!((again.is_done(), writes(&again)), (false, 0));
     desk.set(&all[3], "stock", "asked").await;
-    desk.aws.table("orders").update(Key::new(format!("ORDER#{}", all[110])), named(), Expression::present()).await.unwrap();
+    desk.aws.table("orders").update(Key::new(format!("ORDER#{}", all[110])), named(), Expression::exists()).await.unwrap();
     let mended = desk.hear(deleted()).await;
     assert_eq!((mended.is_done(), writes(&mended)), (true, 2));
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use payments::domain::{AttemptState, HeadState};
-use provider::{ChargeOrder, PaymentProvider};
+use provider::{ChargeRequest, PaymentProvider};
 use serde_json::json;
 use tests::faults::{Mishap, whatever_happens};
 
@@ -99,7 +99,7 @@ async fn a_customer_who_was_quicker_than_the_cancel_gets_their_money_back() {
     assert!(till.charge("tok_3ds", 0).await);
     // They have acted, and the provider knows it: we do not yet.
     let stale = till.payments.store().attempt(automatic()).await.unwrap().unwrap();
-    till.provider.retrieve(&ChargeOrder::from(&stale)).await.unwrap();
+    till.provider.retrieve(&ChargeRequest::from(&stale)).await.unwrap();
     assert_eq!(till.books(), (1, 0));
     assert!(till.cancel(1).await);
     assert_eq!(till.head().await.state, HeadState::Captured);

@@ -18,7 +18,7 @@ async fn caught_up(token: &str) -> (usize, usize, u64) {
     let called = till.aws.call(&lambda, json!({})).await;
     let cpu = (meter.microseconds() - before) / u64::from(many);
     let report = called.ok();
-    assert_eq!((&report["settled"], &report["failed"], &report["left"]), (&json!(many), &json!(0), &json!(0)));
+    assert_eq!((&report["settled"], &report["failed"], &report["remaining"]), (&json!(many), &json!(0), &json!(0)));
     // The provider's books are a table here: it reads them for a question, and writes them for a charge.
     let provider = called.operations_on("payment-simulator");
     let asked = provider.iter().filter(|call| ["GetItem", "TransactWriteItems"].contains(call)).count();
@@ -37,7 +37,7 @@ async fn catch_up_of_payments_costs_one_or_two_calls_of_the_provider() {
         for (takes, per_second) in [(25, 15.0), (100, 60.0)] {
             let terms = Terms {
                 timeout: 300.0,
-                enough_time: 30.0,
+                min_time_left: 30.0,
                 megabytes: 512.0,
                 at_once: per_second,
                 table_calls: tables as f64,

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use payments::{
     domain::{Change, Head, HeadState},
-    store::Stored,
+    store::WriteOutcome,
 };
 
 use super::{PRICE, Till, order};
@@ -90,8 +90,8 @@ async fn what_follows_from_an_old_reading_is_refused_whole() {
     assert!(till.open(1).await, "somebody else answers meanwhile");
     let now = till.clock.now();
     let stale = read.fence(None, 2, now, Duration::from_secs(60), &read.traceparent);
-    let Stored::Refused(standing) = store.write(&stale, None).await.unwrap() else { panic!("a stale write is refused") };
-    assert_eq!(standing.head, Some(till.head().await), "what stands there comes back");
+    let WriteOutcome::Conflict(records) = store.write(&stale, None).await.unwrap() else { panic!("a stale write is refused") };
+    assert_eq!(records.head, Some(till.head().await), "what stands there comes back");
     assert_eq!(till.head().await.state, HeadState::Open);
 
     assert_eq!(till.pay("key", "tok_ok").await.status(), 201);
@@ -99,6 +99,6 @@ async fn what_follows_from_an_old_reading_is_refused_whole() {
     let (head, attempt) = (head.unwrap(), &attempts[0]);
     let outdated =
         Change { head: Some(Head { version: head.version + 1, ..head.clone() }), attempt: Some(attempt.clone()), ..Change::default() };
-    assert!(matches!(store.write(&outdated, None).await.unwrap(), Stored::Refused(_)), "an old attempt holds back its head");
+    assert!(matches!(store.write(&outdated, None).await.unwrap(), WriteOutcome::Conflict(_)), "an old attempt holds back its head");
     assert_eq!(till.head().await, head);
 }

@@ -29,10 +29,10 @@ impl Till {
     /// Makes an attempt unreadable, and due since a moment that it shares with all others.
     async fn break_attempt(&self, number: u32) {
         let order = order_number(number);
-        let key = Key::sorted(format!("ORDER#{order}"), format!("ATTEMPT#{}", PaymentId::automatic(order).attempt()));
+        let key = Key::composite(format!("ORDER#{order}"), format!("ATTEMPT#{}", PaymentId::automatic(order).attempt()));
         let change = Expression::new("SET #created_at = :created_at, #check_at = :check_at");
         let change = change.value("created_at", "yesterday").value("check_at", Timestamp::from_milliseconds(0));
-        self.aws.table("payments").update(key, change, Expression::present()).await.unwrap();
+        self.aws.table("payments").update(key, change, Expression::exists()).await.unwrap();
     }
 }
 
@@ -49,7 +49,7 @@ async fn payments_behind_250_broken_ones_are_settled_in_one_run() {
         till.aws.put("payments", &item);
     }
     let report = till.reconcile().await;
-    assert_eq!((&report["settled"], &report["failed"], &report["left"]), (&json!(5), &json!(252), &json!(0)));
+    assert_eq!((&report["settled"], &report["failed"], &report["remaining"]), (&json!(5), &json!(252), &json!(0)));
     for number in 250..255 {
         let head = till.payments.store().head(order_number(number)).await.unwrap().unwrap();
         assert_eq!(head.state, HeadState::Captured, "order {number}");
@@ -101,9 +101,9 @@ async fn reconciliation_without_time_leaves_the_rest_due_and_releases_the_lease(
     till.stuck(30, "tok_timeout_after_charge").await;
     let short = Invocation { deadline: Clock::System.now().plus(Duration::from_secs(29)), ..Invocation::with_event(json!({})) };
     let report = till.aws.invoke(&till.lambda("reconcile-payments"), short).await.ok().clone();
-    assert_eq!((&report["examined"], &report["left"]), (&json!(0), &json!(30)), "two calls of the provider may take longer");
+    assert_eq!((&report["examined"], &report["remaining"]), (&json!(0), &json!(30)), "two calls of the provider may take longer");
     let report = till.reconcile().await;
-    assert_eq!((&report["settled"], &report["left"]), (&json!(30), &json!(0)));
+    assert_eq!((&report["settled"], &report["remaining"]), (&json!(30), &json!(0)));
 }
 
 #[tokio::test]

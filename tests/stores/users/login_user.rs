@@ -289,7 +289,7 @@ async fn an_old_hash_does_not_come_back_over_a_password_that_was_changed_meanwhi
     let session = shop.enter(seen.user_id).await;
     assert_eq!(shop.change_password(&session, "correct horse", PASSWORD).await.status(), 204);
     let changed = shop.credentials();
-    assert!(matches!(shop.users.store.rehash(&seen, hash()).await.unwrap(), Outcome::Refused(Some(_))));
+    assert!(matches!(shop.users.store.rehash(&seen, hash()).await.unwrap(), Outcome::ConditionFailed(Some(_))));
     assert_eq!(shop.credentials(), changed);
 }
 

@@ -360,16 +360,16 @@ async fn a_change_that_was_decided_upon_an_old_state_is_not_written() {
     assert!(shop.grant(ADA, "user").await.answer.is_ok());
     let before = shop.aws.items("users");
     let store = &shop.users.store;
-    assert_eq!(store.replace(Change::new(&user, &late)).await.unwrap(), Replaced::Overtaken);
-    assert_eq!(store.erase(&user, now, &trace).await.unwrap(), Replaced::Overtaken);
+    assert_eq!(store.replace(Change::new(&user, &late)).await.unwrap(), Replaced::VersionConflict);
+    assert_eq!(store.erase(&user, now, &trace).await.unwrap(), Replaced::VersionConflict);
     // Somebody else has the address by now: their credentials are not touched.
     let present = shop.user(user.id).await;
     let mut foreign = shop.credentials().remove(0);
     foreign["user_id"] = json!({ "S": "usr_0199c2a8-0000-7000-8000-0000000000ff" });
     let own = shop.credentials().remove(0);
     shop.aws.put("users", &foreign);
-    assert_eq!(store.replace(Change::new(&present, &promoted(&present))).await.unwrap(), Replaced::Overtaken);
-    assert_eq!(store.erase(&present, now, &trace).await.unwrap(), Replaced::Overtaken);
+    assert_eq!(store.replace(Change::new(&present, &promoted(&present))).await.unwrap(), Replaced::VersionConflict);
+    assert_eq!(store.erase(&present, now, &trace).await.unwrap(), Replaced::VersionConflict);
     shop.aws.put("users", &own);
     assert_eq!(shop.aws.items("users"), before);
 

@@ -328,7 +328,7 @@ async fn a_user_who_is_gone_or_disabled_or_whose_token_version_moved_on_is_out()
     let session = shop.enter(user.id).await;
     let authorized = shop.authorize(&session.access_token).await;
     assert_eq!(authorized.ok()["policyDocument"]["Statement"][0]["Effect"], "Allow");
-    let unauthorized = Err(Failure::refusal("Unauthorized"));
+    let unauthorized = Err(Failure::expected("Unauthorized"));
 
     for (attribute, good, bad) in [
         ("is_active", json!({ "BOOL": true }), vec![json!({ "BOOL": false })]),

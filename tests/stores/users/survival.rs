@@ -85,7 +85,7 @@ impl Account {
                 let key = shop.users.secrets.keys("users-key").await.unwrap().derive("device-token").map(DeviceTokenKey::new);
                 let user = shop.user(self.id).await;
                 Held::Device(
-                    DeviceToken::issue(&user.email, user.id, user.session_epoch, &Ids::System, shop.clock.now()).text(key.making()),
+                    DeviceToken::issue(&user.email, user.id, user.session_epoch, &Ids::System, shop.clock.now()).text(key.active()),
                 )
             }
             Pending::WithdrawLink | Pending::UnverifiedWithdrawLink => {

@@ -42,7 +42,7 @@ checked_text!(
         text("The shop's own number of a product: visible characters. No other product has it, in upper or lower case.", "LAMP-01")
             .length(1..=MAX_SKU)
             .pattern(&patterns::trimmed(&format!("{}*", patterns::none_of(ends_a_cell))))
-            .refused_as(&["invalid_sku"])
+            .problem_codes(&["invalid_sku"])
     )
 );
 

@@ -44,8 +44,8 @@ pub async fn archive_product(catalog: Arc<Catalog>, request: Request) -> Result<
     let after = product.archived(catalog.clock.now(), request.trace().clone());
     match catalog.store.replace(&product, &after).await? {
         Replaced::Written => Ok(http::no_content()),
-        Replaced::Overtaken(standing) if standing.status == Status::Archived => Ok(http::no_content()),
-        Replaced::Overtaken(standing) => Err(refusal(&standing)),
+        Replaced::VersionConflict(current) if current.status == Status::Archived => Ok(http::no_content()),
+        Replaced::VersionConflict(current) => Err(refusal(&current)),
         // It takes no SKU: it lets one go.
         Replaced::SkuTaken => Err(refusal(&product)),
     }

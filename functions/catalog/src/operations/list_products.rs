@@ -30,7 +30,7 @@ pub async fn list_products(catalog: Arc<Catalog>, request: Request) -> Result<Re
     let now = catalog.clock.now();
 
     let after = if page.has_cursor() { page.after(&catalog.cursor_key().await?, &scope, now)? } else { None };
-    let mut found = catalog.store.list(category.as_ref(), after, page.limit_and_one()).await?;
+    let mut found = catalog.store.list(category.as_ref(), after, page.limit_plus_one()).await?;
 
     let has_next = found.len() > page.limit as usize;
     found.truncate(page.limit as usize);

@@ -6,7 +6,7 @@ use serde::Serialize;
 use shared::{
     clock::Clock,
     ids::ProductId,
-    invoke::{Call, Tick},
+    invoke::{Call, ScheduledEvent},
     lambda::Failure,
     table::TableError,
     telemetry::{self, Trace},
@@ -35,14 +35,14 @@ const DAY: Duration = Duration::from_secs(24 * 3600 - 300);
 const FOUND_AT_ONCE: u32 = 100;
 const WRITTEN_AT_ONCE: usize = 16;
 /// What must be left of the function's time for another page.
-const ENOUGH_TIME: Duration = Duration::from_secs(10);
+const MIN_TIME_LEFT: Duration = Duration::from_secs(10);
 
 /// Goes on with the round that is under way, or begins one, until all have been told or the time is up. A schedule comes more often than it
 /// begins a round: large catalogues take several calls. How far a round is stands in the table, so that neither the time nor a trouble with the table ever sends it back to the beginning.
 ///
 /// # Errors
 /// When the table fails: the next call takes up the page that was not done.
-pub async fn republish_products(catalog: Arc<Catalog>, call: Call<Tick>) -> Result<Report, Failure> {
+pub async fn republish_products(catalog: Arc<Catalog>, call: Call<ScheduledEvent>) -> Result<Report, Failure> {
     let (lease, deadline) = (catalog.store.lease(), call.deadline);
     let report = lease.hold(&catalog.clock, deadline, Box::pin(go_on(catalog.clone(), call))).await?;
     let report = report.unwrap_or_else(|| Report { already_running: true, ..Report::default() });
@@ -52,8 +52,8 @@ pub async fn republish_products(catalog: Arc<Catalog>, call: Call<Tick>) -> Resu
     Ok(report)
 }
 
-async fn go_on(catalog: Arc<Catalog>, call: Call<Tick>) -> Result<Report, Failure> {
-    let failed = |error: TableError| Failure::because("NotRepublished", &error);
+async fn go_on(catalog: Arc<Catalog>, call: Call<ScheduledEvent>) -> Result<Report, Failure> {
+    let failed = |error: TableError| Failure::from_error("NotRepublished", &error);
     let mut report = Report::default();
     let rest = if call.event["source"] == "aws.events" { DAY } else { Duration::ZERO };
     let mut round = catalog.store.round(rest, catalog.clock.now()).await.map_err(failed)?;
@@ -76,7 +76,7 @@ async fn go_on(catalog: Arc<Catalog>, call: Call<Tick>) -> Result<Report, Failur
             }
             round = next;
             // Only after a note: a call that stopped behind empty partitions would leave the next one where it began.
-            if !is_over && call.deadline.since(Clock::System.now()) < ENOUGH_TIME {
+            if !is_over && call.deadline.since(Clock::System.now()) < MIN_TIME_LEFT {
                 return Ok(report);
             }
         } else {

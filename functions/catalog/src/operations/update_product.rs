@@ -52,9 +52,9 @@ pub async fn update_product(catalog: Arc<Catalog>, request: Request) -> Result<R
     let after = product.updated(wanted, catalog.clock.now(), request.trace().clone());
     match catalog.store.replace(&product, &after).await? {
         Replaced::Written => answer(&after),
-        Replaced::Overtaken(standing) if standing.is_active() && standing.is_result_of(seen, &after.details) => answer(&standing),
-        Replaced::Overtaken(standing) if standing.is_active() => Err(CatalogError::Stale { current: standing.version }.into()),
-        Replaced::Overtaken(_) => Err(CatalogError::NotFound.into()),
+        Replaced::VersionConflict(current) if current.is_active() && current.is_result_of(seen, &after.details) => answer(&current),
+        Replaced::VersionConflict(current) if current.is_active() => Err(CatalogError::Stale { current: current.version }.into()),
+        Replaced::VersionConflict(_) => Err(CatalogError::NotFound.into()),
         Replaced::SkuTaken => Err(CatalogError::SkuTaken.into()),
     }
 }

@@ -93,8 +93,8 @@ impl World {
     }
 
     fn save(&mut self, change: &Change) -> bool {
-        let standing = self.reservations.get(&change.next.order_id).map(|standing| standing.version);
-        if standing != change.seen || !self.change(&change.stock) {
+        let current = self.reservations.get(&change.next.order_id).map(|current| current.version);
+        if current != change.seen || !self.change(&change.stock) {
             return false;
         }
         self.reservations.insert(change.next.order_id, change.next.clone());
@@ -136,7 +136,7 @@ impl World {
             if self.save(&change) {
                 return Some(change.next.state);
             }
-            if self.reservations.get(&order_id).map(|standing| standing.version) != change.seen {
+            if self.reservations.get(&order_id).map(|current| current.version) != change.seen {
                 stored = self.reservations.get(&order_id).cloned();
                 continue;
             }

@@ -23,15 +23,15 @@ use crate::{
 #[serde(deny_unknown_fields)]
 struct AdjustStock {
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
-    #[serde(default, deserialize_with = "http::present", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "http::non_null", skip_serializing_if = "Option::is_none")]
     delta: Option<Delta>,
     reason: Reason,
     /// For a product that sells faster than one part can follow.
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
-    #[serde(default, deserialize_with = "http::present", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "http::non_null", skip_serializing_if = "Option::is_none")]
     shards: Option<Shards>,
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
-    #[serde(default, deserialize_with = "http::present", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "http::non_null", skip_serializing_if = "Option::is_none")]
     low_stock_threshold: Option<Threshold>,
 }
 

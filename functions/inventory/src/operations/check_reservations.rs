@@ -8,7 +8,7 @@ use serde::Serialize;
 use shared::{
     clock::{Clock, Timestamp},
     ids::OrderId,
-    invoke::{Call, Tick},
+    invoke::{Call, ScheduledEvent},
     lambda::Failure,
     sweep::Sweep,
     table::{Item, TableError},
@@ -29,30 +29,30 @@ pub struct Report {
     /// Reservations that could not be read: the log names each.
     pub failed: u32,
     /// Reservations that were found and that there was no time for.
-    pub left: u32,
+    pub remaining: u32,
     /// Whether another run holds the lease: this one did nothing.
     pub already_running: bool,
 }
 
 /// How many reservations are read at the same time.
-const AT_ONCE: usize = 16;
+const CONCURRENCY: usize = 16;
 
 /// What one reservation and the end of the run may take: two calls of DynamoDB with all their tries.
-const ENOUGH_TIME: Duration = Duration::from_secs(15);
+const MIN_TIME_LEFT: Duration = Duration::from_secs(15);
 
 /// Checks every reservation that the index finds, the longest held first. The index only finds candidates; the reservation decides.
 ///
 /// # Errors
 /// When the lease cannot be taken or the index cannot be read.
-pub async fn check_reservations(inventory: Arc<Inventory>, call: Call<Tick>) -> Result<Report, Failure> {
+pub async fn check_reservations(inventory: Arc<Inventory>, call: Call<ScheduledEvent>) -> Result<Report, Failure> {
     let now = inventory.clock.now();
     let sweep = Sweep {
         lease: inventory.store.lease(),
         backlog: inventory.store.held_too_long(now),
         clock: &inventory.clock,
         deadline: call.deadline,
-        at_once: AT_ONCE,
-        enough_time: ENOUGH_TIME,
+        concurrency: CONCURRENCY,
+        min_time_left: MIN_TIME_LEFT,
     };
     let checked = |found: Item| -> shared::BoxFuture<'static, _> {
         let inventory = inventory.clone();
@@ -62,7 +62,7 @@ pub async fn check_reservations(inventory: Arc<Inventory>, call: Call<Tick>) -> 
     if swept.failed > 0 {
         telemetry::count("SweepFailed", "inventory", &Clock::System);
     }
-    Ok(Report { held_too_long: swept.unsettled, failed: swept.failed, left: swept.left, already_running: swept.already_running })
+    Ok(Report { held_too_long: swept.unsettled, failed: swept.failed, remaining: swept.remaining, already_running: swept.already_running })
 }
 
 /// Whether an order holds nothing, or not for too long. One that does is named.

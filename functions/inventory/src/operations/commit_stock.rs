@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use shared::{
     ids::OrderId,
-    queue::{Consumed, Delivery, Unreadable, read_as},
+    queue::{FromMessage, Received, InvalidMessage, read_as},
 };
 
 use crate::{
@@ -22,8 +22,8 @@ pub struct CommitStock {
     drive: u64,
 }
 
-impl Consumed for CommitStock {
-    fn read(kind: &str, data: Value) -> Result<Self, Unreadable> {
+impl FromMessage for CommitStock {
+    fn from_message(kind: &str, data: Value) -> Result<Self, InvalidMessage> {
         read_as("commit_stock.v1", kind, data)
     }
 }
@@ -32,9 +32,9 @@ impl Consumed for CommitStock {
 ///
 /// # Errors
 /// When the command has to come back.
-pub async fn commit_stock(inventory: Arc<Inventory>, delivery: Delivery<CommitStock>) -> Result<(), InventoryError> {
-    let CommitStock { order_id, drive } = delivery.message;
-    let command = Command { order_id, drive, wish: Wish::Commit, at: inventory.clock.now(), trace: delivery.trace };
+pub async fn commit_stock(inventory: Arc<Inventory>, received: Received<CommitStock>) -> Result<(), InventoryError> {
+    let CommitStock { order_id, drive } = received.message;
+    let command = Command { order_id, drive, wish: Wish::Commit, at: inventory.clock.now(), trace: received.trace };
 
     let reservation = inventory.store.reservation_of(order_id).await?;
     inventory.carry_out(command, reservation).await

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use shared::{
     ids::OrderId,
-    queue::{Consumed, Delivery, Unreadable, read_as},
+    queue::{FromMessage, Received, InvalidMessage, read_as},
 };
 
 use crate::{
@@ -22,8 +22,8 @@ pub struct ReleaseStock {
     drive: u64,
 }
 
-impl Consumed for ReleaseStock {
-    fn read(kind: &str, data: Value) -> Result<Self, Unreadable> {
+impl FromMessage for ReleaseStock {
+    fn from_message(kind: &str, data: Value) -> Result<Self, InvalidMessage> {
         read_as("release_stock.v1", kind, data)
     }
 }
@@ -32,9 +32,9 @@ impl Consumed for ReleaseStock {
 ///
 /// # Errors
 /// When the command has to come back.
-pub async fn release_stock(inventory: Arc<Inventory>, delivery: Delivery<ReleaseStock>) -> Result<(), InventoryError> {
-    let ReleaseStock { order_id, drive } = delivery.message;
-    let command = Command { order_id, drive, wish: Wish::Release, at: inventory.clock.now(), trace: delivery.trace };
+pub async fn release_stock(inventory: Arc<Inventory>, received: Received<ReleaseStock>) -> Result<(), InventoryError> {
+    let ReleaseStock { order_id, drive } = received.message;
+    let command = Command { order_id, drive, wish: Wish::Release, at: inventory.clock.now(), trace: received.trace };
 
     let reservation = inventory.store.reservation_of(order_id).await?;
     inventory.carry_out(command, reservation).await

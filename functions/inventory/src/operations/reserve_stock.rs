@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use shared::{
     ids::OrderId,
-    queue::{Consumed, Delivery, Unreadable, read_as},
+    queue::{FromMessage, Received, InvalidMessage, read_as},
 };
 
 use crate::{
@@ -23,8 +23,8 @@ pub struct ReserveStock {
     lines: Lines,
 }
 
-impl Consumed for ReserveStock {
-    fn read(kind: &str, data: Value) -> Result<Self, Unreadable> {
+impl FromMessage for ReserveStock {
+    fn from_message(kind: &str, data: Value) -> Result<Self, InvalidMessage> {
         read_as("reserve_stock.v1", kind, data)
     }
 }
@@ -35,9 +35,9 @@ impl Consumed for ReserveStock {
 ///
 /// # Errors
 /// When the command has to come back.
-pub async fn reserve_stock(inventory: Arc<Inventory>, delivery: Delivery<ReserveStock>) -> Result<(), InventoryError> {
-    let ReserveStock { order_id, drive, lines } = delivery.message;
-    let command = Command { order_id, drive, wish: Wish::Reserve(lines), at: inventory.clock.now(), trace: delivery.trace };
+pub async fn reserve_stock(inventory: Arc<Inventory>, received: Received<ReserveStock>) -> Result<(), InventoryError> {
+    let ReserveStock { order_id, drive, lines } = received.message;
+    let command = Command { order_id, drive, wish: Wish::Reserve(lines), at: inventory.clock.now(), trace: received.trace };
 
     let reservation = if drive == 0 { None } else { inventory.store.reservation_of(order_id).await? };
     inventory.carry_out(command, reservation).await

@@ -30,7 +30,7 @@ use shared::{
 pub use self::report::{OrderRow, ProductRow, Report};
 use crate::{
     Ledger,
-    domain::audit::{Finding, Standing},
+    domain::audit::{Finding, AuditStatus},
     look::{Look, at_once},
     repair::Repairs,
     round::{Continuation, Counted, Place, Round, Window},
@@ -81,10 +81,10 @@ const MOST_ROWS: usize = 1000;
 const REPAIRED_AT_ONCE: u32 = 16;
 
 /// What must be left of the function's time for another page.
-const ENOUGH_TIME: Duration = Duration::from_secs(20);
+const MIN_TIME_LEFT: Duration = Duration::from_secs(20);
 
 /// The same for a page of a repair: two hundred versions of a record cost up to 600 writes, one after another.
-const ENOUGH_TIME_TO_REPAIR: Duration = Duration::from_secs(60);
+const MIN_TIME_LEFT_TO_REPAIR: Duration = Duration::from_secs(60);
 
 /// Reads and compares, and changes nothing of what it reads; asked to repair, it books entries that the ledger lacks. Where time or room runs out it says where to go on.
 ///
@@ -110,7 +110,7 @@ pub async fn reconcile_books(ledger: Arc<Ledger>, call: Call<ReconcileBooks>) ->
             audit.look_at_orders(vec![order]).await?;
             if audit.report.broken.iter().any(OrderRow::is_of_no_record) {
                 let message = format!("There is no order {order}: no service has a record of it.");
-                return Err(Failure { is_refusal: true, ..Failure::new("UnknownOrder", message) });
+                return Err(Failure { is_expected: true, ..Failure::new("UnknownOrder", message) });
             }
         }
         None => {
@@ -130,8 +130,8 @@ pub async fn reconcile_books(ledger: Arc<Ledger>, call: Call<ReconcileBooks>) ->
 /// Takes the round a step further, or begins the next one when its day has come.
 async fn go_round(ledger: Arc<Ledger>, deadline: Timestamp) -> Result<Report, Failure> {
     let now = ledger.clock.now();
-    let standing = ledger.store.round().await.map_err(round_not_read)?;
-    let mut round = match standing {
+    let stored = ledger.store.round().await.map_err(round_not_read)?;
+    let mut round = match stored {
         Some(round) if !round.is_over(now) => round,
         earlier => Round::next(earlier, now),
     };
@@ -143,7 +143,7 @@ async fn go_round(ledger: Arc<Ledger>, deadline: Timestamp) -> Result<Report, Fa
     let unread = audit.report.not_checked.iter().filter_map(|id| OrderId::parse(id));
     round.keep(audit.report.broken.iter().map(|row| row.order_id).chain(unread));
     let is_late = round.continuation.is_some() && round.is_late(now);
-    let kept = ledger.store.keep_round(&round).await.map_err(|error| Failure::because("RoundNotKept", &error))?;
+    let kept = ledger.store.keep_round(&round).await.map_err(|error| Failure::from_error("RoundNotKept", &error))?;
     if !kept {
         tracing::warn!("another call has taken the round further meanwhile: what this one looked at is looked at twice");
     }
@@ -151,7 +151,7 @@ async fn go_round(ledger: Arc<Ledger>, deadline: Timestamp) -> Result<Report, Fa
 }
 
 fn round_not_read(error: TableError) -> Failure {
-    Failure::because("RoundNotRead", &error)
+    Failure::from_error("RoundNotRead", &error)
 }
 
 /// A run.
@@ -215,7 +215,7 @@ impl Audit {
             };
             let most = self.page_size().min(limit - self.looks);
             let page = self.ledger.page(step, self.window, place.after.as_deref(), most).await;
-            let (found, next) = page.map_err(|error| Failure::because("CandidatesNotRead", &error))?;
+            let (found, next) = page.map_err(|error| Failure::from_error("CandidatesNotRead", &error))?;
             match found {
                 Found::Orders(orders) => self.look_at_orders(orders).await?,
                 Found::Products(products) => {
@@ -235,7 +235,7 @@ impl Audit {
     }
 
     fn has_time(&self) -> bool {
-        self.time_left() >= if self.repair.is_some() { ENOUGH_TIME_TO_REPAIR } else { ENOUGH_TIME }
+        self.time_left() >= if self.repair.is_some() { MIN_TIME_LEFT_TO_REPAIR } else { MIN_TIME_LEFT }
     }
 
     fn page_size(&self) -> u32 {
@@ -270,10 +270,10 @@ impl Audit {
                 moved_at: verdict.moved_at,
                 findings: verdict.findings,
             };
-            match verdict.standing {
-                Standing::Balanced => self.report.balanced += 1,
-                Standing::Unsettled => self.report.unsettled.push(row),
-                Standing::Broken => {
+            match verdict.status {
+                AuditStatus::Balanced => self.report.balanced += 1,
+                AuditStatus::Unsettled => self.report.unsettled.push(row),
+                AuditStatus::Broken => {
                     tell_broken("an order", &order_id.to_string(), &row.findings);
                     self.report.broken.push(row);
                 }
@@ -284,7 +284,7 @@ impl Audit {
 
     /// Counts on those products whose entries are not all counted, and compares those where they are then.
     async fn look_at_products(&mut self) -> Result<(), Failure> {
-        let held = self.held().await.map_err(|error| Failure::because("ReservationsNotRead", &error))?;
+        let held = self.held().await.map_err(|error| Failure::from_error("ReservationsNotRead", &error))?;
         let ledger = self.ledger.clone();
         let counted = std::mem::take(&mut self.counted).into_iter().map(|counted| (counted.product_id, counted));
         let counted: Arc<BTreeMap<ProductId, Counted>> = Arc::new(counted.collect());
@@ -308,10 +308,10 @@ impl Audit {
                 continue;
             }
             self.report.products_checked += 1;
-            let state = match verdict.standing {
-                Standing::Balanced => continue,
-                Standing::Unsettled => "unsettled",
-                Standing::Broken => {
+            let state = match verdict.status {
+                AuditStatus::Balanced => continue,
+                AuditStatus::Unsettled => "unsettled",
+                AuditStatus::Broken => {
                     tell_broken("a product", &product_id.to_string(), &verdict.findings);
                     "broken"
                 }
@@ -338,7 +338,7 @@ impl Audit {
             return Ok(held.clone());
         }
         let (mut held, mut seen) = (BTreeMap::new(), BTreeSet::new());
-        let reserve = (self.time_left() / 2).max(ENOUGH_TIME);
+        let reserve = (self.time_left() / 2).max(MIN_TIME_LEFT);
         for shard in 0..self.ledger.sources.shards {
             let mut after: Option<String> = None;
             loop {
@@ -366,7 +366,7 @@ impl Audit {
     fn looked_at<T>(&mut self, id: &str, look: Result<T, NotRead>) -> Result<Option<T>, Failure> {
         match look {
             Ok(seen) => Ok(Some(seen)),
-            Err(NotRead::Table(error)) if !error.is_transient() => Err(Failure::because("BooksNotRead", &error)),
+            Err(NotRead::Table(error)) if !error.is_transient() => Err(Failure::from_error("BooksNotRead", &error)),
             Err(error) => {
                 tracing::warn!(id, error = telemetry::causes(&error), "the books could not be read: they are not compared");
                 self.report.not_checked.push(id.to_owned());

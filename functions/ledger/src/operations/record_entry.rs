@@ -7,7 +7,7 @@ use serde_json::Value;
 use shared::{
     clock::Timestamp,
     ids::OrderId,
-    queue::{Consumed, Delivery, Unreadable, read_as},
+    queue::{FromMessage, Received, InvalidMessage, read_as},
     telemetry,
 };
 
@@ -41,8 +41,8 @@ impl TryFrom<Wire> for RecordEntry {
     }
 }
 
-impl Consumed for RecordEntry {
-    fn read(kind: &str, data: Value) -> Result<Self, Unreadable> {
+impl FromMessage for RecordEntry {
+    fn from_message(kind: &str, data: Value) -> Result<Self, InvalidMessage> {
         read_as("record_entry.v1", kind, data)
     }
 }
@@ -51,9 +51,9 @@ impl Consumed for RecordEntry {
 ///
 /// # Errors
 /// When another entry has its id: the message is rejected. When nothing could be written: the message is retried.
-pub async fn record_entry(ledger: Arc<Ledger>, delivery: Delivery<RecordEntry>) -> Result<(), LedgerError> {
-    let RecordEntry(entry) = delivery.message;
-    match ledger.store.record(&entry, &delivery.trace, ledger.clock.now()).await {
+pub async fn record_entry(ledger: Arc<Ledger>, received: Received<RecordEntry>) -> Result<(), LedgerError> {
+    let RecordEntry(entry) = received.message;
+    match ledger.store.record(&entry, &received.trace, ledger.clock.now()).await {
         Ok(_) => Ok(()),
         Err(error) => {
             if let LedgerError::Mismatch(entry_id) = &error {
@@ -88,7 +88,7 @@ mod tests {
     }
 
     fn read(data: Value) -> Result<RecordEntry, String> {
-        RecordEntry::read("record_entry.v1", data).map_err(|error| error.to_string())
+        RecordEntry::from_message("record_entry.v1", data).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -96,7 +96,7 @@ mod tests {
         assert!(read(capture(5998, -5998)).is_ok());
         let refused = read(capture(5998, -5997)).unwrap_err();
         assert_eq!(refused, "the message cannot be read: record_entry.v1 is malformed at .");
-        assert!(RecordEntry::read("record_entry.v2", capture(5998, -5998)).is_err());
+        assert!(RecordEntry::from_message("record_entry.v2", capture(5998, -5998)).is_err());
     }
 
     #[test]

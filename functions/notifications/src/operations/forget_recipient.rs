@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use shared::{
     ids::UserId,
-    queue::{Consumed, Delivery, Unreadable, read_as},
+    queue::{FromMessage, Received, InvalidMessage, read_as},
 };
 use tokio::task::JoinSet;
 use tracing::Instrument;
@@ -19,8 +19,8 @@ pub struct UserDeleted {
     user_id: UserId,
 }
 
-impl Consumed for UserDeleted {
-    fn read(kind: &str, data: Value) -> Result<Self, Unreadable> {
+impl FromMessage for UserDeleted {
+    fn from_message(kind: &str, data: Value) -> Result<Self, InvalidMessage> {
         read_as("user_deleted.v1", kind, data)
     }
 }
@@ -36,8 +36,8 @@ const PAGES: u32 = 20;
 ///
 /// # Errors
 /// When there may be some left: the message comes back.
-pub async fn forget_recipient(notifications: Arc<Notifications>, delivery: Delivery<UserDeleted>) -> Result<(), NotificationError> {
-    let user = delivery.message.user_id;
+pub async fn forget_recipient(notifications: Arc<Notifications>, received: Received<UserDeleted>) -> Result<(), NotificationError> {
+    let user = received.message.user_id;
     for _ in 0..PAGES {
         let found = notifications.store.sort_keys(user, FOUND_AT_ONCE).await?;
         let last_page = found.len() < usize::try_from(FOUND_AT_ONCE).unwrap_or(usize::MAX);
@@ -74,8 +74,8 @@ mod tests {
     #[test]
     fn only_a_user_that_was_deleted_is_forgotten() {
         let user = json!({ "user_id": "usr_0199c2a8-0000-7000-8000-000000000001", "version": 7 });
-        assert!(UserDeleted::read("user_deleted.v1", user.clone()).is_ok());
-        assert!(UserDeleted::read("user_changed.v1", user).is_err());
-        assert!(UserDeleted::read("user_deleted.v1", json!({ "user_id": "ord_0199c2a8-0000-7000-8000-000000000001" })).is_err());
+        assert!(UserDeleted::from_message("user_deleted.v1", user.clone()).is_ok());
+        assert!(UserDeleted::from_message("user_changed.v1", user).is_err());
+        assert!(UserDeleted::from_message("user_deleted.v1", json!({ "user_id": "ord_0199c2a8-0000-7000-8000-000000000001" })).is_err());
     }
 }

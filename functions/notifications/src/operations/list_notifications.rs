@@ -34,7 +34,7 @@ pub async fn list_notifications(notifications: Arc<Notifications>, request: Requ
         true => page.after(&cursor_key(&notifications).await?, &scope, now)?,
         false => None,
     };
-    let mut found = notifications.store.list(caller.user_id, after, page.limit_and_one()).await?;
+    let mut found = notifications.store.list(caller.user_id, after, page.limit_plus_one()).await?;
 
     let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
     let mut next_cursor = None;
@@ -50,7 +50,7 @@ pub async fn list_notifications(notifications: Arc<Notifications>, request: Requ
 }
 
 async fn cursor_key(notifications: &Notifications) -> Result<CursorKey, Problem> {
-    let keys = notifications.secrets.keys("notifications-key").await.map_err(|error| Problem::unavailable().because(&error))?;
+    let keys = notifications.secrets.keys("notifications-key").await.map_err(|error| Problem::unavailable().caused_by(&error))?;
     Ok(CursorKey::new(keys.derive("cursor")))
 }
 

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use shared::{
     clock::Clock,
-    queue::{Consumed, Delivery, Unreadable, read_as},
+    queue::{FromMessage, Received, InvalidMessage, read_as},
     telemetry,
 };
 
@@ -54,12 +54,12 @@ struct Complaint {
     kind: Option<String>,
 }
 
-impl Consumed for MailFeedback {
-    fn read(kind: &str, data: Value) -> Result<Self, Unreadable> {
+impl FromMessage for MailFeedback {
+    fn from_message(kind: &str, data: Value) -> Result<Self, InvalidMessage> {
         match kind {
             "mail_bounced.v1" => read_as(kind, kind, data).map(Self::Bounced),
             "mail_complained.v1" => read_as(kind, kind, data).map(Self::Complained),
-            _ => Err(Unreadable::unknown_type()),
+            _ => Err(InvalidMessage::unknown_type()),
         }
     }
 }
@@ -97,8 +97,8 @@ impl MailFeedback {
 ///
 /// # Errors
 /// When it could not be remembered: the message comes back.
-pub async fn record_mail_feedback(notifications: Arc<Notifications>, delivery: Delivery<MailFeedback>) -> Result<(), NotificationError> {
-    let feedback = delivery.message;
+pub async fn record_mail_feedback(notifications: Arc<Notifications>, received: Received<MailFeedback>) -> Result<(), NotificationError> {
+    let feedback = received.message;
     let Some(reason) = feedback.reason() else {
         tracing::info!(feedback = feedback.metric(), "it may arrive the next time: its address is written to as before");
         return Ok(());
@@ -109,7 +109,7 @@ pub async fn record_mail_feedback(notifications: Arc<Notifications>, delivery: D
     };
 
     let address = notifications.address_macs(address).await?;
-    notifications.store.suppress(address.making(), reason, notifications.clock.now()).await?;
+    notifications.store.suppress(address.active(), reason, notifications.clock.now()).await?;
 
     tracing::warn!(?reason, "the address of a mail is not written to from now on");
     telemetry::count(feedback.metric(), "notifications", &Clock::System);
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     fn reason(kind: &str, data: Value) -> Option<Reason> {
-        MailFeedback::read(kind, data).ok().unwrap().reason()
+        MailFeedback::from_message(kind, data).ok().unwrap().reason()
     }
 
     #[test]
@@ -146,7 +146,7 @@ mod tests {
         let address = |destination: Value| {
             let recipients = json!([{ "emailAddress": "forwarded@example.org" }]);
             let data = json!({ "destination": destination, "bounce": { "bounceType": "Permanent", "bouncedRecipients": recipients } });
-            MailFeedback::read("mail_bounced.v1", data).ok().unwrap().address().map(str::to_owned)
+            MailFeedback::from_message("mail_bounced.v1", data).ok().unwrap().address().map(str::to_owned)
         };
         assert_eq!(address(json!(["ada@example.com"])).as_deref(), Some("ada@example.com"));
         assert_eq!(address(json!(["ada@example.com", "bob@example.com"])), None);
@@ -156,9 +156,9 @@ mod tests {
     #[test]
     fn other_messages_are_not_read() {
         let bounced = json!({ "destination": ["ada@example.com"], "bounce": { "bounceType": "Permanent" } });
-        assert!(MailFeedback::read("mail_complained.v1", bounced.clone()).is_err());
-        assert!(MailFeedback::read("mail_opened.v1", bounced).is_err());
-        assert!(MailFeedback::read("mail_bounced.v1", json!({ "destination": ["ada@example.com"] })).is_err());
-        assert!(MailFeedback::read("mail_bounced.v1", json!({ "bounce": { "bounceType": "Permanent" } })).is_err());
+        assert!(MailFeedback::from_message("mail_complained.v1", bounced.clone()).is_err());
+        assert!(MailFeedback::from_message("mail_opened.v1", bounced).is_err());
+        assert!(MailFeedback::from_message("mail_bounced.v1", json!({ "destination": ["ada@example.com"] })).is_err());
+        assert!(MailFeedback::from_message("mail_bounced.v1", json!({ "bounce": { "bounceType": "Permanent" } })).is_err());
     }
 }

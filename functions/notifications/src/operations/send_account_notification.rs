@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use shared::queue::Delivery;
+use shared::queue::Received;
 
 use super::send_notification::send_notification;
 use crate::{Notifications, error::NotificationError, messages::SendNotification};
@@ -15,7 +15,7 @@ use crate::{Notifications, error::NotificationError, messages::SendNotification}
 /// As [`send_notification`].
 pub async fn send_account_notification(
     notifications: Arc<Notifications>,
-    delivery: Delivery<SendNotification>,
+    received: Received<SendNotification>,
 ) -> Result<(), NotificationError> {
-    send_notification(notifications, delivery).await
+    send_notification(notifications, received).await
 }

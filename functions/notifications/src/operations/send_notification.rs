@@ -27,9 +27,9 @@ use crate::{
 /// When the mail was not sent by this try: the message comes back.
 pub async fn send_notification(
     notifications: Arc<Notifications>,
-    delivery: queue::Delivery<SendNotification>,
+    received: queue::Received<SendNotification>,
 ) -> Result<(), NotificationError> {
-    let message = delivery.message;
+    let message = received.message;
     let now = notifications.clock.now();
     if message.content.is_over(now) {
         tracing::warn!(notification.id = %message.notification_id, "the link works no longer: its mail is not sent");

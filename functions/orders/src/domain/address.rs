@@ -61,7 +61,7 @@ checked_text!(
     /// A country's code of ISO 3166-1 alpha-2, in upper case.
     CountryCode: by(
         assigned,
-        name_of("A country: an assigned code of ISO 3166-1 alpha-2.", &ASSIGNED).refused_as(&["invalid_country"])
+        one_of("A country: an assigned code of ISO 3166-1 alpha-2.", &ASSIGNED).problem_codes(&["invalid_country"])
     )
 );
 

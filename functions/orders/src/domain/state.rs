@@ -25,7 +25,7 @@ pub enum Status {
 
 shared::describe!(
     Status as "OrderStatus",
-    name_of(
+    one_of(
         "How far the order has come. It only moves forward; `delivered`, `cancelled` and `failed` are final.",
         &["pending", "confirmed", "shipped", "delivered", "cancelled", "failed"]
     )

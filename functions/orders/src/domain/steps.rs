@@ -16,7 +16,7 @@ pub enum Actor {
     Unknown(String),
 }
 
-shared::describe!(Actor, name_of("Whether it was the buyer or the shop.", &["customer", "admin"]));
+shared::describe!(Actor, one_of("Whether it was the buyer or the shop.", &["customer", "admin"]));
 
 /// That an order was given up.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

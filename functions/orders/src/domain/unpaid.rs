@@ -53,13 +53,13 @@ impl Limits {
     ///
     /// # Errors
     /// When either has as many as it may have.
-    pub fn admit(&self, email_verified: bool, standing: &Standing, now: Timestamp) -> Result<(), PlacementError> {
+    pub fn admit(&self, email_verified: bool, usage: &LimitUsage, now: Timestamp) -> Result<(), PlacementError> {
         let limit = self.of(email_verified);
-        if standing.unpaid.open_at(now) >= usize::try_from(limit.orders).unwrap_or(usize::MAX) {
+        if usage.unpaid.open_at(now) >= usize::try_from(limit.orders).unwrap_or(usize::MAX) {
             let if_verified = Some(self.verified.orders).filter(|more| !email_verified && *more > limit.orders);
             return Err(PlacementError::TooManyUnpaid { maximum: limit.orders, if_verified });
         }
-        match self.network.judge(standing.network, now) {
+        match self.network.check(usage.network, now) {
             Ok(_) => Ok(()),
             Err(retry_after) => Err(PlacementError::NetworkFull { retry_after }),
         }
@@ -68,7 +68,7 @@ impl Limits {
 
 /// What a new order is judged by, as it was read last.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Standing {
+pub struct LimitUsage {
     /// The buyer's unpaid orders.
     pub unpaid: UnpaidOrders,
     /// How far the network's limit is used up; `None` where no order came from there of late.

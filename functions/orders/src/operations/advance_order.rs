@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use shared::{
     ids::{OrderId, ProductId},
-    queue::{self, Consumed, Delivery, Unreadable},
+    queue::{self, FromMessage, Received, InvalidMessage},
 };
 
 use crate::{
@@ -49,8 +49,8 @@ struct Fields {
     dispute: Option<String>,
 }
 
-impl Consumed for OrderEvent {
-    fn read(kind: &str, data: Value) -> Result<Self, Unreadable> {
+impl FromMessage for OrderEvent {
+    fn from_message(kind: &str, data: Value) -> Result<Self, InvalidMessage> {
         let fields: Fields = queue::read_as(kind, kind, data)?;
         let stock = StockFact { version: fields.version, short: fields.product_id };
         let payment = PaymentFact {
@@ -86,17 +86,17 @@ impl Consumed for OrderEvent {
             "payment_refunded.v1" => Event::PaymentRefunded(payment),
             "payment_refund_failed.v1" => Event::RefundFailed(payment),
             "payment_disputed.v1" => Event::PaymentDisputed(payment),
-            _ => return Err(Unreadable::unknown_type()),
+            _ => return Err(InvalidMessage::unknown_type()),
         };
         Ok(Self { order_id: fields.order_id, event })
     }
 }
 
 /// Applies the event to the order. An event for an order that is not there comes back: it may be ahead of a replica.
-pub async fn advance_order(orders: Arc<Orders>, delivery: Delivery<OrderEvent>) -> Result<(), OrderError> {
-    let OrderEvent { order_id, event } = delivery.message;
+pub async fn advance_order(orders: Arc<Orders>, received: Received<OrderEvent>) -> Result<(), OrderError> {
+    let OrderEvent { order_id, event } = received.message;
     let order = orders.store.find(order_id).await?.ok_or(OrderError::NotFound)?;
-    match orders.advance(order, &event, &delivery.trace).await {
+    match orders.advance(order, &event, &received.trace).await {
         // Only people's steps can be refused, and people do not speak through this queue.
         Err(OrderError::Rejected(rejection)) if rejection != Rejection::UnknownState => Ok(()),
         outcome => outcome.map(drop),

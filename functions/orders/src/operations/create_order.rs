@@ -19,7 +19,7 @@ use shared::{
 use super::view::OrderView;
 use crate::{
     Orders,
-    domain::{Order, Placement, basket::Basket, buyer::Contact, placing::PlacementError, unpaid::Standing},
+    domain::{Order, Placement, basket::Basket, buyer::Contact, placing::PlacementError, unpaid::LimitUsage},
     error::OrderError,
     store::placing::Placed,
 };
@@ -67,13 +67,13 @@ pub async fn create_order(orders: Arc<Orders>, request: Request) -> Result<Respo
         trace: request.trace().clone(),
     };
     let order = Order::place(placement, basket, &reading.products, now, orders.timing).map_err(OrderError::from)?;
-    let mut standing = reading.standing;
+    let mut usage = reading.usage;
     for _ in 0..TRIES {
-        admit(&orders, buyer.email_verified, &standing, now).await?;
-        match orders.store.place(&order, &standing, orders.limits.network, now).await? {
+        admit(&orders, buyer.email_verified, &usage, now).await?;
+        match orders.store.place(&order, &usage, orders.limits.network, now).await? {
             Placed::Written => return Ok(created(&orders, &request, &order)),
             Placed::Before(order) => return replay(&orders, &request, &order, &fingerprint),
-            Placed::Overtaken(by_others) => standing = by_others,
+            Placed::VersionConflict(by_others) => usage = by_others,
         }
     }
     Err(OrderError::Contended.into())
@@ -82,21 +82,21 @@ pub async fn create_order(orders: Arc<Orders>, request: Request) -> Result<Respo
 /// The name of the network that a request comes from.
 async fn network_name(orders: &Orders, source_ip: &str) -> Result<String, SecretError> {
     let keys = orders.secrets.keys("orders-key").await?.derive("network");
-    Ok(throttle::network_name(*keys.making(), source_ip))
+    Ok(throttle::network_name(*keys.active(), source_ip))
 }
 
 /// Checks that the buyer and their network may have one more unpaid order. The listed orders are read only where there are too many of
 /// them: those that wait for the shop do not count.
-async fn admit(orders: &Orders, email_verified: bool, standing: &Standing, now: Timestamp) -> Result<(), OrderError> {
-    let reached = match orders.limits.admit(email_verified, standing, now) {
+async fn admit(orders: &Orders, email_verified: bool, usage: &LimitUsage, now: Timestamp) -> Result<(), OrderError> {
+    let reached = match orders.limits.admit(email_verified, usage, now) {
         Err(reached @ PlacementError::TooManyUnpaid { .. }) => reached,
         other => return Ok(other?),
     };
-    let uncounted = orders.store.uncounted(&standing.unpaid, now).await?;
+    let uncounted = orders.store.uncounted(&usage.unpaid, now).await?;
     if uncounted.is_empty() {
         return Err(reached.into());
     }
-    Ok(orders.limits.admit(email_verified, &Standing { unpaid: standing.unpaid.without(&uncounted), ..standing.clone() }, now)?)
+    Ok(orders.limits.admit(email_verified, &LimitUsage { unpaid: usage.unpaid.without(&uncounted), ..usage.clone() }, now)?)
 }
 
 /// The first answer again, byte for byte, if this is the same request.

@@ -52,7 +52,7 @@ pub async fn list_orders(orders: Arc<Orders>, request: Request) -> Result<Respon
     if page.has_cursor() {
         after = page.after(key.insert(cursor_key(&orders).await?), &scope, now)?;
     }
-    let mut found = orders.store.list(&listed, after, page.limit_and_one()).await?;
+    let mut found = orders.store.list(&listed, after, page.limit_plus_one()).await?;
 
     let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
     let mut next_cursor = None;
@@ -144,6 +144,6 @@ fn parameter(name: &str, code: &str, detail: &str) -> Problem {
 }
 
 async fn cursor_key(orders: &Orders) -> Result<CursorKey, Problem> {
-    let keys = orders.secrets.keys("orders-key").await.map_err(|error| Problem::unavailable().because(&error))?;
+    let keys = orders.secrets.keys("orders-key").await.map_err(|error| Problem::unavailable().caused_by(&error))?;
     Ok(CursorKey::new(keys.derive("cursor")))
 }

@@ -1,9 +1,9 @@
 //! The stream of `orders`: tells inventory, payments and notifications what a change of an order asks of them.
 
-use shared::stream::Published;
+use shared::stream::StreamFilter;
 
 /// Which items of the table publish.
-pub const PUBLISHED: Published = Published::PartitionKeyPrefix("ORDER#");
+pub const STREAM_FILTER: StreamFilter = StreamFilter::PartitionKeyPrefix("ORDER#");
 
 /// The queues that messages go to.
 pub const QUEUES: &[&str] = &[

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use shared::{
-    queue::{self, Consumed, Delivery, Unreadable},
+    queue::{self, FromMessage, Received, InvalidMessage},
     table::TableError,
 };
 
@@ -14,15 +14,15 @@ use crate::{Orders, domain::Product};
 #[derive(Clone, Debug)]
 pub struct ProductChanged(Product);
 
-impl Consumed for ProductChanged {
-    fn read(kind: &str, data: Value) -> Result<Self, Unreadable> {
+impl FromMessage for ProductChanged {
+    fn from_message(kind: &str, data: Value) -> Result<Self, InvalidMessage> {
         queue::read_as("product_changed.v1", kind, data).map(Self)
     }
 }
 
 /// Keeps the product. What is older than the copy changes nothing; a product that is no longer sold stays as inactive, so that a late
 /// message cannot bring it back.
-pub async fn replicate_product(orders: Arc<Orders>, delivery: Delivery<ProductChanged>) -> Result<(), TableError> {
-    let ProductChanged(product) = delivery.message;
+pub async fn replicate_product(orders: Arc<Orders>, received: Received<ProductChanged>) -> Result<(), TableError> {
+    let ProductChanged(product) = received.message;
     orders.store.keep_product(&product).await.map(drop)
 }

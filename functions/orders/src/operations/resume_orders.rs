@@ -8,7 +8,7 @@ use serde::Serialize;
 use shared::{
     clock::Clock,
     ids::OrderId,
-    invoke::{Call, Tick},
+    invoke::{Call, ScheduledEvent},
     lambda::Failure,
     sweep::Sweep,
     table::Item,
@@ -32,29 +32,29 @@ pub struct Report {
     /// Orders that could not be read or written; they stay due.
     pub failed: u32,
     /// Orders that were found and that there was no time for.
-    pub left: u32,
+    pub remaining: u32,
     /// Whether another run holds the lease: this one did nothing.
     pub already_running: bool,
 }
 
 /// How many orders are worked on at the same time. An order is a read and a write of two different items, so that no partition gets hot.
-const AT_ONCE: usize = 16;
+const CONCURRENCY: usize = 16;
 
 /// What one order and the end of the run may take: three calls of DynamoDB with all their tries, and some time to spare.
-const ENOUGH_TIME: Duration = Duration::from_secs(20);
+const MIN_TIME_LEFT: Duration = Duration::from_secs(20);
 
 /// Works through the orders that are due, the longest overdue first, until there are none or the time is up.
 ///
 /// # Errors
 /// When the lease cannot be taken or the index cannot be read.
-pub async fn resume_orders(orders: Arc<Orders>, call: Call<Tick>) -> Result<Report, Failure> {
+pub async fn resume_orders(orders: Arc<Orders>, call: Call<ScheduledEvent>) -> Result<Report, Failure> {
     let sweep = Sweep {
         lease: orders.store.lease(),
         backlog: orders.store.due(orders.clock.now()),
         clock: &orders.clock,
         deadline: call.deadline,
-        at_once: AT_ONCE,
-        enough_time: ENOUGH_TIME,
+        concurrency: CONCURRENCY,
+        min_time_left: MIN_TIME_LEFT,
     };
     let resumed = |found: Item| -> shared::BoxFuture<'static, _> {
         let (orders, trace) = (orders.clone(), call.trace.clone());
@@ -68,7 +68,7 @@ pub async fn resume_orders(orders: Arc<Orders>, call: Call<Tick>) -> Result<Repo
         resumed: swept.settled,
         passed_over: swept.unsettled,
         failed: swept.failed,
-        left: swept.left,
+        remaining: swept.remaining,
         already_running: swept.already_running,
     })
 }
@@ -97,6 +97,6 @@ async fn resume(orders: Arc<Orders>, order_id: OrderId, trace: Trace) -> Result<
     }
     match orders.save(&seen, &Order { traceparent: trace, ..next }).await? {
         Saved::Written => Ok(true),
-        Saved::Overtaken(_) => Ok(false),
+        Saved::VersionConflict(_) => Ok(false),
     }
 }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use shared::{
     ids::{OrderId, UserId},
-    queue::{self, Consumed, Delivery, Unreadable},
+    queue::{self, FromMessage, Received, InvalidMessage},
     table::TableError,
     telemetry::{self, Trace},
 };
@@ -49,8 +49,8 @@ struct UserDeleted {
     user_id: UserId,
 }
 
-impl Consumed for AccountChange {
-    fn read(kind: &str, data: Value) -> Result<Self, Unreadable> {
+impl FromMessage for AccountChange {
+    fn from_message(kind: &str, data: Value) -> Result<Self, InvalidMessage> {
         match kind {
             "user_changed.v1" => {
                 let UserChanged { user_id, version, name, email } = queue::read_as(kind, kind, data)?;
@@ -60,7 +60,7 @@ impl Consumed for AccountChange {
                 let UserDeleted { user_id } = queue::read_as(kind, kind, data)?;
                 Ok(Self { user_id, change: BuyerChange::Deleted })
             }
-            _ => Err(Unreadable::unknown_type()),
+            _ => Err(InvalidMessage::unknown_type()),
         }
     }
 }
@@ -75,18 +75,18 @@ const WORK_FOR: Duration = Duration::from_secs(35);
 
 /// Tells every order of the user what became of their account. The message comes back when there are too many for the time, or when
 /// some of them failed; those are no reason to leave the others as they were.
-pub async fn update_buyer(orders: Arc<Orders>, delivery: Delivery<AccountChange>) -> Result<(), OrderError> {
+pub async fn update_buyer(orders: Arc<Orders>, received: Received<AccountChange>) -> Result<(), OrderError> {
     let stop_at = orders.clock.now().plus(WORK_FOR);
     let (mut after, mut failed) = (None, 0);
     loop {
-        let bought = orders.store.bought_by(delivery.message.user_id, after, FOUND_AT_ONCE).await?;
+        let bought = orders.store.bought_by(received.message.user_id, after, FOUND_AT_ONCE).await?;
         let found = if bought.order_ids.is_empty() { Vec::new() } else { orders.store.find_many(&bought.order_ids).await? };
         let mut found = found.into_iter();
         while found.len() > 0 {
             if orders.clock.now() >= stop_at {
                 return Err(OrderError::OutOfTime);
             }
-            failed += update_group(&orders, found.by_ref().take(WRITTEN_AT_ONCE), &delivery).await;
+            failed += update_group(&orders, found.by_ref().take(WRITTEN_AT_ONCE), &received).await;
         }
         after = bought.next;
         if after.is_none() {
@@ -100,14 +100,14 @@ pub async fn update_buyer(orders: Arc<Orders>, delivery: Delivery<AccountChange>
 async fn update_group(
     orders: &Arc<Orders>,
     group: impl Iterator<Item = (OrderId, Result<Stored, TableError>)>,
-    delivery: &Delivery<AccountChange>,
+    received: &Received<AccountChange>,
 ) -> usize {
     let (mut running, mut failed) = (JoinSet::new(), 0);
     for (order_id, order) in group {
-        let (orders, delivery) = (orders.clone(), delivery.clone());
+        let (orders, received) = (orders.clone(), received.clone());
         let update = async move {
             let updated = match order {
-                Ok(order) => update_order(&orders, order, &delivery.message, &delivery.trace).await,
+                Ok(order) => update_order(&orders, order, &received.message, &received.trace).await,
                 Err(unreadable) => Err(unreadable.into()),
             };
             updated.map_err(|error| (order_id, error))
@@ -140,7 +140,7 @@ async fn update_order(orders: &Orders, mut seen: Stored, told: &AccountChange, t
         let Some(next) = seen.order.apply(&event, orders.clock.now(), orders.timing)? else { return Ok(()) };
         match orders.store.replace(&seen, &Order { traceparent: trace.clone(), ..next }).await? {
             Saved::Written => return Ok(()),
-            Saved::Overtaken(standing) => seen = *standing,
+            Saved::VersionConflict(current) => seen = *current,
         }
     }
     Err(OrderError::Contended)

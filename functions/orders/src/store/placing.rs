@@ -12,14 +12,14 @@ use std::{collections::BTreeMap, time::Duration};
 use shared::{
     clock::Timestamp,
     ids::{OrderId, PrefixedId, ProductId, UserId, Uuid},
-    table::{AttributeValue, Conflict, Expression, Item, Key, TableError, Transacted, Write, from_item},
+    table::{AttributeValue, Conflict, Expression, Item, Key, TableError, TransactionOutcome, Write, from_item},
     throttle::Limit,
 };
 
 use super::{Store, Stored, order_key, product_key};
 use crate::domain::{
     Order, Product,
-    unpaid::{Standing, UnpaidOrders},
+    unpaid::{LimitUsage, UnpaidOrders},
 };
 
 /// How long both kinds of items stay once they mean nothing: clocks of other instances may be behind.
@@ -36,7 +36,7 @@ pub struct Reading {
     /// The products, as far as they are known.
     pub products: Vec<Product>,
     /// What the buyer and their network have.
-    pub standing: Standing,
+    pub usage: LimitUsage,
 }
 
 /// What an attempt to place an order came to.
@@ -47,7 +47,7 @@ pub enum Placed {
     /// The same request has placed it at the same time.
     Before(Box<Order>),
     /// Other orders of this buyer or network came first: what they have now.
-    Overtaken(Standing),
+    VersionConflict(LimitUsage),
 }
 
 impl Store {
@@ -63,39 +63,39 @@ impl Store {
         let own = [order_key(order_id), unpaid_key(user_id), network_key(network)].map(|key| (&self.orders, key));
         let keys = products.iter().map(|product| (&self.products, product_key(*product)));
         let items = self.orders.get_many(own.into_iter().chain(keys).collect()).await?;
-        let mut reading = Reading { earlier: None, products: Vec::new(), standing: Standing::default() };
+        let mut reading = Reading { earlier: None, products: Vec::new(), usage: LimitUsage::default() };
         for item in items {
             match text(&item, "pk").split('#').next() {
                 Some("ORDER") => reading.earlier = Some(from_item(item)?),
-                Some("UNPAID") => reading.standing.unpaid = unpaid_orders(&item)?,
-                Some("NETWORK") => reading.standing.network = Some(arrival(&item)?),
+                Some("UNPAID") => reading.usage.unpaid = unpaid_orders(&item)?,
+                Some("NETWORK") => reading.usage.network = Some(arrival(&item)?),
                 _ => reading.products.push(from_item(item)?),
             }
         }
         Ok(reading)
     }
 
-    /// Writes a new order, its entry among the buyer's unpaid orders and its charge to the network: all three or none, if `standing` is
+    /// Writes a new order, its entry among the buyer's unpaid orders and its charge to the network: all three or none, if `usage` is
     /// still what the buyer has and the network still has room.
-    pub async fn place(&self, order: &Order, standing: &Standing, limit: Limit, now: Timestamp) -> Result<Placed, TableError> {
+    pub async fn place(&self, order: &Order, usage: &LimitUsage, limit: Limit, now: Timestamp) -> Result<Placed, TableError> {
         let mut writes =
-            vec![self.orders.putting(self.order_item(order), Expression::absent()), self.listing(order, &standing.unpaid, now)];
-        writes.extend(order.customer.network.as_ref().map(|network| self.charging(network, standing.network, limit, now)));
-        let Transacted::Refused(conflicts) = self.orders.transact(writes).await? else { return Ok(Placed::Written) };
+            vec![self.orders.transact_put(self.order_item(order), Expression::not_exists()), self.listing(order, &usage.unpaid, now)];
+        writes.extend(order.customer.network.as_ref().map(|network| self.charging(network, usage.network, limit, now)));
+        let TransactionOutcome::Cancelled(conflicts) = self.orders.transact(writes).await? else { return Ok(Placed::Written) };
         let mut conflicts = conflicts.into_iter();
         let mut next = || conflicts.next().flatten();
         // A rejected condition returns the stored item: no second read is needed.
         if let Some(Conflict { item: Some(earlier) }) = next() {
             return Ok(Placed::Before(Box::new(from_item(earlier)?)));
         }
-        let mut standing = standing.clone();
+        let mut usage = usage.clone();
         if let Some(Conflict { item }) = next() {
-            standing.unpaid = item.as_ref().map(unpaid_orders).transpose()?.unwrap_or_default();
+            usage.unpaid = item.as_ref().map(unpaid_orders).transpose()?.unwrap_or_default();
         }
         if let Some(Conflict { item }) = next() {
-            standing.network = item.as_ref().map(arrival).transpose()?;
+            usage.network = item.as_ref().map(arrival).transpose()?;
         }
-        Ok(Placed::Overtaken(standing))
+        Ok(Placed::VersionConflict(usage))
     }
 
     /// The listed orders that do not count against their buyer at `now`: they wait for the shop, or their removal was lost. One that cannot
@@ -110,7 +110,7 @@ impl Store {
     /// Removes an order from the buyer's unpaid orders, whether it is listed or not. Where the buyer has no list there is nothing to remove.
     pub async fn free_buyer(&self, order: &Order) -> Result<(), TableError> {
         let change = Expression::new(format!("REMOVE #{}", entry(order.placed.order_id)));
-        self.orders.update(unpaid_key(order.placed.user_id), change, Expression::present()).await.map(drop)
+        self.orders.update(unpaid_key(order.placed.user_id), change, Expression::exists()).await.map(drop)
     }
 
     /// Takes the charge of one order back from a network.
@@ -132,8 +132,8 @@ impl Store {
             .value("next", unpaid.version.unwrap_or(0) + 1)
             .value("ttl", latest.plus(KEPT).seconds())
             .value("deadline", order.placed.expires_at.milliseconds());
-        let condition = unpaid.version.map_or_else(Expression::absent, Expression::version);
-        self.orders.updating(unpaid_key(order.placed.user_id), change, condition)
+        let condition = unpaid.version.map_or_else(Expression::not_exists, Expression::version);
+        self.orders.transact_update(unpaid_key(order.placed.user_id), change, condition)
     }
 
     fn charging(&self, network: &str, arrival: Option<Timestamp>, limit: Limit, now: Timestamp) -> Write {
@@ -149,7 +149,7 @@ impl Store {
                 Expression::new("#tat > :now AND #tat <= :latest").value("latest", limit.latest(now).milliseconds()),
             )
         };
-        self.orders.updating(network_key(network), change.value("ttl", ttl), condition.value("now", now.milliseconds()))
+        self.orders.transact_update(network_key(network), change.value("ttl", ttl), condition.value("now", now.milliseconds()))
     }
 }
 

@@ -78,7 +78,7 @@ impl Dispatch {
     /// After a check that did not find the outcome: the next one comes after twice the wait, but no later than `deadline`.
     #[must_use]
     pub fn checked(&self, deadline: Option<Timestamp>, now: Timestamp, nudge: Duration) -> Self {
-        let next = now.plus(retry::doubling(self.checks, nudge));
+        let next = now.plus(retry::exponential_backoff(self.checks, nudge));
         let in_time = deadline.filter(|deadline| now < *deadline && *deadline < next);
         Self { checks: self.checks + 1, check_at: Some(in_time.unwrap_or(next)), ..self.clone() }
     }

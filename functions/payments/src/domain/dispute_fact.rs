@@ -3,7 +3,7 @@
 //! A dispute has a state, and states have ranks: a later state replaces an earlier one, never the other way round. So two lookups whose
 //! results are recorded in the wrong order, or twice, end in the same record.
 
-use provider::{DisputeFact, DisputeState};
+use provider::{ProviderDispute, DisputeState};
 use shared::{clock::Timestamp, telemetry::Trace};
 
 use super::{Change, Dispute, Head, HeadState};
@@ -11,7 +11,7 @@ use super::{Change, Dispute, Head, HeadState};
 /// The change that `fact` makes: the dispute's state, and the money that the bank took or gave back.
 ///
 /// Only disputes of the payment that paid the order move its totals. A dispute of another payment is recorded, and a person has to look.
-pub fn apply_dispute_fact(head: &Head, fact: &DisputeFact, now: Timestamp, trace: &Trace) -> Change {
+pub fn apply_dispute_fact(head: &Head, fact: &ProviderDispute, now: Timestamp, trace: &Trace) -> Change {
     let needs_review = Change { needs_review: true, ..Change::default() };
     if matches!(head.state, HeadState::Unknown(_)) || rank(&fact.state).is_none() || fact.amount.currency != head.currency {
         return needs_review;
@@ -22,7 +22,7 @@ pub fn apply_dispute_fact(head: &Head, fact: &DisputeFact, now: Timestamp, trace
     }
     let is_of_order = head.captured_payment == Some(fact.payment_id);
     let before = known.map_or(0, |known| known.taken);
-    let taken = if is_of_order && fact.state.takes_money() { fact.amount.amount.max(0) } else { 0 };
+    let taken = if is_of_order && fact.state.funds_withdrawn() { fact.amount.amount.max(0) } else { 0 };
     let dispute =
         Dispute { dispute_id: fact.dispute_id.clone(), payment_id: fact.payment_id, state: fact.state.clone(), taken, updated_at: now };
     let others = head.disputes.iter().filter(|dispute| dispute.dispute_id != fact.dispute_id).cloned();

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use provider::Fact;
+use provider::ProviderResult;
 use shared::clock::Timestamp;
 
 use super::{Attempt, AttemptState, Change, Head, HeadFact, HeadState, Refund};
@@ -14,37 +14,37 @@ use super::{Attempt, AttemptState, Change, Head, HeadFact, HeadState, Refund};
 ///
 /// Where an attempt that is alive comes to its end the head is always part of the change: should the two have been read at different
 /// moments, the head's version refuses the write.
-pub fn apply_provider_fact(head: &Head, attempt: &Attempt, fact: &Fact, now: Timestamp, nudge: Duration) -> Change {
+pub fn apply_provider_fact(head: &Head, attempt: &Attempt, fact: &ProviderResult, now: Timestamp, nudge: Duration) -> Change {
     if matches!(attempt.state, AttemptState::Unknown(_)) || matches!(head.state, HeadState::Unknown(_)) {
         return Change { needs_review: true, ..Change::default() };
     }
     match fact {
-        Fact::Succeeded { transaction_id, amount, order_id } => {
+        ProviderResult::Succeeded { transaction_id, amount, order_id } => {
             let fits = *amount == attempt.money() && *order_id == Some(attempt.order_id);
             succeed(head, attempt, transaction_id, fits, now)
         }
-        Fact::Declined { reason } if attempt.is_alive() => end(head, attempt.declined(reason, now), now),
-        Fact::Abandoned { reason } if attempt.is_alive() => end(head, attempt.abandoned(reason, now), now),
-        Fact::NeverMade if attempt.is_alive() => Change { needs_review: true, ..end(head, attempt.abandoned("never_charged", now), now) },
-        Fact::NotSent if attempt.is_alive() => {
+        ProviderResult::Declined { reason } if attempt.is_alive() => end(head, attempt.declined(reason, now), now),
+        ProviderResult::Abandoned { reason } if attempt.is_alive() => end(head, attempt.abandoned(reason, now), now),
+        ProviderResult::NeverCreated if attempt.is_alive() => Change { needs_review: true, ..end(head, attempt.abandoned("never_charged", now), now) },
+        ProviderResult::NotSent if attempt.is_alive() => {
             let with_its_try = Head { attempts_left: head.attempts_left + 1, ..head.clone() };
             end(&with_its_try, attempt.abandoned("not_sent", now), now)
         }
-        Fact::ActionRequired { transaction_id, next_action } if attempt.is_alive() => Change {
+        ProviderResult::ActionRequired { transaction_id, next_action } if attempt.is_alive() => Change {
             head: news(head, attempt, HeadFact::ActionRequired, now),
             attempt: Some(attempt.waiting(transaction_id, next_action, now, nudge)),
             ..Change::default()
         },
         // Of an attempt that waits for its customer it is known what it does: the provider only did not say it once more.
-        Fact::OutcomeUnknown if attempt.state == AttemptState::RequiresAction => {
+        ProviderResult::OutcomeUnknown if attempt.state == AttemptState::RequiresAction => {
             Change { attempt: Some(attempt.unknown(now, nudge)), ..Change::default() }
         }
-        Fact::OutcomeUnknown if attempt.is_alive() => Change {
+        ProviderResult::OutcomeUnknown if attempt.is_alive() => Change {
             head: news(head, attempt, HeadFact::OutcomeUnknown, now),
             attempt: Some(attempt.unknown(now, nudge)),
             ..Change::default()
         },
-        Fact::Processing { transaction_id } if attempt.is_alive() => {
+        ProviderResult::Processing { transaction_id } if attempt.is_alive() => {
             let tells = attempt.state != AttemptState::RequiresAction;
             Change {
                 head: tells.then(|| news(head, attempt, HeadFact::OutcomeUnknown, now)).flatten(),
@@ -52,13 +52,13 @@ pub fn apply_provider_fact(head: &Head, attempt: &Attempt, fact: &Fact, now: Tim
                 ..Change::default()
             }
         }
-        Fact::Declined { .. }
-        | Fact::Abandoned { .. }
-        | Fact::ActionRequired { .. }
-        | Fact::Processing { .. }
-        | Fact::OutcomeUnknown
-        | Fact::NotSent
-        | Fact::NeverMade => Change::default(),
+        ProviderResult::Declined { .. }
+        | ProviderResult::Abandoned { .. }
+        | ProviderResult::ActionRequired { .. }
+        | ProviderResult::Processing { .. }
+        | ProviderResult::OutcomeUnknown
+        | ProviderResult::NotSent
+        | ProviderResult::NeverCreated => Change::default(),
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use provider::Fact;
+use provider::ProviderResult;
 use shared::clock::Timestamp;
 
 use super::{
@@ -69,7 +69,7 @@ impl World {
         }
     }
 
-    fn told(&self, fact: &Fact) -> Self {
+    fn told(&self, fact: &ProviderResult) -> Self {
         self.after(apply_provider_fact(&self.head, &self.attempt, fact, self.now(), MINUTE))
     }
 
@@ -98,13 +98,13 @@ impl World {
     }
 
     /// What the provider shows of a charge.
-    fn shown(&self) -> Option<Fact> {
+    fn shown(&self) -> Option<ProviderResult> {
         let [charged, _, declined, ..] = facts();
         match self.made? {
             Made::Charged => Some(charged),
             Made::Declined => Some(declined),
             Made::Waiting => Some(facts()[5].clone()),
-            Made::Cancelled => Some(Fact::Abandoned { reason: "cancelled" }),
+            Made::Cancelled => Some(ProviderResult::Abandoned { reason: "cancelled" }),
             Made::ServerError => None,
         }
     }
@@ -120,7 +120,7 @@ impl World {
     }
 
     /// What is found of a charge is recorded.
-    fn found(&self, fact: &Fact) -> Self {
+    fn found(&self, fact: &ProviderResult) -> Self {
         if fact.is_pending() && self.attempt.is_unwanted(&self.head, self.now()) { self.called_off() } else { self.told(fact) }
     }
 
@@ -128,7 +128,7 @@ impl World {
     fn listed(&self) -> Self {
         match self.shown() {
             Some(fact) => self.told(&fact),
-            None if self.attempt.is_missing_twice(self.now()) => self.told(&Fact::NeverMade),
+            None if self.attempt.is_missing_twice(self.now()) => self.told(&ProviderResult::NeverCreated),
             None => self.with(self.attempt.missing(self.now())),
         }
     }
@@ -137,7 +137,7 @@ impl World {
     fn voided(&self) -> Self {
         assert_eq!(self.attempt.state, AttemptState::Fencing, "the attempt is marked first");
         match self.key {
-            Key::Unused | Key::Probe => Self { key: Key::Probe, ..self.clone() }.told(&Fact::Abandoned { reason: "order_closed" }),
+            Key::Unused | Key::Probe => Self { key: Key::Probe, ..self.clone() }.told(&ProviderResult::Abandoned { reason: "order_closed" }),
             // The stored answer is read: that charges nothing new.
             Key::Charge => match self.shown() {
                 Some(fact) => self.told(&fact),
@@ -175,7 +175,7 @@ impl World {
         }
         if self.attempt.is_alive() && self.attempt.dispatch.sent_at.is_some() {
             steps.extend(self.shown().map(|fact| self.found(&fact)));
-            steps.push(self.told(&Fact::OutcomeUnknown));
+            steps.push(self.told(&ProviderResult::OutcomeUnknown));
         }
         if self.can_be_fenced() {
             steps.push(self.with(self.attempt.fencing(self.now(), MINUTE)));
@@ -194,7 +194,7 @@ impl World {
     /// What reconciliation does, where every call is answered.
     fn reconciled(&self) -> Self {
         match (&self.attempt.state, self.shown()) {
-            (AttemptState::New, _) => self.told(&Fact::Abandoned { reason: "order_closed" }),
+            (AttemptState::New, _) => self.told(&ProviderResult::Abandoned { reason: "order_closed" }),
             (AttemptState::Fencing, _) if !self.attempt.must_be_listed(self.now()) => self.voided(),
             (AttemptState::Sent | AttemptState::OutcomeUnknown | AttemptState::RequiresAction, Some(fact)) => self.found(&fact),
             _ if self.can_be_fenced() => self.with(self.attempt.fencing(self.now(), MINUTE)),

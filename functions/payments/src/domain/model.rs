@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use provider::{CardToken, Fact, NextAction, PaymentId, RefundFact, RefundId};
+use provider::{CardToken, ProviderResult, NextAction, PaymentId, RefundResult, RefundId};
 use shared::{
     clock::Timestamp,
     ids::{self, OrderId, Uuid},
@@ -81,16 +81,16 @@ pub(crate) fn attempt(number: u8) -> Attempt {
     Attempt::new(&head(), new, NOW)
 }
 
-pub(crate) fn facts() -> [Fact; 7] {
-    let succeeded = |amount| Fact::Succeeded { transaction_id: "ch".to_owned(), amount, order_id: Some(order()) };
+pub(crate) fn facts() -> [ProviderResult; 7] {
+    let succeeded = |amount| ProviderResult::Succeeded { transaction_id: "ch".to_owned(), amount, order_id: Some(order()) };
     [
         succeeded(usd(PRICE)),
         succeeded(usd(PRICE + 1)),
-        Fact::Declined { reason: "card_declined".to_owned() },
-        Fact::Abandoned { reason: "never_charged" },
-        Fact::OutcomeUnknown,
-        Fact::ActionRequired { transaction_id: "ch".to_owned(), next_action: NextAction { url: "https://bank.example".to_owned() } },
-        Fact::NotSent,
+        ProviderResult::Declined { reason: "card_declined".to_owned() },
+        ProviderResult::Abandoned { reason: "never_charged" },
+        ProviderResult::OutcomeUnknown,
+        ProviderResult::ActionRequired { transaction_id: "ch".to_owned(), next_action: NextAction { url: "https://bank.example".to_owned() } },
+        ProviderResult::NotSent,
     ]
 }
 
@@ -105,14 +105,14 @@ pub(super) fn requested() -> RequestedRefund {
     }
 }
 
-fn refund_facts(refund: &Refund) -> [RefundFact; 5] {
-    let succeeded = |amount| RefundFact::Succeeded { provider_refund_id: "re".to_owned(), amount };
+fn refund_facts(refund: &Refund) -> [RefundResult; 5] {
+    let succeeded = |amount| RefundResult::Succeeded { provider_refund_id: "re".to_owned(), amount };
     [
         succeeded(refund.money()),
         succeeded(usd(refund.amount + 1)),
-        RefundFact::Refused { reason: "no".to_owned() },
-        RefundFact::Failed { provider_refund_id: "re".to_owned(), reason: "closed".to_owned() },
-        RefundFact::OutcomeUnknown,
+        RefundResult::Rejected { reason: "no".to_owned() },
+        RefundResult::Failed { provider_refund_id: "re".to_owned(), reason: "closed".to_owned() },
+        RefundResult::OutcomeUnknown,
     ]
 }
 
@@ -208,11 +208,11 @@ impl World {
         }
     }
 
-    fn told(&self, id: PaymentId, fact: &Fact, now: Timestamp) -> Self {
+    fn told(&self, id: PaymentId, fact: &ProviderResult, now: Timestamp) -> Self {
         self.after(apply_provider_fact(&self.head, &self.attempts[&id], fact, now, MINUTE))
     }
 
-    fn told_of_refund(&self, id: RefundId, fact: &RefundFact) -> Self {
+    fn told_of_refund(&self, id: RefundId, fact: &RefundResult) -> Self {
         let refund = &self.refunds[&id];
         self.after(apply_refund_fact(&self.head, &self.attempts[&refund.payment_id], refund, fact, NOW, MINUTE))
     }
@@ -239,9 +239,9 @@ impl World {
             if matches!(attempt.state, AttemptState::Sent | AttemptState::OutcomeUnknown) && attempt.is_unwanted(&self.head, LATE) {
                 steps.push(self.after(Change { attempt: Some(attempt.fencing(LATE, MINUTE)), ..Change::default() }));
             }
-            let is_rare = |fact: &&Fact| matches!(fact, Fact::ActionRequired { .. } | Fact::NotSent);
+            let is_rare = |fact: &&ProviderResult| matches!(fact, ProviderResult::ActionRequired { .. } | ProviderResult::NotSent);
             // One attempt that waits for its customer, or that the provider rejected, stands for all.
-            let told: Vec<Fact> = facts().iter().filter(|fact| !is_rare(fact) || self.attempts.len() == 1).cloned().collect();
+            let told: Vec<ProviderResult> = facts().iter().filter(|fact| !is_rare(fact) || self.attempts.len() == 1).cloned().collect();
             steps.extend(told.iter().map(|fact| self.told(*id, fact, NOW)));
             steps.extend(told.iter().map(|fact| self.told(*id, fact, LATE)));
         }
@@ -265,7 +265,7 @@ impl World {
                 steps.push(self.after(Change { refund: Some(refund.sending("me", NOW, MINUTE)), ..Change::default() }));
             }
             for fact in refund_facts(refund) {
-                if refund.number < FAILED_REFUNDS || !matches!(fact, RefundFact::Failed { .. } | RefundFact::Refused { .. }) {
+                if refund.number < FAILED_REFUNDS || !matches!(fact, RefundResult::Failed { .. } | RefundResult::Rejected { .. }) {
                     steps.push(self.told_of_refund(*id, &fact));
                 }
             }
@@ -315,12 +315,12 @@ fn whatever_happens_in_whatever_order_the_money_is_right() {
     assert!(worlds.len() > 1000, "{}", worlds.len());
 
     for world in worlds {
-        let facts: Vec<Fact> = facts().into_iter().filter(|fact| world.attempts.len() == 1 || !matches!(fact, Fact::NotSent)).collect();
+        let facts: Vec<ProviderResult> = facts().into_iter().filter(|fact| world.attempts.len() == 1 || !matches!(fact, ProviderResult::NotSent)).collect();
         for (id, attempt) in &world.attempts {
             for first in facts.clone() {
                 let once = world.told(*id, &first, NOW);
                 let twice = once.told(*id, &first, NOW);
-                let repeats = first == Fact::OutcomeUnknown && attempt.is_alive();
+                let repeats = first == ProviderResult::OutcomeUnknown && attempt.is_alive();
                 assert!(repeats || once.name() == twice.name() && once.head == twice.head, "{first:?} twice");
                 for second in facts.clone() {
                     let (one, other) = (once.told(*id, &second, NOW), world.told(*id, &second, NOW).told(*id, &first, NOW));
@@ -404,7 +404,7 @@ fn an_unknown_outcome_is_looked_at_later_and_later() {
     let head = head().busy_with(&attempt, NOW);
     let mut waits = Vec::new();
     for _ in 0..8 {
-        attempt = apply_provider_fact(&head, &attempt, &Fact::OutcomeUnknown, NOW, MINUTE).attempt.expect("a change");
+        attempt = apply_provider_fact(&head, &attempt, &ProviderResult::OutcomeUnknown, NOW, MINUTE).attempt.expect("a change");
         waits.push(attempt.dispatch.check_at.expect("it is looked at").since(NOW).as_secs() / 60);
     }
     assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
@@ -417,7 +417,7 @@ fn what_the_provider_charged_must_be_what_was_asked_for() {
     let euro = Money::new(PRICE, Currency::parse("EUR").expect("a currency"));
     let other: OrderId = ids::derive(&["another order"]);
     for (amount, order_id) in [(usd(1), Some(order())), (euro, Some(order())), (usd(PRICE), Some(other)), (usd(PRICE), None)] {
-        let change = apply_provider_fact(&head, &attempt, &Fact::Succeeded { transaction_id: "ch".into(), amount, order_id }, NOW, MINUTE);
+        let change = apply_provider_fact(&head, &attempt, &ProviderResult::Succeeded { transaction_id: "ch".into(), amount, order_id }, NOW, MINUTE);
         assert!(change.needs_review);
         let (head, attempt) = (change.head.expect("a head"), change.attempt.expect("an attempt"));
         assert_eq!(

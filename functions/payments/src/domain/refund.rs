@@ -139,7 +139,7 @@ impl Refund {
     pub(super) fn of_surplus(surplus: &Attempt, number: u32, now: Timestamp) -> Self {
         const MINUTE: Duration = Duration::from_secs(60);
         let id = ids::derive(&[&surplus.payment_id.to_string(), "surplus", &number.to_string()]);
-        let wait = if number == 0 { Duration::ZERO } else { retry::doubling(number, MINUTE) };
+        let wait = if number == 0 { Duration::ZERO } else { retry::exponential_backoff(number, MINUTE) };
         let refund = Self::of(surplus, id, RefundKind::Surplus, number, now);
         Self { dispatch: refund.dispatch.checked_after(wait, now), ..refund }
     }

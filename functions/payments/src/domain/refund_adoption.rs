@@ -29,7 +29,7 @@ pub fn adopt_refund(head: &Head, paid: &Attempt, found: &ProviderRefund, now: Ti
     // As if it had been recorded before it was sent: its fact then moves it on. Both are one write.
     let pending = if paid.surplus { 0 } else { recorded.amount };
     let taken = Head { refunds_pending: head.refunds_pending + pending, traceparent: trace.clone(), ..head.clone() }.with_refundable();
-    let change = apply_refund_fact(&taken, paid, &recorded, &found.fact, now, nudge);
+    let change = apply_refund_fact(&taken, paid, &recorded, &found.result, now, nudge);
     let head = if change.is_empty() { None } else { Some(change.head.unwrap_or_else(|| taken.written(now))) };
     Change { head, ..change }
 }

@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use provider::{RefundFact, RefundId};
+use provider::{RefundResult, RefundId};
 use shared::{clock::Timestamp, ids::UserId, money::Money, telemetry::Trace};
 
 use super::{
@@ -153,27 +153,27 @@ fn begin(head: &Head, refund: Refund, owner: &str, now: Timestamp, trace: &Trace
 }
 
 /// What `fact` about `refund` changes. `paid` is the payment that is given back, `head` the head of its order.
-pub fn apply_refund_fact(head: &Head, paid: &Attempt, refund: &Refund, fact: &RefundFact, now: Timestamp, nudge: Duration) -> Change {
+pub fn apply_refund_fact(head: &Head, paid: &Attempt, refund: &Refund, fact: &RefundResult, now: Timestamp, nudge: Duration) -> Change {
     if matches!(head.state, HeadState::Unknown(_)) || matches!(refund.kind, RefundKind::Unknown(_)) {
         return Change { needs_review: true, ..Change::default() };
     }
     match (fact, &refund.state) {
         (_, RefundState::Unknown(_)) => Change { needs_review: true, ..Change::default() },
         (_, RefundState::Reversed) => Change::default(),
-        (RefundFact::Failed { provider_refund_id, reason }, RefundState::Succeeded) if refund.is_named(provider_refund_id) => {
+        (RefundResult::Failed { provider_refund_id, reason }, RefundState::Succeeded) if refund.is_named(provider_refund_id) => {
             reversed(head, paid, refund, reason, now)
         }
         // Another refund of the provider under the same id of ours: a person has to look.
-        (RefundFact::Failed { .. }, RefundState::Succeeded) => Change { needs_review: true, ..Change::default() },
+        (RefundResult::Failed { .. }, RefundState::Succeeded) => Change { needs_review: true, ..Change::default() },
         (_, RefundState::Succeeded) => Change::default(),
         // It failed at the provider: a success is what was known before.
-        (RefundFact::Succeeded { provider_refund_id, .. }, RefundState::Failed) if refund.is_named(provider_refund_id) => Change::default(),
-        (RefundFact::Succeeded { amount, .. }, RefundState::NeedsReview) if *amount != refund.money() => Change::default(),
+        (RefundResult::Succeeded { provider_refund_id, .. }, RefundState::Failed) if refund.is_named(provider_refund_id) => Change::default(),
+        (RefundResult::Succeeded { amount, .. }, RefundState::NeedsReview) if *amount != refund.money() => Change::default(),
         // What it took was put back when it failed: there is nothing to hold on to until a person has looked.
-        (RefundFact::Succeeded { amount, .. }, RefundState::Failed) if *amount != refund.money() => {
+        (RefundResult::Succeeded { amount, .. }, RefundState::Failed) if *amount != refund.money() => {
             Change { needs_review: true, ..Change::default() }
         }
-        (RefundFact::Succeeded { provider_refund_id, amount }, _) if *amount != refund.money() => Change {
+        (RefundResult::Succeeded { provider_refund_id, amount }, _) if *amount != refund.money() => Change {
             // What it took stays taken. The order hears that its refund does not go as it should.
             head: (refund.kind == RefundKind::Automatic).then(|| marked_as_failed(head, now)),
             refund: Some(Refund {
@@ -184,22 +184,22 @@ pub fn apply_refund_fact(head: &Head, paid: &Attempt, refund: &Refund, fact: &Re
             needs_review: true,
             ..Change::default()
         },
-        (RefundFact::Succeeded { provider_refund_id, .. }, _) => given_back(head, paid, refund, provider_refund_id, now),
-        (RefundFact::Refused { reason }, _) if refund.is_alive() => failed(head, paid, refund, reason, now),
-        (RefundFact::Failed { provider_refund_id, reason }, _) if refund.is_alive() => {
+        (RefundResult::Succeeded { provider_refund_id, .. }, _) => given_back(head, paid, refund, provider_refund_id, now),
+        (RefundResult::Rejected { reason }, _) if refund.is_alive() => failed(head, paid, refund, reason, now),
+        (RefundResult::Failed { provider_refund_id, reason }, _) if refund.is_alive() => {
             let named = Refund { provider_refund_id: Some(provider_refund_id.clone()), ..refund.clone() };
             failed(head, paid, &named, reason, now)
         }
         // The mismatching refund has failed: nothing was refunded, and no review is needed.
-        (RefundFact::Failed { provider_refund_id, reason }, RefundState::NeedsReview) if refund.is_named(provider_refund_id) => {
+        (RefundResult::Failed { provider_refund_id, reason }, RefundState::NeedsReview) if refund.is_named(provider_refund_id) => {
             failed(head, paid, refund, reason, now)
         }
-        (RefundFact::Failed { provider_refund_id, .. }, RefundState::Failed) if refund.provider_refund_id.is_none() => {
+        (RefundResult::Failed { provider_refund_id, .. }, RefundState::Failed) if refund.provider_refund_id.is_none() => {
             let named = Refund { provider_refund_id: Some(provider_refund_id.clone()), ..refund.settled(RefundState::Failed, now) };
             Change { refund: Some(named), ..Change::default() }
         }
-        (RefundFact::OutcomeUnknown, _) if refund.is_alive() => Change { refund: Some(refund.unknown(now, nudge)), ..Change::default() },
-        (RefundFact::Refused { .. } | RefundFact::Failed { .. } | RefundFact::OutcomeUnknown, _) => Change::default(),
+        (RefundResult::OutcomeUnknown, _) if refund.is_alive() => Change { refund: Some(refund.unknown(now, nudge)), ..Change::default() },
+        (RefundResult::Rejected { .. } | RefundResult::Failed { .. } | RefundResult::OutcomeUnknown, _) => Change::default(),
     }
 }
 

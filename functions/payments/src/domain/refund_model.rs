@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 
-use provider::{DisputeFact, DisputeState, Fact, ProviderRefund, RefundFact, RefundId};
+use provider::{ProviderDispute, DisputeState, ProviderResult, ProviderRefund, RefundResult, RefundId};
 
 use super::{
     AUTOMATIC_REFUND_TRIES, Attempt, Change, Head, HeadFact, Refund, RefundKind, RefundState, adopt_refund, apply_dispute_fact,
@@ -43,8 +43,8 @@ impl World {
     /// The order is paid; `failed` automatic refunds have failed before.
     fn paid(failed: u32) -> Self {
         let sent = attempt(0).sending("me", NOW, MINUTE);
-        let fact = Fact::Succeeded { transaction_id: "ch".to_owned(), amount: usd(PRICE), order_id: Some(sent.order_id) };
-        let change = apply_provider_fact(&head().busy_with(&sent, NOW), &sent, &fact, NOW, MINUTE);
+        let result = ProviderResult::Succeeded { transaction_id: "ch".to_owned(), amount: usd(PRICE), order_id: Some(sent.order_id) };
+        let change = apply_provider_fact(&head().busy_with(&sent, NOW), &sent, &result, NOW, MINUTE);
         let (head, paid) = (change.head.expect("a head"), change.attempt.expect("an attempt"));
         let head = Head { automatic_refunds_failed: failed, failed_refunds: failed, ..head };
         let (refunds, provider, lookups) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
@@ -87,12 +87,12 @@ impl World {
         refund.provider_refund_id.clone().unwrap_or_else(|| format!("re_{}", refund.refund_id))
     }
 
-    fn fact(name: &str, amount: i64, failed: bool) -> RefundFact {
+    fn result(name: &str, amount: i64, failed: bool) -> RefundResult {
         let provider_refund_id = name.to_owned();
         if failed {
-            RefundFact::Failed { provider_refund_id, reason: "closed".to_owned() }
+            RefundResult::Failed { provider_refund_id, reason: "closed".to_owned() }
         } else {
-            RefundFact::Succeeded { provider_refund_id, amount: usd(amount) }
+            RefundResult::Succeeded { provider_refund_id, amount: usd(amount) }
         }
     }
 
@@ -100,19 +100,19 @@ impl World {
         match lookup {
             Lookup::Dispute(state) => {
                 let (dispute_id, payment_id) = (DISPUTE.to_owned(), nth_payment(0));
-                let fact = DisputeFact { dispute_id, payment_id, amount: usd(PRICE), state: state.clone() };
-                let change = apply_dispute_fact(&self.head, &fact, NOW, &trace());
+                let result = ProviderDispute { dispute_id, payment_id, amount: usd(PRICE), state: state.clone() };
+                let change = apply_dispute_fact(&self.head, &result, NOW, &trace());
                 assert!(!change.needs_review);
                 self.after(change)
             }
             Lookup::Refund(name, failed) => {
                 let (amount, _) = self.provider[name];
-                let fact = Self::fact(name, amount, *failed);
+                let result = Self::result(name, amount, *failed);
                 match self.refunds.values().find(|refund| Self::name_of(refund) == *name) {
-                    Some(refund) => self.after(apply_refund_fact(&self.head, &self.paid, refund, &fact, NOW, MINUTE)),
+                    Some(refund) => self.after(apply_refund_fact(&self.head, &self.paid, refund, &result, NOW, MINUTE)),
                     None => {
                         let found =
-                            ProviderRefund { provider_refund_id: name.clone(), payment_id: nth_payment(0), amount: usd(amount), fact };
+                            ProviderRefund { provider_refund_id: name.clone(), payment_id: nth_payment(0), amount: usd(amount), result };
                         self.after(adopt_refund(&self.head, &self.paid, &found, NOW, MINUTE, &trace()))
                     }
                 }
@@ -152,8 +152,8 @@ impl World {
                 world.provider.insert(name, (refund.amount, false));
                 steps.push(world);
             } else {
-                let fact = RefundFact::Refused { reason: "charge_disputed".to_owned() };
-                steps.push(self.after(apply_refund_fact(&self.head, &self.paid, refund, &fact, NOW, MINUTE)));
+                let result = RefundResult::Rejected { reason: "charge_disputed".to_owned() };
+                steps.push(self.after(apply_refund_fact(&self.head, &self.paid, refund, &result, NOW, MINUTE)));
             }
         }
         if self.made[0] == 0 && self.accepts(PRICE / 2) {
@@ -279,7 +279,7 @@ fn automatic_refunds_stop_after_their_tries_and_a_person_can_still_request_one()
         world = world.after(change);
         let refund = world.refunds.values().find(|refund| refund.is_alive()).expect("one is alive").clone();
         assert_eq!(refund.kind, RefundKind::Automatic);
-        let refused = RefundFact::Refused { reason: "charge_disputed".to_owned() };
+        let refused = RefundResult::Rejected { reason: "charge_disputed".to_owned() };
         world = world.after(apply_refund_fact(&world.head, &world.paid, &refund, &refused, NOW, MINUTE));
     }
     assert_eq!((world.head.is_refund_refused(), world.head.fact(), world.head.refundable), (true, HeadFact::RefundFailed, PRICE));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use provider::PaymentId;
-use shared::{clock::Timestamp, queue::Delivery};
+use shared::{clock::Timestamp, queue::Received};
 
 use crate::{
     Payments, TRIES,
@@ -11,7 +11,7 @@ use crate::{
     domain::{Attempt, Breaker, Change, Head, NEVER_SENT, NewAttempt},
     error::PaymentError,
     messages::ChargePayment,
-    store::Stored,
+    store::WriteOutcome,
 };
 
 /// Makes the one automatic attempt. A second copy of the message finds the first one's attempt: not sent yet and left alone, it is sent
@@ -19,46 +19,46 @@ use crate::{
 ///
 /// The queue is not the timer: an outcome that nobody knows is recorded and the message is done. So is an attempt that waits because the
 /// provider does not answer: the schedule sends it.
-pub async fn charge_payment(payments: Arc<Payments>, delivery: Delivery<ChargePayment>) -> Result<(), PaymentError> {
-    let expected = delivery.message.expected();
+pub async fn charge_payment(payments: Arc<Payments>, received: Received<ChargePayment>) -> Result<(), PaymentError> {
+    let expected = received.message.expected();
     let payment_id = PaymentId::automatic(expected.order_id);
     let lock_owner = payments.lock_owner();
 
     for _ in 0..TRIES {
-        let standing = payments.store.head_and_attempt(payment_id).await?;
+        let records = payments.store.head_and_attempt(payment_id).await?;
         let now = payments.clock.now();
         let mut leave = None;
-        let change = match (standing.head, standing.attempt) {
+        let change = match (records.head, records.attempt) {
             (Some(head), Some(attempt)) if attempt.can_be_taken_over(now) || attempt.is_new_of(&lock_owner) => {
-                match payments.leave(standing.breaker, delivery.deadline).await {
+                match payments.leave(records.breaker, received.deadline).await {
                     Leave::Ask(asking) => return payments.send(&asking, head, attempt).await.map(|_| ()),
                     // The schedule sends it.
-                    Leave::Wait { .. } => answering(&head, &delivery, now),
+                    Leave::Wait { .. } => answering(&head, &received, now),
                 }
             }
             (_, Some(attempt)) if attempt.is_about_to_be_sent(now) => return Err(PaymentError::AboutToBeSent),
             (Some(head), None) if head.may_start(now).is_ok() && head.agrees_with(Some(expected.amount)).is_ok() => {
-                let (change, asking) = begin(&payments, &delivery, &head, &lock_owner, standing.breaker).await;
+                let (change, asking) = begin(&payments, &received, &head, &lock_owner, records.breaker).await;
                 leave = asking;
                 Some(change)
             }
-            (Some(head), _) => answering(&head, &delivery, now),
+            (Some(head), _) => answering(&head, &received, now),
             (None, Some(_)) => continue, // The head was read just before it was written.
             (None, None) => {
-                let head = Head::opened(&expected, now, &delivery.trace);
+                let head = Head::opened(&expected, now, &received.trace);
                 if head.may_start(now).is_ok() {
-                    let (Change { head, attempt, .. }, asking) = begin(&payments, &delivery, &head, &lock_owner, standing.breaker).await;
+                    let (Change { head, attempt, .. }, asking) = begin(&payments, &received, &head, &lock_owner, records.breaker).await;
                     leave = asking;
                     // The head's first write: as if it had been busy from the start.
                     Some(Change { head: head.map(|head| Head { version: 1, ..head }), attempt, ..Change::default() })
                 } else {
-                    let head = Head::never_opened(&expected, "expired", now, &delivery.trace);
+                    let head = Head::never_opened(&expected, "expired", now, &received.trace);
                     Some(Change { head: Some(head), ..Change::default() })
                 }
             }
         };
         let Some(change) = change else { return Ok(()) };
-        if payments.store.write(&change, None).await? == Stored::Written {
+        if payments.store.write(&change, None).await? == WriteOutcome::Written {
             if let (Some(head), Some(attempt), Some(asking)) = (change.head, change.attempt, leave) {
                 payments.send(&asking, head, attempt).await?;
             }
@@ -71,7 +71,7 @@ pub async fn charge_payment(payments: Arc<Payments>, delivery: Delivery<ChargePa
 /// The attempt, and the head that is busy with it. Without leave to ask the provider it is recorded as one that waits.
 async fn begin(
     payments: &Payments,
-    delivery: &Delivery<ChargePayment>,
+    received: &Received<ChargePayment>,
     head: &Head,
     lock_owner: &str,
     breaker: Option<Breaker>,
@@ -79,17 +79,17 @@ async fn begin(
     let now = payments.clock.now();
     let new = NewAttempt {
         payment_id: PaymentId::automatic(head.order_id),
-        payment_method: delivery.message.payment_method.clone(),
+        payment_method: received.message.payment_method.clone(),
         provider: payments.provider.name(),
         livemode: payments.provider.is_live(),
         lock_owner,
         return_url: payments.provider.return_url(),
         abandoned_after: NEVER_SENT,
         request: None,
-        trace: &delivery.trace,
+        trace: &received.trace,
     };
     let attempt = Attempt::new(head, new, now);
-    let (attempt, asking) = match payments.leave(breaker, delivery.deadline).await {
+    let (attempt, asking) = match payments.leave(breaker, received.deadline).await {
         Leave::Ask(asking) => (attempt, Some(asking)),
         Leave::Wait { until } => (attempt.held_back(until, now), None),
     };
@@ -97,7 +97,7 @@ async fn begin(
 }
 
 /// The head once it has answered again; `None` if it has done so before.
-fn answering(head: &Head, delivery: &Delivery<ChargePayment>, now: Timestamp) -> Option<Change> {
-    let head = head.answering(delivery.message.expected().drive, now, &delivery.trace);
+fn answering(head: &Head, received: &Received<ChargePayment>, now: Timestamp) -> Option<Change> {
+    let head = head.answering(received.message.expected().drive, now, &received.trace);
     head.map(|head| Change { head: Some(head), ..Change::default() })
 }

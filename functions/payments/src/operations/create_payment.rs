@@ -17,7 +17,7 @@ use crate::{
     asking::{Asking, sender_gone},
     domain::{Attempt, AttemptState, Change, Head, MethodType, NewAttempt, PaymentMethod},
     error::PaymentError,
-    store::{Claim, Standing, Stored},
+    store::{IdempotencyRecord, Records, WriteOutcome},
     view::PaymentView,
 };
 
@@ -86,7 +86,7 @@ pub async fn create_payment(payments: Arc<Payments>, request: Request) -> Result
         let decision = payment.decide(&records, now)?;
         match payment.perform(&payments, &request, decision, &records, &mut permit, now).await? {
             Performed::Answered(response) => return Ok(response),
-            Performed::Overtaken(newer) => records = *newer,
+            Performed::VersionConflict(newer) => records = *newer,
         }
     }
     Err(PaymentError::Contention.into())
@@ -119,20 +119,20 @@ enum Performed {
     /// The request is answered.
     Answered(Response),
     /// Another function has written meanwhile: decide again, by these records.
-    Overtaken(Box<Standing>),
+    VersionConflict(Box<Records>),
 }
 
 impl RequestedPayment {
     /// Decides by what is recorded.
-    fn decide(&self, records: &Standing, now: Timestamp) -> Result<Decision, PaymentError> {
-        let Some(claim) = &records.claim else {
+    fn decide(&self, records: &Records, now: Timestamp) -> Result<Decision, PaymentError> {
+        let Some(idempotency_record) = &records.idempotency_record else {
             let head = records.head.as_ref().filter(|head| head.user_id == self.payer).ok_or(PaymentError::OrderNotFound)?;
             let refused = |reason| PaymentError::NotPayable { reason, state: head.state.clone() };
             head.may_start(now).map_err(refused)?;
             head.agrees_with(self.wanted.amount).map_err(refused)?;
             return Ok(Decision::Begin(Box::new(head.clone())));
         };
-        if claim.fingerprint != self.fingerprint {
+        if idempotency_record.fingerprint != self.fingerprint {
             return Err(PaymentError::KeyReused);
         }
         let (Some(head), Some(attempt)) = (&records.head, &records.attempt) else { return Ok(Decision::ReadAgain) };
@@ -150,14 +150,14 @@ impl RequestedPayment {
         payments: &Payments,
         request: &Request,
         decision: Decision,
-        records: &Standing,
+        records: &Records,
         permit: &mut Option<Asking>,
         now: Timestamp,
     ) -> Result<Performed, Problem> {
         let attempt = match decision {
             Decision::ReadAgain => {
                 let records = payments.store.known_about(self.payment_id).await.map_err(PaymentError::from)?;
-                return Ok(Performed::Overtaken(Box::new(records)));
+                return Ok(Performed::VersionConflict(Box::new(records)));
             }
             Decision::Replay(attempt) => return answer(payments, request, &attempt).map(http::replayed).map(Performed::Answered),
             Decision::Send(known) => {
@@ -171,10 +171,10 @@ impl RequestedPayment {
                 let busy = head.busy_with(&attempt, now);
                 let change = Change { head: Some(busy.clone()), attempt: Some(attempt.clone()), ..Change::default() };
                 let (payment_id, fingerprint) = (self.payment_id, self.fingerprint.clone());
-                let claim = Claim { payment_id, refund_id: None, fingerprint, created_at: now };
-                if let Stored::Refused(newer) = payments.store.write(&change, Some(&claim)).await.map_err(PaymentError::from)? {
+                let idempotency_record = IdempotencyRecord { payment_id, refund_id: None, fingerprint, created_at: now };
+                if let WriteOutcome::Conflict(newer) = payments.store.write(&change, Some(&idempotency_record)).await.map_err(PaymentError::from)? {
                     *permit = Some(asking);
-                    return Ok(Performed::Overtaken(Box::new(records.clone().updated(*newer))));
+                    return Ok(Performed::VersionConflict(Box::new(records.clone().updated(*newer))));
                 }
                 payments.send(&asking, busy, attempt).await?
             }

@@ -19,7 +19,7 @@ use crate::{
     asking::Asking,
     domain::{Attempt, Change, Head, Refund, RefundReason, RefundState, RequestedRefund, begin_requested_refund},
     error::PaymentError,
-    store::{Claim, Standing, Stored},
+    store::{IdempotencyRecord, Records, WriteOutcome},
     view::RefundView,
 };
 
@@ -100,7 +100,7 @@ pub async fn create_refund(payments: Arc<Payments>, request: Request) -> Result<
         let decision = wanted_refund.decide(&records, now, request.trace())?;
         match wanted_refund.perform(&payments, &request, decision, &records, &mut permit, now).await? {
             Performed::Answered(response) => return Ok(response),
-            Performed::Overtaken(newer) => records = *newer,
+            Performed::VersionConflict(newer) => records = *newer,
         }
     }
     Err(PaymentError::Contention.into())
@@ -131,19 +131,19 @@ enum Performed {
     /// The request is answered.
     Answered(Response),
     /// Another function has written meanwhile: decide again, by these records.
-    Overtaken(Box<Standing>),
+    VersionConflict(Box<Records>),
 }
 
 impl WantedRefund {
     /// Decides by what is recorded.
-    fn decide(&self, records: &Standing, now: Timestamp, trace: &Trace) -> Result<Decision, PaymentError> {
-        let Some(claim) = &records.claim else {
+    fn decide(&self, records: &Records, now: Timestamp, trace: &Trace) -> Result<Decision, PaymentError> {
+        let Some(idempotency_record) = &records.idempotency_record else {
             let (Some(head), Some(paid)) = (&records.head, &records.attempt) else { return Err(PaymentError::PaymentNotFound) };
             let change = begin_requested_refund(head, paid, &self.requested, &self.lock_owner, now, trace);
             let change = change.map_err(PaymentError::NotRefundable)?;
             return Ok(Decision::Begin(Box::new((head.clone(), paid.clone(), change))));
         };
-        if claim.fingerprint != self.fingerprint {
+        if idempotency_record.fingerprint != self.fingerprint {
             return Err(PaymentError::KeyReused);
         }
         let (Some(head), Some(paid), Some(refund)) = (&records.head, &records.attempt, &records.refund) else {
@@ -163,7 +163,7 @@ impl WantedRefund {
         payments: &Payments,
         request: &Request,
         decision: Decision,
-        records: &Standing,
+        records: &Records,
         permit: &mut Option<Asking>,
         now: Timestamp,
     ) -> Result<Performed, Problem> {
@@ -171,7 +171,7 @@ impl WantedRefund {
         let refund = match decision {
             Decision::ReadAgain => {
                 let records = payments.store.known_about_refund(self.payment_id, refund_id).await.map_err(PaymentError::from)?;
-                return Ok(Performed::Overtaken(Box::new(records)));
+                return Ok(Performed::VersionConflict(Box::new(records)));
             }
             Decision::Replay(refund) => return answer(payments, request, &refund).map(http::replayed).map(Performed::Answered),
             Decision::Send(known) => {
@@ -183,10 +183,10 @@ impl WantedRefund {
                 let (head, paid, change) = *begun;
                 let asking = payments.still_at_the_door(permit.take(), records.breaker.clone(), request.deadline()).await?;
                 let (payment_id, fingerprint) = (self.payment_id, self.fingerprint.clone());
-                let claim = Claim { payment_id, refund_id: Some(refund_id), fingerprint, created_at: now };
-                if let Stored::Refused(newer) = payments.store.write(&change, Some(&claim)).await.map_err(PaymentError::from)? {
+                let idempotency_record = IdempotencyRecord { payment_id, refund_id: Some(refund_id), fingerprint, created_at: now };
+                if let WriteOutcome::Conflict(newer) = payments.store.write(&change, Some(&idempotency_record)).await.map_err(PaymentError::from)? {
                     *permit = Some(asking);
-                    return Ok(Performed::Overtaken(Box::new(records.clone().updated(*newer))));
+                    return Ok(Performed::VersionConflict(Box::new(records.clone().updated(*newer))));
                 }
                 let (head, refund) = (change.head.unwrap_or(head), change.refund.ok_or(PaymentError::NotReadable)?);
                 payments.send_refund(&asking, head, paid, refund).await?

@@ -42,7 +42,7 @@ pub async fn list_payments(payments: Arc<Payments>, request: Request) -> Result<
     head.filter(|head| reader.may_see(head.user_id)).ok_or(PaymentError::OrderNotFound)?;
     attempts.sort_by_cached_key(place);
     let rest = attempts.iter().filter(|attempt| after.as_ref().is_none_or(|after| place(attempt) > *after));
-    let mut found: Vec<&Attempt> = rest.take(page.limit_and_one() as usize).collect();
+    let mut found: Vec<&Attempt> = rest.take(page.limit_plus_one() as usize).collect();
 
     let more = found.len() > page.limit as usize;
     found.truncate(page.limit as usize);

@@ -1,11 +1,11 @@
 //! Stream of the table payments: tells orders how their payments stand, and the ledger what money has moved.
 
-use shared::stream::Published;
+use shared::stream::StreamFilter;
 
 use crate::publish;
 
 /// Attempts and refunds tell nothing by themselves: what they change shows in the head.
-pub const PUBLISHED: Published = Published::SortKey("HEAD");
+pub const STREAM_FILTER: StreamFilter = StreamFilter::SortKey("HEAD");
 
 /// Where it goes.
 pub const QUEUES: &[&str] = &[publish::ORDER_EVENTS, publish::RECORD_ENTRY];

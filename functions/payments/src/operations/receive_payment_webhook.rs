@@ -102,12 +102,12 @@ impl Payments {
     }
 
     async fn hear_of_payment(&self, payment_id: PaymentId, transaction_id: &str, deadline: Timestamp) -> Result<(), PaymentError> {
-        let standing = self.store.head_and_attempt(payment_id).await?;
-        let (Some(head), Some(attempt)) = (standing.head, standing.attempt) else {
+        let records = self.store.head_and_attempt(payment_id).await?;
+        let (Some(head), Some(attempt)) = (records.head, records.attempt) else {
             tracing::warn!(payment.id = %payment_id, "the provider tells of a payment that is not known here");
             return Ok(());
         };
-        let asking = self.leave_at_the_door(standing.breaker, deadline).await?;
+        let asking = self.leave_at_the_door(records.breaker, deadline).await?;
         let mut told = attempt.clone();
         told.transaction_id = told.transaction_id.or(Some(transaction_id.to_owned()));
         let fact = self.look_up(&asking, &told).await.map_err(PaymentError::redeliver)?;
@@ -124,12 +124,12 @@ impl Payments {
         provider_refund_id: &str,
         deadline: Timestamp,
     ) -> Result<(), PaymentError> {
-        let standing = self.store.known_about_refund(payment_id, refund_id).await?;
-        let (Some(head), Some(paid), Some(refund)) = (standing.head, standing.attempt, standing.refund) else {
+        let records = self.store.known_about_refund(payment_id, refund_id).await?;
+        let (Some(head), Some(paid), Some(refund)) = (records.head, records.attempt, records.refund) else {
             tracing::warn!(refund.id = %refund_id, "the provider tells of a refund that is not known here");
             return Ok(());
         };
-        let asking = self.leave_at_the_door(standing.breaker, deadline).await?;
+        let asking = self.leave_at_the_door(records.breaker, deadline).await?;
         let mut told = refund.clone();
         told.provider_refund_id = told.provider_refund_id.or(Some(provider_refund_id.to_owned()));
         let fact = self.look_up_refund(&asking, &told).await.map_err(PaymentError::redeliver)?;

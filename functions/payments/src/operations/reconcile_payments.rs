@@ -2,11 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use provider::{Fact, PaymentId, RefundFact, RefundId};
+use provider::{ProviderResult, PaymentId, RefundResult, RefundId};
 use shared::{
     clock::Clock,
     ids::OrderId,
-    invoke::{Call, Tick},
+    invoke::{Call, ScheduledEvent},
     lambda::Failure,
     sweep::{Report, Sweep},
     table::Item,
@@ -24,7 +24,7 @@ use crate::{
 const CHECKS_BEFORE_ALARM: u32 = 5;
 
 /// What one record and the end of the run may take: two calls of the provider, and the reads and writes around them.
-const ENOUGH_TIME: Duration = PROVIDER_BUDGET.saturating_mul(2).saturating_add(Duration::from_secs(14));
+const MIN_TIME_LEFT: Duration = PROVIDER_BUDGET.saturating_mul(2).saturating_add(Duration::from_secs(14));
 
 /// Checks each record that is due: asks the provider, sends again what its order still wants, voids or cancels what it no longer wants,
 /// and abandons what was never sent. While the breaker is open, records that need the provider stay due.
@@ -35,14 +35,14 @@ const ENOUGH_TIME: Duration = PROVIDER_BUDGET.saturating_mul(2).saturating_add(D
 ///
 /// # Errors
 /// When the lease cannot be taken or the index cannot be read.
-pub async fn reconcile_payments(payments: Arc<Payments>, call: Call<Tick>) -> Result<Report, Failure> {
+pub async fn reconcile_payments(payments: Arc<Payments>, call: Call<ScheduledEvent>) -> Result<Report, Failure> {
     let sweep = Sweep {
         lease: payments.store.lease(),
         backlog: payments.store.due(payments.clock.now()),
         clock: &payments.clock,
         deadline: call.deadline,
-        at_once: payments.at_once,
-        enough_time: ENOUGH_TIME,
+        concurrency: payments.concurrency,
+        min_time_left: MIN_TIME_LEFT,
     };
     let looked_after = |found: Item| -> shared::BoxFuture<'static, _> {
         let payments = payments.clone();
@@ -65,10 +65,10 @@ impl Payments {
     }
 
     async fn look_after_attempt(&self, payment: PaymentId) -> Result<bool, PaymentError> {
-        let standing = self.store.head_and_attempt(payment).await?;
-        let (Some(head), Some(attempt)) = (standing.head, standing.attempt) else { return Ok(false) };
+        let records = self.store.head_and_attempt(payment).await?;
+        let (Some(head), Some(attempt)) = (records.head, records.attempt) else { return Ok(false) };
         let now = self.clock.now();
-        let deadline = Clock::System.now().plus(ENOUGH_TIME);
+        let deadline = Clock::System.now().plus(MIN_TIME_LEFT);
         let asks_nobody = match attempt.state {
             AttemptState::New if attempt.is_held_back() => false,
             AttemptState::New => true,
@@ -77,10 +77,10 @@ impl Payments {
         let settled = if attempt.state == AttemptState::New && attempt.is_unwanted(&head, now) && !attempt.is_locked(now) {
             self.withdraw(head, attempt).await?
         } else if asks_nobody {
-            if attempt.was_never_sent(now) { self.settle(head, attempt, &Fact::Abandoned { reason: "never_sent" }).await? } else { attempt }
+            if attempt.was_never_sent(now) { self.settle(head, attempt, &ProviderResult::Abandoned { reason: "never_sent" }).await? } else { attempt }
         } else {
             // While the provider is left alone it stays due.
-            let Leave::Ask(asking) = self.leave(standing.breaker, deadline).await else { return Ok(false) };
+            let Leave::Ask(asking) = self.leave(records.breaker, deadline).await else { return Ok(false) };
             self.ask_after(&asking, head, attempt).await?
         };
         self.alarm_if_stuck(settled.is_alive(), settled.dispatch.checks);
@@ -103,7 +103,7 @@ impl Payments {
         }
         let found = self.look_up(asking, &attempt).await;
         // The call that runs reports its own outcome.
-        if attempt.is_locked(now) && !matches!(found, Ok(Some(Fact::Succeeded { .. }))) {
+        if attempt.is_locked(now) && !matches!(found, Ok(Some(ProviderResult::Succeeded { .. }))) {
             return Ok(attempt);
         }
         match found {
@@ -111,11 +111,11 @@ impl Payments {
                 self.call_off(asking, head, attempt, &fact).await
             }
             Ok(Some(fact)) => self.settle_beside(head, attempt, &fact).await,
-            Ok(None) if attempt.transaction_id.is_some() => self.settle(head, attempt, &Fact::OutcomeUnknown).await,
+            Ok(None) if attempt.transaction_id.is_some() => self.settle(head, attempt, &ProviderResult::OutcomeUnknown).await,
             Ok(None) if attempt.must_be_listed(now) => self.find(asking, head, attempt).await,
             Ok(None) if is_unwanted => self.fence(asking, head, attempt).await,
             Ok(None) => self.send(asking, head, attempt).await,
-            Err(_) => self.settle(head, attempt, &Fact::OutcomeUnknown).await,
+            Err(_) => self.settle(head, attempt, &ProviderResult::OutcomeUnknown).await,
         }
     }
 
@@ -127,14 +127,14 @@ impl Payments {
     }
 
     async fn look_after_refund(&self, order: OrderId, refund: RefundId) -> Result<bool, PaymentError> {
-        let standing = self.store.head_and_refund(order, refund).await?;
-        let (Some(head), Some(refund)) = (standing.head, standing.refund) else { return Ok(false) };
+        let records = self.store.head_and_refund(order, refund).await?;
+        let (Some(head), Some(refund)) = (records.head, records.refund) else { return Ok(false) };
         let now = self.clock.now();
         if !refund.is_alive() || refund.state == RefundState::New && refund.is_locked(now) {
             return Ok(!refund.is_alive());
         }
         let Some(paid) = self.store.attempt(refund.payment_id).await? else { return Ok(false) };
-        let Leave::Ask(asking) = self.leave(standing.breaker, Clock::System.now().plus(ENOUGH_TIME)).await else { return Ok(false) };
+        let Leave::Ask(asking) = self.leave(records.breaker, Clock::System.now().plus(MIN_TIME_LEFT)).await else { return Ok(false) };
         let settled = self.ask_after_refund(&asking, head, paid, refund).await?;
         self.alarm_if_stuck(settled.is_alive(), settled.dispatch.checks);
         Ok(!settled.is_alive())
@@ -148,12 +148,12 @@ impl Payments {
         match self.look_up_refund(asking, &refund).await {
             Ok(Some(fact)) => self.settle_refund(head, paid, refund, &fact).await,
             Ok(None) if refund.is_lost(now) => {
-                let fact = RefundFact::Refused { reason: "never_refunded".to_owned() };
+                let fact = RefundResult::Rejected { reason: "never_refunded".to_owned() };
                 self.settle_refund(head, paid, refund, &fact).await
             }
             Ok(None) if refund.may_be_resent(now) => self.send_refund(asking, head, paid, refund).await,
             Ok(None) | Err(_) if refund.is_locked(now) => Ok(refund),
-            Ok(None) | Err(_) => self.settle_refund(head, paid, refund, &RefundFact::OutcomeUnknown).await,
+            Ok(None) | Err(_) => self.settle_refund(head, paid, refund, &RefundResult::OutcomeUnknown).await,
         }
     }
 }

@@ -68,7 +68,7 @@ struct ServiceView {
 
 #[cfg(feature = "api-document")]
 fn shop_status() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
-    shared::api_document::name_of("Whether all services are healthy.", &["healthy", "degraded"]).read_as::<String>()
+    shared::api_document::one_of("Whether all services are healthy.", &["healthy", "degraded"]).build_for::<String>()
 }
 
 /// Answers `200` when the service is healthy, else `503`.

@@ -21,7 +21,7 @@ checked_text!(
             .length(3..=MAX_ADDRESS)
             .format("idn-email")
             .pattern(&patterns::trimmed(&format!("[!-~]+@{}+", patterns::none_of(is_outside_addresses))))
-            .refused_as(&["invalid_email"])
+            .problem_codes(&["invalid_email"])
     )
 );
 

@@ -12,7 +12,7 @@ pub use email::Email;
 pub use error::ChangeError;
 pub use name::{FullName, Username};
 pub use password::Password;
-pub use session::{Ended, Family, GRACE, SESSION_LIFETIME, Standing, TokenGeneration, session_end};
+pub use session::{Ended, Family, GRACE, SESSION_LIFETIME, TokenStatus, TokenGeneration, session_end};
 pub use user::{
     Administration, Credentials, EmailEdit, Link, ProfileEdit, RESET_LIFETIME, Registration, User, VERIFICATION_LIFETIME, Verification,
     WITHDRAWAL_LIFETIME, Withdrawal,

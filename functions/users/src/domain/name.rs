@@ -24,7 +24,7 @@ checked_text!(
     /// A person's name as they write it: one line of up to 100 visible characters of any script, in composed form (NFC).
     FullName: by(
         |text| text::single_line(&text.nfc().collect::<String>(), MAX_FULL_NAME),
-        text_of_people("A person's name as they write it: visible characters of any script.", "Ada Lovelace", MAX_FULL_NAME)
+        free_text("A person's name as they write it: visible characters of any script.", "Ada Lovelace", MAX_FULL_NAME)
     )
 );
 

@@ -51,7 +51,7 @@ shared::describe!(
     text("A password. White space and case count; characters are composed (NFC). At most 1,024 bytes.", "correct horse battery staple")
         .length(MIN_CHARACTERS..=MAX_BYTES)
         .format("password")
-        .refused_as(&["password_too_short", "password_too_long", "password_compromised"])
+        .problem_codes(&["password_too_short", "password_too_long", "password_compromised"])
 );
 
 impl TryFrom<String> for Password {

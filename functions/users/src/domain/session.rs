@@ -56,15 +56,15 @@ pub enum Ended {
 
 /// What a token of ours is, now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum TokenStatus {
     /// The one that counts.
     Current,
     /// The one before, and its successor was given out just now.
-    JustExchanged,
+    JustRotated,
     /// It was exchanged before: somebody has it who should not.
     Reused,
     /// Its session is over.
-    Over,
+    SessionEnded,
 }
 
 /// A refresh token as its family knows it.
@@ -97,19 +97,19 @@ impl Family {
     }
 
     /// What `presented`, whose successor would be `successor`, is to this family.
-    pub fn standing(&self, presented: &TokenGeneration, successor: &TokenGeneration, now: Timestamp) -> Standing {
+    pub fn token_status(&self, presented: &TokenGeneration, successor: &TokenGeneration, now: Timestamp) -> TokenStatus {
         let counts = |token: &TokenGeneration| {
             let same_secret = bool::from(self.secret_hash.as_bytes().ct_eq(token.secret_hash.as_bytes()));
             token.sequence == self.sequence && same_secret
         };
         if self.ended.is_some() || now >= self.expires_at || presented.sequence > self.sequence {
-            Standing::Over
+            TokenStatus::SessionEnded
         } else if counts(presented) {
-            Standing::Current
+            TokenStatus::Current
         } else if counts(successor) && self.rotated_at.is_some_and(|at| now.since(at) <= GRACE) {
-            Standing::JustExchanged
+            TokenStatus::JustRotated
         } else {
-            Standing::Reused
+            TokenStatus::Reused
         }
     }
 }

@@ -57,7 +57,7 @@ pub async fn authorize_request(users: Arc<Users>, call: Call<AuthorizeRequest>) 
 
     let claims = verified(&users, token).await?;
     let known = users.store.user_and_family(claims.sub, claims.sid).await;
-    let (user, family) = known.map_err(|error| Failure::because("Unavailable", &error))?;
+    let (user, family) = known.map_err(|error| Failure::from_error("Unavailable", &error))?;
     let Some(user) = user.filter(|user| user.is_active && user.token_version == claims.tv) else {
         return Err(unauthorized("the user is gone, disabled, or has a newer token version"));
     };
@@ -73,7 +73,7 @@ pub async fn authorize_request(users: Arc<Users>, call: Call<AuthorizeRequest>) 
 /// What the token says. An unknown key may be newer than the copy of the keys that is kept here: then the secret is read again, but not
 /// each time somebody makes up a key.
 async fn verified(users: &Users, token: &str) -> Result<Claims, Failure> {
-    let unavailable = |error: UsersError| Failure::because("Unavailable", &error);
+    let unavailable = |error: UsersError| Failure::from_error("Unavailable", &error);
     let now = users.clock.now();
     let mut keys = users.signing_keys().await.map_err(unavailable)?;
     let mut outcome = access::verify(token, &keys, &users.parties, now);
@@ -90,7 +90,7 @@ async fn verified(users: &Users, token: &str) -> Result<Claims, Failure> {
 /// The gateway answers 401 to exactly this text. The reason is for the log alone.
 fn unauthorized(reason: &'static str) -> Failure {
     tracing::info!(reason, "unauthorized");
-    Failure::refusal("Unauthorized")
+    Failure::expected("Unauthorized")
 }
 
 #[derive(Debug, PartialEq, Eq)]

@@ -66,9 +66,9 @@ pub async fn change_password(users: Arc<Users>, request: Request) -> Result<Resp
     match users.store.replace(change).await? {
         Replaced::Written => {
             let device = DeviceToken::issue(&after.email, after.id, after.session_epoch, &users.ids, now);
-            Ok(http::no_content().with_header(DEVICE_TOKEN, &device.text(users.device_token_keys().await?.making())))
+            Ok(http::no_content().with_header(DEVICE_TOKEN, &device.text(users.device_token_keys().await?.active())))
         }
-        Replaced::Overtaken | Replaced::EmailTaken => match session {
+        Replaced::VersionConflict | Replaced::EmailTaken => match session {
             Some(session) if !users.is_alive(session, &user).await? => Err(Problem::unauthorized()),
             _ => Err(UsersError::Contended.into()),
         },

@@ -56,8 +56,8 @@ pub async fn confirm_password_reset(users: Arc<Users>, request: Request) -> Resu
     match users.store.replace(change).await? {
         Replaced::Written => {
             let device = DeviceToken::issue(&after.email, after.id, after.session_epoch, &users.ids, now);
-            Ok(http::no_content().with_header(DEVICE_TOKEN, &device.text(users.device_token_keys().await?.making())))
+            Ok(http::no_content().with_header(DEVICE_TOKEN, &device.text(users.device_token_keys().await?.active())))
         }
-        Replaced::Overtaken | Replaced::EmailTaken => Err(UsersError::Contended.into()),
+        Replaced::VersionConflict | Replaced::EmailTaken => Err(UsersError::Contended.into()),
     }
 }

@@ -38,7 +38,7 @@ pub async fn grant_role(users: Arc<Users>, call: Call<GrantRole>) -> Result<Role
     let role = Role::parse(&call.event.role).ok_or_else(|| Failure::new("UnknownRole", "There is no such role: use user or admin."))?;
     let unknown = || Failure::new("UnknownEmail", "Nobody is registered with this e-mail address.");
     let email = Email::parse(&call.event.email).map_err(|_| unknown())?;
-    let unavailable = |error: &dyn std::error::Error| Failure::because("Unavailable", error);
+    let unavailable = |error: &dyn std::error::Error| Failure::from_error("Unavailable", error);
 
     for _ in 0..TRIES {
         let credentials = users.store.credentials(email.as_str()).await.map_err(|error| unavailable(&error))?.ok_or_else(unknown)?;

@@ -32,7 +32,7 @@ pub async fn list_users(users: Arc<Users>, request: Request) -> Result<Response,
     if page.has_cursor() {
         after = page.after(&cursor_key(&users).await?, &scope, now)?;
     }
-    let mut found = users.store.list(after, page.limit_and_one()).await?;
+    let mut found = users.store.list(after, page.limit_plus_one()).await?;
 
     let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
     let mut next_cursor = None;
@@ -45,6 +45,6 @@ pub async fn list_users(users: Arc<Users>, request: Request) -> Result<Response,
 }
 
 async fn cursor_key(users: &Users) -> Result<CursorKey, Problem> {
-    let keys = users.server_keys().await.map_err(|error| Problem::unavailable().because(&error))?;
+    let keys = users.server_keys().await.map_err(|error| Problem::unavailable().caused_by(&error))?;
     Ok(CursorKey::new(keys.derive("cursor")))
 }

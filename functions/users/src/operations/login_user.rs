@@ -87,10 +87,10 @@ pub async fn login_user(users: Arc<Users>, request: Request) -> Result<Response,
     users.store.begin_family(&refresh_token, users.session_end(&refresh_token, now), now, refund).await?;
     keep_hash_up_to_date(&users, &user, &password, form).await;
 
-    let answer = http::ok(&TokensView::new(&refresh_token, refresh_token_keys.making(), &signing_key, &users, now)?);
+    let answer = http::ok(&TokensView::new(&refresh_token, refresh_token_keys.active(), &signing_key, &users, now)?);
     // A token under the previous server key is replaced, so that it survives the next rotation of that key too.
     let issued = || DeviceToken::issue(&address, user.user_id, user.session_epoch, &users.ids, now);
-    let device = device.unwrap_or_else(issued).text(device_keys.making());
+    let device = device.unwrap_or_else(issued).text(device_keys.active());
     Ok(if shown == Some(device.as_str()) { answer } else { answer.with_header(DEVICE_TOKEN, &device) })
 }
 

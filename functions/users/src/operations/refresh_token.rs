@@ -18,7 +18,7 @@ use shared::{
 use super::view::TokensView;
 use crate::{
     Users,
-    domain::{Ended, Family, Standing, User},
+    domain::{Ended, Family, TokenStatus, User},
     error::UsersError,
     store::{Change, Replaced, Rotated},
     tokens::refresh::{Bearer, RefreshToken, RefreshTokenKey},
@@ -58,7 +58,7 @@ pub async fn refresh_token(users: Arc<Users>, request: Request) -> Result<Respon
     let now = users.clock.now();
     let successor = exchange(&users, &presented, &keys, now, request.trace()).await?;
 
-    Ok(http::ok(&TokensView::new(&successor, keys.making(), &signing_key, &users, now)?))
+    Ok(http::ok(&TokensView::new(&successor, keys.active(), &signing_key, &users, now)?))
 }
 
 /// The successor of a token that counts, or counted a moment ago.
@@ -73,7 +73,7 @@ async fn exchange(
     if expires_at <= now {
         return Err(UsersError::InvalidRefreshToken("its session has reached its absolute end"));
     }
-    let mut successor = presented.successor(presented.bearer.clone(), keys.making());
+    let mut successor = presented.successor(presented.bearer.clone(), keys.active());
     for _ in 0..TRIES {
         let (family, user) = match users.store.rotate(presented, &successor, expires_at, now).await? {
             Rotated::Written => return Ok(successor),
@@ -82,7 +82,7 @@ async fn exchange(
         let user_moved_on = user.is_some();
         if let Some(user) = user {
             let user = user.filter(|user| user.is_active).ok_or(UsersError::InvalidRefreshToken("its user is gone or disabled"))?;
-            successor = presented.successor(Bearer::from(&*user), keys.making());
+            successor = presented.successor(Bearer::from(&*user), keys.active());
         }
         let Some(family) = family else {
             // Without a family that refused it, a user who has moved on was the reason, or the session is none.
@@ -93,14 +93,14 @@ async fn exchange(
         };
         // The exchange may have been made under the other server key: just before a rotation of that key took effect.
         let successors = keys.accepted().map(|key| presented.successor(successor.bearer.clone(), key));
-        let is_repeated = |successor: &RefreshToken| standing(&family, presented, successor, now) == Standing::JustExchanged;
+        let is_repeated = |successor: &RefreshToken| token_status(&family, presented, successor, now) == TokenStatus::JustRotated;
         if let Some(repeated) = successors.into_iter().find(is_repeated) {
             return Ok(repeated);
         }
-        match standing(&family, presented, &successor, now) {
-            Standing::Current if user_moved_on => {}
-            Standing::Current | Standing::Over => return Err(UsersError::InvalidRefreshToken("its session is over")),
-            Standing::JustExchanged | Standing::Reused => {
+        match token_status(&family, presented, &successor, now) {
+            TokenStatus::Current if user_moved_on => {}
+            TokenStatus::Current | TokenStatus::SessionEnded => return Err(UsersError::InvalidRefreshToken("its session is over")),
+            TokenStatus::JustRotated | TokenStatus::Reused => {
                 revoke(users, presented, trace).await?;
                 return Err(UsersError::InvalidRefreshToken("it was used before"));
             }
@@ -110,11 +110,11 @@ async fn exchange(
 }
 
 /// What the token is to a family that refused it. Its user's epoch counts too: a new password ends a session without touching it.
-fn standing(family: &Family, presented: &RefreshToken, successor: &RefreshToken, now: Timestamp) -> Standing {
+fn token_status(family: &Family, presented: &RefreshToken, successor: &RefreshToken, now: Timestamp) -> TokenStatus {
     if family.is_alive(successor.bearer.user_id, successor.bearer.session_epoch, now) {
-        family.standing(&presented.generation(), &successor.generation(), now)
+        family.token_status(&presented.generation(), &successor.generation(), now)
     } else {
-        Standing::Over
+        TokenStatus::SessionEnded
     }
 }
 

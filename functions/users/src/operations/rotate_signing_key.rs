@@ -93,7 +93,7 @@ async fn create_secret(users: &Users, secret: &Secret<'_>, token: &str) -> Resul
         return Ok(());
     }
     let present = secret.present().await?;
-    let next = present.rotated(&users.ids, users.clock.now()).map_err(|error| Failure::because("UnusableKeys", &error))?;
+    let next = present.rotated(&users.ids, users.clock.now()).map_err(|error| Failure::from_error("UnusableKeys", &error))?;
     secret.put(token, PENDING, next.text()).await
 }
 
@@ -117,7 +117,7 @@ async fn revoke_key(users: &Users, name: &str) -> Result<Value, Failure> {
             return Ok(revoked(kid, &present));
         }
         let now = users.clock.now();
-        let next = present.revoked(kid, &users.ids, now).map_err(|error| Failure::because("UnusableKeys", &error))?;
+        let next = present.revoked(kid, &users.ids, now).map_err(|error| Failure::from_error("UnusableKeys", &error))?;
         check(&next, users)?;
         let token = users.ids.create::<KeyId>(now).to_string();
         secret.put(&token, REVOKING, next.text()).await?;
@@ -229,7 +229,7 @@ impl Secret<'_> {
 }
 
 fn read(text: Option<&str>) -> Result<SigningKeys, Failure> {
-    SigningKeys::parse(text.unwrap_or_default()).map_err(|error| Failure::because("UnreadableKeys", &error))
+    SigningKeys::parse(text.unwrap_or_default()).map_err(|error| Failure::from_error("UnreadableKeys", &error))
 }
 
 fn failed(call: &str, error: &(dyn std::error::Error + 'static)) -> Failure {

@@ -24,17 +24,17 @@ use crate::{
 #[serde(deny_unknown_fields)]
 struct UpdateMe {
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
-    #[serde(default, deserialize_with = "shared::http::present")]
+    #[serde(default, deserialize_with = "shared::http::non_null")]
     email: Option<Email>,
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
-    #[serde(default, deserialize_with = "shared::http::present")]
+    #[serde(default, deserialize_with = "shared::http::non_null")]
     username: Option<Username>,
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
-    #[serde(default, deserialize_with = "shared::http::present")]
+    #[serde(default, deserialize_with = "shared::http::non_null")]
     full_name: Option<FullName>,
     /// Needed where `email` differs from the present address.
     #[cfg_attr(feature = "api-document", schema(nullable = false, format = "password"))]
-    #[serde(default, deserialize_with = "shared::http::present")]
+    #[serde(default, deserialize_with = "shared::http::non_null")]
     current_password: Option<String>,
 }
 
@@ -95,7 +95,7 @@ pub async fn update_me(users: Arc<Users>, request: Request) -> Result<Response, 
     change.also = also;
     match users.store.replace(change).await? {
         Replaced::Written => Ok(http::ok(&UserView::from(&after)).etag(after.version)),
-        Replaced::Overtaken | Replaced::EmailTaken => Err(users.stale(user.id).await?),
+        Replaced::VersionConflict | Replaced::EmailTaken => Err(users.stale(user.id).await?),
     }
 }
 

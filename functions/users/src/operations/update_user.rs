@@ -27,13 +27,13 @@ struct UpdateUser {
     #[serde(default, deserialize_with = "role_by_name")]
     role: Option<Role>,
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
-    #[serde(default, deserialize_with = "shared::http::present")]
+    #[serde(default, deserialize_with = "shared::http::non_null")]
     is_active: Option<bool>,
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
-    #[serde(default, deserialize_with = "shared::http::present")]
+    #[serde(default, deserialize_with = "shared::http::non_null")]
     username: Option<Username>,
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
-    #[serde(default, deserialize_with = "shared::http::present")]
+    #[serde(default, deserialize_with = "shared::http::non_null")]
     full_name: Option<FullName>,
 }
 
@@ -78,6 +78,6 @@ pub async fn update_user(users: Arc<Users>, request: Request) -> Result<Response
     let after = user.administered(change, users.clock.now(), request.trace().clone());
     match users.store.replace(Change::new(&user, &after)).await? {
         Replaced::Written => Ok(http::ok(&UserView::from(&after)).etag(after.version)),
-        Replaced::Overtaken | Replaced::EmailTaken => Err(users.stale(id).await?),
+        Replaced::VersionConflict | Replaced::EmailTaken => Err(users.stale(id).await?),
     }
 }

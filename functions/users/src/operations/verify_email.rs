@@ -53,6 +53,6 @@ pub async fn verify_email(users: Arc<Users>, request: Request) -> Result<Respons
     match users.store.replace(change).await? {
         Replaced::Written => Ok(http::no_content()),
         Replaced::EmailTaken => Err(UsersError::EmailTaken.into()),
-        Replaced::Overtaken => Err(UsersError::Contended.into()),
+        Replaced::VersionConflict => Err(UsersError::Contended.into()),
     }
 }

@@ -59,7 +59,7 @@ pub async fn withdraw_email_change(users: Arc<Users>, request: Request) -> Resul
             Replaced::Written => return Ok(http::no_content()),
             // The address is reserved until the link expires, and it has expired on another machine's clock.
             Replaced::EmailTaken => return Err(ChangeError::InvalidLink.into()),
-            Replaced::Overtaken => {}
+            Replaced::VersionConflict => {}
         }
     }
     Err(UsersError::Contended.into())

@@ -40,17 +40,17 @@ impl Store {
             let (change, condition) = if arrival.is_none_or(|arrival| arrival <= now) { first(bucket, now) } else { further(bucket, now) };
             match self.sessions.update(key(bucket), change, condition).await? {
                 Outcome::Written => return Ok(Admission::Admitted),
-                Outcome::Refused(stored) => {
+                Outcome::ConditionFailed(stored) => {
                     let stored = stored.map(from_item::<BucketItem>).transpose()?;
                     arrival = stored.map(|stored| Timestamp::from_milliseconds(stored.tat));
                 }
             }
-            if let Err(retry_after) = bucket.limit().judge(arrival, now) {
+            if let Err(retry_after) = bucket.limit().check(arrival, now) {
                 return Ok(Admission::Refused { retry_after });
             }
         }
         let table = self.sessions.name().to_owned();
-        Err(TableError::Busy { table, call: "UpdateItem", cause: "a bucket changed each time".to_owned() })
+        Err(TableError::Unavailable { table, call: "UpdateItem", cause: "a bucket changed each time".to_owned() })
     }
 
     /// Charges one attempt to every bucket, or to none: an attempt that a later bucket refuses is refunded to the earlier ones. The
@@ -91,12 +91,12 @@ impl Store {
     /// bucket was emptied meanwhile it stays empty.
     pub fn giving_back(&self, bucket: &Bucket, now: Timestamp) -> Write {
         let (change, condition) = back(bucket, now);
-        self.sessions.updating(key(bucket), change, condition)
+        self.sessions.transact_update(key(bucket), change, condition)
     }
 
     /// For a transaction: empties a bucket, whether anybody has tried or not. Nor does this ever stand in the others' way.
     pub fn clearing(&self, bucket: &Bucket) -> Write {
-        self.sessions.deleting(key(bucket), nothing_else())
+        self.sessions.transact_delete(key(bucket), nothing_else())
     }
 }
 

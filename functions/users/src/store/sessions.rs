@@ -3,7 +3,7 @@
 use shared::{
     clock::Timestamp,
     ids::UserId,
-    table::{AttributeValue, Conflict, Expression, Item, Key, Outcome, TableError, Transacted, Write, from_item, to_item},
+    table::{AttributeValue, Conflict, Expression, Item, Key, Outcome, TableError, TransactionOutcome, Write, from_item, to_item},
 };
 
 use super::{Store, family_key, items::Image, users::unchanged};
@@ -42,15 +42,15 @@ impl Store {
         let family = Family::begin(token.bearer.user_id, token.bearer.session_epoch, token.generation(), expires_at, now);
         let item = family_item(token.family, &family);
         if also.is_empty() {
-            return match self.sessions.put(item, Expression::absent()).await? {
+            return match self.sessions.put(item, Expression::not_exists()).await? {
                 Outcome::Written => Ok(()),
-                Outcome::Refused(stored) => is_ours(stored, &family),
+                Outcome::ConditionFailed(stored) => is_ours(stored, &family),
             };
         }
-        let writes = [self.sessions.putting(item, Expression::absent())].into_iter().chain(also).collect();
+        let writes = [self.sessions.transact_put(item, Expression::not_exists())].into_iter().chain(also).collect();
         match self.sessions.transact(writes).await? {
-            Transacted::Written => Ok(()),
-            Transacted::Refused(conflicts) => is_ours(conflicts.into_iter().next().flatten().and_then(|conflict| conflict.item), &family),
+            TransactionOutcome::Written => Ok(()),
+            TransactionOutcome::Cancelled(conflicts) => is_ours(conflicts.into_iter().next().flatten().and_then(|conflict| conflict.item), &family),
         }
     }
 
@@ -82,12 +82,12 @@ impl Store {
         .value("epoch", successor.bearer.session_epoch)
         .value("at", now);
         let writes = vec![
-            self.sessions.updating(Key::new(family_key(presented.family)), change, condition),
+            self.sessions.transact_update(Key::new(family_key(presented.family)), change, condition),
             unchanged(&self.users, successor.bearer.user_id, successor.bearer.version),
         ];
         match self.sessions.transact(writes).await? {
-            Transacted::Written => Ok(Rotated::Written),
-            Transacted::Refused(conflicts) => {
+            TransactionOutcome::Written => Ok(Rotated::Written),
+            TransactionOutcome::Cancelled(conflicts) => {
                 let mut conflicts = conflicts.into_iter();
                 let family = conflicts.next().flatten().and_then(|conflict| conflict.item).map(from_item).transpose()?.map(Box::new);
                 let user = conflicts.next().flatten().map(present_user).transpose()?;
@@ -116,14 +116,14 @@ impl Store {
     /// For a transaction: ends a session; it goes on only if the session was still alive.
     pub fn ending_family(&self, id: FamilyId, user_id: UserId, ended: Ended) -> Write {
         let (change, condition) = ending(user_id, ended);
-        self.sessions.updating(Key::new(family_key(id)), change, condition)
+        self.sessions.transact_update(Key::new(family_key(id)), change, condition)
     }
 
     /// For a transaction: takes a session over into another epoch of its user, so that it outlives the others.
     pub fn keeping_family(&self, id: FamilyId, user_id: UserId, epoch: u64) -> Write {
         let change = Expression::new("SET #session_epoch = :epoch").value("epoch", epoch);
         let condition = Expression::new("#user_id = :user_id AND attribute_not_exists(#ended)").value("user_id", user_id);
-        self.sessions.updating(Key::new(family_key(id)), change, condition)
+        self.sessions.transact_update(Key::new(family_key(id)), change, condition)
     }
 }
 

@@ -3,7 +3,7 @@
 use shared::{
     clock::Timestamp,
     ids::{self, UserId},
-    table::{Expression, Item, Key, Outcome, Query, Table, TableError, Transacted, Write, from_item, to_item},
+    table::{Expression, Item, Key, Outcome, Query, Table, TableError, TransactionOutcome, Write, from_item, to_item},
     telemetry::Trace,
 };
 
@@ -39,7 +39,7 @@ pub enum Replaced {
     /// It is written.
     Written,
     /// Somebody else changed the user meanwhile.
-    Overtaken,
+    VersionConflict,
     /// Somebody has credentials for the new address.
     EmailTaken,
 }
@@ -68,10 +68,10 @@ impl Store {
     pub async fn register(&self, user: &User, password_hash: String) -> Result<(), UsersError> {
         let credentials = CredentialsItem::new(user, password_hash);
         let writes =
-            vec![self.users.putting(to_item(&credentials), free(user)), self.users.putting(self.profile_item(user), Expression::absent())];
+            vec![self.users.transact_put(to_item(&credentials), free(user)), self.users.transact_put(self.profile_item(user), Expression::not_exists())];
         match self.users.transact(writes).await? {
-            Transacted::Written => Ok(()),
-            Transacted::Refused(conflicts) => {
+            TransactionOutcome::Written => Ok(()),
+            TransactionOutcome::Cancelled(conflicts) => {
                 // The answer to our own write may have been lost on its way: then what stands there is ours.
                 let first = conflicts.into_iter().next().flatten();
                 let stored = first.and_then(|conflict| conflict.item).map(credentials_in).transpose()?.flatten();
@@ -135,7 +135,7 @@ impl Store {
     /// When the table fails.
     pub async fn replace(&self, change: Change<'_>) -> Result<Replaced, TableError> {
         let Change { before, after, password_hash, credentials, also } = change;
-        let mut writes = vec![self.users.putting(self.profile_item(after), Expression::version(before.version))];
+        let mut writes = vec![self.users.transact_put(self.profile_item(after), Expression::version(before.version))];
         if after.email == before.email {
             writes.push(self.credentials_update(after, password_hash.as_deref(), credentials));
         } else {
@@ -144,15 +144,15 @@ impl Store {
         let own = writes.len();
         writes.extend(also);
         match self.users.transact(writes).await? {
-            Transacted::Written => Ok(Replaced::Written),
-            Transacted::Refused(mut conflicts) => {
+            TransactionOutcome::Written => Ok(Replaced::Written),
+            TransactionOutcome::Cancelled(mut conflicts) => {
                 if let Some(stored) = conflicts.first_mut().and_then(Option::take).and_then(|conflict| conflict.item) {
                     // Our own write, whose answer was lost on the way.
                     let is_ours = stored == self.profile_item(after);
-                    return Ok(if is_ours { Replaced::Written } else { Replaced::Overtaken });
+                    return Ok(if is_ours { Replaced::Written } else { Replaced::VersionConflict });
                 }
                 let is_taken = after.email != before.email && conflicts.get(own - 1).is_some_and(Option::is_some);
-                Ok(if is_taken { Replaced::EmailTaken } else { Replaced::Overtaken })
+                Ok(if is_taken { Replaced::EmailTaken } else { Replaced::VersionConflict })
             }
         }
     }
@@ -174,7 +174,7 @@ impl Store {
         if let Some(hash) = password_hash {
             change = change.value("password_hash", hash);
         }
-        self.users.updating(Key::new(credentials_key(&after.email)), change, as_seen(after, seen))
+        self.users.transact_update(Key::new(credentials_key(&after.email)), change, as_seen(after, seen))
     }
 
     /// The credentials under another address. The address before is reserved as long as a withdrawal can return to it. The last write is
@@ -187,11 +187,11 @@ impl Store {
                 let reserved_until = withdrawal.link.expires_at;
                 let pk = credentials_key(&before.email);
                 let reserved = ReservedItem { pk, user_id: before.id, reserved_until, ttl: reserved_until.seconds() };
-                self.users.putting(to_item(&reserved), as_seen(before, seen))
+                self.users.transact_put(to_item(&reserved), as_seen(before, seen))
             }
-            None => self.users.deleting(Key::new(credentials_key(&before.email)), as_seen(before, seen)),
+            None => self.users.transact_delete(Key::new(credentials_key(&before.email)), as_seen(before, seen)),
         };
-        vec![left, self.users.putting(moved, free(after))]
+        vec![left, self.users.transact_put(moved, free(after))]
     }
 
     /// Puts the link that resets a password into the profile, if that still has the version that was seen. Nobody's profile refuses, by
@@ -219,7 +219,7 @@ impl Store {
         self.users.update(Key::new(credentials_key(&user.email)), change, condition).await
     }
 
-    /// Erases a user: the credentials are gone, and of the profile stays that there was one. `Overtaken`: they were changed meanwhile.
+    /// Erases a user: the credentials are gone, and of the profile stays that there was one. `VersionConflict`: they were changed meanwhile.
     ///
     /// # Errors
     /// When the table fails.
@@ -232,17 +232,17 @@ impl Store {
             traceparent: Some(trace.clone()),
         });
         let mut writes = vec![
-            self.users.putting(deleted.clone(), Expression::version(user.version)),
-            self.users.deleting(Key::new(credentials_key(&user.email)), as_seen(user, None)),
+            self.users.transact_put(deleted.clone(), Expression::version(user.version)),
+            self.users.transact_delete(Key::new(credentials_key(&user.email)), as_seen(user, None)),
         ];
         if let Some(former) = user.former_email(now) {
-            writes.push(self.users.deleting(Key::new(credentials_key(former)), as_seen(user, None)));
+            writes.push(self.users.transact_delete(Key::new(credentials_key(former)), as_seen(user, None)));
         }
         match self.users.transact(writes).await? {
-            Transacted::Written => Ok(Replaced::Written),
-            Transacted::Refused(conflicts) => {
+            TransactionOutcome::Written => Ok(Replaced::Written),
+            TransactionOutcome::Cancelled(conflicts) => {
                 let stored = conflicts.into_iter().next().flatten().and_then(|conflict| conflict.item);
-                Ok(if stored == Some(deleted) { Replaced::Written } else { Replaced::Overtaken })
+                Ok(if stored == Some(deleted) { Replaced::Written } else { Replaced::VersionConflict })
             }
         }
     }
@@ -277,7 +277,7 @@ impl Store {
 /// For a transaction that changes something else: goes on only if the user is active and still has this version.
 pub(super) fn unchanged(users: &Table, id: UserId, version: u64) -> Write {
     let condition = Expression::new("#version = :version AND #is_active = :active").value("version", version).value("active", true);
-    users.checking(Key::new(profile_key(id)), condition)
+    users.transact_check(Key::new(profile_key(id)), condition)
 }
 
 /// That `user` can take the address: it is free, reserved for them, or its reservation is over.

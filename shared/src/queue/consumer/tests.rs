@@ -92,8 +92,8 @@ struct CountWords {
     words: u32,
 }
 
-impl Consumed for CountWords {
-    fn read(kind: &str, data: Value) -> Result<Self, Unreadable> {
+impl FromMessage for CountWords {
+    fn from_message(kind: &str, data: Value) -> Result<Self, InvalidMessage> {
         assert_ne!(data["words"], 0, "none is too few");
         read_as("count_words.v1", kind, data)
     }
@@ -108,13 +108,13 @@ enum CountError {
 }
 
 impl Retryable for CountError {
-    fn may_succeed_later(&self) -> bool {
+    fn is_retryable(&self) -> bool {
         matches!(self, Self::NotNow)
     }
 }
 
-async fn count_words(_: Arc<()>, delivery: Delivery<CountWords>) -> Result<(), CountError> {
-    match delivery.message.words {
+async fn count_words(_: Arc<()>, received: Received<CountWords>) -> Result<(), CountError> {
+    match received.message.words {
         7 => Err(CountError::NotNow),
         8 => Err(CountError::Contradiction),
         13 => panic!("thirteen is too much"),
@@ -155,7 +155,7 @@ fn rejected_bodies() -> Vec<(String, &'static str)> {
 }
 
 #[tokio::test]
-async fn a_message_that_cannot_succeed_is_acknowledged_and_a_dead_letter() {
+async fn permanent_failure_is_acknowledged_and_dead_lettered() {
     for (body, reason) in rejected_bodies() {
         for position in 0..10 {
             let sqs = Sqs::default();
@@ -175,7 +175,7 @@ async fn a_message_that_cannot_succeed_is_acknowledged_and_a_dead_letter() {
 }
 
 #[tokio::test]
-async fn a_message_that_its_dead_letter_queue_does_not_take_comes_back() {
+async fn message_is_retried_if_dead_lettering_fails() {
     for (body, reason) in rejected_bodies() {
         let sqs = Sqs { is_full: true, ..Sqs::default() };
         let answer = sqs.answer(vec![record("good", &words(1)), record("bad", &body)]).await;
@@ -186,7 +186,7 @@ async fn a_message_that_its_dead_letter_queue_does_not_take_comes_back() {
 }
 
 #[tokio::test]
-async fn a_message_that_may_succeed_later_comes_back_after_a_growing_wait() {
+async fn transient_failure_is_retried_with_growing_delay() {
     for (times, waits) in [(1, 1..=2), (2, 2..=4), (5, 16..=32), (9, 256..=512), (10, 450..=900), (499, 450..=900)] {
         let sqs = Sqs::default();
         let answer = sqs.answer(vec![received("m", &words(7), times)]).await;
@@ -203,7 +203,7 @@ async fn a_message_that_may_succeed_later_comes_back_after_a_growing_wait() {
 }
 
 #[tokio::test]
-async fn the_third_panic_of_a_message_is_its_last() {
+async fn third_panic_dead_letters_the_message() {
     // The operation panics, or the reading of the message does.
     for body in [words(13), words(0)] {
         for (times, failures, call) in [
@@ -225,7 +225,7 @@ async fn the_third_panic_of_a_message_is_its_last() {
 }
 
 #[tokio::test]
-async fn one_bad_record_in_ten_delays_none_of_the_nine() {
+async fn one_failed_record_does_not_delay_the_others() {
     for body in [words(7), words(13)] {
         for position in 0..10 {
             let records = (0..10).map(|i| record(&format!("m{i}"), if i == position { body.clone() } else { words(1) }.as_str()));
@@ -236,7 +236,7 @@ async fn one_bad_record_in_ten_delays_none_of_the_nine() {
 }
 
 #[tokio::test]
-async fn an_empty_batch_is_done_and_a_malformed_one_fails_whole() {
+async fn empty_batch_succeeds_and_malformed_batch_fails() {
     assert_eq!(Sqs::default().answer(vec![]).await, json!({ "batchItemFailures": [] }));
     let consumer = Sqs::default().consumer();
     for event in [
@@ -250,7 +250,7 @@ async fn an_empty_batch_is_done_and_a_malformed_one_fails_whole() {
 }
 
 #[tokio::test]
-async fn without_time_the_rest_of_the_batch_comes_back() {
+async fn records_are_retried_when_time_runs_out() {
     let mut invocation = Invocation::with_event(json!({ "Records": [record("a", &words(1)), record("b", &words(1))] }));
     invocation.deadline = Clock::System.now();
     let answer = Sqs::default().consumer()(invocation).await.expect("the batch is answered");

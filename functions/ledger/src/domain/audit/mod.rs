@@ -80,7 +80,7 @@ impl From<&str> for Figure {
 
 /// What the books say in the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum AuditStatus {
     /// All agree, and nothing is under way.
     Balanced,
     /// Something is under way: it is judged when it has come to rest.
@@ -93,7 +93,7 @@ pub enum Standing {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// How it stands.
-    pub standing: Standing,
+    pub status: AuditStatus,
     /// What contradicts what.
     pub findings: Vec<Finding>,
     /// When any of its books last changed.
@@ -104,19 +104,19 @@ impl Verdict {
     /// Contradictions count once nothing has moved for as long as `grace`.
     fn of(findings: Vec<Finding>, settled: bool, moved_at: Option<Timestamp>, now: Timestamp, grace: Duration) -> Self {
         let moving = moved_at.is_some_and(|moved_at| now.since(moved_at) < grace);
-        let standing = match (findings.is_empty(), settled) {
-            (true, true) => Standing::Balanced,
-            (true, false) => Standing::Unsettled,
-            (false, _) if moving => Standing::Unsettled,
-            (false, _) => Standing::Broken,
+        let status = match (findings.is_empty(), settled) {
+            (true, true) => AuditStatus::Balanced,
+            (true, false) => AuditStatus::Unsettled,
+            (false, _) if moving => AuditStatus::Unsettled,
+            (false, _) => AuditStatus::Broken,
         };
-        Self { standing, findings, moved_at }
+        Self { status, findings, moved_at }
     }
 
     /// What follows where a book cannot be read: `what` is the book.
     pub fn unreadable(what: &str) -> Self {
         let finding = Finding { check: "readable", subject: None, expected: "a record that can be read".into(), found: what.into() };
-        Self { standing: Standing::Broken, findings: vec![finding], moved_at: None }
+        Self { status: AuditStatus::Broken, findings: vec![finding], moved_at: None }
     }
 }
 

@@ -173,7 +173,7 @@ impl Order {
         } else if schedule.check_at.is_some() {
             return;
         }
-        let next = now.plus(retry::doubling(schedule.nudges, timing.first_nudge));
+        let next = now.plus(retry::exponential_backoff(schedule.nudges, timing.first_nudge));
         let is_unpaid = progress.goal == Goal::Fulfil && progress.status == Status::Pending && progress.payment != PaymentState::Paid;
         schedule.check_at = Some(if is_unpaid && now < expires_at { next.min(expires_at) } else { next });
     }

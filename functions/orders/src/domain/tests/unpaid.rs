@@ -3,7 +3,7 @@
 use shared::{ids::OrderId, throttle::Limit};
 
 use super::{
-    super::unpaid::{BuyerLimit, Freed, Limits, Standing, UnpaidOrders},
+    super::unpaid::{BuyerLimit, Freed, Limits, LimitUsage, UnpaidOrders},
     *,
 };
 
@@ -15,10 +15,10 @@ const LIMITS: Limits = Limits {
 };
 
 /// So many unpaid orders that count for another minute.
-fn standing(orders: u64) -> Standing {
+fn usage(orders: u64) -> LimitUsage {
     let id = |number: u64| ids::derive::<OrderId>(&[&number.to_string()]);
     let deadlines = (0..orders).map(|number| (id(number), START.plus(Duration::from_secs(60)))).collect();
-    Standing { unpaid: UnpaidOrders { version: Some(orders), deadlines }, network: None }
+    LimitUsage { unpaid: UnpaidOrders { version: Some(orders), deadlines }, network: None }
 }
 
 #[test]
@@ -28,7 +28,7 @@ fn a_verified_address_allows_more_unpaid_orders_for_longer() {
     for (verified, orders, refused) in
         [(true, 4, None), (true, 5, Some((5, None))), (true, 9, Some((5, None))), (false, 0, None), (false, 1, Some((1, Some(5))))]
     {
-        let admitted = match LIMITS.admit(verified, &standing(orders), START) {
+        let admitted = match LIMITS.admit(verified, &usage(orders), START) {
             Ok(()) => None,
             Err(PlacementError::TooManyUnpaid { maximum, if_verified }) => Some((maximum, if_verified)),
             Err(other) => panic!("{other}"),
@@ -39,7 +39,7 @@ fn a_verified_address_allows_more_unpaid_orders_for_longer() {
 
 #[test]
 fn an_entry_counts_until_its_deadline_and_not_at_it() {
-    let full = standing(5);
+    let full = usage(5);
     let deadline = START.plus(Duration::from_secs(60));
     let just_before = Timestamp::from_milliseconds(deadline.milliseconds() - 1);
     assert!(LIMITS.admit(true, &full, just_before).is_err());
@@ -49,7 +49,7 @@ fn an_entry_counts_until_its_deadline_and_not_at_it() {
 
 #[test]
 fn a_network_with_too_many_unpaid_orders_waits_for_as_long_as_it_is_told() {
-    let full = Standing { network: Some(LIMITS.network.full(START)), ..Standing::default() };
+    let full = LimitUsage { network: Some(LIMITS.network.full(START)), ..LimitUsage::default() };
     let Err(PlacementError::NetworkFull { retry_after }) = LIMITS.admit(true, &full, START) else { panic!("it is admitted") };
     assert_eq!(retry_after, Duration::from_secs(600));
     assert!(LIMITS.admit(true, &full, START.plus(retry_after)).is_ok());

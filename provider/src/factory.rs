@@ -6,13 +6,13 @@ use shared::{config, secret::Secrets, table::Table};
 
 use crate::{
     payment_provider::PaymentProvider,
-    simulated::{Simulated, SimulatedStatement},
-    statement::ReadStatement,
+    simulated::{SimulatedProvider, SimulatedStatement},
+    statement::StatementReader,
     stripe::{Stripe, StripeSettings, StripeStatement},
 };
 
 /// What a service lends to its provider. Each is made only for the provider that needs it.
-pub struct Surroundings<'a> {
+pub struct ProviderDependencies<'a> {
     /// The table that a variable of the environment names.
     pub table: &'a dyn Fn(&'static str) -> Table,
     /// The secrets of the function.
@@ -23,15 +23,15 @@ pub struct Surroundings<'a> {
 ///
 /// # Panics
 /// When the environment lacks something, or names a provider that there is not.
-pub fn payment_provider(surroundings: &Surroundings<'_>, calls_per_second: Option<u32>) -> Arc<dyn PaymentProvider> {
+pub fn payment_provider(dependencies: &ProviderDependencies<'_>, calls_per_second: Option<u32>) -> Arc<dyn PaymentProvider> {
     match config::required("PAYMENT_PROVIDER").as_str() {
-        "simulated" => Arc::new(Simulated::new((surroundings.table)("PAYMENT_SIMULATOR_TABLE"))),
+        "simulated" => Arc::new(SimulatedProvider::new((dependencies.table)("PAYMENT_SIMULATOR_TABLE"))),
         "stripe" => {
             let live = config::required("STAGE") == "prod";
             let settings = StripeSettings { base: stripe_base(), return_url: config::optional("STORE_URL"), live };
-            let stripe = Stripe::new(settings, (surroundings.secrets)());
+            let stripe = Stripe::new(settings, (dependencies.secrets)());
             Arc::new(match calls_per_second {
-                Some(calls) => stripe.at_pace(calls),
+                Some(calls) => stripe.with_rate_limit(calls),
                 None => stripe,
             })
         }
@@ -43,10 +43,10 @@ pub fn payment_provider(surroundings: &Surroundings<'_>, calls_per_second: Optio
 ///
 /// # Panics
 /// See [`payment_provider`].
-pub fn statement(surroundings: &Surroundings<'_>) -> Arc<dyn ReadStatement> {
+pub fn statement(dependencies: &ProviderDependencies<'_>) -> Arc<dyn StatementReader> {
     match config::required("PAYMENT_PROVIDER").as_str() {
-        "simulated" => Arc::new(SimulatedStatement::new((surroundings.table)("PAYMENT_SIMULATOR_TABLE"))),
-        "stripe" => Arc::new(StripeStatement::new(stripe_base(), (surroundings.secrets)())),
+        "simulated" => Arc::new(SimulatedStatement::new((dependencies.table)("PAYMENT_SIMULATOR_TABLE"))),
+        "stripe" => Arc::new(StripeStatement::new(stripe_base(), (dependencies.secrets)())),
         other => unknown(other),
     }
 }

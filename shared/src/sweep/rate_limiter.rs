@@ -11,27 +11,27 @@ use crate::BoxFuture;
 
 /// Lets calls begin at equal intervals, without bursts.
 #[derive(Debug)]
-pub struct Pace {
+pub struct RateLimiter {
     interval: Duration,
     next: Mutex<Option<Instant>>,
 }
 
-impl Pace {
+impl RateLimiter {
     /// At most `calls` per second; at least one.
     pub fn per_second(calls: u32) -> Self {
         Self { interval: Duration::from_secs(1) / calls.max(1), next: Mutex::new(None) }
     }
 
     /// Waits until the next call may begin. Callers take their turns in the order in which they ask.
-    pub fn turn(&self) -> BoxFuture<'_, ()> {
-        let turn = {
+    pub fn acquire(&self) -> BoxFuture<'_, ()> {
+        let slot = {
             let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
             let now = Instant::now();
-            let turn = next.map_or(now, |next| next.max(now));
-            *next = Some(turn + self.interval);
-            turn
+            let slot = next.map_or(now, |next| next.max(now));
+            *next = Some(slot + self.interval);
+            slot
         };
-        Box::pin(tokio::time::sleep_until(turn))
+        Box::pin(tokio::time::sleep_until(slot))
     }
 }
 
@@ -40,20 +40,20 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn calls_begin_at_equal_intervals_whoever_asks() {
-        let (pace, started) = (Pace::per_second(20), Instant::now());
+    async fn calls_start_at_equal_intervals() {
+        let (rate_limiter, started) = (RateLimiter::per_second(20), Instant::now());
         let mut begun = Vec::new();
         for _ in 0..10 {
-            let turns = tokio::join!(pace.turn(), pace.turn());
+            let slots = tokio::join!(rate_limiter.acquire(), rate_limiter.acquire());
             begun.push(started.elapsed().as_millis());
-            let ((), ()) = turns;
+            let ((), ()) = slots;
         }
         assert_eq!(begun.first().zip(begun.last()), Some((&50, &950)));
         // Unused turns are not saved up.
         tokio::time::sleep(Duration::from_secs(10)).await;
         let started = Instant::now();
         for _ in 0..21 {
-            pace.turn().await;
+            rate_limiter.acquire().await;
         }
         assert_eq!(started.elapsed().as_millis(), 1000);
     }
