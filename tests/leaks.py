@@ -19,7 +19,7 @@ ONE_TIME_TOKEN = re.compile(rf"usr_{UUID}\.[\w-]{{43}}")
 SECRETS = {
     "a password": re.compile(r"passphrase|correct horse|a ship in port"),
     "an access token": re.compile(r"eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8,}"),
-    "a refresh token": re.compile(rf"fam_{UUID}\.\d+\.[\w-]{{43,}}"),
+    "a refresh token": re.compile(rf"ses_{UUID}\.\d+\.[\w-]{{43,}}"),
     "a device token": re.compile(rf"dev_{UUID}\.\d+\.[\w-]{{43}}"),
     "a one-time token": ONE_TIME_TOKEN,
     "a password's hash": re.compile(r"\$argon2id\$|\$2[aby]\$\d\d\$"),

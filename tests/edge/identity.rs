@@ -240,7 +240,7 @@ async fn a_change_of_nothing_of_nobody_or_of_ones_own_rights_is_refused() {
         edge.check("somebody who is gone", operation, event, Expect::Problem(401, "invalid_token")).await;
     }
     // Sessions that are none, or another's.
-    for session in [json!(""), json!("x"), json!(ECHO), json!(5), json!({}), json!(null), json!("fam_0199c2a8-0000-7000-8000-00000000dead")]
+    for session in [json!(""), json!("x"), json!(ECHO), json!(5), json!({}), json!(null), json!("ses_0199c2a8-0000-7000-8000-00000000dead")]
     {
         let before = world(&edge.shop.aws);
         let mut event = edge.valid("logout-user");
@@ -258,7 +258,7 @@ async fn a_change_of_nothing_of_nobody_or_of_ones_own_rights_is_refused() {
         edge.odd("somebody logs another out".to_owned());
     }
     let mut event = edge.valid("change-password");
-    event["requestContext"]["authorizer"]["sid"] = "fam_0199c2a8-0000-7000-8000-00000000dead".into();
+    event["requestContext"]["authorizer"]["sid"] = "ses_0199c2a8-0000-7000-8000-00000000dead".into();
     edge.check("a session that is none", "change-password", event, Expect::Problem(401, "invalid_token")).await;
     edge.done();
 }

@@ -27,10 +27,10 @@ fn is_taken_by_sqs(body: &str) -> bool {
 fn change_with_links() -> Value {
     let mut record = sample("publish-user-events")["Records"][0].clone();
     let link = json!({ "M": {
-        "hash": { "S": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08" },
-        "sealed": { "S": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8" },
+        "token_hash": { "S": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08" },
+        "sealed_token": { "S": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8" },
         "expires_at": { "S": "2026-11-21T10:32:30.789Z" },
-        "sent": { "N": "1" },
+        "send_count": { "N": "1" },
     } });
     let image = &mut record["dynamodb"]["NewImage"];
     image["verification"] = json!({ "M": { "email": { "S": "countess@example.com" }, "link": link } });

@@ -324,7 +324,7 @@ async fn links(shop: &Shop) -> (String, String, String) {
     let key = SealingKey::new(secrets.keys("mail-token-key").await.unwrap().active().derive("one-time-token"));
     let profile = format!("USER#{}", events::USER);
     let profile = shop.aws.items("users").into_iter().find(|item| item["pk"]["S"] == *profile).expect("Ada is registered");
-    let open = |link: &Value| key.open(link["sealed"]["S"].as_str().unwrap(), &["one-time-token", events::USER]).unwrap();
+    let open = |link: &Value| key.open(link["sealed_token"]["S"].as_str().unwrap(), &["one-time-token", events::USER]).unwrap();
     let link = |attribute: &str| open(&profile[attribute]["M"]["link"]["M"]);
     (open(&profile["reset"]["M"]), link("verification"), link("withdrawal"))
 }

@@ -204,9 +204,9 @@ async fn prepare(shop: &Shop, before: Before) {
         Session => {
             assert_eq!(shop.call("login-user", sample("login-user")).await.status(), 200);
             let sessions = shop.aws.items("sessions");
-            let mut session = sessions.into_iter().find(|item| item["pk"]["S"].as_str().unwrap().starts_with("FAMILY#")).unwrap();
+            let mut session = sessions.into_iter().find(|item| item["pk"]["S"].as_str().unwrap().starts_with("SESSION#")).unwrap();
             session["pk"]["S"] =
-                format!("FAMILY#{}", sample("logout-user")["requestContext"]["authorizer"]["sid"].as_str().unwrap()).into();
+                format!("SESSION#{}", sample("logout-user")["requestContext"]["authorizer"]["sid"].as_str().unwrap()).into();
             shop.aws.put("sessions", &session);
         }
         Link(operation, attribute) => prepare_link(shop, operation, attribute),
@@ -250,7 +250,7 @@ fn prepare_link(shop: &Shop, operation: &str, attribute: &str) {
     let body: Value = serde_json::from_str(sample(operation)["body"].as_str().unwrap()).unwrap();
     let hash = shared::ids::sha256_hex(body["token"].as_str().unwrap());
     let link = json!({ "M": {
-        "hash": { "S": hash }, "sealed": { "S": "" }, "expires_at": { "S": "2026-11-21T12:00:00.000Z" }, "sent": { "N": "1" },
+        "token_hash": { "S": hash }, "sealed_token": { "S": "" }, "expires_at": { "S": "2026-11-21T12:00:00.000Z" }, "send_count": { "N": "1" },
     } });
     let profiles = shop.aws.items("users");
     let mut ada = profiles.into_iter().find(|item| item["pk"]["S"] == format!("USER#{}", events::USER)).unwrap();

@@ -63,7 +63,7 @@ impl Scene {
         }
         let mut sessions: Vec<Value> = self.shop.aws.items("sessions").into_iter().filter(|item| item.get("sequence").is_some()).collect();
         for item in &mut sessions {
-            let is_this = item["pk"]["S"] == format!("FAMILY#{}", self.session.family());
+            let is_this = item["pk"]["S"] == format!("SESSION#{}", self.session.id());
             for (name, value) in [("pk", if is_this { "this" } else { "the other" }), ("user_id", "somebody"), ("secret_hash", "something")]
             {
                 item[name] = json!(value);
@@ -139,7 +139,7 @@ async fn a_refresh_is_finished_whatever_happens_to_a_call() {
     survives(trial, async |scene| {
         let called = scene.shop.refresh(&scene.session.refresh_token).await;
         if let Some(next) = Session::of(&called) {
-            assert_eq!((next.family(), next.refresh_token.split('.').nth(1)), (scene.session.family(), Some("2")));
+            assert_eq!((next.id(), next.refresh_token.split('.').nth(1)), (scene.session.id(), Some("2")));
         }
         called
     })
@@ -159,7 +159,7 @@ async fn a_reuse_is_punished_whatever_happens_to_a_call() {
         scene.shop.aws.fail(call, fault);
         let first = scene.shop.refresh(&scene.session.refresh_token).await;
         scene.shop.aws.heal();
-        let is_revoked = || scene.shop.aws.items("sessions").iter().any(|item| item.get("ended").is_some());
+        let is_revoked = || scene.shop.aws.items("sessions").iter().any(|item| item.get("end_reason").is_some());
         if first.status() == trial.done {
             assert!(is_revoked(), "{fault:?} at {call}");
         }

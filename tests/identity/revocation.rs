@@ -12,8 +12,8 @@ use tests::{
 };
 use users::tokens::{
     access::Claims,
-    refresh::{Bearer, FamilyId},
-    signing_keys::{KEPT, SigningKeys},
+    refresh::{TokenSubject, SessionId},
+    signing_keys::{CACHE_TTL, SigningKeys},
 };
 
 use crate::{dice::Dice, print};
@@ -31,7 +31,7 @@ fn gateway_ttl() -> Duration {
 
 #[test]
 fn gateway_cache_and_authorizer_cache_together_last_a_minute() {
-    assert!(gateway_ttl() + KEPT <= MINUTE);
+    assert!(gateway_ttl() + CACHE_TTL <= MINUTE);
 }
 
 /// The gateway before two instances of the authorizer.
@@ -58,9 +58,9 @@ impl Gateway {
 }
 
 /// What a thief who has the private key makes of it: a new token for a session that is alive.
-fn forge(shop: &Shop, keys: &str, bearer: &Bearer, family: FamilyId) -> String {
+fn forge(shop: &Shop, keys: &str, subject: &TokenSubject, session: SessionId) -> String {
     let keys = SigningKeys::parse(keys).unwrap();
-    let claims = Claims::new(bearer, family, &shop.users.parties, &Ids::System, shop.clock.now());
+    let claims = Claims::new(subject, session, &shop.users.issuer, &Ids::System, shop.clock.now());
     claims.sign(&keys.current().unwrap()).unwrap()
 }
 
@@ -73,14 +73,14 @@ async fn revoked_key_is_rejected_within_a_minute_and_every_client_goes_on_by_ref
         let is_quiet = seed % 2 == 0;
         let shop = Shop::open();
         let user = shop.enrol(ADA).await;
-        let bearer = Bearer::from(&user);
+        let subject = TokenSubject::from(&user);
         let mut session = shop.enter(user.id).await;
         let instances = [shop.cold(), shop.cold()];
         let authorizers = vec![shop.cold(), shop.cold()];
         let mut gateway = Gateway { shop: shop.clone(), authorizers, accepted: HashMap::new(), dice: Dice::new(seed as u64) };
         let mut dice = Dice::new(100 + seed as u64);
         let stolen = shop.aws.secrets_manager().text("signing-key").unwrap();
-        let mut forged = vec![forge(&shop, &stolen, &bearer, session.family())];
+        let mut forged = vec![forge(&shop, &stolen, &subject, session.id())];
         for instance in &instances {
             session = Session::of(&instance.refresh(&session.refresh_token).await).unwrap();
         }
@@ -94,7 +94,7 @@ async fn revoked_key_is_rejected_within_a_minute_and_every_client_goes_on_by_ref
         let at = shop.clock.now();
         for second in 0..100 {
             if second < 40 && second % 3 == 0 {
-                forged.push(forge(&shop, &stolen, &bearer, session.family()));
+                forged.push(forge(&shop, &stolen, &subject, session.id()));
             }
             for token in &forged {
                 if gateway.lets_in(token).await {

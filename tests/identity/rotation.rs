@@ -9,7 +9,7 @@ use tests::shop::{
     Shop,
     accounts::{ADA, PASSWORD, Session, kind},
 };
-use users::tokens::signing_keys::RELOADS;
+use users::tokens::signing_keys::RELOAD_LIMIT;
 
 use crate::{dice::Dice, print};
 
@@ -106,7 +106,7 @@ async fn nor_do_two_rotations_in_a_hurry_with_made_up_keys_before_them() {
         crowd.steps(20).await;
         // As many as leave room for the two new keys.
         for instance in &crowd.instances {
-            for _ in 0..RELOADS.burst() - 2 {
+            for _ in 0..RELOAD_LIMIT.burst() - 2 {
                 assert_eq!(kind(&instance.authorize(&made_up).await), "Unauthorized");
             }
         }
@@ -139,7 +139,7 @@ async fn a_flood_of_made_up_keys_keeps_a_new_key_out_for_half_a_minute_at_most()
         reads = reads.max(read);
     }
     print(&format!("a made-up key each second: a new key is kept out for {longest} s at most, {reads} reads of the secret in 90 s"));
-    assert!(longest <= RELOADS.interval().as_secs() && longest > 20, "{longest}");
+    assert!(longest <= RELOAD_LIMIT.interval().as_secs() && longest > 20, "{longest}");
     assert!(reads <= 4, "{reads}");
 }
 

@@ -69,7 +69,7 @@ async fn server_key_rotation_invalidates_no_session_device_link_or_cursor() {
         let page = shop.call("list-users", admin.request(events::get("/users?limit=1"))).await;
         let cursor = page.json()["next_cursor"].as_str().unwrap().to_owned();
         assert_eq!(shop.request_reset(ADA).await.status(), 202);
-        let sealed = shop.user(user.id).await.reset.unwrap().sealed;
+        let sealed = shop.user(user.id).await.reset.unwrap().sealed_token;
 
         for key in ["users-key", "mail-token-key"] {
             shop.aws.secrets_manager().rotate_server_key(key, &format!("{key} {rotation}"), shop.clock.now());

@@ -249,7 +249,7 @@ fn stock_changes() -> Vec<(&'static str, Value, Option<Value>, Value)> {
 }
 
 fn user_changes() -> Vec<Change> {
-    let link = |hash: &str| json!({ "hash": hash, "sealed": "sealed-token", "expires_at": "2026-11-22T09:48:49.123Z", "sent": 1 });
+    let link = |hash: &str| json!({ "token_hash": hash, "sealed_token": "sealed-token", "expires_at": "2026-11-22T09:48:49.123Z", "send_count": 1 });
     let wanted = json!({ "email": "ada@example.com", "link": link("first") });
     vec![
         ("registered", None, json!({ "verification": wanted })),
@@ -260,7 +260,7 @@ fn user_changes() -> Vec<Change> {
             Some(json!({ "email": "old@example.com" })),
             json!({ "version": 5, "withdrawal": { "email": "old@example.com", "link": link("fourth") } }),
         ),
-        ("withdrew-the-change", Some(json!({})), json!({ "change_withdrawn_at": "2026-11-21T10:00:00.000Z" })),
+        ("withdrew-the-change", Some(json!({})), json!({ "email_change_withdrawn_at": "2026-11-21T10:00:00.000Z" })),
         ("forgot-the-password", Some(json!({})), json!({ "reset": link("third") })),
         ("has-another-password", Some(json!({})), json!({ "password_changed_at": "2026-11-21T10:00:00.000Z" })),
         ("has-another-address", Some(json!({ "email": "old@example.com" })), json!({ "version": 5 })),
@@ -268,7 +268,7 @@ fn user_changes() -> Vec<Change> {
         (
             "deleted",
             Some(json!({})),
-            json!({ "email": null, "username": null, "full_name": null, "role": null, "is_active": null, "tv": null, "session_epoch": null,
+            json!({ "email": null, "username": null, "full_name": null, "role": null, "is_active": null, "token_version": null, "session_epoch": null,
                 "email_verified": null, "created_at": null, "updated_at": null, "listed_shard": null, "listed_at": null,
                 "deleted_at": "2026-11-21T10:02:31.012Z", "version": 6 }),
         ),

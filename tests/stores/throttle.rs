@@ -17,7 +17,7 @@ use tests::{
 use tokio::task::JoinSet;
 use users::{
     store::Store,
-    throttle::{Admission, Bucket, Buckets, LOGIN_STRANGERS, Limit},
+    throttle::{RateLimitDecision, Bucket, Buckets, LOGIN_UNKNOWN_DEVICE, Limit},
     tokens::device::DeviceToken,
 };
 
@@ -31,13 +31,13 @@ fn buckets() -> Buckets {
 
 /// Ten at once, then one every quarter of an hour.
 fn strangers() -> Bucket {
-    buckets().login_strangers("ada@example.com")
+    buckets().login_unknown_device("ada@example.com")
 }
 
 /// Uses a bucket up.
 async fn fill(store: &Store, bucket: &Bucket, now: Timestamp) {
     for _ in 0..bucket.limit().burst() {
-        assert_eq!(store.admit(bucket, now).await.unwrap(), Admission::Admitted);
+        assert_eq!(store.consume_attempt(bucket, now).await.unwrap(), RateLimitDecision::Allowed);
     }
 }
 
@@ -45,7 +45,7 @@ async fn fill(store: &Store, bucket: &Bucket, now: Timestamp) {
 async fn admitted(store: &Store, bucket: &Bucket, now: Timestamp, tries: u32) -> u32 {
     let mut count = 0;
     for _ in 0..tries {
-        count += u32::from(matches!(store.admit(bucket, now).await, Ok(Admission::Admitted)));
+        count += u32::from(matches!(store.consume_attempt(bucket, now).await, Ok(RateLimitDecision::Allowed)));
     }
     count
 }
@@ -57,8 +57,8 @@ fn arrival(aws: &Aws) -> Option<Timestamp> {
     items.first().map(|item| Timestamp::from_milliseconds(item["tat"]["N"].as_str().unwrap().parse().unwrap()))
 }
 
-fn refused(milliseconds: u64) -> Admission {
-    Admission::Refused { retry_after: Duration::from_millis(milliseconds) }
+fn refused(milliseconds: u64) -> RateLimitDecision {
+    RateLimitDecision::Throttled { retry_after: Duration::from_millis(milliseconds) }
 }
 
 fn calls(aws: &Aws) -> usize {
@@ -71,16 +71,16 @@ async fn a_try_after_a_rest_is_one_call_one_on_top_of_others_two_and_a_refused_o
     let (store, bucket) = (store(&aws.sdk_config()), strangers());
     for cost in [1].into_iter().chain([2; 9]) {
         let before = calls(&aws);
-        assert_eq!(store.admit(&bucket, START).await.unwrap(), Admission::Admitted);
+        assert_eq!(store.consume_attempt(&bucket, START).await.unwrap(), RateLimitDecision::Allowed);
         assert_eq!(calls(&aws) - before, cost);
     }
     let (before, items) = (calls(&aws), aws.items("sessions"));
     for _ in 0..5 {
-        assert_eq!(store.admit(&bucket, START).await.unwrap(), refused(900_000));
+        assert_eq!(store.consume_attempt(&bucket, START).await.unwrap(), refused(900_000));
     }
     assert_eq!((calls(&aws) - before, aws.items("sessions")), (5, items), "nothing is changed");
     let rested = arrival(&aws).unwrap();
-    assert_eq!(store.admit(&bucket, rested).await.unwrap(), Admission::Admitted);
+    assert_eq!(store.consume_attempt(&bucket, rested).await.unwrap(), RateLimitDecision::Allowed);
     assert_eq!(calls(&aws) - before, 6);
     assert!(aws.calls().iter().all(|call| call.operation == "UpdateItem"));
 }
@@ -91,11 +91,11 @@ async fn the_wait_that_is_told_is_exact() {
     let (store, bucket) = (store(&aws.sdk_config()), strangers());
     fill(&store, &bucket, START).await;
     let later = START.plus(Duration::from_millis(123_456));
-    assert_eq!(store.admit(&bucket, later).await.unwrap(), refused(900_000 - 123_456));
-    let due = START.plus(LOGIN_STRANGERS.interval());
-    assert_eq!(store.admit(&bucket, START.plus(LOGIN_STRANGERS.interval() - MILLISECOND)).await.unwrap(), refused(1));
-    assert_eq!(store.admit(&bucket, due).await.unwrap(), Admission::Admitted);
-    assert_eq!(store.admit(&bucket, due).await.unwrap(), refused(900_000));
+    assert_eq!(store.consume_attempt(&bucket, later).await.unwrap(), refused(900_000 - 123_456));
+    let due = START.plus(LOGIN_UNKNOWN_DEVICE.interval());
+    assert_eq!(store.consume_attempt(&bucket, START.plus(LOGIN_UNKNOWN_DEVICE.interval() - MILLISECOND)).await.unwrap(), refused(1));
+    assert_eq!(store.consume_attempt(&bucket, due).await.unwrap(), RateLimitDecision::Allowed);
+    assert_eq!(store.consume_attempt(&bucket, due).await.unwrap(), refused(900_000));
 }
 
 #[tokio::test]
@@ -112,17 +112,17 @@ async fn the_table_judges_as_the_rule_does() {
         for step in 0..60 {
             now = now.plus(Duration::from_millis([0, 0, below(interval), below(interval * 4)][usize::try_from(below(4)).unwrap()]));
             let judged = limit.check(expected, now);
-            let admission = store.admit(&bucket, now).await.unwrap();
+            let decision = store.consume_attempt(&bucket, now).await.unwrap();
             match judged {
                 Ok(next) => {
-                    assert_eq!(admission, Admission::Admitted, "seed {seed}, step {step}");
+                    assert_eq!(decision, RateLimitDecision::Allowed, "seed {seed}, step {step}");
                     expected = Some(next);
                     if below(3) == 0 {
-                        store.give_back(&bucket, now).await.unwrap();
+                        store.refund_attempt(&bucket, now).await.unwrap();
                         expected = Some(Timestamp::from_milliseconds(next.milliseconds() - i64::try_from(interval).unwrap()));
                     }
                 }
-                Err(retry_after) => assert_eq!(admission, Admission::Refused { retry_after }, "seed {seed}, step {step}"),
+                Err(retry_after) => assert_eq!(decision, RateLimitDecision::Throttled { retry_after }, "seed {seed}, step {step}"),
             }
             assert_eq!(arrival(&aws), expected, "seed {seed}, step {step}");
         }
@@ -137,11 +137,11 @@ async fn tries_at_the_same_moment_share_the_burst() {
         let mut tries = JoinSet::new();
         for _ in 0..4 * BURST {
             let (store, bucket) = (store.clone(), bucket.clone());
-            tries.spawn(async move { store.admit(&bucket, START).await.unwrap() });
+            tries.spawn(async move { store.consume_attempt(&bucket, START).await.unwrap() });
         }
         let outcomes = tries.join_all().await;
-        assert_eq!(outcomes.iter().filter(|outcome| **outcome == Admission::Admitted).count(), 10, "seed {seed}");
-        assert_eq!(arrival(&aws), Some(START.plus(LOGIN_STRANGERS.interval() * BURST)), "seed {seed}");
+        assert_eq!(outcomes.iter().filter(|outcome| **outcome == RateLimitDecision::Allowed).count(), 10, "seed {seed}");
+        assert_eq!(arrival(&aws), Some(START.plus(LOGIN_UNKNOWN_DEVICE.interval() * BURST)), "seed {seed}");
         assert!(calls(&aws) <= 80, "seed {seed}: at most two calls each");
     }
 }
@@ -181,15 +181,15 @@ async fn a_try_that_is_given_back_is_there_again_and_one_more_at_most_if_the_ans
         if let Some(fault) = fault {
             aws.fail(0, fault);
         }
-        store.give_back(&bucket, START).await.unwrap();
+        store.refund_attempt(&bucket, START).await.unwrap();
         assert_eq!(admitted(&store, &bucket, START, BURST).await, 1 + extra, "{fault:?}");
     }
     // However many logins succeed, each pays for itself: no bucket holds more than its burst.
     let aws = Aws::new();
     let (store, bucket) = (store(&aws.sdk_config()), strangers());
     for _ in 0..3 * BURST {
-        assert_eq!(store.admit(&bucket, START).await.unwrap(), Admission::Admitted);
-        store.give_back(&bucket, START).await.unwrap();
+        assert_eq!(store.consume_attempt(&bucket, START).await.unwrap(), RateLimitDecision::Allowed);
+        store.refund_attempt(&bucket, START).await.unwrap();
     }
     assert_eq!(admitted(&store, &bucket, START, 3 * BURST).await, BURST);
 }
@@ -199,11 +199,11 @@ async fn what_is_given_back_too_often_or_too_late_fills_no_bucket_beyond_its_bur
     let aws = Aws::new();
     let (store, bucket) = (store(&aws.sdk_config()), strangers());
     for _ in 0..3 {
-        store.give_back(&bucket, START).await.unwrap();
+        store.refund_attempt(&bucket, START).await.unwrap();
     }
     assert_eq!(admitted(&store, &bucket, START, 3 * BURST).await, BURST);
     let rested = arrival(&aws).unwrap();
-    store.give_back(&bucket, rested).await.unwrap();
+    store.refund_attempt(&bucket, rested).await.unwrap();
     assert_eq!(admitted(&store, &bucket, rested, 3 * BURST).await, BURST);
 }
 
@@ -215,22 +215,22 @@ async fn giving_back_and_clearing_go_along_with_other_writes_and_never_stand_in_
     let remove = async |name: &str| store.sessions.delete(Key::new(name), Expression::exists()).await.unwrap();
 
     // Nobody has tried: both are done all the same.
-    let written = store.sessions.transact(vec![other("one"), store.clearing(&bucket)]).await.unwrap();
+    let written = store.sessions.transact(vec![other("one"), store.transact_clear_bucket(&bucket)]).await.unwrap();
     assert_eq!((written, aws.items("sessions").len()), (TransactionOutcome::Written, 1));
-    let written = store.sessions.transact(vec![other("two"), store.giving_back(&bucket, START)]).await.unwrap();
+    let written = store.sessions.transact(vec![other("two"), store.transact_refund_attempt(&bucket, START)]).await.unwrap();
     assert_eq!((written, aws.items("sessions").len()), (TransactionOutcome::Written, 3));
     assert!(aws.items("sessions").iter().all(|item| item.get("tat").is_some() == item.get("ttl").is_some()), "it does not stay for ever");
 
     fill(&store, &bucket, START).await;
-    let written = store.sessions.transact(vec![other("three"), store.giving_back(&bucket, START)]).await.unwrap();
+    let written = store.sessions.transact(vec![other("three"), store.transact_refund_attempt(&bucket, START)]).await.unwrap();
     assert_eq!(written, TransactionOutcome::Written);
     assert_eq!(admitted(&store, &bucket, START, BURST).await, 1);
     // All or nothing.
-    let refused = store.sessions.transact(vec![other("three"), store.giving_back(&bucket, START)]).await.unwrap();
+    let refused = store.sessions.transact(vec![other("three"), store.transact_refund_attempt(&bucket, START)]).await.unwrap();
     assert!(matches!(refused, TransactionOutcome::Cancelled(conflicts) if conflicts[0].is_some() && conflicts[1].is_none()));
     assert_eq!(admitted(&store, &bucket, START, BURST).await, 0);
 
-    let written = store.sessions.transact(vec![other("four"), store.clearing(&bucket)]).await.unwrap();
+    let written = store.sessions.transact(vec![other("four"), store.transact_clear_bucket(&bucket)]).await.unwrap();
     assert_eq!(written, TransactionOutcome::Written);
     for name in ["one", "two", "three", "four"] {
         remove(name).await;
@@ -242,7 +242,7 @@ async fn giving_back_and_clearing_go_along_with_other_writes_and_never_stand_in_
 /// A network that may try `burst` times, and the account of the person with this address.
 fn pair(burst: u32, source: &str, address: &str) -> [Bucket; 2] {
     let buckets = Buckets::new([7; 32], burst);
-    [buckets.login_network(source), buckets.login_strangers(address)]
+    [buckets.login_network(source), buckets.login_unknown_device(address)]
 }
 
 /// All buckets, each with its arrival time.
@@ -256,13 +256,13 @@ async fn attempt_refused_by_the_network_charges_no_account_and_costs_one_call() 
     let aws = Aws::new();
     let store = store(&aws.sdk_config());
     for _ in 0..3 {
-        assert_eq!(store.admit_all(&pair(3, "203.0.113.7", "ada@example.com"), START).await.unwrap(), Admission::Admitted);
+        assert_eq!(store.consume_attempts(&pair(3, "203.0.113.7", "ada@example.com"), START).await.unwrap(), RateLimitDecision::Allowed);
     }
     let (before, cost) = (arrivals(&aws), calls(&aws));
     assert_eq!((before.len(), cost), (2, 1 + 1 + 2 * 2 + 2 * 2));
     for stranger in 0..20 {
-        let refused = store.admit_all(&pair(3, "203.0.113.7", &format!("{stranger}@example.com")), START).await.unwrap();
-        assert_eq!(refused, Admission::Refused { retry_after: Duration::from_secs(300) });
+        let refused = store.consume_attempts(&pair(3, "203.0.113.7", &format!("{stranger}@example.com")), START).await.unwrap();
+        assert_eq!(refused, RateLimitDecision::Throttled { retry_after: Duration::from_secs(300) });
     }
     assert_eq!((arrivals(&aws), calls(&aws) - cost), (before, 20));
 }
@@ -273,18 +273,18 @@ async fn attempt_refused_by_the_account_is_refunded_to_the_network() {
     let store = store(&aws.sdk_config());
     for source in ["203.0.113.7", "203.0.113.8"] {
         for _ in 0..5 {
-            assert_eq!(store.admit_all(&pair(300, source, "ada@example.com"), START).await.unwrap(), Admission::Admitted);
+            assert_eq!(store.consume_attempts(&pair(300, source, "ada@example.com"), START).await.unwrap(), RateLimitDecision::Allowed);
         }
     }
     let (before, cost) = (arrivals(&aws), calls(&aws));
     for _ in 0..20 {
-        assert_eq!(store.admit_all(&pair(300, "203.0.113.7", "ada@example.com"), START).await.unwrap(), refused(900_000));
+        assert_eq!(store.consume_attempts(&pair(300, "203.0.113.7", "ada@example.com"), START).await.unwrap(), refused(900_000));
     }
     assert_eq!(arrivals(&aws), before);
     assert_eq!(calls(&aws) - cost, 20 * (2 + 1 + 1), "two for the busy network, one for the account, one for the refund");
     // A refund that fails changes no answer, and costs the network alone.
     aws.fail(3, Fault::LoseRequest);
-    assert_eq!(store.admit_all(&pair(300, "203.0.113.7", "ada@example.com"), START).await.unwrap(), refused(900_000));
+    assert_eq!(store.consume_attempts(&pair(300, "203.0.113.7", "ada@example.com"), START).await.unwrap(), refused(900_000));
     aws.heal();
     let [network, account] = pair(300, "203.0.113.7", "ada@example.com").map(|bucket| name(&bucket));
     let after = arrivals(&aws);
@@ -311,15 +311,15 @@ async fn combined_buckets_charge_as_the_rule_does() {
             let buckets = pair(burst, &format!("203.0.113.{}", below(3)), &format!("{}@example.com", below(3)));
             let names = buckets.each_ref().map(name);
             let judged = [0, 1].map(|at| buckets[at].limit().check(expected.get(&names[at]).copied(), now));
-            let admission = match judged {
+            let decision = match judged {
                 [Ok(network), Ok(account)] => {
                     expected.extend([(names[0].clone(), network), (names[1].clone(), account)]);
-                    Admission::Admitted
+                    RateLimitDecision::Allowed
                 }
                 // The network is asked first.
-                [Err(retry_after), _] | [Ok(_), Err(retry_after)] => Admission::Refused { retry_after },
+                [Err(retry_after), _] | [Ok(_), Err(retry_after)] => RateLimitDecision::Throttled { retry_after },
             };
-            assert_eq!(store.admit_all(&buckets, now).await.unwrap(), admission, "seed {seed}, step {step}");
+            assert_eq!(store.consume_attempts(&buckets, now).await.unwrap(), decision, "seed {seed}, step {step}");
             // What was refunded leaves a bucket that is as empty as one that nobody has charged.
             let seen = |at: Timestamp| at.max(now);
             let stored = arrivals(&aws).into_iter().map(|(name, at)| (name, seen(Timestamp::from_milliseconds(at))));
@@ -339,10 +339,10 @@ async fn attempts_at_the_same_moment_charge_both_buckets_or_none() {
         for attempt in 0..40 {
             let store = store.clone();
             let buckets = pair(15, "203.0.113.7", ["ada@example.com", "bob@example.com"][attempt % 2]);
-            attempts.spawn(async move { store.admit_all(&buckets, START).await.unwrap() });
+            attempts.spawn(async move { store.consume_attempts(&buckets, START).await.unwrap() });
         }
         let outcomes = attempts.join_all().await;
-        let admitted = outcomes.iter().filter(|outcome| **outcome == Admission::Admitted).count();
+        let admitted = outcomes.iter().filter(|outcome| **outcome == RateLimitDecision::Allowed).count();
         let charged = |address: &str, at: usize| {
             let bucket = &pair(15, "203.0.113.7", address)[at];
             let arrival = arrivals(&aws).get(&name(bucket)).map_or(0, |at| at - START.milliseconds());
@@ -366,8 +366,8 @@ async fn lost_answer_of_combined_buckets_never_admits_an_attempt_too_many() {
             aws.fail(call, fault);
             let mut count = 0;
             for _ in 0..14 {
-                let admission = store.admit_all(&pair(12, "203.0.113.7", "ada@example.com"), START).await;
-                count += u32::from(matches!(admission, Ok(Admission::Admitted)));
+                let decision = store.consume_attempts(&pair(12, "203.0.113.7", "ada@example.com"), START).await;
+                count += u32::from(matches!(decision, Ok(RateLimitDecision::Allowed)));
             }
             assert!((BURST - 1..=BURST).contains(&count), "{fault:?} at {call}: {count}");
         }
@@ -378,11 +378,11 @@ async fn lost_answer_of_combined_buckets_never_admits_an_attempt_too_many() {
 async fn what_is_no_bucket_is_left_alone() {
     let aws = Aws::new();
     let (store, bucket) = (store(&aws.sdk_config()), strangers());
-    assert_eq!(store.admit(&bucket, START).await.unwrap(), Admission::Admitted);
+    assert_eq!(store.consume_attempt(&bucket, START).await.unwrap(), RateLimitDecision::Allowed);
     let odd = json!({ "pk": aws.items("sessions")[0]["pk"], "something": { "S": "else" } });
     aws.put("sessions", &odd);
-    store.give_back(&bucket, START).await.unwrap();
-    for write in [store.clearing(&bucket), store.giving_back(&bucket, START)] {
+    store.refund_attempt(&bucket, START).await.unwrap();
+    for write in [store.transact_clear_bucket(&bucket), store.transact_refund_attempt(&bucket, START)] {
         assert!(matches!(store.sessions.transact(vec![write]).await.unwrap(), TransactionOutcome::Cancelled(_)));
     }
     assert_eq!(aws.items("sessions"), [odd]);
@@ -394,17 +394,17 @@ async fn a_try_that_meets_one_given_back_pays_its_full_price() {
     for seed in 0..40 {
         let aws = Aws::new();
         let bucket = strangers();
-        assert_eq!(store(&aws.sdk_config()).admit(&bucket, START).await.unwrap(), Admission::Admitted);
+        assert_eq!(store(&aws.sdk_config()).consume_attempt(&bucket, START).await.unwrap(), RateLimitDecision::Allowed);
         let before = calls(&aws);
         let crowded = store(&aws.crowded_sdk_config(seed));
-        let now = START.plus(LOGIN_STRANGERS.interval() - MILLISECOND);
-        let (admission, given_back) = tokio::join!(crowded.admit(&bucket, now), crowded.give_back(&bucket, START));
-        given_back.unwrap();
-        assert_eq!(admission.unwrap(), Admission::Admitted);
+        let now = START.plus(LOGIN_UNKNOWN_DEVICE.interval() - MILLISECOND);
+        let (decision, refunded) = tokio::join!(crowded.consume_attempt(&bucket, now), crowded.refund_attempt(&bucket, START));
+        refunded.unwrap();
+        assert_eq!(decision.unwrap(), RateLimitDecision::Allowed);
         // Between its first update and its second the bucket became one that stands before now.
         if calls(&aws) - before == 4 {
             met += 1;
-            assert_eq!(arrival(&aws), Some(now.plus(LOGIN_STRANGERS.interval())), "seed {seed}");
+            assert_eq!(arrival(&aws), Some(now.plus(LOGIN_UNKNOWN_DEVICE.interval())), "seed {seed}");
         }
     }
     assert!(met > 0, "no seed lets them meet: this test shows nothing");
@@ -416,19 +416,19 @@ async fn the_table_says_of_nobody_that_they_tried_and_forgets_it() {
     let (store, buckets) = (store(&aws.sdk_config()), buckets());
     let device = DeviceToken::issue("ada@example.com", derive(&["ada"]), 1, &Ids::seeded(1), START);
     let all = [
-        buckets.login_strangers("ada@example.com"),
-        buckets.login_device(&device),
+        buckets.login_unknown_device("ada@example.com"),
+        buckets.login_known_device(&device),
         buckets.login_network("203.0.113.7"),
         buckets.register_network("203.0.113.7"),
         buckets.link_network("203.0.113.7"),
         buckets.reset_account("ada@example.com"),
         buckets.reset_network("203.0.113.7"),
-        buckets.password_change(derive(&["ada"])),
-        buckets.address_mails(derive(&["ada"])),
+        buckets.password_confirmation(derive(&["ada"])),
+        buckets.verification_mails(derive(&["ada"])),
     ];
     for bucket in &all {
         fill(&store, bucket, START).await;
-        assert!(matches!(store.admit(bucket, START).await.unwrap(), Admission::Refused { .. }));
+        assert!(matches!(store.consume_attempt(bucket, START).await.unwrap(), RateLimitDecision::Throttled { .. }));
     }
     let items = aws.items("sessions");
     assert_eq!(items.len(), all.len(), "one each");
@@ -440,7 +440,7 @@ async fn the_table_says_of_nobody_that_they_tried_and_forgets_it() {
         assert!((empty + 1..=empty + 2 * 3600).contains(&number("ttl")), "{item}");
         let pk = item["pk"]["S"].as_str().unwrap();
         assert!(pk.strip_prefix("BUCKET#").is_some_and(|mac| mac.len() == 43), "{pk}");
-        for clear in ["ada", "203.0", &device.bucket_part()] {
+        for clear in ["ada", "203.0", &device.device_id()] {
             assert!(!item.to_string().contains(clear));
         }
     }

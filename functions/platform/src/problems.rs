@@ -212,7 +212,7 @@ pub const PROBLEMS: &[ProblemType] = &[
     .members(&[member("available", "How many can be taken away.", "3", COUNT)]),
     problem(
         409,
-        "email_moved_recently",
+        "email_changed_recently",
         "The e-mail address changed recently",
         "The account has had its address for less than 48 hours. Wait, or undo the change with the link that was mailed to the address before.",
     ),

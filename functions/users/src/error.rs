@@ -19,7 +19,7 @@ pub enum UsersError {
     NewPassword(Violation),
     /// A change that needs the present password came without it.
     #[error("the present password is missing")]
-    PasswordMissing,
+    CurrentPasswordRequired,
     /// The password that is to be changed is another one.
     #[error("the present password is another one")]
     WrongPassword,
@@ -43,7 +43,7 @@ pub enum UsersError {
     NotFound,
     /// The change starts from another version.
     #[error("the user has changed since they were read")]
-    Stale {
+    VersionMismatch {
         /// The version that stands.
         current: u64,
     },
@@ -61,7 +61,7 @@ pub enum UsersError {
     SigningKeys(#[from] SigningKeysError),
     /// A token could not be signed.
     #[error("a token could not be signed")]
-    Unsigned(#[from] jsonwebtoken::errors::Error),
+    Signing(#[from] jsonwebtoken::errors::Error),
     /// A password could not be hashed.
     #[error(transparent)]
     Hash(#[from] HashError),
@@ -90,11 +90,11 @@ impl From<UsersError> for Problem {
             UsersError::WrongPassword => {
                 Self::invalid_field("/current_password", &Violation::new("wrong_password", "This is not the present password."))
             }
-            UsersError::PasswordMissing => {
+            UsersError::CurrentPasswordRequired => {
                 Self::invalid_field("/current_password", &Violation::new("required", "Another e-mail address needs the present password."))
             }
-            UsersError::Change(ChangeError::EmailMovedRecently { .. }) => {
-                Self::conflict("email_moved_recently", "The e-mail address changed recently")
+            UsersError::Change(ChangeError::EmailChangedRecently { .. }) => {
+                Self::conflict("email_changed_recently", "The e-mail address changed recently")
                     .detail("Wait until 48 hours after the last change, or undo it with the link that was mailed to the address before.")
             }
             UsersError::InvalidRefreshToken(_) => Self::unauthorized(),
@@ -102,7 +102,7 @@ impl From<UsersError> for Problem {
                 .detail("It was used already, has expired, or was replaced by a newer one. Ask for a new link."),
             UsersError::Throttled { retry_after_seconds } => Self::too_many_requests(retry_after_seconds),
             UsersError::NotFound => Self::not_found("user"),
-            UsersError::Stale { current } => Self::precondition_failed(current),
+            UsersError::VersionMismatch { current } => Self::precondition_failed(current),
             UsersError::OwnAccount => Self::conflict("own_account", "Nobody changes their own role or disables themselves")
                 .detail("Ask another admin, or an operator."),
             UsersError::InvalidCredentials => Self::new(StatusCode::UNAUTHORIZED, "invalid_credentials", "The credentials are not valid")
@@ -113,7 +113,7 @@ impl From<UsersError> for Problem {
                 .caused_by(&UsersError::NoSigningKey),
             UsersError::Contended => Self::unavailable().caused_by(&error),
             UsersError::SigningKeys(_) | UsersError::Secret(_) => Self::unavailable().caused_by(&error),
-            UsersError::Unsigned(_) | UsersError::Hash(_) => Self::internal().caused_by(&error),
+            UsersError::Signing(_) | UsersError::Hash(_) => Self::internal().caused_by(&error),
             UsersError::Table(error) => error.into(),
         }
     }

@@ -29,15 +29,15 @@ pub mod store;
 pub mod throttle;
 pub mod tokens;
 
-use domain::{Credentials, User, session_end};
+use domain::{Credentials, User, session_expiry};
 use error::UsersError;
 use password_hash::PasswordHasher;
 use store::Store;
 use throttle::{Bucket, Buckets};
 use tokens::{
-    access::Parties,
+    access::Issuer,
     device::DeviceTokenKey,
-    refresh::{FamilyId, RefreshToken, RefreshTokenKey},
+    refresh::{SessionId, RefreshToken, RefreshTokenKey},
     signing_keys::{self, CurrentKey, SigningKeys},
 };
 
@@ -52,7 +52,7 @@ pub struct Users {
     /// Where ids, salts and tokens come from.
     pub ids: Ids,
     /// Who issues access tokens, and for whom.
-    pub parties: Parties,
+    pub issuer: Issuer,
     /// How much one network may try at once; see [`throttle::Limit::network`].
     pub network_burst: u32,
     /// How long a session lasts at most, however often it is used.
@@ -68,12 +68,12 @@ impl Users {
         secrets: Secrets,
         clock: Clock,
         ids: Ids,
-        parties: Parties,
+        issuer: Issuer,
         network_burst: u32,
         session_max: Duration,
     ) -> Self {
         let (hasher, reloads) = (PasswordHasher::default(), Mutex::new(None));
-        Self { store, secrets, clock, ids, parties, network_burst, session_max, hasher, reloads }
+        Self { store, secrets, clock, ids, issuer, network_burst, session_max, hasher, reloads }
     }
 
     /// The service as it runs deployed.
@@ -89,32 +89,32 @@ impl Users {
             sessions: Table::new(client, config::required("SESSIONS_TABLE")),
             shards: config::parsed("INDEX_SHARDS"),
         };
-        let parties = Parties { issuer: config::required("TOKEN_ISSUER"), audience: config::required("TOKEN_AUDIENCE") };
+        let issuer = Issuer { name: config::required("TOKEN_ISSUER"), audience: config::required("TOKEN_AUDIENCE") };
         let secrets = Secrets::new(secrets, config::required("SERVER_KEYS_PREFIX"), Clock::System);
         let session_max = Duration::from_secs(24 * 3600 * u64::from(config::parsed::<u32>("SESSION_MAX_DAYS")));
-        Self::new(store, secrets, Clock::System, Ids::System, parties, config::parsed("NETWORK_BURST"), session_max)
+        Self::new(store, secrets, Clock::System, Ids::System, issuer, config::parsed("NETWORK_BURST"), session_max)
     }
 
-    /// The signing keys, at most [`signing_keys::KEPT`] old.
+    /// The signing keys, at most [`signing_keys::CACHE_TTL`] old.
     pub(crate) async fn signing_keys(&self) -> Result<SigningKeys, UsersError> {
-        Ok(SigningKeys::parse(&self.secrets.get_with_max_age(signing_keys::SECRET, signing_keys::KEPT).await?)?)
+        Ok(SigningKeys::parse(&self.secrets.get_with_max_age(signing_keys::SECRET_NAME, signing_keys::CACHE_TTL).await?)?)
     }
 
     /// The signing keys as they are now.
     pub(crate) async fn reloaded_signing_keys(&self) -> Result<SigningKeys, UsersError> {
-        Ok(SigningKeys::parse(&self.secrets.reload(signing_keys::SECRET).await?)?)
+        Ok(SigningKeys::parse(&self.secrets.reload(signing_keys::SECRET_NAME).await?)?)
     }
 
     /// The signing keys, at most a few seconds old: whoever asks for them has seen a token of a key that they do not know.
     pub(crate) async fn fresh_signing_keys(&self) -> Result<SigningKeys, UsersError> {
-        Ok(SigningKeys::parse(&self.secrets.get_with_max_age(signing_keys::SECRET, signing_keys::FRESH).await?)?)
+        Ok(SigningKeys::parse(&self.secrets.get_with_max_age(signing_keys::SECRET_NAME, signing_keys::JWKS_CACHE_TTL).await?)?)
     }
 
     /// Whether the keys may be read again for the sake of a token that names an unknown one: whoever makes up key ids must not make us
     /// ask Secrets Manager each time, nor keep us from seeing a new key.
     pub(crate) fn may_reload(&self) -> bool {
         let mut arrival = self.reloads.lock().unwrap_or_else(PoisonError::into_inner);
-        let judged = signing_keys::RELOADS.check(*arrival, self.clock.now());
+        let judged = signing_keys::RELOAD_LIMIT.check(*arrival, self.clock.now());
         if let Ok(next) = judged {
             *arrival = Some(next);
         }
@@ -131,16 +131,16 @@ impl Users {
         self.secrets.keys("users-key").await
     }
 
-    /// Charges one attempt to all of the buckets, or to none of them; see [`Store::admit_all`].
-    pub(crate) async fn admit(&self, buckets: &[Bucket]) -> Result<(), UsersError> {
-        let retry_after = self.store.admit_all(buckets, self.clock.now()).await?.retry_after_seconds();
+    /// Charges one attempt to all of the buckets, or to none of them; see [`Store::consume_attempts`].
+    pub(crate) async fn check_rate_limits(&self, buckets: &[Bucket]) -> Result<(), UsersError> {
+        let retry_after = self.store.consume_attempts(buckets, self.clock.now()).await?.retry_after_seconds();
         retry_after.map_or(Ok(()), |retry_after_seconds| Err(UsersError::Throttled { retry_after_seconds }))
     }
 
-    /// The credentials of a user who gives the right present password; a wrong one is charged to `tries`. The caller gives the try back in
+    /// The credentials of a user who gives the right present password; a wrong one is charged to `buckets`. The caller gives the try back in
     /// the transaction that the password allows, and passes the credentials to it, so that it fails if the password changes meanwhile.
-    pub(crate) async fn confirm_password(&self, user: &User, password: &str, tries: &[Bucket]) -> Result<Credentials, UsersError> {
-        self.admit(tries).await?;
+    pub(crate) async fn confirm_password(&self, user: &User, password: &str, buckets: &[Bucket]) -> Result<Credentials, UsersError> {
+        self.check_rate_limits(buckets).await?;
         let credentials = self.store.credentials(&user.email).await?.filter(|credentials| credentials.user_id == user.id);
         let credentials = credentials.ok_or(UsersError::Contended)?;
         if !self.hasher.verify(password, Some(&credentials.password_hash))? {
@@ -150,8 +150,8 @@ impl Users {
     }
 
     /// Charges one attempt to use a link to the network that it comes from.
-    pub(crate) async fn admit_link(&self, request: &Request) -> Result<(), UsersError> {
-        self.admit(&[self.buckets().await?.link_network(request.source_ip())]).await
+    pub(crate) async fn check_link_rate_limit(&self, request: &Request) -> Result<(), UsersError> {
+        self.check_rate_limits(&[self.buckets().await?.link_network(request.source_ip())]).await
     }
 
     /// The keys of device tokens.
@@ -160,15 +160,15 @@ impl Users {
     }
 
     /// Whether a session of this user is not over.
-    pub(crate) async fn is_alive(&self, session: FamilyId, user: &User) -> Result<bool, TableError> {
-        let family = self.store.family(session).await?;
-        Ok(family.is_some_and(|family| family.is_alive(user.id, user.session_epoch, self.clock.now())))
+    pub(crate) async fn is_session_active(&self, session: SessionId, user: &User) -> Result<bool, TableError> {
+        let session = self.store.session(session).await?;
+        Ok(session.is_some_and(|session| session.is_active(user.id, user.session_epoch, self.clock.now())))
     }
 
     /// 412 for a change that came too late, with the version that stands now.
-    pub(crate) async fn stale(&self, id: UserId) -> Result<Problem, TableError> {
+    pub(crate) async fn version_mismatch(&self, id: UserId) -> Result<Problem, TableError> {
         let current = self.store.user(id).await?.map(|user| user.version);
-        Ok(current.map_or(UsersError::NotFound, |current| UsersError::Stale { current }).into())
+        Ok(current.map_or(UsersError::NotFound, |current| UsersError::VersionMismatch { current }).into())
     }
 
     /// The key that signs. As long as there is none the secret is read each time: the first rotation is to be noticed at once.
@@ -186,8 +186,8 @@ impl Users {
     }
 
     /// When the session of `token` ends unless it is used again after `now`.
-    pub fn session_end(&self, token: &RefreshToken, now: Timestamp) -> Timestamp {
-        session_end(token.started_at(), self.session_max, now)
+    pub fn session_expiry(&self, token: &RefreshToken, now: Timestamp) -> Timestamp {
+        session_expiry(token.started_at(), self.session_max, now)
     }
 
     /// The key that seals one-time tokens until their mail is written.

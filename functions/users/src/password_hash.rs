@@ -31,7 +31,7 @@ const LANES: u32 = 1;
 const HASH_BYTES: usize = 32;
 const SALT_BYTES: usize = 16;
 /// The memory that is kept between calls.
-const KEPT_BLOCKS: usize = MEMORY_KIB as usize;
+const CACHED_BLOCKS: usize = MEMORY_KIB as usize;
 
 /// The most memory that a stored hash may ask for: no framework's defaults ask for more than 100 MiB.
 const MAX_MEMORY_KIB: u32 = 131_072;
@@ -55,7 +55,7 @@ const BCRYPT_BASE64: GeneralPurpose = GeneralPurpose::new(
 
 /// What a password of nobody is compared with, so that an unknown address takes the time of a known one. It has the parameters of
 /// [`PasswordHasher::hash`]; nothing is known to hash to it, and if something did, it would still be refused.
-const DUMMY: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+const DUMMY_HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// Hashes passwords.
 #[derive(Default)]
@@ -65,11 +65,11 @@ pub struct PasswordHasher {
 
 /// In which form a password matches its stored hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub enum Normalization {
     /// Composed (NFC), as [`PasswordHasher::hash`] hashes it.
-    Composed,
+    Nfc,
     /// Byte for byte as it was typed: the hash is older than composition, or comes from another system.
-    AsTyped,
+    Raw,
 }
 
 /// A stored hash that cannot be read or computed.
@@ -91,10 +91,10 @@ impl PasswordHasher {
     /// # Errors
     /// When Argon2 refuses its input, which no password of ours makes it do.
     pub fn hash(&self, password: &str, salt: [u8; SALT_BYTES]) -> Result<String, HashError> {
-        self.hash_as_typed(&composed(password), salt)
+        self.hash_raw(&to_nfc(password), salt)
     }
 
-    fn hash_as_typed(&self, password: &str, salt: [u8; SALT_BYTES]) -> Result<String, HashError> {
+    fn hash_raw(&self, password: &str, salt: [u8; SALT_BYTES]) -> Result<String, HashError> {
         let params = Params::new(MEMORY_KIB, PASSES, LANES, Some(HASH_BYTES)).map_err(HashError::new)?;
         let hash = self.compute(&params, Version::V0x13, password, &salt, HASH_BYTES)?;
         let stored = PasswordHash {
@@ -112,7 +112,7 @@ impl PasswordHasher {
     /// # Errors
     /// When `stored` is not an Argon2id or bcrypt hash, or exceeds the limits of memory and time.
     pub fn verify(&self, password: &str, stored: Option<&str>) -> Result<bool, HashError> {
-        Ok(self.matching_form(password, stored)?.is_some())
+        Ok(self.matching_normalization(password, stored)?.is_some())
     }
 
     /// In which form `password` matches `stored`. A password that is not composed as typed is tried in both forms, for unknown accounts
@@ -120,17 +120,17 @@ impl PasswordHasher {
     ///
     /// # Errors
     /// As [`PasswordHasher::verify`].
-    pub fn matching_form(&self, password: &str, stored: Option<&str>) -> Result<Option<Form>, HashError> {
-        let composed = composed(password);
-        if self.matches(&composed, stored)? {
-            return Ok(Some(Form::Composed));
+    pub fn matching_normalization(&self, password: &str, stored: Option<&str>) -> Result<Option<Normalization>, HashError> {
+        let nfc = to_nfc(password);
+        if self.matches(&nfc, stored)? {
+            return Ok(Some(Normalization::Nfc));
         }
-        let matches_as_typed = composed != password && self.matches(password, stored)?;
-        Ok(matches_as_typed.then_some(Form::AsTyped))
+        let matches_raw = nfc != password && self.matches(password, stored)?;
+        Ok(matches_raw.then_some(Normalization::Raw))
     }
 
     fn matches(&self, password: &str, stored: Option<&str>) -> Result<bool, HashError> {
-        let text = stored.unwrap_or(DUMMY);
+        let text = stored.unwrap_or(DUMMY_HASH);
         if let Some(legacy) = Bcrypt::parse(text)? {
             return Ok(legacy.verify(password));
         }
@@ -150,29 +150,29 @@ impl PasswordHasher {
     /// Whether a hash that a password was just found right with is to be replaced by one of [`PasswordHasher::hash`]: it is bcrypt, or Argon2
     /// of another version or with other parameters. What was typed is then the password, with all of its bytes.
     pub fn needs_rehash(stored: &str) -> bool {
-        let (Ok(stored), Ok(present)) = (PasswordHash::new(stored), PasswordHash::new(DUMMY)) else { return true };
+        let (Ok(stored), Ok(current)) = (PasswordHash::new(stored), PasswordHash::new(DUMMY_HASH)) else { return true };
         let shape = |hash: &PasswordHash| {
             let lengths = (hash.salt.as_ref().map(|salt| salt.len()), hash.hash.as_ref().map(|hash| hash.len()));
             (hash.algorithm, hash.version, hash.params.clone(), lengths)
         };
-        shape(&stored) != shape(&present)
+        shape(&stored) != shape(&current)
     }
 
     fn compute(&self, params: &Params, version: Version, password: &str, salt: &[u8], length: usize) -> Result<Vec<u8>, HashError> {
         let mut hash = vec![0; length];
         let argon2 = Argon2::new(Algorithm::Argon2id, version, params.clone());
-        if params.block_count() > KEPT_BLOCKS {
+        if params.block_count() > CACHED_BLOCKS {
             argon2.hash_password_into(password.as_bytes(), salt, &mut hash).map_err(HashError::new)?;
             return Ok(hash);
         }
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        memory.resize(KEPT_BLOCKS, Block::new());
+        memory.resize(CACHED_BLOCKS, Block::new());
         argon2.hash_password_into_with_memory(password.as_bytes(), salt, &mut hash, &mut memory[..]).map_err(HashError::new)?;
         Ok(hash)
     }
 }
 
-fn composed(password: &str) -> String {
+fn to_nfc(password: &str) -> String {
     password.nfc().collect()
 }
 
@@ -203,7 +203,7 @@ impl Bcrypt {
         if !(MIN_BCRYPT_COST..=MAX_BCRYPT_COST).contains(&cost) {
             return Err(HashError::new("its cost is none that a password should have"));
         }
-        Ok(Some(Self { cost, salt: decoded(salt).ok_or_else(broken)?, hash: decoded(hash).ok_or_else(broken)? }))
+        Ok(Some(Self { cost, salt: decode_base64(salt).ok_or_else(broken)?, hash: decode_base64(hash).ok_or_else(broken)? }))
     }
 
     /// Whether `password` is the one that it was made from, as the systems judged that made it: a password ends at its first NUL, because
@@ -215,7 +215,7 @@ impl Bcrypt {
     }
 }
 
-fn decoded<const N: usize>(text: &str) -> Option<[u8; N]> {
+fn decode_base64<const N: usize>(text: &str) -> Option<[u8; N]> {
     BCRYPT_BASE64.decode(text).ok()?.try_into().ok()
 }
 

@@ -16,44 +16,44 @@ use crate::{
 };
 
 /// Who keeps copies of personal data, by the queue that they listen to.
-const KEEPERS: [&str; 2] = ["update-buyer", "forget-recipient"];
+const DELETION_QUEUES: [&str; 2] = ["update-buyer", "forget-recipient"];
 
 /// When a deletion is told once more. The gateway goes on accepting an access token for up to a minute, a function may take half of one,
 /// and an index follows its table a moment later: what somebody did until then is found the second time.
-const LAST_TRACE: Duration = Duration::from_secs(120);
+const REPEATED_DELETION_DELAY: Duration = Duration::from_secs(120);
 
 /// The messages that a change from `old` (none: they have just registered) to `new` sends.
 pub fn messages(old: Option<&Image>, new: &Image) -> Vec<Message> {
     match (old, new) {
-        (None, Image::Present(user)) => welcome(user),
-        (Some(Image::Present(old)), Image::Present(new)) => changes(old, new),
+        (None, Image::Present(user)) => registration_messages(user),
+        (Some(Image::Present(old)), Image::Present(new)) => update_messages(old, new),
         (Some(Image::Present(_)), Image::Deleted { user_id, deleted_at, version, trace }) => {
-            farewell(&message_context(*user_id, *version, *deleted_at, trace.as_ref()), *user_id, *version)
+            deletion_messages(&message_context(*user_id, *version, *deleted_at, trace.as_ref()), *user_id, *version)
         }
         (_, Image::Deleted { .. }) | (Some(Image::Deleted { .. }), Image::Present(_)) => Vec::new(),
     }
 }
 
-fn welcome(user: &User) -> Vec<Message> {
+fn registration_messages(user: &User) -> Vec<Message> {
     let link = user.verification.as_ref().map(|verification| &verification.link);
     link.map(|link| mail("welcome", "", user, &user.email, user.created_at, Some(link))).into_iter().collect()
 }
 
-fn changes(old: &User, new: &User) -> Vec<Message> {
+fn update_messages(old: &User, new: &User) -> Vec<Message> {
     let mut messages = Vec::new();
     if let Some(verification) = new.verification.as_ref().filter(|_| old.verification != new.verification) {
         let (email, link) = (&verification.email, &verification.link);
-        messages.push(mail("verify_email", &link.hash, new, email, new.updated_at, Some(link)));
+        messages.push(mail("verify_email", &link.token_hash, new, email, new.updated_at, Some(link)));
     }
     if let Some(link) = new.reset.as_ref().filter(|_| old.reset != new.reset) {
         // Each time that it is sent is a mail of its own. When it was asked for shows in the version alone.
-        let occurrence = format!("{}.{}", link.hash, link.sent);
+        let occurrence = format!("{}.{}", link.token_hash, link.send_count);
         messages.push(mail("password_reset", &occurrence, new, &new.email, link.expires_at, Some(link)));
     }
     if let Some(at) = new.password_changed_at.filter(|_| old.password_changed_at != new.password_changed_at) {
         messages.push(mail("password_changed", &at.to_string(), new, &new.email, at, None));
     }
-    if let Some(at) = new.change_withdrawn_at.filter(|_| old.change_withdrawn_at != new.change_withdrawn_at) {
+    if let Some(at) = new.email_change_withdrawn_at.filter(|_| old.email_change_withdrawn_at != new.email_change_withdrawn_at) {
         messages.push(mail("email_change_withdrawn", &at.to_string(), new, &new.email, at, None));
     } else if old.email != new.email {
         let withdrawal = new.withdrawal.as_ref().filter(|withdrawal| withdrawal.email == old.email);
@@ -61,7 +61,7 @@ fn changes(old: &User, new: &User) -> Vec<Message> {
         let link = withdrawal.map(|withdrawal| &withdrawal.link);
         messages.push(mail(template, &new.version.to_string(), new, &old.email, new.updated_at, link));
     } else if let Some(withdrawal) = new.withdrawal.as_ref().filter(|_| old.withdrawal != new.withdrawal) {
-        let occurrence = format!("{}.{}", withdrawal.link.hash, withdrawal.link.sent);
+        let occurrence = format!("{}.{}", withdrawal.link.token_hash, withdrawal.link.send_count);
         let (email, link) = (&withdrawal.email, &withdrawal.link);
         messages.push(mail("email_change_requested", &occurrence, new, email, new.updated_at, Some(link)));
     }
@@ -72,17 +72,17 @@ fn changes(old: &User, new: &User) -> Vec<Message> {
     messages
 }
 
-fn farewell(context: &MessageContext, user_id: UserId, version: u64) -> Vec<Message> {
-    let tell = |queue| {
+fn deletion_messages(context: &MessageContext, user_id: UserId, version: u64) -> Vec<Message> {
+    let now_and_later = |queue| {
         let now = Message::new(queue, "user_deleted.v1", context, &UserDeleted { user_id, version });
-        [now.delayed_by(LAST_TRACE), now]
+        [now.delayed_by(REPEATED_DELETION_DELAY), now]
     };
-    KEEPERS.into_iter().flat_map(tell).collect()
+    DELETION_QUEUES.into_iter().flat_map(now_and_later).collect()
 }
 
 /// A mail to `email`; `occurrence` tells it from others of its kind to the same user.
 fn mail(template: &'static str, occurrence: &str, user: &User, email: &str, at: Timestamp, link: Option<&Link>) -> Message {
-    let link = link.map(|link| (link.sealed.clone(), link.expires_at)).unzip();
+    let link = link.map(|link| (link.sealed_token.clone(), link.expires_at)).unzip();
     let data = SendNotification {
         notification_id: ids::derive(&[&user.id.to_string(), template, occurrence]),
         user_id: user.id,
@@ -112,7 +112,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::domain::{Administration, Email, EmailEdit, FullName, ProfileEdit, Registration, Username};
+    use crate::domain::{AdminEdit, Email, EmailEdit, FullName, ProfileEdit, Registration, Username};
 
     fn at(minutes: u64) -> Timestamp {
         Timestamp::from_milliseconds(1_700_000_000_000).plus(Duration::from_secs(60 * minutes))
@@ -123,7 +123,7 @@ mod tests {
     }
 
     fn link(hash: &str) -> Link {
-        Link { hash: hash.to_owned(), sealed: format!("sealed {hash}"), expires_at: at(60), sent: 1 }
+        Link { token_hash: hash.to_owned(), sealed_token: format!("sealed {hash}"), expires_at: at(60), send_count: 1 }
     }
 
     fn ada() -> User {
@@ -136,23 +136,23 @@ mod tests {
     }
 
     /// After a request for another address.
-    fn asking(user: &User) -> User {
+    fn with_email_change_requested(user: &User) -> User {
         let email = Email::parse("new@example.com").unwrap();
         let email = Some(EmailEdit { email, verification: link("second"), withdrawal: link("withdraw") });
         user.edited(ProfileEdit { email, ..Default::default() }, at(1), trace()).unwrap()
     }
 
-    fn told(old: Option<&User>, new: &User) -> Vec<(&'static str, serde_json::Value)> {
+    fn published(old: Option<&User>, new: &User) -> Vec<(&'static str, serde_json::Value)> {
         let image = |user: &User| Image::Present(Box::new(user.clone()));
         let messages = messages(old.map(image).as_ref(), &image(new));
         messages.into_iter().map(|message| (message.queue, message.data)).collect()
     }
 
     #[test]
-    fn a_registration_is_welcomed_with_a_link() {
-        let told = told(None, &ada());
-        assert_eq!(told.len(), 1);
-        let (queue, mail) = &told[0];
+    fn registration_sends_a_verification_link() {
+        let published = published(None, &ada());
+        assert_eq!(published.len(), 1);
+        let (queue, mail) = &published[0];
         assert_eq!(
             (*queue, mail["template"].as_str(), mail["email"].as_str()),
             ("send-account-notification", Some("welcome"), Some("ada@example.com"))
@@ -161,16 +161,16 @@ mod tests {
     }
 
     #[test]
-    fn the_link_to_a_new_address_goes_there_and_the_old_one_hears_of_the_change() {
-        let asked = asking(&ada());
-        let mails = told(Some(&ada()), &asked);
+    fn email_change_notifies_old_and_new_address() {
+        let asked = with_email_change_requested(&ada());
+        let mails = published(Some(&ada()), &asked);
         let kinds: Vec<_> = mails.iter().map(|(_, data)| (data["template"].as_str(), data["email"].as_str())).collect();
         let expected = [(Some("verify_email"), Some("new@example.com")), (Some("email_change_requested"), Some("ada@example.com"))];
         assert_eq!(kinds, expected);
         assert_eq!(mails[1].1["data"]["sealed_token"], "sealed withdraw");
 
         let moved = asked.with_verified_email("second", at(2), trace()).unwrap();
-        let messages = told(Some(&asked), &moved);
+        let messages = published(Some(&asked), &moved);
         let kinds: Vec<_> = messages.iter().map(|(queue, data)| (*queue, data["template"].as_str(), data["email"].as_str())).collect();
         let expected = [
             ("send-account-notification", Some("email_changed"), Some("ada@example.com")),
@@ -180,51 +180,51 @@ mod tests {
     }
 
     #[test]
-    fn a_verified_address_that_is_left_gets_the_withdraw_link_and_a_withdrawal_a_notice() {
+    fn previous_verified_email_gets_the_withdraw_link() {
         let verified = ada().with_verified_email("first", at(1), trace()).unwrap();
-        let asked = asking(&verified);
+        let asked = with_email_change_requested(&verified);
         let moved = asked.with_verified_email("second", at(2), trace()).unwrap();
         let mails = |old: &User, new: &User| -> Vec<_> {
-            let told = told(Some(old), new).into_iter().filter(|(queue, _)| *queue == "send-account-notification");
-            told.map(|(_, data)| (data["template"].clone(), data["email"].clone(), data["data"]["sealed_token"].clone())).collect()
+            let published = published(Some(old), new).into_iter().filter(|(queue, _)| *queue == "send-account-notification");
+            published.map(|(_, data)| (data["template"].clone(), data["email"].clone(), data["data"]["sealed_token"].clone())).collect()
         };
         assert_eq!(mails(&asked, &moved), [(json!("email_moved"), json!("ada@example.com"), json!("sealed withdraw"))]);
         for user in [&asked, &moved] {
-            let withdrawn = user.with_withdrawn_change("withdraw", at(3), trace()).unwrap();
+            let withdrawn = user.with_email_change_withdrawn("withdraw", at(3), trace()).unwrap();
             let expected = (json!("email_change_withdrawn"), json!("ada@example.com"), serde_json::Value::Null);
             assert_eq!(mails(user, &withdrawn), [expected]);
         }
     }
 
     #[test]
-    fn a_reset_link_is_sent_each_time_that_it_is_asked_for() {
+    fn every_reset_request_sends_a_mail() {
         let asked = |user: &User, fresh, now| User { reset: Some(user.reset_link(fresh, now)), version: user.version + 1, ..user.clone() };
         let once = asked(&ada(), link("reset"), at(1));
         let twice = asked(&once, link("other"), at(2));
-        let (first, second) = (told(Some(&ada()), &once), told(Some(&once), &twice));
+        let (first, second) = (published(Some(&ada()), &once), published(Some(&once), &twice));
         assert_eq!(first[0].1["data"], second[0].1["data"], "the same link");
         assert_ne!(first[0].1["notification_id"], second[0].1["notification_id"]);
         let reset = twice.with_reset_password("reset", at(3), trace()).unwrap();
-        let mails = told(Some(&twice), &reset);
+        let mails = published(Some(&twice), &reset);
         assert_eq!(mails.iter().map(|(_, data)| data["template"].as_str()).collect::<Vec<_>>(), [Some("password_changed")]);
     }
 
     #[test]
-    fn a_deletion_reaches_everybody_who_keeps_a_copy_now_and_once_more() {
+    fn deletion_is_sent_to_every_copy_now_and_again_later() {
         let gone = Image::Deleted { user_id: ada().id, deleted_at: at(1), version: 2, trace: None };
         let messages = messages(Some(&Image::Present(Box::new(ada()))), &gone);
-        let told: Vec<_> = messages.iter().map(|message| (message.queue, message.delay.as_secs())).collect();
-        assert_eq!(told, [("update-buyer", 120), ("update-buyer", 0), ("forget-recipient", 120), ("forget-recipient", 0)]);
+        let published: Vec<_> = messages.iter().map(|message| (message.queue, message.delay.as_secs())).collect();
+        assert_eq!(published, [("update-buyer", 120), ("update-buyer", 0), ("forget-recipient", 120), ("forget-recipient", 0)]);
         assert!(messages.iter().all(|message| message.data == json!({ "user_id": ada().id, "version": 2 })));
         let ids: std::collections::BTreeSet<_> = messages.iter().map(|message| &message.id).collect();
         assert_eq!(ids.len(), 4);
     }
 
     #[test]
-    fn what_concerns_nobody_else_is_told_to_nobody() {
-        let role = Administration { role: Some(shared::auth::Role::Admin), ..Default::default() };
-        assert!(told(Some(&ada()), &ada().administered(role, at(1), trace())).is_empty());
-        assert!(told(Some(&ada()), &ada().with_tokens_revoked(trace())).is_empty());
-        assert!(told(Some(&ada()), &ada()).is_empty(), "a backfill sends nothing");
+    fn irrelevant_changes_send_nothing() {
+        let role = AdminEdit { role: Some(shared::auth::Role::Admin), ..Default::default() };
+        assert!(published(Some(&ada()), &ada().edited_by_admin(role, at(1), trace())).is_empty());
+        assert!(published(Some(&ada()), &ada().with_tokens_revoked(trace())).is_empty());
+        assert!(published(Some(&ada()), &ada()).is_empty(), "a backfill sends nothing");
     }
 }

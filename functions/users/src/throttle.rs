@@ -24,41 +24,41 @@ use crate::tokens::device::DeviceToken;
 /// addresses would have many tries. Ten are enough for somebody who tries their old passwords, and no more than ten fall into any
 /// quarter of an hour; whoever guesses gets a hundred a day. A login that succeeds gives its try back. Strangers can use all of them
 /// up, and then the owner gets in with a [`DeviceToken`], or by a link to their mailbox.
-pub const LOGIN_STRANGERS: Limit = Limit::new(10, QUARTER_HOUR);
+pub const LOGIN_UNKNOWN_DEVICE: Limit = Limit::new(10, QUARTER_HOUR);
 
 /// Logins of one account from one device that has logged in to it before. Faster to come back, because nobody else can use them up, and
 /// still slow enough for a device that was stolen: forty an hour.
-pub const LOGIN_DEVICE: Limit = Limit::new(10, Duration::from_secs(90));
+pub const LOGIN_KNOWN_DEVICE: Limit = Limit::new(10, Duration::from_secs(90));
 
 /// Mails that let somebody choose a new password for one account: a mailbox is not to be flooded in our name. Five, because mail is late
 /// at times and people ask again.
 pub const RESET_ACCOUNT: Limit = Limit::new(5, QUARTER_HOUR);
 
 /// Passwords that somebody who is logged in gives for their present one: a session that was stolen is no place to guess it.
-pub const PASSWORD_CHANGE: Limit = Limit::new(10, QUARTER_HOUR);
+pub const PASSWORD_CONFIRMATION: Limit = Limit::new(10, QUARTER_HOUR);
 
 /// Mails that a user has sent to an address of their choice: verifications and changes. A mailbox must not be flooded in the shop's name.
-pub const ADDRESS_MAILS: Limit = Limit::new(5, QUARTER_HOUR);
+pub const VERIFICATION_MAILS: Limit = Limit::new(5, QUARTER_HOUR);
 
 /// What became of a try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a try that was refused must not go on"]
-pub enum Admission {
+pub enum RateLimitDecision {
     /// It goes on, and is paid for.
-    Admitted,
+    Allowed,
     /// It does not, and has changed nothing.
-    Refused {
+    Throttled {
         /// When the next one is admitted, if nobody else tries meanwhile.
         retry_after: Duration,
     },
 }
 
-impl Admission {
+impl RateLimitDecision {
     /// The wait in whole seconds, for `Retry-After`: whoever comes back then is not too early. None, if the try was admitted.
     pub fn retry_after_seconds(self) -> Option<u64> {
         match self {
-            Self::Admitted => None,
-            Self::Refused { retry_after } => Some(retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0)),
+            Self::Allowed => None,
+            Self::Throttled { retry_after } => Some(retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0)),
         }
     }
 }
@@ -95,14 +95,14 @@ impl Buckets {
         Self { key: hmac::Key::new(hmac::HMAC_SHA256, &key), network: Limit::network(network_burst) }
     }
 
-    /// Logins of an account by strangers; see [`LOGIN_STRANGERS`].
-    pub fn login_strangers(&self, address: &str) -> Bucket {
-        self.bucket("login-strangers", &[address], LOGIN_STRANGERS)
+    /// Logins of an account by strangers; see [`LOGIN_UNKNOWN_DEVICE`].
+    pub fn login_unknown_device(&self, address: &str) -> Bucket {
+        self.bucket("login-unknown-device", &[address], LOGIN_UNKNOWN_DEVICE)
     }
 
-    /// Logins of the account that `device` has logged in to, from that device; see [`LOGIN_DEVICE`].
-    pub fn login_device(&self, device: &DeviceToken) -> Bucket {
-        self.bucket("login-device", &[device.account(), &device.bucket_part()], LOGIN_DEVICE)
+    /// Logins of the account that `device` has logged in to, from that device; see [`LOGIN_KNOWN_DEVICE`].
+    pub fn login_known_device(&self, device: &DeviceToken) -> Bucket {
+        self.bucket("login-known-device", &[device.account(), &device.device_id()], LOGIN_KNOWN_DEVICE)
     }
 
     /// Logins of whatever account from one network.
@@ -130,14 +130,14 @@ impl Buckets {
         self.bucket("reset-network", &[&network_of(source)], self.network)
     }
 
-    /// Mails that a user has sent to an address; see [`ADDRESS_MAILS`].
-    pub fn address_mails(&self, user_id: UserId) -> Bucket {
-        self.bucket("address-mails", &[&user_id.to_string()], ADDRESS_MAILS)
+    /// Mails that a user has sent to an address; see [`VERIFICATION_MAILS`].
+    pub fn verification_mails(&self, user_id: UserId) -> Bucket {
+        self.bucket("verification-mails", &[&user_id.to_string()], VERIFICATION_MAILS)
     }
 
-    /// A user's tries at their own password; see [`PASSWORD_CHANGE`].
-    pub fn password_change(&self, user_id: UserId) -> Bucket {
-        self.bucket("password-change", &[&user_id.to_string()], PASSWORD_CHANGE)
+    /// A user's tries at their own password; see [`PASSWORD_CONFIRMATION`].
+    pub fn password_confirmation(&self, user_id: UserId) -> Bucket {
+        self.bucket("password-confirmation", &[&user_id.to_string()], PASSWORD_CONFIRMATION)
     }
 
     /// The MAC is over each part with its length in front, so that no two buckets spell the same.
@@ -168,10 +168,10 @@ mod tests {
     }
 
     /// Where a bucket stands after tries at these moments, and which of them were admitted.
-    fn play(limit: Limit, tries: &[u64]) -> (Option<Timestamp>, Vec<u64>) {
+    fn run_attempts(limit: Limit, attempts: &[u64]) -> (Option<Timestamp>, Vec<u64>) {
         let mut arrival = None;
         let mut admitted = Vec::new();
-        for at in tries {
+        for at in attempts {
             if let Ok(next) = limit.check(arrival, after(*at)) {
                 arrival = Some(next);
                 admitted.push(*at);
@@ -181,7 +181,7 @@ mod tests {
     }
 
     /// Some limit, and moments that fill its bucket as well as empty it.
-    fn stories() -> impl Strategy<Value = (Limit, Vec<u64>)> {
+    fn limits_and_attempts() -> impl Strategy<Value = (Limit, Vec<u64>)> {
         (1_u32..12, 1_u64..2_000).prop_flat_map(|(burst, interval)| {
             let gap = prop_oneof![4 => Just(0), 4 => 0..=interval, 2 => 0..=interval * u64::from(burst) * 2];
             let moments = vec(gap, 1..80).prop_map(|gaps| {
@@ -198,8 +198,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_window_admits_more_than_the_burst_and_one_for_each_interval((limit, tries) in stories()) {
-            let (_, admitted) = play(limit, &tries);
+        fn no_window_allows_more_than_burst_plus_one_per_interval((limit, attempts) in limits_and_attempts()) {
+            let (_, admitted) = run_attempts(limit, &attempts);
             let interval = limit.interval().as_millis() as u64;
             for (first, from) in admitted.iter().enumerate() {
                 for (last, to) in admitted.iter().enumerate().skip(first) {
@@ -209,27 +209,27 @@ mod tests {
         }
 
         #[test]
-        fn a_burst_is_admitted_after_any_rest((limit, tries) in stories()) {
-            let (arrival, _) = play(limit, &tries);
+        fn full_burst_is_allowed_after_a_rest((limit, attempts) in limits_and_attempts()) {
+            let (arrival, _) = run_attempts(limit, &attempts);
             let rested = arrival.unwrap();
             let at = rested.since(START).as_millis() as u64;
             let burst = limit.burst() as usize;
-            let mut story = tries;
-            story.extend(vec![at; burst + 1]);
-            let (_, admitted) = play(limit, &story);
+            let mut longer = attempts;
+            longer.extend(vec![at; burst + 1]);
+            let (_, admitted) = run_attempts(limit, &longer);
             prop_assert_eq!(admitted.iter().rev().take_while(|moment| **moment == at).count(), burst);
         }
 
         #[test]
-        fn what_is_refused_changes_nothing((limit, tries) in stories()) {
-            let (arrival, admitted) = play(limit, &tries);
-            prop_assert_eq!(play(limit, &admitted), (arrival, admitted));
+        fn throttled_attempt_changes_nothing((limit, attempts) in limits_and_attempts()) {
+            let (arrival, admitted) = run_attempts(limit, &attempts);
+            prop_assert_eq!(run_attempts(limit, &admitted), (arrival, admitted));
         }
 
         #[test]
-        fn the_wait_is_exact((limit, tries) in stories(), more in 0_u64..500) {
-            let (arrival, _) = play(limit, &tries);
-            let now = after(tries.last().unwrap() + more);
+        fn retry_after_is_exact((limit, attempts) in limits_and_attempts(), more in 0_u64..500) {
+            let (arrival, _) = run_attempts(limit, &attempts);
+            let now = after(attempts.last().unwrap() + more);
             if let Err(wait) = limit.check(arrival, now) {
                 prop_assert!(limit.check(arrival, now.plus(wait)).is_ok());
                 let early = now.plus(wait - Duration::from_millis(1));
@@ -238,27 +238,27 @@ mod tests {
         }
 
         #[test]
-        fn a_try_that_is_given_back_was_never_made((limit, tries) in stories(), later in 0_u64..5_000) {
-            let (arrival, _) = play(limit, &tries);
-            let now = after(*tries.last().unwrap());
+        fn refunded_attempt_has_no_effect((limit, attempts) in limits_and_attempts(), later in 0_u64..5_000) {
+            let (arrival, _) = run_attempts(limit, &attempts);
+            let now = after(*attempts.last().unwrap());
             if let Ok(taken) = limit.check(arrival, now) {
-                let given_back = Timestamp::from_milliseconds(taken.milliseconds() - limit.interval().as_millis() as i64);
+                let refunded = Timestamp::from_milliseconds(taken.milliseconds() - limit.interval().as_millis() as i64);
                 let then = now.plus(Duration::from_millis(later));
-                prop_assert_eq!(limit.check(Some(given_back), then), limit.check(arrival, then));
+                prop_assert_eq!(limit.check(Some(refunded), then), limit.check(arrival, then));
             }
         }
 
         #[test]
-        fn a_bucket_never_stands_later_than_it_is_kept_for((limit, tries) in stories()) {
-            let (arrival, admitted) = play(limit, &tries);
+        fn arrival_time_never_exceeds_the_retention((limit, attempts) in limits_and_attempts()) {
+            let (arrival, admitted) = run_attempts(limit, &attempts);
             prop_assert!(arrival.unwrap() <= limit.full(after(*admitted.last().unwrap())));
         }
     }
 
     #[test]
-    fn strangers_get_ten_in_any_quarter_of_an_hour() {
+    fn unknown_devices_get_ten_attempts_in_a_quarter_hour() {
         let every_second: Vec<u64> = (0..86_400).map(|second| second * 1000).collect();
-        let (_, admitted) = play(LOGIN_STRANGERS, &every_second);
+        let (_, admitted) = run_attempts(LOGIN_UNKNOWN_DEVICE, &every_second);
         assert_eq!(admitted.iter().filter(|at| **at < 900_000).count(), 10);
         for from in &admitted {
             assert!(admitted.iter().filter(|at| (*from..from + 900_000).contains(at)).count() <= 10);
@@ -267,10 +267,10 @@ mod tests {
     }
 
     #[test]
-    fn limits_say_what_they_allow() {
-        assert_eq!(LOGIN_STRANGERS.check(Some(LOGIN_STRANGERS.full(START)), START), Err(QUARTER_HOUR));
-        assert_eq!(LOGIN_DEVICE.check(Some(LOGIN_DEVICE.full(START)), START), Err(Duration::from_secs(90)));
-        assert_eq!((RESET_ACCOUNT.burst(), PASSWORD_CHANGE.burst()), (5, 10));
+    fn limits_have_the_documented_values() {
+        assert_eq!(LOGIN_UNKNOWN_DEVICE.check(Some(LOGIN_UNKNOWN_DEVICE.full(START)), START), Err(QUARTER_HOUR));
+        assert_eq!(LOGIN_KNOWN_DEVICE.check(Some(LOGIN_KNOWN_DEVICE.full(START)), START), Err(Duration::from_secs(90)));
+        assert_eq!((RESET_ACCOUNT.burst(), PASSWORD_CONFIRMATION.burst()), (5, 10));
         assert_eq!(Limit::network(300), Limit::new(300, Duration::from_secs(3)));
         // However many: an interval is never nothing, and never less than its share.
         assert_eq!(Limit::network(0), Limit::new(1, QUARTER_HOUR));
@@ -281,35 +281,35 @@ mod tests {
     }
 
     #[test]
-    fn whoever_comes_back_after_the_seconds_is_not_too_early() {
-        let seconds = |milliseconds| Admission::Refused { retry_after: Duration::from_millis(milliseconds) }.retry_after_seconds();
+    fn retry_after_rounds_up_to_whole_seconds() {
+        let seconds = |milliseconds| RateLimitDecision::Throttled { retry_after: Duration::from_millis(milliseconds) }.retry_after_seconds();
         assert_eq!([seconds(1), seconds(1000), seconds(1001), seconds(900_000)], [Some(1), Some(1), Some(2), Some(900)]);
-        assert_eq!(Admission::Admitted.retry_after_seconds(), None);
+        assert_eq!(RateLimitDecision::Allowed.retry_after_seconds(), None);
     }
 
     #[test]
-    fn every_kind_every_part_and_every_key_has_a_bucket_of_its_own() {
+    fn kind_parts_and_key_separate_buckets() {
         let device = |account: &str, seed| DeviceToken::issue(account, derive(&[account]), 1, &Ids::seeded(seed), START);
         let mut names = Vec::new();
         for key in [[1; 32], [2; 32]] {
             let buckets = Buckets::new(key, 300);
             for text in ["ada@example.com", "bob@example.com", "203.0.113.7", ""] {
                 names.extend([
-                    buckets.login_strangers(text),
+                    buckets.login_unknown_device(text),
                     buckets.login_network(text),
                     buckets.register_network(text),
                     buckets.link_network(text),
                     buckets.reset_account(text),
                     buckets.reset_network(text),
-                    buckets.address_mails(derive(&[text])),
-                    buckets.login_device(&device(text, 1)),
-                    buckets.login_device(&device(text, 2)),
-                    buckets.password_change(derive(&[text])),
+                    buckets.verification_mails(derive(&[text])),
+                    buckets.login_known_device(&device(text, 1)),
+                    buckets.login_known_device(&device(text, 2)),
+                    buckets.password_confirmation(derive(&[text])),
                 ]);
             }
-            names.push(buckets.bucket("login", &["ab", "c"], LOGIN_DEVICE));
-            names.push(buckets.bucket("login", &["a", "bc"], LOGIN_DEVICE));
-            names.push(buckets.bucket("login", &["abc"], LOGIN_DEVICE));
+            names.push(buckets.bucket("login", &["ab", "c"], LOGIN_KNOWN_DEVICE));
+            names.push(buckets.bucket("login", &["a", "bc"], LOGIN_KNOWN_DEVICE));
+            names.push(buckets.bucket("login", &["abc"], LOGIN_KNOWN_DEVICE));
         }
         let (all, mut names) = (names.len(), names.into_iter().map(|bucket| bucket.name).collect::<Vec<_>>());
         names.sort();

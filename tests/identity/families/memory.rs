@@ -1,6 +1,6 @@
 //! The tables as a few variables: fast enough for every story that comes to mind.
 //!
-//! What is judged is the service's own [`Family::token_status`], [`User`] and [`RefreshToken`]; what is repeated here, line by line, are the
+//! What is judged is the service's own [`Session::token_status`], [`User`] and [`RefreshToken`]; what is repeated here, line by line, are the
 //! conditions of `store/sessions.rs` and the order of calls of `operations/refresh_token.rs`. One step is one call of the database, and
 //! requests that run at the same time take turns between steps. The stories that are played on the real tables keep this honest.
 
@@ -15,12 +15,12 @@ use shared::{
 use tests::shop::SESSION_MAX;
 use users::{
     domain::{
-        Administration, Email, Ended, Family, FullName, ProfileEdit, Registration, SESSION_LIFETIME, TokenStatus, User, Username,
-        VERIFICATION_LIFETIME, session_end,
+        AdminEdit, Email, EndReason, Session, FullName, ProfileEdit, Registration, SESSION_LIFETIME, TokenStatus, User, Username,
+        VERIFICATION_LIFETIME, session_expiry,
     },
     tokens::{
         one_time::OneTimeToken,
-        refresh::{Bearer, RefreshToken, RefreshTokenKey},
+        refresh::{TokenSubject, RefreshToken, RefreshTokenKey},
     },
 };
 
@@ -71,7 +71,7 @@ pub struct Memory {
     key: RefreshTokenKey,
     trace: Trace,
     first: RefreshToken,
-    family: Family,
+    session: Session,
     user: User,
     flaw: Option<Flaw>,
 }
@@ -89,9 +89,9 @@ impl Memory {
         };
         let trace = Trace::start(&ids);
         let user = User::register(id, registration, link, now, trace.clone());
-        let first = RefreshToken::first(Bearer::from(&user), &ids, now);
+        let first = RefreshToken::first(TokenSubject::from(&user), &ids, now);
         Self {
-            family: Family::begin(user.id, user.session_epoch, first.generation(), session_end(first.started_at(), SESSION_MAX, now), now),
+            session: Session::start(user.id, user.session_epoch, first.generation(), session_expiry(first.started_at(), SESSION_MAX, now), now),
             key: RefreshTokenKey::new([1; 32], [2; 32]),
             clock,
             trace,
@@ -106,35 +106,35 @@ impl Memory {
     }
 
     fn held(&self, token: &RefreshToken) -> Held {
-        Held { number: token.sequence, hash: token.secret_hash(), text: token.text(&self.key), user_version: token.bearer.version }
+        Held { number: token.sequence, hash: token.secret_hash(), text: token.text(&self.key), user_version: token.subject.version }
     }
 
-    /// As `Store::rotate`: nothing, if it is written; else the family and the user, where they refused it.
-    fn rotate(&mut self, presented: &RefreshToken, successor: &RefreshToken, now: Timestamp) -> Option<(Option<Family>, Option<User>)> {
-        let family = &self.family;
-        let family_agrees = (self.has(Flaw::NoSequence)
-            || family.sequence == presented.sequence && family.secret_hash == presented.secret_hash())
-            && family.user_id == successor.bearer.user_id
-            && (self.has(Flaw::NoEpoch) || family.session_epoch == successor.bearer.session_epoch)
-            && (self.has(Flaw::NoExpiry) || family.expires_at > now)
-            && (self.has(Flaw::NoEnd) || family.ended.is_none());
-        let user_agrees = self.has(Flaw::NoVersion) || self.user.version == successor.bearer.version && self.user.is_active;
-        if !family_agrees || !user_agrees {
-            return Some(((!family_agrees).then(|| self.family.clone()), (!user_agrees).then(|| self.user.clone())));
+    /// As `Store::rotate_refresh_token`: nothing, if it is written; else the family and the user, where they refused it.
+    fn rotate(&mut self, presented: &RefreshToken, successor: &RefreshToken, now: Timestamp) -> Option<(Option<Session>, Option<User>)> {
+        let session = &self.session;
+        let session_agrees = (self.has(Flaw::NoSequence)
+            || session.sequence == presented.sequence && session.secret_hash == presented.secret_hash())
+            && session.user_id == successor.subject.user_id
+            && (self.has(Flaw::NoEpoch) || session.session_epoch == successor.subject.session_epoch)
+            && (self.has(Flaw::NoExpiry) || session.expires_at > now)
+            && (self.has(Flaw::NoEnd) || session.end_reason.is_none());
+        let user_agrees = self.has(Flaw::NoVersion) || self.user.version == successor.subject.version && self.user.is_active;
+        if !session_agrees || !user_agrees {
+            return Some(((!session_agrees).then(|| self.session.clone()), (!user_agrees).then(|| self.user.clone())));
         }
-        self.family.sequence = successor.sequence;
-        self.family.secret_hash = successor.secret_hash();
-        self.family.rotated_at = Some(now);
-        self.family.expires_at = match self.has(Flaw::NoAbsoluteEnd) {
+        self.session.sequence = successor.sequence;
+        self.session.secret_hash = successor.secret_hash();
+        self.session.rotated_at = Some(now);
+        self.session.expires_at = match self.has(Flaw::NoAbsoluteEnd) {
             true => now.plus(SESSION_LIFETIME),
-            false => session_end(presented.started_at(), SESSION_MAX, now),
+            false => session_expiry(presented.started_at(), SESSION_MAX, now),
         };
         None
     }
 
-    /// As `Store::replace`, together with the end of the family; whether it is written.
+    /// As `Store::update_user`, together with the end of the family; whether it is written.
     fn revoke(&mut self, seen: &User) -> bool {
-        let is_over = self.family.ended.is_some() && !self.has(Flaw::RevokedTwice);
+        let is_over = self.session.end_reason.is_some() && !self.has(Flaw::RevokedTwice);
         if self.user.version != seen.version || is_over {
             return false;
         }
@@ -143,7 +143,7 @@ impl Memory {
             self.user.token_version = seen.token_version;
         }
         if !self.has(Flaw::NoRevocation) {
-            self.family.ended = Some(Ended::Reused);
+            self.session.end_reason = Some(EndReason::TokenReused);
         }
         true
     }
@@ -166,38 +166,38 @@ impl Memory {
         let now = running.now;
         match &mut running.next {
             Next::Rotate { presented, successor, tries } => {
-                let is_over = session_end(presented.started_at(), SESSION_MAX, now) <= now;
+                let is_over = session_expiry(presented.started_at(), SESSION_MAX, now) <= now;
                 if is_over && !self.has(Flaw::NoAbsoluteEnd) && !self.has(Flaw::NoExpiry) {
                     return Some(Answer::Refused);
                 }
-                if self.has(Flaw::AnsweredTooSoon) && presented.sequence == self.family.sequence {
+                if self.has(Flaw::AnsweredTooSoon) && presented.sequence == self.session.sequence {
                     return Some(Answer::Token(self.held(successor)));
                 }
-                let Some((family, user)) = self.rotate(presented, successor, now) else {
+                let Some((session, user)) = self.rotate(presented, successor, now) else {
                     return Some(Answer::Token(self.held(successor)));
                 };
                 *tries += 1;
-                let user_moved_on = user.is_some();
+                let user_changed = user.is_some();
                 if let Some(user) = user {
                     if !user.is_active {
                         return Some(Answer::Refused);
                     }
-                    **successor = presented.successor(Bearer::from(&user), &self.key);
+                    **successor = presented.successor(TokenSubject::from(&user), &self.key);
                 }
-                let Some(family) = family else {
-                    let again = user_moved_on && *tries < TRIES;
-                    return (!again).then_some(if user_moved_on { Answer::Busy } else { Answer::Refused });
+                let Some(session) = session else {
+                    let again = user_changed && *tries < TRIES;
+                    return (!again).then_some(if user_changed { Answer::Busy } else { Answer::Refused });
                 };
-                let is_alive = family.is_alive(successor.bearer.user_id, successor.bearer.session_epoch, now);
-                let token_status = if is_alive || self.has(Flaw::OverIsReuse) && family.ended.is_none() {
-                    self.token_status(&family, presented, successor, now)
+                let is_alive = session.is_active(successor.subject.user_id, successor.subject.session_epoch, now);
+                let token_status = if is_alive || self.has(Flaw::OverIsReuse) && session.end_reason.is_none() {
+                    self.token_status(&session, presented, successor, now)
                 } else {
                     TokenStatus::SessionEnded
                 };
                 match token_status {
                     TokenStatus::JustRotated => Some(Answer::Token(self.held(successor))),
-                    TokenStatus::Current if user_moved_on && *tries < TRIES => None,
-                    TokenStatus::Current if user_moved_on => Some(Answer::Busy),
+                    TokenStatus::Current if user_changed && *tries < TRIES => None,
+                    TokenStatus::Current if user_changed => Some(Answer::Busy),
                     TokenStatus::Current | TokenStatus::SessionEnded => Some(Answer::Refused),
                     TokenStatus::Reused => {
                         running.next = Next::LookBeforeRevoking { tries: 0 };
@@ -206,7 +206,7 @@ impl Memory {
                 }
             }
             Next::LookBeforeRevoking { tries } => {
-                if self.family.ended.is_some() && !self.has(Flaw::RevokedTwice) {
+                if self.session.end_reason.is_some() && !self.has(Flaw::RevokedTwice) {
                     return Some(Answer::Refused);
                 }
                 running.next = Next::Revoke { seen: Box::new(self.user.clone()), tries: *tries };
@@ -221,8 +221,8 @@ impl Memory {
                 (tries == TRIES).then_some(Answer::Busy)
             }
             Next::Logout => {
-                if self.family.ended.is_none() && !self.has(Flaw::NoLogout) {
-                    self.family.ended = Some(Ended::LoggedOut);
+                if self.session.end_reason.is_none() && !self.has(Flaw::NoLogout) {
+                    self.session.end_reason = Some(EndReason::LoggedOut);
                 }
                 Some(Answer::Done)
             }
@@ -232,28 +232,28 @@ impl Memory {
             }
             Next::Change(act, seen) => {
                 let keeps = *act == Act::ChangePassword { here: true };
-                if self.user.version != seen.version || keeps && self.family.ended.is_some() {
+                if self.user.version != seen.version || keeps && self.session.end_reason.is_some() {
                     return Some(Answer::VersionConflict);
                 }
                 let trace = self.trace.clone();
                 self.user = match act {
                     Act::ChangePassword { .. } => seen.with_changed_password(now, trace),
                     Act::SetActive(is_active) => {
-                        seen.administered(Administration { is_active: Some(*is_active), ..Default::default() }, now, trace)
+                        seen.edited_by_admin(AdminEdit { is_active: Some(*is_active), ..Default::default() }, now, trace)
                     }
                     _ => seen.edited(ProfileEdit::default(), now, trace).expect("no address is asked for"),
                 };
                 if keeps {
-                    self.family.session_epoch = self.user.session_epoch;
+                    self.session.session_epoch = self.user.session_epoch;
                 }
                 Some(Answer::Done)
             }
         }
     }
 
-    fn token_status(&self, family: &Family, presented: &RefreshToken, successor: &RefreshToken, now: Timestamp) -> TokenStatus {
-        match family.token_status(&presented.generation(), &successor.generation(), now) {
-            TokenStatus::Reused if self.has(Flaw::EndlessGrace) && successor.secret_hash() == family.secret_hash => TokenStatus::JustRotated,
+    fn token_status(&self, session: &Session, presented: &RefreshToken, successor: &RefreshToken, now: Timestamp) -> TokenStatus {
+        match session.token_status(&presented.generation(), &successor.generation(), now) {
+            TokenStatus::Reused if self.has(Flaw::EndlessGrace) && successor.secret_hash() == session.secret_hash => TokenStatus::JustRotated,
             TokenStatus::JustRotated if self.has(Flaw::NoGrace) => TokenStatus::Reused,
             TokenStatus::SessionEnded if self.has(Flaw::OverIsReuse) => TokenStatus::Reused,
             token_status => token_status,
@@ -291,7 +291,7 @@ impl World for Memory {
     }
 
     async fn state(&mut self) -> (State, String) {
-        (state(&self.family, &self.user), self.family.secret_hash.clone())
+        (state(&self.session, &self.user), self.session.secret_hash.clone())
     }
 
     async fn carry_out(&mut self, requests: &[Request], dice: &mut Dice) -> Vec<Answer> {
@@ -299,7 +299,7 @@ impl World for Memory {
             let next = match &request.asked {
                 Asked::Refresh(token) => {
                     let presented = RefreshToken::open(&token.text, &self.key).expect("it is one of ours");
-                    let successor = Box::new(presented.successor(presented.bearer.clone(), &self.key));
+                    let successor = Box::new(presented.successor(presented.subject.clone(), &self.key));
                     Next::Rotate { presented: Box::new(presented), successor, tries: 0 }
                 }
                 Asked::Other(Act::Logout) => Next::Logout,
@@ -321,18 +321,18 @@ impl World for Memory {
 }
 
 /// What counts of a family and its user.
-pub fn state(family: &Family, user: &User) -> State {
+pub fn state(session: &Session, user: &User) -> State {
     State {
-        sequence: family.sequence,
-        exchanged_at: family.rotated_at,
-        started_at: family.started_at,
-        expires_at: family.expires_at,
-        end: match family.ended {
+        sequence: session.sequence,
+        exchanged_at: session.rotated_at,
+        started_at: session.started_at,
+        expires_at: session.expires_at,
+        end: match session.end_reason {
             None => End::None,
-            Some(Ended::LoggedOut) => End::LoggedOut,
+            Some(EndReason::LoggedOut) => End::LoggedOut,
             _ => End::Reused,
         },
-        is_of_today: family.session_epoch == user.session_epoch,
+        is_of_today: session.session_epoch == user.session_epoch,
         is_active: user.is_active,
         token_version: user.token_version,
         version: user.version,

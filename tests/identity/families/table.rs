@@ -46,7 +46,7 @@ impl Tables {
 
     fn held(&self, text: String) -> Held {
         let token = RefreshToken::open(&text, &self.key).expect("it is one of ours");
-        Held { number: token.sequence, hash: token.secret_hash(), user_version: token.bearer.version, text }
+        Held { number: token.sequence, hash: token.secret_hash(), user_version: token.subject.version, text }
     }
 
     async fn other(&mut self, act: Act) -> Called {
@@ -96,9 +96,9 @@ impl World for Tables {
     }
 
     async fn state(&mut self) -> (State, String) {
-        let found = self.shop.users.store.user_and_family(self.session.user_id(), Some(self.session.family())).await.unwrap();
-        let (Some(user), Some(family)) = found else { panic!("the user and the session are there") };
-        (memory::state(&family, &user), family.secret_hash)
+        let found = self.shop.users.store.user_and_session(self.session.user_id(), Some(self.session.id())).await.unwrap();
+        let (Some(user), Some(session)) = found else { panic!("the user and the session are there") };
+        (memory::state(&session, &user), session.secret_hash)
     }
 
     /// Requests that exchange tokens run at the same time. Which of them a spoiled call hits is left to chance.

@@ -74,8 +74,8 @@ async fn a_token_names_a_user_who_is_there_a_session_that_is_alive_and_maybe_a_r
     for (name, value) in [
         ("sub", json!("usr_0199c2a8-0000-7000-8000-0000000000ff")),
         ("sub", json!(bob.id.to_string())),
-        ("sid", json!("fam_0199c2a8-0000-7000-8000-0000000000ff")),
-        ("sid", json!(bobs.family().to_string())),
+        ("sid", json!("ses_0199c2a8-0000-7000-8000-0000000000ff")),
+        ("sid", json!(bobs.id().to_string())),
         ("tv", json!(0)),
         ("tv", json!(2)),
         ("tv", json!(u64::MAX)),

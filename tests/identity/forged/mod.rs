@@ -34,7 +34,7 @@ impl Forge {
         let retired = keys(&shop)["keys"][0].clone();
         shop.rotate_signing_key().await;
         let current = keys(&shop)["keys"][1].clone();
-        shop.clock.advance(users::tokens::signing_keys::RETAINED);
+        shop.clock.advance(users::tokens::signing_keys::RETIRED_KEY_RETENTION);
         let user = shop.enrol(ADA).await;
         let genuine = shop.enter(user.id).await.access_token;
         let gate = shop.lambda("authorize-request");

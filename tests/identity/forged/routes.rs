@@ -7,7 +7,7 @@ use ring::hmac;
 use serde_json::{Value, json};
 use shared::lambda::Failure;
 use tests::{events, shop::accounts::Session, template::template};
-use users::domain::GRACE;
+use users::domain::ROTATION_GRACE;
 
 use super::{Forge, encode, sign, with, with_arn};
 use crate::print;
@@ -42,7 +42,7 @@ async fn on_every_route_what_does_not_count_is_refused_alike_and_what_counts_is_
     assert_eq!(shop.logout(&out).await.status(), 204);
     assert_eq!(shop.set_active(&admin, dora.id, false).await.status(), 200);
     let next = Session::of(&shop.refresh(&reused.refresh_token).await).unwrap();
-    shop.clock.advance(GRACE + Duration::from_millis(1));
+    shop.clock.advance(ROTATION_GRACE + Duration::from_millis(1));
     assert_eq!(shop.refresh(&reused.refresh_token).await.status(), 401);
 
     let (token, now) = (&forge.genuine, shop.clock.now().seconds());
@@ -75,7 +75,7 @@ async fn on_every_route_what_does_not_count_is_refused_alike_and_what_counts_is_
         forge.with_claim("aud", json!(["other"])),
         forge.with_claim("sub", json!("usr_0199c2a8-0000-7000-8000-0000000000ff")),
         forge.with_claim("tv", json!(2)),
-        forge.with_claim("sid", json!("fam_0199c2a8-0000-7000-8000-0000000000ff")),
+        forge.with_claim("sid", json!("ses_0199c2a8-0000-7000-8000-0000000000ff")),
         sign(&stranger, &forge.part(0).to_string(), &with(forge.part(1), "role", "admin".into()).to_string()),
         sign(&forge.retired, &forge.part(0).to_string(), &forge.part(1).to_string()),
         out.access_token,

@@ -26,7 +26,7 @@ use users::{
     tokens::{
         access::Claims,
         one_time::OneTimeToken,
-        refresh::{Bearer, RefreshToken, RefreshTokenKey},
+        refresh::{TokenSubject, RefreshToken, RefreshTokenKey},
         signing_keys::SigningKeys,
     },
 };
@@ -133,11 +133,11 @@ impl Shop {
     pub async fn enter(&self, id: UserId) -> Session {
         let (now, ids) = (self.clock.now(), &Ids::System);
         let user = self.user(id).await;
-        let token = RefreshToken::first(Bearer::from(&user), ids, now);
-        let end = self.users.session_end(&token, now);
-        self.users.store.begin_family(&token, end, now, Vec::new()).await.expect("the table takes a session");
+        let token = RefreshToken::first(TokenSubject::from(&user), ids, now);
+        let end = self.users.session_expiry(&token, now);
+        self.users.store.start_session(&token, end, now, Vec::new()).await.expect("the table takes a session");
         let keys = SigningKeys::parse(&self.aws.secrets_manager().text("signing-key").expect("a secret")).expect("keys");
-        let claims = Claims::new(&token.bearer, token.family, &self.users.parties, ids, now);
+        let claims = Claims::new(&token.subject, token.session_id, &self.users.issuer, ids, now);
         let access_token = claims.sign(&keys.current().expect("a key that signs")).expect("a token");
         Session { access_token, refresh_token: token.text(&self.refresh_key().await) }
     }

@@ -13,7 +13,7 @@ use tests::{
 };
 use users::{
     domain::WITHDRAWAL_LIFETIME,
-    throttle::{ADDRESS_MAILS, PASSWORD_CHANGE},
+    throttle::{VERIFICATION_MAILS, PASSWORD_CONFIRMATION},
 };
 
 const NEW: &str = "countess@example.com";
@@ -69,7 +69,7 @@ async fn wrong_passwords_are_limited_together_with_those_of_a_password_change() 
     let shop = Shop::open();
     let (_, session) = verified(&shop).await;
     let mut statuses = Vec::new();
-    for number in 0..PASSWORD_CHANGE.burst() + 1 {
+    for number in 0..PASSWORD_CONFIRMATION.burst() + 1 {
         let called = if number % 3 == 0 {
             shop.edit(&session, &json!({ "email": NEW, "current_password": WRONG })).await
         } else {
@@ -88,7 +88,7 @@ async fn one_user_has_five_mails_sent_to_addresses_and_waits_for_more() {
     let shop = Shop::open();
     let user = shop.enrol(ADA).await;
     let session = shop.enter(user.id).await;
-    for number in 0..ADDRESS_MAILS.burst() {
+    for number in 0..VERIFICATION_MAILS.burst() {
         let called = if number % 2 == 0 {
             shop.edit(&session, &json!({ "email": ADA })).await
         } else {
@@ -137,7 +137,7 @@ async fn a_thief_with_the_password_cannot_keep_an_account_that_has_moved() {
     assert_eq!(shop.reservations().len(), 1);
     // What a thief may try to make the move final.
     let again = shop.ask_for_address(&thief, "third@example.com").await;
-    assert_eq!((again.status(), code(&again).as_str()), (409, "email_moved_recently"));
+    assert_eq!((again.status(), code(&again).as_str()), (409, "email_changed_recently"));
     let registered = shop.register(ADA).await;
     assert_eq!((registered.status(), code(&registered).as_str()), (409, "email_taken"));
     let other = shop.enrol("mallory@example.net").await;

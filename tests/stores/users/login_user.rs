@@ -43,18 +43,18 @@ async fn a_login_gives_tokens_that_count() {
     let context = &authorized.ok()["context"];
     let profile = shop.profiles().remove(0);
     assert_eq!((&context["sub"], &context["role"], &context["tv"]), (&profile["user_id"]["S"], &json!("user"), &json!("1")));
-    assert_eq!((&context["sid"], &context["email"]), (&json!(session.family().to_string()), &json!(ADA)));
+    assert_eq!((&context["sid"], &context["email"]), (&json!(session.id().to_string()), &json!(ADA)));
     assert_eq!(authorized.operations(), ["BatchGetItem"]);
 
     let sessions = shop.aws.items("sessions");
-    let family = sessions.iter().find(|item| item["pk"]["S"] == format!("FAMILY#{}", session.family())).unwrap();
+    let stored_session = sessions.iter().find(|item| item["pk"]["S"] == format!("SESSION#{}", session.id())).unwrap();
     let expires = shop.clock.now().plus(SESSION_LIFETIME).seconds().to_string();
-    assert_eq!((&family["user_id"], &family["ttl"]["N"]), (&profile["user_id"], &json!(expires)));
+    assert_eq!((&stored_session["user_id"], &stored_session["ttl"]["N"]), (&profile["user_id"], &json!(expires)));
     let everything = format!("{sessions:?}{:?}", shop.aws.items("users"));
     for secret in session.refresh_token.split('.').skip(2) {
         assert!(!everything.contains(secret) && !everything.contains(&secret[..40]), "the table gives no token away");
     }
-    assert_eq!(family["secret_hash"]["S"].as_str().map(str::len), Some(sha256_hex("").len()));
+    assert_eq!(stored_session["secret_hash"]["S"].as_str().map(str::len), Some(sha256_hex("").len()));
     assert!(!everything.contains("203.0.113.7"), "nor where somebody logged in from");
 }
 
@@ -163,8 +163,8 @@ async fn an_unknown_address_a_wrong_password_and_a_disabled_user_are_one_and_the
         let other = shop.login_from(&format!("198.51.100.{number}"), None, email, WRONG).await;
         assert_eq!((seen(&other).to_string(), asked(&other)), (seen(&again).to_string(), asked(&again)));
     }
-    let families = shop.aws.items("sessions").into_iter().filter(|item| item["pk"]["S"].as_str().unwrap().starts_with("FAMILY#"));
-    assert_eq!(families.count(), 2, "the admin's two");
+    let session_items = shop.aws.items("sessions").into_iter().filter(|item| item["pk"]["S"].as_str().unwrap().starts_with("SESSION#"));
+    assert_eq!(session_items.count(), 2, "the admin's two");
 }
 
 #[tokio::test]
@@ -236,14 +236,14 @@ async fn a_login_whose_answer_is_lost_on_its_way_to_the_function_begins_one_sess
     shop.enrol(ADA).await;
     let usual = shop.login_from("192.0.2.1", None, ADA, PASSWORD).await;
     let usual = shop.login_from("192.0.2.2", None, ADA, PASSWORD).await.calls.len().min(usual.calls.len());
-    let families = || shop.aws.items("sessions").iter().filter(|item| item["pk"]["S"].as_str().unwrap().starts_with("FAMILY#")).count();
-    assert_eq!(families(), 2);
+    let session_items = || shop.aws.items("sessions").iter().filter(|item| item["pk"]["S"].as_str().unwrap().starts_with("SESSION#")).count();
+    assert_eq!(session_items(), 2);
     // The last call writes the session.
     shop.aws.fail(usual - 1, Fault::LoseResponse);
     let login = shop.login_from("192.0.2.3", None, ADA, PASSWORD).await;
     assert_eq!(login.status(), 200);
     assert_eq!(login.operations().iter().filter(|operation| **operation == "TransactWriteItems").count(), 2);
-    assert_eq!(families(), 3);
+    assert_eq!(session_items(), 3);
 }
 
 #[tokio::test]
@@ -289,7 +289,7 @@ async fn an_old_hash_does_not_come_back_over_a_password_that_was_changed_meanwhi
     let session = shop.enter(seen.user_id).await;
     assert_eq!(shop.change_password(&session, "correct horse", PASSWORD).await.status(), 204);
     let changed = shop.credentials();
-    assert!(matches!(shop.users.store.rehash(&seen, hash()).await.unwrap(), Outcome::ConditionFailed(Some(_))));
+    assert!(matches!(shop.users.store.update_password_hash(&seen, hash()).await.unwrap(), Outcome::ConditionFailed(Some(_))));
     assert_eq!(shop.credentials(), changed);
 }
 

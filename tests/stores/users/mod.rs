@@ -8,5 +8,5 @@ mod recovery;
 mod register_user;
 mod rotate_signing_key;
 mod sessions;
-mod survival;
+mod invalidation;
 mod takeover;

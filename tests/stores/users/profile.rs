@@ -18,8 +18,8 @@ use tests::{
     },
 };
 use users::{
-    domain::{Administration, User},
-    store::{Change, Replaced},
+    domain::{AdminEdit, User},
+    store::{UserChange, UpdateOutcome},
 };
 
 #[tokio::test]
@@ -354,29 +354,29 @@ async fn a_change_that_was_decided_upon_an_old_state_is_not_written() {
     let user = shop.enrol(ADA).await;
     let (now, trace) = (shop.clock.now(), Trace::start(&Ids::System));
     let promoted =
-        |user: &User| user.administered(Administration { role: Some(shared::auth::Role::Admin), ..Default::default() }, now, trace.clone());
+        |user: &User| user.edited_by_admin(AdminEdit { role: Some(shared::auth::Role::Admin), ..Default::default() }, now, trace.clone());
     let late = promoted(&user);
     assert!(shop.grant(ADA, "admin").await.answer.is_ok());
     assert!(shop.grant(ADA, "user").await.answer.is_ok());
     let before = shop.aws.items("users");
     let store = &shop.users.store;
-    assert_eq!(store.replace(Change::new(&user, &late)).await.unwrap(), Replaced::VersionConflict);
-    assert_eq!(store.erase(&user, now, &trace).await.unwrap(), Replaced::VersionConflict);
+    assert_eq!(store.update_user(UserChange::new(&user, &late)).await.unwrap(), UpdateOutcome::VersionConflict);
+    assert_eq!(store.erase(&user, now, &trace).await.unwrap(), UpdateOutcome::VersionConflict);
     // Somebody else has the address by now: their credentials are not touched.
     let present = shop.user(user.id).await;
     let mut foreign = shop.credentials().remove(0);
     foreign["user_id"] = json!({ "S": "usr_0199c2a8-0000-7000-8000-0000000000ff" });
     let own = shop.credentials().remove(0);
     shop.aws.put("users", &foreign);
-    assert_eq!(store.replace(Change::new(&present, &promoted(&present))).await.unwrap(), Replaced::VersionConflict);
-    assert_eq!(store.erase(&present, now, &trace).await.unwrap(), Replaced::VersionConflict);
+    assert_eq!(store.update_user(UserChange::new(&present, &promoted(&present))).await.unwrap(), UpdateOutcome::VersionConflict);
+    assert_eq!(store.erase(&present, now, &trace).await.unwrap(), UpdateOutcome::VersionConflict);
     shop.aws.put("users", &own);
     assert_eq!(shop.aws.items("users"), before);
 
     let after = promoted(&present);
-    assert_eq!(store.replace(Change::new(&present, &after)).await.unwrap(), Replaced::Written);
+    assert_eq!(store.update_user(UserChange::new(&present, &after)).await.unwrap(), UpdateOutcome::Written);
     let written = shop.aws.items("users");
-    assert_eq!(store.replace(Change::new(&present, &after)).await.unwrap(), Replaced::Written, "the answer to our own write was lost");
+    assert_eq!(store.update_user(UserChange::new(&present, &after)).await.unwrap(), UpdateOutcome::Written, "the answer to our own write was lost");
     assert_eq!(shop.aws.items("users"), written);
     shop.check_accounts();
 }

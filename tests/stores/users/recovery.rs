@@ -253,7 +253,7 @@ async fn whether_a_link_was_sent_shows_neither_in_the_answer_nor_in_the_work() {
         let sent = mails(&shop, &mut publisher).await;
         assert_eq!(templates(&sent), if known.status() == 202 { vec![("password_reset", ADA)] } else { vec![] });
     }
-    assert_eq!(shop.user(ada.id).await.reset.map(|link| link.sent), Some(5));
+    assert_eq!(shop.user(ada.id).await.reset.map(|link| link.send_count), Some(5));
 }
 
 #[tokio::test]

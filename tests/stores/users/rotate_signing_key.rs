@@ -14,7 +14,7 @@ use tests::{
 };
 use users::tokens::{
     access::LIFETIME,
-    signing_keys::{FRESH, KEPT, RELOADS, RETAINED},
+    signing_keys::{JWKS_CACHE_TTL, CACHE_TTL, RELOAD_LIMIT, RETIRED_KEY_RETENTION},
 };
 
 fn secrets_read(called: &Called) -> usize {
@@ -120,7 +120,7 @@ async fn tokens_that_were_signed_before_a_rotation_count_until_they_expire() {
     let first = renewed().await.unwrap();
     shop.rotate_signing_key().await;
     // This instance goes on with the key that it knows, as long as it may.
-    shop.clock.advance(KEPT - Duration::from_millis(1));
+    shop.clock.advance(CACHE_TTL - Duration::from_millis(1));
     let late = Session::of(&shop.refresh(&first.refresh_token).await).unwrap();
     shop.clock.advance(Duration::from_millis(1));
     let new = Session::of(&shop.refresh(&late.refresh_token).await).unwrap();
@@ -136,20 +136,20 @@ async fn tokens_that_were_signed_before_a_rotation_count_until_they_expire() {
         all
     };
     assert_eq!(counts().await, [true, true, true]);
-    shop.clock.advance(LIFETIME - KEPT - Duration::from_millis(1));
+    shop.clock.advance(LIFETIME - CACHE_TTL - Duration::from_millis(1));
     assert_eq!(counts().await, [true, true, true]);
     shop.clock.advance(Duration::from_millis(1));
     assert_eq!(counts().await, [false, true, true]);
     // A second rotation in a hurry makes the first key no younger.
     shop.rotate_signing_key().await;
-    shop.clock.advance(KEPT - Duration::from_secs(2));
+    shop.clock.advance(CACHE_TTL - Duration::from_secs(2));
     assert_eq!(counts().await, [false, true, true]);
     // A token's time has whole seconds: that of the late one began one second before the copy of the keys was too old.
     shop.clock.advance(Duration::from_secs(1));
     assert_eq!(counts().await, [false, false, true]);
     shop.clock.advance(Duration::from_secs(1));
     assert_eq!(counts().await, [false, false, false]);
-    assert!(RETAINED > KEPT + LIFETIME);
+    assert!(RETIRED_KEY_RETENTION > CACHE_TTL + LIFETIME);
 }
 
 #[tokio::test]
@@ -164,18 +164,18 @@ async fn keys_that_nobody_knows_are_looked_for_a_few_times_and_then_every_thirty
     let token = shop.enter(user.id).await.access_token;
     assert!(shop.authorize(&token).await.answer.is_ok());
     let asks = async |token: &str| secrets_read(&shop.authorize(token).await);
-    for _ in 0..RELOADS.burst() {
+    for _ in 0..RELOAD_LIMIT.burst() {
         assert_eq!(asks(&made_up).await, 1);
     }
     assert_eq!((asks(&made_up).await, kind(&shop.authorize(&made_up).await)), (0, "Unauthorized"));
-    shop.clock.advance(RELOADS.interval() - Duration::from_millis(1));
+    shop.clock.advance(RELOAD_LIMIT.interval() - Duration::from_millis(1));
     assert_eq!((asks(&made_up).await, asks(&token).await), (0, 0));
     shop.clock.advance(Duration::from_millis(1));
     // The copy of the keys is too old by now, too.
     assert_eq!((asks(&made_up).await, asks(&made_up).await, asks(&token).await), (2, 0, 0));
 
     // A key that is new is noticed at once, if something may be looked for.
-    shop.clock.advance(RELOADS.interval());
+    shop.clock.advance(RELOAD_LIMIT.interval());
     shop.rotate_signing_key().await;
     let new = shop.enter(user.id).await.access_token;
     let noticed = shop.authorize(&new).await;
@@ -190,14 +190,14 @@ async fn the_keys_that_vouch_are_published_and_verify_our_tokens() {
     let early = shop.send("get-jwks", &Value::Null).await;
     assert_eq!((early.status(), code(&early).as_str(), early.header("retry-after").as_deref()), (503, "no_signing_key", Some("5")));
     shop.rotate_signing_key().await;
-    shop.clock.advance(FRESH);
+    shop.clock.advance(JWKS_CACHE_TTL);
     let one = published(&shop).await;
     assert_eq!(one.len(), 1);
     let user = shop.enrol(ADA).await;
     let before = shop.enter(user.id).await;
     shop.rotate_signing_key().await;
     assert_eq!(published(&shop).await, one, "for a few seconds, so that whoever asks does not ask Secrets Manager");
-    shop.clock.advance(FRESH);
+    shop.clock.advance(JWKS_CACHE_TTL);
     let two = published(&shop).await;
     let after = shop.enter(user.id).await;
     assert_eq!((two.len(), two.contains(&one[0])), (2, true));
@@ -214,7 +214,7 @@ async fn the_keys_that_vouch_are_published_and_verify_our_tokens() {
         let other = UnparsedPublicKey::new(&ED25519, decoded(other["x"].as_str().unwrap()));
         assert!(other.verify(message.as_bytes(), &decoded(signature)).is_err());
     }
-    shop.clock.advance(RETAINED - FRESH - Duration::from_millis(1));
+    shop.clock.advance(RETIRED_KEY_RETENTION - JWKS_CACHE_TTL - Duration::from_millis(1));
     assert_eq!(published(&shop).await.len(), 2);
     shop.clock.advance(Duration::from_millis(1));
     assert_eq!(published(&shop).await, two.into_iter().filter(|key| *key != one[0]).collect::<Vec<_>>());
@@ -258,7 +258,7 @@ async fn revocation_names_the_revoked_and_the_new_key_and_may_be_repeated() {
         let again = shop.revoke_key(&kid).await;
         assert_eq!((again.ok(), shop.signing_keys()), (&answer, keys), "nothing is written");
         // A revoked key is not published.
-        shop.clock.advance(FRESH);
+        shop.clock.advance(JWKS_CACHE_TTL);
         assert!(published(&shop).await.iter().all(|key| key["kid"] != *kid));
     }
     let signing = shop.signing_keys().into_iter().find(|(_, status)| status == "current").unwrap().0;

@@ -13,8 +13,8 @@ use tests::{
     },
 };
 use users::{
-    domain::{GRACE, SESSION_LIFETIME},
-    tokens::{refresh::RefreshToken, signing_keys::RELOADS},
+    domain::{ROTATION_GRACE, SESSION_LIFETIME},
+    tokens::{refresh::RefreshToken, signing_keys::RELOAD_LIMIT},
 };
 
 const NEW_PASSWORD: &str = "another horse, another battery";
@@ -48,7 +48,7 @@ async fn a_refresh_costs_one_transaction_and_no_read() {
         assert_eq!(called.operations(), ["TransactWriteItems"]);
         let next = Session::of(&called).unwrap();
         assert_ne!(next, last);
-        assert_eq!((next.family(), next.user_id()), (session.family(), session.user_id()));
+        assert_eq!((next.id(), next.user_id()), (session.id(), session.user_id()));
         last = next;
     }
 }
@@ -91,7 +91,7 @@ async fn the_answer_that_was_lost_comes_again_for_ten_seconds() {
     shop.aws.fail(0, Fault::LoseResponse);
     assert_eq!(shop.refresh(&session.refresh_token).await.status(), 503);
     let again = refreshed(&shop, &session).await;
-    shop.clock.advance(GRACE);
+    shop.clock.advance(ROTATION_GRACE);
     let late = refreshed(&shop, &session).await;
     assert_eq!(again.refresh_token, late.refresh_token);
     assert!(is_in(&shop, &late).await);
@@ -142,7 +142,7 @@ async fn whatever_is_wrong_with_a_refresh_token_the_answer_is_that_for_an_access
     // Made under our key, but of a session that never was.
     let stray = {
         let text = RefreshToken::open(&session.refresh_token, &shop.refresh_key().await).unwrap();
-        let token = RefreshToken::first(text.bearer, &shared::ids::Ids::System, shop.clock.now());
+        let token = RefreshToken::first(text.subject, &shared::ids::Ids::System, shop.clock.now());
         token.text(&shop.refresh_key().await)
     };
     check(&shop.refresh(&stray).await, "unknown");
@@ -243,7 +243,7 @@ async fn nobody_ends_the_session_of_another_or_one_that_never_was() {
     let (ada, bob) = (shop.enrol(ADA).await, shop.enrol("bob@example.com").await);
     let (adas, bobs) = (shop.enter(ada.id).await, shop.enter(bob.id).await);
     let before = shop.aws.items("sessions");
-    for session in [json!(adas.family().to_string()), json!("fam_0199c2a8-0000-7000-8000-000000000001"), json!("x"), Value::Null] {
+    for session in [json!(adas.id().to_string()), json!("ses_0199c2a8-0000-7000-8000-000000000001"), json!("x"), Value::Null] {
         let mut event = bobs.request(request("logout-user", &Value::Null));
         event["requestContext"]["authorizer"]["sid"] = session;
         assert_eq!(shop.call("logout-user", event).await.status(), 204);
@@ -332,7 +332,7 @@ async fn a_user_who_is_gone_or_disabled_or_whose_token_version_moved_on_is_out()
 
     for (attribute, good, bad) in [
         ("is_active", json!({ "BOOL": true }), vec![json!({ "BOOL": false })]),
-        ("tv", json!({ "N": "1" }), vec![json!({ "N": "2" }), json!({ "N": "0" })]),
+        ("token_version", json!({ "N": "1" }), vec![json!({ "N": "2" }), json!({ "N": "0" })]),
         ("session_epoch", json!({ "N": "1" }), vec![json!({ "N": "2" }), json!({ "N": "0" })]),
     ] {
         for value in bad {
@@ -383,7 +383,7 @@ async fn trouble_with_table_or_secret_logs_nobody_out() {
     let new = shop.enter(user.id).await;
     shop.aws.fail(0, Fault::LoseRequest);
     assert_eq!(kind(&warm.authorize(&new.access_token).await), "Unavailable");
-    warm.clock.advance(RELOADS.interval());
+    warm.clock.advance(RELOAD_LIMIT.interval());
     assert!(is_in(&warm, &new).await);
     shop.aws.secrets_manager().set("signing-key", "nonsense");
     assert_eq!(kind(&shop.cold().authorize(&session.access_token).await), "Unavailable");

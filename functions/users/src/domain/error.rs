@@ -9,9 +9,9 @@ pub enum ChangeError {
     #[error("the link does not work")]
     InvalidLink,
     /// The login moved to the present address a short while ago, and the owner of the address before can still return it.
-    #[error("the address moved recently and can be returned until {returnable_until}")]
-    EmailMovedRecently {
+    #[error("the address moved recently and can be returned until {revertible_until}")]
+    EmailChangedRecently {
         /// When the link that returns the login expires.
-        returnable_until: Timestamp,
+        revertible_until: Timestamp,
     },
 }

@@ -5,16 +5,16 @@ mod error;
 pub mod name;
 pub mod password;
 mod session;
-pub mod survival;
+pub mod invalidation;
 mod user;
 
 pub use email::Email;
 pub use error::ChangeError;
 pub use name::{FullName, Username};
 pub use password::Password;
-pub use session::{Ended, Family, GRACE, SESSION_LIFETIME, TokenStatus, TokenGeneration, session_end};
+pub use session::{EndReason, Session, ROTATION_GRACE, SESSION_LIFETIME, TokenStatus, TokenGeneration, session_expiry};
 pub use user::{
-    Administration, Credentials, EmailEdit, Link, ProfileEdit, RESET_LIFETIME, Registration, User, VERIFICATION_LIFETIME, Verification,
+    AdminEdit, Credentials, EmailEdit, Link, ProfileEdit, RESET_LIFETIME, Registration, User, VERIFICATION_LIFETIME, Verification,
     WITHDRAWAL_LIFETIME, Withdrawal,
 };
 
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_password_that_is_the_address_is_refused_in_every_spelling() {
+    fn password_equal_to_the_email_is_rejected() {
         let email = "ada.lovelace@example.com";
         for text in ["ada.lovelace@example.com", "ADA.Lovelace@EXAMPLE.com", "ada.lovelace@ｅｘａｍｐｌｅ.com"] {
             let password = Password::parse(text).unwrap();

@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn length_is_counted_in_characters_below_and_bytes_above() {
+    fn minimum_counts_characters_and_maximum_counts_bytes() {
         assert_eq!(code("seven77"), Err("password_too_short".to_owned()));
         assert_eq!(code(&"😀".repeat(7)), Err("password_too_short".to_owned()));
         assert_eq!(code(&"y".repeat(1025)), Err("password_too_long".to_owned()));
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn white_space_case_and_controls_count() {
+    fn white_space_case_and_control_characters_are_kept() {
         for text in
             [" ".repeat(12), "😀".repeat(15), "with\0nul inside".to_owned(), "  spaces around  ".to_owned(), "4242424242424242".to_owned()]
         {
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn passwords_that_everybody_tries_are_refused() {
+    fn common_passwords_are_rejected() {
         for text in [
             "password",
             "Password1",
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn the_list_holds_what_could_be_chosen_otherwise_and_each_of_it_once() {
+    fn common_password_list_is_sorted_unique_and_relevant() {
         let common: Vec<&str> = COMMON.lines().collect();
         for password in &common {
             assert!(password.chars().count() >= MIN_CHARACTERS && *password == password.to_lowercase(), "{password}");
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_does_not_show_itself() {
+    fn debug_output_hides_the_password() {
         assert_eq!(format!("{:?}", Password::parse("correct horse")), "Ok((secret))");
     }
 }

@@ -8,7 +8,7 @@ use subtle::ConstantTimeEq;
 
 use super::{
     ChangeError, Email, FullName, Username,
-    survival::{Event, Fate, Pending, fate},
+    invalidation::{AccountEvent, Effect, Revocable, effect},
 };
 
 /// How long the link that verifies an address is good for.
@@ -19,7 +19,7 @@ pub const WITHDRAWAL_LIFETIME: Duration = Duration::from_secs(48 * 3600);
 pub const RESET_LIFETIME: Duration = Duration::from_secs(30 * 60);
 /// A reset link that is good for this long is sent once more; a shorter one is replaced. So nobody who keeps asking for links can make
 /// the owner's last one worthless while it is being read.
-const WORTH_SENDING_AGAIN: Duration = Duration::from_secs(10 * 60);
+const MIN_RESEND_LIFETIME: Duration = Duration::from_secs(10 * 60);
 
 /// Somebody who is registered.
 ///
@@ -53,7 +53,7 @@ pub struct User {
     /// When the password was last changed.
     pub password_changed_at: Option<Timestamp>,
     /// When an address change was last withdrawn.
-    pub change_withdrawn_at: Option<Timestamp>,
+    pub email_change_withdrawn_at: Option<Timestamp>,
     /// Since when.
     pub created_at: Timestamp,
     /// When something was last changed that they can see.
@@ -68,13 +68,13 @@ pub struct User {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
     /// SHA-256 of the token.
-    pub hash: String,
+    pub token_hash: String,
     /// The token, sealed.
-    pub sealed: String,
+    pub sealed_token: String,
     /// Until when it is good.
     pub expires_at: Timestamp,
     /// How often it was sent.
-    pub sent: u32,
+    pub send_count: u32,
 }
 
 /// An address that is to be shown to be somebody's.
@@ -130,7 +130,7 @@ pub struct EmailEdit {
 
 /// What an admin changes in somebody's profile; what is absent stays.
 #[derive(Clone, Debug, Default)]
-pub struct Administration {
+pub struct AdminEdit {
     /// What they may do.
     pub role: Option<Role>,
     /// Whether they may use the shop at all.
@@ -159,7 +159,7 @@ impl User {
             reset: None,
             withdrawal: None,
             password_changed_at: None,
-            change_withdrawn_at: None,
+            email_change_withdrawn_at: None,
             created_at: now,
             updated_at: now,
             version: 1,
@@ -173,22 +173,22 @@ impl User {
     }
 
     /// The address before the present one, as long as a withdrawal can return the login to it.
-    pub fn former_email(&self, now: Timestamp) -> Option<&str> {
-        self.move_back(now).map(|withdrawal| withdrawal.email.as_str())
+    pub fn previous_email(&self, now: Timestamp) -> Option<&str> {
+        self.restorable_withdrawal(now).map(|withdrawal| withdrawal.email.as_str())
     }
 
     /// The withdrawal that would return the login to the address before the present one.
-    fn move_back(&self, now: Timestamp) -> Option<&Withdrawal> {
-        self.withdrawal.as_ref().filter(|withdrawal| withdrawal.link.works(now) && withdrawal.email != self.email)
+    fn restorable_withdrawal(&self, now: Timestamp) -> Option<&Withdrawal> {
+        self.withdrawal.as_ref().filter(|withdrawal| withdrawal.link.is_valid(now) && withdrawal.email != self.email)
     }
 
     /// With changes of their own. Another address counts only once it is verified; the present one takes an earlier request back.
     ///
     /// # Errors
-    /// [`ChangeError::EmailMovedRecently`] when the address before the present one can still be restored. A second move would put a third
+    /// [`ChangeError::EmailChangedRecently`] when the address before the present one can still be restored. A second move would put a third
     /// address between the login and the owner of the first.
     pub fn edited(&self, edit: ProfileEdit, now: Timestamp, trace: Trace) -> Result<Self, ChangeError> {
-        let mut user = self.next(now, trace);
+        let mut user = self.next_version(now, trace);
         user.username = edit.username.map_or(user.username, String::from);
         user.full_name = edit.full_name.map_or(user.full_name, String::from);
         let Some(EmailEdit { email, verification, withdrawal }) = edit.email else { return Ok(user) };
@@ -197,10 +197,10 @@ impl User {
             user.verification = (!user.email_verified).then_some(Verification { email, link: verification });
             return Ok(user);
         }
-        if let Some(move_back) = self.move_back(now) {
-            return Err(ChangeError::EmailMovedRecently { returnable_until: move_back.link.expires_at });
+        if let Some(restorable_withdrawal) = self.restorable_withdrawal(now) {
+            return Err(ChangeError::EmailChangedRecently { revertible_until: restorable_withdrawal.link.expires_at });
         }
-        user.settle(Event::AddressChangeAsked);
+        user.apply_event(AccountEvent::EmailChangeRequested);
         user.withdrawal = Some(Withdrawal { email: user.email.clone(), link: self.withdraw_link(withdrawal, now) });
         user.verification = Some(Verification { email, link: verification });
         Ok(user)
@@ -209,25 +209,25 @@ impl User {
     /// The link that is sent to the present address: the one that was sent there before, for longer, or `fresh`. So repeated requests do
     /// not invalidate the link that the owner is reading.
     fn withdraw_link(&self, fresh: Link, now: Timestamp) -> Link {
-        match self.withdrawal.as_ref().filter(|sent| sent.email == self.email && sent.link.works(now)) {
-            Some(sent) => Link { expires_at: fresh.expires_at, sent: sent.link.sent + 1, ..sent.link.clone() },
+        match self.withdrawal.as_ref().filter(|sent| sent.email == self.email && sent.link.is_valid(now)) {
+            Some(sent) => Link { expires_at: fresh.expires_at, send_count: sent.link.send_count + 1, ..sent.link.clone() },
             None => fresh,
         }
     }
 
     /// With changes by an admin. Another role makes access tokens with the old one worthless; who is disabled has no session left.
     #[must_use]
-    pub fn administered(&self, change: Administration, now: Timestamp, trace: Trace) -> Self {
-        let mut user = self.next(now, trace);
+    pub fn edited_by_admin(&self, change: AdminEdit, now: Timestamp, trace: Trace) -> Self {
+        let mut user = self.next_version(now, trace);
         user.username = change.username.map_or(user.username, String::from);
         user.full_name = change.full_name.map_or(user.full_name, String::from);
         if let Some(role) = change.role.filter(|role| role.name() != self.role) {
             user.role = role.name().to_owned();
-            user.settle(Event::RoleChanged);
+            user.apply_event(AccountEvent::RoleChanged);
         }
         if let Some(is_active) = change.is_active.filter(|is_active| *is_active != self.is_active) {
             user.is_active = is_active;
-            user.settle(if is_active { Event::Enabled } else { Event::Disabled });
+            user.apply_event(if is_active { AccountEvent::Enabled } else { AccountEvent::Disabled });
         }
         user
     }
@@ -237,13 +237,13 @@ impl User {
     /// # Errors
     /// [`ChangeError::InvalidLink`] when this is not the link that was sent last, or its time is over.
     pub fn with_verified_email(&self, token_hash: &str, now: Timestamp, trace: Trace) -> Result<Self, ChangeError> {
-        let verification = self.verification.as_ref().filter(|verification| verification.link.opens_by(token_hash, now));
+        let verification = self.verification.as_ref().filter(|verification| verification.link.matches(token_hash, now));
         let verification = verification.filter(|_| self.is_active).ok_or(ChangeError::InvalidLink)?;
-        let mut user = self.next(now, trace);
+        let mut user = self.next_version(now, trace);
         if verification.email == self.email {
-            user.settle(Event::AddressVerified);
+            user.apply_event(AccountEvent::EmailVerified);
         } else {
-            user.settle(Event::AddressMoved);
+            user.apply_event(AccountEvent::EmailChanged);
             user.email.clone_from(&verification.email);
             if let Some(withdrawal) = &mut user.withdrawal {
                 withdrawal.link.expires_at = now.plus(WITHDRAWAL_LIFETIME);
@@ -259,14 +259,14 @@ impl User {
     ///
     /// # Errors
     /// [`ChangeError::InvalidLink`] when this is not the link that was sent, or it has expired.
-    pub fn with_withdrawn_change(&self, token_hash: &str, now: Timestamp, trace: Trace) -> Result<Self, ChangeError> {
-        let withdrawal = self.withdrawal.as_ref().filter(|withdrawal| withdrawal.link.opens_by(token_hash, now));
+    pub fn with_email_change_withdrawn(&self, token_hash: &str, now: Timestamp, trace: Trace) -> Result<Self, ChangeError> {
+        let withdrawal = self.withdrawal.as_ref().filter(|withdrawal| withdrawal.link.matches(token_hash, now));
         let withdrawal = withdrawal.ok_or(ChangeError::InvalidLink)?;
-        let mut user = self.next(now, trace);
+        let mut user = self.next_version(now, trace);
         user.email.clone_from(&withdrawal.email);
-        user.settle(Event::ChangeWithdrawn);
+        user.apply_event(AccountEvent::EmailChangeWithdrawn);
         user.email_verified = true;
-        user.change_withdrawn_at = Some(now);
+        user.email_change_withdrawn_at = Some(now);
         Ok(user)
     }
 
@@ -274,7 +274,7 @@ impl User {
     /// `fresh`.
     pub fn reset_link(&self, fresh: Link, now: Timestamp) -> Link {
         match &self.reset {
-            Some(sent) if now.plus(WORTH_SENDING_AGAIN) < sent.expires_at => Link { sent: sent.sent + 1, ..sent.clone() },
+            Some(sent) if now.plus(MIN_RESEND_LIFETIME) < sent.expires_at => Link { send_count: sent.send_count + 1, ..sent.clone() },
             _ => fresh,
         }
     }
@@ -284,12 +284,12 @@ impl User {
     /// # Errors
     /// [`ChangeError::InvalidLink`] when this is not the link that was sent last, or its time is over.
     pub fn with_reset_password(&self, token_hash: &str, now: Timestamp, trace: Trace) -> Result<Self, ChangeError> {
-        let is_good = self.is_active && self.reset.as_ref().is_some_and(|link| link.opens_by(token_hash, now));
+        let is_good = self.is_active && self.reset.as_ref().is_some_and(|link| link.matches(token_hash, now));
         if !is_good {
             return Err(ChangeError::InvalidLink);
         }
-        let mut user = self.next(now, trace);
-        user.settle(Event::PasswordReset);
+        let mut user = self.next_version(now, trace);
+        user.apply_event(AccountEvent::PasswordReset);
         user.email_verified = true;
         user.password_changed_at = Some(now);
         Ok(user)
@@ -298,8 +298,8 @@ impl User {
     /// After they have changed their password: sessions of earlier epochs are over, and so is a link that would set another one.
     #[must_use]
     pub fn with_changed_password(&self, now: Timestamp, trace: Trace) -> Self {
-        let mut user = self.next(now, trace);
-        user.settle(Event::PasswordChanged);
+        let mut user = self.next_version(now, trace);
+        user.apply_event(AccountEvent::PasswordChanged);
         user.password_changed_at = Some(now);
         user
     }
@@ -307,49 +307,49 @@ impl User {
     /// After a refresh token was used by somebody who should not have had it: access tokens stop to count.
     #[must_use]
     pub fn with_tokens_revoked(&self, trace: Trace) -> Self {
-        let mut user = self.next(self.updated_at, trace);
+        let mut user = self.next_version(self.updated_at, trace);
         user.token_version += 1;
         user
     }
 
     /// Ends what does not survive the event: links are removed, tokens and sessions get a number that they do not carry. Device tokens are
     /// bound to the session epoch and to the address, so they end with either.
-    fn settle(&mut self, event: Event) {
-        let ends = |pending| !matches!(fate(pending, event), Fate::Survives);
+    fn apply_event(&mut self, event: AccountEvent) {
+        let ends = |revocable| !matches!(effect(revocable, event), Effect::Kept);
         let verifies_present = self.verification.as_ref().is_some_and(|verification| verification.email == self.email);
-        if ends(if verifies_present { Pending::Verification } else { Pending::AddressChange }) {
+        if ends(if verifies_present { Revocable::EmailVerification } else { Revocable::EmailChange }) {
             self.verification = None;
         }
-        if ends(Pending::PasswordReset) {
+        if ends(Revocable::PasswordReset) {
             self.reset = None;
         }
         // A link to the address before the present one exists only where that one was verified.
         let was_verified = self.email_verified || self.withdrawal.as_ref().is_some_and(|withdrawal| withdrawal.email != self.email);
-        if ends(if was_verified { Pending::WithdrawLink } else { Pending::UnverifiedWithdrawLink }) {
+        if ends(if was_verified { Revocable::WithdrawLink } else { Revocable::UnverifiedWithdrawLink }) {
             self.withdrawal = None;
         }
-        if ends(Pending::Sessions) {
+        if ends(Revocable::Sessions) {
             self.session_epoch += 1;
         }
-        if matches!(fate(Pending::AccessTokens, event), Fate::Ends) {
+        if matches!(effect(Revocable::AccessTokens, event), Effect::Revoked) {
             self.token_version += 1;
         }
     }
 
-    fn next(&self, updated_at: Timestamp, trace: Trace) -> Self {
+    fn next_version(&self, updated_at: Timestamp, trace: Trace) -> Self {
         Self { updated_at, version: self.version + 1, trace: Some(trace), ..self.clone() }
     }
 }
 
 impl Link {
     /// Whether a token with this hash is the one, and still good.
-    fn opens_by(&self, token_hash: &str, now: Timestamp) -> bool {
-        let same = bool::from(self.hash.as_bytes().ct_eq(token_hash.as_bytes()));
-        same && self.works(now)
+    fn matches(&self, token_hash: &str, now: Timestamp) -> bool {
+        let same = bool::from(self.token_hash.as_bytes().ct_eq(token_hash.as_bytes()));
+        same && self.is_valid(now)
     }
 
     /// Whether it has not expired.
-    fn works(&self, now: Timestamp) -> bool {
+    fn is_valid(&self, now: Timestamp) -> bool {
         now < self.expires_at
     }
 }

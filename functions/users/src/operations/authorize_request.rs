@@ -21,9 +21,9 @@ use shared::{invoke::Call, lambda::Failure};
 
 use crate::{
     Users,
-    domain::Family,
+    domain::Session,
     error::UsersError,
-    tokens::access::{self, Claims, Refusal},
+    tokens::access::{self, Claims, TokenError},
 };
 
 /// A request as the gateway describes it, as far as it matters here. The gateway keeps the case of header names that the client chose,
@@ -47,23 +47,23 @@ pub async fn authorize_request(users: Arc<Users>, call: Call<AuthorizeRequest>) 
     let request = call.event;
     let token = match authorization(&request) {
         Authorization::None => {
-            let routes = routes_beside(&request.method_arn).ok_or_else(malformed)?;
+            let routes = sibling_routes(&request.method_arn).ok_or_else(malformed)?;
             return Ok(policy("anonymous", &routes, Map::new()));
         }
         Authorization::Bearer(token) => token,
-        Authorization::Unusable => return Err(unauthorized("no bearer token")),
+        Authorization::Malformed => return Err(unauthorized("no bearer token")),
     };
-    let routes = every_route(&request.method_arn).ok_or_else(malformed)?;
+    let routes = all_routes(&request.method_arn).ok_or_else(malformed)?;
 
-    let claims = verified(&users, token).await?;
-    let known = users.store.user_and_family(claims.sub, claims.sid).await;
-    let (user, family) = known.map_err(|error| Failure::from_error("Unavailable", &error))?;
+    let claims = verify_token(&users, token).await?;
+    let known = users.store.user_and_session(claims.sub, claims.sid).await;
+    let (user, session) = known.map_err(|error| Failure::from_error("Unavailable", &error))?;
     let Some(user) = user.filter(|user| user.is_active && user.token_version == claims.tv) else {
         return Err(unauthorized("the user is gone, disabled, or has a newer token version"));
     };
     // A token of an earlier release names no session.
-    let is_over = |family: Family| !family.is_alive(user.id, user.session_epoch, users.clock.now());
-    if claims.sid.is_some() && family.is_none_or(is_over) {
+    let is_over = |session: Session| !session.is_active(user.id, user.session_epoch, users.clock.now());
+    if claims.sid.is_some() && session.is_none_or(is_over) {
         return Err(unauthorized("its session is over"));
     }
 
@@ -72,18 +72,18 @@ pub async fn authorize_request(users: Arc<Users>, call: Call<AuthorizeRequest>) 
 
 /// What the token says. An unknown key may be newer than the copy of the keys that is kept here: then the secret is read again, but not
 /// each time somebody makes up a key.
-async fn verified(users: &Users, token: &str) -> Result<Claims, Failure> {
+async fn verify_token(users: &Users, token: &str) -> Result<Claims, Failure> {
     let unavailable = |error: UsersError| Failure::from_error("Unavailable", &error);
     let now = users.clock.now();
     let mut keys = users.signing_keys().await.map_err(unavailable)?;
-    let mut outcome = access::verify(token, &keys, &users.parties, now);
-    if outcome == Err(Refusal::UnknownKey) && users.may_reload() {
+    let mut outcome = access::verify(token, &keys, &users.issuer, now);
+    if outcome == Err(TokenError::UnknownKey) && users.may_reload() {
         keys = users.reloaded_signing_keys().await.map_err(unavailable)?;
-        outcome = access::verify(token, &keys, &users.parties, now);
+        outcome = access::verify(token, &keys, &users.issuer, now);
     }
-    outcome.map_err(|refusal| match refusal {
-        Refusal::UnknownKey => unauthorized("an unknown key"),
-        Refusal::Invalid(reason) => unauthorized(reason),
+    outcome.map_err(|error| match error {
+        TokenError::UnknownKey => unauthorized("an unknown key"),
+        TokenError::Invalid(reason) => unauthorized(reason),
     })
 }
 
@@ -97,7 +97,7 @@ fn unauthorized(reason: &'static str) -> Failure {
 enum Authorization<'a> {
     None,
     Bearer(&'a str),
-    Unusable,
+    Malformed,
 }
 
 /// What the `Authorization` header holds. Two of them are no token: who knows which one somebody else looked at.
@@ -113,14 +113,14 @@ fn authorization(request: &AuthorizeRequest) -> Authorization<'_> {
         [] => Authorization::None,
         [value] => match value.split_once(' ') {
             Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Authorization::Bearer(token.trim()),
-            _ => Authorization::Unusable,
+            _ => Authorization::Malformed,
         },
-        _ => Authorization::Unusable,
+        _ => Authorization::Malformed,
     }
 }
 
 /// `arn:aws:execute-api:eu-central-1:123456789012:abcdef/v1/GET/orders` becomes `…:abcdef/v1/*/*`.
-fn every_route(method_arn: &str) -> Option<String> {
+fn all_routes(method_arn: &str) -> Option<String> {
     let mut parts = method_arn.split('/');
     let (api, stage, _method) = (parts.next()?, parts.next()?, parts.next()?);
     let is_method = api.starts_with("arn:") && api.split(':').nth(2) == Some("execute-api") && !stage.is_empty();
@@ -128,11 +128,11 @@ fn every_route(method_arn: &str) -> Option<String> {
 }
 
 /// `arn:…:abcdef/v1/GET/inventory/prd_…` becomes `arn:…:abcdef/v1/GET/inventory/*`.
-fn routes_beside(method_arn: &str) -> Option<String> {
+fn sibling_routes(method_arn: &str) -> Option<String> {
     let mut parts = method_arn.split('/');
     let (api, stage, method, first) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let is_plain = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
-    every_route(method_arn)?;
+    all_routes(method_arn)?;
     (is_plain(method) && is_plain(first)).then(|| format!("{api}/{stage}/{method}/{first}/*"))
 }
 
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn one_bearer_token_is_found_whatever_the_case() {
+    fn bearer_token_is_found_in_any_letter_case() {
         for headers in [
             json!({ "headers": { "authorization": "Bearer a.b.c" } }),
             json!({ "headers": { "Authorization": "bearer a.b.c" } }),
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_bearer_token_is_unusable() {
+    fn other_authorization_headers_are_malformed() {
         for headers in [
             json!({ "headers": { "authorization": "Bearer" } }),
             json!({ "headers": { "authorization": "" } }),
@@ -205,13 +205,13 @@ mod tests {
             json!({ "multiValueHeaders": { "Authorization": ["Bearer a.b.c"], "authorization": ["Bearer d.e.f"] } }),
             json!({ "headers": { "Authorization": "Bearer a.b.c", "authorization": "Bearer d.e.f" } }),
         ] {
-            assert_eq!(authorization(&request(headers.clone())), Authorization::Unusable, "{headers}");
+            assert_eq!(authorization(&request(headers.clone())), Authorization::Malformed, "{headers}");
         }
         assert_eq!(authorization(&request(json!({ "headers": { "authorization": "Bearer " } }))), Authorization::Bearer(""));
     }
 
     #[test]
-    fn no_header_is_no_token_even_if_one_stands_in_the_query() {
+    fn token_in_the_query_is_ignored() {
         for more in [json!({}), json!({ "headers": null }), json!({ "headers": { "authorization": null } })] {
             assert_eq!(authorization(&request(more)), Authorization::None);
         }
@@ -220,11 +220,11 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_covers_the_stage_and_no_other() {
+    fn policy_covers_all_routes_of_its_stage_only() {
         let arn = "arn:aws:execute-api:eu-central-1:123456789012:abcdef/v1/POST/orders/ord_1/cancel";
-        assert_eq!(every_route(arn).as_deref(), Some("arn:aws:execute-api:eu-central-1:123456789012:abcdef/v1/*/*"));
+        assert_eq!(all_routes(arn).as_deref(), Some("arn:aws:execute-api:eu-central-1:123456789012:abcdef/v1/*/*"));
         assert_eq!(
-            every_route("arn:aws-cn:execute-api:cn-north-1:1:a/v1/GET/").as_deref(),
+            all_routes("arn:aws-cn:execute-api:cn-north-1:1:a/v1/GET/").as_deref(),
             Some("arn:aws-cn:execute-api:cn-north-1:1:a/v1/*/*")
         );
         for odd in [
@@ -236,7 +236,7 @@ mod tests {
             "a/b/c",
             "arn:aws:execute-api:x:1:abc//GET/x",
         ] {
-            assert_eq!(every_route(odd), None, "{odd}");
+            assert_eq!(all_routes(odd), None, "{odd}");
         }
     }
 }

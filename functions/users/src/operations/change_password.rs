@@ -9,13 +9,13 @@ use shared::{
     problem::Problem,
 };
 
-use super::view::DEVICE_TOKEN;
+use super::view::DEVICE_TOKEN_HEADER;
 use crate::{
     Users,
     domain::{Password, check_password_differs},
     error::UsersError,
-    store::{Change, Replaced},
-    tokens::{device::DeviceToken, refresh::FamilyId},
+    store::{UserChange, UpdateOutcome},
+    tokens::{device::DeviceToken, refresh::SessionId},
 };
 
 /// The present password may be any text: it may be older than today's rules.
@@ -50,26 +50,26 @@ pub async fn change_password(users: Arc<Users>, request: Request) -> Result<Resp
 
     let user = users.store.user(caller.user_id).await?.filter(|user| user.is_active).ok_or_else(Problem::unauthorized)?;
     check_password_differs(&new_password, &user.email).map_err(UsersError::NewPassword)?;
-    let tries = users.buckets().await?.password_change(user.id);
-    let credentials = users.confirm_password(&user, &current_password, std::slice::from_ref(&tries)).await?;
+    let bucket = users.buckets().await?.password_confirmation(user.id);
+    let credentials = users.confirm_password(&user, &current_password, std::slice::from_ref(&bucket)).await?;
 
     let now = users.clock.now();
     let after = user.with_changed_password(now, request.trace().clone());
-    let mut change = Change::new(&user, &after);
+    let mut change = UserChange::new(&user, &after);
     change.password_hash = Some(users.hasher().hash(new_password.as_str(), users.ids.bytes()).map_err(UsersError::from)?);
     change.credentials = Some(&credentials);
-    change.also = vec![users.store.giving_back(&tries, now)];
-    let session = caller.session.as_deref().and_then(FamilyId::parse);
+    change.extra_writes = vec![users.store.transact_refund_attempt(&bucket, now)];
+    let session = caller.session.as_deref().and_then(SessionId::parse);
     if let Some(session) = session {
-        change.also.push(users.store.keeping_family(session, user.id, after.session_epoch));
+        change.extra_writes.push(users.store.transact_keep_session(session, user.id, after.session_epoch));
     }
-    match users.store.replace(change).await? {
-        Replaced::Written => {
+    match users.store.update_user(change).await? {
+        UpdateOutcome::Written => {
             let device = DeviceToken::issue(&after.email, after.id, after.session_epoch, &users.ids, now);
-            Ok(http::no_content().with_header(DEVICE_TOKEN, &device.text(users.device_token_keys().await?.active())))
+            Ok(http::no_content().with_header(DEVICE_TOKEN_HEADER, &device.text(users.device_token_keys().await?.active())))
         }
-        Replaced::VersionConflict | Replaced::EmailTaken => match session {
-            Some(session) if !users.is_alive(session, &user).await? => Err(Problem::unauthorized()),
+        UpdateOutcome::VersionConflict | UpdateOutcome::EmailTaken => match session {
+            Some(session) if !users.is_session_active(session, &user).await? => Err(Problem::unauthorized()),
             _ => Err(UsersError::Contended.into()),
         },
     }

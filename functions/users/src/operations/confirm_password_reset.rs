@@ -8,12 +8,12 @@ use shared::{
     problem::Problem,
 };
 
-use super::view::DEVICE_TOKEN;
+use super::view::DEVICE_TOKEN_HEADER;
 use crate::{
     Users,
     domain::{ChangeError, Password, check_password_differs},
     error::UsersError,
-    store::{Change, Replaced},
+    store::{UserChange, UpdateOutcome},
     tokens::{device::DeviceToken, one_time::OneTimeToken},
 };
 
@@ -43,21 +43,21 @@ struct ConfirmPasswordReset {
 pub async fn confirm_password_reset(users: Arc<Users>, request: Request) -> Result<Response, Problem> {
     let ConfirmPasswordReset { token, new_password } = request.json()?;
     let token = OneTimeToken::parse(&token).ok_or(ChangeError::InvalidLink)?;
-    users.admit_link(&request).await?;
+    users.check_link_rate_limit(&request).await?;
 
     let user = users.store.user(token.user_id).await?.ok_or(ChangeError::InvalidLink)?;
     let now = users.clock.now();
     let after = user.with_reset_password(&token.hash(), now, request.trace().clone())?;
     check_password_differs(&new_password, &user.email).map_err(UsersError::NewPassword)?;
 
-    let mut change = Change::new(&user, &after);
+    let mut change = UserChange::new(&user, &after);
     change.password_hash = Some(users.hasher().hash(new_password.as_str(), users.ids.bytes()).map_err(UsersError::from)?);
-    change.also = vec![users.store.clearing(&users.buckets().await?.login_strangers(&user.email))];
-    match users.store.replace(change).await? {
-        Replaced::Written => {
+    change.extra_writes = vec![users.store.transact_clear_bucket(&users.buckets().await?.login_unknown_device(&user.email))];
+    match users.store.update_user(change).await? {
+        UpdateOutcome::Written => {
             let device = DeviceToken::issue(&after.email, after.id, after.session_epoch, &users.ids, now);
-            Ok(http::no_content().with_header(DEVICE_TOKEN, &device.text(users.device_token_keys().await?.active())))
+            Ok(http::no_content().with_header(DEVICE_TOKEN_HEADER, &device.text(users.device_token_keys().await?.active())))
         }
-        Replaced::VersionConflict | Replaced::EmailTaken => Err(UsersError::Contended.into()),
+        UpdateOutcome::VersionConflict | UpdateOutcome::EmailTaken => Err(UsersError::Contended.into()),
     }
 }

@@ -7,10 +7,10 @@ use shared::{
     problem::Problem,
 };
 
-use crate::{Users, error::UsersError, store::Replaced};
+use crate::{Users, error::UsersError, store::UpdateOutcome};
 
 /// How often a change is tried that others get in the way of.
-const TRIES: u32 = 3;
+const MAX_ATTEMPTS: u32 = 3;
 
 /// Answers `204`. Credentials and profile are erased at once, and every session is over; the address is free again. The other services
 /// hear of it and erase their copies: an order that is not settled yet runs on with its own, and is redacted when it is.
@@ -29,12 +29,12 @@ pub async fn delete_me(users: Arc<Users>, request: Request) -> Result<Response, 
     let caller = request.caller()?;
     let seen = request.if_match_optional()?;
 
-    for _ in 0..TRIES {
+    for _ in 0..MAX_ATTEMPTS {
         let user = users.store.user(caller.user_id).await?.filter(|user| user.is_active).ok_or_else(Problem::unauthorized)?;
         if seen.is_some_and(|seen| seen != user.version) {
-            return Err(UsersError::Stale { current: user.version }.into());
+            return Err(UsersError::VersionMismatch { current: user.version }.into());
         }
-        if users.store.erase(&user, users.clock.now(), request.trace()).await? == Replaced::Written {
+        if users.store.erase(&user, users.clock.now(), request.trace()).await? == UpdateOutcome::Written {
             return Ok(http::no_content());
         }
     }

@@ -10,7 +10,7 @@ use shared::{
 use crate::{Users, error::UsersError};
 
 /// How long the answer may be kept: a revoked key is gone from it as soon as from the authorizers.
-const CACHED: &str = "public, max-age=30";
+const CACHE_CONTROL: &str = "public, max-age=30";
 
 /// Answers `200` with the key that signs and those that signed before it, for as long as a token of theirs may be alive. Until the first
 /// rotation there is none: `503`.
@@ -31,5 +31,5 @@ pub async fn get_jwks(users: Arc<Users>, _request: Request) -> Result<Response, 
         return Err(UsersError::NoSigningKey.into());
     }
 
-    Ok(http::ok(&keys.public(now)).cached(CACHED))
+    Ok(http::ok(&keys.jwks(now)).cached(CACHE_CONTROL))
 }

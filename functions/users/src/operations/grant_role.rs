@@ -7,13 +7,13 @@ use shared::{auth::Role, ids::UserId, invoke::Call, lambda::Failure, telemetry::
 
 use crate::{
     Users,
-    domain::{Administration, Email},
+    domain::{AdminEdit, Email},
     error::UsersError,
-    store::{Change, Replaced},
+    store::{UserChange, UpdateOutcome},
 };
 
 /// How often a change is tried that others get in the way of.
-const TRIES: u32 = 3;
+const MAX_ATTEMPTS: u32 = 3;
 
 /// Who gets which role.
 #[derive(Clone, Debug, Deserialize)]
@@ -40,16 +40,16 @@ pub async fn grant_role(users: Arc<Users>, call: Call<GrantRole>) -> Result<Role
     let email = Email::parse(&call.event.email).map_err(|_| unknown())?;
     let unavailable = |error: &dyn std::error::Error| Failure::from_error("Unavailable", error);
 
-    for _ in 0..TRIES {
+    for _ in 0..MAX_ATTEMPTS {
         let credentials = users.store.credentials(email.as_str()).await.map_err(|error| unavailable(&error))?.ok_or_else(unknown)?;
         let user = users.store.user(credentials.user_id).await.map_err(|error| unavailable(&error))?.ok_or_else(unknown)?;
         let granted = RoleView { user_id: user.id, role: role.name() };
         if user.role == role.name() {
             return Ok(granted);
         }
-        let change = Administration { role: Some(role), ..Administration::default() };
-        let after = user.administered(change, users.clock.now(), Trace::start(&users.ids));
-        if users.store.replace(Change::new(&user, &after)).await.map_err(|error| unavailable(&error))? == Replaced::Written {
+        let change = AdminEdit { role: Some(role), ..AdminEdit::default() };
+        let after = user.edited_by_admin(change, users.clock.now(), Trace::start(&users.ids));
+        if users.store.update_user(UserChange::new(&user, &after)).await.map_err(|error| unavailable(&error))? == UpdateOutcome::Written {
             return Ok(granted);
         }
     }

@@ -8,15 +8,15 @@ use shared::{
     problem::Problem,
 };
 
-use super::view::{DEVICE_TOKEN, TokensView};
+use super::view::{DEVICE_TOKEN_HEADER, TokensView};
 use crate::{
     Users,
     domain::{Credentials, Email},
     error::UsersError,
-    password_hash::{Form, PasswordHasher},
+    password_hash::{Normalization, PasswordHasher},
     tokens::{
         device::DeviceToken,
-        refresh::{Bearer, RefreshToken},
+        refresh::{TokenSubject, RefreshToken},
     },
 };
 
@@ -59,49 +59,49 @@ pub async fn login_user(users: Arc<Users>, request: Request) -> Result<Response,
     let now = users.clock.now();
     let address = Email::parse(&email).map_or(email, String::from);
     let device_keys = users.device_token_keys().await?;
-    let shown = request.header(DEVICE_TOKEN);
-    let presented = shown.and_then(|text| device_keys.open(|key| DeviceToken::open(text, &address, key, now)));
+    let header = request.header(DEVICE_TOKEN_HEADER);
+    let presented = header.and_then(|text| device_keys.open(|key| DeviceToken::open(text, &address, key, now)));
     let buckets = users.buckets().await?;
-    let strangers = || vec![buckets.login_network(request.source_ip()), buckets.login_strangers(&address)];
-    let mut tries = presented.as_ref().map_or_else(strangers, |device| vec![buckets.login_device(device)]);
-    let (admitted, credentials) = tokio::join!(users.admit(&tries), users.store.credentials(&address));
-    admitted?;
+    let unknown_device = || vec![buckets.login_network(request.source_ip()), buckets.login_unknown_device(&address)];
+    let mut login_buckets = presented.as_ref().map_or_else(unknown_device, |device| vec![buckets.login_known_device(device)]);
+    let (allowed, credentials) = tokio::join!(users.check_rate_limits(&login_buckets), users.store.credentials(&address));
+    allowed?;
 
     let credentials = credentials?;
-    let is_current = |device: &DeviceToken| credentials.as_ref().is_some_and(|user| device.is_of(user.user_id, user.session_epoch));
+    let is_current = |device: &DeviceToken| credentials.as_ref().is_some_and(|user| device.belongs_to(user.user_id, user.session_epoch));
     let device = presented.clone().filter(is_current);
     if presented.is_some() && device.is_none() {
         // It was issued before the last reset, or to a user before this one: whoever has it is a stranger.
-        tries = strangers();
-        users.admit(&tries).await?;
+        login_buckets = unknown_device();
+        users.check_rate_limits(&login_buckets).await?;
     }
     let stored_hash = credentials.as_ref().map(|credentials| credentials.password_hash.as_str());
-    let form = users.hasher().matching_form(&password, stored_hash).map_err(UsersError::from)?;
-    let (user, form) = credentials.filter(|user| user.is_active).zip(form).ok_or(UsersError::InvalidCredentials)?;
+    let normalization = users.hasher().matching_normalization(&password, stored_hash).map_err(UsersError::from)?;
+    let (user, normalization) = credentials.filter(|user| user.is_active).zip(normalization).ok_or(UsersError::InvalidCredentials)?;
 
-    let refresh_token = RefreshToken::first(Bearer::from(&user), &users.ids, now);
+    let refresh_token = RefreshToken::first(TokenSubject::from(&user), &users.ids, now);
     let refresh_token_keys = users.refresh_token_keys().await?;
     // A try that was right does not count for the account or device, which is charged last. The network's does: many would change it at the
     // same moment.
-    let refund = tries.last().map(|bucket| users.store.giving_back(bucket, now)).into_iter().collect();
-    users.store.begin_family(&refresh_token, users.session_end(&refresh_token, now), now, refund).await?;
-    keep_hash_up_to_date(&users, &user, &password, form).await;
+    let refund = login_buckets.last().map(|bucket| users.store.transact_refund_attempt(bucket, now)).into_iter().collect();
+    users.store.start_session(&refresh_token, users.session_expiry(&refresh_token, now), now, refund).await?;
+    upgrade_password_hash(&users, &user, &password, normalization).await;
 
     let answer = http::ok(&TokensView::new(&refresh_token, refresh_token_keys.active(), &signing_key, &users, now)?);
     // A token under the previous server key is replaced, so that it survives the next rotation of that key too.
     let issued = || DeviceToken::issue(&address, user.user_id, user.session_epoch, &users.ids, now);
     let device = device.unwrap_or_else(issued).text(device_keys.active());
-    Ok(if shown == Some(device.as_str()) { answer } else { answer.with_header(DEVICE_TOKEN, &device) })
+    Ok(if header == Some(device.as_str()) { answer } else { answer.with_header(DEVICE_TOKEN_HEADER, &device) })
 }
 
 /// Hashes the password again where the stored hash has old parameters or is of the password as typed. If that fails, the next login retries.
-async fn keep_hash_up_to_date(users: &Users, user: &Credentials, password: &str, form: Form) {
-    if form == Form::Composed && !PasswordHasher::needs_rehash(&user.password_hash) {
+async fn upgrade_password_hash(users: &Users, user: &Credentials, password: &str, normalization: Normalization) {
+    if normalization == Normalization::Nfc && !PasswordHasher::needs_rehash(&user.password_hash) {
         return;
     }
     match users.hasher().hash(password, users.ids.bytes()) {
         Ok(hash) => {
-            if let Err(error) = users.store.rehash(user, &hash).await {
+            if let Err(error) = users.store.update_password_hash(user, &hash).await {
                 http::warn(&error, "a password keeps its old hash");
             }
         }

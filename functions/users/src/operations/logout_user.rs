@@ -8,7 +8,7 @@ use shared::{
     problem::Problem,
 };
 
-use crate::{Users, domain::Ended, tokens::refresh::FamilyId};
+use crate::{Users, domain::EndReason, tokens::refresh::SessionId};
 
 /// Answers `204`, also to who has logged out before. The refresh token is worthless at once, access tokens of the session as soon as the
 /// gateway asks again: within a minute.
@@ -25,8 +25,8 @@ use crate::{Users, domain::Ended, tokens::refresh::FamilyId};
 pub async fn logout_user(users: Arc<Users>, request: Request) -> Result<Response, Problem> {
     let caller = request.caller()?;
 
-    if let Some(session) = caller.session.as_deref().and_then(FamilyId::parse) {
-        users.store.end_family(session, caller.user_id, Ended::LoggedOut).await?;
+    if let Some(session) = caller.session.as_deref().and_then(SessionId::parse) {
+        users.store.end_session(session, caller.user_id, EndReason::LoggedOut).await?;
     }
 
     Ok(http::no_content())

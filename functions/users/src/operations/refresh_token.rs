@@ -18,20 +18,20 @@ use shared::{
 use super::view::TokensView;
 use crate::{
     Users,
-    domain::{Ended, Family, TokenStatus, User},
+    domain::{EndReason, Session, TokenStatus, User},
     error::UsersError,
-    store::{Change, Replaced, Rotated},
-    tokens::refresh::{Bearer, RefreshToken, RefreshTokenKey},
+    store::{UserChange, UpdateOutcome, RotationOutcome},
+    tokens::refresh::{TokenSubject, RefreshToken, RefreshTokenKey},
 };
 
 /// How often a change is tried that others get in the way of.
-const TRIES: u32 = 5;
+const MAX_ATTEMPTS: u32 = 5;
 
 /// What the client has kept. Any text goes: what cannot be right is answered like what is not.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-struct ExchangedToken {
+struct RefreshTokenRequest {
     refresh_token: String,
 }
 
@@ -42,13 +42,13 @@ struct ExchangedToken {
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
     path = "/users/token/refresh",
-    request_body = ExchangedToken,
+    request_body = RefreshTokenRequest,
     responses((status = 200, description = "The tokens that follow.", body = TokensView)),
     security(()),
     extensions(("x-roles" = json!(["anonymous"])), ("x-problems" = json!(["invalid_token", "no_signing_key"]))),
 ))]
 pub async fn refresh_token(users: Arc<Users>, request: Request) -> Result<Response, Problem> {
-    let ExchangedToken { refresh_token } = request.json()?;
+    let RefreshTokenRequest { refresh_token } = request.json()?;
     // First, so that a token is not exchanged for nothing.
     let signing_key = users.signing_key().await?;
     let keys = users.refresh_token_keys().await?;
@@ -69,36 +69,36 @@ async fn exchange(
     now: Timestamp,
     trace: &Trace,
 ) -> Result<RefreshToken, UsersError> {
-    let expires_at = users.session_end(presented, now);
+    let expires_at = users.session_expiry(presented, now);
     if expires_at <= now {
         return Err(UsersError::InvalidRefreshToken("its session has reached its absolute end"));
     }
-    let mut successor = presented.successor(presented.bearer.clone(), keys.active());
-    for _ in 0..TRIES {
-        let (family, user) = match users.store.rotate(presented, &successor, expires_at, now).await? {
-            Rotated::Written => return Ok(successor),
-            Rotated::Refused { family, user } => (family, user),
+    let mut successor = presented.successor(presented.subject.clone(), keys.active());
+    for _ in 0..MAX_ATTEMPTS {
+        let (session, user) = match users.store.rotate_refresh_token(presented, &successor, expires_at, now).await? {
+            RotationOutcome::Written => return Ok(successor),
+            RotationOutcome::Conflict { session, user } => (session, user),
         };
-        let user_moved_on = user.is_some();
+        let user_changed = user.is_some();
         if let Some(user) = user {
             let user = user.filter(|user| user.is_active).ok_or(UsersError::InvalidRefreshToken("its user is gone or disabled"))?;
-            successor = presented.successor(Bearer::from(&*user), keys.active());
+            successor = presented.successor(TokenSubject::from(&*user), keys.active());
         }
-        let Some(family) = family else {
+        let Some(session) = session else {
             // Without a family that refused it, a user who has moved on was the reason, or the session is none.
-            if user_moved_on {
+            if user_changed {
                 continue;
             }
             return Err(UsersError::InvalidRefreshToken("there is no such session"));
         };
         // The exchange may have been made under the other server key: just before a rotation of that key took effect.
-        let successors = keys.accepted().map(|key| presented.successor(successor.bearer.clone(), key));
-        let is_repeated = |successor: &RefreshToken| token_status(&family, presented, successor, now) == TokenStatus::JustRotated;
+        let successors = keys.accepted().map(|key| presented.successor(successor.subject.clone(), key));
+        let is_repeated = |successor: &RefreshToken| token_status(&session, presented, successor, now) == TokenStatus::JustRotated;
         if let Some(repeated) = successors.into_iter().find(is_repeated) {
             return Ok(repeated);
         }
-        match token_status(&family, presented, &successor, now) {
-            TokenStatus::Current if user_moved_on => {}
+        match token_status(&session, presented, &successor, now) {
+            TokenStatus::Current if user_changed => {}
             TokenStatus::Current | TokenStatus::SessionEnded => return Err(UsersError::InvalidRefreshToken("its session is over")),
             TokenStatus::JustRotated | TokenStatus::Reused => {
                 revoke(users, presented, trace).await?;
@@ -110,9 +110,9 @@ async fn exchange(
 }
 
 /// What the token is to a family that refused it. Its user's epoch counts too: a new password ends a session without touching it.
-fn token_status(family: &Family, presented: &RefreshToken, successor: &RefreshToken, now: Timestamp) -> TokenStatus {
-    if family.is_alive(successor.bearer.user_id, successor.bearer.session_epoch, now) {
-        family.token_status(&presented.generation(), &successor.generation(), now)
+fn token_status(session: &Session, presented: &RefreshToken, successor: &RefreshToken, now: Timestamp) -> TokenStatus {
+    if session.is_active(successor.subject.user_id, successor.subject.session_epoch, now) {
+        session.token_status(&presented.generation(), &successor.generation(), now)
     } else {
         TokenStatus::SessionEnded
     }
@@ -120,15 +120,15 @@ fn token_status(family: &Family, presented: &RefreshToken, successor: &RefreshTo
 
 /// Ends the session and makes the user's access tokens worthless, together: whoever has them.
 async fn revoke(users: &Users, presented: &RefreshToken, trace: &Trace) -> Result<(), UsersError> {
-    let user_id = presented.bearer.user_id;
-    for _ in 0..TRIES {
-        let (user, family) = users.store.user_and_family(user_id, Some(presented.family)).await?;
-        let (Some(user), Some(Family { ended: None, .. })) = (user, family) else { return Ok(()) };
+    let user_id = presented.subject.user_id;
+    for _ in 0..MAX_ATTEMPTS {
+        let (user, session) = users.store.user_and_session(user_id, Some(presented.session_id)).await?;
+        let (Some(user), Some(Session { end_reason: None, .. })) = (user, session) else { return Ok(()) };
         let after: User = user.with_tokens_revoked(trace.clone());
-        let mut change = Change::new(&user, &after);
-        change.also = vec![users.store.ending_family(presented.family, user_id, Ended::Reused)];
-        if users.store.replace(change).await? == Replaced::Written {
-            tracing::warn!(session = %presented.family, "a refresh token was used twice: its session is over");
+        let mut change = UserChange::new(&user, &after);
+        change.extra_writes = vec![users.store.transact_end_session(presented.session_id, user_id, EndReason::TokenReused)];
+        if users.store.update_user(change).await? == UpdateOutcome::Written {
+            tracing::warn!(session = %presented.session_id, "a refresh token was used twice: its session is over");
             telemetry::count("RefreshTokenReused", "users", &users.clock);
             return Ok(());
         }

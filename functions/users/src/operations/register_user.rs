@@ -43,7 +43,7 @@ struct RegisterUser {
 pub async fn register_user(users: Arc<Users>, request: Request) -> Result<Response, Problem> {
     let RegisterUser { email, username, full_name, password } = request.json()?;
     check_password_differs(&password, email.as_str()).map_err(UsersError::Password)?;
-    users.admit(&[users.buckets().await?.register_network(request.source_ip())]).await?;
+    users.check_rate_limits(&[users.buckets().await?.register_network(request.source_ip())]).await?;
 
     let now = users.clock.now();
     let id = users.ids.create(now);
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_registration_takes_these_four_fields_and_no_others() {
+    fn registration_rejects_unknown_fields_and_wrong_types() {
         let good = json!({ "email": "Ada@Example.com", "username": "ada", "full_name": "Ada Lovelace", "password": "correct horse" });
         let read = serde_json::from_value::<RegisterUser>(good.clone()).unwrap();
         assert_eq!(read.email.as_str(), "ada@example.com");

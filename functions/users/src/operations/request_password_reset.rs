@@ -48,7 +48,7 @@ pub async fn request_password_reset(users: Arc<Users>, request: Request) -> Resu
     let RequestPasswordReset { email } = request.json()?;
     let address = Email::parse(&email).map_or(email, String::from);
     let buckets = users.buckets().await?;
-    users.admit(&[buckets.reset_network(request.source_ip()), buckets.reset_account(&address)]).await?;
+    users.check_rate_limits(&[buckets.reset_network(request.source_ip()), buckets.reset_account(&address)]).await?;
 
     let known = users.store.credentials(&address).await?;
     let user_id = known.map_or_else(|| ids::derive::<UserId>(&["nobody", &address]), |known| known.user_id);
@@ -60,7 +60,7 @@ pub async fn request_password_reset(users: Arc<Users>, request: Request) -> Resu
         None => (0, fresh),
     };
     // Refused for nobody always, and for somebody who is changing at this very moment: they ask again.
-    let _ = users.store.offer_reset(user_id, seen, &link, request.trace()).await?;
+    let _ = users.store.store_reset_link(user_id, seen, &link, request.trace()).await?;
 
     Ok(http::accepted(&json!({ "status": "accepted" })))
 }

@@ -17,8 +17,8 @@ use shared::{auth::Role, ids::PrefixedId, invoke::Call, lambda::Failure};
 use crate::{
     Users,
     tokens::{
-        access::{self, Claims, Parties},
-        refresh::Bearer,
+        access::{self, Claims, Issuer},
+        refresh::TokenSubject,
         signing_keys::{self, KeyId, SigningKeys},
     },
 };
@@ -28,7 +28,7 @@ const PENDING: &str = "AWSPENDING";
 /// Marks the keys of a revocation until they are current. Not `AWSPENDING`: Secrets Manager would take it for a rotation of its own.
 const REVOKING: &str = "REVOKING";
 /// How often a revocation is tried that a rotation gets ahead of.
-const TRIES: u32 = 5;
+const MAX_ATTEMPTS: u32 = 5;
 
 /// What the function is invoked for.
 #[derive(Clone, Debug, Deserialize)]
@@ -92,32 +92,32 @@ async fn create_secret(users: &Users, secret: &Secret<'_>, token: &str) -> Resul
     if secret.version(token).await?.is_some() {
         return Ok(());
     }
-    let present = secret.present().await?;
-    let next = present.rotated(&users.ids, users.clock.now()).map_err(|error| Failure::from_error("UnusableKeys", &error))?;
+    let current_keys = secret.current_keys().await?;
+    let next = current_keys.rotated(&users.ids, users.clock.now()).map_err(|error| Failure::from_error("UnusableKeys", &error))?;
     secret.put(token, PENDING, next.text()).await
 }
 
 /// Makes keys current in which the named one is revoked. A rotation that finishes meanwhile is not overwritten: the key is then revoked
 /// in its keys. A key that is revoked already stays so, and nothing is written: a repeated invocation is answered like the first.
 async fn revoke_key(users: &Users, name: &str) -> Result<Value, Failure> {
-    let secret_id = users.secrets.full_name(signing_keys::SECRET);
+    let secret_id = users.secrets.full_name(signing_keys::SECRET_NAME);
     let secret = Secret { client: users.secrets.client(), id: &secret_id };
     let mut named = None;
     let mut failure = None;
-    for _ in 0..TRIES {
+    for _ in 0..MAX_ATTEMPTS {
         let version = secret.current_version().await?;
-        let present = secret.version(&version).await?.unwrap_or_default();
+        let current_keys = secret.version(&version).await?.unwrap_or_default();
         // The key that signs at the first try, also when a rotation has retired it since.
-        let kid = named.or_else(|| if name == "current" { present.current().map(|key| key.kid) } else { KeyId::parse(name) });
-        let kid = kid.filter(|kid| present.knows(*kid)).ok_or_else(|| {
+        let kid = named.or_else(|| if name == "current" { current_keys.current().map(|key| key.kid) } else { KeyId::parse(name) });
+        let kid = kid.filter(|kid| current_keys.contains(*kid)).ok_or_else(|| {
             Failure::new("UnknownKey", "There is no such signing key: GET /.well-known/jwks.json lists those that verify tokens.")
         })?;
         named = Some(kid);
-        if present.is_revoked(kid) {
-            return Ok(revoked(kid, &present));
+        if current_keys.is_revoked(kid) {
+            return Ok(revoked(kid, &current_keys));
         }
         let now = users.clock.now();
-        let next = present.revoked(kid, &users.ids, now).map_err(|error| Failure::from_error("UnusableKeys", &error))?;
+        let next = current_keys.revoked(kid, &users.ids, now).map_err(|error| Failure::from_error("UnusableKeys", &error))?;
         check(&next, users)?;
         let token = users.ids.create::<KeyId>(now).to_string();
         secret.put(&token, REVOKING, next.text()).await?;
@@ -146,9 +146,9 @@ async fn finish_secret(secret: &Secret<'_>, token: &str) -> Result<(), Failure> 
     if current == token {
         return Ok(());
     }
-    let present = secret.version(&current).await?.unwrap_or_default();
+    let current_keys = secret.version(&current).await?.unwrap_or_default();
     let next = secret.version(token).await?.ok_or_else(no_version)?;
-    if !next.follow(&present) {
+    if !next.is_successor_of(&current_keys) {
         return Err(Failure::new("Superseded", "Another rotation was finished since this one began; begin a new one."));
     }
     secret.make_current(token, &current).await
@@ -159,8 +159,8 @@ fn check(keys: &SigningKeys, users: &Users) -> Result<(), Failure> {
     let unusable = |cause: &str| Failure::new("UnusableKeys", format!("the new keys do not work: {cause}"));
     let (ids, now) = (&users.ids, users.clock.now());
     let key = keys.current().ok_or_else(|| unusable("none of them signs"))?;
-    let parties = Parties { issuer: "rotation".to_owned(), audience: "rotation".to_owned() };
-    let nobody = Bearer {
+    let issuer = Issuer { name: "rotation".to_owned(), audience: "rotation".to_owned() };
+    let test_subject = TokenSubject {
         user_id: ids.create(now),
         version: 0,
         session_epoch: 0,
@@ -169,9 +169,9 @@ fn check(keys: &SigningKeys, users: &Users) -> Result<(), Failure> {
         full_name: String::new(),
         email: String::new(),
     };
-    let claims = Claims::new(&nobody, ids.create(now), &parties, ids, now);
+    let claims = Claims::new(&test_subject, ids.create(now), &issuer, ids, now);
     let token = claims.sign(&key).map_err(|error| unusable(&error.to_string()))?;
-    let accepted = access::verify(&token, keys, &parties, now).is_ok_and(|read| read == claims);
+    let accepted = access::verify(&token, keys, &issuer, now).is_ok_and(|read| read == claims);
     if accepted { Ok(()) } else { Err(unusable("what is signed is not accepted")) }
 }
 
@@ -196,7 +196,7 @@ impl Secret<'_> {
     }
 
     /// The keys that count now.
-    async fn present(&self) -> Result<SigningKeys, Failure> {
+    async fn current_keys(&self) -> Result<SigningKeys, Failure> {
         let answer = self.client.get_secret_value().secret_id(self.id).version_stage(CURRENT).send().await;
         read(answer.map_err(|error| failed("GetSecretValue", &error))?.secret_string())
     }

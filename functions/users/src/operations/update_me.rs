@@ -14,7 +14,7 @@ use crate::{
     Users,
     domain::{Email, EmailEdit, FullName, ProfileEdit, Username, VERIFICATION_LIFETIME, WITHDRAWAL_LIFETIME},
     error::UsersError,
-    store::{Change, Replaced},
+    store::{UserChange, UpdateOutcome},
     tokens::one_time::OneTimeToken,
 };
 
@@ -52,7 +52,7 @@ struct UpdateMe {
     responses((status = 200, description = "The profile as it is now.", body = UserView, headers(("ETag")))),
     security(("bearer" = [])),
     extensions(("x-roles" = json!(["user", "admin"])), (
-        "x-problems" = json!(["nothing_to_change", "wrong_password", "email_moved_recently", "too_many_requests"])
+        "x-problems" = json!(["nothing_to_change", "wrong_password", "email_changed_recently", "too_many_requests"])
     )),
 ))]
 pub async fn update_me(users: Arc<Users>, request: Request) -> Result<Response, Problem> {
@@ -65,20 +65,20 @@ pub async fn update_me(users: Arc<Users>, request: Request) -> Result<Response, 
 
     let user = users.store.user(caller.user_id).await?.filter(|user| user.is_active).ok_or_else(Problem::unauthorized)?;
     if user.version != seen {
-        return Err(UsersError::Stale { current: user.version }.into());
+        return Err(UsersError::VersionMismatch { current: user.version }.into());
     }
     let now = users.clock.now();
     let mut credentials = None;
-    let mut also = Vec::new();
+    let mut extra_writes = Vec::new();
     match &email {
         Some(email) if email.as_str() != user.email => {
-            let password = current_password.ok_or(UsersError::PasswordMissing)?;
+            let password = current_password.ok_or(UsersError::CurrentPasswordRequired)?;
             let buckets = users.buckets().await?;
-            let tries = buckets.password_change(user.id);
-            also.push(users.store.giving_back(&tries, now));
-            credentials = Some(users.confirm_password(&user, &password, &[buckets.address_mails(user.id), tries]).await?);
+            let bucket = buckets.password_confirmation(user.id);
+            extra_writes.push(users.store.transact_refund_attempt(&bucket, now));
+            credentials = Some(users.confirm_password(&user, &password, &[buckets.verification_mails(user.id), bucket]).await?);
         }
-        Some(_) if !user.email_verified => users.admit(&[users.buckets().await?.address_mails(user.id)]).await?,
+        Some(_) if !user.email_verified => users.check_rate_limits(&[users.buckets().await?.verification_mails(user.id)]).await?,
         _ => {}
     }
     let email = match email {
@@ -90,12 +90,12 @@ pub async fn update_me(users: Arc<Users>, request: Request) -> Result<Response, 
         }
     };
     let after = user.edited(ProfileEdit { email, username, full_name }, now, request.trace().clone())?;
-    let mut change = Change::new(&user, &after);
+    let mut change = UserChange::new(&user, &after);
     change.credentials = credentials.as_ref();
-    change.also = also;
-    match users.store.replace(change).await? {
-        Replaced::Written => Ok(http::ok(&UserView::from(&after)).etag(after.version)),
-        Replaced::VersionConflict | Replaced::EmailTaken => Err(users.stale(user.id).await?),
+    change.extra_writes = extra_writes;
+    match users.store.update_user(change).await? {
+        UpdateOutcome::Written => Ok(http::ok(&UserView::from(&after)).etag(after.version)),
+        UpdateOutcome::VersionConflict | UpdateOutcome::EmailTaken => Err(users.version_mismatch(user.id).await?),
     }
 }
 

@@ -13,9 +13,9 @@ use shared::{
 use super::{update_me::nothing_to_change, view::UserView};
 use crate::{
     Users,
-    domain::{Administration, FullName, Username},
+    domain::{AdminEdit, FullName, Username},
     error::UsersError,
-    store::{Change, Replaced},
+    store::{UserChange, UpdateOutcome},
 };
 
 /// What is absent stays as it is. Addresses and passwords are their owner's alone.
@@ -68,16 +68,16 @@ pub async fn update_user(users: Arc<Users>, request: Request) -> Result<Response
 
     let user = users.store.user(id).await?.ok_or(UsersError::NotFound)?;
     if user.version != seen {
-        return Err(UsersError::Stale { current: user.version }.into());
+        return Err(UsersError::VersionMismatch { current: user.version }.into());
     }
     let loses_rights = role.is_some_and(|role| role.name() != user.role) || is_active == Some(false);
     if admin.user_id == id && loses_rights {
         return Err(UsersError::OwnAccount.into());
     }
-    let change = Administration { role, is_active, username, full_name };
-    let after = user.administered(change, users.clock.now(), request.trace().clone());
-    match users.store.replace(Change::new(&user, &after)).await? {
-        Replaced::Written => Ok(http::ok(&UserView::from(&after)).etag(after.version)),
-        Replaced::VersionConflict | Replaced::EmailTaken => Err(users.stale(id).await?),
+    let change = AdminEdit { role, is_active, username, full_name };
+    let after = user.edited_by_admin(change, users.clock.now(), request.trace().clone());
+    match users.store.update_user(UserChange::new(&user, &after)).await? {
+        UpdateOutcome::Written => Ok(http::ok(&UserView::from(&after)).etag(after.version)),
+        UpdateOutcome::VersionConflict | UpdateOutcome::EmailTaken => Err(users.version_mismatch(id).await?),
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     Users,
     domain::ChangeError,
     error::UsersError,
-    store::{Change, Replaced},
+    store::{UserChange, UpdateOutcome},
     tokens::one_time::OneTimeToken,
 };
 
@@ -41,18 +41,18 @@ struct VerifyEmail {
 pub async fn verify_email(users: Arc<Users>, request: Request) -> Result<Response, Problem> {
     let VerifyEmail { token } = request.json()?;
     let token = OneTimeToken::parse(&token).ok_or(ChangeError::InvalidLink)?;
-    users.admit_link(&request).await?;
+    users.check_link_rate_limit(&request).await?;
 
     let user = users.store.user(token.user_id).await?.ok_or(ChangeError::InvalidLink)?;
     let after = user.with_verified_email(&token.hash(), users.clock.now(), request.trace().clone())?;
     let moves = user.email != after.email;
     let credentials = if moves { Some(users.store.credentials(&user.email).await?.ok_or(UsersError::Contended)?) } else { None };
 
-    let mut change = Change::new(&user, &after);
+    let mut change = UserChange::new(&user, &after);
     change.credentials = credentials.as_ref();
-    match users.store.replace(change).await? {
-        Replaced::Written => Ok(http::no_content()),
-        Replaced::EmailTaken => Err(UsersError::EmailTaken.into()),
-        Replaced::VersionConflict => Err(UsersError::Contended.into()),
+    match users.store.update_user(change).await? {
+        UpdateOutcome::Written => Ok(http::no_content()),
+        UpdateOutcome::EmailTaken => Err(UsersError::EmailTaken.into()),
+        UpdateOutcome::VersionConflict => Err(UsersError::Contended.into()),
     }
 }

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The header in which a device token comes and goes.
-pub const DEVICE_TOKEN: &str = "x-device-token";
+pub const DEVICE_TOKEN_HEADER: &str = "x-device-token";
 
 /// What a login and a refresh answer: RFC 6749, section 5.1.
 #[derive(Serialize)]
@@ -40,7 +40,7 @@ impl TokensView {
         users: &Users,
         now: Timestamp,
     ) -> Result<Self, UsersError> {
-        let claims = Claims::new(&refresh_token.bearer, refresh_token.family, &users.parties, &users.ids, now);
+        let claims = Claims::new(&refresh_token.subject, refresh_token.session_id, &users.issuer, &users.ids, now);
         Ok(Self {
             access_token: claims.sign(signing_key)?,
             token_type: "Bearer",

@@ -12,12 +12,12 @@ use crate::{
     Users,
     domain::ChangeError,
     error::UsersError,
-    store::{Change, Replaced},
+    store::{UserChange, UpdateOutcome},
     tokens::one_time::OneTimeToken,
 };
 
 /// How often the withdrawal is tried when the account changes at the same time.
-const TRIES: u32 = 5;
+const MAX_ATTEMPTS: u32 = 5;
 
 /// What the link carries.
 #[derive(Deserialize)]
@@ -42,24 +42,24 @@ struct WithdrawEmailChange {
 ))]
 pub async fn withdraw_email_change(users: Arc<Users>, request: Request) -> Result<Response, Problem> {
     let WithdrawEmailChange { token } = request.json()?;
-    users.admit_link(&request).await?;
+    users.check_link_rate_limit(&request).await?;
     let token = OneTimeToken::parse(&token).ok_or(ChangeError::InvalidLink)?;
 
-    for _ in 0..TRIES {
+    for _ in 0..MAX_ATTEMPTS {
         let user = users.store.user(token.user_id).await?.ok_or(ChangeError::InvalidLink)?;
-        let after = user.with_withdrawn_change(&token.hash(), users.clock.now(), request.trace().clone())?;
+        let after = user.with_email_change_withdrawn(&token.hash(), users.clock.now(), request.trace().clone())?;
         let moves = user.email != after.email;
         let credentials = if moves { users.store.credentials(&user.email).await? } else { None };
         if moves && credentials.is_none() {
             continue;
         }
-        let mut change = Change::new(&user, &after);
+        let mut change = UserChange::new(&user, &after);
         change.credentials = credentials.as_ref();
-        match users.store.replace(change).await? {
-            Replaced::Written => return Ok(http::no_content()),
+        match users.store.update_user(change).await? {
+            UpdateOutcome::Written => return Ok(http::no_content()),
             // The address is reserved until the link expires, and it has expired on another machine's clock.
-            Replaced::EmailTaken => return Err(ChangeError::InvalidLink.into()),
-            Replaced::VersionConflict => {}
+            UpdateOutcome::EmailTaken => return Err(ChangeError::InvalidLink.into()),
+            UpdateOutcome::VersionConflict => {}
         }
     }
     Err(UsersError::Contended.into())

@@ -9,9 +9,9 @@ const OTHER_ARGON2: [&str; 3] = [
     "$argon2id$v=19$m=40000,t=1,p=4$c2FsdHNhbHRzYWx0c2FsdA$EJF1I4uE5Z37jbqAPhLtO7+VRO0/Jivnn9jYfjvdZaU",
 ];
 /// Made by the reference implementation, from `correct horse`.
-const PRESENT: &str = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0c2FsdA$AdweBLwcflnNX2HVW8i1Mtu7frrn4Ki7h/rYSGuU7Is";
+const CURRENT_HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0c2FsdA$AdweBLwcflnNX2HVW8i1Mtu7frrn4Ki7h/rYSGuU7Is";
 /// Made by crypt(3), from `correct horse`.
-const OF_ANOTHER_SYSTEM: [&str; 3] = [
+const BCRYPT_HASHES: [&str; 3] = [
     "$2a$04$abcdefghijklmnopqrstuujydOTSfIH/d5oUHpsygqV5X9xJLQc6e",
     "$2b$04$abcdefghijklmnopqrstuujydOTSfIH/d5oUHpsygqV5X9xJLQc6e",
     "$2y$04$abcdefghijklmnopqrstuujydOTSfIH/d5oUHpsygqV5X9xJLQc6e",
@@ -22,7 +22,7 @@ fn verify(password: &str, stored: &str) -> bool {
 }
 
 #[test]
-fn a_password_is_known_again_byte_for_byte() {
+fn password_matches_byte_for_byte() {
     let hasher = PasswordHasher::default();
     let stored = hasher.hash(" with\0spaces ", [7; 16]).unwrap();
     assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
@@ -31,28 +31,28 @@ fn a_password_is_known_again_byte_for_byte() {
         assert!(!hasher.verify(other, Some(&stored)).unwrap(), "{other:?}");
     }
     assert_ne!(hasher.hash(" with\0spaces ", [8; 16]).unwrap(), stored, "another salt");
-    assert_eq!(hasher.hash("correct horse", *b"saltsaltsaltsalt").unwrap(), PRESENT);
+    assert_eq!(hasher.hash("correct horse", *b"saltsaltsaltsalt").unwrap(), CURRENT_HASH);
 }
 
 #[test]
-fn a_password_matches_however_its_characters_are_composed() {
+fn password_matches_in_any_unicode_composition() {
     let hasher = PasswordHasher::default();
     let (composed, decomposed) = ("caf\u{e9} au lait", "cafe\u{301} au lait");
     for typed in [composed, decomposed] {
         let stored = hasher.hash(typed, [7; 16]).unwrap();
         for password in [composed, decomposed] {
-            assert_eq!(hasher.matching_form(password, Some(&stored)).unwrap(), Some(Form::Composed), "{password:?}");
+            assert_eq!(hasher.matching_normalization(password, Some(&stored)).unwrap(), Some(Normalization::Nfc), "{password:?}");
         }
-        assert_eq!(hasher.matching_form("cafe au lait", Some(&stored)).unwrap(), None);
+        assert_eq!(hasher.matching_normalization("cafe au lait", Some(&stored)).unwrap(), None);
     }
-    let old = hasher.hash_as_typed(decomposed, [7; 16]).unwrap();
-    assert_eq!(hasher.matching_form(decomposed, Some(&old)).unwrap(), Some(Form::AsTyped));
-    assert_eq!(hasher.matching_form(composed, Some(&old)).unwrap(), None);
+    let old = hasher.hash_raw(decomposed, [7; 16]).unwrap();
+    assert_eq!(hasher.matching_normalization(decomposed, Some(&old)).unwrap(), Some(Normalization::Raw));
+    assert_eq!(hasher.matching_normalization(composed, Some(&old)).unwrap(), None);
     assert!(hasher.verify(decomposed, Some(&old)).unwrap() && !hasher.verify(decomposed, None).unwrap());
 }
 
 #[test]
-fn the_memory_that_is_kept_changes_no_hash() {
+fn cached_memory_does_not_change_hashes() {
     let (used, fresh) = (PasswordHasher::default(), PasswordHasher::default());
     used.hash("something else", [1; 16]).unwrap();
     assert_eq!(used.hash("a password", [2; 16]).unwrap(), fresh.hash("a password", [2; 16]).unwrap());
@@ -62,20 +62,20 @@ fn the_memory_that_is_kept_changes_no_hash() {
 }
 
 #[test]
-fn the_memory_that_is_kept_never_grows() {
+fn cached_memory_never_grows() {
     let hasher = PasswordHasher::default();
     for stored in OTHER_ARGON2 {
         assert!(hasher.verify("correct horse", Some(stored)).unwrap());
-        assert!(hasher.memory.lock().unwrap().capacity() <= KEPT_BLOCKS, "{stored}");
+        assert!(hasher.memory.lock().unwrap().capacity() <= CACHED_BLOCKS, "{stored}");
     }
     hasher.hash("a password", [1; 16]).unwrap();
     let kept = hasher.memory.lock().unwrap().as_ptr();
-    assert!(hasher.verify("correct horse", Some(PRESENT)).unwrap());
+    assert!(hasher.verify("correct horse", Some(CURRENT_HASH)).unwrap());
     assert_eq!(hasher.memory.lock().unwrap().as_ptr(), kept, "and it is kept");
 }
 
 #[test]
-fn a_hash_with_other_parameters_is_still_verified() {
+fn hash_with_other_parameters_is_verified() {
     for stored in OTHER_ARGON2 {
         assert!(verify("correct horse", stored), "{stored}");
         assert!(!verify("correct house", stored), "{stored}");
@@ -86,7 +86,7 @@ fn a_hash_with_other_parameters_is_still_verified() {
 }
 
 #[test]
-fn a_hash_that_asks_for_too_much_is_not_computed() {
+fn hash_above_memory_or_time_limit_is_rejected() {
     let rest = "c2FsdHNhbHRzYWx0c2FsdA$mjeOBTstiC9XBIvUIQnlKklNv6HJw2Hs8O7qXdo8fcw";
     for params in [
         "m=131073,t=1,p=1",
@@ -102,26 +102,26 @@ fn a_hash_that_asks_for_too_much_is_not_computed() {
         assert!(PasswordHasher::default().verify("x", Some(&stored)).is_err(), "{params}");
     }
     for cost in ["00", "03", "15", "31", "99"] {
-        let stored = OF_ANOTHER_SYSTEM[1].replace("$04$", &format!("${cost}$"));
+        let stored = BCRYPT_HASHES[1].replace("$04$", &format!("${cost}$"));
         assert!(PasswordHasher::default().verify("x", Some(&stored)).is_err(), "{cost}");
     }
 }
 
 #[test]
-fn nobody_has_no_password_and_takes_as_much_work() {
+fn unknown_account_costs_the_same_work_and_never_matches() {
     let hasher = PasswordHasher::default();
     assert!(!hasher.verify("anything", None).unwrap());
     assert_eq!(hasher.memory.lock().unwrap().len(), 19_456);
-    let dummy = PasswordHash::new(DUMMY).unwrap();
+    let dummy = PasswordHash::new(DUMMY_HASH).unwrap();
     let real = PasswordHash::new(&hasher.hash("anything", [3; 16]).unwrap()).unwrap();
     assert_eq!((dummy.params, dummy.version, dummy.algorithm), (real.params, real.version, real.algorithm));
     let lengths = |hash: &PasswordHash| (hash.salt.as_ref().unwrap().len(), hash.hash.as_ref().unwrap().len());
-    assert_eq!(lengths(&PasswordHash::new(DUMMY).unwrap()), (SALT_BYTES, HASH_BYTES));
+    assert_eq!(lengths(&PasswordHash::new(DUMMY_HASH).unwrap()), (SALT_BYTES, HASH_BYTES));
 }
 
 #[test]
-fn passwords_of_another_system_are_known_again() {
-    for stored in OF_ANOTHER_SYSTEM {
+fn bcrypt_hashes_are_verified() {
+    for stored in BCRYPT_HASHES {
         assert!(verify("correct horse", stored), "{stored}");
         for other in ["correct house", "Correct horse", "correct horse ", ""] {
             assert!(!verify(other, stored), "{other:?} {stored}");
@@ -137,7 +137,7 @@ fn passwords_of_another_system_are_known_again() {
 }
 
 #[test]
-fn passwords_of_another_system_end_where_they_ended_there() {
+fn bcrypt_truncates_at_nul_and_72_bytes() {
     let with = "$2b$04$abcdefghijklmnopqrstuu9TuCRtjgnx0nBD6HCbneFBvkPtNdBMa";
     assert!(verify("with", with) && verify("with\0nul", with) && !verify("wit", with) && !verify("with nul", with));
     let empty = "$2b$04$abcdefghijklmnopqrstuubyCG3zY1GIXMyxfivm.ClDiInHzxjiq";
@@ -152,10 +152,10 @@ fn passwords_of_another_system_end_where_they_ended_there() {
 }
 
 #[test]
-fn every_hash_but_a_present_one_is_to_be_replaced() {
-    assert!(!PasswordHasher::needs_rehash(PRESENT));
+fn outdated_hashes_need_rehash() {
+    assert!(!PasswordHasher::needs_rehash(CURRENT_HASH));
     assert!(!PasswordHasher::needs_rehash(&PasswordHasher::default().hash("a password", [1; 16]).unwrap()));
-    for stored in OTHER_ARGON2.into_iter().chain(OF_ANOTHER_SYSTEM) {
+    for stored in OTHER_ARGON2.into_iter().chain(BCRYPT_HASHES) {
         assert!(PasswordHasher::needs_rehash(stored), "{stored}");
     }
     for (present, other) in [
@@ -169,14 +169,14 @@ fn every_hash_but_a_present_one_is_to_be_replaced() {
         ("c2FsdHNhbHRzYWx0c2FsdA", "c2FsdHNhbHRzYWx0"),
         ("AdweBLwcflnNX2HVW8i1Mtu7frrn4Ki7h/rYSGuU7Is", "AdweBLwcflnNX2HVW8i1Mtu7frrn4Ki7h/rYSGuU7A"),
     ] {
-        let stored = PRESENT.replace(present, other);
-        assert!(stored != PRESENT && PasswordHasher::needs_rehash(&stored), "{stored}");
+        let stored = CURRENT_HASH.replace(present, other);
+        assert!(stored != CURRENT_HASH && PasswordHasher::needs_rehash(&stored), "{stored}");
     }
     assert!(PasswordHasher::needs_rehash("") && PasswordHasher::needs_rehash("secret"));
 }
 
 #[test]
-fn what_is_no_hash_is_an_error_and_no_refusal() {
+fn malformed_hash_is_an_error() {
     for odd in [
         "",
         "secret",

@@ -13,13 +13,13 @@ use shared::{
 };
 
 use super::Store;
-use crate::throttle::{Admission, Bucket};
+use crate::throttle::{RateLimitDecision, Bucket};
 
 /// How long a bucket is kept that is empty again: the clocks of other instances may be behind.
-const KEPT: Duration = Duration::from_secs(3600);
+const EMPTY_BUCKET_RETENTION: Duration = Duration::from_secs(3600);
 
 /// Two updates do, unless tries are given back in the very same moment.
-const TRIES: usize = 4;
+const MAX_ATTEMPTS: usize = 4;
 
 #[derive(Deserialize)]
 struct BucketItem {
@@ -34,19 +34,19 @@ impl Store {
     ///
     /// # Errors
     /// When the table fails: then nobody knows, and the try must not go on.
-    pub async fn admit(&self, bucket: &Bucket, now: Timestamp) -> Result<Admission, TableError> {
+    pub async fn consume_attempt(&self, bucket: &Bucket, now: Timestamp) -> Result<RateLimitDecision, TableError> {
         let mut arrival = None;
-        for _ in 0..TRIES {
-            let (change, condition) = if arrival.is_none_or(|arrival| arrival <= now) { first(bucket, now) } else { further(bucket, now) };
+        for _ in 0..MAX_ATTEMPTS {
+            let (change, condition) = if arrival.is_none_or(|arrival| arrival <= now) { first_attempt(bucket, now) } else { further_attempt(bucket, now) };
             match self.sessions.update(key(bucket), change, condition).await? {
-                Outcome::Written => return Ok(Admission::Admitted),
+                Outcome::Written => return Ok(RateLimitDecision::Allowed),
                 Outcome::ConditionFailed(stored) => {
                     let stored = stored.map(from_item::<BucketItem>).transpose()?;
                     arrival = stored.map(|stored| Timestamp::from_milliseconds(stored.tat));
                 }
             }
             if let Err(retry_after) = bucket.limit().check(arrival, now) {
-                return Ok(Admission::Refused { retry_after });
+                return Ok(RateLimitDecision::Throttled { retry_after });
             }
         }
         let table = self.sessions.name().to_owned();
@@ -62,46 +62,46 @@ impl Store {
     ///
     /// # Errors
     /// When the table fails: the attempt must not go on. What was charged before stays charged.
-    pub async fn admit_all(&self, buckets: &[Bucket], now: Timestamp) -> Result<Admission, TableError> {
+    pub async fn consume_attempts(&self, buckets: &[Bucket], now: Timestamp) -> Result<RateLimitDecision, TableError> {
         for (position, bucket) in buckets.iter().enumerate() {
-            let admission = self.admit(bucket, now).await?;
-            if admission == Admission::Admitted {
+            let decision = self.consume_attempt(bucket, now).await?;
+            if decision == RateLimitDecision::Allowed {
                 continue;
             }
             for charged in &buckets[..position] {
-                if let Err(error) = self.give_back(charged, now).await {
+                if let Err(error) = self.refund_attempt(charged, now).await {
                     tracing::warn!(error = telemetry::causes(&error), "throttle bucket not refunded, its network has one attempt less");
                 }
             }
-            return Ok(admission);
+            return Ok(decision);
         }
-        Ok(Admission::Admitted)
+        Ok(RateLimitDecision::Allowed)
     }
 
     /// Gives a try back that was admitted just now.
     ///
     /// # Errors
     /// When the table fails: then the try stays paid for, or not.
-    pub async fn give_back(&self, bucket: &Bucket, now: Timestamp) -> Result<(), TableError> {
-        let (change, condition) = back(bucket, now);
+    pub async fn refund_attempt(&self, bucket: &Bucket, now: Timestamp) -> Result<(), TableError> {
+        let (change, condition) = refund(bucket, now);
         self.sessions.update(key(bucket), change, condition).await.map(drop)
     }
 
     /// For a transaction: gives a try back that was admitted just now. It never stands in the way of the others' writes: where the
     /// bucket was emptied meanwhile it stays empty.
-    pub fn giving_back(&self, bucket: &Bucket, now: Timestamp) -> Write {
-        let (change, condition) = back(bucket, now);
+    pub fn transact_refund_attempt(&self, bucket: &Bucket, now: Timestamp) -> Write {
+        let (change, condition) = refund(bucket, now);
         self.sessions.transact_update(key(bucket), change, condition)
     }
 
     /// For a transaction: empties a bucket, whether anybody has tried or not. Nor does this ever stand in the others' way.
-    pub fn clearing(&self, bucket: &Bucket) -> Write {
-        self.sessions.transact_delete(key(bucket), nothing_else())
+    pub fn transact_clear_bucket(&self, bucket: &Bucket) -> Write {
+        self.sessions.transact_delete(key(bucket), bucket_or_absent())
     }
 }
 
 /// A try where everything before it is paid for.
-fn first(bucket: &Bucket, now: Timestamp) -> (Expression, Expression) {
+fn first_attempt(bucket: &Bucket, now: Timestamp) -> (Expression, Expression) {
     let change = Expression::new("SET #tat = :next, #ttl = :ttl")
         .value("next", now.plus(bucket.limit().interval()).milliseconds())
         .value("ttl", ttl(bucket, now));
@@ -111,7 +111,7 @@ fn first(bucket: &Bucket, now: Timestamp) -> (Expression, Expression) {
 
 /// A try on top of others. The condition asks for room, and not for the number that was seen: of many tries at the same time each finds
 /// the room that the ones before it have left, and none has to come again.
-fn further(bucket: &Bucket, now: Timestamp) -> (Expression, Expression) {
+fn further_attempt(bucket: &Bucket, now: Timestamp) -> (Expression, Expression) {
     let change =
         Expression::new("SET #tat = #tat + :interval, #ttl = :ttl").value("interval", interval(bucket)).value("ttl", ttl(bucket, now));
     let condition = Expression::new("#tat > :now AND #tat <= :latest")
@@ -121,16 +121,16 @@ fn further(bucket: &Bucket, now: Timestamp) -> (Expression, Expression) {
 }
 
 /// A bucket that stands before now is as empty as one that stands at now: nobody gets more back than they have paid.
-fn back(bucket: &Bucket, now: Timestamp) -> (Expression, Expression) {
+fn refund(bucket: &Bucket, now: Timestamp) -> (Expression, Expression) {
     let change = Expression::new("SET #tat = if_not_exists(#tat, :now) - :interval, #ttl = if_not_exists(#ttl, :ttl)")
         .value("now", now.milliseconds())
         .value("interval", interval(bucket))
         .value("ttl", ttl(bucket, now));
-    (change, nothing_else())
+    (change, bucket_or_absent())
 }
 
 /// That a bucket stands there or nothing: what is no bucket is not ours to change.
-fn nothing_else() -> Expression {
+fn bucket_or_absent() -> Expression {
     Expression::new("attribute_not_exists(#pk) OR attribute_exists(#tat)")
 }
 
@@ -144,5 +144,5 @@ fn interval(bucket: &Bucket) -> i64 {
 
 /// No try at `now` leads to a later arrival time than that of a full bucket.
 fn ttl(bucket: &Bucket, now: Timestamp) -> i64 {
-    bucket.limit().full(now).plus(KEPT).seconds()
+    bucket.limit().full(now).plus(EMPTY_BUCKET_RETENTION).seconds()
 }

@@ -20,7 +20,7 @@ pub(super) struct ProfileItem {
     pub(super) full_name: String,
     pub(super) role: String,
     pub(super) is_active: bool,
-    pub(super) tv: u64,
+    pub(super) token_version: u64,
     #[serde(default)]
     pub(super) session_epoch: u64,
     #[serde(default)]
@@ -34,7 +34,7 @@ pub(super) struct ProfileItem {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) password_changed_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) change_withdrawn_at: Option<Timestamp>,
+    pub(super) email_change_withdrawn_at: Option<Timestamp>,
     pub(super) created_at: Timestamp,
     pub(super) updated_at: Timestamp,
     pub(super) version: u64,
@@ -64,7 +64,7 @@ pub(super) struct CredentialsItem {
     pub(super) password_hash: String,
     pub(super) role: String,
     pub(super) is_active: bool,
-    pub(super) tv: u64,
+    pub(super) token_version: u64,
     #[serde(default)]
     pub(super) session_epoch: u64,
     #[serde(default)]
@@ -107,7 +107,7 @@ enum StoredUser {
 }
 
 /// The credentials in an item; none in a reservation.
-pub(super) fn credentials_in(item: Item) -> Result<Option<Credentials>, TableError> {
+pub(super) fn parse_credentials(item: Item) -> Result<Option<Credentials>, TableError> {
     if item.contains_key("reserved_until") {
         return Ok(None);
     }
@@ -145,7 +145,7 @@ impl CredentialsItem {
             password_hash,
             role: user.role.clone(),
             is_active: user.is_active,
-            tv: user.token_version,
+            token_version: user.token_version,
             session_epoch: user.session_epoch,
             version: user.version,
         }
@@ -161,14 +161,14 @@ impl From<ProfileItem> for User {
             full_name: item.full_name,
             role: item.role,
             is_active: item.is_active,
-            token_version: item.tv,
+            token_version: item.token_version,
             session_epoch: item.session_epoch,
             email_verified: item.email_verified,
             verification: item.verification,
             reset: item.reset,
             withdrawal: item.withdrawal,
             password_changed_at: item.password_changed_at,
-            change_withdrawn_at: item.change_withdrawn_at,
+            email_change_withdrawn_at: item.email_change_withdrawn_at,
             created_at: item.created_at,
             updated_at: item.updated_at,
             version: item.version,
@@ -186,7 +186,7 @@ impl From<CredentialsItem> for Credentials {
             password_hash: item.password_hash,
             role: item.role,
             is_active: item.is_active,
-            token_version: item.tv,
+            token_version: item.token_version,
             session_epoch: item.session_epoch,
             version: item.version,
         }

@@ -6,7 +6,7 @@
 //! | users | `USER#<id>`, deleted | what is left of it: that there was somebody, and nothing about them |
 //! | users | `EMAIL#<SHA-256 of the address>` | credentials: all that a login needs, found by one read |
 //! | users | `EMAIL#<SHA-256 of the address>`, reserved | an address that the login has left: kept for its owner while the withdraw link works |
-//! | sessions | `FAMILY#<id>` | a family of refresh tokens: the number and the hash of the one that counts |
+//! | sessions | `SESSION#<id>` | a family of refresh tokens: the number and the hash of the one that counts |
 //! | sessions | `BUCKET#<HMAC>` | how much somebody, or some network, has tried |
 
 use shared::{
@@ -14,7 +14,7 @@ use shared::{
     table::Table,
 };
 
-use crate::tokens::refresh::FamilyId;
+use crate::tokens::refresh::SessionId;
 
 mod buckets;
 mod items;
@@ -22,8 +22,8 @@ mod sessions;
 mod users;
 
 pub use items::Image;
-pub use sessions::Rotated;
-pub use users::{Change, Listed, Replaced};
+pub use sessions::RotationOutcome;
+pub use users::{UserChange, ListedUser, UpdateOutcome};
 
 /// The tables of this service.
 #[derive(Clone, Debug)]
@@ -44,6 +44,6 @@ fn credentials_key(address: &str) -> String {
     format!("EMAIL#{}", ids::sha256_hex(address))
 }
 
-fn family_key(id: FamilyId) -> String {
-    format!("FAMILY#{id}")
+fn session_key(id: SessionId) -> String {
+    format!("SESSION#{id}")
 }

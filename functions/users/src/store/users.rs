@@ -8,19 +8,19 @@ use shared::{
 };
 
 use super::{
-    Store, credentials_key, family_key,
-    items::{CredentialsItem, DeletedItem, Image, ProfileItem, ReservedItem, credentials_in},
+    Store, credentials_key, session_key,
+    items::{CredentialsItem, DeletedItem, Image, ProfileItem, ReservedItem, parse_credentials},
     profile_key,
 };
 use crate::{
-    domain::{Credentials, Family, Link, User},
+    domain::{Credentials, Session, Link, User},
     error::UsersError,
-    tokens::refresh::FamilyId,
+    tokens::refresh::SessionId,
 };
 
 /// A user's change from one version to the next, with everything that is written together with it.
 #[derive(Debug)]
-pub struct Change<'a> {
+pub struct UserChange<'a> {
     /// The user as they were read.
     pub before: &'a User,
     /// The user as they are to be.
@@ -30,12 +30,12 @@ pub struct Change<'a> {
     /// The credentials as they were read: needed where the address changes, or where the new password depends on the old one.
     pub credentials: Option<&'a Credentials>,
     /// What else is written, or nothing of it.
-    pub also: Vec<Write>,
+    pub extra_writes: Vec<Write>,
 }
 
 /// What became of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Replaced {
+pub enum UpdateOutcome {
     /// It is written.
     Written,
     /// Somebody else changed the user meanwhile.
@@ -46,17 +46,17 @@ pub enum Replaced {
 
 /// A user as a list finds them, with the sort key that the list goes on after.
 #[derive(Clone, Debug)]
-pub struct Listed {
+pub struct ListedUser {
     /// The user.
     pub user: User,
     /// Time of registration and id.
     pub listed_at: String,
 }
 
-impl<'a> Change<'a> {
+impl<'a> UserChange<'a> {
     /// From `before` to `after`, and nothing else.
     pub fn new(before: &'a User, after: &'a User) -> Self {
-        Self { before, after, password_hash: None, credentials: None, also: Vec::new() }
+        Self { before, after, password_hash: None, credentials: None, extra_writes: Vec::new() }
     }
 }
 
@@ -68,13 +68,13 @@ impl Store {
     pub async fn register(&self, user: &User, password_hash: String) -> Result<(), UsersError> {
         let credentials = CredentialsItem::new(user, password_hash);
         let writes =
-            vec![self.users.transact_put(to_item(&credentials), free(user)), self.users.transact_put(self.profile_item(user), Expression::not_exists())];
+            vec![self.users.transact_put(to_item(&credentials), email_available(user)), self.users.transact_put(self.profile_item(user), Expression::not_exists())];
         match self.users.transact(writes).await? {
             TransactionOutcome::Written => Ok(()),
             TransactionOutcome::Cancelled(conflicts) => {
                 // The answer to our own write may have been lost on its way: then what stands there is ours.
                 let first = conflicts.into_iter().next().flatten();
-                let stored = first.and_then(|conflict| conflict.item).map(credentials_in).transpose()?.flatten();
+                let stored = first.and_then(|conflict| conflict.item).map(parse_credentials).transpose()?.flatten();
                 if stored.is_some_and(|stored| stored.user_id == user.id) { Ok(()) } else { Err(UsersError::EmailTaken) }
             }
         }
@@ -86,7 +86,7 @@ impl Store {
     /// When the table fails.
     pub async fn credentials(&self, address: &str) -> Result<Option<Credentials>, TableError> {
         let item = self.users.get(Key::new(credentials_key(address))).await?;
-        Ok(item.map(credentials_in).transpose()?.flatten())
+        Ok(item.map(parse_credentials).transpose()?.flatten())
     }
 
     /// A user's profile; none for somebody who was never here, or is gone.
@@ -101,9 +101,9 @@ impl Store {
     ///
     /// # Errors
     /// When a table fails.
-    pub async fn user_and_family(&self, id: UserId, family: Option<FamilyId>) -> Result<(Option<User>, Option<Family>), TableError> {
-        let family = family.map(|family| (&self.sessions, Key::new(family_key(family))));
-        let keys = [(&self.users, Key::new(profile_key(id)))].into_iter().chain(family).collect();
+    pub async fn user_and_session(&self, id: UserId, session: Option<SessionId>) -> Result<(Option<User>, Option<Session>), TableError> {
+        let session = session.map(|session| (&self.sessions, Key::new(session_key(session))));
+        let keys = [(&self.users, Key::new(profile_key(id)))].into_iter().chain(session).collect();
         let (mut user, mut found) = (None, None);
         for item in self.users.get_many(keys).await? {
             if item.contains_key("sequence") {
@@ -119,13 +119,13 @@ impl Store {
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn list(&self, after: Option<String>, limit: u32) -> Result<Vec<Listed>, TableError> {
+    pub async fn list(&self, after: Option<String>, limit: u32) -> Result<Vec<ListedUser>, TableError> {
         let mut query = Query::new(Some("listed-index"), "listed_shard", "listed", limit).descending();
         if let Some(after) = after {
             query = query.sort(Expression::new("#listed_at < :after").value("after", after));
         }
         let items = self.users.query_shards(query, self.shards, "listed_at").await?;
-        let listed = |item| from_item::<ProfileItem>(item).map(|item| Listed { listed_at: item.listed_at.clone(), user: item.into() });
+        let listed = |item| from_item::<ProfileItem>(item).map(|item| ListedUser { listed_at: item.listed_at.clone(), user: item.into() });
         items.into_iter().map(listed).collect()
     }
 
@@ -133,8 +133,8 @@ impl Store {
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn replace(&self, change: Change<'_>) -> Result<Replaced, TableError> {
-        let Change { before, after, password_hash, credentials, also } = change;
+    pub async fn update_user(&self, change: UserChange<'_>) -> Result<UpdateOutcome, TableError> {
+        let UserChange { before, after, password_hash, credentials, extra_writes } = change;
         let mut writes = vec![self.users.transact_put(self.profile_item(after), Expression::version(before.version))];
         if after.email == before.email {
             writes.push(self.credentials_update(after, password_hash.as_deref(), credentials));
@@ -142,17 +142,17 @@ impl Store {
             writes.extend(self.credentials_move(before, after, password_hash, credentials));
         }
         let own = writes.len();
-        writes.extend(also);
+        writes.extend(extra_writes);
         match self.users.transact(writes).await? {
-            TransactionOutcome::Written => Ok(Replaced::Written),
+            TransactionOutcome::Written => Ok(UpdateOutcome::Written),
             TransactionOutcome::Cancelled(mut conflicts) => {
                 if let Some(stored) = conflicts.first_mut().and_then(Option::take).and_then(|conflict| conflict.item) {
                     // Our own write, whose answer was lost on the way.
-                    let is_ours = stored == self.profile_item(after);
-                    return Ok(if is_ours { Replaced::Written } else { Replaced::VersionConflict });
+                    let is_own_write = stored == self.profile_item(after);
+                    return Ok(if is_own_write { UpdateOutcome::Written } else { UpdateOutcome::VersionConflict });
                 }
                 let is_taken = after.email != before.email && conflicts.get(own - 1).is_some_and(Option::is_some);
-                Ok(if is_taken { Replaced::EmailTaken } else { Replaced::VersionConflict })
+                Ok(if is_taken { UpdateOutcome::EmailTaken } else { UpdateOutcome::VersionConflict })
             }
         }
     }
@@ -161,20 +161,20 @@ impl Store {
     fn credentials_update(&self, after: &User, password_hash: Option<&str>, seen: Option<&Credentials>) -> Write {
         let password = password_hash.map_or("", |_| ", #password_hash = :password_hash");
         let text = format!(
-            "SET #full_name = :full_name, #role = :role, #is_active = :is_active, #tv = :tv, #session_epoch = :epoch, \
+            "SET #full_name = :full_name, #role = :role, #is_active = :is_active, #token_version = :token_version, #session_epoch = :epoch, \
              #version = :version{password}"
         );
         let mut change = Expression::new(text)
             .value("full_name", &after.full_name)
             .value("role", &after.role)
             .value("is_active", after.is_active)
-            .value("tv", after.token_version)
+            .value("token_version", after.token_version)
             .value("epoch", after.session_epoch)
             .value("version", after.version);
         if let Some(hash) = password_hash {
             change = change.value("password_hash", hash);
         }
-        self.users.transact_update(Key::new(credentials_key(&after.email)), change, as_seen(after, seen))
+        self.users.transact_update(Key::new(credentials_key(&after.email)), change, credentials_unchanged(after, seen))
     }
 
     /// The credentials under another address. The address before is reserved as long as a withdrawal can return to it. The last write is
@@ -187,11 +187,11 @@ impl Store {
                 let reserved_until = withdrawal.link.expires_at;
                 let pk = credentials_key(&before.email);
                 let reserved = ReservedItem { pk, user_id: before.id, reserved_until, ttl: reserved_until.seconds() };
-                self.users.transact_put(to_item(&reserved), as_seen(before, seen))
+                self.users.transact_put(to_item(&reserved), credentials_unchanged(before, seen))
             }
-            None => self.users.transact_delete(Key::new(credentials_key(&before.email)), as_seen(before, seen)),
+            None => self.users.transact_delete(Key::new(credentials_key(&before.email)), credentials_unchanged(before, seen)),
         };
-        vec![left, self.users.transact_put(moved, free(after))]
+        vec![left, self.users.transact_put(moved, email_available(after))]
     }
 
     /// Puts the link that resets a password into the profile, if that still has the version that was seen. Nobody's profile refuses, by
@@ -199,7 +199,7 @@ impl Store {
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn offer_reset(&self, id: UserId, seen: u64, link: &Link, trace: &Trace) -> Result<Outcome, TableError> {
+    pub async fn store_reset_link(&self, id: UserId, seen: u64, link: &Link, trace: &Trace) -> Result<Outcome, TableError> {
         let change = Expression::new("SET #reset = :link, #version = :next, #traceparent = :trace")
             .value("link", link)
             .value("next", seen + 1)
@@ -211,7 +211,7 @@ impl Store {
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn rehash(&self, user: &Credentials, password_hash: &str) -> Result<Outcome, TableError> {
+    pub async fn update_password_hash(&self, user: &Credentials, password_hash: &str) -> Result<Outcome, TableError> {
         let change = Expression::new("SET #password_hash = :password_hash").value("password_hash", password_hash);
         let condition = Expression::new("#user_id = :user_id AND #password_hash = :seen_hash")
             .value("user_id", user.user_id)
@@ -223,7 +223,7 @@ impl Store {
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn erase(&self, user: &User, now: Timestamp, trace: &Trace) -> Result<Replaced, TableError> {
+    pub async fn erase(&self, user: &User, now: Timestamp, trace: &Trace) -> Result<UpdateOutcome, TableError> {
         let deleted = to_item(&DeletedItem {
             pk: profile_key(user.id),
             user_id: user.id,
@@ -233,16 +233,16 @@ impl Store {
         });
         let mut writes = vec![
             self.users.transact_put(deleted.clone(), Expression::version(user.version)),
-            self.users.transact_delete(Key::new(credentials_key(&user.email)), as_seen(user, None)),
+            self.users.transact_delete(Key::new(credentials_key(&user.email)), credentials_unchanged(user, None)),
         ];
-        if let Some(former) = user.former_email(now) {
-            writes.push(self.users.transact_delete(Key::new(credentials_key(former)), as_seen(user, None)));
+        if let Some(former) = user.previous_email(now) {
+            writes.push(self.users.transact_delete(Key::new(credentials_key(former)), credentials_unchanged(user, None)));
         }
         match self.users.transact(writes).await? {
-            TransactionOutcome::Written => Ok(Replaced::Written),
+            TransactionOutcome::Written => Ok(UpdateOutcome::Written),
             TransactionOutcome::Cancelled(conflicts) => {
                 let stored = conflicts.into_iter().next().flatten().and_then(|conflict| conflict.item);
-                Ok(if stored == Some(deleted) { Replaced::Written } else { Replaced::VersionConflict })
+                Ok(if stored == Some(deleted) { UpdateOutcome::Written } else { UpdateOutcome::VersionConflict })
             }
         }
     }
@@ -256,14 +256,14 @@ impl Store {
             full_name: user.full_name.clone(),
             role: user.role.clone(),
             is_active: user.is_active,
-            tv: user.token_version,
+            token_version: user.token_version,
             session_epoch: user.session_epoch,
             email_verified: user.email_verified,
             verification: user.verification.clone(),
             reset: user.reset.clone(),
             withdrawal: user.withdrawal.clone(),
             password_changed_at: user.password_changed_at,
-            change_withdrawn_at: user.change_withdrawn_at,
+            email_change_withdrawn_at: user.email_change_withdrawn_at,
             created_at: user.created_at,
             updated_at: user.updated_at,
             version: user.version,
@@ -275,20 +275,20 @@ impl Store {
 }
 
 /// For a transaction that changes something else: goes on only if the user is active and still has this version.
-pub(super) fn unchanged(users: &Table, id: UserId, version: u64) -> Write {
+pub(super) fn user_unchanged(users: &Table, id: UserId, version: u64) -> Write {
     let condition = Expression::new("#version = :version AND #is_active = :active").value("version", version).value("active", true);
     users.transact_check(Key::new(profile_key(id)), condition)
 }
 
 /// That `user` can take the address: it is free, reserved for them, or its reservation is over.
-fn free(user: &User) -> Expression {
+fn email_available(user: &User) -> Expression {
     Expression::new("attribute_not_exists(#pk) OR #reserved_until <= :now OR (attribute_exists(#reserved_until) AND #user_id = :user_id)")
         .value("now", user.updated_at)
         .value("user_id", user.id)
 }
 
 /// That the credentials are this user's, with the password that was read.
-fn as_seen(user: &User, seen: Option<&Credentials>) -> Expression {
+fn credentials_unchanged(user: &User, seen: Option<&Credentials>) -> Expression {
     let owner = Expression::new("#user_id = :user_id").value("user_id", user.id);
     let Some(seen) = seen else { return owner };
     Expression::new("#user_id = :user_id AND #password_hash = :seen_hash").value("user_id", user.id).value("seen_hash", &seen.password_hash)

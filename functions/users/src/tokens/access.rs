@@ -14,7 +14,7 @@ use shared::{
 };
 
 use super::{
-    refresh::{Bearer, FamilyId},
+    refresh::{TokenSubject, SessionId},
     signing_keys::{CurrentKey, KeyId, SigningKeys},
 };
 
@@ -30,9 +30,9 @@ const CLOCK_SKEW_SECONDS: i64 = 5;
 
 /// Who issues tokens, and for whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Parties {
+pub struct Issuer {
     /// `iss`.
-    pub issuer: String,
+    pub name: String,
     /// `aud`.
     pub audience: String,
 }
@@ -57,7 +57,7 @@ pub struct Claims {
     pub tv: u64,
     /// The session that it belongs to (OpenID Connect Front-Channel Logout, section 3, has the name).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sid: Option<FamilyId>,
+    pub sid: Option<SessionId>,
     iat: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     nbf: Option<i64>,
@@ -77,7 +77,7 @@ enum Audience {
 
 /// Why a token is not accepted. For the log; the caller is told nothing but that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum TokenError {
     /// It names a key that is not among ours: it may be newer than our copy of them.
     UnknownKey,
     /// It is no token of ours, or counts no more.
@@ -85,16 +85,16 @@ pub enum Refusal {
 }
 
 impl Claims {
-    /// What a token says about `bearer`, in one of their sessions.
-    pub fn new(bearer: &Bearer, session: FamilyId, parties: &Parties, ids: &Ids, now: Timestamp) -> Self {
+    /// What a token says about `subject`, in one of their sessions.
+    pub fn new(subject: &TokenSubject, session: SessionId, issuer: &Issuer, ids: &Ids, now: Timestamp) -> Self {
         Self {
-            iss: parties.issuer.clone(),
-            aud: Audience::One(parties.audience.clone()),
-            sub: bearer.user_id,
-            role: Some(bearer.role.clone()),
-            name: Some(bearer.full_name.clone()),
-            email: Some(bearer.email.clone()),
-            tv: bearer.token_version,
+            iss: issuer.name.clone(),
+            aud: Audience::One(issuer.audience.clone()),
+            sub: subject.user_id,
+            role: Some(subject.role.clone()),
+            name: Some(subject.full_name.clone()),
+            email: Some(subject.email.clone()),
+            tv: subject.token_version,
             sid: Some(session),
             iat: now.seconds(),
             nbf: None,
@@ -120,8 +120,8 @@ impl Claims {
 ///
 /// # Errors
 /// Why not.
-pub fn verify(token: &str, keys: &SigningKeys, parties: &Parties, now: Timestamp) -> Result<Claims, Refusal> {
-    use Refusal::Invalid;
+pub fn verify(token: &str, keys: &SigningKeys, issuer: &Issuer, now: Timestamp) -> Result<Claims, TokenError> {
+    use TokenError::Invalid;
 
     if token.len() > MAX_BYTES {
         return Err(Invalid("too long"));
@@ -138,17 +138,17 @@ pub fn verify(token: &str, keys: &SigningKeys, parties: &Parties, now: Timestamp
     }
     // A key that we never could have made is not looked for.
     let kid = header.kid.as_deref().and_then(KeyId::parse).ok_or(Invalid("no key of ours"))?;
-    let Some(key) = keys.verifying(kid, now) else {
-        return Err(if keys.knows(kid) { Invalid("a retired key") } else { Refusal::UnknownKey });
+    let Some(key) = keys.verification_key(kid, now) else {
+        return Err(if keys.contains(kid) { Invalid("a retired key") } else { TokenError::UnknownKey });
     };
 
     let claims = jsonwebtoken::decode::<Claims>(token, &key, &signature_only()).map_err(|_| Invalid("forged or malformed"))?.claims;
     let now = now.seconds();
     let is_for_us = match &claims.aud {
-        Audience::One(name) => *name == parties.audience,
-        Audience::Several(names) => names.contains(&parties.audience),
+        Audience::One(name) => *name == issuer.audience,
+        Audience::Several(names) => names.contains(&issuer.audience),
     };
-    if claims.iss != parties.issuer || !is_for_us {
+    if claims.iss != issuer.name || !is_for_us {
         return Err(Invalid("another issuer or audience"));
     }
     // No leeway: the functions behind the gateway allow none either.

@@ -64,7 +64,7 @@ impl DeviceToken {
     /// The token as the client gets it.
     pub fn text(&self, key: &DeviceTokenKey) -> String {
         let body = format!("{}.{}.{}", self.device, self.issued, self.binding);
-        let mac = BASE64_URL_SAFE_NO_PAD.encode(hmac::sign(&key.0, &signed(&body, &self.account)));
+        let mac = BASE64_URL_SAFE_NO_PAD.encode(hmac::sign(&key.0, &mac_input(&body, &self.account)));
         format!("{body}.{mac}")
     }
 
@@ -76,7 +76,7 @@ impl DeviceToken {
         }
         let (body, mac) = text.rsplit_once('.')?;
         let mac = BASE64_URL_SAFE_NO_PAD.decode(mac).ok()?;
-        hmac::verify(&key.0, &signed(body, account), &mac).ok()?;
+        hmac::verify(&key.0, &mac_input(body, account), &mac).ok()?;
         let mut parts = body.split('.');
         let (device, issued, binding) = (parts.next()?, parts.next()?, parts.next()?);
         let token = Self {
@@ -85,11 +85,11 @@ impl DeviceToken {
             binding: binding.to_owned(),
             issued: issued.parse().ok()?,
         };
-        token.counts(now).then_some(token)
+        token.is_valid(now).then_some(token)
     }
 
     /// Whether it counts for this user in this session epoch.
-    pub fn is_of(&self, user_id: UserId, session_epoch: u64) -> bool {
+    pub fn belongs_to(&self, user_id: UserId, session_epoch: u64) -> bool {
         self.binding == binding(user_id, session_epoch)
     }
 
@@ -99,11 +99,11 @@ impl DeviceToken {
     }
 
     /// What tells the bucket of this device from others of the same account.
-    pub fn bucket_part(&self) -> String {
+    pub fn device_id(&self) -> String {
         self.device.to_string()
     }
 
-    fn counts(&self, now: Timestamp) -> bool {
+    fn is_valid(&self, now: Timestamp) -> bool {
         let end = u64::try_from(self.issued).ok().and_then(|issued| issued.checked_add(LIFETIME.as_secs()));
         end.is_some_and(|end| i64::try_from(end).is_ok_and(|end| now.seconds() < end))
     }
@@ -116,7 +116,7 @@ fn binding(user_id: UserId, session_epoch: u64) -> String {
 }
 
 /// What the MAC is over. The length in front keeps the two parts apart.
-fn signed(body: &str, account: &str) -> Vec<u8> {
+fn mac_input(body: &str, account: &str) -> Vec<u8> {
     [&(body.len() as u64).to_be_bytes(), body.as_bytes(), account.as_bytes()].concat()
 }
 
@@ -140,15 +140,15 @@ mod tests {
     }
 
     #[test]
-    fn a_token_counts_for_one_user_in_one_session_epoch() {
+    fn token_is_bound_to_user_and_session_epoch() {
         let opened = DeviceToken::open(&token().text(&key()), ADA, &key(), NOW).unwrap();
-        assert!(opened.is_of(ada(), 1));
-        assert!(!opened.is_of(ada(), 2) && !opened.is_of(ids::derive(&["bob"]), 1));
+        assert!(opened.belongs_to(ada(), 1));
+        assert!(!opened.belongs_to(ada(), 2) && !opened.belongs_to(ids::derive(&["bob"]), 1));
         assert!(!token().text(&key()).contains(&ada().to_string()));
     }
 
     #[test]
-    fn a_token_opens_under_its_own_key_and_for_its_own_account_only() {
+    fn token_opens_only_under_its_key_and_for_its_account() {
         let text = token().text(&key());
         assert_eq!(text.split('.').count(), 4);
         assert_eq!(DeviceToken::open(&text, ADA, &key(), NOW), Some(token()));
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_was_changed_anywhere_does_not_open() {
+    fn altered_token_does_not_open() {
         let text = token().text(&key());
         for position in 0..text.len() {
             for replacement in [b'A', b'b', b'7', b'.', b'='] {
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_counts_for_half_a_year() {
+    fn token_expires_after_180_days() {
         let text = token().text(&key());
         let opens = |at: Timestamp| DeviceToken::open(&text, ADA, &key(), at).is_some();
         assert!(opens(NOW.plus(LIFETIME - Duration::from_secs(1))));
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_is_not_looked_at_and_the_longest_token_is() {
+    fn longest_token_is_accepted_and_a_longer_one_rejected() {
         for issued in [i64::MAX, i64::MIN] {
             let odd = DeviceToken { issued, ..token() };
             assert!(odd.text(&key()).len() <= MAX_BYTES);
@@ -210,11 +210,11 @@ mod tests {
     }
 
     #[test]
-    fn a_token_does_not_show_whose_it_is_and_each_has_a_bucket_of_its_own() {
+    fn token_hides_its_owner_and_has_its_own_bucket() {
         let text = token().text(&key());
         assert!(!text.contains("ada") && !text.contains("example"));
         let other = DeviceToken::issue(ADA, ada(), 1, &Ids::seeded(2), NOW);
-        assert_ne!(token().bucket_part(), other.bucket_part());
-        assert_eq!(DeviceToken::open(&text, ADA, &key(), NOW).unwrap().bucket_part(), token().bucket_part());
+        assert_ne!(token().device_id(), other.device_id());
+        assert_eq!(DeviceToken::open(&text, ADA, &key(), NOW).unwrap().device_id(), token().device_id());
     }
 }

@@ -1,4 +1,4 @@
-//! Refresh tokens: `family.sequence.secret.mac`.
+//! Refresh tokens: `session_id.sequence.secret.mac`.
 //!
 //! A login begins a family; each refresh gives out the next number of it with a new secret. The table holds the hash of the secret that
 //! counts, so that it gives no token away. The MAC, under the service's own key, lets a made-up token be told without a read, and without
@@ -27,8 +27,8 @@ const SECRET_BYTES: usize = 32;
 
 prefixed_id!(
     /// What grows out of one login: its refresh tokens.
-    FamilyId,
-    "fam"
+    SessionId,
+    "ses"
 );
 
 /// The keys under which tokens are made.
@@ -46,7 +46,7 @@ impl RefreshTokenKey {
 
 /// Whose token it is, and what access tokens say of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Bearer {
+pub struct TokenSubject {
     /// Who.
     pub user_id: UserId,
     /// The version of the user that the rest is taken from.
@@ -67,32 +67,32 @@ pub struct Bearer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefreshToken {
     /// The login that it goes back to.
-    pub family: FamilyId,
+    pub session_id: SessionId,
     /// Its place among the tokens of the family, from 1.
     pub sequence: u64,
     secret: Bytes32,
     /// Whose it is.
-    pub bearer: Bearer,
+    pub subject: TokenSubject,
 }
 
 impl RefreshToken {
     /// The first token of a new family.
-    pub fn first(bearer: Bearer, ids: &Ids, now: Timestamp) -> Self {
-        Self { family: ids.create(now), sequence: 1, secret: Bytes32(ids.bytes()), bearer }
+    pub fn first(subject: TokenSubject, ids: &Ids, now: Timestamp) -> Self {
+        Self { session_id: ids.create(now), sequence: 1, secret: Bytes32(ids.bytes()), subject }
     }
 
     /// When its session began, which is when the id of the session was made. The MAC covers that id.
     pub fn started_at(&self) -> Timestamp {
-        ids::created_at(self.family.uuid()).unwrap_or(Timestamp::from_milliseconds(0))
+        ids::created_at(self.session_id.uuid()).unwrap_or(Timestamp::from_milliseconds(0))
     }
 
     /// The token that takes the place of this one: the same each time, but for what it says of its bearer.
     #[must_use]
-    pub fn successor(&self, bearer: Bearer, key: &RefreshTokenKey) -> Self {
-        let mac = hmac::sign(&key.successor, format!("{}.{}.{}", self.family, self.sequence, self.secret.text()).as_bytes());
+    pub fn successor(&self, subject: TokenSubject, key: &RefreshTokenKey) -> Self {
+        let mac = hmac::sign(&key.successor, format!("{}.{}.{}", self.session_id, self.sequence, self.secret.text()).as_bytes());
         let mut secret = [0; SECRET_BYTES];
         secret.copy_from_slice(mac.as_ref());
-        Self { family: self.family, sequence: self.sequence.saturating_add(1), secret: Bytes32(secret), bearer }
+        Self { session_id: self.session_id, sequence: self.sequence.saturating_add(1), secret: Bytes32(secret), subject }
     }
 
     /// The token as the client gets it.
@@ -100,9 +100,9 @@ impl RefreshToken {
     /// # Panics
     /// Never: a bearer is JSON.
     pub fn text(&self, key: &RefreshTokenKey) -> String {
-        let bearer = serde_json::to_vec(&self.bearer).expect("a bearer is JSON");
-        let secret = BASE64_URL_SAFE_NO_PAD.encode([&self.secret.0[..], &bearer].concat());
-        let body = format!("{}.{}.{secret}", self.family, self.sequence);
+        let subject = serde_json::to_vec(&self.subject).expect("a bearer is JSON");
+        let secret = BASE64_URL_SAFE_NO_PAD.encode([&self.secret.0[..], &subject].concat());
+        let body = format!("{}.{}.{secret}", self.session_id, self.sequence);
         let mac = BASE64_URL_SAFE_NO_PAD.encode(hmac::sign(&key.mac, body.as_bytes()));
         format!("{body}.{mac}")
     }
@@ -116,14 +116,14 @@ impl RefreshToken {
         let mac = BASE64_URL_SAFE_NO_PAD.decode(mac).ok()?;
         hmac::verify(&key.mac, body.as_bytes(), &mac).ok()?;
         let mut parts = body.split('.');
-        let (family, sequence, secret) = (parts.next()?, parts.next()?, parts.next()?);
+        let (session_id, sequence, secret) = (parts.next()?, parts.next()?, parts.next()?);
         let secret = BASE64_URL_SAFE_NO_PAD.decode(secret).ok()?;
-        let (secret, bearer) = secret.split_first_chunk::<SECRET_BYTES>()?;
+        let (secret, subject) = secret.split_first_chunk::<SECRET_BYTES>()?;
         Some(Self {
-            family: FamilyId::parse(family)?,
+            session_id: SessionId::parse(session_id)?,
             sequence: sequence.parse().ok()?,
             secret: Bytes32(*secret),
-            bearer: serde_json::from_slice(bearer).ok()?,
+            subject: serde_json::from_slice(subject).ok()?,
         })
     }
 
@@ -138,7 +138,7 @@ impl RefreshToken {
     }
 }
 
-impl From<&User> for Bearer {
+impl From<&User> for TokenSubject {
     fn from(user: &User) -> Self {
         Self {
             user_id: user.id,
@@ -152,7 +152,7 @@ impl From<&User> for Bearer {
     }
 }
 
-impl From<&Credentials> for Bearer {
+impl From<&Credentials> for TokenSubject {
     fn from(user: &Credentials) -> Self {
         Self {
             user_id: user.user_id,
@@ -170,8 +170,8 @@ impl From<&Credentials> for Bearer {
 mod tests {
     use super::*;
 
-    fn bearer() -> Bearer {
-        Bearer {
+    fn subject() -> TokenSubject {
+        TokenSubject {
             user_id: ids::derive(&["ada"]),
             version: 3,
             session_epoch: 1,
@@ -183,7 +183,7 @@ mod tests {
     }
 
     fn token() -> RefreshToken {
-        RefreshToken::first(bearer(), &Ids::seeded(1), Timestamp::from_milliseconds(1_700_000_000_000))
+        RefreshToken::first(subject(), &Ids::seeded(1), Timestamp::from_milliseconds(1_700_000_000_000))
     }
 
     fn key() -> RefreshTokenKey {
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_opens_under_its_own_key_only() {
+    fn token_opens_only_under_its_own_key() {
         let text = token().text(&key());
         assert_eq!(text.split('.').count(), 4);
         assert_eq!(RefreshToken::open(&text, &key()), Some(token()));
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_was_changed_anywhere_does_not_open() {
+    fn altered_token_does_not_open() {
         let text = token().text(&key());
         for position in 0..text.len() {
             for replacement in [b'A', b'b', b'7', b'.', b'='] {
@@ -210,7 +210,7 @@ mod tests {
                 }
             }
         }
-        let other = RefreshToken::first(bearer(), &Ids::seeded(100), Timestamp::from_milliseconds(1_700_000_000_000)).text(&key());
+        let other = RefreshToken::first(subject(), &Ids::seeded(100), Timestamp::from_milliseconds(1_700_000_000_000)).text(&key());
         let (mine, theirs): (Vec<&str>, Vec<&str>) = (text.split('.').collect(), other.split('.').collect());
         let spliced = format!("{}.{}.{}.{}", mine[0], mine[1], theirs[2], mine[3]);
         for odd in ["", ".", "...", "....", &spliced, &format!("{text}."), &format!("{text}="), &"a".repeat(100_000)] {
@@ -219,24 +219,24 @@ mod tests {
     }
 
     #[test]
-    fn a_token_has_one_successor_whoever_asks_and_whatever_has_changed() {
-        let renamed = Bearer { full_name: "Ada King".to_owned(), version: 4, ..bearer() };
-        let (one, other) = (token().successor(bearer(), &key()), token().successor(renamed, &key()));
-        assert_eq!(one, token().successor(bearer(), &key()));
+    fn successor_secret_depends_only_on_token_and_key() {
+        let renamed = TokenSubject { full_name: "Ada King".to_owned(), version: 4, ..subject() };
+        let (one, other) = (token().successor(subject(), &key()), token().successor(renamed, &key()));
+        assert_eq!(one, token().successor(subject(), &key()));
         assert_eq!((one.secret_hash(), one.sequence), (other.secret_hash(), 2));
         assert_ne!(one.secret_hash(), token().secret_hash());
-        assert_ne!(one.secret_hash(), token().successor(bearer(), &RefreshTokenKey::new([1; 32], [4; 32])).secret_hash());
+        assert_ne!(one.secret_hash(), token().successor(subject(), &RefreshTokenKey::new([1; 32], [4; 32])).secret_hash());
     }
 
     #[test]
-    fn the_longest_token_is_read() {
-        let longest = Bearer { full_name: "\u{1f600}".repeat(100), email: "e".repeat(254), version: u64::MAX, ..bearer() };
-        let last = RefreshToken { sequence: u64::MAX, bearer: longest, ..token() };
+    fn longest_token_is_accepted() {
+        let longest = TokenSubject { full_name: "\u{1f600}".repeat(100), email: "e".repeat(254), version: u64::MAX, ..subject() };
+        let last = RefreshToken { sequence: u64::MAX, subject: longest, ..token() };
         assert!(RefreshToken::open(&last.text(&key()), &key()).is_some());
     }
 
     #[test]
-    fn what_is_stored_gives_nothing_away() {
+    fn stored_hash_does_not_reveal_the_secret() {
         let secret = token().secret.text();
         assert_eq!(token().secret_hash(), ids::sha256_hex(&secret));
         assert!(!token().secret_hash().contains(&secret));

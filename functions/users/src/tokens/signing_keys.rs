@@ -2,9 +2,9 @@
 //! long as a token of theirs may be alive.
 //!
 //! A rotation keeps no private key but the new one. A login may sign with the old one for as long as it keeps its copy of the secret
-//! ([`KEPT`]), and an access token lives for fifteen minutes; [`RETAINED`] covers both.
+//! ([`CACHE_TTL`]), and an access token lives for fifteen minutes; [`RETIRED_KEY_RETENTION`] covers both.
 //!
-//! A revocation is a rotation after which the revoked key verifies nothing. Functions read the secret again every [`KEPT`], and the
+//! A revocation is a rotation after which the revoked key verifies nothing. Functions read the secret again every [`CACHE_TTL`], and the
 //! gateway keeps the authorizer's answer for another 30 seconds: no token of a revoked key passes after a minute.
 
 use std::time::Duration;
@@ -19,19 +19,19 @@ use shared::{clock::Timestamp, ids::Ids, prefixed_id, throttle::Limit};
 use super::encoding::Bytes32;
 
 /// The name of the secret, without the stack's prefix.
-pub const SECRET: &str = "signing-key";
+pub const SECRET_NAME: &str = "signing-key";
 /// How old a function's copy of the keys may be. Together with the 30 seconds that the gateway keeps the authorizer's answer, it bounds
 /// how long a revoked key is accepted: a minute. While Secrets Manager does not answer, a copy is used for up to an hour.
-pub const KEPT: Duration = Duration::from_secs(30);
+pub const CACHE_TTL: Duration = Duration::from_secs(30);
 /// How long a key that was rotated out still verifies tokens: the 15 minutes that its last token lives, and 10 for a login that used an
 /// old copy of the keys. A revoked key is remembered for as long, so that its tokens are rejected without another read of the secret.
-pub const RETAINED: Duration = Duration::from_secs(25 * 60);
+pub const RETIRED_KEY_RETENTION: Duration = Duration::from_secs(25 * 60);
 /// How often the secret is read again, at most, because a token names a key that is not known: every 30 seconds, and a few times at once
 /// after a rest, so that one made-up key id does not make a rotation at the same moment look like another.
-pub const RELOADS: Limit = Limit::new(4, Duration::from_secs(30));
+pub const RELOAD_LIMIT: Limit = Limit::new(4, Duration::from_secs(30));
 
 /// How old the keys may be that are shown to the public: everybody may ask, and Secrets Manager is not to be asked each time.
-pub const FRESH: Duration = Duration::from_secs(5);
+pub const JWKS_CACHE_TTL: Duration = Duration::from_secs(5);
 
 prefixed_id!(
     /// A signing key: the `kid` of a token.
@@ -74,7 +74,7 @@ enum Status {
 
 /// The secret does not hold what it should.
 #[derive(Debug, thiserror::Error)]
-#[error("the secret {SECRET} cannot be read as signing keys: {cause}")]
+#[error("the secret {SECRET_NAME} cannot be read as signing keys: {cause}")]
 pub struct SigningKeysError {
     cause: String,
 }
@@ -128,26 +128,26 @@ impl SigningKeys {
 
     /// The key that signs; the newest one, should there be several.
     pub fn current(&self) -> Option<CurrentKey> {
-        let key = self.signing()?;
+        let key = self.signing_key()?;
         let seed = key.private.as_ref()?;
         Some(CurrentKey { kid: key.kid, key: private_key(seed) })
     }
 
     /// The key that verifies what `kid` signed, as long as it vouches for anything.
-    pub fn verifying(&self, kid: KeyId, now: Timestamp) -> Option<DecodingKey> {
-        let key = self.keys.iter().find(|key| key.kid == kid && key.vouches(now))?;
+    pub fn verification_key(&self, kid: KeyId, now: Timestamp) -> Option<DecodingKey> {
+        let key = self.keys.iter().find(|key| key.kid == kid && key.verifies(now))?;
         Some(DecodingKey::from_ed_der(&key.public.0))
     }
 
     /// The public halves of all keys that vouch for anything, as a JSON Web Key Set (RFC 7517; RFC 8037 for Ed25519).
-    pub fn public(&self, now: Timestamp) -> PublicKeys {
+    pub fn jwks(&self, now: Timestamp) -> PublicKeys {
         let public =
             |key: &SigningKey| PublicKey { kty: "OKP", crv: "Ed25519", alg: "EdDSA", usage: "sig", kid: key.kid, x: key.public.text() };
-        PublicKeys { keys: self.keys.iter().filter(|key| key.vouches(now)).map(public).collect() }
+        PublicKeys { keys: self.keys.iter().filter(|key| key.verifies(now)).map(public).collect() }
     }
 
     /// Whether there is such a key, whether it still vouches or not.
-    pub fn knows(&self, kid: KeyId) -> bool {
+    pub fn contains(&self, kid: KeyId) -> bool {
         self.keys.iter().any(|key| key.kid == kid)
     }
 
@@ -161,7 +161,7 @@ impl SigningKeys {
         let public = public_key(&seed)?;
         let new =
             SigningKey { kid: ids.create(now), status: Status::Current, private: Some(seed), public, created_at: now, retired_at: None };
-        let earlier = self.keys.iter().cloned().map(|key| key.retire(now)).filter(|key| key.is_kept(now));
+        let earlier = self.keys.iter().cloned().map(|key| key.retire(now)).filter(|key| key.is_retained(now));
         Ok(Self { keys: earlier.chain([new]).collect() })
     }
 
@@ -185,24 +185,24 @@ impl SigningKeys {
     }
 
     /// Whether these keys come from a rotation of exactly `earlier`: then no token that counts now is lost by moving on to them.
-    pub fn follow(&self, earlier: &Self) -> bool {
-        earlier.signing().is_none_or(|before| self.keys.iter().any(|key| key.kid == before.kid))
+    pub fn is_successor_of(&self, earlier: &Self) -> bool {
+        earlier.signing_key().is_none_or(|before| self.keys.iter().any(|key| key.kid == before.kid))
     }
 
-    fn signing(&self) -> Option<&SigningKey> {
+    fn signing_key(&self) -> Option<&SigningKey> {
         self.keys.iter().filter(|key| key.status == Status::Current).max_by_key(|key| (key.created_at, key.kid))
     }
 }
 
 impl SigningKey {
-    fn vouches(&self, now: Timestamp) -> bool {
-        matches!(self.status, Status::Current | Status::Retired) && self.is_kept(now)
+    fn verifies(&self, now: Timestamp) -> bool {
+        matches!(self.status, Status::Current | Status::Retired) && self.is_retained(now)
     }
 
-    fn is_kept(&self, now: Timestamp) -> bool {
+    fn is_retained(&self, now: Timestamp) -> bool {
         match self.status {
             Status::Current => true,
-            Status::Retired | Status::Revoked => self.retired_at.is_some_and(|at| now < at.plus(RETAINED)),
+            Status::Retired | Status::Revoked => self.retired_at.is_some_and(|at| now < at.plus(RETIRED_KEY_RETENTION)),
             Status::Unknown(_) => false,
         }
     }
@@ -243,15 +243,15 @@ mod tests {
     }
 
     #[test]
-    fn nobody_signs_before_the_first_rotation() {
+    fn no_key_signs_before_the_first_rotation() {
         assert!(empty().current().is_none());
         let first = empty().rotated(&Ids::seeded(1), at(0)).unwrap();
         assert!(first.current().is_some());
-        assert!(first.follow(&empty()));
+        assert!(first.is_successor_of(&empty()));
     }
 
     #[test]
-    fn the_text_of_keys_reads_back_and_holds_one_private_half() {
+    fn keys_read_back_with_one_private_key() {
         let ids = Ids::seeded(1);
         let keys = empty().rotated(&ids, at(0)).unwrap().rotated(&ids, at(10)).unwrap();
         assert_eq!(SigningKeys::parse(&keys.text()).unwrap(), keys);
@@ -261,64 +261,64 @@ mod tests {
     }
 
     #[test]
-    fn a_retired_key_vouches_until_its_last_token_has_expired() {
+    fn retired_key_verifies_until_its_last_token_expires() {
         let ids = Ids::seeded(1);
         let first = empty().rotated(&ids, at(0)).unwrap();
         let kid = first.current().unwrap().kid;
         let second = first.rotated(&ids, at(10)).unwrap();
         assert_ne!(second.current().unwrap().kid, kid);
-        assert!(second.verifying(kid, at(10)).is_some());
-        assert!(second.verifying(kid, at(34)).is_some());
-        assert!(second.verifying(kid, at(35)).is_none());
-        assert!(second.verifying(second.current().unwrap().kid, at(100_000)).is_some());
+        assert!(second.verification_key(kid, at(10)).is_some());
+        assert!(second.verification_key(kid, at(34)).is_some());
+        assert!(second.verification_key(kid, at(35)).is_none());
+        assert!(second.verification_key(second.current().unwrap().kid, at(100_000)).is_some());
         let third = second.rotated(&ids, at(20)).unwrap();
-        assert!(third.knows(kid) && third.keys.len() == 3);
+        assert!(third.contains(kid) && third.keys.len() == 3);
         let fourth = third.rotated(&ids, at(60)).unwrap();
-        assert!(!fourth.knows(kid), "it is gone");
+        assert!(!fourth.contains(kid), "it is gone");
         assert_eq!(fourth.keys.len(), 2);
     }
 
     #[test]
-    fn a_revoked_key_verifies_nothing_is_known_for_a_while_and_a_new_one_signs() {
+    fn revoked_key_verifies_nothing_and_a_new_key_signs() {
         let ids = Ids::seeded(1);
         let first = empty().rotated(&ids, at(0)).unwrap();
         let second = first.rotated(&ids, at(10)).unwrap();
         for kid in [first.current().unwrap().kid, second.current().unwrap().kid] {
             let revoked = second.revoked(kid, &ids, at(11)).unwrap();
             let signing = revoked.current().unwrap().kid;
-            assert!(signing != kid && !second.knows(signing), "a new key signs");
-            assert!(revoked.is_revoked(kid) && revoked.knows(kid) && revoked.verifying(kid, at(11)).is_none());
-            assert_eq!(revoked.public(at(11)).keys.len(), 2, "the other key verifies as before");
+            assert!(signing != kid && !second.contains(signing), "a new key signs");
+            assert!(revoked.is_revoked(kid) && revoked.contains(kid) && revoked.verification_key(kid, at(11)).is_none());
+            assert_eq!(revoked.jwks(at(11)).keys.len(), 2, "the other key verifies as before");
             assert_eq!(SigningKeys::parse(&revoked.text()).unwrap(), revoked);
             assert_eq!(revoked.text().matches("private").count(), 1);
             assert!(revoked.rotated(&ids, at(35)).unwrap().is_revoked(kid), "a rotation does not bring it back");
-            assert!(!revoked.rotated(&ids, at(36)).unwrap().knows(kid));
+            assert!(!revoked.rotated(&ids, at(36)).unwrap().contains(kid));
             // A rotation that began before the revocation.
-            assert!(!second.rotated(&ids, at(11)).unwrap().follow(&revoked));
+            assert!(!second.rotated(&ids, at(11)).unwrap().is_successor_of(&revoked));
         }
     }
 
     #[test]
-    fn keys_that_leave_out_the_one_that_signs_do_not_follow() {
+    fn keys_without_the_signing_key_are_not_a_successor() {
         let (one, other) = (Ids::seeded(1), Ids::seeded(1000));
         let first = empty().rotated(&one, at(0)).unwrap();
         let stray = empty().rotated(&other, at(0)).unwrap();
-        assert!(first.rotated(&one, at(1)).unwrap().follow(&first));
-        assert!(first.follow(&first));
-        assert!(!stray.follow(&first));
+        assert!(first.rotated(&one, at(1)).unwrap().is_successor_of(&first));
+        assert!(first.is_successor_of(&first));
+        assert!(!stray.is_successor_of(&first));
     }
 
     #[test]
-    fn a_key_of_a_status_that_is_not_known_neither_signs_nor_vouches_and_is_not_misread() {
+    fn key_with_unknown_status_neither_signs_nor_verifies() {
         let keys = empty().rotated(&Ids::seeded(1), at(0)).unwrap();
         let kid = keys.current().unwrap().kid;
         let paused = SigningKeys::parse(&keys.text().replace("\"current\"", "\"paused\"")).unwrap();
-        assert!(paused.current().is_none() && paused.verifying(kid, at(0)).is_none() && paused.knows(kid));
+        assert!(paused.current().is_none() && paused.verification_key(kid, at(0)).is_none() && paused.contains(kid));
         assert!(paused.text().contains("\"paused\""));
     }
 
     #[test]
-    fn a_secret_that_holds_something_else_is_an_error_that_does_not_repeat_it() {
+    fn unreadable_secret_is_not_repeated_in_the_error() {
         for odd in ["", "hunter2hunter2", "[]", "{}", r#"{"keys":[{"kid":"x"}]}"#, r#"{"keys":"hunter2"}"#] {
             let error = SigningKeys::parse(odd).unwrap_err().to_string();
             assert!(!error.contains("hunter2"), "{error}");
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn a_public_key_is_the_one_of_rfc_8032() {
+    fn public_key_matches_rfc_8032_test_vector() {
         // RFC 8032, section 7.1, test 1.
         let bytes = |hex: &str| -> [u8; 32] { std::array::from_fn(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap()) };
         let seed = Bytes32(bytes("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60"));

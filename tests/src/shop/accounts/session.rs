@@ -3,7 +3,7 @@
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::{Map, Value, json};
 use shared::ids::{PrefixedId, UserId};
-use users::tokens::refresh::FamilyId;
+use users::tokens::refresh::SessionId;
 
 use crate::{aws::Called, events};
 
@@ -45,8 +45,8 @@ impl Session {
     ///
     /// # Panics
     /// When the token is none of ours.
-    pub fn family(&self) -> FamilyId {
-        self.claims()["sid"].as_str().and_then(FamilyId::parse).expect("a token names its session")
+    pub fn id(&self) -> SessionId {
+        self.claims()["sid"].as_str().and_then(SessionId::parse).expect("a token names its session")
     }
 
     /// A request with the context that the authorizer would give it.

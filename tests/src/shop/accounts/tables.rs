@@ -31,7 +31,7 @@ impl Shop {
     /// # Panics
     /// When there is none.
     pub async fn reset_token(&self, id: UserId) -> String {
-        self.unseal(&self.user(id).await.reset.expect("a link was asked for").sealed, id).await
+        self.unseal(&self.user(id).await.reset.expect("a link was asked for").sealed_token, id).await
     }
 
     /// What the link says that withdraws an address change.
@@ -39,7 +39,7 @@ impl Shop {
     /// # Panics
     /// When there is none.
     pub async fn withdraw_token(&self, id: UserId) -> String {
-        self.unseal(&self.user(id).await.withdrawal.expect("a change was asked for").link.sealed, id).await
+        self.unseal(&self.user(id).await.withdrawal.expect("a change was asked for").link.sealed_token, id).await
     }
 
     /// What the link says that verifies somebody's address.
@@ -47,7 +47,7 @@ impl Shop {
     /// # Panics
     /// When there is none.
     pub async fn verification_token(&self, id: UserId) -> String {
-        self.unseal(&self.user(id).await.verification.expect("an address waits").link.sealed, id).await
+        self.unseal(&self.user(id).await.verification.expect("an address waits").link.sealed_token, id).await
     }
 
     /// Every profile, as it stands in the table.
@@ -77,7 +77,7 @@ impl Shop {
     /// When they do not.
     #[track_caller]
     pub fn check_accounts(&self) {
-        const SHARED: [&str; 7] = ["user_id", "email", "full_name", "role", "is_active", "tv", "session_epoch"];
+        const SHARED: [&str; 7] = ["user_id", "email", "full_name", "role", "is_active", "token_version", "session_epoch"];
         let said = |items: &[Value]| items.iter().map(|item| SHARED.map(|name| item[name].to_string())).collect::<BTreeSet<_>>();
         let (profiles, credentials) = (self.profiles(), self.credentials());
         let (gone, profiles): (Vec<_>, Vec<_>) = profiles.into_iter().partition(|item| item.get("deleted_at").is_some());

@@ -7,7 +7,7 @@ use tests::shop::{
     accounts::{ADA, PASSWORD, Session},
 };
 use users::{
-    domain::survival::{Event, Fate, Pending, fate},
+    domain::invalidation::{AccountEvent, Effect, Revocable, effect},
     tokens::device::{DeviceToken, DeviceTokenKey},
 };
 
@@ -36,18 +36,18 @@ enum Held {
 }
 
 impl Account {
-    async fn open(pending: Pending, event: Event) -> Self {
+    async fn open(revocable: Revocable, event: AccountEvent) -> Self {
         let shop = Shop::open();
         let admin = shop.admin("grace@example.com").await;
         let id = shop.enrol(ADA).await.id;
         let stays_unverified =
-            matches!(pending, Pending::Verification | Pending::UnverifiedWithdrawLink) || event == Event::AddressVerified;
+            matches!(revocable, Revocable::EmailVerification | Revocable::UnverifiedWithdrawLink) || event == AccountEvent::EmailVerified;
         if !stays_unverified {
             assert_eq!(shop.verify_email(&shop.verification_token(id).await).await.status(), 204);
         }
         let caller = shop.enter(id).await;
         let account = Self { shop, admin, id, caller, password: PASSWORD };
-        if matches!(event, Event::AddressMoved | Event::ChangeWithdrawn) {
+        if matches!(event, AccountEvent::EmailChanged | AccountEvent::EmailChangeWithdrawn) {
             account.ask(NEW).await;
         }
         account
@@ -64,31 +64,31 @@ impl Account {
         }
     }
 
-    async fn hold(&self, pending: Pending) -> Held {
+    async fn hold(&self, revocable: Revocable) -> Held {
         let shop = &self.shop;
-        match pending {
-            Pending::Verification => {
+        match revocable {
+            Revocable::EmailVerification => {
                 self.restore_verification().await;
                 Held::Verification(shop.verification_token(self.id).await)
             }
-            Pending::AddressChange => {
+            Revocable::EmailChange => {
                 self.ask(NEW).await;
                 Held::Verification(shop.verification_token(self.id).await)
             }
-            Pending::PasswordReset => {
+            Revocable::PasswordReset => {
                 assert_eq!(shop.request_reset(ADA).await.status(), 202);
                 Held::Reset(shop.reset_token(self.id).await)
             }
-            Pending::Sessions => Held::Session(shop.enter(self.id).await),
-            Pending::AccessTokens => Held::Access(shop.enter(self.id).await),
-            Pending::DeviceTokens => {
+            Revocable::Sessions => Held::Session(shop.enter(self.id).await),
+            Revocable::AccessTokens => Held::Access(shop.enter(self.id).await),
+            Revocable::DeviceTokens => {
                 let key = shop.users.secrets.keys("users-key").await.unwrap().derive("device-token").map(DeviceTokenKey::new);
                 let user = shop.user(self.id).await;
                 Held::Device(
                     DeviceToken::issue(&user.email, user.id, user.session_epoch, &Ids::System, shop.clock.now()).text(key.active()),
                 )
             }
-            Pending::WithdrawLink | Pending::UnverifiedWithdrawLink => {
+            Revocable::WithdrawLink | Revocable::UnverifiedWithdrawLink => {
                 self.ask(NEW).await;
                 Held::Withdrawal(shop.withdraw_token(self.id).await)
             }
@@ -99,30 +99,30 @@ impl Account {
         assert_eq!(self.shop.set_active(&self.admin, self.id, is_active).await.status(), 200);
     }
 
-    async fn happen(&mut self, event: Event) {
+    async fn happen(&mut self, event: AccountEvent) {
         let shop = &self.shop;
         let status = match event {
-            Event::RegisteredAgain => return assert_eq!(shop.register(ADA).await.status(), 409),
-            Event::AddressVerified => {
+            AccountEvent::RegisteredAgain => return assert_eq!(shop.register(ADA).await.status(), 409),
+            AccountEvent::EmailVerified => {
                 self.restore_verification().await;
                 shop.verify_email(&shop.verification_token(self.id).await).await.status()
             }
-            Event::PasswordReset => {
+            AccountEvent::PasswordReset => {
                 assert_eq!(shop.request_reset(ADA).await.status(), 202);
                 self.password = NEW_PASSWORD;
                 shop.confirm_reset(&shop.reset_token(self.id).await, NEW_PASSWORD).await.status()
             }
-            Event::PasswordChanged => {
+            AccountEvent::PasswordChanged => {
                 self.password = NEW_PASSWORD;
                 shop.change_password(&self.caller, PASSWORD, NEW_PASSWORD).await.status()
             }
-            Event::AddressChangeAsked => return self.ask(OTHER).await,
-            Event::AddressMoved => shop.verify_email(&shop.verification_token(self.id).await).await.status(),
-            Event::ChangeWithdrawn => shop.withdraw(&shop.withdraw_token(self.id).await).await.status(),
-            Event::Disabled => return self.set_active(false).await,
-            Event::Enabled => return self.set_active(true).await,
-            Event::Deleted => shop.delete_me(&self.caller).await.status(),
-            Event::RoleChanged => {
+            AccountEvent::EmailChangeRequested => return self.ask(OTHER).await,
+            AccountEvent::EmailChanged => shop.verify_email(&shop.verification_token(self.id).await).await.status(),
+            AccountEvent::EmailChangeWithdrawn => shop.withdraw(&shop.withdraw_token(self.id).await).await.status(),
+            AccountEvent::Disabled => return self.set_active(false).await,
+            AccountEvent::Enabled => return self.set_active(true).await,
+            AccountEvent::Deleted => shop.delete_me(&self.caller).await.status(),
+            AccountEvent::RoleChanged => {
                 let changed = shop.administer(&self.admin, self.id, &json!({ "role": "admin" })).await;
                 return assert_eq!(changed.status(), 200);
             }
@@ -151,37 +151,37 @@ impl Account {
 #[tokio::test]
 async fn every_pending_thing_meets_every_event_as_the_table_says() {
     let mut met = 0;
-    for event in Event::ALL {
-        for pending in Pending::ALL {
-            let expected = fate(pending, event);
-            if expected == Fate::Excluded {
+    for event in AccountEvent::ALL {
+        for revocable in Revocable::ALL {
+            let expected = effect(revocable, event);
+            if expected == Effect::NotApplicable {
                 continue;
             }
-            let mut account = Account::open(pending, event).await;
-            let is_link = matches!(pending, Pending::Verification | Pending::WithdrawLink | Pending::UnverifiedWithdrawLink);
+            let mut account = Account::open(revocable, event).await;
+            let is_link = matches!(revocable, Revocable::EmailVerification | Revocable::WithdrawLink | Revocable::UnverifiedWithdrawLink);
             // What an account loses when it is disabled is acquired afterwards.
-            let held = if event == Event::Enabled && !is_link {
+            let held = if event == AccountEvent::Enabled && !is_link {
                 account.set_active(false).await;
-                account.hold(pending).await
+                account.hold(revocable).await
             } else {
-                let held = account.hold(pending).await;
-                if event == Event::Enabled {
+                let held = account.hold(revocable).await;
+                if event == AccountEvent::Enabled {
                     account.set_active(false).await;
                 }
                 held
             };
             account.happen(event).await;
-            if event == Event::Disabled {
+            if event == AccountEvent::Disabled {
                 account.set_active(true).await;
             }
             let caller = Held::Access(account.caller.clone());
-            if expected == Fate::EndsElsewhere {
-                assert!(account.works(&caller).await, "{pending:?} x {event:?}: the caller's session");
+            if expected == Effect::RevokedElsewhere {
+                assert!(account.works(&caller).await, "{revocable:?} x {event:?}: the caller's session");
             }
-            assert_eq!(account.works(&held).await, expected == Fate::Survives, "{pending:?} x {event:?}");
+            assert_eq!(account.works(&held).await, expected == Effect::Kept, "{revocable:?} x {event:?}");
             account.shop.check_accounts();
             met += 1;
         }
     }
-    assert_eq!(met, Event::ALL.len() * Pending::ALL.len() - 5);
+    assert_eq!(met, AccountEvent::ALL.len() * Revocable::ALL.len() - 5);
 }
