@@ -44,7 +44,7 @@ test: setup build ## Runs all tests, against a stack of their own with IAM enfor
 	@echo "Building the tests; the first time takes a few minutes." >&2
 	@$(TESTS) --no-run
 	@python3 localstack/localstripe.py \
-		$(STACK) run --auth --parameter NudgeSeconds=2 -- sh -c "$(TESTS) && $(STACK) seed --name test && python3 localstack/samples.py --all --name test && localstack/.venv/bin/python tests/leaks.py"
+		$(STACK) run --auth --parameter RetrySeconds=2 -- sh -c "$(TESTS) && $(STACK) seed --name test && python3 localstack/samples.py --all --name test && localstack/.venv/bin/python tests/leaks.py"
 
 bench: setup build ## Measures cold starts of the functions as released, and what logins take; builds for a quarter of an hour the first time.
 	cargo build --release $(SERVICES)

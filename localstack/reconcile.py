@@ -102,11 +102,11 @@ def show(first, whole):
     if rows:
         print()
         deployment.table(("whose books", "status", "check", "of", "expected", "found"), rows)
-    attention = [(row["order_id"], row.get("status") or "-", row["needs_attention"]) for row in whole["unsettled"] + whole["broken"]
-                 if row.get("needs_attention")]
-    if attention:
+    reviews = [(row["order_id"], row.get("status") or "-", row["needs_review"]) for row in whole["unsettled"] + whole["broken"]
+                 if row.get("needs_review")]
+    if reviews:
         print()
-        deployment.table(("needs attention", "status", "why"), attention)
+        deployment.table(("needs review", "status", "why"), reviews)
     if whole["repaired"]:
         print()
         deployment.table(("repaired", "of", "lines"), [(row["kind"], row.get("order_id") or "-", lines_of(row)) for row in whole["repaired"]])

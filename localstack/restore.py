@@ -10,7 +10,7 @@
 
 DynamoDB restores into a new table only; the functions use the present one. So items are copied, and two things change on the way:
 
-- `version`, and the `drive` of orders, grow by a multiple of 1,000,000 that is above every version in the present table. Consumers ignore
+- `version`, and the `attempt` of orders, grow by a multiple of 1,000,000 that is above every version in the present table. Consumers ignore
   versions that they have seen, and ids of messages and ledger entries follow from versions: a version that was used twice would be lost.
 - Each item is written as `restoring` first, and then without it: publishers publish neither of the two writes.
 
@@ -33,7 +33,7 @@ from deployment import Trouble
 from reconcile import moment
 
 EPOCH = 1_000_000
-RAISED = ("version", "drive")
+RAISED = ("version", "attempt")
 RESTORING = "restoring"
 ABSENT = f"attribute_not_exists(pk) OR attribute_exists({RESTORING})"
 AT_ONCE = 16

@@ -355,7 +355,7 @@ def deploy(args):
         "NetworkBurst": "1000000",  # everybody comes from one address here
         "NetworkUnpaidOrders": "1000000",
         "AccountConcurrency": "100",  # an execution is a process here
-        "NudgeSeconds": "5",  # nobody waits a minute here for what was lost
+        "RetrySeconds": "5",  # nobody waits a minute here for what was lost
         "LogLevel": os.environ.get("LOG_LEVEL", "info"),
     } | dict(each.split("=", 1) for each in args.parameter)
     import templates

@@ -120,7 +120,7 @@ def environment_of(operation):
     values = {
         "STAGE": "dev", "LOG_LEVEL": "info", "CORS_ORIGIN": "http://localhost:3000", "STORE_URL": "http://localhost:3000",
         "SHOP_NAME": "Ferrocart",
-        "SENDER_ADDRESS": "shop@ferrocart.example", "PAYMENT_PROVIDER": "simulated", "ORDER_PAYMENT_SECONDS": "1800", "NUDGE_SECONDS": "60",
+        "SENDER_ADDRESS": "shop@ferrocart.example", "PAYMENT_PROVIDER": "simulated", "ORDER_PAYMENT_SECONDS": "1800", "RETRY_SECONDS": "60",
         "ORDER_PAYMENT_SECONDS_UNVERIFIED": "600", "MAX_UNPAID_ORDERS": "5", "MAX_UNPAID_ORDERS_UNVERIFIED": "1", "NETWORK_UNPAID_ORDERS": "100",
         "MAX_PER_ORDER": "20", "NETWORK_BURST": "1000000", "SESSION_MAX_DAYS": "180", "LOW_STOCK_THRESHOLD": "10", "OPERATOR_ADDRESS": "",
         "INDEX_SHARDS": "8", "SERVER_KEYS_PREFIX": "ferrocart/", "TOKEN_ISSUER": "urn:ferrocart:bench", "TOKEN_AUDIENCE": "urn:ferrocart:bench:api",

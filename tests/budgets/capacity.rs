@@ -138,7 +138,7 @@ async fn reservations_survive(shards: u32, scale: f64) {
     let ceiling = f64::from(shards) * UNITS_OF_A_KEY as f64 / 2.0 / scale;
     let reserve = |number: usize, repeat: usize| {
         let order = format!("ord_0199c2a8-0000-7000-8000-{number:012x}");
-        let data = json!({ "order_id": order, "drive": repeat, "lines": [{ "product_id": PRODUCT, "quantity": 1 }] });
+        let data = json!({ "order_id": order, "attempt": repeat, "lines": [{ "product_id": PRODUCT, "quantity": 1 }] });
         json!({ "type": "reserve_stock.v1", "subject": order, "data": data })
     };
     let outcome = overloaded(&shop, "reserve-stock", 20, ceiling, reserve).await;

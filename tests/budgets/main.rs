@@ -58,7 +58,7 @@ async fn placing_an_order_costs_one_read_and_one_transaction_and_a_replay_the_re
     // The key that names networks was read of late.
     assert_eq!(shop.order("earlier", &product, 1, None).await.status(), 201);
     let request =
-        events::post("/orders", &events::basket(&product, 1, None)).caller(events::USER).header("idempotency-key", "first").event();
+        events::post("/orders", &events::order_request(&product, 1, None)).caller(events::USER).header("idempotency-key", "first").event();
     for (is_repeated, calls, expected) in [(false, &["BatchGetItem", "TransactWriteItems"][..], 2), (true, &["BatchGetItem"], 1)] {
         let (called, one_after_the_other) = round_trips(&shop, "create-order", &request, calls).await;
         assert_eq!(called.header("idempotent-replayed").is_some(), is_repeated);
@@ -72,7 +72,7 @@ async fn every_step_of_an_order_that_somebody_takes_costs_a_read_and_a_write_and
     let (shop, product) = shop().await;
     let mut orders = Vec::new();
     for key in ["shipped", "given-up"] {
-        let request = events::post("/orders", &events::basket(&product, 1, Some("tok_ok"))).caller(events::USER);
+        let request = events::post("/orders", &events::order_request(&product, 1, Some("tok_ok"))).caller(events::USER);
         orders.push(id(&shop.call("create-order", request.header("idempotency-key", key).event()).await));
     }
     shop.pump().settle().await;

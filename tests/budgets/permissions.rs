@@ -18,7 +18,7 @@ use tests::{
     events::{self, ADMIN, Http, USER, new_payment, sample},
     pump::Pump,
     ses,
-    shop::{NUDGE, PAY_WITHIN, Shop, consumer_of, operation_names, queues},
+    shop::{RETRY, PAY_WITHIN, Shop, consumer_of, operation_names, queues},
     template::{self, Template},
 };
 
@@ -120,7 +120,7 @@ impl Watched {
     }
 
     async fn order(&self, key: &str, product: &str, quantity: u32, token: Option<&str>) -> String {
-        let placed = self.call("create-order", events::new_order(key, &events::basket(product, quantity, token))).await;
+        let placed = self.call("create-order", events::new_order(key, &events::order_request(product, quantity, token))).await;
         placed.json()["id"].as_str().unwrap_or_else(|| panic!("{:?}", placed.answer)).to_owned()
     }
 

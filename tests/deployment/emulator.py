@@ -142,13 +142,13 @@ class Trial:
         """An order that was deleted is back, with a version that it never had, and nothing else has changed."""
         dynamodb, table = self.stack.client("dynamodb"), f"{SHOP}-orders"
         for number in (1, 2):
-            dynamodb.put_item(TableName=table, Item={"pk": {"S": f"ORDER#{number}"}, "version": {"N": "7"}, "drive": {"N": "2"}})
+            dynamodb.put_item(TableName=table, Item={"pk": {"S": f"ORDER#{number}"}, "version": {"N": "7"}, "attempt": {"N": "2"}})
         now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
         command = [local.EMULATOR / "bin/python", ROOT / "localstack/restore.py", "orders", "--stack", SHOP, "--at", now, "--missing"]
         subprocess.run([*command, "--dry-run"], env=self.stack.environment(), check=True)
         dynamodb.delete_item(TableName=table, Key={"pk": {"S": "ORDER#1"}})
         subprocess.run(command, env=self.stack.environment(), check=True)
-        found = {item["pk"]["S"]: (item["version"]["N"], item["drive"]["N"]) for item in dynamodb.scan(TableName=table)["Items"]}
+        found = {item["pk"]["S"]: (item["version"]["N"], item["attempt"]["N"]) for item in dynamodb.scan(TableName=table)["Items"]}
         expect(found == {"ORDER#1": ("1000007", "1000002"), "ORDER#2": ("7", "2")}, f"the restored orders are {found}")
         for name in dynamodb.list_tables()["TableNames"]:
             if name.startswith(f"{table}-at-"):

@@ -180,10 +180,10 @@ class Restore(unittest.TestCase):
         self.assertRegex(said, r"ORDER +1\nPRODUCTS +2\n")
 
     def test_commands_of_an_order_grow_with_its_version(self):
-        tables = Tables(shop_orders=[record("ORDER#1", "", version=12, drive=5)], earlier=[record("ORDER#1", "", version=3, drive=2)])
+        tables = Tables(shop_orders=[record("ORDER#1", "", version=12, attempt=5)], earlier=[record("ORDER#1", "", version=3, attempt=2)])
         run(tables, "orders", "--from", "earlier")
         order = tables.tables["shop-orders"]["ORDER#1", ""]
-        self.assertEqual((order["version"]["N"], order["drive"]["N"]), ("1000003", "1000002"))
+        self.assertEqual((order["version"]["N"], order["attempt"]["N"]), ("1000003", "1000002"))
 
     def test_a_dry_run_writes_nothing(self):
         tables = self.tables()

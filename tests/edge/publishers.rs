@@ -52,12 +52,12 @@ async fn changes_of_trade() -> Vec<(String, Value)> {
     let address = json!({ "name": "Ada", "line1": "1 Way", "city": "Town", "postal_code": "SW1", "country": "GB" });
     let mut orders = Vec::new();
     for (key, quantity) in [("sent", 2), ("returned", 1)] {
-        let basket = json!({
+        let order_request = json!({
             "items": [{ "product_id": product, "quantity": quantity }],
             "payment_method": { "type": "card", "token": "tok_ok" },
             "shipping_address": address,
         });
-        orders.push(shop.call("create-order", events::new_order(key, &basket)).await.json()["id"].as_str().unwrap().to_owned());
+        orders.push(shop.call("create-order", events::new_order(key, &order_request)).await.json()["id"].as_str().unwrap().to_owned());
         pump.settle().await;
     }
     let parcel = json!({ "carrier": "Royal Mail", "tracking": "RM 1" });
@@ -304,7 +304,7 @@ async fn whatever_stands_in_an_image_its_messages_can_be_sent() {
     let product = shop.product("Teapot", 2999, 50).await;
     let mut pump = shop.pump();
     pump.settle().await;
-    let mut event = events::new_order("k", &events::basket(&product, 1, Some("tok_ok")));
+    let mut event = events::new_order("k", &events::order_request(&product, 1, Some("tok_ok")));
     event["requestContext"]["authorizer"]["name"] = "Ada\u{ffff}".into();
     assert_eq!(shop.call("create-order", event).await.status(), 201);
     pump.settle().await;

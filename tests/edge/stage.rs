@@ -93,7 +93,7 @@ impl Edge {
             pump.settle().await;
         }
         for key in ["ready", "shipped", "unwanted"] {
-            let request = events::post("/orders", &basket(&product)).caller(events::USER).header("idempotency-key", key);
+            let request = events::post("/orders", &order_request(&product)).caller(events::USER).header("idempotency-key", key);
             orders.push(shop.call("create-order", request.event()).await.json()["id"].as_str().expect("the order is placed").to_owned());
         }
         pump.settle().await;
@@ -229,7 +229,7 @@ impl Edge {
                 "name": "Tea pot", "description": "Of clay.", "category": "table", "sku": "TEA-POT", "price": money, "max_per_order": 900,
             }),
             "adjust-stock" => json!({ "delta": 5, "reason": "delivery", "shards": 2, "low_stock_threshold": 3 }),
-            "create-order" => basket(&self.product),
+            "create-order" => order_request(&self.product),
             "cancel-order" => json!({ "reason": "It is the wrong colour." }),
             "ship-order" => json!({ "carrier": "Royal Mail", "tracking": "RM 1234 5678 9GB" }),
             "create-refund" => json!({ "amount": { "amount": 1000, "currency": "USD" }, "reason": "The lid was broken" }),
@@ -330,7 +330,7 @@ async fn links(shop: &Shop) -> (String, String, String) {
 }
 
 /// An order of one piece, paid at once and sent to Ada: every field that there is.
-fn basket(product: &str) -> Value {
+fn order_request(product: &str) -> Value {
     json!({
         "items": [{ "product_id": product, "quantity": 1 }],
         "expected_total": { "amount": 2999, "currency": "USD" },

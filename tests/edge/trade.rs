@@ -431,7 +431,7 @@ async fn a_repeated_request_is_answered_again_and_a_key_is_its_users_own() {
 /// An order that waits is asked about again and again, and payments tells each time how it stands. That is no news.
 #[tokio::test]
 async fn a_decline_that_is_told_again_is_no_second_decline() {
-    let edge = Edge::new("nudged orders").await;
+    let edge = Edge::new("retried orders").await;
     let shop = &edge.shop;
     let (before, mut pump) = (shop.aws.mails().mails().len(), shop.pump());
     let order = shop.order("declined", &edge.product, 1, Some("tok_declined")).await.json()["id"].as_str().unwrap().to_owned();
@@ -444,7 +444,7 @@ async fn a_decline_that_is_told_again_is_no_second_decline() {
         assert!(shop.call("resume-orders", json!({})).await.answer.is_ok());
         pump.settle().await;
     }
-    assert_eq!((mails(shop), declines(&shop.read_order(&order).await)), (1, 1), "mails and declines after four nudges");
+    assert_eq!((mails(shop), declines(&shop.read_order(&order).await)), (1, 1), "mails and declines after four retries");
     edge.done();
 }
 
@@ -454,13 +454,13 @@ async fn orders_that_cannot_be_read_do_not_keep_others_from_being_resumed() {
     let edge = Edge::new("unreadable orders").await;
     let shop = &edge.shop;
     let items = shop.aws.items("orders");
-    let healthy = items.iter().find(|item| item["check_at"].is_object()).expect("the open order is due some time").clone();
+    let healthy = items.iter().find(|item| item["next_check_at"].is_object()).expect("the open order is due some time").clone();
     let id = healthy["order_id"]["S"].as_str().unwrap().to_owned();
     for number in 0..110 {
         let other = format!("ord_0199c2a8-0000-7000-8000-{number:012x}");
         let mut broken: Value = serde_json::from_str(&healthy.to_string().replace(&id, &other)).unwrap();
         broken["stock"] = json!({ "S": "a_state_of_a_later_release" });
-        broken["check_at"] = json!({ "S": "2026-11-21T09:00:00.000Z" });
+        broken["next_check_at"] = json!({ "S": "2026-11-21T09:00:00.000Z" });
         broken["check_shard"] = json!({ "S": format!("due#{}", number % 8) });
         shop.aws.put("orders", &broken);
     }

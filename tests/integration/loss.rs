@@ -118,10 +118,10 @@ async fn abandon_after_capture(shop: &Shop, buyer: &crate::shop::Person, order: 
     use aws_sdk_dynamodb::types::AttributeValue::{N, S};
     let key = format!("ORDER#{order}");
     let item = || shop.item("orders", &key);
-    until("the order is settled", item, |item| item.as_ref().is_some_and(|item| !item.contains_key("check_at"))).await;
+    until("the order is settled", item, |item| item.as_ref().is_some_and(|item| !item.contains_key("next_check_at"))).await;
     let change = shop.dynamodb.update_item().table_name(shop.table("orders")).key("pk", S(format!("ORDER#{order}")));
     let change = change.update_expression(
-        "SET goal = :cancel, stock = :releasing, payment = :refunding, check_at = :now, check_shard = :shard, version = version + :one",
+        "SET goal = :cancel, stock = :releasing, payment = :refunding, next_check_at = :now, check_shard = :shard, version = version + :one",
     );
     let change = change
         .expression_attribute_values(":cancel", S("cancel".to_owned()))

@@ -51,21 +51,21 @@ async fn every_command_and_every_fact_of_a_finished_order_may_come_again() {
     let settled = until(
         "the order is settled",
         || shop.item("orders", &stored),
-        |item| item.as_ref().is_some_and(|item| !item.contains_key("check_at")),
+        |item| item.as_ref().is_some_and(|item| !item.contains_key("next_check_at")),
     )
     .await;
     let user = json!(buyer.id);
 
     let (amount, expires_at) = (json!({ "amount": 1000, "currency": "USD" }), "2099-01-01T00:00:00.000Z");
-    let charge = json!({ "order_id": order, "user_id": user, "amount": amount, "expires_at": expires_at, "tries": 5, "payment_method": { "type": "card", "token": "tok_ok" }, "drive": 0 });
+    let charge = json!({ "order_id": order, "user_id": user, "amount": amount, "expires_at": expires_at, "tries": 5, "payment_method": { "type": "card", "token": "tok_ok" }, "attempt": 0 });
     let fact = |captured: i64| json!({ "order_id": order, "version": 1, "captured_total": captured, "refunded_total": 0 });
     let again = [
         (
             "reserve-stock",
             "reserve_stock.v1",
-            json!({ "order_id": order, "drive": 0, "lines": [{ "product_id": product, "quantity": 2 }] }),
+            json!({ "order_id": order, "attempt": 0, "lines": [{ "product_id": product, "quantity": 2 }] }),
         ),
-        ("commit-stock", "commit_stock.v1", json!({ "order_id": order, "drive": 0 })),
+        ("commit-stock", "commit_stock.v1", json!({ "order_id": order, "attempt": 0 })),
         ("charge-payment", "charge_payment.v1", charge.clone()),
         ("open-payment", "open_payment.v1", charge),
         ("advance-order", "stock_reserved.v1", fact(0)),
@@ -107,9 +107,9 @@ async fn stock_that_is_released_before_it_is_reserved_is_never_held() {
     let shop = Shop::open().await;
     let product = shop.product(500, 5).await;
     let order = new_order();
-    send(&shop, "release-stock", "release_stock.v1", json!({ "order_id": order, "drive": 0 })).await;
+    send(&shop, "release-stock", "release_stock.v1", json!({ "order_id": order, "attempt": 0 })).await;
     until("the tombstone stands", || reservation(&shop, &order), |state| state.as_deref() == Some("released")).await;
-    let reserve = json!({ "order_id": order, "drive": 1, "lines": [{ "product_id": product, "quantity": 2 }] });
+    let reserve = json!({ "order_id": order, "attempt": 1, "lines": [{ "product_id": product, "quantity": 2 }] });
     send(&shop, "reserve-stock", "reserve_stock.v1", reserve).await;
     until("the late command was taken", || waiting(&shop, "reserve-stock"), |count| *count == 0).await;
     assert_eq!(reservation(&shop, &order).await.as_deref(), Some("released"));
@@ -121,11 +121,11 @@ async fn releasing_a_rejected_reservation_gives_nothing_back() {
     let shop = Shop::open().await;
     let product = shop.product(500, 1).await;
     let order = new_order();
-    let reserve = json!({ "order_id": order, "drive": 0, "lines": [{ "product_id": product, "quantity": 2 }] });
+    let reserve = json!({ "order_id": order, "attempt": 0, "lines": [{ "product_id": product, "quantity": 2 }] });
     send(&shop, "reserve-stock", "reserve_stock.v1", reserve).await;
     until("it is rejected", || reservation(&shop, &order), |state| state.as_deref() == Some("rejected")).await;
     for _ in 0..2 {
-        send(&shop, "release-stock", "release_stock.v1", json!({ "order_id": order, "drive": 0 })).await;
+        send(&shop, "release-stock", "release_stock.v1", json!({ "order_id": order, "attempt": 0 })).await;
     }
     until("it is released", || reservation(&shop, &order), |state| state.as_deref() == Some("released")).await;
     assert_eq!(shop.stock(&product).await, (1, 1, 0));
@@ -138,7 +138,7 @@ async fn every_pair_of_stock_commands_in_both_orders_each_twice_adds_up() {
     let command = |order: &str, name: &str| {
         let queue = format!("{name}-stock");
         let kind = format!("{name}_stock.v1");
-        let mut data = json!({ "order_id": order, "drive": 0 });
+        let mut data = json!({ "order_id": order, "attempt": 0 });
         if name == "reserve" {
             data["lines"] = json!([{ "product_id": product, "quantity": 1 }]);
         }
@@ -170,7 +170,7 @@ async fn every_pair_of_stock_commands_in_both_orders_each_twice_adds_up() {
     assert_eq!((on_hand, available, in_between), (98, 97, held), "two committed, one held");
     // Nobody has placed these orders, and nobody else would give back what they hold.
     for order in &orders {
-        send(&shop, "release-stock", "release_stock.v1", json!({ "order_id": order, "drive": 0 })).await;
+        send(&shop, "release-stock", "release_stock.v1", json!({ "order_id": order, "attempt": 0 })).await;
     }
     until("all is back", || shop.stock(&product), |stock| *stock == (100, 100, 0)).await;
     until("the ledger has heard of it", || available_in_ledger(&shop, &product), |available| *available == 100).await;

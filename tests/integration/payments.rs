@@ -117,11 +117,11 @@ async fn a_hundred_charges_without_an_answer_are_a_hundred_charges() {
     let shop = Shop::alone().await;
     let (product, buyers) = (shop.product(700, 100).await, shop.crowd(100).await);
     let orders = shop.sell_to_all(&buyers, &product, "tok_timeout_after_charge").await;
-    let nudge = || async {
+    let retry = || async {
         shop.ask_provider_again().await;
         shop.sweep().await;
     };
-    shop.all_with_status(&orders, &["confirmed"], nudge).await;
+    shop.all_with_status(&orders, &["confirmed"], retry).await;
     assert_eq!(shop.charges(&orders).await, [1; 100]);
     until("all stock is committed", || shop.stock(&product), |stock| *stock == (0, 0, 0)).await;
     shop.ask_provider_again().await;

@@ -287,15 +287,15 @@ impl Shop {
         orders
     }
 
-    /// How all these orders stand, as soon as that is so for each of them; meanwhile `nudge` is what the schedules would do.
+    /// How all these orders stand, as soon as that is so for each of them; meanwhile `retry` is what the schedules would do.
     pub async fn all_with_status<F: Future<Output = ()>>(
         &self,
         orders: &[String],
         statuses: &[&str],
-        nudge: impl Fn() -> F,
+        retry: impl Fn() -> F,
     ) -> Vec<String> {
         let look = || async {
-            nudge().await;
+            retry().await;
             let stored: HashMap<String, String> = self
                 .scan("orders")
                 .await
@@ -401,7 +401,7 @@ impl Shop {
     /// Makes the order's time run out: what the clock does in half an hour.
     pub async fn expire(&self, order: &str) {
         let change = self.dynamodb.update_item().table_name(self.table("orders")).key("pk", AttributeValue::S(format!("ORDER#{order}")));
-        let change = change.update_expression("SET expires_at = :past, check_at = :past, version = version + :one");
+        let change = change.update_expression("SET expires_at = :past, next_check_at = :past, version = version + :one");
         let change = change
             .expression_attribute_values(":past", AttributeValue::S("2020-01-01T00:00:00.000Z".to_owned()))
             .expression_attribute_values(":one", AttributeValue::N("1".to_owned()));

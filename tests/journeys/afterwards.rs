@@ -143,9 +143,9 @@ async fn a_refund_that_fails_keeps_the_order_in_sight_and_not_its_goods() {
     charge["refundable"]["N"] = "0".into();
     shop.aws.put("payment-simulator", &charge);
     let read = give_up(&shop, &mut pump, &order).await;
-    assert_eq!((standing(&read), &read["needs_attention"]), (("confirmed", "refunding"), &json!("refund_failed")), "{read:#}");
+    assert_eq!((standing(&read), &read["needs_review"]), (("confirmed", "refunding"), &json!("refund_failed")), "{read:#}");
     assert_eq!(stock(&shop, &product).await, (10, 10, 0));
-    let odd = shop.call("list-orders", events::get("/orders?attention=true").caller(events::ADMIN).event()).await;
+    let odd = shop.call("list-orders", events::get("/orders?needs_review=true").caller(events::ADMIN).event()).await;
     assert_eq!(odd.json()["items"][0]["id"], order.as_str(), "{:?}", odd.answer);
     // Somebody has settled it with the provider: it is asked again, and the order comes to its end.
     charge["refundable"]["N"] = "5998".into();
@@ -155,7 +155,7 @@ async fn a_refund_that_fails_keeps_the_order_in_sight_and_not_its_goods() {
     }
     let read = shop.read_order(&order).await;
     assert_eq!((standing(&read), charges(&shop)), (("cancelled", "refunded"), vec![(5998, 0)]), "{read:#}");
-    assert!(read["needs_attention"].is_null(), "{read:#}");
+    assert!(read["needs_review"].is_null(), "{read:#}");
     at_rest(&shop).await;
 }
 
@@ -344,7 +344,7 @@ async fn orders_do_not_notice_that_their_goods_are_divided() {
     };
     let mut pump = shop.pump();
     let order = async |key: &str, quantity: u32, token: Option<&str>| {
-        let request = events::post("/orders", &events::basket(&product, quantity, token)).caller(events::USER);
+        let request = events::post("/orders", &events::order_request(&product, quantity, token)).caller(events::USER);
         let called = shop.call("create-order", request.header("idempotency-key", key).event()).await;
         called.json()["id"].as_str().unwrap_or_else(|| panic!("{:?}", called.answer)).to_owned()
     };

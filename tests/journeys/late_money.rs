@@ -65,7 +65,7 @@ async fn a_refund_that_fails_days_later_is_refunded_again_for_a_cancelled_order(
     }
     let read = shop.read_order(&order).await;
     assert_eq!((standing(&read), charges(&shop)), (("cancelled", "refunded"), vec![(5998, 0)]), "{read:#}");
-    assert!(read["needs_attention"].is_null(), "{read:#}");
+    assert!(read["needs_review"].is_null(), "{read:#}");
     at_rest(&shop).await;
 }
 
@@ -77,14 +77,14 @@ async fn a_requested_refund_that_fails_days_later_is_flagged_and_can_be_requeste
     assert_eq!(standing(&shop.read_order(&order).await), ("confirmed", "refunded"));
     refund_fails(&shop, &mut pump, "evt_1", &payment).await;
     let read = shop.read_order(&order).await;
-    assert_eq!((standing(&read), &read["needs_attention"]), (("confirmed", "paid"), &json!("refund_failed")), "{read:#}");
+    assert_eq!((standing(&read), &read["needs_review"]), (("confirmed", "paid"), &json!("refund_failed")), "{read:#}");
     let (status, again) = give_back(&shop, "one", &payment, None).await;
     assert_eq!((status, &again["code"], &again["failure_reason"]), (409, &json!("refund_failed"), &json!("expired_or_canceled_card")));
     at_rest(&shop).await;
     assert_eq!(give_back(&shop, "two", &payment, None).await.0, 201);
     pump.settle().await;
     let read = shop.read_order(&order).await;
-    assert_eq!((standing(&read), &read["needs_attention"]), (("confirmed", "refunded"), &Value::Null), "{read:#}");
+    assert_eq!((standing(&read), &read["needs_review"]), (("confirmed", "refunded"), &Value::Null), "{read:#}");
     at_rest(&shop).await;
 }
 
@@ -98,7 +98,7 @@ async fn an_automatic_refund_that_is_refused_for_good_stops_and_waits_for_a_pers
     }
     let failed = |shop: &Shop| shop.aws.items("payments").iter().filter(|item| item["state"]["S"] == "failed").count();
     let read = shop.read_order(&order).await;
-    assert_eq!((standing(&read), &read["needs_attention"]), (("confirmed", "refund_failed"), &json!("refund_failed")), "{read:#}");
+    assert_eq!((standing(&read), &read["needs_review"]), (("confirmed", "refund_failed"), &json!("refund_failed")), "{read:#}");
     assert_eq!(failed(&shop), 5, "it is not asked again and again");
     let (status, refused) = give_back(&shop, "person", &payment, None).await;
     assert_eq!((status, &refused["code"], &refused["failure_reason"]), (409, &json!("refund_failed"), &json!("charge_disputed")));
@@ -107,7 +107,7 @@ async fn an_automatic_refund_that_is_refused_for_good_stops_and_waits_for_a_pers
     assert_eq!(give_back(&shop, "again", &payment, None).await.0, 201);
     pump.settle().await;
     let read = shop.read_order(&order).await;
-    assert_eq!((standing(&read), &read["needs_attention"]), (("cancelled", "refunded"), &Value::Null), "{read:#}");
+    assert_eq!((standing(&read), &read["needs_review"]), (("cancelled", "refunded"), &Value::Null), "{read:#}");
     at_rest(&shop).await;
 }
 
@@ -126,7 +126,7 @@ async fn a_dispute_that_is_won_leaves_the_order_as_it_was_and_one_that_is_lost_t
                 told(&shop, &mut pump, &format!("evt_{state}_{copy}"), &format!("charge.dispute.{kind}"), &object).await;
             }
             let read = shop.read_order(&order).await;
-            assert_eq!((&read["needs_attention"], standing(&read)), (&json!(flag), ("confirmed", stands)), "{state}: {read:#}");
+            assert_eq!((&read["needs_review"], standing(&read)), (&json!(flag), ("confirmed", stands)), "{state}: {read:#}");
             at_rest(&shop).await;
         }
         // What was sent before comes late: it only asks for a look-up.
@@ -160,6 +160,6 @@ async fn a_refund_made_at_the_provider_is_recorded_once_and_the_books_balance() 
     bank::fail_refund(&shop.aws, &id);
     told(&shop, &mut pump, "evt_3", "refund.failed", &object).await;
     let read = shop.read_order(&order).await;
-    assert_eq!((standing(&read), &read["needs_attention"]), (("confirmed", "partially_refunded"), &json!("refund_failed")), "{read:#}");
+    assert_eq!((standing(&read), &read["needs_review"]), (("confirmed", "partially_refunded"), &json!("refund_failed")), "{read:#}");
     at_rest(&shop).await;
 }

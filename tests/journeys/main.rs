@@ -24,7 +24,7 @@ async fn shop() -> (Shop, String) {
 }
 
 async fn placed(shop: &Shop, product: &str, quantity: u32, token: Option<&str>) -> String {
-    let request = events::post("/orders", &events::basket(product, quantity, token)).caller(events::USER);
+    let request = events::post("/orders", &events::order_request(product, quantity, token)).caller(events::USER);
     let called = shop.call("create-order", request.header("idempotency-key", "order").event()).await;
     assert_eq!((called.status(), called.json()["status"].as_str()), (201, Some("pending")), "{:?}", called.answer);
     called.json()["id"].as_str().unwrap().to_owned()
@@ -83,7 +83,7 @@ fn is_product(item: &Value) -> bool {
 /// Nothing is owed any more, nothing lies among the dead letters, and the books balance.
 async fn at_rest(shop: &Shop) {
     for order in shop.aws.orders() {
-        assert!(order.get("check_at").is_none(), "something is still owed: {order}");
+        assert!(order.get("next_check_at").is_none(), "something is still owed: {order}");
     }
     const OF_PAYMENTS: [&str; 4] = ["open-payment", "charge-payment", "cancel-payment", "refund-payment"];
     for queue in ["order-events", "reserve-stock", "release-stock", "commit-stock", "record-entry"].into_iter().chain(OF_PAYMENTS) {

@@ -47,7 +47,7 @@ async fn order_whose_consumer_is_stopped_is_visible_at_its_second_check_and_goes
         }
         let read = shop.read_order(&order).await;
         assert_eq!(read["waiting_for"]["commands"], serde_json::json!([command]), "{read:#}");
-        assert_eq!((waits(&read).len(), &waits(&read)[0]["waits_for"]), (1, &command.into()), "{read:#}");
+        assert_eq!((waits(&read).len(), &waits(&read)[0]["pending_command"]), (1, &command.into()), "{read:#}");
         assert_eq!(stuck(&shop).await, std::slice::from_ref(&order));
 
         pump.start(queue, stopped.unwrap());

@@ -104,20 +104,20 @@ fn order_changes() -> Vec<Change> {
     let shipment = json!({ "carrier": "Post", "tracking": "RR123456789" });
     let shipped =
         with(&paid, json!({ "status": "shipped", "shipment": shipment, "version": 6, "history": happened("shipped", "shipped", None) }));
-    let held = json!({ "stock": "held", "payment": "processing", "version": 3 });
+    let held = json!({ "stock": "reserved", "payment": "processing", "version": 3 });
     vec![
         ("placed", None, json!({})),
-        ("held", Some(json!({})), json!({ "stock": "held", "payment": "open", "version": 2 })),
+        ("held", Some(json!({})), json!({ "stock": "reserved", "payment": "open", "version": 2 })),
         (
             "held-to-be-paid-later",
             Some(json!({ "payment_method": null })),
-            json!({ "payment_method": null, "stock": "held", "payment": "open", "version": 2 }),
+            json!({ "payment_method": null, "stock": "reserved", "payment": "open", "version": 2 }),
         ),
         ("paid", Some(held.clone()), with(&paid, json!({ "stock": "committing", "version": 4 }))),
         (
             "declined",
             Some(held.clone()),
-            json!({ "stock": "held", "payment": "open", "version": 4, "history": happened("payment_declined", "pending", Some("card_declined")) }),
+            json!({ "stock": "reserved", "payment": "open", "version": 4, "history": happened("payment_declined", "pending", Some("card_declined")) }),
         ),
         (
             "given-up",

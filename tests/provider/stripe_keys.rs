@@ -110,7 +110,7 @@ impl Till {
     }
 
     async fn command(&self, queue: &str, more: Value) {
-        let mut data = json!({ "order_id": self.charge.order_id, "drive": 0 });
+        let mut data = json!({ "order_id": self.charge.order_id, "attempt": 0 });
         data.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         self.call(queue, events::command(queue, &data)).await;
     }
@@ -124,12 +124,12 @@ impl Till {
     }
 
     async fn cancel(&self) {
-        let more = json!({ "user_id": USER, "amount": usd(PRICE), "drive": 1 });
+        let more = json!({ "user_id": USER, "amount": usd(PRICE), "attempt": 1 });
         self.command("cancel-payment", more).await;
     }
 
     async fn refund(&self) {
-        self.command("refund-payment", json!({ "drive": 2 })).await;
+        self.command("refund-payment", json!({ "attempt": 2 })).await;
     }
 
     async fn reconcile_after(&self, minutes: u64) {

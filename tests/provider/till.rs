@@ -47,19 +47,19 @@ impl Till {
     pub async fn charge_for(&self, order_id: OrderId, drive: u64) {
         let expires_at = shop::clock().now().plus(Duration::from_secs(1800));
         let data = json!({
-            "order_id": order_id, "user_id": USER, "amount": usd(PRICE), "expires_at": expires_at, "tries": 3, "drive": drive,
+            "order_id": order_id, "user_id": USER, "amount": usd(PRICE), "expires_at": expires_at, "tries": 3, "attempt": drive,
             "payment_method": { "type": "card", "token": "tok_ok" },
         });
         self.call("charge-payment", events::command("charge-payment", &data)).await;
     }
 
     pub async fn refund(&self, drive: u64) {
-        let data = json!({ "order_id": ORDER, "drive": drive });
+        let data = json!({ "order_id": ORDER, "attempt": drive });
         self.call("refund-payment", events::command("refund-payment", &data)).await;
     }
 
     pub async fn cancel(&self, drive: u64) {
-        let data = json!({ "order_id": ORDER, "user_id": USER, "amount": usd(PRICE), "drive": drive });
+        let data = json!({ "order_id": ORDER, "user_id": USER, "amount": usd(PRICE), "attempt": drive });
         self.call("cancel-payment", events::command("cancel-payment", &data)).await;
     }
 

@@ -85,7 +85,7 @@ async fn what_stripe_has_signed_is_heard_once_and_what_it_has_not_is_refused() {
     shop.aws.secrets_manager().set("payment-webhook-secrets", &json!({ "current": SECRET, "previous": "" }).to_string());
     let order = to_charge(&salt, &stripe.tokens().asks);
     let data = json!({
-        "order_id": order.order_id, "user_id": USER, "amount": usd(PRICE), "tries": 3, "drive": 0,
+        "order_id": order.order_id, "user_id": USER, "amount": usd(PRICE), "tries": 3, "attempt": 0,
         "expires_at": shop.clock.now().plus(Duration::from_secs(1800)),
         "payment_method": { "type": "card", "token": stripe.tokens().asks },
     });

@@ -312,7 +312,7 @@ impl Schedule {
     fn unsettled(&self) -> Vec<String> {
         let mut waiting = Vec::new();
         for table in ["orders", "payments"] {
-            let due = self.shop.aws.items(table).into_iter().filter(|item| item.get("check_at").is_some());
+            let due = self.shop.aws.items(table).into_iter().filter(|item| item.get("next_check_at").is_some());
             waiting.extend(due.map(|item| item.to_string()));
         }
         for queue in QUEUES {

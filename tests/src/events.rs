@@ -55,8 +55,8 @@ pub fn adjustment(key: &str, product: &str, body: &Value) -> Value {
 }
 
 /// The event of [`order`].
-pub fn new_order(key: &str, basket: &Value) -> Value {
-    order(key, basket).event()
+pub fn new_order(key: &str, order_request: &Value) -> Value {
+    order(key, order_request).event()
 }
 
 /// `POST /payments` by [`USER`], with a card.
@@ -158,17 +158,17 @@ impl Http {
 }
 
 /// A basket with so many of a product, to be sent to Ada; paid with `token`, if there is one.
-pub fn basket(product: &str, quantity: u32, token: Option<&str>) -> Value {
-    let mut basket = json!({
+pub fn order_request(product: &str, quantity: u32, token: Option<&str>) -> Value {
+    let mut order_request = json!({
         "items": [{ "product_id": product, "quantity": quantity }],
         "shipping_address": {
             "name": "Ada Lovelace", "line1": "12 St James's Square", "city": "London", "postal_code": "SW1Y 4JH", "country": "GB",
         },
     });
     if let Some(token) = token {
-        basket["payment_method"] = json!({ "type": "card", "token": token });
+        order_request["payment_method"] = json!({ "type": "card", "token": token });
     }
-    basket
+    order_request
 }
 
 /// The body of a provider's event about a payment: it says no more of it than what to ask about.

@@ -21,7 +21,7 @@ pub struct Shown {
     /// Its status.
     pub status: Option<Status>,
     /// Why somebody should look at it.
-    pub needs_attention: Option<String>,
+    pub needs_review: Option<String>,
 }
 
 /// What a look at a product comes to.
@@ -49,7 +49,7 @@ impl Ledger {
             Err(NotRead::Table(TableError::Unreadable { expected })) => return Ok((unreadable(expected), Shown::default())),
             books => books?,
         };
-        let shown = books.order.as_ref().map(|order| Shown { status: Some(order.status), needs_attention: order.needs_attention.clone() });
+        let shown = books.order.as_ref().map(|order| Shown { status: Some(order.status), needs_review: order.needs_review.clone() });
         Ok((books.judge(self.clock.now(), GRACE), shown.unwrap_or_default()))
     }
 

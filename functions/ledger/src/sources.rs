@@ -239,9 +239,9 @@ impl Sources {
 }
 
 async fn due(table: &Table, shard: u32, from: &str, limit: u32) -> Result<Page, TableError> {
-    let later = Expression::new("#check_at >= :from").value("from", from);
+    let later = Expression::new("#next_check_at >= :from").value("from", from);
     let query = Query::new(Some("check-index"), "check_shard", format!("due#{shard}"), limit).sort(later);
-    Ok(page(&table.query(query).await?, "check_at", limit))
+    Ok(page(&table.query(query).await?, "next_check_at", limit))
 }
 
 fn page(items: &[Item], sort: &str, limit: u32) -> Page {

@@ -3,7 +3,7 @@
 use serde_json::json;
 use shared::{http::IdempotencyKey, problem::Problem, queue::Retryable, secret::SecretError, table::TableError, validation::Violation};
 
-use crate::domain::{placing::PlacementError, saga::Rejection};
+use crate::domain::{placement::PlacementError, saga::Rejection};
 
 /// What can go wrong with an order.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +46,7 @@ impl Retryable for OrderError {}
 impl From<OrderError> for Problem {
     fn from(error: OrderError) -> Self {
         match error {
-            OrderError::Placement(error) => not_placed(error),
+            OrderError::Placement(error) => placement_problem(error),
             unread @ OrderError::Secret(_) => Self::unavailable().caused_by(&unread),
             OrderError::KeyReused => IdempotencyKey::reused(),
             OrderError::NotFound => Self::not_found("order"),
@@ -76,7 +76,7 @@ impl From<OrderError> for Problem {
     }
 }
 
-fn not_placed(error: PlacementError) -> Problem {
+fn placement_problem(error: PlacementError) -> Problem {
     match error {
         PlacementError::NoItems => Problem::invalid_field("/items", &Violation::out_of_range("An order has at least one item.")),
         PlacementError::UnknownProduct { position } => {
@@ -96,7 +96,7 @@ fn not_placed(error: PlacementError) -> Problem {
                 .detail(&format!("Pay one of them or cancel it, and send the same request again.{verify}"))
                 .with("maximum", maximum)
         }
-        PlacementError::NetworkFull { retry_after } => {
+        PlacementError::NetworkLimitReached { retry_after } => {
             // Rounded up: a client that comes back then is not too early.
             Problem::too_many_requests(retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0))
         }

@@ -64,7 +64,7 @@ impl Orders {
             secrets: Secrets::new(secrets, config::required("SERVER_KEYS_PREFIX"), Clock::System),
             clock: Clock::System,
             ids: Ids::System,
-            timing: Timing { first_nudge: config::seconds("NUDGE_SECONDS") },
+            timing: Timing { first_retry: config::seconds("RETRY_SECONDS") },
             limits,
         }
     }

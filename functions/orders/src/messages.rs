@@ -8,7 +8,7 @@ use shared::{
     queue,
 };
 
-use crate::domain::basket::PaymentMethod;
+use crate::domain::order_request::PaymentMethod;
 
 /// `reserve_stock.v1`: hold these, all or none.
 #[derive(Debug, Serialize)]
@@ -17,7 +17,7 @@ pub struct ReserveStock {
     /// For which order.
     pub order_id: OrderId,
     /// How often it was asked for.
-    pub drive: u64,
+    pub attempt: u64,
     /// What.
     pub lines: Vec<StockLine>,
 }
@@ -39,7 +39,7 @@ pub struct OrderCommand {
     /// Which order.
     pub order_id: OrderId,
     /// How often it was asked for.
-    pub drive: u64,
+    pub attempt: u64,
 }
 
 /// `open_payment.v1`, and with a method `charge_payment.v1`: this order costs so much and can be paid from now on.
@@ -60,7 +60,7 @@ pub struct OpenPayment {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payment_method: Option<PaymentMethod>,
     /// How often it was asked for.
-    pub drive: u64,
+    pub attempt: u64,
 }
 
 /// `cancel_payment.v1`: let nothing more be paid.
@@ -74,7 +74,7 @@ pub struct CancelPayment {
     /// How much it would have been.
     pub amount: Money,
     /// How often it was asked for.
-    pub drive: u64,
+    pub attempt: u64,
 }
 
 /// `send_notification.v1`: write to the buyer.

@@ -8,7 +8,7 @@ use shared::{
 
 use crate::{
     domain::{
-        Order, PAYMENT_TRIES, PaymentState, Status,
+        Order, MAX_PAYMENT_ATTEMPTS, PaymentState, Status,
         buyer::{Buyer, Contact},
         command::PendingCommand,
         history::HistoryEntry,
@@ -39,7 +39,7 @@ pub fn messages(old: Option<&Order>, new: &Order) -> Vec<Message> {
 
 /// The commands that are pending in the new state and were not in the old one; all of them, if they are sent again.
 fn newly_pending(old: Option<&Order>, new: &Order) -> Vec<PendingCommand> {
-    let sent = old.filter(|old| old.schedule.drive == new.schedule.drive);
+    let sent = old.filter(|old| old.schedule.attempt == new.schedule.attempt);
     let sent = sent.map(|old| old.progress.pending_commands()).unwrap_or_default();
     let mut pending: Vec<PendingCommand> = new.progress.pending_commands().into_iter().filter(|command| !sent.contains(command)).collect();
     // Payments also learns of an order that ends before it could be paid: an attempt to pay it is answered with that it is closed.
@@ -50,12 +50,12 @@ fn newly_pending(old: Option<&Order>, new: &Order) -> Vec<PendingCommand> {
 }
 
 fn command(pending: PendingCommand, order: &Order, context: &MessageContext) -> Message {
-    let (order_id, user_id, drive, amount) = (order.placed.order_id, order.placed.user_id, order.schedule.drive, order.placed.totals.total);
-    let plain = OrderCommand { order_id, drive };
+    let (order_id, user_id, attempt, amount) = (order.placed.order_id, order.placed.user_id, order.schedule.attempt, order.placed.totals.total);
+    let plain = OrderCommand { order_id, attempt };
     match pending {
         PendingCommand::ReserveStock => {
             let lines = order.placed.lines.iter().map(|line| StockLine { product_id: line.product_id, quantity: line.quantity }).collect();
-            Message::new("reserve-stock", "reserve_stock.v1", context, &ReserveStock { order_id, drive, lines })
+            Message::new("reserve-stock", "reserve_stock.v1", context, &ReserveStock { order_id, attempt, lines })
         }
         PendingCommand::CommitStock => Message::new("commit-stock", "commit_stock.v1", context, &plain),
         PendingCommand::ReleaseStock => Message::new("release-stock", "release_stock.v1", context, &plain),
@@ -66,11 +66,11 @@ fn command(pending: PendingCommand, order: &Order, context: &MessageContext) -> 
                 None => ("open-payment", "open_payment.v1"),
             };
             let data =
-                OpenPayment { order_id, user_id, amount, expires_at: order.placed.expires_at, tries: PAYMENT_TRIES, payment_method, drive };
+                OpenPayment { order_id, user_id, amount, expires_at: order.placed.expires_at, tries: MAX_PAYMENT_ATTEMPTS, payment_method, attempt };
             Message::new(queue, kind, context, &data)
         }
         PendingCommand::CancelPayment => {
-            Message::new("cancel-payment", "cancel_payment.v1", context, &CancelPayment { order_id, user_id, amount, drive })
+            Message::new("cancel-payment", "cancel_payment.v1", context, &CancelPayment { order_id, user_id, amount, attempt })
         }
         PendingCommand::RefundPayment => Message::new("refund-payment", "refund_payment.v1", context, &plain),
     }
@@ -185,16 +185,16 @@ mod tests {
         let (mut mails, mut withheld, mut by_settling) = (0, 0, 0);
         for order in reachable().values() {
             for change in &changes {
-                let told = after(order, change);
+                let recorded = after(order, change);
                 for event in events() {
                     let plain = sent(order, &after(order, &event));
-                    let next = after(&told, &event);
-                    let messages = sent(&told, &next);
+                    let next = after(&recorded, &event);
+                    let messages = sent(&recorded, &next);
                     let commands = |all: &[(&'static str, &'static str, serde_json::Value)]| {
                         all.iter().filter(|message| message.0 != "send-notification").cloned().collect::<Vec<_>>()
                     };
                     assert_eq!(commands(&messages), commands(&plain), "{event:?}");
-                    let Buyer::Known(known) = &told.customer.buyer else {
+                    let Buyer::Known(known) = &recorded.customer.buyer else {
                         assert_eq!(commands(&messages), messages, "{event:?}: nobody is there to be written to");
                         withheld += plain.len() - messages.len();
                         continue;
@@ -218,7 +218,7 @@ mod tests {
             let amount = |data: &serde_json::Value, name: &str| data["data"][name]["amount"].as_i64();
             mails.map(|(_, _, data)| (data["template"].clone(), amount(&data, "refunded"), amount(&data, "refund"))).collect::<Vec<_>>()
         };
-        let (mut told, mut with_another) = (0, 0);
+        let (mut recorded, mut with_another) = (0, 0);
         for order in reachable().values() {
             for event in events() {
                 let next = after(order, &event);
@@ -229,13 +229,13 @@ mod tests {
                 let sums = (Some(next.progress.refunded_net()), Some(next.progress.refunded_net() - order.progress.refunded_net()));
                 assert!(of_refund.iter().all(|mail| (mail.1, mail.2) == sums));
                 assert!(mails.iter().all(|mail| mail.0 == "order_refunded" || (mail.1, mail.2) == (None, None)));
-                told += of_refund.len();
+                recorded += of_refund.len();
                 with_another += usize::from(growth && mails.len() == 2);
                 let ids: std::collections::BTreeSet<_> = messages(Some(order), &next).into_iter().map(|message| message.id).collect();
                 assert_eq!(ids.len(), messages(Some(order), &next).len(), "two messages are never one and the same");
             }
         }
-        assert!(told > 30 && with_another > 2, "{told}, {with_another}");
+        assert!(recorded > 30 && with_another > 2, "{recorded}, {with_another}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Orders and products in DynamoDB: only this module knows keys and attribute names.
 
 mod item;
-pub mod placing;
+pub mod placement;
 
 use serde::{Deserialize, Serialize};
 use shared::{
@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The attributes of an order's item that follow from its others: keys, and those of the indexes.
-const DERIVED: [&str; 6] = ["pk", "listed_at", "status_shard", "check_shard", "attention_shard", "stuck"];
+const DERIVED: [&str; 6] = ["pk", "listed_at", "status_shard", "check_shard", "review_shard", "stuck"];
 
 /// The tables of this service.
 #[derive(Clone, Debug)]
@@ -33,11 +33,11 @@ pub struct Store {
 
 /// An order as it stands in the table.
 #[derive(Clone, Debug)]
-pub struct Stored {
+pub struct StoredOrder {
     /// The order.
     pub order: Order,
     /// What a later release has written beside it. It is written again with the next version: an order is written whole.
-    later: Item,
+    unknown_attributes: Item,
 }
 
 /// An order as lists show it: what the indexes project.
@@ -67,7 +67,7 @@ pub struct OrderSummary {
     #[serde(default)]
     pub refunds_reversed_total: i64,
     /// Why an operator should look at it.
-    pub needs_attention: Option<String>,
+    pub needs_review: Option<String>,
     /// Whether it does not move on: only in lists of what an operator should look at.
     #[serde(default)]
     pub stuck: bool,
@@ -81,18 +81,18 @@ pub struct OrderSummary {
 
 /// Which orders a list holds.
 #[derive(Clone, Debug)]
-pub enum Listed {
+pub enum ListScope {
     /// Those of one buyer.
-    By(UserId),
+    User(UserId),
     /// Those with this status, of all buyers.
-    With(Status),
+    Status(Status),
     /// Those that an operator should look at, because they say so or because they do not move.
     Flagged,
 }
 
 /// A page of the orders that an index has of a buyer.
 #[derive(Clone, Debug)]
-pub struct Bought {
+pub struct OrderIdPage {
     /// Which.
     pub order_ids: Vec<OrderId>,
     /// The sort key that the next page begins after; none if there is no next page.
@@ -101,24 +101,24 @@ pub struct Bought {
 
 /// What an attempt to write a changed order came to.
 #[derive(Debug)]
-pub enum Saved {
+pub enum WriteOutcome {
     /// It is written.
     Written,
     /// Somebody else was faster: the order as it stands now.
-    VersionConflict(Box<Stored>),
+    VersionConflict(Box<StoredOrder>),
 }
 
 impl Store {
     /// The order.
-    pub async fn find(&self, order_id: OrderId) -> Result<Option<Stored>, TableError> {
-        self.orders.get(order_key(order_id)).await?.map(Stored::read).transpose()
+    pub async fn find(&self, order_id: OrderId) -> Result<Option<StoredOrder>, TableError> {
+        self.orders.get(order_key(order_id)).await?.map(StoredOrder::read).transpose()
     }
 
     /// The order, if there is one that the caller may see.
     ///
     /// # Errors
     /// When the table fails, or there is none.
-    pub async fn find_for(&self, caller: &Caller, order_id: OrderId) -> Result<Stored, OrderError> {
+    pub async fn find_for(&self, caller: &Caller, order_id: OrderId) -> Result<StoredOrder, OrderError> {
         let found = self.find(order_id).await?;
         found.filter(|found| caller.may_see(found.order.placed.user_id)).ok_or(OrderError::NotFound)
     }
@@ -127,45 +127,45 @@ impl Store {
     ///
     /// # Errors
     /// When the table fails, or the order is gone.
-    pub async fn replace(&self, seen: &Stored, next: &Order) -> Result<Saved, OrderError> {
+    pub async fn replace(&self, seen: &StoredOrder, next: &Order) -> Result<WriteOutcome, OrderError> {
         let mut item = self.order_item(next);
-        for (name, value) in &seen.later {
+        for (name, value) in &seen.unknown_attributes {
             item.entry(name.clone()).or_insert_with(|| value.clone());
         }
         match self.orders.put(item, Expression::version(seen.order.version)).await? {
-            Outcome::Written => Ok(Saved::Written),
+            Outcome::Written => Ok(WriteOutcome::Written),
             Outcome::ConditionFailed(None) => Err(OrderError::NotFound),
             Outcome::ConditionFailed(Some(current)) => {
-                let current = Stored::read(current)?;
+                let current = StoredOrder::read(current)?;
                 // Our own write, whose answer was lost on the way.
-                if current.order == *next { Ok(Saved::Written) } else { Ok(Saved::VersionConflict(Box::new(current))) }
+                if current.order == *next { Ok(WriteOutcome::Written) } else { Ok(WriteOutcome::VersionConflict(Box::new(current))) }
             }
         }
     }
 
     /// A page of orders, the newest first.
-    pub async fn list(&self, listed: &Listed, after: Option<String>, limit: u32) -> Result<Vec<OrderSummary>, TableError> {
-        let (index, attribute, value) = match listed {
-            Listed::By(user_id) => ("user-index", "user_id", user_id.to_string()),
-            Listed::With(status) => ("status-index", "status_shard", status.name().to_owned()),
-            Listed::Flagged => ("attention-index", "attention_shard", FLAGGED.to_owned()),
+    pub async fn list(&self, scope: &ListScope, after: Option<String>, limit: u32) -> Result<Vec<OrderSummary>, TableError> {
+        let (index, attribute, value) = match scope {
+            ListScope::User(user_id) => ("user-index", "user_id", user_id.to_string()),
+            ListScope::Status(status) => ("status-index", "status_shard", status.name().to_owned()),
+            ListScope::Flagged => ("review-index", "review_shard", FLAGGED.to_owned()),
         };
         let mut query = Query::new(Some(index), attribute, value, limit).descending();
         if let Some(after) = after {
             query = query.sort(Expression::new("#listed_at < :after").value("after", after));
         }
-        let items = match listed {
-            Listed::By(_) => self.orders.query(query).await?,
-            Listed::With(_) | Listed::Flagged => self.orders.query_shards(query, self.shards, "listed_at").await?,
+        let items = match scope {
+            ListScope::User(_) => self.orders.query(query).await?,
+            ListScope::Status(_) | ListScope::Flagged => self.orders.query_shards(query, self.shards, "listed_at").await?,
         };
         items.into_iter().map(from_item).collect()
     }
 
     /// A page of the orders that the index has of a buyer, the oldest first: one that is placed during the search is still found. Whether
     /// an order is really theirs is for the order itself to say.
-    pub async fn bought_by(&self, user_id: UserId, after: Option<String>, limit: u32) -> Result<Bought, TableError> {
+    pub async fn order_ids_of(&self, user_id: UserId, after: Option<String>, limit: u32) -> Result<OrderIdPage, TableError> {
         #[derive(Deserialize)]
-        struct Found {
+        struct IndexEntry {
             pk: String,
             listed_at: String,
         }
@@ -174,21 +174,21 @@ impl Store {
             query = query.sort(Expression::new("#listed_at > :after").value("after", after));
         }
         let items = self.orders.query(query).await?;
-        let found = items.into_iter().map(from_item).collect::<Result<Vec<Found>, _>>()?;
+        let found = items.into_iter().map(from_item).collect::<Result<Vec<IndexEntry>, _>>()?;
         let is_full = found.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
-        Ok(Bought {
+        Ok(OrderIdPage {
             order_ids: found.iter().filter_map(|found| order_id_of(&found.pk)).collect(),
             next: found.into_iter().next_back().filter(|_| is_full).map(|last| last.listed_at),
         })
     }
 
     /// Up to 100 orders as they stand, in one call. One that cannot be read does not hide the others.
-    pub async fn find_many(&self, order_ids: &[OrderId]) -> Result<Vec<(OrderId, Result<Stored, TableError>)>, TableError> {
+    pub async fn find_many(&self, order_ids: &[OrderId]) -> Result<Vec<(OrderId, Result<StoredOrder, TableError>)>, TableError> {
         let keys = order_ids.iter().map(|order_id| (&self.orders, order_key(*order_id)));
         let items = self.orders.get_many(keys.collect()).await?;
         let found = |item: Item| {
             let pk = item.get("pk").and_then(|pk| pk.as_s().ok()).and_then(|pk| order_id_of(pk))?;
-            Some((pk, Stored::read(item)))
+            Some((pk, StoredOrder::read(item)))
         };
         Ok(items.into_iter().filter_map(found).collect())
     }
@@ -196,9 +196,9 @@ impl Store {
     /// Orders that are due, the longest overdue first. An index only finds candidates: whether one is really due is for the order itself to
     /// say.
     pub fn due(&self, now: Timestamp) -> Backlog {
-        let due = Expression::new("#check_at <= :now").value("now", now);
+        let due = Expression::new("#next_check_at <= :now").value("now", now);
         let query = Query::new(Some("check-index"), "check_shard", "due", DUE_PAGE).sort(due);
-        Backlog::new(&self.orders, &query, self.shards, "check_at")
+        Backlog::new(&self.orders, &query, self.shards, "next_check_at")
     }
 
     /// The lease of the sweep that resumes orders.
@@ -207,7 +207,7 @@ impl Store {
     }
 
     /// Keeps what the catalogue says of a product, unless something newer is kept.
-    pub async fn keep_product(&self, product: &Product) -> Result<Outcome, TableError> {
+    pub async fn store_product(&self, product: &Product) -> Result<Outcome, TableError> {
         let mut item = to_item(product);
         item.insert("pk".to_owned(), AttributeValue::S(format!("PRODUCT#{}", product.product_id)));
         let newer = Expression::new("attribute_not_exists(#pk) OR #version < :version").value("version", product.version);
@@ -222,12 +222,12 @@ impl Store {
         set("pk", format!("ORDER#{id}"));
         set("listed_at", format!("{}#{id}", order.placed.created_at));
         set("status_shard", format!("{}#{shard}", order.progress.status.name()));
-        if order.schedule.check_at.is_some() {
+        if order.schedule.next_check_at.is_some() {
             set("check_shard", format!("due#{shard}"));
         }
         // In this index stand only those that are odd: so few that who looks for some of them may look at all.
-        if order.progress.needs_attention.is_some() || order.is_stuck() {
-            set("attention_shard", format!("{FLAGGED}#{shard}"));
+        if order.progress.needs_review.is_some() || order.is_stuck() {
+            set("review_shard", format!("{FLAGGED}#{shard}"));
         }
         if order.is_stuck() {
             item.insert("stuck".to_owned(), AttributeValue::Bool(true));
@@ -236,12 +236,12 @@ impl Store {
     }
 }
 
-impl Stored {
+impl StoredOrder {
     fn read(item: Item) -> Result<Self, TableError> {
         let order: Order = from_item(item.clone())?;
         let known = to_item(&order);
-        let later = item.into_iter().filter(|(name, _)| !known.contains_key(name) && !DERIVED.contains(&name.as_str()));
-        Ok(Self { later: later.collect(), order })
+        let unknown_attributes = item.into_iter().filter(|(name, _)| !known.contains_key(name) && !DERIVED.contains(&name.as_str()));
+        Ok(Self { unknown_attributes: unknown_attributes.collect(), order })
     }
 }
 
@@ -263,7 +263,7 @@ fn order_id_of(pk: &str) -> Option<OrderId> {
 ///
 /// # Errors
 /// When its key is not that of an order.
-pub fn due_order(found: &Item) -> Result<OrderId, TableError> {
+pub fn due_order_id(found: &Item) -> Result<OrderId, TableError> {
     let order_id = found.get("pk").and_then(|pk| pk.as_s().ok()).and_then(|pk| order_id_of(pk));
     order_id.ok_or(TableError::Unreadable { expected: "key of an order" })
 }

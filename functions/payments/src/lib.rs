@@ -61,7 +61,7 @@ impl Payments {
         let calls_per_second = config::optional("PROVIDER_CALLS_PER_SECOND").map(|_| config::parsed("PROVIDER_CALLS_PER_SECOND"));
         let provider = factory::payment_provider(&factory::ProviderDependencies { table: &table, secrets: &secrets }, calls_per_second);
         let secrets = secrets();
-        let settings = Settings { shards: config::parsed("INDEX_SHARDS"), nudge: config::seconds("NUDGE_SECONDS") };
+        let settings = Settings { shards: config::parsed("INDEX_SHARDS"), nudge: config::seconds("RETRY_SECONDS") };
         let payments = Self::new(table("PAYMENTS_TABLE"), provider, secrets, clock, Ids::System, settings);
         Self { concurrency: calls_per_second.map_or(CONCURRENCY, |calls: u32| usize::try_from(calls).unwrap_or(CONCURRENCY)), ..payments }
     }

@@ -339,7 +339,7 @@ pub const PROBLEMS: &[ProblemType] = &[
         422,
         "filter_required",
         "A filter is needed",
-        "This list is too long to be read from end to end. Give a `status`, a `user_id`, `attention` or `stuck`.",
+        "This list is too long to be read from end to end. Give a `status`, a `user_id`, `needs_review` or `stuck`.",
     ),
     problem(
         422,

@@ -209,8 +209,8 @@ async fn reservations(watched: &Watched, product: &str, turn: usize) {
     for number in 0..54_usize {
         let order = format!("ord_0199c2a8-0000-7000-8000-000000000{turn}{number:02}");
         let quantity = if number < 27 { 1 } else { 900 };
-        for (drive, index) in [number % 3, number / 3 % 3, number / 9 % 3].into_iter().enumerate() {
-            let mut data = json!({ "order_id": order, "drive": drive });
+        for (attempt, index) in [number % 3, number / 3 % 3, number / 9 % 3].into_iter().enumerate() {
+            let mut data = json!({ "order_id": order, "attempt": attempt });
             if index == 0 {
                 data["lines"] = json!([{ "product_id": product, "quantity": quantity }]);
             }
@@ -245,7 +245,7 @@ pub(super) async fn orders_that_go_well_and_badly(seen: &Arc<Mutex<Actions>>) {
     watched.shop.clock.advance(SECRETS_KEPT);
     watched.pages("list-orders", "limit=1", Some(USER)).await;
     watched.pages("list-orders", "limit=1&status=confirmed", Some(ADMIN)).await;
-    watched.call("list-orders", events::get("/orders?attention=true").caller(ADMIN).event()).await;
+    watched.call("list-orders", events::get("/orders?needs_review=true").caller(ADMIN).event()).await;
     watched.shop.clock.advance(SECRETS_KEPT);
     watched.pages("list-notifications", "limit=1", Some(USER)).await;
     let notification = watched.shop.aws.items("notifications").into_iter().find_map(|item| Some(item.get("notification_id")?["S"].clone()));
@@ -350,7 +350,7 @@ pub(super) async fn mails_that_come_back(seen: &Arc<Mutex<Actions>>) {
 /// The order is given up while its charge is under way: what was captured is given back, even where answers are lost.
 pub(super) async fn money_that_goes_back(seen: &Arc<Mutex<Actions>>) {
     let refund =
-        |order: &str, drive: u64| events::message("refund-payment", "refund_payment.v1", &json!({ "order_id": order, "drive": drive }));
+        |order: &str, attempt: u64| events::message("refund-payment", "refund_payment.v1", &json!({ "order_id": order, "attempt": attempt }));
     for call in 0..8 {
         for fault in [Fault::LoseRequest, Fault::LoseResponse] {
             let (watched, product) = Watched::with_teapots(seen).await;
@@ -361,10 +361,10 @@ pub(super) async fn money_that_goes_back(seen: &Arc<Mutex<Actions>>) {
             watched.shop.clock.advance(PAY_WITHIN);
             watched.call("resume-orders", json!({})).await;
             pump.settle().await;
-            watched.shop.clock.advance(NUDGE);
+            watched.shop.clock.advance(RETRY);
             watched.call("reconcile-payments", json!({})).await;
             watched.spoiled(call, fault, "refund-payment", refund(&order, 0)).await;
-            watched.shop.clock.advance(NUDGE * 10);
+            watched.shop.clock.advance(RETRY * 10);
             watched.spoiled(8 + call, fault, "reconcile-payments", json!({})).await;
             watched.call("refund-payment", refund(&order, 1)).await;
             for _ in 0..3 {
@@ -390,7 +390,7 @@ pub(super) async fn lost_answers(seen: &Arc<Mutex<Actions>>) {
             pump.settle().await;
             watched.spoiled(call % 8, fault, "create-payment", new_payment("k", &open, "tok_ok")).await;
             watched.pay(&open, "k", "tok_ok").await;
-            watched.shop.clock.advance(NUDGE);
+            watched.shop.clock.advance(RETRY);
             watched.spoiled(call, fault, "resume-orders", json!({})).await;
             watched.spoiled(call, fault, "reconcile-payments", json!({})).await;
             watched.sweep(&mut pump, 3600).await;

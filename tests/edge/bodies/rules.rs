@@ -157,10 +157,10 @@ async fn a_field_that_breaks_a_rule_is_422_with_its_code() {
         }
     }
     let line = |quantity: u32| json!({ "product_id": edge.product, "quantity": quantity });
-    let baskets = [vec![line(500), line(500)], vec![line(999), line(999)]];
-    for items in baskets {
+    let requests = [vec![line(500), line(500)], vec![line(999), line(999)]];
+    for items in requests {
         let event = edge.with_body("create-order", &json!({ "items": items }).to_string());
-        edge.check("a basket outside the limits", "create-order", event, Expect::Problem(422, "out_of_range")).await;
+        edge.check("an order outside the limits", "create-order", event, Expect::Problem(422, "out_of_range")).await;
     }
     edge.done();
 }

@@ -32,8 +32,8 @@ impl Schedule {
             let due = if is_fulfilled { number(&order["totals"]["M"]["total"]["M"], "amount") - given_back } else { 0 };
             assert!(charges.len() <= 1, "{id} was charged {} times\n{}", charges.len(), self.story());
             assert_eq!(kept, due, "{id} is {status}, and the provider keeps {kept}\n{}", self.story());
-            let is_clear = order["needs_attention"]["S"].is_null() || self.had_day_outage;
-            assert!(is_clear, "{id} needs attention: {}\n{}", order["needs_attention"], self.story());
+            let is_clear = order["needs_review"]["S"].is_null() || self.had_day_outage;
+            assert!(is_clear, "{id} needs review: {}\n{}", order["needs_review"], self.story());
             if is_fulfilled {
                 sold += number(order, "item_count");
             }

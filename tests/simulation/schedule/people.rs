@@ -24,7 +24,7 @@ impl Schedule {
         let quantity = 1 + self.below(3) as u32;
         let token = if self.chance(70) { Some(self.token()) } else { None };
         loop {
-            let placed = events::new_order(&format!("order-{number}"), &events::basket(&self.product, quantity, token));
+            let placed = events::new_order(&format!("order-{number}"), &events::order_request(&self.product, quantity, token));
             let called = self.request("create-order", placed).await;
             if called.status() == 201 {
                 let id = called.json()["id"].as_str().unwrap().to_owned();

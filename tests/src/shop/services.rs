@@ -18,7 +18,7 @@ pub const MAX_PER_ORDER: u32 = 20;
 /// How long an order of a buyer with a verified address waits for its payment.
 pub const PAY_WITHIN: Duration = Duration::from_secs(1800);
 /// When an unsettled record is looked at first.
-pub const NUDGE: Duration = Duration::from_secs(60);
+pub const RETRY: Duration = Duration::from_secs(60);
 /// How much one network may try at once: more than any story does, all of whose requests come from one. A test of the limit gives
 /// [`users::Users::network_burst`] another value.
 pub const NETWORK_BURST: u32 = 1_000_000;
@@ -93,7 +93,7 @@ pub fn orders(aws: &Aws, clock: &Clock) -> orders::Orders {
         secrets: aws.secrets_at(clock.clone()),
         clock: clock.clone(),
         ids: aws.ids(400_000),
-        timing: orders::domain::Timing { first_nudge: NUDGE },
+        timing: orders::domain::Timing { first_retry: RETRY },
         limits: limits(),
     }
 }
@@ -101,7 +101,7 @@ pub fn orders(aws: &Aws, clock: &Clock) -> orders::Orders {
 /// Payments, with this provider.
 #[cfg(feature = "payments")]
 pub fn payments(aws: &Aws, clock: &Clock, provider: std::sync::Arc<dyn provider::PaymentProvider>) -> payments::Payments {
-    let settings = payments::Settings { shards: SHARDS, nudge: NUDGE };
+    let settings = payments::Settings { shards: SHARDS, nudge: RETRY };
     payments::Payments::new(aws.table("payments"), provider, aws.secrets_at(clock.clone()), clock.clone(), aws.ids(500_000), settings)
 }
 

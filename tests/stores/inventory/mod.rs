@@ -71,7 +71,7 @@ impl Warehouse {
 
     /// Sends a command for two spoons and three bowls.
     async fn ask(&self, command: &str, order: &str, drive: u64) -> Called {
-        let mut data = json!({ "order_id": order, "drive": drive });
+        let mut data = json!({ "order_id": order, "attempt": drive });
         if command == RESERVE {
             data["lines"] = json!([{ "product_id": SPOON, "quantity": 2 }, { "product_id": BOWL, "quantity": 3 }]);
         }

@@ -52,7 +52,7 @@ pub(super) fn order_id(number: u32) -> String {
 
 pub(super) fn spoons(command: &str, number: u32, quantity: u32) -> Value {
     let lines = json!([{ "product_id": SPOON, "quantity": quantity }]);
-    events::command(command, &json!({ "order_id": order_id(number), "drive": 0, "lines": lines }))
+    events::command(command, &json!({ "order_id": order_id(number), "attempt": 0, "lines": lines }))
 }
 
 #[tokio::test]

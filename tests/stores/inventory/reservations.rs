@@ -132,7 +132,7 @@ async fn many_orders_for_few_goods_are_served_exactly_as_far_as_they_go() {
     let asking: Vec<_> = (0..40)
         .map(|number| {
             let order = format!("ord_0199c2a8-0000-7000-8000-0000000001{number:02}");
-            let data = json!({ "order_id": order, "drive": 0, "lines": lines });
+            let data = json!({ "order_id": order, "attempt": 0, "lines": lines });
             tokio::spawn(warehouse.lambda("reserve-stock")(Invocation::with_event(events::message(
                 "reserve-stock",
                 "reserve_stock.v1",
@@ -180,11 +180,11 @@ async fn commands_that_cannot_be_read_are_rejected() {
     let warehouse = Warehouse::with(5, 5).await;
     let line = |quantity: i64| json!({ "product_id": SPOON, "quantity": quantity });
     for lines in [json!([]), json!([line(0)]), json!([line(-1)]), json!([line(4_294_967_296)]), json!("all"), json!([{ "quantity": 1 }])] {
-        let data = json!({ "order_id": ORDER, "drive": 0, "lines": lines });
+        let data = json!({ "order_id": ORDER, "attempt": 0, "lines": lines });
         let asked = warehouse.call("reserve-stock", events::message("reserve-stock", "reserve_stock.v1", &data)).await;
         assert_eq!((asked.rejected(), asked.calls.len()), (1, 1), "{lines}");
     }
-    let foreign = events::message("reserve-stock", "release_stock.v1", &json!({ "order_id": ORDER, "drive": 0 }));
+    let foreign = events::message("reserve-stock", "release_stock.v1", &json!({ "order_id": ORDER, "attempt": 0 }));
     assert_eq!(warehouse.call("reserve-stock", foreign).await.rejected(), 1);
     warehouse.check(5, 5).await;
 }

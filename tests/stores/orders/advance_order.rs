@@ -7,12 +7,12 @@ async fn an_event_is_one_read_and_one_write_and_the_same_event_again_is_none() {
     let desk = Desk::new().await;
     let order = desk.placed("k").await;
     let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-    let told = desk.tell(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
+    let told = desk.send_event(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
     assert_eq!((told.is_done(), told.operations()), (true, vec!["GetItem", "PutItem"]));
     let moved = desk.order(&order).await;
-    assert_eq!((&moved.progress.stock, &moved.progress.payment, moved.version), (&StockState::Held, &PaymentState::Open, 2));
+    assert_eq!((&moved.progress.stock, &moved.progress.payment, moved.version), (&StockState::Reserved, &PaymentState::Open, 2));
     assert_eq!(serde_json::to_value(&moved.traceparent).unwrap(), trace);
-    let again = desk.tell(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
+    let again = desk.send_event(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
     assert_eq!((again.is_done(), again.operations()), (true, vec!["GetItem"]));
     assert_eq!(desk.order(&order).await, moved);
 }
@@ -23,8 +23,8 @@ async fn events_that_race_both_land() {
     for seed in 0..10 {
         let desk = Desk::crowded(seed).await;
         let order = desk.placed("k").await;
-        let reserved = fact(&order, "stock_reserved.v1", &json!({ "version": 1 }));
-        let paid = fact(&order, "payment_succeeded.v1", &json!({ "version": 2, "payment_id": "pay_1", "captured_total": 5998 }));
+        let reserved = event_message(&order, "stock_reserved.v1", &json!({ "version": 1 }));
+        let paid = event_message(&order, "payment_succeeded.v1", &json!({ "version": 2, "payment_id": "pay_1", "captured_total": 5998 }));
         let called = desk.call_both(("advance-order", reserved), ("advance-order", paid)).await;
         assert_eq!(*called.ok(), json!([{ "batchItemFailures": [] }, { "batchItemFailures": [] }]), "seed {seed}");
         // A lost race costs a write and no further read.
@@ -48,18 +48,18 @@ async fn what_was_decided_upon_an_old_version_is_not_written_and_our_own_write_i
     let order = seen.order.clone();
     let (now, timing) = (desk.clock.now(), desk.orders.timing);
     let cancelled = order.apply(&cancel(), now, timing).unwrap().unwrap();
-    let nudged = order.apply(&Event::Nudge, now, timing).unwrap().unwrap();
-    assert!(matches!(desk.orders.store.replace(&seen, &cancelled).await.unwrap(), Saved::Written));
+    let retried = order.apply(&Event::Retry, now, timing).unwrap().unwrap();
+    assert!(matches!(desk.orders.store.replace(&seen, &cancelled).await.unwrap(), WriteOutcome::Written));
     assert!(
-        matches!(desk.orders.store.replace(&seen, &cancelled).await.unwrap(), Saved::Written),
+        matches!(desk.orders.store.replace(&seen, &cancelled).await.unwrap(), WriteOutcome::Written),
         "the answer to the first write was lost"
     );
-    match desk.orders.store.replace(&seen, &nudged).await.unwrap() {
-        Saved::VersionConflict(standing) => assert_eq!(standing.order, cancelled),
+    match desk.orders.store.replace(&seen, &retried).await.unwrap() {
+        WriteOutcome::VersionConflict(standing) => assert_eq!(standing.order, cancelled),
         other => panic!("{other:?}"),
     }
     assert_eq!(desk.order(&order.placed.order_id.to_string()).await, cancelled);
-    let gone = PlacedOrder { order_id: OrderId::parse(NOBODYS).unwrap(), ..cancelled.placed.clone() };
+    let gone = PlacedOrder { order_id: OrderId::parse(UNKNOWN_ORDER).unwrap(), ..cancelled.placed.clone() };
     let gone = Order { placed: gone, ..cancelled };
     assert!(desk.orders.store.replace(&seen, &gone).await.is_err(), "an order that is not there is not made up");
     assert_eq!(desk.count(), 1);
@@ -72,17 +72,17 @@ async fn whatever_happens_to_a_call_an_event_is_applied_once() {
             let desk = if retries { Desk::with_retries().await } else { Desk::new().await };
             let order = desk.placed("k").await;
             desk.aws.fail(call, fault);
-            let first = desk.tell(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
+            let first = desk.send_event(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
             let spoiled = call == 1 || call == 0 && fault != Fault::Conflict;
             // The SDK takes a conflict between transactions for final.
             let is_retried = retries && fault != Fault::Conflict;
             assert_eq!(first.is_done(), !spoiled || is_retried, "{fault:?} at {call}");
             desk.aws.heal();
-            assert!(desk.tell(&order, "stock_reserved.v1", &json!({ "version": 1 })).await.is_done());
+            assert!(desk.send_event(&order, "stock_reserved.v1", &json!({ "version": 1 })).await.is_done());
             let moved = desk.order(&order).await;
             assert_eq!(
                 (moved.progress.stock, moved.version, moved.progress.history.len()),
-                (StockState::Held, 2, 2),
+                (StockState::Reserved, 2, 2),
                 "{fault:?} at {call}"
             );
         }
@@ -93,7 +93,7 @@ async fn whatever_happens_to_a_call_an_event_is_applied_once() {
 #[tokio::test]
 async fn an_event_for_an_order_that_is_not_there_comes_back() {
     let desk = Desk::new().await;
-    let told = desk.tell(NOBODYS, "stock_reserved.v1", &json!({ "version": 1 })).await;
+    let told = desk.send_event(UNKNOWN_ORDER, "stock_reserved.v1", &json!({ "version": 1 })).await;
     assert_eq!((told.is_done(), told.operations(), desk.count()), (false, vec!["GetItem"], 0));
 }
 
@@ -108,7 +108,7 @@ async fn events_that_cannot_be_read_are_rejected_and_change_nothing() {
         ("stock_reserved.v1", json!({ "version": -1 })),
         ("payment_succeeded.v1", json!({ "version": 1, "captured_total": "5998" })),
     ] {
-        let told = desk.tell(&order, kind, &more).await;
+        let told = desk.send_event(&order, kind, &more).await;
         assert_eq!((told.rejected(), told.calls.len()), (1, 1), "{kind} {more}");
     }
     assert_eq!(desk.order(&order).await.version, 1);
@@ -122,7 +122,7 @@ async fn an_order_of_a_later_release_is_given_back_untouched() {
         desk.set(&order, attribute, "parcelled").await;
         let before = desk.item(&order);
         for kind in ["stock_reserved.v1", "stock_rejected.v1", "payment_succeeded.v1", "payment_closed.v1", "payment_refunded.v1"] {
-            let told = desk.tell(&order, kind, &json!({ "version": 7, "captured_total": 5998, "refunded_total": 5998 })).await;
+            let told = desk.send_event(&order, kind, &json!({ "version": 7, "captured_total": 5998, "refunded_total": 5998 })).await;
             assert_eq!((told.is_done(), told.operations()), (false, vec!["GetItem"]), "{attribute}: {kind}");
         }
         let cancelled = desk.step(USER, "cancel", &order, &Value::Null).await;

@@ -15,7 +15,7 @@ async fn catch_up_of_orders_costs_a_read_and_a_write_each() {
     for number in 0..many {
         desk.stored(&format!("k-{number}"), &two_spoons()).await;
     }
-    desk.clock.advance(NUDGE);
+    desk.clock.advance(RETRY);
     let before = meter.microseconds();
     let called = desk.call("resume-orders", json!({})).await;
     let cpu = (meter.microseconds() - before) / u64::from(many);

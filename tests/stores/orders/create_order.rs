@@ -123,13 +123,13 @@ async fn a_repeated_request_is_answered_the_same_whatever_has_become_of_products
     };
     repeated("a minute").await;
 
-    desk.hear_of(&product(SPOON, 2, 3999, true)).await;
+    desk.replicate(&product(SPOON, 2, 3999, true)).await;
     repeated("a change of the price").await;
     let refused = desk.post("new", &wish).await;
     assert_eq!((refused.status(), refused.code().as_str()), (409, "price_changed"));
     assert_eq!(refused.json()["total"], json!({ "amount": 7998, "currency": "USD" }));
 
-    desk.hear_of(&product(SPOON, 3, 3999, false)).await;
+    desk.replicate(&product(SPOON, 3, 3999, false)).await;
     repeated("the end of its sale").await;
     let refused = desk.post("new", &two_spoons()).await;
     assert_eq!((refused.status(), refused.code().as_str()), (422, "unknown_product"));
@@ -142,13 +142,13 @@ async fn a_repeated_request_is_answered_the_same_whatever_has_become_of_products
     desk.confirm(&order).await;
     assert_eq!(desk.order(&order).await.progress.status, Status::Confirmed);
     repeated("the payment").await;
-    desk.tell(&order, "payment_refunded.v1", &json!({ "version": 3, "captured_total": 5998, "refunded_total": 1 })).await;
-    desk.tell(&order, "stock_released.v1", &json!({ "version": 9 })).await;
-    assert!(desk.order(&order).await.progress.needs_attention.is_some());
+    desk.send_event(&order, "payment_refunded.v1", &json!({ "version": 3, "captured_total": 5998, "refunded_total": 1 })).await;
+    desk.send_event(&order, "stock_released.v1", &json!({ "version": 9 })).await;
+    assert!(desk.order(&order).await.progress.needs_review.is_some());
     repeated("an alarm").await;
     desk.clock.advance(PAY_WITHIN);
     desk.resume().await;
-    repeated("a nudge").await;
+    repeated("a retry").await;
     assert_eq!(desk.count(), 1);
 }
 

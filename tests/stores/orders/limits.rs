@@ -69,7 +69,7 @@ async fn an_unverified_account_has_one_unpaid_order_for_ten_minutes() {
     assert_eq!(desk.post("two", &two_spoons()).await.json()["expires_at"], "2026-11-21T10:30:00.000Z");
 
     let order = first.json()["id"].as_str().unwrap().to_owned();
-    desk.tell(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
+    desk.send_event(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
     desk.clock.advance(UNVERIFIED_PAY_WITHIN);
     desk.resume().await;
     assert_eq!(desk.order(&order).await.progress.reason.as_deref(), Some("not_paid_in_time"));
@@ -83,7 +83,7 @@ async fn payments_are_told_the_deadline_of_the_order() {
         [(unverified(STRANGER, "k"), "2026-11-21T10:10:00.000Z"), (events::order("k", &two_spoons()).event(), "2026-11-21T10:30:00.000Z")]
     {
         let order = desk.call("create-order", event).await.json()["id"].as_str().unwrap().to_owned();
-        desk.tell(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
+        desk.send_event(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
         stream.publish().await;
         let opened = desk.aws.queues().take("open-payment", usize::MAX);
         assert_eq!(opened.iter().map(|message| message.json()["data"]["expires_at"].clone()).collect::<Vec<_>>(), [deadline]);
@@ -97,23 +97,23 @@ async fn an_order_that_is_no_longer_unpaid_makes_room_and_the_key_is_still_good(
         let unpaid = leave_unpaid(&desk, MOST).await;
         for order in unpaid.iter().skip(1) {
             // A started payment may wait for the buyer's bank: the order still counts.
-            desk.tell(order, "stock_reserved.v1", &json!({ "version": 1 })).await;
-            desk.tell(order, "payment_started.v1", &json!({ "version": 1, "payment_id": "pay_1" })).await;
+            desk.send_event(order, "stock_reserved.v1", &json!({ "version": 1 })).await;
+            desk.send_event(order, "payment_started.v1", &json!({ "version": 1, "payment_id": "pay_1" })).await;
         }
         assert_eq!(desk.post("next", &two_spoons()).await.code(), "too_many_open_orders");
         let order = &unpaid[2];
         match way {
             "paid" => desk.confirm(order).await,
             // It waits for us.
-            "unknown" => assert!(desk.tell(order, "payment_unknown.v1", &json!({ "version": 2 })).await.is_done()),
+            "unknown" => assert!(desk.send_event(order, "payment_unknown.v1", &json!({ "version": 2 })).await.is_done()),
             "given up" => assert_eq!(desk.step(USER, "cancel", order, &Value::Null).await.status(), 202),
-            "failed" => assert!(desk.tell(order, "payment_closed.v1", &json!({ "version": 2 })).await.is_done()),
-            "rejected" => assert!(desk.tell(&unpaid[0], "stock_rejected.v1", &json!({ "version": 1 })).await.is_done()),
+            "failed" => assert!(desk.send_event(order, "payment_closed.v1", &json!({ "version": 2 })).await.is_done()),
+            "rejected" => assert!(desk.send_event(&unpaid[0], "stock_rejected.v1", &json!({ "version": 1 })).await.is_done()),
             // Nobody has looked at them yet, and they can be paid no more.
             "expired" => desk.clock.advance(PAY_WITHIN),
             _ => {
                 let captured = json!({ "version": 1, "captured_total": 5998 });
-                assert!(desk.tell(&unpaid[0], "payment_succeeded.v1", &captured).await.is_done());
+                assert!(desk.send_event(&unpaid[0], "payment_succeeded.v1", &captured).await.is_done());
             }
         }
         // An order whose payment has no outcome stays listed: it counts again if that is a decline.
@@ -133,9 +133,9 @@ async fn orders_whose_payment_is_stuck_in_flight_do_not_count_and_those_at_the_b
         let desk = Desk::new().await;
         let unpaid = leave_unpaid(&desk, MOST).await;
         for order in &unpaid {
-            desk.tell(order, "stock_reserved.v1", &json!({ "version": 1 })).await;
+            desk.send_event(order, "stock_reserved.v1", &json!({ "version": 1 })).await;
             let started = json!({ "version": 2, "payment_id": "pay_1", "requires_action": requires_action });
-            assert!(desk.tell(order, "payment_started.v1", &started).await.is_done());
+            assert!(desk.send_event(order, "payment_started.v1", &started).await.is_done());
         }
         assert_eq!(desk.post("next", &two_spoons()).await.code(), "too_many_open_orders", "a call takes its time");
         desk.clock.advance(Duration::from_secs(31));
@@ -144,7 +144,7 @@ async fn orders_whose_payment_is_stuck_in_flight_do_not_count_and_those_at_the_b
 
         // What turns out to be declined is the buyer's to pay again.
         for order in &unpaid {
-            desk.tell(order, "payment_declined.v1", &json!({ "version": 3, "payment_id": "pay_1" })).await;
+            desk.send_event(order, "payment_declined.v1", &json!({ "version": 3, "payment_id": "pay_1" })).await;
         }
         assert_eq!(desk.post("one-more", &two_spoons()).await.code(), "too_many_open_orders");
     }
@@ -281,7 +281,7 @@ async fn lists_of_unpaid_orders_are_published_to_nobody_and_expire() {
     for item in &beside {
         let ttl = item["ttl"]["N"].as_str().unwrap().parse::<i64>().unwrap();
         assert!(ttl > desk.clock.now().plus(Duration::from_secs(3600)).seconds(), "{item}");
-        for attribute in ["user_id", "listed_at", "status_shard", "check_shard", "attention_shard"] {
+        for attribute in ["user_id", "listed_at", "status_shard", "check_shard", "review_shard"] {
             assert!(item[attribute].is_null(), "no index has it: {item}");
         }
     }
@@ -297,7 +297,7 @@ async fn a_product_says_how_many_of_it_one_order_may_have_and_the_shop_says_it_f
     let desk = Desk::new().await;
     let mut few = product(SPOON, 2, 2999, true);
     few["max_per_order"] = 3.into();
-    assert!(desk.hear_of(&few).await);
+    assert!(desk.replicate(&few).await);
     let spoons = |quantity: u32| json!({ "product_id": SPOON, "quantity": quantity });
     let bowls = |quantity: u32| json!({ "product_id": BOWL, "quantity": quantity });
     for (items, pointer, maximum) in [
@@ -317,13 +317,13 @@ async fn a_product_says_how_many_of_it_one_order_may_have_and_the_shop_says_it_f
 
     few["max_per_order"] = 1.into();
     few["version"] = 3.into();
-    assert!(desk.hear_of(&few).await);
+    assert!(desk.replicate(&few).await);
     assert_eq!(desk.post("k", &wish).await.body(), placed.body(), "what was placed is answered again");
     assert_eq!(desk.post("new", &wish).await.status(), 422);
 
     // A product may also allow more than the shop does for others.
     few["max_per_order"] = 999.into();
     few["version"] = 4.into();
-    assert!(desk.hear_of(&few).await);
+    assert!(desk.replicate(&few).await);
     assert_eq!(desk.post("many", &json!({ "items": [spoons(999)] })).await.status(), 201);
 }

@@ -1,7 +1,7 @@
 //! Orders: placed once, moved on by every event once, looked at until they are settled, and shown to those whom they concern.
 
 mod advance_order;
-mod attention;
+mod needs_review;
 mod catch_up;
 mod create_order;
 mod limits;
@@ -21,9 +21,9 @@ use std::{
 
 use orders::{
     Orders,
-    domain::{Goal, Order, PaymentState, PlacedOrder, Placement, Status, StockState, buyer::Contact, saga::Event, steps},
+    domain::{Goal, Order, PaymentState, PlacedOrder, Placement, Status, StockState, buyer::Contact, saga::Event, actions},
     operations::publish_order_events::QUEUES,
-    store::{Saved, Stored, placing::Placed},
+    store::{WriteOutcome, StoredOrder, placement::PlaceOutcome},
 };
 use serde_json::{Value, json};
 use shared::{
@@ -39,12 +39,12 @@ use tests::{
     events::{self, ADMIN, STRANGER, USER},
     faults::{Mishap, whatever_happens},
     pump::Pump,
-    shop::{self, NUDGE, PAY_WITHIN, SHARDS, Shop},
+    shop::{self, RETRY, PAY_WITHIN, SHARDS, Shop},
 };
 
 const SPOON: &str = "prd_0199c2a8-0000-7000-8000-00000000000a";
 const BOWL: &str = "prd_0199c2a8-0000-7000-8000-00000000000b";
-const NOBODYS: &str = "ord_0199c2a8-0000-7000-8000-0000000000f1";
+const UNKNOWN_ORDER: &str = "ord_0199c2a8-0000-7000-8000-0000000000f1";
 /// More calls than any operation on one order makes.
 const CALLS: usize = 3;
 
@@ -76,8 +76,8 @@ impl Desk {
 
     async fn over(aws: Aws) -> Self {
         let desk = Self(Shop::over(aws, shop::clock())).ready_to_place().await;
-        assert!(desk.hear_of(&product(SPOON, 1, 2999, true)).await);
-        assert!(desk.hear_of(&product(BOWL, 1, 1000, true)).await);
+        assert!(desk.replicate(&product(SPOON, 1, 2999, true)).await);
+        assert!(desk.replicate(&product(BOWL, 1, 1000, true)).await);
         desk
     }
 
@@ -94,7 +94,7 @@ impl Desk {
         self
     }
 
-    async fn hear_of(&self, product: &Value) -> bool {
+    async fn replicate(&self, product: &Value) -> bool {
         self.call("replicate-product", events::message("product-changes", "product_changed.v1", product)).await.is_done()
     }
 
@@ -115,7 +115,7 @@ impl Desk {
     }
 
     /// As [`Desk::placed`], for more orders than a buyer may leave unpaid: past the door, and of whatever is wished for.
-    async fn stored(&self, key: &str, wish: &Value) -> String {
+    async fn stored(&self, key: &str, request: &Value) -> String {
         let products = [self.known(SPOON).await, self.known(BOWL).await].map(|product| serde_json::from_value(product).unwrap());
         let placement = Placement {
             order_id: ids::derive(&[key]),
@@ -126,17 +126,17 @@ impl Desk {
             network: None,
             trace: Trace::start(&Ids::seeded(1)),
         };
-        let basket = serde_json::from_value(wish.clone()).unwrap();
-        let order = Order::place(placement, basket, &products, self.clock.now(), self.orders.timing).unwrap();
+        let order_request = serde_json::from_value(request.clone()).unwrap();
+        let order = Order::place(placement, order_request, &products, self.clock.now(), self.orders.timing).unwrap();
         let store = &self.orders.store;
-        let reading = store.read_for_placing(order.placed.order_id, &[], order.placed.user_id, "nowhere").await.unwrap();
-        let placed = store.place(&order, &reading.usage, self.orders.limits.network, self.clock.now()).await.unwrap();
-        assert!(matches!(placed, Placed::Written), "{placed:?}");
+        let snapshot = store.read_for_placement(order.placed.order_id, &[], order.placed.user_id, "nowhere").await.unwrap();
+        let placed = store.place(&order, &snapshot.usage, self.orders.limits.network, self.clock.now()).await.unwrap();
+        assert!(matches!(placed, PlaceOutcome::Written), "{placed:?}");
         order.placed.order_id.to_string()
     }
 
-    async fn tell(&self, order: &str, kind: &str, more: &Value) -> Called {
-        self.call("advance-order", fact(order, kind, more)).await
+    async fn send_event(&self, order: &str, kind: &str, more: &Value) -> Called {
+        self.call("advance-order", event_message(order, kind, more)).await
     }
 
     /// Takes an order to `confirmed`.
@@ -145,14 +145,14 @@ impl Desk {
             ("stock_reserved.v1", json!({ "version": 1 })),
             ("payment_succeeded.v1", json!({ "version": 2, "payment_id": "pay_1", "captured_total": 5998 })),
         ] {
-            assert!(self.tell(order, kind, &more).await.is_done());
+            assert!(self.send_event(order, kind, &more).await.is_done());
         }
     }
 
     /// Takes an order to `confirmed`, and its stock out of the books.
     async fn settle(&self, order: &str) {
         self.confirm(order).await;
-        assert!(self.tell(order, "stock_committed.v1", &json!({ "version": 2 })).await.is_done());
+        assert!(self.send_event(order, "stock_committed.v1", &json!({ "version": 2 })).await.is_done());
     }
 
     /// As [`Desk::stored`], with an address, paid, and its stock out of the books: ready to be sent.
@@ -164,7 +164,7 @@ impl Desk {
 
     /// Somebody takes a step with an order: `cancel`, `ship` or `deliver`.
     async fn step(&self, who: &str, step: &str, order: &str, body: &Value) -> Called {
-        self.call(&format!("{step}-order"), wish(who, step, order, body)).await
+        self.call(&format!("{step}-order"), action_request(who, step, order, body)).await
     }
 
     async fn read(&self, order: &str, reader: &str, tag: Option<&str>) -> Called {
@@ -180,10 +180,10 @@ impl Desk {
     async fn resume(&self) -> (u64, u64, u64) {
         let report = self.call("resume-orders", json!({})).await.ok().clone();
         let number = |name: &str| report[name].as_u64().unwrap();
-        (number("resumed"), number("passed_over"), number("failed"))
+        (number("resumed"), number("skipped"), number("failed"))
     }
 
-    async fn seen(&self, id: &str) -> Stored {
+    async fn seen(&self, id: &str) -> StoredOrder {
         self.orders.store.find(OrderId::parse(id).unwrap()).await.unwrap().expect("the order is there")
     }
 
@@ -229,11 +229,11 @@ fn two_spoons() -> Value {
 
 /// Two spoons, and where they go.
 fn addressed() -> Value {
-    events::basket(SPOON, 2, None)
+    events::order_request(SPOON, 2, None)
 }
 
 /// What somebody sends who takes a step with an order; without a body where that is null.
-fn wish(who: &str, step: &str, order: &str, body: &Value) -> Value {
+fn action_request(who: &str, step: &str, order: &str, body: &Value) -> Value {
     let path = format!("/orders/{order}/{step}");
     let request = if body.is_null() { events::http("POST", &path) } else { events::post(&path, body) };
     request.caller(who).path_parameter("order_id", order).event()
@@ -245,10 +245,10 @@ fn parcel() -> Value {
 
 /// That an order is given up.
 fn cancel() -> Event {
-    Event::Cancel(steps::Cancellation { by: steps::Actor::Customer, reason: None })
+    Event::Cancel(actions::Cancellation { by: actions::Actor::Customer, reason: None })
 }
 
-fn fact(order: &str, kind: &str, more: &Value) -> Value {
+fn event_message(order: &str, kind: &str, more: &Value) -> Value {
     let mut data = more.clone();
     data["order_id"] = order.into();
     events::message("order-events", kind, &data)

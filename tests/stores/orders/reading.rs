@@ -12,7 +12,7 @@ async fn an_order_is_shown_to_its_buyer_and_to_the_shop_and_to_nobody_else() {
     }
     let hidden = desk.read(&order, STRANGER, None).await;
     assert_eq!((hidden.status(), hidden.code().as_str()), (404, "order_not_found"));
-    assert_eq!(hidden.json(), desk.read(NOBODYS, STRANGER, None).await.json());
+    assert_eq!(hidden.json(), desk.read(UNKNOWN_ORDER, STRANGER, None).await.json());
     // Not even whether it has changed.
     assert_eq!(desk.read(&order, STRANGER, Some("*")).await.status(), 404);
 }
@@ -27,7 +27,7 @@ async fn an_order_that_has_not_changed_is_not_sent_again() {
         assert_eq!((unchanged.status(), unchanged.body()), (304, ""), "{given}");
         assert_eq!(unchanged.header("etag").as_deref(), Some(&*tag));
     }
-    desk.tell(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
+    desk.send_event(&order, "stock_reserved.v1", &json!({ "version": 1 })).await;
     for given in [&*tag, "1", "\"11\""] {
         let changed = desk.read(&order, USER, Some(given)).await;
         assert_eq!((changed.status(), changed.json()["payable"].as_bool()), (200, Some(true)), "{given}");
@@ -105,7 +105,7 @@ async fn lists_are_filtered_and_show_customers_their_own_orders_only() {
     for (query, reader, status, refused) in [
         (&*format!("{of_user}&status=pending"), STRANGER, 403, "insufficient_permissions"),
         ("", ADMIN, 422, "filter_required"),
-        ("attention=false", ADMIN, 422, "filter_required"),
+        ("needs_review=false", ADMIN, 422, "filter_required"),
     ] {
         let answer = desk.page(query, reader).await;
         assert_eq!((answer.status(), answer.code().as_str(), answer.operations().len()), (status, refused, 0), "{query} as {reader}");

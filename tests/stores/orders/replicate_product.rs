@@ -6,7 +6,7 @@ use super::*;
 async fn a_product_is_kept_as_the_newest_message_has_it() {
     let desk = Desk::new().await;
     let (new, old) = (product(SPOON, 3, 3999, true), product(SPOON, 2, 1, true));
-    assert!(desk.hear_of(&new).await);
+    assert!(desk.replicate(&new).await);
     let kept = desk.known(SPOON).await;
     assert_eq!((&kept["price"]["amount"], &kept["version"]), (&json!(3999), &json!(3)));
     for late in [&old, &new, &product(SPOON, 3, 1, false)] {
@@ -19,11 +19,11 @@ async fn a_product_is_kept_as_the_newest_message_has_it() {
 #[tokio::test]
 async fn a_product_that_is_no_longer_sold_stays_as_a_tombstone() {
     let desk = Desk::new().await;
-    assert!(desk.hear_of(&product(SPOON, 3, 2999, false)).await);
-    assert!(desk.hear_of(&product(SPOON, 2, 2999, true)).await);
+    assert!(desk.replicate(&product(SPOON, 3, 2999, false)).await);
+    assert!(desk.replicate(&product(SPOON, 2, 2999, true)).await);
     assert_eq!(desk.known(SPOON).await["active"], false);
     assert_eq!(desk.post("k", &two_spoons()).await.code(), "unknown_product");
-    assert!(desk.hear_of(&product(SPOON, 4, 2999, true)).await);
+    assert!(desk.replicate(&product(SPOON, 4, 2999, true)).await);
     assert_eq!(desk.post("k", &two_spoons()).await.status(), 201);
 }
 
@@ -37,9 +37,9 @@ async fn whatever_happens_to_a_call_and_in_whatever_order_messages_come_the_newe
                     let message = product(SPOON, version, 1000 + i64::try_from(version).unwrap(), true);
                     if number == spoiled {
                         desk.aws.fail(call, fault);
-                        assert!(!desk.hear_of(&message).await, "{fault:?}: it comes back");
+                        assert!(!desk.replicate(&message).await, "{fault:?}: it comes back");
                     }
-                    assert!(desk.hear_of(&message).await);
+                    assert!(desk.replicate(&message).await);
                 }
                 let kept = desk.known(SPOON).await;
                 assert_eq!((&kept["version"], &kept["price"]["amount"]), (&json!(4), &json!(1004)), "{fault:?} {order:?}");

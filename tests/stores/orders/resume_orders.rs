@@ -6,22 +6,22 @@ use super::*;
 async fn only_orders_that_are_due_are_asked_after_again_and_then_later_each_time() {
     let desk = Desk::new().await;
     let order = desk.placed("k").await;
-    desk.clock.advance(NUDGE - Duration::from_millis(1));
+    desk.clock.advance(RETRY - Duration::from_millis(1));
     assert_eq!(desk.resume().await, (0, 0, 0));
     assert_eq!(desk.order(&order).await.version, 1);
     desk.clock.advance(Duration::from_millis(1));
-    let mut wait = NUDGE;
-    for nudge in 1..=3 {
-        assert_eq!(desk.resume().await, (1, 0, 0), "nudge {nudge}");
+    let mut wait = RETRY;
+    for retry in 1..=3 {
+        assert_eq!(desk.resume().await, (1, 0, 0), "retry {retry}");
         wait *= 2;
-        let nudged = desk.order(&order).await;
-        assert_eq!((nudged.schedule.drive, nudged.schedule.nudges, nudged.version), (nudge, u32::try_from(nudge).unwrap(), nudge + 1));
-        assert_eq!(nudged.schedule.check_at, Some(desk.clock.now().plus(wait)).min(Some(nudged.placed.expires_at)));
+        let retried = desk.order(&order).await;
+        assert_eq!((retried.schedule.attempt, retried.schedule.retries, retried.version), (retry, u32::try_from(retry).unwrap(), retry + 1));
+        assert_eq!(retried.schedule.next_check_at, Some(desk.clock.now().plus(wait)).min(Some(retried.placed.expires_at)));
         // The second check without an answer is written down, once.
-        assert_eq!((nudged.progress.status, nudged.progress.history.len()), (Status::Pending, if nudge < 2 { 1 } else { 2 }));
-        assert_eq!(desk.resume().await, (0, 0, 0), "nudge {nudge}");
+        assert_eq!((retried.progress.status, retried.progress.history.len()), (Status::Pending, if retry < 2 { 1 } else { 2 }));
+        assert_eq!(desk.resume().await, (0, 0, 0), "retry {retry}");
         desk.clock.advance(wait - Duration::from_millis(1));
-        assert_eq!(desk.resume().await, (0, 0, 0), "nudge {nudge}");
+        assert_eq!(desk.resume().await, (0, 0, 0), "retry {retry}");
         desk.clock.advance(Duration::from_millis(1));
     }
 }
@@ -30,12 +30,12 @@ async fn only_orders_that_are_due_are_asked_after_again_and_then_later_each_time
 async fn an_order_that_was_not_paid_in_time_is_given_up_and_a_paid_one_is_not() {
     let desk = Desk::new().await;
     let (unpaid, paid, settled) = (desk.placed("unpaid").await, desk.placed("paid").await, desk.placed("settled").await);
-    desk.tell(&unpaid, "stock_reserved.v1", &json!({ "version": 1 })).await;
+    desk.send_event(&unpaid, "stock_reserved.v1", &json!({ "version": 1 })).await;
     // The money comes before the stock is held.
-    desk.tell(&paid, "payment_succeeded.v1", &json!({ "version": 2, "captured_total": 5998 })).await;
+    desk.send_event(&paid, "payment_succeeded.v1", &json!({ "version": 2, "captured_total": 5998 })).await;
     desk.settle(&settled).await;
     let before = desk.item(&settled);
-    assert!(before.get("check_at").is_none() && before.get("check_shard").is_none(), "{before}");
+    assert!(before.get("next_check_at").is_none() && before.get("check_shard").is_none(), "{before}");
 
     desk.clock.advance(PAY_WITHIN);
     assert_eq!(desk.resume().await, (2, 0, 0));
@@ -47,7 +47,7 @@ async fn an_order_that_was_not_paid_in_time_is_given_up_and_a_paid_one_is_not() 
     );
     assert_eq!(expired.progress.history.last().map(|entry| entry.event.as_str()), Some("expired"));
     let waiting = desk.order(&paid).await;
-    assert_eq!((waiting.progress.goal, waiting.progress.payment, waiting.schedule.nudges), (Goal::Fulfil, PaymentState::Paid, 1));
+    assert_eq!((waiting.progress.goal, waiting.progress.payment, waiting.schedule.retries), (Goal::Fulfil, PaymentState::Paid, 1));
     assert_eq!(desk.item(&settled), before);
 }
 
@@ -74,7 +74,7 @@ async fn next_check_is_planned_from_the_time_of_each_order_and_not_of_the_run() 
     for number in 0..20 {
         desk.stored(&format!("k-{number}"), &two_spoons()).await;
     }
-    desk.clock.advance(NUDGE);
+    desk.clock.advance(RETRY);
     desk.aws.take_time(Duration::from_millis(10));
     // The lease, the index and the first sixteen orders take a call each, one after the other.
     let later = async {
@@ -99,9 +99,9 @@ async fn an_order_that_fails_does_not_stop_the_others() {
         // Of a later release, or not readable at all; and they have waited longest.
         let (attribute, value) = if number % 2 == 0 { ("stock", "parcelled") } else { ("created_at", "yesterday") };
         desk.set(order, attribute, value).await;
-        desk.set(order, "check_at", "2026-11-21T09:00:00.000Z").await;
+        desk.set(order, "next_check_at", "2026-11-21T09:00:00.000Z").await;
     }
-    desk.clock.advance(NUDGE);
+    desk.clock.advance(RETRY);
     assert_eq!(desk.resume().await, (100, 0, 30));
     for item in desk.aws.orders() {
         let is_broken = broken.contains(&item["pk"]["S"].as_str().unwrap().trim_start_matches("ORDER#"));
@@ -118,9 +118,9 @@ async fn more_orders_that_cannot_be_moved_than_are_found_at_once_do_not_keep_the
     for (number, item) in desk.aws.orders().iter().enumerate().take(120) {
         let order = item["pk"]["S"].as_str().unwrap().trim_start_matches("ORDER#");
         desk.set(order, "stock", "parcelled").await;
-        desk.set(order, "check_at", &format!("2026-11-21T09:00:00.{number:03}Z")).await;
+        desk.set(order, "next_check_at", &format!("2026-11-21T09:00:00.{number:03}Z")).await;
     }
-    desk.clock.advance(NUDGE);
+    desk.clock.advance(RETRY);
     assert_eq!(desk.resume().await, (5, 0, 120));
 }
 

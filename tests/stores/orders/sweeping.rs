@@ -14,7 +14,7 @@ impl Desk {
         for number in 0..many {
             orders.push(self.stored(&format!("k-{number:03}"), &two_spoons()).await);
         }
-        self.clock.advance(NUDGE);
+        self.clock.advance(RETRY);
         orders
     }
 
@@ -36,11 +36,11 @@ async fn orders_behind_250_broken_ones_are_resumed_in_one_run() {
         let (attribute, value) = if number % 2 == 0 { ("stock", "parcelled") } else { ("created_at", "yesterday") };
         desk.set(order, attribute, value).await;
         // All since the same moment.
-        desk.set(order, "check_at", "2026-11-21T09:00:00.000Z").await;
+        desk.set(order, "next_check_at", "2026-11-21T09:00:00.000Z").await;
     }
     // Items of the index that are no orders at all.
-    for (pk, check_at) in [("ORDER#nonsense", "2026-11-21T09:00:00.000Z"), ("SOMETHING", "0")] {
-        desk.aws.put("orders", &json!({ "pk": { "S": pk }, "check_shard": { "S": "due#0" }, "check_at": { "S": check_at } }));
+    for (pk, next_check_at) in [("ORDER#nonsense", "2026-11-21T09:00:00.000Z"), ("SOMETHING", "0")] {
+        desk.aws.put("orders", &json!({ "pk": { "S": pk }, "check_shard": { "S": "due#0" }, "next_check_at": { "S": next_check_at } }));
     }
     assert_eq!(desk.resume().await, (5, 0, 252));
     for order in good {
@@ -57,13 +57,13 @@ async fn second_run_at_the_same_time_reports_the_lease_and_touches_no_order() {
         let called = desk.call_both(("resume-orders", json!({})), ("resume-orders", json!({}))).await;
         let mut reports = called.ok().as_array().unwrap().clone();
         reports.sort_by_key(|report| report["already_running"] == true);
-        let idle = json!({ "resumed": 0, "passed_over": 0, "failed": 0, "remaining": 0, "already_running": true });
+        let idle = json!({ "resumed": 0, "skipped": 0, "failed": 0, "remaining": 0, "already_running": true });
         assert_eq!((&reports[0]["resumed"], &reports[0]["failed"], &reports[1]), (&json!(20), &json!(0), &idle), "seed {seed}");
         // Each order is read and written once. The lease is asked for twice and released once.
         let calls = |name: &str| called.operations().iter().filter(|call| **call == name).count();
         assert_eq!((calls("GetItem"), calls("PutItem")), (20, 20 + 3), "seed {seed}");
         for order in &orders {
-            assert_eq!(desk.order(order).await.schedule.drive, 1, "seed {seed}");
+            assert_eq!(desk.order(order).await.schedule.attempt, 1, "seed {seed}");
         }
     }
 }
@@ -88,7 +88,7 @@ async fn lease_of_a_killed_run_expires() {
     assert_eq!(desk.report().await["already_running"], true, "the killed run may still have its last call under way");
     desk.clock.advance(Duration::from_secs(5));
     assert_eq!(desk.report().await["already_running"], false);
-    assert!(desk.aws.orders().iter().all(|order| order["drive"]["N"] != "0"), "every order was resumed");
+    assert!(desk.aws.orders().iter().all(|order| order["attempt"]["N"] != "0"), "every order was resumed");
 }
 
 #[tokio::test]
@@ -98,7 +98,7 @@ async fn run_without_time_leaves_the_rest_due_and_releases_the_lease() {
     // Less than the last order needs.
     let short = Invocation { deadline: Clock::System.now().plus(Duration::from_secs(19)), ..Invocation::with_event(json!({})) };
     let report = desk.aws.invoke(&desk.lambda("resume-orders"), short).await.ok().clone();
-    assert_eq!(report, json!({ "resumed": 0, "passed_over": 0, "failed": 0, "remaining": 200, "already_running": false }));
+    assert_eq!(report, json!({ "resumed": 0, "skipped": 0, "failed": 0, "remaining": 200, "already_running": false }));
 
     // The time is up after some of them.
     desk.aws.take_time(Duration::from_millis(20));

@@ -41,7 +41,7 @@ impl Desk {
 
     /// An order that has all of Ada that an order can have.
     async fn placed_in_full(&self, key: &str) -> String {
-        self.stored(key, &events::basket(SPOON, 2, Some("tok_insufficient_funds"))).await
+        self.stored(key, &events::order_request(SPOON, 2, Some("tok_insufficient_funds"))).await
     }
 
     /// As [`Desk::placed_in_full`], paid, and its stock out of the books.
@@ -120,13 +120,13 @@ async fn every_order_on_every_page_hears_of_it_once() {
     for order in &open {
         desk.confirm(order).await;
         assert_eq!(desk.order(order).await.customer.buyer, ada(), "not yet");
-        assert!(desk.tell(order, "stock_committed.v1", &json!({ "version": 2 })).await.is_done());
+        assert!(desk.send_event(order, "stock_committed.v1", &json!({ "version": 2 })).await.is_done());
         assert_eq!(desk.order(order).await.customer.buyer, Buyer::Redacted);
     }
     assert_eq!(desk.item(&theirs), theirs_before);
     // The stranger of these tests goes by Ada's name; of hers only the address is left, where the goods go.
     desk.hear(events::message("update-buyer", "user_deleted.v1", &json!({ "user_id": STRANGER, "version": 2 }))).await;
-    desk.tell(&theirs, "stock_rejected.v1", &json!({ "version": 1 })).await;
+    desk.send_event(&theirs, "stock_rejected.v1", &json!({ "version": 1 })).await;
     assert_eq!(desk.left(), ["Ada Lovelace", "12 St James's Square", "SW1Y 4JH"]);
     for order in settled.iter().chain(&open) {
         desk.send(order).await;
@@ -148,7 +148,7 @@ async fn a_buyer_who_is_deleted_while_they_pay_is_forgotten_by_the_event_that_se
         let desk = Desk::new().await;
         let order = desk.placed_in_full("k").await;
         for kind in ["stock_reserved.v1", "payment_started.v1"] {
-            assert!(desk.tell(&order, kind, &json!({ "version": 1, "payment_id": "pay_1" })).await.is_done());
+            assert!(desk.send_event(&order, kind, &json!({ "version": 1, "payment_id": "pay_1" })).await.is_done());
         }
         let noted = desk.hear(deleted()).await;
         assert_eq!((noted.is_done(), noted.operations()), (true, vec!["Query", "BatchGetItem", "PutItem"]));
@@ -162,11 +162,11 @@ async fn a_buyer_who_is_deleted_while_they_pay_is_forgotten_by_the_event_that_se
                 "refunded_total": refunded,
                 "failure_reason": "card_declined",
             });
-            let told = desk.tell(&order, kind, &more).await;
+            let told = desk.send_event(&order, kind, &more).await;
             assert_eq!((told.is_done(), writes(&told)), (true, 1), "in one write");
         }
         let settled = desk.order(&order).await;
-        assert_eq!((&settled.progress.status, &settled.customer.buyer, settled.schedule.check_at), (&end, &Buyer::Redacted, None));
+        assert_eq!((&settled.progress.status, &settled.customer.buyer, settled.schedule.next_check_at), (&end, &Buyer::Redacted, None));
         let address = if end == Status::Confirmed { vec!["Ada Lovelace", "12 St James's Square", "SW1Y 4JH"] } else { vec![] };
         assert_eq!(desk.left(), address);
 
@@ -184,7 +184,7 @@ async fn news_of_the_buyer_and_of_the_order_that_race_both_land() {
         let desk = Desk::crowded(seed).await;
         let order = desk.placed_in_full("k").await;
         desk.confirm(&order).await;
-        let committed = fact(&order, "stock_committed.v1", &json!({ "version": 2 }));
+        let committed = event_message(&order, "stock_committed.v1", &json!({ "version": 2 }));
         let called = desk.call_both(("update-buyer", deleted()), ("advance-order", committed)).await;
         assert_eq!(*called.ok(), json!([{ "batchItemFailures": [] }, { "batchItemFailures": [] }]), "seed {seed}");
         overtaken += writes(&called) - 2;
@@ -316,7 +316,7 @@ async fn an_order_that_fails_keeps_the_message_but_not_the_other_orders() {
     assert_eq!((first.is_done(), writes(&first)), (false, 118));
     let again = desk.hear(deleted()).await;
     assert_eq!((again.is_done(), writes(&again)), (false, 0));
-    desk.set(&all[3], "stock", "asked").await;
+    desk.set(&all[3], "stock", "reserving").await;
     desk.aws.table("orders").update(Key::new(format!("ORDER#{}", all[110])), named(), Expression::exists()).await.unwrap();
     let mended = desk.hear(deleted()).await;
     assert_eq!((mended.is_done(), writes(&mended)), (true, 2));
@@ -386,7 +386,7 @@ async fn mails_go_to_whom_the_order_knew_and_nobody_hears_that_a_buyer_was_forgo
     let desk = Desk::new().await;
     let mut stream = desk.stream();
     let (open, settled) = (desk.placed_in_full("open").await, desk.settled_in_full("settled").await);
-    desk.tell(&open, "stock_reserved.v1", &json!({ "version": 1 })).await;
+    desk.send_event(&open, "stock_reserved.v1", &json!({ "version": 1 })).await;
     stream.publish().await;
     let before = desk.sent();
     for event in [changed(3), changed(4), deleted(), deleted()] {
@@ -397,8 +397,8 @@ async fn mails_go_to_whom_the_order_knew_and_nobody_hears_that_a_buyer_was_forgo
     let mails =
         || desk.aws.queues().take("send-notification", 100).iter().map(|message| message.json()["data"].clone()).collect::<Vec<_>>();
     mails();
-    desk.tell(&open, "payment_closed.v1", &json!({ "version": 2 })).await;
-    desk.tell(&open, "stock_released.v1", &json!({ "version": 2 })).await;
+    desk.send_event(&open, "payment_closed.v1", &json!({ "version": 2 })).await;
+    desk.send_event(&open, "stock_released.v1", &json!({ "version": 2 })).await;
     desk.send(&settled).await;
     desk.hand_over(&settled).await;
     stream.publish().await;

@@ -93,12 +93,12 @@ impl Till {
     }
 
     async fn cancel(&self, drive: u64) -> bool {
-        let data = json!({ "order_id": ORDER, "user_id": USER, "amount": { "amount": PRICE, "currency": "USD" }, "drive": drive });
+        let data = json!({ "order_id": ORDER, "user_id": USER, "amount": { "amount": PRICE, "currency": "USD" }, "attempt": drive });
         self.command("cancel-payment", &data).await
     }
 
     async fn refund(&self, drive: u64) -> bool {
-        self.command("refund-payment", &json!({ "order_id": ORDER, "drive": drive })).await
+        self.command("refund-payment", &json!({ "order_id": ORDER, "attempt": drive })).await
     }
 
     async fn reconcile(&self) -> Value {
@@ -222,7 +222,7 @@ fn transaction() -> String {
 
 fn costs(drive: u64) -> Value {
     let expires_at = shop::clock().now().plus(PAY_WITHIN);
-    json!({ "order_id": ORDER, "user_id": USER, "amount": { "amount": PRICE, "currency": "USD" }, "expires_at": expires_at, "tries": 3, "drive": drive })
+    json!({ "order_id": ORDER, "user_id": USER, "amount": { "amount": PRICE, "currency": "USD" }, "expires_at": expires_at, "tries": 3, "attempt": drive })
 }
 
 fn payment_request(key: &str, body: &Value) -> events::Http {

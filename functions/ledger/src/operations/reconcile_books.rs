@@ -266,7 +266,7 @@ impl Audit {
             let row = OrderRow {
                 order_id,
                 status: shown.status,
-                needs_attention: shown.needs_attention,
+                needs_review: shown.needs_review,
                 moved_at: verdict.moved_at,
                 findings: verdict.findings,
             };

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{address::Address, basket::PaymentMethod, progress::Progress, state::Status};
+use super::{address::Address, order_request::PaymentMethod, progress::Progress, state::Status};
 
 /// Who bought. Written as their name and address, or as the word `redacted`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -59,15 +59,15 @@ pub struct Customer {
 
 impl Customer {
     /// Notes what became of the buyer's account, unless something later is known: a deletion is later than everything.
-    pub(super) fn note(&mut self, change: &BuyerChange) {
+    pub(super) fn record_change(&mut self, change: &BuyerChange) {
         let Buyer::Known(copy) = &self.buyer else { return };
-        let is_news = match (&self.buyer_change, change) {
+        let is_new = match (&self.buyer_change, change) {
             (Some(BuyerChange::Deleted), _) => false,
             (_, BuyerChange::Deleted) => true,
-            (Some(BuyerChange::Changed(noted)), BuyerChange::Changed(contact)) => contact.version > noted.version.max(copy.version),
+            (Some(BuyerChange::Changed(recorded)), BuyerChange::Changed(contact)) => contact.version > recorded.version.max(copy.version),
             (None, BuyerChange::Changed(contact)) => contact.version > copy.version,
         };
-        if is_news {
+        if is_new {
             self.buyer_change = Some(change.clone());
         }
     }

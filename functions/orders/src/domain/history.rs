@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use shared::clock::Timestamp;
 
-use super::{state::Status, steps::Actor};
+use super::{state::Status, actions::Actor};
 
 /// The most entries that are kept: the first half and the last half of them. Only a great many refunds can lead there.
 pub const MAX_HISTORY: usize = 200;
@@ -31,7 +31,7 @@ pub struct HistoryEntry {
     pub amount: Option<i64>,
     /// The command that had no answer at its second scheduled check: of an entry `waiting`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub waits_for: Option<String>,
+    pub pending_command: Option<String>,
     /// Since when it had none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
@@ -48,7 +48,7 @@ impl HistoryEntry {
 
     /// Whether the command of a wait is one to inventory.
     pub(super) fn is_about_stock(&self) -> bool {
-        self.waits_for.as_deref().is_some_and(|command| command.ends_with("_stock"))
+        self.pending_command.as_deref().is_some_and(|command| command.ends_with("_stock"))
     }
 }
 
@@ -66,11 +66,11 @@ pub(super) struct NewEntry {
 }
 
 impl NewEntry {
-    pub(super) fn of(event: &'static str) -> Self {
+    pub(super) fn new(event: &'static str) -> Self {
         Self { event, ..Self::default() }
     }
 
-    pub(super) fn because(self, detail: Option<String>) -> Self {
+    pub(super) fn detail(self, detail: Option<String>) -> Self {
         Self { detail, ..self }
     }
 
@@ -90,7 +90,7 @@ impl NewEntry {
     pub(super) fn at(self, at: Timestamp, status: &Status) -> HistoryEntry {
         let Self { event, detail, by, payment_id, amount } = self;
         let (event, status) = (event.to_owned(), status.clone());
-        HistoryEntry { at, event, status, detail, by, payment_id, amount, waits_for: None, since: None, answered_at: None }
+        HistoryEntry { at, event, status, detail, by, payment_id, amount, pending_command: None, since: None, answered_at: None }
     }
 }
 

@@ -3,9 +3,9 @@
 use shared::{clock::Timestamp, telemetry::Trace};
 
 use super::{
-    basket::Basket,
+    order_request::OrderRequest,
     buyer::{Buyer, Customer},
-    placing::{PlacedOrder, Placement, PlacementError, Product},
+    placement::{PlacedOrder, Placement, PlacementError, Product},
     progress::Progress,
     schedule::{Schedule, Timing},
 };
@@ -37,17 +37,17 @@ impl Order {
     /// expected.
     pub fn place(
         placement: Placement,
-        basket: Basket,
+        order_request: OrderRequest,
         products: &[Product],
         now: Timestamp,
         timing: Timing,
     ) -> Result<Self, PlacementError> {
-        let placed = PlacedOrder::new(&placement, &basket, products, now)?;
+        let placed = PlacedOrder::new(&placement, &order_request, products, now)?;
         let customer = Customer {
             buyer: Buyer::Known(placement.buyer),
             buyer_change: None,
-            shipping_address: basket.shipping_address,
-            payment_method: basket.payment_method,
+            shipping_address: order_request.shipping_address,
+            payment_method: order_request.payment_method,
             fingerprint: placement.fingerprint,
             network: placement.network,
         };

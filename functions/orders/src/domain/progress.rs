@@ -5,7 +5,7 @@ use shared::clock::Timestamp;
 use super::{
     history::{HistoryEntry, MAX_HISTORY, NewEntry},
     state::{Goal, PaymentState, Status, StockState},
-    steps::{Cancellation, Shipment},
+    actions::{Cancellation, Shipment},
 };
 
 /// How far an order has come.
@@ -50,9 +50,9 @@ pub struct Progress {
     /// Since when an attempt is under way that waits for payments and its provider. `None` while it waits for the buyer (3-D Secure).
     pub payment_in_flight_since: Option<Timestamp>,
     /// Why an operator should review this order: the oldest reason that still holds.
-    pub needs_attention: Option<String>,
+    pub needs_review: Option<String>,
     /// The other reasons.
-    pub further_attention: Vec<String>,
+    pub further_review_reasons: Vec<String>,
     /// What happened, the oldest first.
     pub history: Vec<HistoryEntry>,
     /// How many entries were left out in the middle of the history, because there were too many.
@@ -68,7 +68,7 @@ impl Progress {
             reason: None,
             cancellation: None,
             shipment: None,
-            stock: StockState::Asked,
+            stock: StockState::Reserving,
             stock_version: 0,
             payment: PaymentState::None,
             payment_version: 0,
@@ -82,35 +82,35 @@ impl Progress {
             last_declined: None,
             payment_opened: false,
             payment_in_flight_since: None,
-            needs_attention: None,
-            further_attention: Vec::new(),
-            history: vec![NewEntry::of("placed").at(now, &Status::Pending)],
+            needs_review: None,
+            further_review_reasons: Vec::new(),
+            history: vec![NewEntry::new("placed").at(now, &Status::Pending)],
             history_omitted: 0,
         }
     }
 
     /// Why an operator should review the order: every reason that still holds, the oldest first.
-    pub fn attentions(&self) -> impl Iterator<Item = &str> {
-        self.needs_attention.iter().chain(&self.further_attention).map(String::as_str)
+    pub fn review_reasons(&self) -> impl Iterator<Item = &str> {
+        self.needs_review.iter().chain(&self.further_review_reasons).map(String::as_str)
     }
 
     /// Asks an operator to review the order; `false` if one was asked for this reason already.
     pub(super) fn raise(&mut self, what: &str) -> bool {
-        if self.attentions().any(|known| known == what) {
+        if self.review_reasons().any(|known| known == what) {
             return false;
         }
-        match self.needs_attention {
-            None => self.needs_attention = Some(what.to_owned()),
-            Some(_) => self.further_attention.push(what.to_owned()),
+        match self.needs_review {
+            None => self.needs_review = Some(what.to_owned()),
+            Some(_) => self.further_review_reasons.push(what.to_owned()),
         }
         true
     }
 
     /// Removes a reason for a review.
     pub(super) fn clear(&mut self, what: &str) {
-        self.further_attention.retain(|known| known != what);
-        if self.needs_attention.as_deref() == Some(what) {
-            self.needs_attention = (!self.further_attention.is_empty()).then(|| self.further_attention.remove(0));
+        self.further_review_reasons.retain(|known| known != what);
+        if self.needs_review.as_deref() == Some(what) {
+            self.needs_review = (!self.further_review_reasons.is_empty()).then(|| self.further_review_reasons.remove(0));
         }
     }
 

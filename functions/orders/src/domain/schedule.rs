@@ -9,18 +9,18 @@ use shared::clock::Timestamp;
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
     /// When an unsettled order is checked first; then after twice as long, and so on.
-    pub first_nudge: Duration,
+    pub first_retry: Duration,
 }
 
 /// When an order is checked next.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Schedule {
     /// How often the pending commands were sent: commands carry it, so that an answer can be told from an old one.
-    pub drive: u64,
+    pub attempt: u64,
     /// How often they were sent again since something last moved.
-    pub nudges: u32,
+    pub retries: u32,
     /// When the order is checked next; none once it is settled.
-    pub check_at: Option<Timestamp>,
+    pub next_check_at: Option<Timestamp>,
     /// The command to inventory that has no answer yet.
     pub stock_unanswered: Option<Unanswered>,
     /// The command to payments that has no answer yet.
@@ -31,9 +31,9 @@ impl Schedule {
     /// Of an order that is placed now: inventory is asked to hold its stock.
     pub(super) fn begin(now: Timestamp, expires_at: Timestamp, timing: Timing) -> Self {
         Self {
-            drive: 0,
-            nudges: 0,
-            check_at: Some(now.plus(timing.first_nudge).min(expires_at)),
+            attempt: 0,
+            retries: 0,
+            next_check_at: Some(now.plus(timing.first_retry).min(expires_at)),
             stock_unanswered: Some(Unanswered::since(now)),
             payment_unanswered: None,
         }

@@ -73,9 +73,9 @@ pub enum Goal {
 #[serde(rename_all = "snake_case")]
 pub enum StockState {
     /// Inventory was asked to hold it.
-    Asked,
+    Reserving,
     /// It is held.
-    Held,
+    Reserved,
     /// Inventory was asked to take it out of the books.
     Committing,
     /// It is out of the books.

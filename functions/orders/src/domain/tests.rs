@@ -1,15 +1,15 @@
 //! Orders and events to try the domain with, the states that they reach, and what holds for every step.
 //!
-//! [`machine`]: the whole state machine. [`placing`]: what the catalogue decides. [`waiting`]: commands without an answer. The others are
+//! [`machine`]: the whole state machine. [`placement`]: what the catalogue decides. [`waiting`]: commands without an answer. The others are
 //! named after what they try.
 
 mod buyer;
 mod history;
-mod late_money;
+mod reversals;
 mod machine;
 mod money;
-mod people;
-mod placing;
+mod actions;
+mod placement;
 mod unpaid;
 mod waiting;
 
@@ -24,24 +24,24 @@ use serde_json::json;
 use shared::{clock::Timestamp, ids, ids::Ids, telemetry::Trace};
 
 use super::{
-    basket::Basket,
+    order_request::OrderRequest,
     buyer::{Buyer, BuyerChange, Contact, Customer},
     command::PendingCommand,
     history::HistoryEntry,
-    placing::Terms,
+    placement::Terms,
     progress::Progress,
-    saga::{DisputeStatus, Event, PaymentFact, Rejection, StockFact},
+    saga::{DisputeStatus, Event, PaymentUpdate, Rejection, StockUpdate},
     schedule::Unanswered,
-    steps::{Actor, Cancellation, Shipment},
+    actions::{Actor, Cancellation, Shipment},
     *,
 };
 
-const TIMING: Timing = Timing { first_nudge: Duration::from_secs(60) };
+const TIMING: Timing = Timing { first_retry: Duration::from_secs(60) };
 const TERMS: Terms = Terms { pay_within: Duration::from_secs(1800), max_per_order: 20 };
 const START: Timestamp = Timestamp::from_milliseconds(1_700_000_000_000);
 const TOTAL: i64 = 5998;
 /// What an operator gives back.
-const PART: i64 = 1000;
+const PARTIAL_REFUND: i64 = 1000;
 
 fn product() -> Product {
     let price = serde_json::from_value(json!({ "amount": 2999, "currency": "USD" })).unwrap();
@@ -73,17 +73,17 @@ fn placement() -> Placement {
     }
 }
 
-fn basket(extra: serde_json::Value) -> Basket {
+fn order_request(extra: serde_json::Value) -> OrderRequest {
     let address = json!({ "name": "Ada", "line1": "1 Street", "city": "Town", "postal_code": "1", "country": "GB" });
-    let mut basket = json!({ "items": [{ "product_id": product().product_id, "quantity": 2 }], "shipping_address": address });
-    basket.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
-    serde_json::from_value(basket).unwrap()
+    let mut order_request = json!({ "items": [{ "product_id": product().product_id, "quantity": 2 }], "shipping_address": address });
+    order_request.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+    serde_json::from_value(order_request).unwrap()
 }
 
 /// With an address, and a card to be charged.
 fn placed() -> Order {
     let card = json!({ "payment_method": { "type": "card", "token": "tok_ada" } });
-    Order::place(placement(), basket(card), &[product()], START, TIMING).unwrap()
+    Order::place(placement(), order_request(card), &[product()], START, TIMING).unwrap()
 }
 
 /// An order that has come this far.
@@ -96,23 +96,23 @@ fn without_address(order: &Order) -> Order {
     Order { customer: Customer { shipping_address: None, ..order.customer }, ..order }
 }
 
-fn money(captured_total: i64, refunded_total: i64) -> PaymentFact {
-    PaymentFact { version: 9, payment_id: Some("pay_1".to_owned()), captured_total, refunded_total, ..PaymentFact::default() }
+fn money(captured_total: i64, refunded_total: i64) -> PaymentUpdate {
+    PaymentUpdate { version: 9, payment_id: Some("pay_1".to_owned()), captured_total, refunded_total, ..PaymentUpdate::default() }
 }
 
 /// The whole was refunded, and the refund failed later.
-fn reversed() -> PaymentFact {
-    PaymentFact { refunds_reversed_total: TOTAL, ..money(TOTAL, TOTAL) }
+fn reversed() -> PaymentUpdate {
+    PaymentUpdate { refunds_reversed_total: TOTAL, ..money(TOTAL, TOTAL) }
 }
 
 /// A dispute stands so; the bank took so much and gave so much back.
-fn disputed(dispute: DisputeStatus, taken: i64, given_back: i64) -> PaymentFact {
+fn disputed(dispute: DisputeStatus, taken: i64, given_back: i64) -> PaymentUpdate {
     let (dispute_withdrawn_total, dispute_reinstated_total) = (taken, given_back);
-    PaymentFact { dispute: Some(dispute), dispute_withdrawn_total, dispute_reinstated_total, ..money(TOTAL, 0) }
+    PaymentUpdate { dispute: Some(dispute), dispute_withdrawn_total, dispute_reinstated_total, ..money(TOTAL, 0) }
 }
 
-fn stock(version: u64) -> StockFact {
-    StockFact { version, short: None }
+fn stock(version: u64) -> StockUpdate {
+    StockUpdate { version, short: None }
 }
 
 /// Ada gives up, and tells about herself.
@@ -134,29 +134,29 @@ fn shipment(tracking: &str) -> Shipment {
 pub(crate) fn events() -> Vec<Event> {
     vec![
         Event::StockReserved(stock(9)),
-        Event::StockRejected(StockFact { short: Some(product().product_id), ..stock(9) }),
+        Event::StockRejected(StockUpdate { short: Some(product().product_id), ..stock(9) }),
         Event::StockCommitted(stock(9)),
         Event::StockReleased(stock(9)),
         Event::PaymentOpened(money(0, 0)),
         Event::PaymentStarted(money(0, 0)),
-        Event::PaymentStarted(PaymentFact { requires_action: true, ..money(0, 0) }),
+        Event::PaymentStarted(PaymentUpdate { requires_action: true, ..money(0, 0) }),
         Event::PaymentUnknown(money(0, 0)),
         Event::PaymentDeclined(money(0, 0)),
         Event::PaymentSucceeded(money(TOTAL, 0)),
-        Event::PaymentSucceeded(money(TOTAL, PART)),
+        Event::PaymentSucceeded(money(TOTAL, PARTIAL_REFUND)),
         Event::PaymentClosed(money(0, 0)),
         Event::PaymentRefunded(money(TOTAL, TOTAL)),
         Event::RefundFailed(money(TOTAL, 0)),
-        Event::RefundFailed(money(TOTAL, PART)),
+        Event::RefundFailed(money(TOTAL, PARTIAL_REFUND)),
         Event::RefundFailed(reversed()),
-        Event::RefundFailed(PaymentFact { refund_refused: true, ..money(TOTAL, 0) }),
-        Event::PaymentSucceeded(PaymentFact { surplus_refund_refused: true, ..money(TOTAL, 0) }),
+        Event::RefundFailed(PaymentUpdate { refund_refused: true, ..money(TOTAL, 0) }),
+        Event::PaymentSucceeded(PaymentUpdate { duplicate_capture_refund_refused: true, ..money(TOTAL, 0) }),
         Event::PaymentDisputed(disputed(DisputeStatus::Open, 0, 0)),
         Event::PaymentDisputed(disputed(DisputeStatus::Won, TOTAL, TOTAL)),
         Event::PaymentDisputed(disputed(DisputeStatus::Lost, TOTAL, 0)),
         cancel(),
         Event::Deadline,
-        Event::Nudge,
+        Event::Retry,
         ship(),
         Event::Ship(shipment("2")),
         Event::Deliver,
@@ -182,7 +182,7 @@ pub(crate) fn after(order: &Order, event: &Event) -> Order {
 }
 
 fn check_step(before: &Order, event: &Event, next: &Order) {
-    let context = || format!("{event:?}: {:?} -> {:?}", core(before), core(next));
+    let context = || format!("{event:?}: {:?} -> {:?}", state_key(before), state_key(next));
     let is_final = |order: &Order| matches!(order.progress.status, Status::Cancelled | Status::Failed | Status::Delivered);
     assert!(!is_final(before) || before.progress.status == next.progress.status, "a final status changed: {}", context());
     assert!(before.progress.goal == Goal::Fulfil || before.progress.goal == next.progress.goal, "the goal turned back: {}", context());
@@ -190,14 +190,14 @@ fn check_step(before: &Order, event: &Event, next: &Order) {
     assert!(sums.into_iter().all(|(before, next)| next >= before), "money was forgotten: {}", context());
     assert!(rank(&next.progress.status) >= rank(&before.progress.status), "the status moved back: {}", context());
     assert_eq!(
-        next.schedule.check_at.is_none(),
-        next.progress.is_at_rest(),
+        next.schedule.next_check_at.is_none(),
+        next.progress.is_idle(),
         "unsettled orders are looked at, settled ones are not: {}",
         context()
     );
-    let ends = ["refund_failed", "payment_disputed", "dispute_lost", "surplus_refund_failed"];
+    let ends = ["refund_failed", "payment_disputed", "dispute_lost", "duplicate_capture_refund_failed"];
     assert!(
-        before.progress.attentions().all(|what| ends.contains(&what) || next.progress.attentions().any(|still| still == what)),
+        before.progress.review_reasons().all(|what| ends.contains(&what) || next.progress.review_reasons().any(|still| still == what)),
         "{}",
         context()
     );
@@ -235,14 +235,14 @@ fn stored(order: &Order) -> String {
 }
 
 /// What decides how an order goes on.
-fn core(order: &Order) -> String {
+fn state_key(order: &Order) -> String {
     let Progress { goal, status, stock, payment, refund_refused, .. } = &order.progress;
     let refused = if *refund_refused { " refused" } else { "" };
     format!("{goal:?}/{status:?} stock {stock:?} payment {payment:?} money {:?}{refused}", sums(order))
 }
 
-/// Whether [`core`] says the same of both. It is asked at every step of millions of ways, where texts would take most of the time.
-fn has_same_core(one: &Order, other: &Order) -> bool {
+/// Whether [`state_key`] says the same of both. It is asked at every step of millions of ways, where texts would take most of the time.
+fn has_same_state(one: &Order, other: &Order) -> bool {
     let (left, right) = (&one.progress, &other.progress);
     (&left.goal, &left.status, &left.stock, &left.payment, left.refund_refused)
         == (&right.goal, &right.status, &right.stock, &right.payment, right.refund_refused)
@@ -259,12 +259,12 @@ fn sums(order: &Order) -> [i64; 5] {
 /// they were: what becomes of them leads nowhere else. Explored once for all tests.
 pub(crate) fn reachable() -> &'static BTreeMap<String, Order> {
     static STATES: OnceLock<BTreeMap<String, Order>> = OnceLock::new();
-    STATES.get_or_init(explored)
+    STATES.get_or_init(explore)
 }
 
-fn explored() -> BTreeMap<String, Order> {
+fn explore() -> BTreeMap<String, Order> {
     let events = events();
-    let mut found = BTreeMap::from([(core(&placed()), placed())]);
+    let mut found = BTreeMap::from([(state_key(&placed()), placed())]);
     let mut next = VecDeque::from([placed()]);
     while let Some(order) = next.pop_front() {
         for event in &events {
@@ -273,7 +273,7 @@ fn explored() -> BTreeMap<String, Order> {
             }
             let reached = after(&order, event);
             check_step(&order, event, &reached);
-            if found.insert(core(&reached), reached.clone()).is_none() {
+            if found.insert(state_key(&reached), reached.clone()).is_none() {
                 next.push_back(reached);
             }
         }
@@ -296,35 +296,35 @@ fn is_possible(order: &Order, event: &Event) -> bool {
 /// What the one who is asked can answer: payments tells how the payment stands, and that is not always what was asked for.
 fn answers(order: &Order, command: PendingCommand) -> Vec<Event> {
     // What payments knows is at least what the order has heard.
-    let fact = |captured_total, refunded_total| PaymentFact { version: 99, captured_total, refunded_total, ..fact_of(order) };
+    let update = |captured_total, refunded_total| PaymentUpdate { version: 99, captured_total, refunded_total, ..update_of(order) };
     let of_money = || {
         let (refunded, all) = (order.progress.refunded_total, order.progress.refunded_total + TOTAL - order.progress.returned_total());
-        let mut facts = vec![Event::PaymentRefunded(fact(TOTAL, all)), Event::PaymentDisputed(fact(TOTAL, all))];
+        let mut updates = vec![Event::PaymentRefunded(update(TOTAL, all)), Event::PaymentDisputed(update(TOTAL, all))];
         if command == PendingCommand::RefundPayment {
-            facts.push(Event::RefundFailed(PaymentFact { refund_refused: true, ..fact(TOTAL, refunded) }));
+            updates.push(Event::RefundFailed(PaymentUpdate { refund_refused: true, ..update(TOTAL, refunded) }));
         }
         if refunded < TOTAL && command != PendingCommand::RefundPayment {
-            facts.push(Event::PaymentSucceeded(fact(TOTAL, refunded)));
-            facts.push(Event::PaymentSucceeded(fact(TOTAL, refunded.max(PART))));
-            facts.push(Event::RefundFailed(fact(TOTAL, refunded)));
-            facts.push(Event::PaymentDisputed(fact(TOTAL, refunded)));
+            updates.push(Event::PaymentSucceeded(update(TOTAL, refunded)));
+            updates.push(Event::PaymentSucceeded(update(TOTAL, refunded.max(PARTIAL_REFUND))));
+            updates.push(Event::RefundFailed(update(TOTAL, refunded)));
+            updates.push(Event::PaymentDisputed(update(TOTAL, refunded)));
         }
-        facts
+        updates
     };
     match command {
         PendingCommand::ReserveStock => vec![Event::StockReserved(stock(99)), Event::StockRejected(stock(99))],
         PendingCommand::CommitStock => vec![Event::StockCommitted(stock(99))],
         PendingCommand::ReleaseStock => vec![Event::StockReleased(stock(99))],
         PendingCommand::OpenPayment | PendingCommand::CancelPayment if order.progress.captured_total > 0 => of_money(),
-        PendingCommand::OpenPayment => [vec![Event::PaymentClosed(fact(0, 0)), Event::Deadline], of_money()].concat(),
-        PendingCommand::CancelPayment => [vec![Event::PaymentClosed(fact(0, 0))], of_money()].concat(),
+        PendingCommand::OpenPayment => [vec![Event::PaymentClosed(update(0, 0)), Event::Deadline], of_money()].concat(),
+        PendingCommand::CancelPayment => [vec![Event::PaymentClosed(update(0, 0))], of_money()].concat(),
         PendingCommand::RefundPayment => of_money(),
     }
 }
 
 /// What payments would say if nothing had happened since the order heard last.
-fn fact_of(order: &Order) -> PaymentFact {
-    PaymentFact {
+fn update_of(order: &Order) -> PaymentUpdate {
+    PaymentUpdate {
         refunds_reversed_total: order.progress.refunds_reversed_total,
         dispute_withdrawn_total: order.progress.dispute_withdrawn_total,
         dispute_reinstated_total: order.progress.dispute_reinstated_total,
@@ -338,26 +338,26 @@ fn settle(order: &Order, depth: u32, at_the_end: &mut impl FnMut(&Order)) {
     if order.progress.is_settled() {
         return at_the_end(order);
     }
-    if order.progress.is_at_rest() {
+    if order.progress.is_idle() {
         // A person refunds it; payments says so.
-        assert!(order.progress.pending_commands().is_empty(), "{}", core(order));
-        let back = PaymentFact { version: 99, ..fact_of(order) };
-        let back = PaymentFact { refunded_total: order.progress.refunded_total + TOTAL - order.progress.returned_total(), ..back };
+        assert!(order.progress.pending_commands().is_empty(), "{}", state_key(order));
+        let back = PaymentUpdate { version: 99, ..update_of(order) };
+        let back = PaymentUpdate { refunded_total: order.progress.refunded_total + TOTAL - order.progress.returned_total(), ..back };
         return settle(&after(order, &Event::PaymentRefunded(back)), depth + 1, at_the_end);
     }
-    assert!(depth < 12, "no end in sight: {}", core(order));
+    assert!(depth < 12, "no end in sight: {}", state_key(order));
     let pending = order.progress.pending_commands();
-    assert!(!pending.is_empty(), "unsettled, but nothing is owed: {}", core(order));
+    assert!(!pending.is_empty(), "unsettled, but nothing is owed: {}", state_key(order));
     for command in pending {
         for answer in answers(order, command) {
             let next = after(order, &answer);
-            assert!(!has_same_core(&next, order), "the answer {answer:?} to {command:?} changes nothing: {}", core(order));
+            assert!(!has_same_state(&next, order), "the answer {answer:?} to {command:?} changes nothing: {}", state_key(order));
             settle(&next, depth + 1, at_the_end);
         }
     }
 }
 
-fn say(line: &str) {
+fn print_line(line: &str) {
     // Past the test runner's capture: the counts are part of what the test shows.
     let _ = writeln!(std::io::stderr(), "{line}");
 }

@@ -9,12 +9,12 @@ use shared::{clock::Timestamp, ids::OrderId, throttle::Limit};
 
 use super::{
     order::Order,
-    placing::{PlacementError, Terms},
+    placement::{PlacementError, Terms},
     state::{Goal, PaymentState, Status},
 };
 
 /// How long the call of a payment may be in flight: longer than a function of payments lives. After that its order waits for the shop.
-const CALL_IN_FLIGHT: Duration = Duration::from_secs(30);
+const MAX_CALL_TIME: Duration = Duration::from_secs(30);
 
 /// How many unpaid orders one buyer may have at once, and for how long each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,28 +40,28 @@ pub struct Limits {
 
 impl Limits {
     /// The limit on the unpaid orders of an account, by whether its address is verified.
-    pub fn of(&self, email_verified: bool) -> BuyerLimit {
+    pub fn buyer_limit(&self, email_verified: bool) -> BuyerLimit {
         if email_verified { self.verified } else { self.unverified }
     }
 
     /// What the shop grants this buyer for one order.
     pub fn terms(&self, email_verified: bool) -> Terms {
-        Terms { pay_within: self.of(email_verified).pay_within, max_per_order: self.max_per_order }
+        Terms { pay_within: self.buyer_limit(email_verified).pay_within, max_per_order: self.max_per_order }
     }
 
     /// Checks that the buyer and their network may have one more unpaid order.
     ///
     /// # Errors
     /// When either has as many as it may have.
-    pub fn admit(&self, email_verified: bool, usage: &LimitUsage, now: Timestamp) -> Result<(), PlacementError> {
-        let limit = self.of(email_verified);
-        if usage.unpaid.open_at(now) >= usize::try_from(limit.orders).unwrap_or(usize::MAX) {
+    pub fn check(&self, email_verified: bool, usage: &LimitUsage, now: Timestamp) -> Result<(), PlacementError> {
+        let limit = self.buyer_limit(email_verified);
+        if usage.unpaid.count_at(now) >= usize::try_from(limit.orders).unwrap_or(usize::MAX) {
             let if_verified = Some(self.verified.orders).filter(|more| !email_verified && *more > limit.orders);
             return Err(PlacementError::TooManyUnpaid { maximum: limit.orders, if_verified });
         }
         match self.network.check(usage.network, now) {
             Ok(_) => Ok(()),
-            Err(retry_after) => Err(PlacementError::NetworkFull { retry_after }),
+            Err(retry_after) => Err(PlacementError::NetworkLimitReached { retry_after }),
         }
     }
 }
@@ -86,7 +86,7 @@ pub struct UnpaidOrders {
 
 impl UnpaidOrders {
     /// How many count at `now`.
-    pub fn open_at(&self, now: Timestamp) -> usize {
+    pub fn count_at(&self, now: Timestamp) -> usize {
         self.orders_at(now).count()
     }
 
@@ -111,7 +111,7 @@ impl UnpaidOrders {
 
 /// What a change of an order frees.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Freed {
+pub struct ReleasedLimits {
     /// The order no longer counts against its buyer.
     pub buyer: bool,
     /// The network that the order was charged to, now that it is paid. An order that is given up stays charged: otherwise a script could
@@ -130,7 +130,7 @@ impl Order {
     /// Whether it counts against its buyer. It does not while it waits for the shop: the outcome of a payment is unknown, or its call is in
     /// flight for longer than a function lives. A payment that waits for the buyer's bank counts.
     pub fn counts_as_unpaid(&self, now: Timestamp) -> bool {
-        let is_lost = |since: Timestamp| now.since(since) >= CALL_IN_FLIGHT;
+        let is_lost = |since: Timestamp| now.since(since) >= MAX_CALL_TIME;
         let waits_for_shop = match self.progress.payment {
             PaymentState::Unknown => true,
             PaymentState::Processing => self.progress.payment_in_flight_since.is_some_and(is_lost),
@@ -140,9 +140,9 @@ impl Order {
     }
 
     /// What the change from this order to `next` frees.
-    pub fn frees(&self, next: &Self) -> Freed {
+    pub fn released_limits(&self, next: &Self) -> ReleasedLimits {
         let is_paid = next.progress.goal == Goal::Fulfil && next.progress.payment == PaymentState::Paid;
-        Freed {
+        ReleasedLimits {
             buyer: self.is_unpaid() && !next.is_unpaid(),
             network: self.customer.network.clone().filter(|_| is_paid && next.customer.network.is_none()),
         }

@@ -11,7 +11,7 @@ use shared::{
 
 use crate::{
     Orders,
-    domain::saga::{DisputeStatus, Event, PaymentFact, Rejection, StockFact},
+    domain::saga::{DisputeStatus, Event, PaymentUpdate, Rejection, StockUpdate},
     error::OrderError,
 };
 
@@ -43,7 +43,7 @@ struct Fields {
     #[serde(default)]
     refund_refused: bool,
     #[serde(default)]
-    surplus_refund_refused: bool,
+    duplicate_capture_refund_refused: bool,
     #[serde(default)]
     requires_action: bool,
     dispute: Option<String>,
@@ -52,8 +52,8 @@ struct Fields {
 impl FromMessage for OrderEvent {
     fn from_message(kind: &str, data: Value) -> Result<Self, InvalidMessage> {
         let fields: Fields = queue::read_as(kind, kind, data)?;
-        let stock = StockFact { version: fields.version, short: fields.product_id };
-        let payment = PaymentFact {
+        let stock = StockUpdate { version: fields.version, short: fields.product_id };
+        let payment = PaymentUpdate {
             version: fields.version,
             payment_id: fields.payment_id,
             captured_total: fields.captured_total,
@@ -63,7 +63,7 @@ impl FromMessage for OrderEvent {
             dispute_withdrawn_total: fields.dispute_withdrawn_total,
             dispute_reinstated_total: fields.dispute_reinstated_total,
             refund_refused: fields.refund_refused,
-            surplus_refund_refused: fields.surplus_refund_refused,
+            duplicate_capture_refund_refused: fields.duplicate_capture_refund_refused,
             requires_action: fields.requires_action,
             dispute: fields.dispute.as_deref().map(|status| match status {
                 "won" => DisputeStatus::Won,

@@ -16,7 +16,7 @@ use crate::{
     Orders,
     domain::{
         saga::Event,
-        steps::{Actor, CancelReason, Cancellation},
+        actions::{Actor, CancelReason, Cancellation},
     },
 };
 
@@ -44,8 +44,8 @@ pub async fn cancel_order(orders: Arc<Orders>, request: Request) -> Result<Respo
     let caller = request.caller()?;
     let order_id = request.path_id("order_id", "order")?;
     let has_body = !request.body()?.iter().all(u8::is_ascii_whitespace);
-    let wish = if has_body { request.json::<Option<CancelOrder>>()? } else { None };
-    let reason = wish.and_then(|wish| wish.reason);
+    let body = if has_body { request.json::<Option<CancelOrder>>()? } else { None };
+    let reason = body.and_then(|body| body.reason);
 
     let order = orders.store.find_for(&caller, order_id).await?;
     let by = if order.order.placed.user_id == caller.user_id { Actor::Customer } else { Actor::Admin };

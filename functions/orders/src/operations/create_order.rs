@@ -19,14 +19,14 @@ use shared::{
 use super::view::OrderView;
 use crate::{
     Orders,
-    domain::{Order, Placement, basket::Basket, buyer::Contact, placing::PlacementError, unpaid::LimitUsage},
+    domain::{Order, Placement, order_request::OrderRequest, buyer::Contact, placement::PlacementError, unpaid::LimitUsage},
     error::OrderError,
-    store::placing::Placed,
+    store::placement::PlaceOutcome,
 };
 
 /// How often the transaction is tried. Each refusal means that another order of the buyer was written, or that their network's limit filled
 /// up; `MaxUnpaidOrders` allows 20 at most.
-const TRIES: u32 = 24;
+const MAX_PLACE_ATTEMPTS: u32 = 24;
 
 /// Answers `201` with the order; a repeated `Idempotency-Key` answers the first result again. The order must be paid until `expires_at`:
 /// an account whose e-mail address is not verified has less time, and fewer unpaid orders at once.
@@ -34,7 +34,7 @@ const TRIES: u32 = 24;
     post,
     path = "/orders",
     params(http::IdempotencyKey),
-    request_body = Basket,
+    request_body = OrderRequest,
     responses((status = 201, description = "The order.", body = OrderView)),
     security(("bearer" = [])),
     extensions(
@@ -47,14 +47,14 @@ const TRIES: u32 = 24;
 pub async fn create_order(orders: Arc<Orders>, request: Request) -> Result<Response, Problem> {
     let buyer = request.caller()?;
     let key = request.idempotency_key()?;
-    let basket: Basket = request.json()?;
+    let order_request: OrderRequest = request.json()?;
 
     let order_id = key.derive_id(&buyer, "create-order");
-    let fingerprint = ids::fingerprint(&basket);
+    let fingerprint = ids::fingerprint(&order_request);
     let now = orders.clock.now();
     let network = network_name(&orders, request.source_ip()).await.map_err(OrderError::from)?;
-    let reading = orders.store.read_for_placing(order_id, &basket.products(), buyer.user_id, &network).await?;
-    if let Some(order) = reading.earlier {
+    let snapshot = orders.store.read_for_placement(order_id, &order_request.products(), buyer.user_id, &network).await?;
+    if let Some(order) = snapshot.existing {
         return replay(&orders, &request, &order, &fingerprint);
     }
     let placement = Placement {
@@ -66,14 +66,14 @@ pub async fn create_order(orders: Arc<Orders>, request: Request) -> Result<Respo
         network: Some(network),
         trace: request.trace().clone(),
     };
-    let order = Order::place(placement, basket, &reading.products, now, orders.timing).map_err(OrderError::from)?;
-    let mut usage = reading.usage;
-    for _ in 0..TRIES {
-        admit(&orders, buyer.email_verified, &usage, now).await?;
+    let order = Order::place(placement, order_request, &snapshot.products, now, orders.timing).map_err(OrderError::from)?;
+    let mut usage = snapshot.usage;
+    for _ in 0..MAX_PLACE_ATTEMPTS {
+        check_limits(&orders, buyer.email_verified, &usage, now).await?;
         match orders.store.place(&order, &usage, orders.limits.network, now).await? {
-            Placed::Written => return Ok(created(&orders, &request, &order)),
-            Placed::Before(order) => return replay(&orders, &request, &order, &fingerprint),
-            Placed::VersionConflict(by_others) => usage = by_others,
+            PlaceOutcome::Written => return Ok(created(&orders, &request, &order)),
+            PlaceOutcome::AlreadyPlaced(order) => return replay(&orders, &request, &order, &fingerprint),
+            PlaceOutcome::VersionConflict(by_others) => usage = by_others,
         }
     }
     Err(OrderError::Contended.into())
@@ -87,8 +87,8 @@ async fn network_name(orders: &Orders, source_ip: &str) -> Result<String, Secret
 
 /// Checks that the buyer and their network may have one more unpaid order. The listed orders are read only where there are too many of
 /// them: those that wait for the shop do not count.
-async fn admit(orders: &Orders, email_verified: bool, usage: &LimitUsage, now: Timestamp) -> Result<(), OrderError> {
-    let reached = match orders.limits.admit(email_verified, usage, now) {
+async fn check_limits(orders: &Orders, email_verified: bool, usage: &LimitUsage, now: Timestamp) -> Result<(), OrderError> {
+    let reached = match orders.limits.check(email_verified, usage, now) {
         Err(reached @ PlacementError::TooManyUnpaid { .. }) => reached,
         other => return Ok(other?),
     };
@@ -96,7 +96,7 @@ async fn admit(orders: &Orders, email_verified: bool, usage: &LimitUsage, now: T
     if uncounted.is_empty() {
         return Err(reached.into());
     }
-    Ok(orders.limits.admit(email_verified, &LimitUsage { unpaid: usage.unpaid.without(&uncounted), ..usage.clone() }, now)?)
+    Ok(orders.limits.check(email_verified, &LimitUsage { unpaid: usage.unpaid.without(&uncounted), ..usage.clone() }, now)?)
 }
 
 /// The first answer again, byte for byte, if this is the same request.

@@ -17,7 +17,7 @@ use super::view::OrderSummaryView;
 use crate::{
     Orders,
     domain::Status,
-    store::{Listed, OrderSummary},
+    store::{ListScope, OrderSummary},
 };
 
 /// Answers `200` with a page of orders.
@@ -27,7 +27,7 @@ use crate::{
     params(
         ("status" = Option<Status>, Query, description = "Only orders that have come this far."),
         ("user_id" = Option<UserId>, Query, description = "Only this user's orders; for admins."),
-        ("attention" = Option<bool>, Query, description = "`true`: only orders that somebody should look at; for admins."),
+        ("needs_review" = Option<bool>, Query, description = "`true`: only orders that somebody should look at; for admins."),
         ("stuck" = Option<bool>, Query, description = "`true`: only orders one of whose commands had no answer at its second scheduled check, or that have not moved for long; for admins."),
         http::PageRequest,
     ),
@@ -41,18 +41,18 @@ use crate::{
 pub async fn list_orders(orders: Arc<Orders>, request: Request) -> Result<Response, Problem> {
     let caller = request.caller()?;
     let filter = Filter::of(&request)?;
-    let listed = filter.listed(&caller)?;
+    let list_scope = filter.scope(&caller)?;
     let page = request.page()?;
 
     let now = orders.clock.now();
-    let (caller_id, source, narrowed) = (caller.user_id.to_string(), format!("{listed:?}"), filter.name());
+    let (caller_id, source, narrowed) = (caller.user_id.to_string(), format!("{list_scope:?}"), filter.name());
     let scope = ["list-orders", &caller_id, &source, &narrowed];
     let mut key = None;
     let mut after = None;
     if page.has_cursor() {
         after = page.after(key.insert(cursor_key(&orders).await?), &scope, now)?;
     }
-    let mut found = orders.store.list(&listed, after, page.limit_plus_one()).await?;
+    let mut found = orders.store.list(&list_scope, after, page.limit_plus_one()).await?;
 
     let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
     let mut next_cursor = None;
@@ -65,7 +65,7 @@ pub async fn list_orders(orders: Arc<Orders>, request: Request) -> Result<Respon
         };
         next_cursor = Some(page.next(&key, &scope, &last, now, &orders.ids));
     }
-    let shown = found.into_iter().filter(|order| filter.admits(order));
+    let shown = found.into_iter().filter(|order| filter.matches(order));
     Ok(http::ok(&Page { items: shown.map(OrderSummaryView::from).collect(), next_cursor }))
 }
 
@@ -74,7 +74,7 @@ struct Filter {
     user_id: Option<UserId>,
     status: Option<Status>,
     /// Those that say why somebody should look at them.
-    attention: bool,
+    needs_review: bool,
     /// Those that do not move on.
     stuck: bool,
 }
@@ -87,23 +87,23 @@ impl Filter {
         Ok(Self {
             status: request.query("status")?.map(parse_status).transpose()?,
             user_id: user_id.transpose()?,
-            attention: parse_switch("attention", request.query("attention")?)?,
-            stuck: parse_switch("stuck", request.query("stuck")?)?,
+            needs_review: parse_flag("needs_review", request.query("needs_review")?)?,
+            stuck: parse_flag("stuck", request.query("stuck")?)?,
         })
     }
 
     /// Where they are found. Customers see their own orders; the shop says whose, or with which status, or what is wrong with them.
-    fn listed(&self, caller: &Caller) -> Result<Listed, Problem> {
-        let odd = self.attention || self.stuck;
+    fn scope(&self, caller: &Caller) -> Result<ListScope, Problem> {
+        let is_flagged = self.needs_review || self.stuck;
         match (self.user_id, &self.status) {
             (Some(user_id), _) if !caller.may_see(user_id) => Err(Problem::forbidden()),
-            _ if odd && !caller.is_admin() => Err(Problem::forbidden()),
-            _ if odd => Ok(Listed::Flagged),
-            (Some(user_id), _) => Ok(Listed::By(user_id)),
-            (None, _) if !caller.is_admin() => Ok(Listed::By(caller.user_id)),
-            (None, Some(status)) => Ok(Listed::With(status.clone())),
+            _ if is_flagged && !caller.is_admin() => Err(Problem::forbidden()),
+            _ if is_flagged => Ok(ListScope::Flagged),
+            (Some(user_id), _) => Ok(ListScope::User(user_id)),
+            (None, _) if !caller.is_admin() => Ok(ListScope::User(caller.user_id)),
+            (None, Some(status)) => Ok(ListScope::Status(status.clone())),
             (None, None) => {
-                Err(Problem::unprocessable("filter_required", "A filter is needed").detail("Give a status, a user_id, attention or stuck."))
+                Err(Problem::unprocessable("filter_required", "A filter is needed").detail("Give a status, a user_id, needs_review or stuck."))
             }
         }
     }
@@ -111,22 +111,22 @@ impl Filter {
     /// What a cursor is bound to beside the place where its orders are found.
     fn name(&self) -> String {
         let status = self.status.as_ref().map_or("", Status::name);
-        match (self.attention, self.stuck) {
+        match (self.needs_review, self.stuck) {
             (false, false) => status.to_owned(),
-            (attention, stuck) => format!("{status} {:?} {attention} {stuck}", self.user_id),
+            (needs_review, stuck) => format!("{status} {:?} {needs_review} {stuck}", self.user_id),
         }
     }
 
-    fn admits(&self, order: &OrderSummary) -> bool {
+    fn matches(&self, order: &OrderSummary) -> bool {
         self.status.as_ref().is_none_or(|status| order.status == *status)
             && self.user_id.is_none_or(|user_id| order.user_id == user_id)
-            && (!self.attention || order.needs_attention.is_some())
+            && (!self.needs_review || order.needs_review.is_some())
             && (!self.stuck || order.stuck)
     }
 }
 
 /// Whether a filter is asked for that is there or not.
-fn parse_switch(name: &str, given: Option<&str>) -> Result<bool, Problem> {
+fn parse_flag(name: &str, given: Option<&str>) -> Result<bool, Problem> {
     match given {
         None | Some("false") => Ok(false),
         Some("true") => Ok(true),

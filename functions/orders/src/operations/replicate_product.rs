@@ -24,5 +24,5 @@ impl FromMessage for ProductChanged {
 /// message cannot bring it back.
 pub async fn replicate_product(orders: Arc<Orders>, received: Received<ProductChanged>) -> Result<(), TableError> {
     let ProductChanged(product) = received.message;
-    orders.store.keep_product(&product).await.map(drop)
+    orders.store.store_product(&product).await.map(drop)
 }

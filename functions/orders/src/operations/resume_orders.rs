@@ -19,7 +19,7 @@ use crate::{
     Orders,
     domain::{Order, saga::Event},
     error::OrderError,
-    store::{self, Saved},
+    store::{self, WriteOutcome},
 };
 
 /// What one run did.
@@ -28,7 +28,7 @@ pub struct Report {
     /// Orders that were moved on.
     pub resumed: u32,
     /// Orders that were found but no longer due, or that somebody else moved at the same time.
-    pub passed_over: u32,
+    pub skipped: u32,
     /// Orders that could not be read or written; they stay due.
     pub failed: u32,
     /// Orders that were found and that there was no time for.
@@ -58,7 +58,7 @@ pub async fn resume_orders(orders: Arc<Orders>, call: Call<ScheduledEvent>) -> R
     };
     let resumed = |found: Item| -> shared::BoxFuture<'static, _> {
         let (orders, trace) = (orders.clone(), call.trace.clone());
-        Box::pin(async move { Ok(resume(orders, store::due_order(&found)?, trace).await?) })
+        Box::pin(async move { Ok(resume(orders, store::due_order_id(&found)?, trace).await?) })
     };
     let swept = sweep.run(&resumed).await?;
     if swept.failed > 0 {
@@ -66,7 +66,7 @@ pub async fn resume_orders(orders: Arc<Orders>, call: Call<ScheduledEvent>) -> R
     }
     Ok(Report {
         resumed: swept.settled,
-        passed_over: swept.unsettled,
+        skipped: swept.unsettled,
         failed: swept.failed,
         remaining: swept.remaining,
         already_running: swept.already_running,
@@ -80,23 +80,23 @@ async fn resume(orders: Arc<Orders>, order_id: OrderId, trace: Trace) -> Result<
     let seen = orders.store.find(order_id).await?.ok_or(OrderError::NotFound)?;
     let now = orders.clock.now();
     let order = &seen.order;
-    if order.schedule.check_at.is_none_or(|check_at| check_at > now) {
+    if order.schedule.next_check_at.is_none_or(|next_check_at| next_check_at > now) {
         return Ok(false);
     }
     let next = match order.apply(&Event::Deadline, now, orders.timing)? {
         Some(expired) => Some(expired),
-        None => order.apply(&Event::Nudge, now, orders.timing)?,
+        None => order.apply(&Event::Retry, now, orders.timing)?,
     };
     let Some(next) = next else { return Ok(false) };
     if next.is_stuck() {
         let unanswered: Vec<&str> =
             next.overdue_commands().map(|(command, _)| command.name(next.customer.payment_method.is_some())).collect();
         let unanswered = unanswered.join(" ");
-        tracing::warn!(order.id = %order_id, nudges = next.schedule.nudges, unanswered, "order does not move on, asking again");
-        telemetry::count("NudgedWithoutProgress", "orders", &Clock::System);
+        tracing::warn!(order.id = %order_id, retries = next.schedule.retries, unanswered, "order does not move on, asking again");
+        telemetry::count("RetriesExhausted", "orders", &Clock::System);
     }
     match orders.save(&seen, &Order { traceparent: trace, ..next }).await? {
-        Saved::Written => Ok(true),
-        Saved::VersionConflict(_) => Ok(false),
+        WriteOutcome::Written => Ok(true),
+        WriteOutcome::VersionConflict(_) => Ok(false),
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     Orders,
     domain::{
         saga::Event,
-        steps::{Shipment, ShippingText},
+        actions::{Shipment, ShippingText},
     },
     error::OrderError,
 };

@@ -18,14 +18,14 @@ use tracing::Instrument;
 
 use crate::{
     Orders,
-    advance::ATTEMPTS,
+    advance::MAX_WRITE_ATTEMPTS,
     domain::{
         Order,
         buyer::{BuyerChange, Contact},
         saga::Event,
     },
     error::OrderError,
-    store::{Saved, Stored},
+    store::{WriteOutcome, StoredOrder},
 };
 
 /// `user_changed.v1` or `user_deleted.v1`: what became of the account of somebody who may have ordered.
@@ -66,29 +66,29 @@ impl FromMessage for AccountChange {
 }
 
 /// How many orders are found and read at once: as many as one call reads.
-const FOUND_AT_ONCE: u32 = 100;
+const PAGE_SIZE: u32 = 100;
 /// How many are written at the same time.
-const WRITTEN_AT_ONCE: usize = 16;
+const WRITE_CONCURRENCY: usize = 16;
 /// For how long one message is worked on. What is left of the function's time is enough for the calls that are under way then, and for
 /// giving the message back.
-const WORK_FOR: Duration = Duration::from_secs(35);
+const WORK_TIME: Duration = Duration::from_secs(35);
 
 /// Tells every order of the user what became of their account. The message comes back when there are too many for the time, or when
 /// some of them failed; those are no reason to leave the others as they were.
 pub async fn update_buyer(orders: Arc<Orders>, received: Received<AccountChange>) -> Result<(), OrderError> {
-    let stop_at = orders.clock.now().plus(WORK_FOR);
+    let stop_at = orders.clock.now().plus(WORK_TIME);
     let (mut after, mut failed) = (None, 0);
     loop {
-        let bought = orders.store.bought_by(received.message.user_id, after, FOUND_AT_ONCE).await?;
-        let found = if bought.order_ids.is_empty() { Vec::new() } else { orders.store.find_many(&bought.order_ids).await? };
+        let page = orders.store.order_ids_of(received.message.user_id, after, PAGE_SIZE).await?;
+        let found = if page.order_ids.is_empty() { Vec::new() } else { orders.store.find_many(&page.order_ids).await? };
         let mut found = found.into_iter();
         while found.len() > 0 {
             if orders.clock.now() >= stop_at {
                 return Err(OrderError::OutOfTime);
             }
-            failed += update_group(&orders, found.by_ref().take(WRITTEN_AT_ONCE), &received).await;
+            failed += update_group(&orders, found.by_ref().take(WRITE_CONCURRENCY), &received).await;
         }
-        after = bought.next;
+        after = page.next;
         if after.is_none() {
             break;
         }
@@ -99,7 +99,7 @@ pub async fn update_buyer(orders: Arc<Orders>, received: Received<AccountChange>
 /// Some orders at the same time; how many of them failed.
 async fn update_group(
     orders: &Arc<Orders>,
-    group: impl Iterator<Item = (OrderId, Result<Stored, TableError>)>,
+    group: impl Iterator<Item = (OrderId, Result<StoredOrder, TableError>)>,
     received: &Received<AccountChange>,
 ) -> usize {
     let (mut running, mut failed) = (JoinSet::new(), 0);
@@ -131,16 +131,16 @@ async fn update_group(
 }
 
 /// One order. One that knows already is not written; one that only the index takes for theirs is left alone.
-async fn update_order(orders: &Orders, mut seen: Stored, told: &AccountChange, trace: &Trace) -> Result<(), OrderError> {
-    let event = Event::BuyerChanged(told.change.clone());
-    for _ in 0..ATTEMPTS {
-        if seen.order.placed.user_id != told.user_id {
+async fn update_order(orders: &Orders, mut seen: StoredOrder, account_change: &AccountChange, trace: &Trace) -> Result<(), OrderError> {
+    let event = Event::BuyerChanged(account_change.change.clone());
+    for _ in 0..MAX_WRITE_ATTEMPTS {
+        if seen.order.placed.user_id != account_change.user_id {
             return Ok(());
         }
         let Some(next) = seen.order.apply(&event, orders.clock.now(), orders.timing)? else { return Ok(()) };
         match orders.store.replace(&seen, &Order { traceparent: trace.clone(), ..next }).await? {
-            Saved::Written => return Ok(()),
-            Saved::VersionConflict(current) => seen = *current,
+            WriteOutcome::Written => return Ok(()),
+            WriteOutcome::VersionConflict(current) => seen = *current,
         }
     }
     Err(OrderError::Contended)

@@ -10,7 +10,7 @@ use crate::{
         buyer::{Buyer, Contact},
         command::PendingCommand,
         history::HistoryEntry,
-        steps::{Actor, Cancellation, Shipment},
+        actions::{Actor, Cancellation, Shipment},
     },
     store::OrderSummary,
 };
@@ -34,7 +34,7 @@ pub struct OrderView<'a> {
     /// Who gave it up, if somebody did.
     cancellation: Option<&'a Cancellation>,
     /// Why somebody of the shop should look at it.
-    needs_attention: Option<&'a str>,
+    needs_review: Option<&'a str>,
     /// What was bought, at the prices of the time.
     items: &'a [OrderLine],
     totals: Totals,
@@ -70,7 +70,7 @@ impl<'a> OrderView<'a> {
             payable: order.is_payable(now),
             reason: order.progress.reason.as_deref(),
             cancellation: order.progress.cancellation.as_ref(),
-            needs_attention: order.progress.needs_attention.as_deref(),
+            needs_review: order.progress.needs_review.as_deref(),
             items: &order.placed.lines,
             totals: order.placed.totals,
             buyer: BuyerView::of(&order.customer.buyer),
@@ -106,7 +106,7 @@ impl WaitingForView {
         let overdue: Vec<(PendingCommand, Timestamp)> = order.overdue_commands().collect();
         let since = overdue.iter().map(|(_, since)| *since).min()?;
         let commands = overdue.iter().map(|(command, _)| command.name(order.customer.payment_method.is_some())).collect();
-        Some(Self { commands, since, next_check_at: order.schedule.check_at? })
+        Some(Self { commands, since, next_check_at: order.schedule.next_check_at? })
     }
 }
 
@@ -141,7 +141,7 @@ struct HistoryEntryView<'a> {
     /// What is waited for.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "api-document", schema(nullable = false, value_type = Option<Command>))]
-    waits_for: Option<&'a str>,
+    pending_command: Option<&'a str>,
     /// Since when there is no answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
@@ -166,9 +166,9 @@ impl<'a> HistoryEntryView<'a> {
             by: entry.by.as_ref(),
             payment_id: entry.payment_id.as_deref(),
             amount: entry.amount.map(|amount| Money::new(amount, order.placed.totals.total.currency)),
-            waits_for: entry.waits_for.as_deref(),
+            pending_command: entry.pending_command.as_deref(),
             since: entry.since,
-            next_check_at: order.schedule.check_at.filter(|_| entry.is_open_wait()),
+            next_check_at: order.schedule.next_check_at.filter(|_| entry.is_open_wait()),
             answered_at: entry.answered_at,
         }
     }
@@ -204,7 +204,7 @@ pub struct OrderSummaryView {
     #[cfg_attr(feature = "api-document", schema(value_type = OrderPaymentStatus))]
     payment_status: &'static str,
     /// Why somebody of the shop should look at it.
-    needs_attention: Option<String>,
+    needs_review: Option<String>,
     /// The number of pieces in all lines.
     item_count: u32,
     totals: Totals,
@@ -220,7 +220,7 @@ impl From<OrderSummary> for OrderSummaryView {
             status: order.status.name().to_owned(),
             step: step(&order.goal, &order.stock, &order.payment),
             payment_status: payment_status(&order.payment, order.captured_total, order.refunded_total - order.refunds_reversed_total),
-            needs_attention: order.needs_attention,
+            needs_review: order.needs_review,
             item_count: order.item_count,
             totals: order.totals,
             created_at: order.created_at,
@@ -232,7 +232,7 @@ impl From<OrderSummary> for OrderSummaryView {
 /// What the order is waiting for; none when it waits for nothing that concerns its buyer.
 fn step(goal: &Goal, stock: &StockState, payment: &PaymentState) -> Option<&'static str> {
     match (goal, stock, payment) {
-        (Goal::Fulfil, StockState::Asked, _) => Some("reserving"),
+        (Goal::Fulfil, StockState::Reserving, _) => Some("reserving"),
         (Goal::Fulfil, _, PaymentState::Open) => Some("awaiting_payment"),
         (Goal::Fulfil, _, PaymentState::Processing | PaymentState::Unknown) => Some("paying"),
         (Goal::Cancel | Goal::Fail, _, PaymentState::Closing) => Some("cancelling"),
@@ -272,7 +272,7 @@ enum Step {
 /// What a part of the shop was asked for; see [`PendingCommand::name`].
 #[cfg(feature = "api-document")]
 #[derive(utoipa::ToSchema)]
-#[schema(as = AwaitedCommand, rename_all = "snake_case", description = "What a part of the shop was asked for.")]
+#[schema(as = PendingCommand, rename_all = "snake_case", description = "What a part of the shop was asked for.")]
 #[expect(dead_code, reason = "views hold the names")]
 enum Command {
     ReserveStock,

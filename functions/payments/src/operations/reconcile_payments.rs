@@ -122,7 +122,7 @@ impl Payments {
     /// Asking goes on; but somebody should know.
     fn alarm_if_stuck(&self, is_alive: bool, checks: u32) {
         if is_alive && checks >= CHECKS_BEFORE_ALARM {
-            self.count("NudgedWithoutProgress");
+            self.count("RetriesExhausted");
         }
     }
 

@@ -272,11 +272,11 @@ impl OrderBooks {
         let Some(order) = &self.order else { return };
         use ReservationState::{Committed, Held, Rejected, Released};
         let fits: &[ReservationState] = match order.stock {
-            StockLeg::Held => &[Held],
+            StockLeg::Reserved => &[Held],
             StockLeg::Committing => &[Held, Committed],
             StockLeg::Committed => &[Committed],
             StockLeg::Rejected | StockLeg::Released => &[Rejected, Released],
-            StockLeg::Asked | StockLeg::Releasing | StockLeg::Unknown => &[],
+            StockLeg::Reserving | StockLeg::Releasing | StockLeg::Unknown => &[],
         };
         let state = self.reservation.as_ref().map(|reservation| reservation.state);
         if !fits.is_empty() && !state.is_some_and(|state| fits.contains(&state)) {

@@ -39,7 +39,7 @@ pub struct OrderRecord {
     pub dispute_reinstated_total: i64,
     /// Why somebody should look at it.
     #[serde(default)]
-    pub needs_attention: Option<String>,
+    pub needs_review: Option<String>,
     /// When it last changed.
     pub updated_at: Timestamp,
 }
@@ -96,8 +96,8 @@ pub enum Goal {
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "they are what orders calls them")]
 pub enum StockLeg {
-    Asked,
-    Held,
+    Reserving,
+    Reserved,
     Committing,
     Committed,
     Rejected,

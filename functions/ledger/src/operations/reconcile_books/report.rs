@@ -54,7 +54,7 @@ pub struct OrderRow {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) status: Option<Status>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) needs_attention: Option<String>,
+    pub(super) needs_review: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) moved_at: Option<Timestamp>,
     pub(super) findings: Vec<Finding>,

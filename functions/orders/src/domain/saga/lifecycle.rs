@@ -16,7 +16,7 @@ use crate::domain::{
     progress::Progress,
     schedule::{Timing, Unanswered},
     state::{Goal, PaymentState, Status, StockState},
-    steps::{Cancellation, Shipment},
+    actions::{Cancellation, Shipment},
 };
 
 /// After this many checks without progress an operator has to review the order, even if every command was answered.
@@ -79,10 +79,10 @@ impl Order {
             (Goal::Fulfil, Status::Pending | Status::Confirmed) => {
                 self.progress.compensate(Goal::Cancel, "cancelled");
                 self.progress.cancellation = Some(cancellation.clone());
-                Ok(vec![NewEntry::of("cancel_requested").by(&cancellation.by)])
+                Ok(vec![NewEntry::new("cancel_requested").by(&cancellation.by)])
             }
             (Goal::Fulfil, _) | (_, Status::Failed) => {
-                Err(Rejection::NotCancellable { current: self.progress.status.name().to_owned(), allowed: self.allowed_steps() })
+                Err(Rejection::NotCancellable { current: self.progress.status.name().to_owned(), allowed: self.allowed_actions() })
             }
             // It is cancelled already, or will be.
             _ => Ok(Vec::new()),
@@ -93,7 +93,7 @@ impl Order {
         if self.progress.status == Status::Shipped && self.progress.shipment.as_ref() == Some(shipment) {
             return Ok(Vec::new());
         }
-        let (current, allowed) = (self.progress.status.name().to_owned(), self.allowed_steps());
+        let (current, allowed) = (self.progress.status.name().to_owned(), self.allowed_actions());
         if !self.is_ready_to_ship() {
             return Err(Rejection::InvalidTransition { current, allowed });
         }
@@ -102,22 +102,22 @@ impl Order {
         }
         self.progress.status = Status::Shipped;
         self.progress.shipment = Some(shipment.clone());
-        Ok(vec![NewEntry::of("shipped").because(Some(shipment.carrier.clone().into()))])
+        Ok(vec![NewEntry::new("shipped").detail(Some(shipment.carrier.clone().into()))])
     }
 
     pub(super) fn deliver(&mut self) -> Result<Vec<NewEntry>, Rejection> {
         match self.progress.status {
             Status::Shipped => {
                 self.progress.status = Status::Delivered;
-                Ok(vec![NewEntry::of("delivered")])
+                Ok(vec![NewEntry::new("delivered")])
             }
             Status::Delivered => Ok(Vec::new()),
-            _ => Err(Rejection::InvalidTransition { current: self.progress.status.name().to_owned(), allowed: self.allowed_steps() }),
+            _ => Err(Rejection::InvalidTransition { current: self.progress.status.name().to_owned(), allowed: self.allowed_actions() }),
         }
     }
 
     /// What people may do with it now.
-    fn allowed_steps(&self) -> Vec<&'static str> {
+    fn allowed_actions(&self) -> Vec<&'static str> {
         match (&self.progress.goal, &self.progress.status) {
             (Goal::Fulfil, Status::Confirmed) if self.is_ready_to_ship() && self.customer.shipping_address.is_some() => {
                 vec!["cancel", "ship"]
@@ -148,41 +148,41 @@ impl Order {
             return Vec::new();
         }
         self.progress.compensate(Goal::Cancel, "not_paid_in_time");
-        vec![NewEntry::of("expired")]
+        vec![NewEntry::new("expired")]
     }
 
     /// A scheduled check: the pending commands are sent again.
-    pub(super) fn send_again(&mut self) -> Vec<NewEntry> {
-        if !self.progress.is_at_rest() {
-            self.schedule.drive += 1;
+    pub(super) fn resend_commands(&mut self) -> Vec<NewEntry> {
+        if !self.progress.is_idle() {
+            self.schedule.attempt += 1;
         }
         Vec::new()
     }
 
     pub(super) fn schedule_next_check(&mut self, moved: bool, checked: bool, now: Timestamp, timing: Timing) {
         let (progress, schedule, expires_at) = (&self.progress, &mut self.schedule, self.placed.expires_at);
-        if progress.is_at_rest() {
-            schedule.check_at = None;
-            schedule.nudges = 0;
+        if progress.is_idle() {
+            schedule.next_check_at = None;
+            schedule.retries = 0;
             return;
         }
         if moved {
-            schedule.nudges = 0;
+            schedule.retries = 0;
         } else if checked {
-            schedule.nudges += 1;
-        } else if schedule.check_at.is_some() {
+            schedule.retries += 1;
+        } else if schedule.next_check_at.is_some() {
             return;
         }
-        let next = now.plus(retry::exponential_backoff(schedule.nudges, timing.first_nudge));
+        let next = now.plus(retry::exponential_backoff(schedule.retries, timing.first_retry));
         let is_unpaid = progress.goal == Goal::Fulfil && progress.status == Status::Pending && progress.payment != PaymentState::Paid;
-        schedule.check_at = Some(if is_unpaid && now < expires_at { next.min(expires_at) } else { next });
+        schedule.next_check_at = Some(if is_unpaid && now < expires_at { next.min(expires_at) } else { next });
     }
 
     /// Whether a command had no answer at its second scheduled check, or nothing has moved for long although all were answered. An order
     /// that waits for its buyer is not stuck.
     pub fn is_stuck(&self) -> bool {
-        let rests = self.progress.is_at_rest() || self.progress.awaits_buyer();
-        self.overdue_commands().next().is_some() || !rests && self.schedule.nudges >= CHECKS_BEFORE_REVIEW
+        let idle = self.progress.is_idle() || self.progress.awaits_buyer();
+        self.overdue_commands().next().is_some() || !idle && self.schedule.retries >= CHECKS_BEFORE_REVIEW
     }
 
     /// The commands that had no answer at their second scheduled check, each with the time since which it has none.
@@ -194,7 +194,7 @@ impl Order {
     }
 
     /// Counts what the change from `before` answers, and what it leaves without an answer.
-    pub(super) fn count_answers(&mut self, before: &Progress, source: Source, now: Timestamp) {
+    pub(super) fn track_answers(&mut self, before: &Progress, source: Source, now: Timestamp) {
         let (progress, pending) = (&self.progress, self.progress.pending_commands());
         let stock_answered = source == Source::Inventory && progress.stock != before.stock;
         let payment_moved = progress.payment != before.payment || progress.payment_version > before.payment_version;
@@ -247,7 +247,7 @@ impl Progress {
     }
 
     /// Whether there is nothing to ask another service for: it is settled, or only a person can refund it.
-    pub fn is_at_rest(&self) -> bool {
+    pub fn is_idle(&self) -> bool {
         let is_refused = self.goal != Goal::Fulfil && self.payment == PaymentState::RefundRefused;
         self.is_settled() || is_refused && self.has_released_stock()
     }
@@ -279,19 +279,19 @@ impl Progress {
     }
 
     /// What the history records of the order as a whole, after its stock or its payment has moved from `before`.
-    pub(super) fn consequences(&self, before: &Self) -> Vec<NewEntry> {
+    pub(super) fn status_entries(&self, before: &Self) -> Vec<NewEntry> {
         let mut entries = Vec::new();
         let became = |status: Status| before.status != status && self.status == status;
         if became(Status::Confirmed) {
-            entries.push(NewEntry::of("confirmed"));
+            entries.push(NewEntry::new("confirmed"));
         }
         if before.payment != PaymentState::Refunding && self.payment == PaymentState::Refunding {
             let amount = self.captured_total - self.returned_total();
-            entries.push(NewEntry::of("refund_started").payment(self.payment_id.as_ref()).amount(amount));
+            entries.push(NewEntry::new("refund_started").payment(self.payment_id.as_ref()).amount(amount));
         }
         for (status, event) in [(Status::Cancelled, "cancelled"), (Status::Failed, "failed")] {
             if became(status) {
-                entries.push(NewEntry::of(event).because(self.reason.clone()));
+                entries.push(NewEntry::new(event).detail(self.reason.clone()));
             }
         }
         entries
@@ -314,8 +314,8 @@ impl Progress {
         let open = self.history.iter_mut().rfind(|entry| entry.is_open_wait() && entry.is_about_stock() == is_for_stock);
         match (wait, open) {
             (Some(wait), Some(entry)) if entry.since == Some(wait.since) => {
-                let is_other = entry.waits_for.as_deref() != Some(wait.command);
-                entry.waits_for = Some(wait.command.to_owned());
+                let is_other = entry.pending_command.as_deref() != Some(wait.command);
+                entry.pending_command = Some(wait.command.to_owned());
                 is_other
             }
             (None, None) => false,
@@ -324,8 +324,8 @@ impl Progress {
                     entry.answered_at = Some(now);
                 }
                 if let Some(wait) = wait {
-                    let entry = NewEntry::of(WAITING).at(now, &self.status);
-                    self.record([HistoryEntry { waits_for: Some(wait.command.to_owned()), since: Some(wait.since), ..entry }]);
+                    let entry = NewEntry::new(WAITING).at(now, &self.status);
+                    self.record([HistoryEntry { pending_command: Some(wait.command.to_owned()), since: Some(wait.since), ..entry }]);
                 }
                 true
             }

@@ -24,50 +24,50 @@ use super::{
     order::Order,
     schedule::Timing,
     state::PaymentState,
-    steps::{Cancellation, Shipment},
+    actions::{Cancellation, Shipment},
 };
 
 pub use self::{
     lifecycle::Rejection,
-    payment::{DisputeStatus, PaymentFact},
-    stock::StockFact,
+    payment::{DisputeStatus, PaymentUpdate},
+    stock::StockUpdate,
 };
 
 /// Something that happens to an order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// Inventory holds the stock.
-    StockReserved(StockFact),
+    StockReserved(StockUpdate),
     /// There is not enough.
-    StockRejected(StockFact),
+    StockRejected(StockUpdate),
     /// The stock was committed.
-    StockCommitted(StockFact),
+    StockCommitted(StockUpdate),
     /// The stock was released, or none is held.
-    StockReleased(StockFact),
+    StockReleased(StockUpdate),
     /// It can be paid.
-    PaymentOpened(PaymentFact),
+    PaymentOpened(PaymentUpdate),
     /// An attempt is under way.
-    PaymentStarted(PaymentFact),
+    PaymentStarted(PaymentUpdate),
     /// An attempt went out; its outcome is not known.
-    PaymentUnknown(PaymentFact),
+    PaymentUnknown(PaymentUpdate),
     /// An attempt was declined; another may be made.
-    PaymentDeclined(PaymentFact),
+    PaymentDeclined(PaymentUpdate),
     /// Money was captured.
-    PaymentSucceeded(PaymentFact),
+    PaymentSucceeded(PaymentUpdate),
     /// Nothing was captured, no attempt is in flight, and none can start.
-    PaymentClosed(PaymentFact),
+    PaymentClosed(PaymentUpdate),
     /// Money was refunded.
-    PaymentRefunded(PaymentFact),
+    PaymentRefunded(PaymentUpdate),
     /// A refund failed: the provider refused it, or it failed after it had succeeded.
-    RefundFailed(PaymentFact),
+    RefundFailed(PaymentUpdate),
     /// The state of a dispute changed.
-    PaymentDisputed(PaymentFact),
+    PaymentDisputed(PaymentUpdate),
     /// The buyer, or the shop, gives the order up.
     Cancel(Cancellation),
     /// The time to pay may be over.
     Deadline,
     /// Nothing has moved for a while: ask again.
-    Nudge,
+    Retry,
     /// The goods are on their way.
     Ship(Shipment),
     /// The goods have arrived.
@@ -89,7 +89,7 @@ impl Event {
             | Self::PaymentRefunded(_)
             | Self::RefundFailed(_)
             | Self::PaymentDisputed(_) => Source::Payments,
-            Self::Deadline | Self::Nudge => Source::ScheduledCheck,
+            Self::Deadline | Self::Retry => Source::ScheduledCheck,
             Self::Cancel(_) | Self::Ship(_) | Self::Deliver | Self::BuyerChanged(_) => Source::Person,
         }
     }
@@ -103,16 +103,16 @@ impl Order {
     pub fn apply(&self, event: &Event, now: Timestamp, timing: Timing) -> Result<Option<Self>, Rejection> {
         self.progress.reject_unknown_states()?;
         let mut next = self.clone();
-        let mut entries = next.take(event, now)?;
+        let mut entries = next.apply_event(event, now)?;
         next.progress.finalize();
         next.progress.clear_in_flight();
         next.forget_network();
-        entries.extend(next.progress.consequences(&self.progress));
+        entries.extend(next.progress.status_entries(&self.progress));
         next.customer.settle(&mut next.progress);
         if next == *self {
             return Ok(None);
         }
-        next.count_answers(&self.progress, event.source(), now);
+        next.track_answers(&self.progress, event.source(), now);
         if !entries.is_empty() {
             let status = next.progress.status.clone();
             next.progress.record(entries.into_iter().map(|entry| entry.at(now, &status)));
@@ -125,34 +125,34 @@ impl Order {
             next.updated_at = now;
         }
         let moved = next.progress.has_moved_since(&self.progress);
-        next.schedule_next_check(moved, event == &Event::Nudge, now, timing);
+        next.schedule_next_check(moved, event == &Event::Retry, now, timing);
         next.version += 1;
         Ok(Some(next))
     }
 
     /// Applies the event; returns what the history records of it, if it is new.
-    fn take(&mut self, event: &Event, now: Timestamp) -> Result<Vec<NewEntry>, Rejection> {
+    fn apply_event(&mut self, event: &Event, now: Timestamp) -> Result<Vec<NewEntry>, Rejection> {
         let progress = &mut self.progress;
         let entries = match event {
-            Event::StockReserved(fact) => progress.apply_reserved(*fact),
-            Event::StockRejected(fact) => progress.apply_rejected(*fact),
-            Event::StockCommitted(fact) => progress.apply_committed(*fact),
-            Event::StockReleased(fact) => progress.apply_released(*fact),
-            Event::PaymentOpened(fact) => progress.apply_opened(fact),
-            Event::PaymentStarted(fact) => progress.apply_attempt(fact, "payment_started", PaymentState::Processing, now),
-            Event::PaymentUnknown(fact) => progress.apply_attempt(fact, "payment_unknown", PaymentState::Unknown, now),
-            Event::PaymentDeclined(fact) => progress.apply_attempt(fact, "payment_declined", PaymentState::Open, now),
-            Event::PaymentSucceeded(fact) | Event::PaymentRefunded(fact) | Event::PaymentDisputed(fact) => progress.apply_money(fact),
-            Event::PaymentClosed(fact) => progress.apply_closed(fact),
-            Event::RefundFailed(fact) => progress.apply_refund_failed(fact),
+            Event::StockReserved(update) => progress.apply_reserved(*update),
+            Event::StockRejected(update) => progress.apply_rejected(*update),
+            Event::StockCommitted(update) => progress.apply_committed(*update),
+            Event::StockReleased(update) => progress.apply_released(*update),
+            Event::PaymentOpened(update) => progress.apply_opened(update),
+            Event::PaymentStarted(update) => progress.apply_attempt(update, "payment_started", PaymentState::Processing, now),
+            Event::PaymentUnknown(update) => progress.apply_attempt(update, "payment_unknown", PaymentState::Unknown, now),
+            Event::PaymentDeclined(update) => progress.apply_attempt(update, "payment_declined", PaymentState::Open, now),
+            Event::PaymentSucceeded(update) | Event::PaymentRefunded(update) | Event::PaymentDisputed(update) => progress.apply_payment(update),
+            Event::PaymentClosed(update) => progress.apply_closed(update),
+            Event::RefundFailed(update) => progress.apply_refund_failed(update),
             Event::Cancel(cancellation) => self.cancel(cancellation)?,
             Event::Deadline => self.expire(now),
-            Event::Nudge => self.send_again(),
+            Event::Retry => self.resend_commands(),
             Event::Ship(shipment) => self.ship(shipment)?,
             Event::Deliver => self.deliver()?,
             Event::BuyerChanged(change) => {
                 // The history is kept for ever: it says nothing of a person.
-                self.customer.note(change);
+                self.customer.record_change(change);
                 Vec::new()
             }
         };

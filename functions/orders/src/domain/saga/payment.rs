@@ -16,11 +16,11 @@ use crate::domain::{
 const REFUND_FAILED: &str = "refund_failed";
 const PAYMENT_DISPUTED: &str = "payment_disputed";
 const DISPUTE_LOST: &str = "dispute_lost";
-const SURPLUS_REFUND_FAILED: &str = "surplus_refund_failed";
+const DUPLICATE_CAPTURE_REFUND_FAILED: &str = "duplicate_capture_refund_failed";
 
 /// What payments says.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct PaymentFact {
+pub struct PaymentUpdate {
     /// The version of the payment: grows with every fact.
     pub version: u64,
     /// The payment that it is about.
@@ -38,7 +38,7 @@ pub struct PaymentFact {
     /// Whether payments tries no further automatic refund.
     pub refund_refused: bool,
     /// Whether a second capture could not be refunded.
-    pub surplus_refund_refused: bool,
+    pub duplicate_capture_refund_refused: bool,
     /// Whether the attempt waits for the buyer, who has to act first (3-D Secure).
     pub requires_action: bool,
     /// Why it was declined or closed, or why it is not refunded.
@@ -60,37 +60,37 @@ pub enum DisputeStatus {
 
 impl Progress {
     /// Payments knows what the order costs: from here on the order waits for its buyer. A repeat changes nothing.
-    pub(super) fn apply_opened(&mut self, fact: &PaymentFact) -> Vec<NewEntry> {
-        if !self.payment_opened && self.note_payment_version(fact) {
+    pub(super) fn apply_opened(&mut self, update: &PaymentUpdate) -> Vec<NewEntry> {
+        if !self.payment_opened && self.accept_payment_version(update) {
             self.payment_opened = true;
         }
         Vec::new()
     }
 
     /// An attempt without money: it moves the payment only while the order is on its way to the buyer.
-    pub(super) fn apply_attempt(&mut self, fact: &PaymentFact, name: &'static str, state: PaymentState, now: Timestamp) -> Vec<NewEntry> {
-        if !self.note_payment_version(fact) {
+    pub(super) fn apply_attempt(&mut self, update: &PaymentUpdate, name: &'static str, state: PaymentState, now: Timestamp) -> Vec<NewEntry> {
+        if !self.accept_payment_version(update) {
             return Vec::new();
         }
         let alive = self.is_being_paid();
         // Two declines may follow each other with no fact between them. The same one is reported again when the command is sent again.
-        let another_decline = state == PaymentState::Open && fact.payment_id != self.last_declined;
+        let another_decline = state == PaymentState::Open && update.payment_id != self.last_declined;
         let changes = self.payment != state || another_decline;
         if another_decline {
-            self.last_declined = fact.payment_id.clone();
+            self.last_declined = update.payment_id.clone();
         }
         if self.goal == Goal::Fulfil && alive {
-            self.payment_in_flight_since = (!fact.requires_action).then(|| self.payment_in_flight_since.unwrap_or(now));
+            self.payment_in_flight_since = (!update.requires_action).then(|| self.payment_in_flight_since.unwrap_or(now));
             self.payment = state;
         }
-        if alive && changes { vec![fact.entry(name).because(fact.reason.clone())] } else { Vec::new() }
+        if alive && changes { vec![update.entry(name).detail(update.reason.clone())] } else { Vec::new() }
     }
 
-    pub(super) fn apply_closed(&mut self, fact: &PaymentFact) -> Vec<NewEntry> {
-        if !self.note_payment_version(fact) {
+    pub(super) fn apply_closed(&mut self, update: &PaymentUpdate) -> Vec<NewEntry> {
+        if !self.accept_payment_version(update) {
             return Vec::new();
         }
-        let is_news = match (&self.goal, &self.payment) {
+        let is_new = match (&self.goal, &self.payment) {
             (Goal::Fulfil, PaymentState::Paid) => self.raise("payment_closed_after_capture"),
             (Goal::Fulfil, _) if self.is_being_paid() => {
                 self.compensate(Goal::Fail, "payment_failed");
@@ -103,50 +103,50 @@ impl Progress {
             }
             _ => false,
         };
-        if is_news { vec![fact.entry("payment_closed").because(fact.reason.clone())] } else { Vec::new() }
+        if is_new { vec![update.entry("payment_closed").detail(update.reason.clone())] } else { Vec::new() }
     }
 
     /// Money has moved: the sums are merged, and the state follows them.
-    pub(super) fn apply_money(&mut self, fact: &PaymentFact) -> Vec<NewEntry> {
-        let is_fresh = self.note_payment_version(fact);
+    pub(super) fn apply_payment(&mut self, update: &PaymentUpdate) -> Vec<NewEntry> {
+        let is_fresh = self.accept_payment_version(update);
         let (captured, payment) = (self.captured_total, self.payment.clone());
         let before = self.movements();
-        self.captured_total = captured.max(fact.captured_total);
-        self.refunded_total = self.refunded_total.max(fact.refunded_total);
-        self.refunds_reversed_total = self.refunds_reversed_total.max(fact.refunds_reversed_total);
-        self.dispute_withdrawn_total = self.dispute_withdrawn_total.max(fact.dispute_withdrawn_total);
-        self.dispute_reinstated_total = self.dispute_reinstated_total.max(fact.dispute_reinstated_total);
-        let newly_refused = fact.refund_refused && !self.refund_refused;
-        self.refund_refused |= fact.refund_refused;
-        self.payment_id = self.payment_id.take().or_else(|| fact.payment_id.clone());
+        self.captured_total = captured.max(update.captured_total);
+        self.refunded_total = self.refunded_total.max(update.refunded_total);
+        self.refunds_reversed_total = self.refunds_reversed_total.max(update.refunds_reversed_total);
+        self.dispute_withdrawn_total = self.dispute_withdrawn_total.max(update.dispute_withdrawn_total);
+        self.dispute_reinstated_total = self.dispute_reinstated_total.max(update.dispute_reinstated_total);
+        let newly_refused = update.refund_refused && !self.refund_refused;
+        self.refund_refused |= update.refund_refused;
+        self.payment_id = self.payment_id.take().or_else(|| update.payment_id.clone());
         if self.captured_total > 0 {
-            self.follow_money();
+            self.update_payment_state();
         }
         let mut entries = Vec::new();
         if self.captured_total > captured {
-            entries.push(fact.entry("payment_succeeded").amount(self.captured_total - captured));
+            entries.push(update.entry("payment_succeeded").amount(self.captured_total - captured));
         }
         for ((event, now), (_, before)) in self.movements().into_iter().zip(before) {
             if now > before {
-                entries.push(fact.entry(event).amount(now - before));
+                entries.push(update.entry(event).amount(now - before));
                 if event == "payment_refunded" {
                     self.clear(REFUND_FAILED);
                 }
             }
         }
         if entries.is_empty() && self.payment != payment {
-            entries.push(fact.entry("payment_succeeded"));
+            entries.push(update.entry("payment_succeeded"));
         }
         if newly_refused {
-            entries.push(fact.entry("refund_refused"));
+            entries.push(update.entry("refund_refused"));
         }
         // Of disputes and second captures, only the latest fact counts.
         if is_fresh {
-            entries.extend(self.apply_dispute(fact));
-            match fact.surplus_refund_refused {
-                true if self.raise(SURPLUS_REFUND_FAILED) => entries.push(fact.entry(SURPLUS_REFUND_FAILED)),
+            entries.extend(self.apply_dispute(update));
+            match update.duplicate_capture_refund_refused {
+                true if self.raise(DUPLICATE_CAPTURE_REFUND_FAILED) => entries.push(update.entry(DUPLICATE_CAPTURE_REFUND_FAILED)),
                 true => {}
-                false => self.clear(SURPLUS_REFUND_FAILED),
+                false => self.clear(DUPLICATE_CAPTURE_REFUND_FAILED),
             }
         }
         entries
@@ -163,33 +163,33 @@ impl Progress {
     }
 
     /// An open dispute needs a person. One that was won or withdrawn does not; one that was lost is shown.
-    fn apply_dispute(&mut self, fact: &PaymentFact) -> Option<NewEntry> {
-        let was_open = self.attentions().any(|what| what == PAYMENT_DISPUTED);
-        match fact.dispute? {
-            DisputeStatus::Open => self.raise(PAYMENT_DISPUTED).then(|| fact.entry(PAYMENT_DISPUTED)),
+    fn apply_dispute(&mut self, update: &PaymentUpdate) -> Option<NewEntry> {
+        let was_open = self.review_reasons().any(|what| what == PAYMENT_DISPUTED);
+        match update.dispute? {
+            DisputeStatus::Open => self.raise(PAYMENT_DISPUTED).then(|| update.entry(PAYMENT_DISPUTED)),
             DisputeStatus::Won => {
                 self.clear(PAYMENT_DISPUTED);
                 self.clear(DISPUTE_LOST);
-                was_open.then(|| fact.entry("dispute_won"))
+                was_open.then(|| update.entry("dispute_won"))
             }
             DisputeStatus::Lost => {
                 self.clear(PAYMENT_DISPUTED);
-                self.raise(DISPUTE_LOST).then(|| fact.entry(DISPUTE_LOST))
+                self.raise(DISPUTE_LOST).then(|| update.entry(DISPUTE_LOST))
             }
         }
     }
 
     /// The provider did not refund. The stock does not wait for that. A refund that the order asked for is sent again.
-    pub(super) fn apply_refund_failed(&mut self, fact: &PaymentFact) -> Vec<NewEntry> {
-        let fresh = fact.version >= self.payment_version;
-        let mut entries = self.apply_money(fact);
+    pub(super) fn apply_refund_failed(&mut self, update: &PaymentUpdate) -> Vec<NewEntry> {
+        let fresh = update.version >= self.payment_version;
+        let mut entries = self.apply_payment(update);
         if fresh && self.captured_total > self.returned_total() && self.raise(REFUND_FAILED) {
-            entries.push(fact.entry(REFUND_FAILED).because(fact.reason.clone()));
+            entries.push(update.entry(REFUND_FAILED).detail(update.reason.clone()));
         }
         entries
     }
 
-    fn follow_money(&mut self) {
+    fn update_payment_state(&mut self) {
         let all_is_back = self.returned_total() >= self.captured_total;
         let is_uncaptured = self.payment == PaymentState::None || self.is_being_paid();
         match self.goal {
@@ -202,7 +202,7 @@ impl Progress {
             }
             Goal::Fulfil if is_uncaptured => {
                 self.payment = PaymentState::Paid;
-                if self.stock == StockState::Held {
+                if self.stock == StockState::Reserved {
                     self.confirm();
                 }
             }
@@ -251,7 +251,7 @@ impl Progress {
 
     /// Whether it is the buyer's turn, who may take their time: to pay, to pay again after a decline, or to act at their bank.
     pub fn awaits_buyer(&self) -> bool {
-        let can_be_paid = self.goal == Goal::Fulfil && self.stock == StockState::Held;
+        let can_be_paid = self.goal == Goal::Fulfil && self.stock == StockState::Reserved;
         can_be_paid
             && match self.payment {
                 PaymentState::Open => self.payment_opened || self.last_declined.is_some(),
@@ -273,9 +273,9 @@ impl Progress {
     }
 
     /// Notes how new the fact is; `false` if it is older than the latest that the order knows.
-    fn note_payment_version(&mut self, fact: &PaymentFact) -> bool {
-        let fresh = fact.version >= self.payment_version;
-        self.payment_version = self.payment_version.max(fact.version);
+    fn accept_payment_version(&mut self, update: &PaymentUpdate) -> bool {
+        let fresh = update.version >= self.payment_version;
+        self.payment_version = self.payment_version.max(update.version);
         fresh
     }
 }
@@ -284,13 +284,13 @@ impl Order {
     /// Whether `POST /payments` can pay it.
     pub fn is_payable(&self, now: Timestamp) -> bool {
         let Progress { goal, stock, payment, .. } = &self.progress;
-        let waiting = *goal == Goal::Fulfil && *stock == StockState::Held && *payment == PaymentState::Open;
+        let waiting = *goal == Goal::Fulfil && *stock == StockState::Reserved && *payment == PaymentState::Open;
         waiting && now < self.placed.expires_at
     }
 }
 
-impl PaymentFact {
+impl PaymentUpdate {
     fn entry(&self, event: &'static str) -> NewEntry {
-        NewEntry::of(event).payment(self.payment_id.as_ref())
+        NewEntry::new(event).payment(self.payment_id.as_ref())
     }
 }

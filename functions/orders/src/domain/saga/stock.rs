@@ -11,7 +11,7 @@ use crate::domain::{
 
 /// What inventory says.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct StockFact {
+pub struct StockUpdate {
     /// The reservation's version: grows with every fact.
     pub version: u64,
     /// The product that was short.
@@ -19,10 +19,10 @@ pub struct StockFact {
 }
 
 impl Progress {
-    pub(super) fn apply_reserved(&mut self, fact: StockFact) -> Vec<NewEntry> {
-        let awaited = self.note_stock_version(fact) && self.goal == Goal::Fulfil && self.stock == StockState::Asked;
+    pub(super) fn apply_reserved(&mut self, update: StockUpdate) -> Vec<NewEntry> {
+        let awaited = self.accept_stock_version(update) && self.goal == Goal::Fulfil && self.stock == StockState::Reserving;
         if awaited {
-            self.stock = StockState::Held;
+            self.stock = StockState::Reserved;
             match self.payment {
                 PaymentState::None => self.payment = PaymentState::Open,
                 PaymentState::Paid => self.confirm(),
@@ -32,12 +32,12 @@ impl Progress {
         entry_if(awaited, "stock_reserved")
     }
 
-    pub(super) fn apply_rejected(&mut self, fact: StockFact) -> Vec<NewEntry> {
-        if !self.note_stock_version(fact) {
+    pub(super) fn apply_rejected(&mut self, update: StockUpdate) -> Vec<NewEntry> {
+        if !self.accept_stock_version(update) {
             return Vec::new();
         }
         match (&self.goal, &self.stock) {
-            (Goal::Fulfil, StockState::Asked) => {
+            (Goal::Fulfil, StockState::Reserving) => {
                 self.compensate(Goal::Fail, "out_of_stock");
                 self.stock = StockState::Rejected;
             }
@@ -45,19 +45,19 @@ impl Progress {
             (Goal::Cancel | Goal::Fail, StockState::Releasing) => self.stock = StockState::Released,
             _ => return Vec::new(),
         }
-        vec![NewEntry::of("stock_rejected").because(fact.short.map(|product| product.to_string()))]
+        vec![NewEntry::new("stock_rejected").detail(update.short.map(|product| product.to_string()))]
     }
 
-    pub(super) fn apply_committed(&mut self, fact: StockFact) -> Vec<NewEntry> {
-        let awaited = self.note_stock_version(fact) && self.goal == Goal::Fulfil && self.stock == StockState::Committing;
+    pub(super) fn apply_committed(&mut self, update: StockUpdate) -> Vec<NewEntry> {
+        let awaited = self.accept_stock_version(update) && self.goal == Goal::Fulfil && self.stock == StockState::Committing;
         if awaited {
             self.stock = StockState::Committed;
         }
         entry_if(awaited, "stock_committed")
     }
 
-    pub(super) fn apply_released(&mut self, fact: StockFact) -> Vec<NewEntry> {
-        let is_news = self.note_stock_version(fact)
+    pub(super) fn apply_released(&mut self, update: StockUpdate) -> Vec<NewEntry> {
+        let is_new = self.accept_stock_version(update)
             && match (&self.goal, &self.stock) {
                 (Goal::Fulfil, _) => self.raise("stock_released_unasked"),
                 (_, StockState::Releasing) => {
@@ -66,13 +66,13 @@ impl Progress {
                 }
                 _ => false,
             };
-        entry_if(is_news, "stock_released")
+        entry_if(is_new, "stock_released")
     }
 
     /// The command that inventory has to carry out in the present state.
     pub(super) fn pending_stock_command(&self) -> Option<PendingCommand> {
         match self.stock {
-            StockState::Asked => Some(PendingCommand::ReserveStock),
+            StockState::Reserving => Some(PendingCommand::ReserveStock),
             StockState::Committing => Some(PendingCommand::CommitStock),
             StockState::Releasing => Some(PendingCommand::ReleaseStock),
             _ => None,
@@ -81,7 +81,7 @@ impl Progress {
 
     /// The order is turned round: whatever is or may be reserved is released.
     pub(super) fn undo_stock(&mut self) {
-        if matches!(self.stock, StockState::Asked | StockState::Held | StockState::Committing | StockState::Committed) {
+        if matches!(self.stock, StockState::Reserving | StockState::Reserved | StockState::Committing | StockState::Committed) {
             self.stock = StockState::Releasing;
         }
     }
@@ -92,13 +92,13 @@ impl Progress {
     }
 
     /// Notes how new the fact is; `false` if it is older than the latest that the order knows.
-    fn note_stock_version(&mut self, fact: StockFact) -> bool {
-        let fresh = fact.version >= self.stock_version;
-        self.stock_version = self.stock_version.max(fact.version);
+    fn accept_stock_version(&mut self, update: StockUpdate) -> bool {
+        let fresh = update.version >= self.stock_version;
+        self.stock_version = self.stock_version.max(update.version);
         fresh
     }
 }
 
-fn entry_if(is_news: bool, event: &'static str) -> Vec<NewEntry> {
-    if is_news { vec![NewEntry::of(event)] } else { Vec::new() }
+fn entry_if(is_new: bool, event: &'static str) -> Vec<NewEntry> {
+    if is_new { vec![NewEntry::new(event)] } else { Vec::new() }
 }

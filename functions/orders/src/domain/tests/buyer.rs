@@ -28,10 +28,10 @@ fn assert_forgotten(order: &Order) {
         (&order.customer.buyer, &order.customer.buyer_change, &order.customer.payment_method),
         (&Buyer::Redacted, &None, &None),
         "{}",
-        core(order)
+        state_key(order)
     );
     let goods = matches!(order.progress.status, Status::Confirmed | Status::Shipped);
-    assert_eq!(order.customer.shipping_address.is_some(), goods || !order.progress.is_settled(), "{}", core(order));
+    assert_eq!(order.customer.shipping_address.is_some(), goods || !order.progress.is_settled(), "{}", state_key(order));
     let rest = stored(&without_address(order));
     for personal in ["Ada", "ada-", "tok_ada", "made-of-all-that"] {
         assert!(!rest.contains(personal), "{personal} is left: {rest}");
@@ -43,20 +43,20 @@ fn from_every_reachable_state_a_deletion_ends_in_an_order_without_its_buyer() {
     let (reachable, events, mut noted, mut ways) = (reachable(), events(), 0, 0);
     for order in reachable.values() {
         for first in [vec![deleted()], vec![changed(9), deleted()], vec![deleted(), changed(9)]] {
-            let told = after_all(order, &first);
+            let recorded = after_all(order, &first);
             if order.progress.is_settled() {
-                assert_forgotten(&told);
+                assert_forgotten(&recorded);
             } else {
                 noted += 1;
                 assert_eq!(
-                    (&told.customer.buyer, &told.customer.buyer_change),
+                    (&recorded.customer.buyer, &recorded.customer.buyer_change),
                     (&order.customer.buyer, &Some(BuyerChange::Deleted)),
                     "{}",
-                    core(order)
+                    state_key(order)
                 );
-                assert_eq!(told.customer.shipping_address, order.customer.shipping_address);
+                assert_eq!(recorded.customer.shipping_address, order.customer.shipping_address);
             }
-            settle(&told, 0, &mut |settled| {
+            settle(&recorded, 0, &mut |settled| {
                 ways += 1;
                 assert_forgotten(settled);
                 // Nor does anything come back, whatever happens then.
@@ -83,19 +83,19 @@ fn from_every_reachable_state_a_deletion_ends_in_an_order_without_its_buyer() {
 fn from_every_reachable_state_the_latest_change_ends_in_the_order() {
     for order in reachable().values() {
         for heard in [[1, 2, 3], [3, 2, 1], [2, 3, 1]] {
-            let told = after_all(order, &heard.map(changed));
+            let recorded = after_all(order, &heard.map(changed));
             if !order.progress.is_settled() {
                 assert_eq!(
-                    (&told.customer.buyer, &told.customer.buyer_change),
+                    (&recorded.customer.buyer, &recorded.customer.buyer_change),
                     (&order.customer.buyer, &Some(BuyerChange::Changed(contact(3))))
                 );
             }
-            settle(&told, 0, &mut |settled| {
+            settle(&recorded, 0, &mut |settled| {
                 assert_eq!(
                     (&settled.customer.buyer, &settled.customer.buyer_change),
                     (&Buyer::Known(contact(3)), &None),
                     "{}",
-                    core(settled)
+                    state_key(settled)
                 );
                 assert_eq!(
                     (&settled.customer.shipping_address, &settled.customer.fingerprint),
@@ -109,45 +109,45 @@ fn from_every_reachable_state_the_latest_change_ends_in_the_order() {
 
 #[test]
 fn what_is_known_already_or_older_is_no_news() {
-    let is_news = |order: &Order, event: &Event| order.apply(event, LATER, TIMING).unwrap().is_some();
+    let is_new = |order: &Order, event: &Event| order.apply(event, LATER, TIMING).unwrap().is_some();
     for order in reachable().values() {
-        let told = after(order, &changed(3));
+        let recorded = after(order, &changed(3));
         for (event, news) in [(changed(2), false), (changed(3), false), (changed(4), true), (deleted(), true)] {
-            assert_eq!(is_news(&told, &event), news, "{event:?}: {}", core(order));
+            assert_eq!(is_new(&recorded, &event), news, "{event:?}: {}", state_key(order));
         }
         let gone = after(order, &deleted());
         for event in [changed(2), changed(4), deleted()] {
-            assert!(!is_news(&gone, &event), "{event:?}: {}", core(order));
+            assert!(!is_new(&gone, &event), "{event:?}: {}", state_key(order));
         }
     }
     // Of an order that owes something again, both the copy and the note count.
     let refunded = after_all(&after(&confirmed(), &changed(3)), &[cancel(), changed(5)]);
     for (version, news) in [(3, false), (4, false), (5, false), (6, true)] {
-        assert_eq!(is_news(&refunded, &changed(version)), news, "{version}");
+        assert_eq!(is_new(&refunded, &changed(version)), news, "{version}");
     }
-    assert!(!is_news(&after(&confirmed(), &cancel()), &changed(0)), "the token that placed it said so");
+    assert!(!is_new(&after(&confirmed(), &cancel()), &changed(0)), "the token that placed it said so");
 }
 
 #[test]
 fn to_hear_of_the_buyer_moves_nothing_and_is_not_in_the_history() {
     for order in reachable().values() {
         for event in [changed(9), deleted()] {
-            let told = after(order, &event);
-            assert_eq!(core(&told), core(order));
+            let recorded = after(order, &event);
+            assert_eq!(state_key(&recorded), state_key(order));
             let rest = |order: &Order| {
                 (
                     order.progress.history.clone(),
-                    order.schedule.drive,
-                    order.schedule.nudges,
-                    order.schedule.check_at,
-                    order.progress.needs_attention.clone(),
+                    order.schedule.attempt,
+                    order.schedule.retries,
+                    order.schedule.next_check_at,
+                    order.progress.needs_review.clone(),
                 )
             };
-            assert_eq!(rest(&told), rest(order), "{}", core(order));
-            assert_eq!(told.version, order.version + 1);
+            assert_eq!(rest(&recorded), rest(order), "{}", state_key(order));
+            assert_eq!(recorded.version, order.version + 1);
             // A note is nothing that the buyer can see.
             let seen = if order.progress.is_settled() { LATER } else { order.updated_at };
-            assert_eq!(told.updated_at, seen, "{}", core(order));
+            assert_eq!(recorded.updated_at, seen, "{}", state_key(order));
         }
     }
 }
@@ -174,7 +174,7 @@ fn the_address_of_an_order_that_is_given_up_is_kept_until_it_is_settled() {
     assert!(given_up.customer.shipping_address.is_some() && !given_up.progress.is_settled());
     let released = after(&given_up, &Event::StockReleased(stock(99)));
     assert!(released.customer.shipping_address.is_some());
-    let refunded = after(&released, &Event::PaymentRefunded(PaymentFact { version: 99, ..money(TOTAL, TOTAL) }));
+    let refunded = after(&released, &Event::PaymentRefunded(PaymentUpdate { version: 99, ..money(TOTAL, TOTAL) }));
     assert_eq!((&refunded.progress.status, &refunded.customer.shipping_address), (&Status::Cancelled, &None));
 }
 

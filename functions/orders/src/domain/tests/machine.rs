@@ -6,8 +6,8 @@ use super::*;
 fn every_state() -> Vec<Order> {
     let goals = [Goal::Fulfil, Goal::Cancel, Goal::Fail];
     let stocks = [
-        StockState::Asked,
-        StockState::Held,
+        StockState::Reserving,
+        StockState::Reserved,
         StockState::Committing,
         StockState::Committed,
         StockState::Rejected,
@@ -54,14 +54,14 @@ fn every_event_has_an_answer_in_every_state_and_the_second_copy_changes_nothing(
         for event in &events {
             let once = after(state, event);
             changes += u32::from(once != *state);
-            if *event != Event::Nudge {
+            if *event != Event::Retry {
                 let twice = after(&once, event);
-                assert_eq!(core(&once), core(&twice), "{event:?} twice from {}", core(state));
-                assert_eq!(once.progress.history, twice.progress.history, "{event:?} twice from {}", core(state));
+                assert_eq!(state_key(&once), state_key(&twice), "{event:?} twice from {}", state_key(state));
+                assert_eq!(once.progress.history, twice.progress.history, "{event:?} twice from {}", state_key(state));
             }
         }
     }
-    say(&format!("order state machine: {} states x {} events, each twice: {changes} changes", states.len(), events.len()));
+    print_line(&format!("order state machine: {} states x {} events, each twice: {changes} changes", states.len(), events.len()));
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn every_pair_of_events_in_both_orders_keeps_the_promises() {
             }
         }
     }
-    say(&format!("order state machine: {} reachable states x {pairs} ordered pairs", reachable.len()));
+    print_line(&format!("order state machine: {} reachable states x {pairs} ordered pairs", reachable.len()));
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn from_every_reachable_state_the_answers_to_what_is_owed_lead_to_settlement() {
         // The time to pay is over in this test: an order that waits for its buyer expires.
         settle(order, 0, &mut |_| paths += 1);
     }
-    say(&format!("order state machine: {} reachable states, {paths} ways to settlement, none stuck", reachable.len()));
+    print_line(&format!("order state machine: {} reachable states, {paths} ways to settlement, none stuck", reachable.len()));
     assert!(reachable.len() > 30, "the search must find more than the happy path");
 }
 
@@ -100,11 +100,11 @@ fn from_every_reachable_state_the_answers_to_what_is_owed_lead_to_settlement() {
 fn confirmed_is_never_without_money_and_cancelled_or_failed_never_with_it() {
     for order in reachable().values() {
         if order.progress.goal == Goal::Fulfil && order.progress.status == Status::Confirmed {
-            assert!(order.progress.captured_total > 0, "{}", core(order));
+            assert!(order.progress.captured_total > 0, "{}", state_key(order));
         }
         if matches!(order.progress.status, Status::Cancelled | Status::Failed) {
             let goes_back = matches!(order.progress.payment, PaymentState::Refunding | PaymentState::RefundRefused);
-            assert!(order.progress.captured_total <= order.progress.returned_total() || goes_back, "{}", core(order));
+            assert!(order.progress.captured_total <= order.progress.returned_total() || goes_back, "{}", state_key(order));
         }
     }
 }
@@ -113,10 +113,10 @@ fn confirmed_is_never_without_money_and_cancelled_or_failed_never_with_it() {
 fn an_older_fact_changes_nothing_but_a_capture_is_believed_whenever_it_comes() {
     let held = after(&placed(), &Event::StockReserved(stock(9)));
     let declined = after(&held, &Event::PaymentDeclined(money(0, 0)));
-    let late = PaymentFact { version: 3, ..money(0, 0) };
-    assert_eq!(core(&after(&declined, &Event::PaymentStarted(late.clone()))), core(&declined));
-    assert_eq!(core(&after(&declined, &Event::PaymentClosed(late))), core(&declined));
-    let capture = PaymentFact { version: 3, ..money(TOTAL, 0) };
+    let late = PaymentUpdate { version: 3, ..money(0, 0) };
+    assert_eq!(state_key(&after(&declined, &Event::PaymentStarted(late.clone()))), state_key(&declined));
+    assert_eq!(state_key(&after(&declined, &Event::PaymentClosed(late))), state_key(&declined));
+    let capture = PaymentUpdate { version: 3, ..money(TOTAL, 0) };
     assert_eq!(after(&declined, &Event::PaymentSucceeded(capture)).progress.status, Status::Confirmed);
 }
 
@@ -131,7 +131,7 @@ fn a_capture_after_cancellation_is_refunded_and_the_status_stays() {
         (Status::Cancelled, vec![PendingCommand::RefundPayment])
     );
     let order = after(&order, &Event::PaymentRefunded(money(TOTAL, TOTAL)));
-    assert_eq!((order.progress.status.clone(), order.schedule.check_at), (Status::Cancelled, None));
+    assert_eq!((order.progress.status.clone(), order.schedule.next_check_at), (Status::Cancelled, None));
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn a_refund_that_is_heard_of_before_its_capture_settles_a_cancelled_order() {
         order = after(&order, &event);
     }
     assert_eq!(
-        (order.progress.status.clone(), order.progress.payment.clone(), order.schedule.check_at),
+        (order.progress.status.clone(), order.progress.payment.clone(), order.schedule.next_check_at),
         (Status::Cancelled, PaymentState::Refunded, None)
     );
 }

@@ -3,7 +3,7 @@
 use shared::{ids::OrderId, throttle::Limit};
 
 use super::{
-    super::unpaid::{BuyerLimit, Freed, Limits, LimitUsage, UnpaidOrders},
+    super::unpaid::{BuyerLimit, ReleasedLimits, Limits, LimitUsage, UnpaidOrders},
     *,
 };
 
@@ -28,7 +28,7 @@ fn a_verified_address_allows_more_unpaid_orders_for_longer() {
     for (verified, orders, refused) in
         [(true, 4, None), (true, 5, Some((5, None))), (true, 9, Some((5, None))), (false, 0, None), (false, 1, Some((1, Some(5))))]
     {
-        let admitted = match LIMITS.admit(verified, &usage(orders), START) {
+        let admitted = match LIMITS.check(verified, &usage(orders), START) {
             Ok(()) => None,
             Err(PlacementError::TooManyUnpaid { maximum, if_verified }) => Some((maximum, if_verified)),
             Err(other) => panic!("{other}"),
@@ -42,17 +42,17 @@ fn an_entry_counts_until_its_deadline_and_not_at_it() {
     let full = usage(5);
     let deadline = START.plus(Duration::from_secs(60));
     let just_before = Timestamp::from_milliseconds(deadline.milliseconds() - 1);
-    assert!(LIMITS.admit(true, &full, just_before).is_err());
-    assert!(LIMITS.admit(true, &full, deadline).is_ok());
+    assert!(LIMITS.check(true, &full, just_before).is_err());
+    assert!(LIMITS.check(true, &full, deadline).is_ok());
     assert_eq!((full.unpaid.expired_at(just_before).count(), full.unpaid.expired_at(deadline).count()), (0, 5));
 }
 
 #[test]
 fn a_network_with_too_many_unpaid_orders_waits_for_as_long_as_it_is_told() {
     let full = LimitUsage { network: Some(LIMITS.network.full(START)), ..LimitUsage::default() };
-    let Err(PlacementError::NetworkFull { retry_after }) = LIMITS.admit(true, &full, START) else { panic!("it is admitted") };
+    let Err(PlacementError::NetworkLimitReached { retry_after }) = LIMITS.check(true, &full, START) else { panic!("it is admitted") };
     assert_eq!(retry_after, Duration::from_secs(600));
-    assert!(LIMITS.admit(true, &full, START.plus(retry_after)).is_ok());
+    assert!(LIMITS.check(true, &full, START.plus(retry_after)).is_ok());
 }
 
 #[test]
@@ -62,34 +62,34 @@ fn an_order_counts_until_it_is_paid_or_given_up() {
     assert!([&placed(), &held, &started].iter().all(|order| order.counts_as_unpaid(LATER)));
     let network = Some("a network".to_owned());
     for (event, expected) in [
-        (Event::PaymentSucceeded(money(TOTAL, 0)), Freed { buyer: true, network }),
-        (Event::PaymentClosed(money(0, 0)), Freed { buyer: true, network: None }),
-        (cancel(), Freed { buyer: true, network: None }),
-        (Event::Deadline, Freed { buyer: true, network: None }),
-        (Event::PaymentDeclined(money(0, 0)), Freed::default()),
-        (Event::PaymentUnknown(money(0, 0)), Freed::default()),
-        (Event::Nudge, Freed::default()),
+        (Event::PaymentSucceeded(money(TOTAL, 0)), ReleasedLimits { buyer: true, network }),
+        (Event::PaymentClosed(money(0, 0)), ReleasedLimits { buyer: true, network: None }),
+        (cancel(), ReleasedLimits { buyer: true, network: None }),
+        (Event::Deadline, ReleasedLimits { buyer: true, network: None }),
+        (Event::PaymentDeclined(money(0, 0)), ReleasedLimits::default()),
+        (Event::PaymentUnknown(money(0, 0)), ReleasedLimits::default()),
+        (Event::Retry, ReleasedLimits::default()),
     ] {
         let next = after(&started, &event);
-        assert_eq!(started.frees(&next), expected, "{event:?}");
+        assert_eq!(started.released_limits(&next), expected, "{event:?}");
         assert_eq!(next.customer.network.is_some(), next.is_unpaid(), "{event:?}");
     }
 }
 
 #[test]
 fn every_order_frees_its_buyer_once_on_its_way_to_the_end() {
-    let mut freed = 0;
+    let mut released = 0;
     for order in reachable().values() {
         for event in events() {
             let next = after(order, &event);
-            let frees = order.frees(&next);
-            assert_eq!(frees.buyer, order.is_unpaid() && !next.is_unpaid());
-            assert!(frees.network.is_none() || next.progress.captured_total > next.progress.returned_total(), "{event:?}: {}", core(&next));
-            assert!(!next.progress.is_settled() || (!next.is_unpaid() && next.customer.network.is_none()), "{}", core(&next));
-            freed += u32::from(frees.buyer);
+            let released_limits = order.released_limits(&next);
+            assert_eq!(released_limits.buyer, order.is_unpaid() && !next.is_unpaid());
+            assert!(released_limits.network.is_none() || next.progress.captured_total > next.progress.returned_total(), "{event:?}: {}", state_key(&next));
+            assert!(!next.progress.is_settled() || (!next.is_unpaid() && next.customer.network.is_none()), "{}", state_key(&next));
+            released += u32::from(released_limits.buyer);
         }
     }
-    assert!(freed > 10, "{freed}");
+    assert!(released > 10, "{released}");
 }
 
 /// The order that waits for the shop does not count, and counts again once it is the buyer's turn.
@@ -99,15 +99,15 @@ fn a_payment_without_an_outcome_counts_while_its_call_may_run_or_the_buyer_has_t
     let started = after(&held, &Event::PaymentStarted(money(0, 0)));
     let later = |seconds: u64| LATER.plus(Duration::from_secs(seconds));
     assert!(started.counts_as_unpaid(later(29)) && !started.counts_as_unpaid(later(30)));
-    let told_again = started.apply(&Event::PaymentStarted(PaymentFact { version: 10, ..money(0, 0) }), later(20), TIMING).unwrap().unwrap();
+    let told_again = started.apply(&Event::PaymentStarted(PaymentUpdate { version: 10, ..money(0, 0) }), later(20), TIMING).unwrap().unwrap();
     assert!(!told_again.counts_as_unpaid(later(30)), "the time is that of the first");
 
-    let at_the_bank = after(&started, &Event::PaymentStarted(PaymentFact { version: 10, requires_action: true, ..money(0, 0) }));
+    let at_the_bank = after(&started, &Event::PaymentStarted(PaymentUpdate { version: 10, requires_action: true, ..money(0, 0) }));
     assert!(at_the_bank.counts_as_unpaid(later(600)));
     let unknown = after(&started, &Event::PaymentUnknown(money(0, 0)));
     assert!(!unknown.counts_as_unpaid(LATER));
     for order in [&started, &at_the_bank, &unknown] {
-        let declined = after(order, &Event::PaymentDeclined(PaymentFact { version: 11, ..money(0, 0) }));
+        let declined = after(order, &Event::PaymentDeclined(PaymentUpdate { version: 11, ..money(0, 0) }));
         assert!(declined.counts_as_unpaid(later(3600)) && declined.progress.payment_in_flight_since.is_none());
         assert!(!after(order, &cancel()).counts_as_unpaid(LATER));
     }

@@ -10,19 +10,19 @@ fn nudges_wait_longer_each_time_and_never_past_the_deadline() {
     let mut order = placed();
     let mut waits = Vec::new();
     for _ in 0..5 {
-        let now = order.schedule.check_at.unwrap();
-        order = order.apply(&Event::Nudge, now, TIMING).unwrap().unwrap();
-        waits.push(order.schedule.check_at.unwrap().since(now).as_secs() / 60);
+        let now = order.schedule.next_check_at.unwrap();
+        order = order.apply(&Event::Retry, now, TIMING).unwrap().unwrap();
+        waits.push(order.schedule.next_check_at.unwrap().since(now).as_secs() / 60);
     }
     assert_eq!(waits, [2, 4, 8, 15, 32], "1 + 2 + 4 + 8 + 15 minutes reach the deadline of 30");
-    assert_eq!(order.schedule.drive, 5);
+    assert_eq!(order.schedule.attempt, 5);
 }
 
 /// The order after a scheduled check that is due: as `resume-orders` does it.
 fn checked(order: &Order) -> Order {
-    let now = order.schedule.check_at.expect("a check is scheduled");
+    let now = order.schedule.next_check_at.expect("a check is scheduled");
     let expired = order.apply(&Event::Deadline, now, TIMING).unwrap();
-    expired.or_else(|| order.apply(&Event::Nudge, now, TIMING).unwrap()).expect("a check is counted")
+    expired.or_else(|| order.apply(&Event::Retry, now, TIMING).unwrap()).expect("a check is counted")
 }
 
 /// The order after what happens a second after its last change.
@@ -37,7 +37,7 @@ fn story(order: Order, events: &[Event]) -> Order {
 
 /// Without a card: the buyer pays by a request of their own.
 fn placed_without_card() -> Order {
-    Order::place(placement(), basket(json!({})), &[product()], START, TIMING).unwrap()
+    Order::place(placement(), order_request(json!({})), &[product()], START, TIMING).unwrap()
 }
 
 fn reserved() -> Event {
@@ -45,8 +45,8 @@ fn reserved() -> Event {
 }
 
 /// What payments says in this version of its record.
-fn version(version: u64, captured: i64, refunded: i64) -> PaymentFact {
-    PaymentFact { version, ..money(captured, refunded) }
+fn version(version: u64, captured: i64, refunded: i64) -> PaymentUpdate {
+    PaymentUpdate { version, ..money(captured, refunded) }
 }
 
 fn overdue(order: &Order) -> Vec<&'static str> {
@@ -56,7 +56,7 @@ fn overdue(order: &Order) -> Vec<&'static str> {
 /// The waits that the history shows: for what, and whether they are over.
 fn waits(order: &Order) -> Vec<(&str, bool)> {
     let waiting = order.progress.history.iter().filter(|entry| entry.event == "waiting");
-    waiting.map(|entry| (entry.waits_for.as_deref().unwrap(), entry.answered_at.is_some())).collect()
+    waiting.map(|entry| (entry.pending_command.as_deref().unwrap(), entry.answered_at.is_some())).collect()
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn expiry_and_cancellation_do_not_hide_a_service_that_does_not_answer() {
 #[test]
 fn order_that_waits_for_its_buyer_is_never_stuck() {
     let opened = Event::PaymentOpened(version(1, 0, 0));
-    let at_the_bank = Event::PaymentStarted(PaymentFact { requires_action: true, ..version(2, 0, 0) });
+    let at_the_bank = Event::PaymentStarted(PaymentUpdate { requires_action: true, ..version(2, 0, 0) });
     for events in [
         vec![reserved(), opened.clone()],
         vec![reserved(), opened.clone(), at_the_bank],
@@ -138,10 +138,10 @@ fn order_that_waits_for_its_buyer_is_never_stuck() {
     ] {
         let mut order = story(placed_without_card(), &events);
         while order.progress.goal == Goal::Fulfil {
-            assert!(!order.is_stuck() && waits(&order).is_empty(), "{}", core(&order));
+            assert!(!order.is_stuck() && waits(&order).is_empty(), "{}", state_key(&order));
             order = checked(&order);
         }
-        assert!(!order.is_stuck(), "its time is over: {}", core(&order));
+        assert!(!order.is_stuck(), "its time is over: {}", state_key(&order));
     }
 }
 

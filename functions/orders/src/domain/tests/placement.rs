@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn the_catalogue_decides_the_price() {
-    let place = |extra, products: &[Product]| Order::place(placement(), basket(extra), products, START, TIMING);
+    let place = |extra, products: &[Product]| Order::place(placement(), order_request(extra), products, START, TIMING);
     assert_eq!(place(json!({}), &[product()]).unwrap().placed.totals.total.amount, TOTAL);
     let expected = json!({ "expected_total": { "amount": 1, "currency": "USD" } });
     assert!(matches!(place(expected, &[product()]), Err(PlacementError::PriceChanged { total }) if total.amount == TOTAL));
@@ -22,7 +22,7 @@ fn the_catalogue_decides_how_many_one_order_may_have_of_a_product_in_all_its_lin
         (json!([line(&other, 9), line(&product(), 1), line(&other, 1), line(&product(), 2)]), Some(1)),
         (json!([line(&other, 20), line(&product(), 1), line(&product(), 1)]), None),
     ] {
-        let placed = Order::place(placement(), basket(json!({ "items": items })), &[product(), other.clone()], START, TIMING);
+        let placed = Order::place(placement(), order_request(json!({ "items": items })), &[product(), other.clone()], START, TIMING);
         let refused = match placed {
             Err(PlacementError::TooManyOfProduct { position, maximum: 2 }) => Some(position),
             Ok(_) => None,
@@ -34,12 +34,12 @@ fn the_catalogue_decides_how_many_one_order_may_have_of_a_product_in_all_its_lin
 
 #[test]
 fn a_product_without_a_limit_of_its_own_has_the_shops() {
-    let mut told = serde_json::to_value(product()).unwrap();
-    told.as_object_mut().unwrap().remove("max_per_order");
-    let unlimited: Product = serde_json::from_value(told).unwrap();
+    let mut recorded = serde_json::to_value(product()).unwrap();
+    recorded.as_object_mut().unwrap().remove("max_per_order");
+    let unlimited: Product = serde_json::from_value(recorded).unwrap();
     let place = |quantity: u32| {
         let items = json!({ "items": [{ "product_id": unlimited.product_id, "quantity": quantity }] });
-        Order::place(placement(), basket(items), std::slice::from_ref(&unlimited), START, TIMING)
+        Order::place(placement(), order_request(items), std::slice::from_ref(&unlimited), START, TIMING)
     };
     assert!(place(20).is_ok());
     assert!(matches!(place(21), Err(PlacementError::TooManyOfProduct { position: 0, maximum: 20 })));
@@ -56,5 +56,5 @@ fn an_order_as_placed_is_what_it_was_however_far_it_has_come() {
         serde_json::to_value(order.as_placed(TIMING).progress.history).unwrap(),
         serde_json::to_value(first.progress.history.clone()).unwrap()
     );
-    assert_eq!(core(&order.as_placed(TIMING)), core(&first));
+    assert_eq!(state_key(&order.as_placed(TIMING)), state_key(&first));
 }

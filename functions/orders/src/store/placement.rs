@@ -16,23 +16,23 @@ use shared::{
     throttle::Limit,
 };
 
-use super::{Store, Stored, order_key, product_key};
+use super::{Store, StoredOrder, order_key, product_key};
 use crate::domain::{
     Order, Product,
     unpaid::{LimitUsage, UnpaidOrders},
 };
 
 /// How long both kinds of items stay once they mean nothing: clocks of other instances may be behind.
-const KEPT: Duration = Duration::from_secs(3600);
+const RETENTION: Duration = Duration::from_secs(3600);
 
 /// How many listed orders are read at most: one call of DynamoDB.
-const READ_AT_ONCE: usize = 100;
+const BATCH_GET_SIZE: usize = 100;
 
 /// What an order is placed with.
 #[derive(Clone, Debug)]
-pub struct Reading {
+pub struct PlacementSnapshot {
     /// The order that the same request has placed before.
-    pub earlier: Option<Order>,
+    pub existing: Option<Order>,
     /// The products, as far as they are known.
     pub products: Vec<Product>,
     /// What the buyer and their network have.
@@ -41,11 +41,11 @@ pub struct Reading {
 
 /// What an attempt to place an order came to.
 #[derive(Debug)]
-pub enum Placed {
+pub enum PlaceOutcome {
     /// It is written.
     Written,
     /// The same request has placed it at the same time.
-    Before(Box<Order>),
+    AlreadyPlaced(Box<Order>),
     /// Other orders of this buyer or network came first: what they have now.
     VersionConflict(LimitUsage),
 }
@@ -53,40 +53,40 @@ pub enum Placed {
 impl Store {
     /// Reads all that placing an order depends on, in one call: so that a repeated request finds its order whatever has become of prices
     /// and limits.
-    pub async fn read_for_placing(
+    pub async fn read_for_placement(
         &self,
         order_id: OrderId,
         products: &[ProductId],
         user_id: UserId,
         network: &str,
-    ) -> Result<Reading, TableError> {
+    ) -> Result<PlacementSnapshot, TableError> {
         let own = [order_key(order_id), unpaid_key(user_id), network_key(network)].map(|key| (&self.orders, key));
         let keys = products.iter().map(|product| (&self.products, product_key(*product)));
         let items = self.orders.get_many(own.into_iter().chain(keys).collect()).await?;
-        let mut reading = Reading { earlier: None, products: Vec::new(), usage: LimitUsage::default() };
+        let mut snapshot = PlacementSnapshot { existing: None, products: Vec::new(), usage: LimitUsage::default() };
         for item in items {
             match text(&item, "pk").split('#').next() {
-                Some("ORDER") => reading.earlier = Some(from_item(item)?),
-                Some("UNPAID") => reading.usage.unpaid = unpaid_orders(&item)?,
-                Some("NETWORK") => reading.usage.network = Some(arrival(&item)?),
-                _ => reading.products.push(from_item(item)?),
+                Some("ORDER") => snapshot.existing = Some(from_item(item)?),
+                Some("UNPAID") => snapshot.usage.unpaid = unpaid_orders(&item)?,
+                Some("NETWORK") => snapshot.usage.network = Some(arrival(&item)?),
+                _ => snapshot.products.push(from_item(item)?),
             }
         }
-        Ok(reading)
+        Ok(snapshot)
     }
 
     /// Writes a new order, its entry among the buyer's unpaid orders and its charge to the network: all three or none, if `usage` is
     /// still what the buyer has and the network still has room.
-    pub async fn place(&self, order: &Order, usage: &LimitUsage, limit: Limit, now: Timestamp) -> Result<Placed, TableError> {
+    pub async fn place(&self, order: &Order, usage: &LimitUsage, limit: Limit, now: Timestamp) -> Result<PlaceOutcome, TableError> {
         let mut writes =
-            vec![self.orders.transact_put(self.order_item(order), Expression::not_exists()), self.listing(order, &usage.unpaid, now)];
-        writes.extend(order.customer.network.as_ref().map(|network| self.charging(network, usage.network, limit, now)));
-        let TransactionOutcome::Cancelled(conflicts) = self.orders.transact(writes).await? else { return Ok(Placed::Written) };
+            vec![self.orders.transact_put(self.order_item(order), Expression::not_exists()), self.unpaid_entry_write(order, &usage.unpaid, now)];
+        writes.extend(order.customer.network.as_ref().map(|network| self.network_limit_write(network, usage.network, limit, now)));
+        let TransactionOutcome::Cancelled(conflicts) = self.orders.transact(writes).await? else { return Ok(PlaceOutcome::Written) };
         let mut conflicts = conflicts.into_iter();
         let mut next = || conflicts.next().flatten();
         // A rejected condition returns the stored item: no second read is needed.
-        if let Some(Conflict { item: Some(earlier) }) = next() {
-            return Ok(Placed::Before(Box::new(from_item(earlier)?)));
+        if let Some(Conflict { item: Some(existing) }) = next() {
+            return Ok(PlaceOutcome::AlreadyPlaced(Box::new(from_item(existing)?)));
         }
         let mut usage = usage.clone();
         if let Some(Conflict { item }) = next() {
@@ -95,49 +95,49 @@ impl Store {
         if let Some(Conflict { item }) = next() {
             usage.network = item.as_ref().map(arrival).transpose()?;
         }
-        Ok(Placed::VersionConflict(usage))
+        Ok(PlaceOutcome::VersionConflict(usage))
     }
 
     /// The listed orders that do not count against their buyer at `now`: they wait for the shop, or their removal was lost. One that cannot
     /// be read counts.
     pub async fn uncounted(&self, unpaid: &UnpaidOrders, now: Timestamp) -> Result<Vec<OrderId>, TableError> {
-        let listed: Vec<OrderId> = unpaid.orders_at(now).take(READ_AT_ONCE).collect();
+        let listed: Vec<OrderId> = unpaid.orders_at(now).take(BATCH_GET_SIZE).collect();
         let found = self.find_many(&listed).await?;
-        let is_free = |found: &Result<Stored, TableError>| found.as_ref().is_ok_and(|found| !found.order.counts_as_unpaid(now));
+        let is_free = |found: &Result<StoredOrder, TableError>| found.as_ref().is_ok_and(|found| !found.order.counts_as_unpaid(now));
         Ok(found.into_iter().filter(|(_, found)| is_free(found)).map(|(order_id, _)| order_id).collect())
     }
 
     /// Removes an order from the buyer's unpaid orders, whether it is listed or not. Where the buyer has no list there is nothing to remove.
-    pub async fn free_buyer(&self, order: &Order) -> Result<(), TableError> {
-        let change = Expression::new(format!("REMOVE #{}", entry(order.placed.order_id)));
+    pub async fn remove_unpaid_order(&self, order: &Order) -> Result<(), TableError> {
+        let change = Expression::new(format!("REMOVE #{}", unpaid_attribute(order.placed.order_id)));
         self.orders.update(unpaid_key(order.placed.user_id), change, Expression::exists()).await.map(drop)
     }
 
     /// Takes the charge of one order back from a network.
-    pub async fn refund_network(&self, network: &str, limit: Limit, now: Timestamp) -> Result<(), TableError> {
+    pub async fn refund_network_limit(&self, network: &str, limit: Limit, now: Timestamp) -> Result<(), TableError> {
         let change = Expression::new("SET #tat = #tat - :interval").value("interval", milliseconds(limit.interval()));
         // An empty bucket needs no refund.
         let condition = Expression::new("#tat > :now").value("now", now.milliseconds());
         self.orders.update(network_key(network), change, condition).await.map(drop)
     }
 
-    fn listing(&self, order: &Order, unpaid: &UnpaidOrders, now: Timestamp) -> Write {
+    fn unpaid_entry_write(&self, order: &Order, unpaid: &UnpaidOrders, now: Timestamp) -> Write {
         let latest = unpaid.deadlines.values().copied().fold(order.placed.expires_at, Timestamp::max);
-        let mut text = format!("SET #version = :next, #ttl = :ttl, #{} = :deadline", entry(order.placed.order_id));
-        let expired: Vec<String> = unpaid.expired_at(now).map(|order_id| format!("#{}", entry(order_id))).collect();
+        let mut text = format!("SET #version = :next, #ttl = :ttl, #{} = :deadline", unpaid_attribute(order.placed.order_id));
+        let expired: Vec<String> = unpaid.expired_at(now).map(|order_id| format!("#{}", unpaid_attribute(order_id))).collect();
         if !expired.is_empty() {
             text = format!("{text} REMOVE {}", expired.join(", "));
         }
         let change = Expression::new(text)
             .value("next", unpaid.version.unwrap_or(0) + 1)
-            .value("ttl", latest.plus(KEPT).seconds())
+            .value("ttl", latest.plus(RETENTION).seconds())
             .value("deadline", order.placed.expires_at.milliseconds());
         let condition = unpaid.version.map_or_else(Expression::not_exists, Expression::version);
         self.orders.transact_update(unpaid_key(order.placed.user_id), change, condition)
     }
 
-    fn charging(&self, network: &str, arrival: Option<Timestamp>, limit: Limit, now: Timestamp) -> Write {
-        let ttl = limit.full(now).plus(KEPT).seconds();
+    fn network_limit_write(&self, network: &str, arrival: Option<Timestamp>, limit: Limit, now: Timestamp) -> Write {
+        let ttl = limit.full(now).plus(RETENTION).seconds();
         let (change, condition) = if arrival.is_none_or(|arrival| arrival <= now) {
             (
                 Expression::new("SET #tat = :next, #ttl = :ttl").value("next", now.plus(limit.interval()).milliseconds()),
@@ -162,7 +162,7 @@ fn network_key(network: &str) -> Key {
 }
 
 /// The attribute of an unpaid order: no hyphens, because expressions name attributes without them.
-fn entry(order_id: OrderId) -> String {
+fn unpaid_attribute(order_id: OrderId) -> String {
     format!("{}_{}", OrderId::PREFIX, order_id.uuid().simple())
 }
 

@@ -32,8 +32,8 @@ fn an_order_can_be_given_up_in_every_state_until_it_is_shipped_and_everything_co
             continue;
         }
         let Ok(Some(cancelled)) = cancelled else {
-            assert_ne!(order.progress.goal, Goal::Fulfil, "{}", core(order));
-            assert_eq!(cancelled, Ok(None), "it is given up already: {}", core(order));
+            assert_ne!(order.progress.goal, Goal::Fulfil, "{}", state_key(order));
+            assert_eq!(cancelled, Ok(None), "it is given up already: {}", state_key(order));
             continue;
         };
         given_up += 1;
@@ -42,12 +42,12 @@ fn an_order_can_be_given_up_in_every_state_until_it_is_shipped_and_everything_co
         settle(&cancelled, 0, &mut |end| {
             ways += 1;
             assert_eq!(end.progress.status, Status::Cancelled);
-            assert!(end.progress.captured_total <= end.progress.returned_total(), "{}", core(end));
-            assert!(matches!(end.progress.stock, StockState::Released | StockState::Rejected), "{}", core(end));
+            assert!(end.progress.captured_total <= end.progress.returned_total(), "{}", state_key(end));
+            assert!(matches!(end.progress.stock, StockState::Released | StockState::Rejected), "{}", state_key(end));
             assert_eq!(end.apply(&cancel(), LATER, TIMING), Ok(None), "and again");
         });
     }
-    say(&format!("order state machine: given up in {given_up} states on {ways} ways, refused in {refused}"));
+    print_line(&format!("order state machine: given up in {given_up} states on {ways} ways, refused in {refused}"));
     assert!(given_up >= 9 && refused >= 4 && ways > 30, "{given_up} {refused} {ways}");
 }
 
@@ -64,9 +64,9 @@ fn stock_and_money_of_a_confirmed_order_come_back_each_on_its_own() {
         (released.progress.pending_commands(), &released.progress.status),
         (vec![PendingCommand::RefundPayment], &Status::Confirmed)
     );
-    assert_eq!(released.progress.needs_attention.as_deref(), Some("refund_failed"));
-    let end = after(&released, &Event::PaymentRefunded(PaymentFact { version: 99, ..money(TOTAL, TOTAL) }));
-    assert_eq!((&end.progress.status, end.progress.needs_attention.as_deref(), end.schedule.check_at), (&Status::Cancelled, None, None));
+    assert_eq!(released.progress.needs_review.as_deref(), Some("refund_failed"));
+    let end = after(&released, &Event::PaymentRefunded(PaymentUpdate { version: 99, ..money(TOTAL, TOTAL) }));
+    assert_eq!((&end.progress.status, end.progress.needs_review.as_deref(), end.schedule.next_check_at), (&Status::Cancelled, None, None));
 }
 
 #[test]
@@ -100,11 +100,11 @@ fn only_a_confirmed_order_with_reserved_stock_and_kept_money_ships() {
         if next.progress.status == Status::Shipped && order.progress.status != Status::Shipped {
             *shipped.get_mut(&format!("{:?}", order.progress.stock)).expect("the stock is committing or committed") += 1;
             assert_eq!((&order.progress.status, &order.progress.payment), (&Status::Confirmed, &PaymentState::Paid));
-            assert!(order.progress.captured_total > order.progress.returned_total(), "{}", core(order));
+            assert!(order.progress.captured_total > order.progress.returned_total(), "{}", state_key(order));
         } else if order.progress.status != Status::Shipped {
             let (code, current, allowed) = refusal(order, &ship());
             assert_eq!((code, current.as_str()), ("invalid_transition", order.progress.status.name()));
-            assert!(!allowed.contains(&"ship"), "{}", core(order));
+            assert!(!allowed.contains(&"ship"), "{}", state_key(order));
         }
     }
     assert!(shipped.values().all(|states| *states >= 2), "paid in full, and refunded in part: {shipped:?}");
@@ -119,18 +119,18 @@ fn an_order_ships_and_is_delivered_while_its_stock_is_committing() {
     let delivered = after(&shipped, &Event::Deliver);
     for order in [&shipped, &delivered] {
         assert_eq!(
-            (order.progress.pending_commands(), order.progress.is_settled(), order.schedule.check_at.is_some()),
+            (order.progress.pending_commands(), order.progress.is_settled(), order.schedule.next_check_at.is_some()),
             (vec![PendingCommand::CommitStock], false, true)
         );
         // The commit or its answer is lost: each scheduled check asks for it again.
-        let nudged = order.apply(&Event::Nudge, LATER, TIMING).unwrap().unwrap();
+        let retried = order.apply(&Event::Retry, LATER, TIMING).unwrap().unwrap();
         assert_eq!(
-            (nudged.schedule.drive, nudged.progress.pending_commands()),
-            (order.schedule.drive + 1, vec![PendingCommand::CommitStock])
+            (retried.schedule.attempt, retried.progress.pending_commands()),
+            (order.schedule.attempt + 1, vec![PendingCommand::CommitStock])
         );
-        let settled = after(&nudged, &Event::StockCommitted(stock(99)));
+        let settled = after(&retried, &Event::StockCommitted(stock(99)));
         assert_eq!(
-            (&settled.progress.status, settled.progress.is_settled(), settled.schedule.check_at),
+            (&settled.progress.status, settled.progress.is_settled(), settled.schedule.next_check_at),
             (&order.progress.status, true, None)
         );
     }
@@ -146,12 +146,12 @@ fn the_stock_of_a_shipped_order_is_never_released() {
         shipped += 1;
         for event in events() {
             let next = after(order, &event);
-            assert_eq!(next.progress.goal, Goal::Fulfil, "{event:?}: {}", core(order));
-            assert!(matches!(next.progress.stock, StockState::Committing | StockState::Committed), "{event:?}: {}", core(order));
+            assert_eq!(next.progress.goal, Goal::Fulfil, "{event:?}: {}", state_key(order));
+            assert!(matches!(next.progress.stock, StockState::Committing | StockState::Committed), "{event:?}: {}", state_key(order));
             assert!(
                 !next.progress.pending_commands().iter().any(|command| *command != PendingCommand::CommitStock),
                 "{event:?}: {}",
-                core(order)
+                state_key(order)
             );
         }
         settle(order, 0, &mut |end| {

@@ -10,7 +10,7 @@ use shared::{
     telemetry::Trace,
 };
 
-use super::{basket::Basket, buyer::Contact};
+use super::{order_request::OrderRequest, buyer::Contact};
 
 /// What was placed. It never changes.
 #[derive(Clone, Debug, PartialEq)]
@@ -153,7 +153,7 @@ pub enum PlacementError {
     },
     /// The network has reached its limit of unpaid orders.
     #[error("the network has too many unpaid orders")]
-    NetworkFull {
+    NetworkLimitReached {
         /// When it may have another one.
         retry_after: Duration,
     },
@@ -161,8 +161,8 @@ pub enum PlacementError {
 
 impl PlacedOrder {
     /// What is in the basket, at the catalogue's prices.
-    pub(super) fn new(placement: &Placement, basket: &Basket, products: &[Product], now: Timestamp) -> Result<Self, PlacementError> {
-        let lines = basket.lines().map(|(position, product_id, quantity)| {
+    pub(super) fn new(placement: &Placement, order_request: &OrderRequest, products: &[Product], now: Timestamp) -> Result<Self, PlacementError> {
+        let lines = order_request.lines().map(|(position, product_id, quantity)| {
             let product = products.iter().find(|product| product.product_id == product_id && product.active);
             let product = product.ok_or(PlacementError::UnknownProduct { position })?;
             let maximum = product.max_per_order.unwrap_or(placement.terms.max_per_order);
@@ -175,7 +175,7 @@ impl PlacedOrder {
         });
         let lines = lines.collect::<Result<Vec<_>, PlacementError>>()?;
         let totals = Totals::of(&lines)?;
-        if basket.expected_total.is_some_and(|expected| expected != totals.total) {
+        if order_request.expected_total.is_some_and(|expected| expected != totals.total) {
             return Err(PlacementError::PriceChanged { total: totals.total });
         }
         Ok(Self {

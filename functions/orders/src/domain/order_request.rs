@@ -14,7 +14,7 @@ pub const MAX_QUANTITY: u32 = 999;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-pub struct Basket {
+pub struct OrderRequest {
     items: Items,
     /// What the buyer thinks it costs. Only compared, never charged.
     #[serde(default)]
@@ -27,7 +27,7 @@ pub struct Basket {
     pub shipping_address: Option<Address>,
 }
 
-impl Basket {
+impl OrderRequest {
     /// The lines, one for each product and sorted by it: where it first stood in the request, what, and how many.
     pub fn lines(&self) -> impl Iterator<Item = (usize, ProductId, u32)> {
         self.items.merged().into_iter()
@@ -99,7 +99,7 @@ impl utoipa::PartialSchema for Items {
 #[cfg(feature = "api-document")]
 impl utoipa::ToSchema for Items {
     fn name() -> std::borrow::Cow<'static, str> {
-        "BasketItems".into()
+        "OrderRequestItems".into()
     }
 
     fn schemas(schemas: &mut Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::schema::Schema>)>) {
@@ -173,19 +173,19 @@ mod tests {
     const SPOON: &str = "prd_0199c2a8-0000-7000-8000-00000000000a";
     const FORK: &str = "prd_0199c2a8-0000-7000-8000-00000000000b";
 
-    fn read(items: Value) -> Result<Basket, String> {
+    fn read(items: Value) -> Result<OrderRequest, String> {
         serde_json::from_value(json!({ "items": items })).map_err(|error| error.to_string())
     }
 
     #[test]
     fn lines_of_one_product_are_merged_and_sorted() {
-        let basket = read(json!([
+        let order_request = read(json!([
             { "product_id": FORK, "quantity": 1 },
             { "product_id": SPOON, "quantity": 2 },
             { "product_id": FORK, "quantity": 3 },
         ]));
         let lines: Vec<_> =
-            basket.unwrap().lines().map(|(position, product, quantity)| (position, product.to_string(), quantity)).collect();
+            order_request.unwrap().lines().map(|(position, product, quantity)| (position, product.to_string(), quantity)).collect();
         assert_eq!(lines, [(1, SPOON.to_owned(), 2), (0, FORK.to_owned(), 4)]);
     }
 

@@ -16,13 +16,13 @@ async fn the_shop_finds_what_is_odd_and_nothing_else_and_no_longer_than_it_is() 
     let desk = Desk::new().await;
     let (plain, disputed, failing) = (desk.ready("plain").await, desk.ready("disputed").await, desk.ready("failing").await);
     let stuck = desk.stored("stuck", &two_spoons()).await;
-    assert_eq!(listed(&desk, "attention=true").await, set(&[]));
+    assert_eq!(listed(&desk, "needs_review=true").await, set(&[]));
     let money = |version: u64, refunded: i64| json!({ "version": version, "captured_total": 5998, "refunded_total": refunded });
     let open_dispute = |version: u64| json!({ "version": version, "captured_total": 5998, "dispute": "open" });
-    desk.tell(&disputed, "payment_disputed.v1", &open_dispute(3)).await;
+    desk.send_event(&disputed, "payment_disputed.v1", &open_dispute(3)).await;
     desk.step(USER, "cancel", &failing, &Value::Null).await;
-    desk.tell(&failing, "payment_refund_failed.v1", &money(3, 0)).await;
-    desk.tell(&stuck, "payment_succeeded.v1", &money(1, 0)).await;
+    desk.send_event(&failing, "payment_refund_failed.v1", &money(3, 0)).await;
+    desk.send_event(&stuck, "payment_succeeded.v1", &money(1, 0)).await;
     for check in 0..2 {
         assert_eq!(listed(&desk, "stuck=true").await, set(&[]), "after {check} checks");
         desk.clock.advance(Duration::from_secs(3600));
@@ -31,7 +31,7 @@ async fn the_shop_finds_what_is_odd_and_nothing_else_and_no_longer_than_it_is() 
     // Somebody else's, and odd in both ways.
     let theirs = events::order("k", &two_spoons()).caller(STRANGER).event();
     let theirs = desk.call("create-order", theirs).await.json()["id"].as_str().unwrap().to_owned();
-    desk.tell(&theirs, "payment_disputed.v1", &open_dispute(1)).await;
+    desk.send_event(&theirs, "payment_disputed.v1", &open_dispute(1)).await;
     for _ in 0..2 {
         desk.clock.advance(Duration::from_secs(3600));
         desk.resume().await;
@@ -39,38 +39,38 @@ async fn the_shop_finds_what_is_odd_and_nothing_else_and_no_longer_than_it_is() 
 
     let of_ada = format!("user_id={USER}");
     for (query, orders) in [
-        ("attention=true", &[&disputed, &failing, &theirs][..]),
+        ("needs_review=true", &[&disputed, &failing, &theirs][..]),
         ("stuck=true", &[&failing, &stuck, &theirs]),
-        ("attention=true&stuck=true", &[&failing, &theirs]),
-        ("attention=true&stuck=false", &[&disputed, &failing, &theirs]),
+        ("needs_review=true&stuck=true", &[&failing, &theirs]),
+        ("needs_review=true&stuck=false", &[&disputed, &failing, &theirs]),
         ("stuck=true&status=pending", &[&stuck, &theirs]),
-        ("attention=true&status=confirmed", &[&disputed, &failing]),
-        (&*format!("attention=true&{of_ada}"), &[&disputed, &failing]),
+        ("needs_review=true&status=confirmed", &[&disputed, &failing]),
+        (&*format!("needs_review=true&{of_ada}"), &[&disputed, &failing]),
         (&*format!("stuck=true&{of_ada}&status=pending"), &[&stuck]),
-        ("attention=true&status=delivered", &[]),
-        (&*format!("attention=false&{of_ada}"), &[&plain, &disputed, &failing, &stuck]),
+        ("needs_review=true&status=delivered", &[]),
+        (&*format!("needs_review=false&{of_ada}"), &[&plain, &disputed, &failing, &stuck]),
     ] {
         assert_eq!(listed(&desk, query).await, set(orders), "{query}");
     }
-    let page = desk.page("attention=true", ADMIN).await;
+    let page = desk.page("needs_review=true", ADMIN).await;
     assert_eq!(page.operations(), vec!["Query"; SHARDS as usize], "no more than the odd ones are read");
     let why: BTreeMap<String, Value> = page.json()["items"]
         .as_array()
         .unwrap()
         .iter()
-        .map(|item| (item["id"].as_str().unwrap().to_owned(), item["needs_attention"].clone()))
+        .map(|item| (item["id"].as_str().unwrap().to_owned(), item["needs_review"].clone()))
         .collect();
     let expected = [(&disputed, "payment_disputed"), (&failing, "refund_failed"), (&theirs, "payment_disputed")];
     assert_eq!(why, expected.map(|(order, why)| (order.clone(), json!(why))).into());
 
     // What is over is no longer listed; a dispute is over when somebody has looked.
-    desk.tell(&failing, "payment_refunded.v1", &money(4, 5998)).await;
-    desk.tell(&failing, "stock_released.v1", &json!({ "version": 3 })).await;
-    desk.tell(&stuck, "stock_reserved.v1", &json!({ "version": 1 })).await;
-    assert_eq!(listed(&desk, "attention=true").await, set(&[&disputed, &theirs]));
+    desk.send_event(&failing, "payment_refunded.v1", &money(4, 5998)).await;
+    desk.send_event(&failing, "stock_released.v1", &json!({ "version": 3 })).await;
+    desk.send_event(&stuck, "stock_reserved.v1", &json!({ "version": 1 })).await;
+    assert_eq!(listed(&desk, "needs_review=true").await, set(&[&disputed, &theirs]));
     assert_eq!(listed(&desk, "stuck=true").await, set(&[&theirs]));
     for order in [&failing, &stuck] {
-        assert!(desk.item(order).get("attention_shard").is_none(), "{}", desk.item(order));
+        assert!(desk.item(order).get("review_shard").is_none(), "{}", desk.item(order));
     }
 }
 
@@ -81,7 +81,7 @@ async fn pages_of_odd_orders_lead_through_all_of_them() {
     for number in 0..12 {
         let order = desk.ready(&format!("k-{number}")).await;
         if number % 3 != 0 {
-            desk.tell(&order, "payment_disputed.v1", &json!({ "version": 3, "captured_total": 5998, "dispute": "open" })).await;
+            desk.send_event(&order, "payment_disputed.v1", &json!({ "version": 3, "captured_total": 5998, "dispute": "open" })).await;
             odd.push(order);
         }
         desk.clock.advance(Duration::from_secs(1));
@@ -89,7 +89,7 @@ async fn pages_of_odd_orders_lead_through_all_of_them() {
     odd.reverse();
     let (mut seen, mut after) = (Vec::new(), String::new());
     loop {
-        let page = desk.page(&format!("attention=true&limit=3{after}"), ADMIN).await;
+        let page = desk.page(&format!("needs_review=true&limit=3{after}"), ADMIN).await;
         seen.extend(ids(&page));
         let Some(cursor) = page.json()["next_cursor"].as_str().map(str::to_owned) else { break };
         after = format!("&cursor={cursor}");
@@ -112,13 +112,13 @@ async fn order_without_an_answer_at_its_second_check_is_stuck_until_the_answer_c
     }
     let view = desk.read(&order, USER, None).await.json();
     let since = json!(started.to_string());
-    let next = json!(desk.order(&order).await.schedule.check_at);
+    let next = json!(desk.order(&order).await.schedule.next_check_at);
     assert_eq!(view["waiting_for"], json!({ "commands": ["reserve_stock"], "since": since, "next_check_at": next }));
     let entries =
         |view: &Value| view["history"].as_array().unwrap().iter().filter(|entry| entry["event"] == "waiting").cloned().collect::<Vec<_>>();
     let at = started.plus(Duration::from_secs(180)).to_string();
     let waiting =
-        json!({ "at": at, "event": "waiting", "status": "pending", "waits_for": "reserve_stock", "since": since, "next_check_at": next });
+        json!({ "at": at, "event": "waiting", "status": "pending", "pending_command": "reserve_stock", "since": since, "next_check_at": next });
     assert_eq!(entries(&view), std::slice::from_ref(&waiting), "one entry, however often it is asked again");
 
     // The time to pay is over, and inventory still does not answer.
@@ -129,10 +129,10 @@ async fn order_without_an_answer_at_its_second_check_is_stuck_until_the_answer_c
     assert_eq!(view["waiting_for"]["since"], since);
     assert_eq!(listed(&desk, "stuck=true").await, set(&[&order]));
 
-    desk.tell(&order, "stock_released.v1", &json!({ "version": 1 })).await;
+    desk.send_event(&order, "stock_released.v1", &json!({ "version": 1 })).await;
     let view = desk.read(&order, USER, None).await.json();
     assert_eq!(listed(&desk, "stuck=true").await, set(&[]));
-    assert!(view.get("waiting_for").is_none() && desk.item(&order).get("attention_shard").is_none(), "{view}");
+    assert!(view.get("waiting_for").is_none() && desk.item(&order).get("review_shard").is_none(), "{view}");
     let [entry] = &entries(&view)[..] else { panic!("{view}") };
     assert_eq!((&entry["answered_at"], entry.get("next_check_at")), (&json!(desk.clock.now().to_string()), None));
 }
