@@ -15,7 +15,7 @@ DynamoDB restores into a new table only; the functions use the present one. So i
 - Each item is written as `restoring` first, and then without it: publishers publish neither of the two writes.
 
 Items that only the present table has are kept. They were written after the restored time, and overwritten items do not know them: stock is too
-high, payment heads have older totals than their attempts. So without --missing the command lists such items and refuses, unless --overwrite
+high, payment intents have older totals than their attempts. So without --missing the command lists such items and refuses, unless --overwrite
 is given. A run that was interrupted leaves items with `restoring`. The same command again copies them once more.
 
 Stop the writers first, and read "One table is restored" in localstack/README.md: it says what to do afterwards. The restored table is kept
@@ -173,7 +173,7 @@ class Copy:
 
 
 def group_of(item):
-    """The kind of a record: `ORDER`, `STOCK`, `HEAD` … Sort keys that begin with a time or an id name no kind."""
+    """The kind of a record: `ORDER`, `STOCK`, `INTENT` … Sort keys that begin with a time or an id name no kind."""
     sort = item.get("sk", {}).get("S", "")
     return (sort if sort[:1].isupper() else item["pk"]["S"]).split("#")[0]
 

@@ -294,7 +294,7 @@ class Samples:
         return self.with_image(event, "orders", {"pk": f"ORDER#{self.order('open')['id']}"})
 
     def for_publish_payment_events(self, event):
-        return self.with_image(event, "payments", {"pk": f"ORDER#{self.order('open')['id']}", "sk": "HEAD"})
+        return self.with_image(event, "payments", {"pk": f"ORDER#{self.order('open')['id']}", "sk": "INTENT"})
 
     def for_publish_product_events(self, event):
         return self.with_image(event, "products", {"pk": f"PRODUCT#{self.product()['id']}"})

@@ -94,8 +94,8 @@ def run(tables, *words):
 
 class Restore(unittest.TestCase):
     def tables(self):
-        old = [record("ORDER#1", "HEAD", version=4), record("ORDER#2", "HEAD", version=9), record("KEY#1", "KEY")]
-        new = [record("ORDER#1", "HEAD", version=7), record("ORDER#3", "HEAD", version=1_000_002)]
+        old = [record("ORDER#1", "INTENT", version=4), record("ORDER#2", "INTENT", version=9), record("KEY#1", "KEY")]
+        new = [record("ORDER#1", "INTENT", version=7), record("ORDER#3", "INTENT", version=1_000_002)]
         return Tables(shop_payments=new, earlier=old)
 
     def test_every_version_grows_above_what_the_present_table_has(self):
@@ -104,7 +104,7 @@ class Restore(unittest.TestCase):
         versions = {key(item)[0]: version(item) for item in tables.tables["shop-payments"].values()}
         self.assertEqual(versions, {"ORDER#1": 2_000_004, "ORDER#2": 2_000_009, "ORDER#3": 1_000_002, "KEY#1": 0})
         self.assertIn("3 items copied from earlier to shop-payments, 0 left", said)
-        self.assertIn("Versions of HEAD have grown by 2,000,000.", said)
+        self.assertIn("Versions of INTENT have grown by 2,000,000.", said)
 
     def test_each_item_is_marked_while_it_is_copied_and_not_afterwards(self):
         tables = self.tables()
@@ -116,13 +116,13 @@ class Restore(unittest.TestCase):
         tables = self.tables()
         run(tables, "payments", "--from", "earlier", "--overwrite")
         run(tables, "payments", "--from", "earlier", "--overwrite")
-        self.assertEqual(version(tables.tables["shop-payments"]["ORDER#1", "HEAD"]), 3_000_004)
+        self.assertEqual(version(tables.tables["shop-payments"]["ORDER#1", "INTENT"]), 3_000_004)
 
     def test_missing_items_alone_are_copied_on_request(self):
         tables = self.tables()
         said = run(tables, "payments", "--from", "earlier", "--missing")
-        self.assertEqual(version(tables.tables["shop-payments"]["ORDER#1", "HEAD"]), 7)
-        self.assertEqual(version(tables.tables["shop-payments"]["ORDER#2", "HEAD"]), 2_000_009)
+        self.assertEqual(version(tables.tables["shop-payments"]["ORDER#1", "INTENT"]), 7)
+        self.assertEqual(version(tables.tables["shop-payments"]["ORDER#2", "INTENT"]), 2_000_009)
         self.assertIn("2 items copied", said)
 
     def test_an_interrupted_run_is_completed_by_a_second_one(self):
@@ -167,7 +167,7 @@ class Restore(unittest.TestCase):
 
     def test_a_dry_run_lists_later_items_and_does_not_fail(self):
         said = run(self.tables(), "payments", "--from", "earlier", "--dry-run")
-        self.assertRegex(said, r"HEAD +1\n")
+        self.assertRegex(said, r"INTENT +1\n")
         self.assertIn("--overwrite", said)
 
     def test_a_table_without_later_items_is_restored_without_a_further_word(self):

@@ -82,13 +82,13 @@ fn an_item_that_cannot_be_read_is_not_repeated() {
     type Read = fn(Item) -> Result<(), String>;
     let order: Read = |item| from_item::<orders::domain::Order>(item).map(drop).map_err(|error| causes(&error));
     let user: Read = |item| from_item::<users::store::Image>(item).map(drop).map_err(|error| causes(&error));
-    let head: Read = |item| from_item::<payments::store::HeadImage>(item).map(drop).map_err(|error| causes(&error));
+    let intent: Read = |item| from_item::<payments::store::IntentImage>(item).map(drop).map_err(|error| causes(&error));
     let stock: Read = |item| from_item::<inventory::store::Image>(item).map(drop).map_err(|error| causes(&error));
     let rows = [
         ("publish-order-events", 0, order),
         ("publish-user-events", 0, user),
         ("publish-user-events", 1, user),
-        ("publish-payment-events", 0, head),
+        ("publish-payment-events", 0, intent),
         ("publish-stock-events", 0, stock),
         ("publish-stock-events", 1, stock),
     ];

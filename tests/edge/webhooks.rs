@@ -333,7 +333,7 @@ async fn however_often_and_in_whatever_order_it_is_told_it_happens_once() {
     let captures = |kind: &str| {
         pump.delivered.iter().filter(|(_, message)| message["data"]["kind"] == kind && message.to_string().contains(&order)).count()
     };
-    assert_eq!((captures("capture"), captures("surplus_capture")), (1, 0));
+    assert_eq!((captures("capture"), captures("duplicate_capture")), (1, 0));
     let charges = shop.aws.items("payment-simulator").iter().filter(|item| item["pk"]["S"] == format!("CHARGE#{transaction}")).count();
     assert_eq!(charges, 1);
     tests::bank::dispute(&shop.aws, "dp_1", transaction, "open");

@@ -58,7 +58,7 @@ use Then::*;
 
 const PENDING: Before = Shown("publish-order-events", "orders");
 const PRODUCT: Before = Shown("publish-product-events", "products");
-const HEAD: Before = Done("open-payment");
+const INTENT: Before = Done("open-payment");
 
 /// What stands before each sample and what comes of it. An operation without a row needs nothing, and succeeds.
 fn rows() -> Vec<(&'static str, Vec<Before>, Then)> {
@@ -108,16 +108,16 @@ fn rows() -> Vec<(&'static str, Vec<Before>, Then)> {
         ("update-buyer", vec![PENDING], Acknowledged),
         ("resume-orders", vec![PENDING], Answer(json!({ "resumed": 1, "failed": 0 }))),
         ("publish-order-events", vec![], Published(&["reserve-stock"])),
-        ("create-payment", vec![HEAD], Status(201)),
+        ("create-payment", vec![INTENT], Status(201)),
         ("get-payment", vec![Paid], Status(200)),
         ("list-payments", vec![Paid], Status(200)),
         ("create-refund", vec![Paid], Status(201)),
         ("receive-payment-webhook", vec![WebhookSecret, Paid], Status(200)),
         ("open-payment", vec![], Acknowledged),
         ("charge-payment", vec![], Acknowledged),
-        ("cancel-payment", vec![HEAD], Acknowledged),
+        ("cancel-payment", vec![INTENT], Acknowledged),
         ("refund-payment", vec![Done("charge-payment")], Acknowledged),
-        ("reconcile-payments", vec![HEAD], Answer(json!({ "failed": 0, "remaining": 0 }))),
+        ("reconcile-payments", vec![INTENT], Answer(json!({ "failed": 0, "remaining": 0 }))),
         ("publish-payment-events", vec![], Published(&["order-events", "record-entry"])),
         ("send-notification", vec![], Acknowledged),
         ("send-account-notification", vec![], Acknowledged),

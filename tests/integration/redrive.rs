@@ -276,7 +276,7 @@ async fn a_change_that_could_not_be_published_is_published_once_more() {
     for (queue, table, pk, sk) in [
         ("publish-order", "orders", format!("ORDER#{order}"), None),
         ("publish-stock", "stock", format!("RESERVATION#{order}"), None),
-        ("publish-payment", "payments", format!("ORDER#{order}"), Some("HEAD")),
+        ("publish-payment", "payments", format!("ORDER#{order}"), Some("INTENT")),
         ("publish-product", "products", format!("PRODUCT#{product}"), None),
     ] {
         let items = shop.scan(table).await;

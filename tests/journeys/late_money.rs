@@ -151,7 +151,7 @@ async fn a_refund_made_at_the_provider_is_recorded_once_and_the_books_balance() 
     assert_eq!(standing(&read), ("confirmed", "partially_refunded"), "{read:#}");
     assert_eq!(history(&read).into_iter().filter(|event| *event == "payment_refunded").count(), 1, "{read:#}");
     let recorded = last_refund(&shop);
-    assert_eq!((&recorded["made_by"]["S"], &recorded["state"]["S"]), (&json!("provider"), &json!("succeeded")));
+    assert_eq!((&recorded["initiated_by"]["S"], &recorded["state"]["S"]), (&json!("provider"), &json!("succeeded")));
     let (status, rest) = give_back(&shop, "rest", &payment, None).await;
     assert_eq!((status, &rest["amount"]["amount"]), (201, &json!(4998)));
     pump.settle().await;

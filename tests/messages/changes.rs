@@ -22,9 +22,9 @@ pub fn sent() -> Vec<Sent> {
     for (change, old, new) in order_changes() {
         publish(&mut all, change, orders::publish::messages, &order, old, new);
     }
-    let head = image("publish-payment-events", 0);
-    for (change, old, new) in head_changes() {
-        publish(&mut all, change, payments::publish::messages, &head, old, new);
+    let intent = image("publish-payment-events", 0);
+    for (change, old, new) in intent_changes() {
+        publish(&mut all, change, payments::publish::messages, &intent, old, new);
     }
     for (change, base, old, new) in stock_changes() {
         publish(&mut all, change, from_inventory, &base, old, new);
@@ -166,34 +166,34 @@ fn order_changes() -> Vec<Change> {
     ]
 }
 
-fn head_changes() -> Vec<Change> {
+fn intent_changes() -> Vec<Change> {
     let attempt = "pay_0199c2a8-0000-7000-8000-0000000000f1_0199c2a8-0000-7000-8000-0000000000a1";
-    let open = json!({ "state": "open", "latest_attempt": null, "active_attempt": null, "captured_payment": null, "last_fact": "opened",
+    let open = json!({ "state": "open", "latest_attempt": null, "active_attempt": null, "captured_payment": null, "last_event": "opened",
         "captured_total": 0, "refundable": 0, "attempts_left": 5, "version": 1 });
     let tried = |state: &str, fact: &str| {
-        json!({ "state": state, "latest_attempt": attempt, "captured_payment": null, "last_fact": fact, "captured_total": 0,
+        json!({ "state": state, "latest_attempt": attempt, "captured_payment": null, "last_event": fact, "captured_total": 0,
             "refundable": 0, "attempts_left": 4, "version": 2 })
     };
     let declined = |state: &str, left: u32| {
-        let mut head = tried(state, "declined");
-        (head["failure_reason"], head["attempts_left"]) = (json!("card_declined"), json!(left));
-        head
+        let mut intent = tried(state, "declined");
+        (intent["failure_reason"], intent["attempts_left"]) = (json!("card_declined"), json!(left));
+        intent
     };
-    let dispute = |state: &str, taken: i64| json!({ "dispute_id": "dp_1", "payment_id": attempt, "state": state, "taken": taken, "updated_at": "2026-11-21T09:48:49.123Z" });
-    let busy = tried("busy", "started");
+    let dispute = |state: &str, held_amount: i64| json!({ "dispute_id": "dp_1", "payment_id": attempt, "state": state, "held_amount": held_amount, "updated_at": "2026-11-21T09:48:49.123Z" });
+    let processing = tried("processing", "started");
     vec![
         ("opened", None, open.clone()),
-        ("started", Some(open.clone()), busy.clone()),
-        ("requires-action", Some(busy.clone()), tried("busy", "action_required")),
-        ("unknown", Some(busy.clone()), tried("busy", "unknown")),
-        ("declined", Some(busy.clone()), declined("open", 4)),
-        ("declined-for-good", Some(busy.clone()), declined("closed", 0)),
+        ("started", Some(open.clone()), processing.clone()),
+        ("requires-action", Some(processing.clone()), tried("processing", "action_required")),
+        ("unknown", Some(processing.clone()), tried("processing", "unknown")),
+        ("declined", Some(processing.clone()), declined("open", 4)),
+        ("declined-for-good", Some(processing.clone()), declined("closed", 0)),
         (
             "closed",
             Some(open),
             json!({ "state": "closed", "latest_attempt": null, "captured_payment": null, "captured_total": 0, "refundable": 0 }),
         ),
-        ("captured", Some(busy), json!({})),
+        ("captured", Some(processing), json!({})),
         ("refunded-in-part", Some(json!({})), json!({ "refunded_total": 1000, "refundable": 4998, "version": 5 })),
         ("refunded", Some(json!({})), json!({ "refunded_total": 5998, "refundable": 0, "version": 5 })),
         ("refund-failed", Some(json!({})), json!({ "refund_failed": true, "failed_refunds": 1, "version": 5 })),
@@ -207,7 +207,7 @@ fn head_changes() -> Vec<Change> {
             Some(json!({})),
             json!({ "refund_failed": true, "failed_refunds": 5, "automatic_refunds_failed": 5, "version": 9 }),
         ),
-        ("surplus-refund-refused", Some(json!({})), json!({ "surplus_refunds_refused": [attempt], "version": 9 })),
+        ("duplicate-capture-refund-refused", Some(json!({})), json!({ "duplicate_refunds_refused": [attempt], "version": 9 })),
         ("disputed", Some(json!({})), json!({ "disputes": [dispute("open", 0)], "version": 5 })),
         (
             "dispute-lost",
@@ -219,7 +219,7 @@ fn head_changes() -> Vec<Change> {
             Some(json!({ "disputes": [dispute("withdrawn", 5998)], "dispute_withdrawn_total": 5998, "refundable": 0, "version": 6 })),
             json!({ "disputes": [dispute("won", 0)], "dispute_withdrawn_total": 5998, "dispute_reinstated_total": 5998, "version": 7 }),
         ),
-        ("captured-once-too-often", Some(json!({})), json!({ "surplus_captured": 5998, "version": 5 })),
+        ("duplicate-capture", Some(json!({})), json!({ "duplicate_captured_total": 5998, "version": 5 })),
     ]
 }
 

@@ -7,7 +7,7 @@
 
 mod contract;
 mod double;
-mod fencing;
+mod voiding;
 mod key_proxy;
 mod localstripe;
 mod simulated;

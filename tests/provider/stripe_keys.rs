@@ -2,7 +2,7 @@
 
 use std::{ops::Deref, time::Duration};
 
-use payments::domain::{AttemptState, HeadState};
+use payments::domain::{AttemptState, IntentState};
 use provider::{ChargeRequest, ProviderResult, KeyState, PaymentId, ProviderError};
 use serde_json::{Value, json};
 use shared::{clock::Clock, ids::OrderId};
@@ -137,10 +137,10 @@ impl Till {
         assert_eq!(self.call("reconcile-payments", json!({})).await.ok()["failed"], 0);
     }
 
-    async fn states(&self) -> (HeadState, AttemptState) {
+    async fn states(&self) -> (IntentState, AttemptState) {
         let order: OrderId = self.charge.order_id;
         let attempt = self.payments.store().attempt(PaymentId::automatic(order)).await.unwrap().unwrap();
-        (self.payments.store().head(order).await.unwrap().unwrap().state, attempt.state)
+        (self.payments.store().intent(order).await.unwrap().unwrap().state, attempt.state)
     }
 
     async fn charges(&self) -> usize {
@@ -148,7 +148,7 @@ impl Till {
     }
 
     fn unsettled(&self) -> usize {
-        self.aws.items("payments").iter().filter(|item| item.get("check_at").is_some()).count()
+        self.aws.items("payments").iter().filter(|item| item.get("next_check_at").is_some()).count()
     }
 }
 
@@ -158,9 +158,9 @@ async fn lost_charge_of_a_cancelled_order_is_voided_and_rejected_when_it_arrives
     till.proxy.fail_next(&[Fault::RequestLost]);
     till.charge().await;
     till.cancel().await;
-    assert_eq!(till.states().await.0, HeadState::Closing);
+    assert_eq!(till.states().await.0, IntentState::Closing);
     till.reconcile_after(2).await;
-    assert_eq!((till.states().await, till.unsettled()), ((HeadState::Closed, AttemptState::Abandoned), 0));
+    assert_eq!((till.states().await, till.unsettled()), ((IntentState::Closed, AttemptState::Abandoned), 0));
     let late = till.proxy.deliver_late().await;
     assert_eq!(
         late.iter().map(|answer| (answer.status, &answer.body["error"]["type"])).collect::<Vec<_>>(),
@@ -177,11 +177,11 @@ async fn charge_whose_answer_was_lost_is_read_from_its_key_and_refunded() {
     till.proxy.fail_next(&[Fault::AnswerLost]);
     till.charge().await;
     till.cancel().await;
-    assert_eq!((till.states().await.0, till.charges().await), (HeadState::Closing, 1));
+    assert_eq!((till.states().await.0, till.charges().await), (IntentState::Closing, 1));
     for _ in 0..3 {
         till.reconcile_after(2).await;
     }
-    assert_eq!((till.states().await, till.proxy.replayed()), ((HeadState::Captured, AttemptState::Succeeded), 1), "the stored answer");
+    assert_eq!((till.states().await, till.proxy.replayed()), ((IntentState::Captured, AttemptState::Succeeded), 1), "the stored answer");
     till.refund().await;
     assert_eq!((till.charges().await, till.stripe.refunded(&till.charge).await, till.unsettled()), (1, PRICE, 0));
 }
@@ -196,7 +196,7 @@ async fn late_charge_that_arrives_before_the_order_is_voided_is_refunded() {
     for _ in 0..3 {
         till.reconcile_after(2).await;
     }
-    assert_eq!(till.states().await, (HeadState::Captured, AttemptState::Succeeded));
+    assert_eq!(till.states().await, (IntentState::Captured, AttemptState::Succeeded));
     till.refund().await;
     assert_eq!((till.charges().await, till.stripe.refunded(&till.charge).await, till.unsettled()), (1, PRICE, 0));
 }
@@ -210,5 +210,5 @@ async fn stored_server_error_of_a_cancelled_order_ends_without_a_charge() {
     for _ in 0..6 {
         till.reconcile_after(11).await;
     }
-    assert_eq!((till.states().await.0, till.charges().await, till.unsettled()), (HeadState::Closed, 0, 0));
+    assert_eq!((till.states().await.0, till.charges().await, till.unsettled()), (IntentState::Closed, 0, 0));
 }

@@ -2,7 +2,7 @@
 
 use std::{ops::Deref, sync::Arc, time::Duration};
 
-use payments::domain::{Attempt, HeadState};
+use payments::domain::{Attempt, IntentState};
 use provider::PaymentId;
 use serde_json::{Value, json};
 use shared::ids::OrderId;
@@ -40,26 +40,26 @@ impl Till {
         Self { shop: Shop::over(Aws::new(), clock).with_provider(Arc::new(double.clone())), double }
     }
 
-    pub async fn charge(&self, drive: u64) {
-        self.charge_for(order(), drive).await;
+    pub async fn charge(&self, attempt: u64) {
+        self.charge_for(order(), attempt).await;
     }
 
-    pub async fn charge_for(&self, order_id: OrderId, drive: u64) {
+    pub async fn charge_for(&self, order_id: OrderId, attempt: u64) {
         let expires_at = shop::clock().now().plus(Duration::from_secs(1800));
         let data = json!({
-            "order_id": order_id, "user_id": USER, "amount": usd(PRICE), "expires_at": expires_at, "tries": 3, "attempt": drive,
+            "order_id": order_id, "user_id": USER, "amount": usd(PRICE), "expires_at": expires_at, "tries": 3, "attempt": attempt,
             "payment_method": { "type": "card", "token": "tok_ok" },
         });
         self.call("charge-payment", events::command("charge-payment", &data)).await;
     }
 
-    pub async fn refund(&self, drive: u64) {
-        let data = json!({ "order_id": ORDER, "attempt": drive });
+    pub async fn refund(&self, attempt: u64) {
+        let data = json!({ "order_id": ORDER, "attempt": attempt });
         self.call("refund-payment", events::command("refund-payment", &data)).await;
     }
 
-    pub async fn cancel(&self, drive: u64) {
-        let data = json!({ "order_id": ORDER, "user_id": USER, "amount": usd(PRICE), "attempt": drive });
+    pub async fn cancel(&self, attempt: u64) {
+        let data = json!({ "order_id": ORDER, "user_id": USER, "amount": usd(PRICE), "attempt": attempt });
         self.call("cancel-payment", events::command("cancel-payment", &data)).await;
     }
 
@@ -76,8 +76,8 @@ impl Till {
         self.call("reconcile-payments", json!({})).await.ok().clone()
     }
 
-    pub async fn state(&self) -> HeadState {
-        self.payments.store().head(order()).await.unwrap().unwrap().state
+    pub async fn state(&self) -> IntentState {
+        self.payments.store().intent(order()).await.unwrap().unwrap().state
     }
 
     pub fn charges(&self) -> usize {
@@ -85,7 +85,7 @@ impl Till {
     }
 
     pub fn unsettled(&self) -> usize {
-        self.aws.items("payments").iter().filter(|item| item.get("check_at").is_some()).count()
+        self.aws.items("payments").iter().filter(|item| item.get("next_check_at").is_some()).count()
     }
 }
 
@@ -106,7 +106,7 @@ async fn whatever_is_lost_an_order_is_charged_and_given_back_once() {
             }
             assert_eq!(
                 (till.state().await, till.charges(), till.unsettled()),
-                (HeadState::Captured, 1, 0),
+                (IntentState::Captured, 1, 0),
                 "{first:?} {second:?} {third:?}"
             );
             till.double.lose(&[first, second, third]);
@@ -133,7 +133,7 @@ async fn a_provider_that_is_away_for_days_charges_nobody_twice() {
         for _ in 0..4 {
             till.reconcile_after(61).await;
         }
-        let (state, charges) = if loss == Loss::Answer { (HeadState::Captured, 1) } else { (HeadState::Closed, 0) };
+        let (state, charges) = if loss == Loss::Answer { (IntentState::Captured, 1) } else { (IntentState::Closed, 0) };
         assert_eq!((till.state().await, till.charges(), till.unsettled()), (state, charges, 0), "{loss:?}");
     }
 }

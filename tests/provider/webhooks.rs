@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use payments::domain::HeadState;
+use payments::domain::IntentState;
 use ring::hmac;
 use serde_json::json;
 use shared::clock::{Clock, Timestamp};
@@ -90,8 +90,8 @@ async fn what_stripe_has_signed_is_heard_once_and_what_it_has_not_is_refused() {
         "payment_method": { "type": "card", "token": stripe.tokens().asks },
     });
     shop.call("charge-payment", events::command("charge-payment", &data)).await;
-    let state = async || shop.payments.store().head(order.order_id).await.unwrap().unwrap().state;
-    assert_ne!(state().await, HeadState::Captured);
+    let state = async || shop.payments.store().intent(order.order_id).await.unwrap().unwrap().state;
+    assert_ne!(state().await, IntentState::Captured);
 
     // The customer proves who they are; Stripe tells so.
     let attempts = shop.aws.items("payments");
@@ -103,7 +103,7 @@ async fn what_stripe_has_signed_is_heard_once_and_what_it_has_not_is_refused() {
     let refused = async |shop: &Shop, signature: &str, body: &str| {
         let called = hear(shop, signature, body).await;
         assert_eq!((called.status(), called.json()["code"].as_str()), (400, Some("bad_signature")), "{signature}");
-        assert_ne!(state().await, HeadState::Captured, "{signature}");
+        assert_ne!(state().await, IntentState::Captured, "{signature}");
     };
     refused(&shop, &sent.signature, &sent.body.replace(&PRICE.to_string(), "1")).await;
     refused(&shop, &sent.signature.replacen(&sent.made_at().to_string(), &(sent.made_at() + 1).to_string(), 1), &sent.body).await;
@@ -117,7 +117,7 @@ async fn what_stripe_has_signed_is_heard_once_and_what_it_has_not_is_refused() {
     for _ in 0..3 {
         let heard = hear(&shop, &sent.signature, &sent.body).await;
         assert_eq!(heard.status(), 200, "{:?}", heard.answer);
-        assert_eq!(state().await, HeadState::Captured);
+        assert_eq!(state().await, IntentState::Captured);
     }
     assert_eq!(stripe.charges(order.payment_id).await, 1);
 }

@@ -1,6 +1,6 @@
 //! The simulated payment provider behind a network that fails on command, and a record of charges that no order wanted any more.
 //!
-//! A charge is *unwanted* when its request **leaves** after the order was given up: its payment head is closing or closed, or its time to
+//! A charge is *unwanted* when its request **leaves** after the order was given up: its payment intent is closing or closed, or its time to
 //! pay is over. A request that leaves before and arrives late is legitimate: what it charges is refunded. What a customer completes at
 //! their bank needs no request of ours and is not counted either.
 
@@ -162,11 +162,11 @@ impl RemoteProvider {
 
     /// Why the order of a charge is given up at this moment; `None` where it still wants the charge.
     fn given_up(&self, order: &ChargeRequest) -> Option<String> {
-        let head = self.aws.item("payments", &json!({ "pk": { "S": format!("ORDER#{}", order.order_id) }, "sk": { "S": "HEAD" } }))?;
-        let (state, expires_at) = (text(&head, "state"), text(&head, "expires_at"));
+        let intent = self.aws.item("payments", &json!({ "pk": { "S": format!("ORDER#{}", order.order_id) }, "sk": { "S": "INTENT" } }))?;
+        let (state, expires_at) = (text(&intent, "state"), text(&intent, "expires_at"));
         let now = self.clock.now().to_string();
         if matches!(state, "closing" | "closed") {
-            return Some(format!("its head was {state}"));
+            return Some(format!("its payment intent was {state}"));
         }
         (now.as_str() >= expires_at).then(|| format!("its time to pay was over at {expires_at}"))
     }

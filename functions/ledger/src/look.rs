@@ -79,8 +79,8 @@ impl Ledger {
         let payments = self.sources.payments(order_id).await?;
         let provider = self.sources.provider(&payments).await?;
         let postings = self.store.of_order(order_id).await?;
-        let (head, attempts, refunds) = (payments.head, payments.attempts, payments.refunds);
-        Ok(OrderBooks { order_id, order, reservation, head, attempts, refunds, provider, postings })
+        let (intent, attempts, refunds) = (payments.intent, payments.attempts, payments.refunds);
+        Ok(OrderBooks { order_id, order, reservation, intent, attempts, refunds, provider, postings })
     }
 
     /// Counts on, and compares the books of the product where all is counted. `reserved` is what reservations hold of it, if that is known.

@@ -13,7 +13,7 @@ use shared::{
 };
 
 use crate::domain::audit::record::{
-    AttemptRecord, HeadRecord, MovementRecord, OrderRecord, Outcome, RefundRecord, ReservationRecord, ReservationState, Status, StockRecord,
+    AttemptRecord, IntentRecord, MovementRecord, OrderRecord, Outcome, RefundRecord, ReservationRecord, ReservationState, Status, StockRecord,
 };
 
 /// The tables of the others.
@@ -57,8 +57,8 @@ impl From<StatementError> for NotRead {
 /// What payments has of an order.
 #[derive(Clone, Debug, Default)]
 pub struct PaymentRecords {
-    /// The head.
-    pub head: Option<HeadRecord>,
+    /// The intent.
+    pub intent: Option<IntentRecord>,
     /// The attempts.
     pub attempts: Vec<AttemptRecord>,
     /// The refunds.
@@ -78,7 +78,7 @@ impl PaymentRecords {
         StatementQuery {
             payments: self.attempts.iter().map(payment).collect(),
             refunds: self.refunds.iter().flat_map(names).flatten().collect(),
-            disputes: self.head.iter().flat_map(|head| &head.disputes).map(|dispute| dispute.dispute_id.clone()).collect(),
+            disputes: self.intent.iter().flat_map(|intent| &intent.disputes).map(|dispute| dispute.dispute_id.clone()).collect(),
         }
     }
 }
@@ -124,7 +124,7 @@ impl Sources {
         let mut records = PaymentRecords::default();
         for item in self.payments.query(query).await? {
             match text(&item, "sk").split('#').next().unwrap_or_default() {
-                "HEAD" => records.head = Some(from_item(item)?),
+                "INTENT" => records.intent = Some(from_item(item)?),
                 "ATTEMPT" => records.attempts.push(from_item(item)?),
                 "REFUND" => records.refunds.push(from_item(item)?),
                 _ => {}

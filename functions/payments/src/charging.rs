@@ -5,15 +5,15 @@ use std::time::Duration;
 use provider::{ChargeRequest, ProviderResult, KeyState, ProviderError};
 
 use crate::{
-    Payments, TRIES,
-    asking::Asking,
-    domain::{Attempt, AttemptState, Change, Head, ORDER_CLOSED, apply_provider_fact},
+    Payments, MAX_WRITE_ATTEMPTS,
+    circuit_breaker::ProviderCall,
+    domain::{Attempt, AttemptState, Change, PaymentIntent, ORDER_CLOSED, apply_provider_result},
     error::PaymentError,
     store::{Records, WriteOutcome},
 };
 
 /// A request under the key is running: its outcome is asked for after so long.
-const RUNNING: Duration = Duration::from_secs(60);
+const RUNNING_RECHECK: Duration = Duration::from_secs(60);
 
 impl Payments {
     /// Sends the charge of an attempt that its order still wants, unless somebody else has changed the attempt since it was read. Returns
@@ -21,30 +21,30 @@ impl Payments {
     ///
     /// A charge is never created for an order that is closing or past its deadline. An attempt that was not sent is abandoned instead; one
     /// that was sent before is left for reconciliation, which voids it.
-    pub(crate) async fn send(&self, asking: &Asking, head: Head, attempt: Attempt) -> Result<Attempt, PaymentError> {
+    pub(crate) async fn send(&self, call: &ProviderCall, intent: PaymentIntent, attempt: Attempt) -> Result<Attempt, PaymentError> {
         let now = self.clock.now();
-        if !attempt.may_be_sent(&head, now) {
-            return if attempt.state == AttemptState::New { self.withdraw(head, attempt).await } else { Ok(attempt) };
+        if !attempt.may_be_sent(&intent, now) {
+            return if attempt.state == AttemptState::New { self.abandon(intent, attempt).await } else { Ok(attempt) };
         }
         let is_first = attempt.dispatch.sent_at.is_none();
-        let time = asking.call_time();
+        let time = call.call_time();
         let sending = attempt.sending(&self.lock_owner(), now, time.lock);
         if let Some(other) = self.write_attempt(&attempt, &sending).await? {
             return Ok(other);
         }
         let request = ChargeRequest::from(&sending);
-        let fact = match self.ask_within(time, asking, self.provider.charge(&request)).await {
-            Ok(fact) => fact,
+        let result = match self.call_provider_within(time, call, self.provider.charge(&request)).await {
+            Ok(result) => result,
             // Of an attempt that was sent before, this says only that the request now did nothing.
             Err(ProviderError::CredentialsRejected(_)) if is_first => ProviderResult::NotSent,
             Err(_) => ProviderResult::OutcomeUnknown,
         };
-        self.settle(head, sending, &fact).await
+        self.settle(intent, sending, &result).await
     }
 
     /// Abandons an attempt that was not sent and that its order no longer wants.
-    pub(crate) async fn withdraw(&self, head: Head, attempt: Attempt) -> Result<Attempt, PaymentError> {
-        self.settle(head, attempt, &ProviderResult::Abandoned { reason: ORDER_CLOSED }).await
+    pub(crate) async fn abandon(&self, intent: PaymentIntent, attempt: Attempt) -> Result<Attempt, PaymentError> {
+        self.settle(intent, attempt, &ProviderResult::Abandoned { reason: ORDER_CLOSED }).await
     }
 
     /// Voids a charge that its order no longer wants if it never arrived at the provider, and records its outcome
@@ -52,55 +52,55 @@ impl Payments {
     ///
     /// The attempt is marked before the provider is asked. From then on its charge is sent only to read the answer that the provider has
     /// stored under the key, which charges nothing new.
-    pub(crate) async fn fence(&self, asking: &Asking, head: Head, attempt: Attempt) -> Result<Attempt, PaymentError> {
+    pub(crate) async fn void_charge(&self, call: &ProviderCall, intent: PaymentIntent, attempt: Attempt) -> Result<Attempt, PaymentError> {
         let now = self.clock.now();
-        let is_marked = attempt.state == AttemptState::Fencing;
-        let fencing = if is_marked { attempt.clone() } else { attempt.fencing(now, self.nudge) };
-        if !is_marked && let Some(other) = self.write_attempt(&attempt, &fencing).await? {
+        let is_marked = attempt.state == AttemptState::Voiding;
+        let voiding = if is_marked { attempt.clone() } else { attempt.voiding(now, self.first_retry) };
+        if !is_marked && let Some(other) = self.write_attempt(&attempt, &voiding).await? {
             return Ok(other);
         }
-        let request = ChargeRequest::from(&fencing);
-        match self.ask(asking, self.provider.void_unsent(&request)).await {
-            Ok(KeyState::Voided) => self.settle(head, fencing, &ProviderResult::Abandoned { reason: ORDER_CLOSED }).await,
+        let request = ChargeRequest::from(&voiding);
+        match self.call_provider(call, self.provider.void_unsent(&request)).await {
+            Ok(KeyState::Voided) => self.settle(intent, voiding, &ProviderResult::Abandoned { reason: ORDER_CLOSED }).await,
             // The first check has asked twice already: the next one, a minute later, reads the stored answer.
-            Ok(KeyState::Used) if is_marked => self.read_stored_answer(asking, head, fencing, &request).await,
-            Ok(KeyState::Used | KeyState::Running) => self.check_again(fencing.checked_again_after(RUNNING, now), fencing).await,
-            Err(ProviderError::StoredFailure(_)) => self.check_again(fencing.with_failed_key(now, self.nudge), fencing).await,
-            Err(_) => self.settle(head, fencing, &ProviderResult::OutcomeUnknown).await,
+            Ok(KeyState::Used) if is_marked => self.replay_stored_answer(call, intent, voiding, &request).await,
+            Ok(KeyState::Used | KeyState::Running) => self.write_next_check(voiding.checked_again_after(RUNNING_RECHECK, now), voiding).await,
+            Err(ProviderError::StoredFailure(_)) => self.write_next_check(voiding.with_failed_key(now, self.first_retry), voiding).await,
+            Err(_) => self.settle(intent, voiding, &ProviderResult::OutcomeUnknown).await,
         }
     }
 
     /// Sends a charge that the provider is known to have, once more under its key: the provider returns the answer it has stored.
-    async fn read_stored_answer(
+    async fn replay_stored_answer(
         &self,
-        asking: &Asking,
-        head: Head,
+        call: &ProviderCall,
+        intent: PaymentIntent,
         attempt: Attempt,
         request: &ChargeRequest,
     ) -> Result<Attempt, PaymentError> {
-        match self.ask(asking, self.provider.charge(request)).await {
-            Ok(fact) => self.settle(head, attempt, &fact).await,
-            Err(ProviderError::StoredFailure(_)) => self.check_again(attempt.with_failed_key(self.clock.now(), self.nudge), attempt).await,
-            Err(_) => self.settle(head, attempt, &ProviderResult::OutcomeUnknown).await,
+        match self.call_provider(call, self.provider.charge(request)).await {
+            Ok(result) => self.settle(intent, attempt, &result).await,
+            Err(ProviderError::StoredFailure(_)) => self.write_next_check(attempt.with_failed_key(self.clock.now(), self.first_retry), attempt).await,
+            Err(_) => self.settle(intent, attempt, &ProviderResult::OutcomeUnknown).await,
         }
     }
 
     /// Looks for a charge in the provider's list, where its key cannot be used any more. A charge that is missing twice was never made.
-    pub(crate) async fn find(&self, asking: &Asking, head: Head, attempt: Attempt) -> Result<Attempt, PaymentError> {
+    pub(crate) async fn find_in_list(&self, call: &ProviderCall, intent: PaymentIntent, attempt: Attempt) -> Result<Attempt, PaymentError> {
         let request = ChargeRequest::from(&attempt);
-        let found = self.ask(asking, self.provider.find_by_time(&request)).await;
+        let found = self.call_provider(call, self.provider.find_by_time(&request)).await;
         let now = self.clock.now();
         match found {
             // A pending charge is cancelled at the next check: it is known by its id then.
-            Ok(Some(fact)) => self.settle(head, attempt, &fact).await,
-            Ok(None) if attempt.is_missing_twice(now) => self.settle(head, attempt, &ProviderResult::NeverCreated).await,
-            Ok(None) => self.check_again(attempt.missing(now), attempt).await,
-            Err(_) => self.settle(head, attempt, &ProviderResult::OutcomeUnknown).await,
+            Ok(Some(result)) => self.settle(intent, attempt, &result).await,
+            Ok(None) if attempt.is_missing_twice(now) => self.settle(intent, attempt, &ProviderResult::NeverCreated).await,
+            Ok(None) => self.write_next_check(attempt.missing(now), attempt).await,
+            Err(_) => self.settle(intent, attempt, &ProviderResult::OutcomeUnknown).await,
         }
     }
 
     /// Writes an attempt whose next check is scheduled; returns the attempt as it is then.
-    async fn check_again(&self, next: Attempt, attempt: Attempt) -> Result<Attempt, PaymentError> {
+    async fn write_next_check(&self, next: Attempt, attempt: Attempt) -> Result<Attempt, PaymentError> {
         Ok(self.write_attempt(&attempt, &next).await?.unwrap_or(next))
     }
 
@@ -115,48 +115,48 @@ impl Payments {
     }
 
     /// Records a fact about an attempt; answers the attempt as it stands then.
-    pub(crate) async fn settle(&self, head: Head, attempt: Attempt, fact: &ProviderResult) -> Result<Attempt, PaymentError> {
-        self.settle_where(head, attempt, fact, |_| true).await
+    pub(crate) async fn settle(&self, intent: PaymentIntent, attempt: Attempt, result: &ProviderResult) -> Result<Attempt, PaymentError> {
+        self.settle_if(intent, attempt, result, |_| true).await
     }
 
     /// Records a fact that was learned beside the attempt's own call. While that call runs, it reports every outcome itself, and what the
     /// provider shows may be an intermediate state: only a success is recorded.
-    pub(crate) async fn settle_beside(&self, head: Head, attempt: Attempt, fact: &ProviderResult) -> Result<Attempt, PaymentError> {
-        let is_success = matches!(fact, ProviderResult::Succeeded { .. });
-        self.settle_where(head, attempt, fact, |attempt| is_success || !attempt.is_locked(self.clock.now())).await
+    pub(crate) async fn settle_observed(&self, intent: PaymentIntent, attempt: Attempt, result: &ProviderResult) -> Result<Attempt, PaymentError> {
+        let is_success = matches!(result, ProviderResult::Succeeded { .. });
+        self.settle_if(intent, attempt, result, |attempt| is_success || !attempt.is_locked(self.clock.now())).await
     }
 
-    async fn settle_where(
+    async fn settle_if(
         &self,
-        head: Head,
+        intent: PaymentIntent,
         attempt: Attempt,
-        fact: &ProviderResult,
+        result: &ProviderResult,
         applies: impl Fn(&Attempt) -> bool,
     ) -> Result<Attempt, PaymentError> {
-        let (mut head, mut attempt) = (head, attempt);
-        for _ in 0..TRIES {
+        let (mut intent, mut attempt) = (intent, attempt);
+        for _ in 0..MAX_WRITE_ATTEMPTS {
             if !applies(&attempt) {
                 return Ok(attempt);
             }
-            let change = apply_provider_fact(&head, &attempt, fact, self.clock.now(), self.nudge);
+            let change = apply_provider_result(&intent, &attempt, result, self.clock.now(), self.first_retry);
             if change.is_empty() {
-                self.review(change.needs_review, &attempt);
+                self.report_review(change.needs_review, &attempt);
                 return Ok(attempt);
             }
             match self.store.write(&change, None).await? {
                 WriteOutcome::Written => {
                     let attempt = change.attempt.unwrap_or(attempt);
-                    self.review(change.needs_review, &attempt);
-                    if attempt.surplus {
+                    self.report_review(change.needs_review, &attempt);
+                    if attempt.duplicate_capture {
                         tracing::error!(payment.id = %attempt.payment_id, "the order was paid twice: the second capture is given back");
-                        self.count("SurplusCapture");
+                        self.count("DuplicateCapture");
                     }
                     return Ok(attempt);
                 }
                 WriteOutcome::Conflict(newer) => {
                     let records =
-                        Records { head: Some(head.clone()), attempt: Some(attempt.clone()), ..Records::default() }.updated(*newer);
-                    (head, attempt) = (records.head.unwrap_or(head), records.attempt.unwrap_or(attempt));
+                        Records { intent: Some(intent.clone()), attempt: Some(attempt.clone()), ..Records::default() }.updated(*newer);
+                    (intent, attempt) = (records.intent.unwrap_or(intent), records.attempt.unwrap_or(attempt));
                 }
             }
         }
@@ -164,24 +164,24 @@ impl Payments {
     }
 
     /// Asks the provider what became of an attempt. `None`: it knows of none. An error: it did not say.
-    pub(crate) async fn look_up(&self, asking: &Asking, attempt: &Attempt) -> Result<Option<ProviderResult>, ProviderError> {
+    pub(crate) async fn look_up(&self, call: &ProviderCall, attempt: &Attempt) -> Result<Option<ProviderResult>, ProviderError> {
         let request = ChargeRequest::from(attempt);
-        self.ask(asking, self.provider.retrieve(&request)).await
+        self.call_provider(call, self.provider.retrieve(&request)).await
     }
 
     /// Cancels a charge that the provider has not finished, `found` being what the provider says of it. Returns the attempt as it is then.
-    pub(crate) async fn call_off(&self, asking: &Asking, head: Head, attempt: Attempt, found: &ProviderResult) -> Result<Attempt, PaymentError> {
+    pub(crate) async fn cancel_charge(&self, call: &ProviderCall, intent: PaymentIntent, attempt: Attempt, found: &ProviderResult) -> Result<Attempt, PaymentError> {
         let mut request = ChargeRequest::from(&attempt);
         request.transaction_id = request.transaction_id.or(found.transaction_id().map(str::to_owned));
-        let fact = match self.ask(asking, self.provider.cancel(&request)).await {
-            Ok(ProviderResult::Abandoned { .. }) => ProviderResult::Abandoned { reason: attempt.why_called_off(&head, self.clock.now()) },
-            Ok(fact) => fact,
+        let result = match self.call_provider(call, self.provider.cancel(&request)).await {
+            Ok(ProviderResult::Abandoned { .. }) => ProviderResult::Abandoned { reason: attempt.cancellation_reason(&intent, self.clock.now()) },
+            Ok(result) => result,
             Err(_) => ProviderResult::OutcomeUnknown,
         };
-        self.settle(head, attempt, &fact).await
+        self.settle(intent, attempt, &result).await
     }
 
-    fn review(&self, needed: bool, attempt: &Attempt) {
+    fn report_review(&self, needed: bool, attempt: &Attempt) {
         if needed {
             tracing::error!(payment.id = %attempt.payment_id, "what the provider says of this payment does not fit: somebody has to look");
             self.count("NeedsReview");

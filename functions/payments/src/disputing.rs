@@ -3,8 +3,8 @@
 use shared::{clock::Timestamp, telemetry::Trace};
 
 use crate::{
-    Payments, TRIES,
-    domain::{adopt_refund, apply_dispute_fact},
+    Payments, MAX_WRITE_ATTEMPTS,
+    domain::{adopt_refund, apply_provider_dispute},
     error::PaymentError,
     store::{Records, WriteOutcome},
 };
@@ -12,24 +12,24 @@ use crate::{
 impl Payments {
     /// Looks the dispute up at the provider and records its state.
     pub(crate) async fn record_dispute(&self, dispute_id: &str, trace: &Trace, deadline: Timestamp) -> Result<(), PaymentError> {
-        let asking = self.leave_at_the_door(self.store.breaker().await?, deadline).await?;
-        let found = self.ask(&asking, self.provider.find_dispute(dispute_id)).await.map_err(PaymentError::redeliver)?;
-        let Some(fact) = found else {
+        let call = self.acquire(self.store.breaker().await?, deadline).await?;
+        let found = self.call_provider(&call, self.provider.find_dispute(dispute_id)).await.map_err(PaymentError::redeliver)?;
+        let Some(reported) = found else {
             tracing::warn!("the provider reports a dispute about a charge that is not known here");
             return Ok(());
         };
-        let Some(mut head) = self.store.head(fact.payment_id.order_id()).await? else {
-            tracing::warn!(payment.id = %fact.payment_id, "the provider reports a dispute about a payment that is not known here");
+        let Some(mut intent) = self.store.intent(reported.payment_id.order_id()).await? else {
+            tracing::warn!(payment.id = %reported.payment_id, "the provider reports a dispute about a payment that is not known here");
             return Ok(());
         };
-        for _ in 0..TRIES {
-            if head.captured_payment.is_none() && head.active_attempt.is_some() {
+        for _ in 0..MAX_WRITE_ATTEMPTS {
+            if intent.captured_payment.is_none() && intent.active_attempt.is_some() {
                 // The charge is not recorded yet: the dispute counts once it is.
                 return Err(PaymentError::ProviderUnavailable { retry_after_seconds: 60 });
             }
-            let change = apply_dispute_fact(&head, &fact, self.clock.now(), trace);
+            let change = apply_provider_dispute(&intent, &reported, self.clock.now(), trace);
             if change.needs_review {
-                tracing::error!(payment.id = %fact.payment_id, "dispute does not fit the payment: it needs review");
+                tracing::error!(payment.id = %reported.payment_id, "dispute does not fit the payment: it needs review");
                 self.count("NeedsReview");
             }
             if change.is_empty() {
@@ -37,11 +37,11 @@ impl Payments {
             }
             match self.store.write(&change, None).await? {
                 WriteOutcome::Written => {
-                    tracing::error!(order.id = %head.order_id, dispute.state = fact.state.name(), "state of a dispute changed");
+                    tracing::error!(order.id = %intent.order_id, dispute.state = reported.state.name(), "state of a dispute changed");
                     self.count("PaymentDisputed");
                     return Ok(());
                 }
-                WriteOutcome::Conflict(records) => head = records.head.unwrap_or(head),
+                WriteOutcome::Conflict(records) => intent = records.intent.unwrap_or(intent),
             }
         }
         Err(PaymentError::Contention)
@@ -54,26 +54,26 @@ impl Payments {
         trace: &Trace,
         deadline: Timestamp,
     ) -> Result<(), PaymentError> {
-        let asking = self.leave_at_the_door(self.store.breaker().await?, deadline).await?;
-        let found = self.ask(&asking, self.provider.find_refund(provider_refund_id)).await.map_err(PaymentError::redeliver)?;
+        let call = self.acquire(self.store.breaker().await?, deadline).await?;
+        let found = self.call_provider(&call, self.provider.find_refund(provider_refund_id)).await.map_err(PaymentError::redeliver)?;
         let Some(found) = found else {
             tracing::info!("the provider reports a refund of a charge that is not known here");
             return Ok(());
         };
-        let mut records = self.store.known_about_refund(found.payment_id, found.refund_id()).await?;
-        for _ in 0..TRIES {
-            let (Some(head), Some(paid)) = (records.head.clone(), records.attempt.clone()) else {
+        let mut records = self.store.records_for_refund(found.payment_id, found.refund_id()).await?;
+        for _ in 0..MAX_WRITE_ATTEMPTS {
+            let (Some(intent), Some(paid)) = (records.intent.clone(), records.attempt.clone()) else {
                 tracing::warn!(payment.id = %found.payment_id, "the provider reports a refund of a payment that is not known here");
                 return Ok(());
             };
             if let Some(refund) = records.refund {
-                return self.settle_refund(head, paid, refund, &found.result).await.map(drop);
+                return self.settle_refund(intent, paid, refund, &found.result).await.map(drop);
             }
-            if paid.is_alive() {
+            if paid.is_in_flight() {
                 // The charge is not recorded yet: its refund counts once it is.
                 return Err(PaymentError::ProviderUnavailable { retry_after_seconds: 60 });
             }
-            let change = adopt_refund(&head, &paid, &found, self.clock.now(), self.nudge, trace);
+            let change = adopt_refund(&intent, &paid, &found, self.clock.now(), self.first_retry, trace);
             if change.needs_review {
                 tracing::error!(payment.id = %found.payment_id, "refund made at the provider does not fit the payment: it needs review");
                 self.count("NeedsReview");
@@ -83,7 +83,7 @@ impl Payments {
             }
             match self.store.write(&change, None).await? {
                 WriteOutcome::Written => {
-                    tracing::info!(order.id = %head.order_id, "refund made at the provider recorded");
+                    tracing::info!(order.id = %intent.order_id, "refund made at the provider recorded");
                     return Ok(());
                 }
                 WriteOutcome::Conflict(newer) => records = Records { refund: None, ..records }.updated(*newer),

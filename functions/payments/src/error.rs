@@ -8,7 +8,7 @@ use provider::{
 use serde_json::json;
 use shared::{http::IdempotencyKey, money::Money, problem::Problem, queue::Retryable, secret::SecretError, table::TableError};
 
-use crate::domain::{HeadState, RefundRefused, StartRefused};
+use crate::domain::{IntentState, RefundError, StartError};
 
 /// Why a payment cannot be made, shown or changed.
 #[derive(Debug, thiserror::Error)]
@@ -23,9 +23,9 @@ pub enum PaymentError {
     #[error("no attempt may start: {reason}")]
     NotPayable {
         /// Why.
-        reason: StartRefused,
+        reason: StartError,
         /// The state of the order's payment.
-        state: HeadState,
+        state: IntentState,
     },
     /// The idempotency key stands for another request.
     #[error("the idempotency key was used for another request")]
@@ -46,7 +46,7 @@ pub enum PaymentError {
     },
     /// The payment, or so much of it, cannot be given back.
     #[error("no refund may begin: {0}")]
-    NotRefundable(RefundRefused),
+    NotRefundable(RefundError),
     /// The provider did not give it back.
     #[error("the refund {refund_id} failed: {reason}")]
     RefundFailed {
@@ -75,16 +75,16 @@ pub enum PaymentError {
     WebhookSecretsUnreadable,
     /// The attempt was abandoned because the order gave up.
     #[error("the order gave up while it was about to be paid")]
-    OrderGaveUp,
+    OrderClosed,
     /// Somebody else is about to send the attempt: the message is given back until that is done or its lock is over.
     #[error("the attempt is about to be sent by somebody else")]
-    AboutToBeSent,
+    SendInProgress,
     /// A command about the money of an order whose payment was never opened.
     #[error("the order has no payment yet")]
-    NoHead,
+    IntentNotFound,
     /// A record is in a state that only a newer release can judge.
     #[error("a record is in a state that this release does not know")]
-    NotReadable,
+    UnknownState,
     /// Others wrote the same records each time.
     #[error("others wrote the same records each time")]
     Contention,
@@ -151,52 +151,52 @@ impl From<PaymentError> for Problem {
             PaymentError::BadSignature(_) => Problem::bad_request("bad_signature", "The signature is not the provider's").caused_by(&error),
             PaymentError::EventTooLarge => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", "The body is too large")
                 .detail("A body may have 262,144 bytes."),
-            PaymentError::OrderGaveUp => not_payable(StartRefused::Closed, &HeadState::Closed),
-            PaymentError::WebhookSecretsUnreadable | PaymentError::AboutToBeSent | PaymentError::Contention => {
+            PaymentError::OrderClosed => not_payable(StartError::Closed, &IntentState::Closed),
+            PaymentError::WebhookSecretsUnreadable | PaymentError::SendInProgress | PaymentError::Contention => {
                 Problem::unavailable().caused_by(&error)
             }
-            PaymentError::NoHead | PaymentError::NotReadable => Problem::internal().caused_by(&error),
+            PaymentError::IntentNotFound | PaymentError::UnknownState => Problem::internal().caused_by(&error),
             PaymentError::Table(error) => error.into(),
             PaymentError::Secret(error) => Problem::unavailable().caused_by(&error),
         }
     }
 }
 
-fn not_payable(reason: StartRefused, state: &HeadState) -> Problem {
+fn not_payable(reason: StartError, state: &IntentState) -> Problem {
     let problem = match reason {
-        StartRefused::InProgress => Problem::conflict("payment_in_progress", "Another payment of this order is in progress")
+        StartError::InProgress => Problem::conflict("payment_in_progress", "Another payment of this order is in progress")
             .detail("Wait for its outcome: GET /payments?order_id=… shows it.")
             .retry_after(2),
-        StartRefused::AlreadyPaid => Problem::conflict("already_paid", "The order is paid already"),
-        StartRefused::Closed => Problem::conflict("order_closed", "The order takes no payment any more"),
-        StartRefused::AmountMismatch => Problem::unprocessable("amount_mismatch", "The amount is not what the order costs")
+        StartError::AlreadyPaid => Problem::conflict("already_paid", "The order is paid already"),
+        StartError::Closed => Problem::conflict("order_closed", "The order takes no payment any more"),
+        StartError::AmountMismatch => Problem::unprocessable("amount_mismatch", "The amount is not what the order costs")
             .detail("Leave the amount out, or send the order's total."),
-        StartRefused::CurrencyMismatch => {
+        StartError::CurrencyMismatch => {
             Problem::unprocessable("currency_mismatch", "The currencies differ").detail("Leave the amount out, or send the order's total.")
         }
-        StartRefused::NotReadable => return Problem::internal().caused_by(&PaymentError::NotReadable),
+        StartError::UnknownState => return Problem::internal().caused_by(&PaymentError::UnknownState),
     };
     problem.with("payment_state", state.name())
 }
 
-fn not_refundable(reason: RefundRefused) -> Problem {
+fn not_refundable(reason: RefundError) -> Problem {
     let conflict = || Problem::conflict("not_refundable", "The payment cannot be given back");
     let money = |money: Money| json!({ "amount": money.amount, "currency": money.currency });
     match reason {
-        RefundRefused::NothingCaptured => conflict().detail("It captured nothing for its order."),
-        RefundRefused::NothingLeft => conflict().detail("All of it is given back, on its way back, or taken by a dispute."),
-        RefundRefused::UnderWay { refundable } => conflict()
+        RefundError::NothingCaptured => conflict().detail("It captured nothing for its order."),
+        RefundError::NothingLeft => conflict().detail("All of it is given back, on its way back, or taken by a dispute."),
+        RefundError::UnderWay { refundable } => conflict()
             .detail("Other refunds of it are under way. Wait for their outcome, or ask for no more than they leave.")
             .with("refundable", money(refundable))
             .retry_after(2),
-        RefundRefused::Exceeds { at_most } => Problem::unprocessable("exceeds_refundable", "The amount is more than can be given back")
+        RefundError::Exceeds { at_most } => Problem::unprocessable("exceeds_refundable", "The amount is more than can be given back")
             .detail("Ask for no more than was captured and not given back yet, or leave the amount out.")
             .with("refundable", money(at_most)),
-        RefundRefused::OnlyWhole { amount } => Problem::unprocessable("exceeds_refundable", "The amount is more than can be given back")
+        RefundError::OnlyWhole { amount } => Problem::unprocessable("exceeds_refundable", "The amount is more than can be given back")
             .detail("The order was paid twice. The second payment is refunded whole: leave the amount out.")
             .with("refundable", money(amount)),
-        RefundRefused::CurrencyMismatch => Problem::unprocessable("currency_mismatch", "The currencies differ")
+        RefundError::CurrencyMismatch => Problem::unprocessable("currency_mismatch", "The currencies differ")
             .detail("Ask for the currency that was paid, or leave the amount out."),
-        RefundRefused::NotReadable => Problem::internal().caused_by(&PaymentError::NotReadable),
+        RefundError::UnknownState => Problem::internal().caused_by(&PaymentError::UnknownState),
     }
 }

@@ -13,7 +13,7 @@ pub mod messages;
 pub mod publish;
 pub mod store;
 
-mod asking;
+mod circuit_breaker;
 mod charging;
 mod disputing;
 pub mod operations;
@@ -29,7 +29,7 @@ pub struct Payments {
     secrets: Secrets,
     clock: Clock,
     ids: Ids,
-    nudge: Duration,
+    first_retry: Duration,
     /// How many due records are looked after at once.
     concurrency: usize,
 }
@@ -40,7 +40,7 @@ pub struct Settings {
     /// How many shards the index of due records has.
     pub shards: u32,
     /// How long after it was sent an unsettled record is looked at first; then twice as long each time.
-    pub nudge: Duration,
+    pub first_retry: Duration,
 }
 
 impl Payments {
@@ -61,7 +61,7 @@ impl Payments {
         let calls_per_second = config::optional("PROVIDER_CALLS_PER_SECOND").map(|_| config::parsed("PROVIDER_CALLS_PER_SECOND"));
         let provider = factory::payment_provider(&factory::ProviderDependencies { table: &table, secrets: &secrets }, calls_per_second);
         let secrets = secrets();
-        let settings = Settings { shards: config::parsed("INDEX_SHARDS"), nudge: config::seconds("RETRY_SECONDS") };
+        let settings = Settings { shards: config::parsed("INDEX_SHARDS"), first_retry: config::seconds("RETRY_SECONDS") };
         let payments = Self::new(table("PAYMENTS_TABLE"), provider, secrets, clock, Ids::System, settings);
         Self { concurrency: calls_per_second.map_or(CONCURRENCY, |calls: u32| usize::try_from(calls).unwrap_or(CONCURRENCY)), ..payments }
     }
@@ -69,7 +69,7 @@ impl Payments {
     /// The service over these surroundings.
     pub fn new(table: Table, provider: Arc<dyn PaymentProvider>, secrets: Secrets, clock: Clock, ids: Ids, settings: Settings) -> Self {
         let store = Store::new(table, settings.shards, provider.name());
-        Self { store, provider, secrets, clock, ids, nudge: settings.nudge, concurrency: CONCURRENCY }
+        Self { store, provider, secrets, clock, ids, first_retry: settings.first_retry, concurrency: CONCURRENCY }
     }
 
     /// The records, for those who look from outside.
@@ -95,4 +95,4 @@ const PROVIDER_BUDGET: Duration = Duration::from_secs(8);
 const CONCURRENCY: usize = 15;
 
 /// How often a change is worked out anew because others wrote meanwhile.
-const TRIES: u32 = 8;
+const MAX_WRITE_ATTEMPTS: u32 = 8;

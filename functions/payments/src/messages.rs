@@ -11,7 +11,7 @@ use shared::{
     queue::{FromMessage, InvalidMessage, read_as},
 };
 
-use crate::domain::{DisputeStatus, Expected, PaymentMethod};
+use crate::domain::{DisputeStatus, ExpectedPayment, PaymentMethod};
 
 /// `payment_opened.v1`, `payment_started.v1`, `payment_declined.v1`, `payment_unknown.v1`, `payment_succeeded.v1`, `payment_closed.v1`, `payment_refunded.v1`,
 /// `payment_refund_failed.v1`: how the payment of an order stands. `payment_disputed.v1`: the state of a dispute has changed.
@@ -20,7 +20,7 @@ use crate::domain::{DisputeStatus, Expected, PaymentMethod};
 pub struct PaymentEvent {
     /// The order.
     pub order_id: OrderId,
-    /// The head's version: what is told with an older one is out of date.
+    /// The intent's version: what is told with an older one is out of date.
     pub version: u64,
     /// The attempt that paid, else the one that began last.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -43,7 +43,7 @@ pub struct PaymentEvent {
     pub refund_refused: bool,
     /// Whether a second capture of the order could not be refunded: a person has to.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub surplus_refund_refused: bool,
+    pub duplicate_capture_refund_refused: bool,
     /// Whether the attempt waits for the buyer, who has to act first (3-D Secure).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub requires_action: bool,
@@ -74,12 +74,12 @@ prefixed_id!(
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 pub struct RecordEntry {
-    /// Follows from the head, its version and the kind: the same movement is the same entry.
+    /// Follows from the intent, its version and the kind: the same movement is the same entry.
     pub entry_id: EntryId,
     /// When.
     pub occurred_at: Timestamp,
-    /// `capture`, `refund`, or the same of a payment that was one too many: `surplus_capture`, `surplus_refund`. A refund that failed
-    /// after it succeeded: `refund_reversal`, `surplus_refund_reversal`. Disputes: `dispute_withdrawal`, `dispute_reinstatement`.
+    /// `capture`, `refund`, or the same of a payment that was one too many: `duplicate_capture`, `duplicate_capture_refund`. A refund that failed
+    /// after it succeeded: `refund_reversal`, `duplicate_capture_refund_reversal`. Disputes: `dispute_withdrawal`, `dispute_reinstatement`.
     pub kind: &'static str,
     /// For which order.
     pub order_id: OrderId,
@@ -107,13 +107,13 @@ pub struct OpenPayment {
     amount: Money,
     expires_at: Timestamp,
     tries: u32,
-    drive: u64,
+    attempt: u64,
 }
 
 impl OpenPayment {
-    pub(crate) fn expected(&self) -> Expected {
-        let Self { order_id, user_id, amount, expires_at, tries, drive } = *self;
-        Expected { order_id, user_id, amount, expires_at, tries, drive }
+    pub(crate) fn expected(&self) -> ExpectedPayment {
+        let Self { order_id, user_id, amount, expires_at, tries, attempt } = *self;
+        ExpectedPayment { order_id, user_id, amount, expires_at, tries, command_attempt: attempt }
     }
 }
 
@@ -131,15 +131,15 @@ pub struct ChargePayment {
     amount: Money,
     expires_at: Timestamp,
     tries: u32,
-    drive: u64,
+    attempt: u64,
     /// With what.
     pub(crate) payment_method: PaymentMethod,
 }
 
 impl ChargePayment {
-    pub(crate) fn expected(&self) -> Expected {
-        let Self { order_id, user_id, amount, expires_at, tries, drive, .. } = *self;
-        Expected { order_id, user_id, amount, expires_at, tries, drive }
+    pub(crate) fn expected(&self) -> ExpectedPayment {
+        let Self { order_id, user_id, amount, expires_at, tries, attempt, .. } = *self;
+        ExpectedPayment { order_id, user_id, amount, expires_at, tries, command_attempt: attempt }
     }
 }
 
@@ -155,7 +155,7 @@ pub struct CancelPayment {
     pub(crate) order_id: OrderId,
     pub(crate) user_id: UserId,
     pub(crate) amount: Money,
-    pub(crate) drive: u64,
+    pub(crate) attempt: u64,
 }
 
 impl FromMessage for CancelPayment {
@@ -168,7 +168,7 @@ impl FromMessage for CancelPayment {
 #[derive(Clone, Debug, Deserialize)]
 pub struct RefundPayment {
     pub(crate) order_id: OrderId,
-    pub(crate) drive: u64,
+    pub(crate) attempt: u64,
 }
 
 impl FromMessage for RefundPayment {

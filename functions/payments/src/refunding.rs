@@ -3,39 +3,39 @@
 use provider::{ProviderError, RefundResult, RefundRequest};
 
 use crate::{
-    Payments, TRIES,
-    asking::Asking,
-    domain::{Attempt, Change, Head, Refund, apply_refund_fact},
+    Payments, MAX_WRITE_ATTEMPTS,
+    circuit_breaker::ProviderCall,
+    domain::{Attempt, Change, PaymentIntent, Refund, apply_refund_result},
     error::PaymentError,
     store::{Records, WriteOutcome},
 };
 
 impl Payments {
     /// Sends a refund of `paid`, unless somebody else has touched it since it was read; answers the refund as it stands then.
-    pub(crate) async fn send_refund(&self, asking: &Asking, head: Head, paid: Attempt, refund: Refund) -> Result<Refund, PaymentError> {
-        let time = asking.call_time();
+    pub(crate) async fn send_refund(&self, call: &ProviderCall, intent: PaymentIntent, paid: Attempt, refund: Refund) -> Result<Refund, PaymentError> {
+        let time = call.call_time();
         let sending = refund.sending(&self.lock_owner(), self.clock.now(), time.lock);
         let change = Change { refund: Some(sending.clone()), ..Change::default() };
         if let WriteOutcome::Conflict(records) = self.store.write(&change, None).await? {
-            let stands = records.refund.unwrap_or(refund);
-            if stands != sending {
-                return Ok(stands);
+            let current = records.refund.unwrap_or(refund);
+            if current != sending {
+                return Ok(current);
             }
         }
         let request = RefundRequest::from(&sending);
-        let fact = self.ask_within(time, asking, self.provider.refund(&request)).await.unwrap_or(RefundResult::OutcomeUnknown);
-        self.settle_refund(head, paid, sending, &fact).await
+        let result = self.call_provider_within(time, call, self.provider.refund(&request)).await.unwrap_or(RefundResult::OutcomeUnknown);
+        self.settle_refund(intent, paid, sending, &result).await
     }
 
     /// Records a fact about a refund of `paid`; answers the refund as it stands then.
-    pub(crate) async fn settle_refund(&self, head: Head, paid: Attempt, refund: Refund, fact: &RefundResult) -> Result<Refund, PaymentError> {
+    pub(crate) async fn settle_refund(&self, intent: PaymentIntent, paid: Attempt, refund: Refund, result: &RefundResult) -> Result<Refund, PaymentError> {
         let mut records =
-            Records { head: Some(head.clone()), attempt: Some(paid.clone()), refund: Some(refund.clone()), ..Records::default() };
-        for _ in 0..TRIES {
-            let head = records.head.as_ref().unwrap_or(&head);
+            Records { intent: Some(intent.clone()), attempt: Some(paid.clone()), refund: Some(refund.clone()), ..Records::default() };
+        for _ in 0..MAX_WRITE_ATTEMPTS {
+            let intent = records.intent.as_ref().unwrap_or(&intent);
             let paid = records.attempt.as_ref().unwrap_or(&paid);
             let refund = records.refund.as_ref().unwrap_or(&refund);
-            let change = apply_refund_fact(head, paid, refund, fact, self.clock.now(), self.nudge);
+            let change = apply_refund_result(intent, paid, refund, result, self.clock.now(), self.first_retry);
             if change.needs_review {
                 tracing::error!(refund.id = %refund.refund_id, "refund needs review: it failed for good, failed after it succeeded, or does not match the provider's");
                 self.count("NeedsReview");
@@ -52,9 +52,9 @@ impl Payments {
     }
 
     /// Asks the provider what became of a refund. `None`: it knows of none. An error: it did not say.
-    pub(crate) async fn look_up_refund(&self, asking: &Asking, refund: &Refund) -> Result<Option<RefundResult>, ProviderError> {
+    pub(crate) async fn look_up_refund(&self, call: &ProviderCall, refund: &Refund) -> Result<Option<RefundResult>, ProviderError> {
         let request = RefundRequest::from(refund);
-        self.ask(asking, self.provider.retrieve_refund(&request)).await
+        self.call_provider(call, self.provider.retrieve_refund(&request)).await
     }
 }
 

@@ -1,6 +1,6 @@
 //! The table payments: keys, conditions, and nothing else that anybody has to know about it.
 //!
-//! Every record of an order lies under `ORDER#<order>`: `HEAD`, `ATTEMPT#<id>`, `REFUND#<id>`; the claim of an idempotency key under
+//! Every record of an order lies under `ORDER#<order>`: `INTENT`, `ATTEMPT#<id>`, `REFUND#<id>`; the claim of an idempotency key under
 //! `KEY#<id>`; an event of the provider that was received under `EVENT#<its id>`, for a month; the breaker under `BREAKER#<provider>`;
 //! the lease of the sweep under `LEASE#reconcile-payments`.
 //! Every record counts its writes, and the one condition of every write is that it is the next one: version 1 where nothing
@@ -17,7 +17,7 @@ use shared::{
     table::{AttributeValue, Expression, Item, Key, Outcome, Query, Table, TableError, TransactionOutcome, Write, from_item, to_item},
 };
 
-use crate::domain::{Attempt, Breaker, Change, Head, HeadFact, HeadState, Refund};
+use crate::domain::{Attempt, Breaker, Change, PaymentIntent, IntentEvent, IntentState, Refund};
 
 /// The partition of the index that the due records stand in, before its shard.
 const DUE: &str = "due";
@@ -26,7 +26,7 @@ const DUE: &str = "due";
 const DUE_PAGE: u32 = 100;
 
 /// For how long an event of the provider is remembered: longer than any provider goes on telling it.
-const EVENT_KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+const EVENT_RETENTION: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// The records of payments.
 #[derive(Clone, Debug)]
@@ -53,8 +53,8 @@ pub struct IdempotencyRecord {
 /// What stands in the table, as far as it was asked for or came back.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Records {
-    /// The head.
-    pub head: Option<Head>,
+    /// The intent.
+    pub intent: Option<PaymentIntent>,
     /// The attempt.
     pub attempt: Option<Attempt>,
     /// The refund.
@@ -77,7 +77,7 @@ impl Records {
     #[must_use]
     pub fn updated(self, newer: Self) -> Self {
         Self {
-            head: newer.head.or(self.head),
+            intent: newer.intent.or(self.intent),
             attempt: newer.attempt.or(self.attempt),
             refund: newer.refund.or(self.refund),
             idempotency_record: newer.idempotency_record.or(self.idempotency_record),
@@ -104,18 +104,18 @@ pub enum Due {
     Refund(OrderId, RefundId),
 }
 
-/// The head as the table's stream shows it. An image with a state of a newer release is none that can be told about.
+/// The intent as the table's stream shows it. An image with a state of a newer release is none that can be told about.
 #[derive(Clone, Debug)]
-pub struct HeadImage(pub Head);
+pub struct IntentImage(pub PaymentIntent);
 
-impl<'de> Deserialize<'de> for HeadImage {
+impl<'de> Deserialize<'de> for IntentImage {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let head = Head::deserialize(deserializer)?;
-        match (&head.state, &head.last_fact) {
-            (HeadState::Unknown(_), _) | (_, HeadFact::Unknown(_)) => {
-                Err(serde::de::Error::custom("the head's state is not known to this release"))
+        let intent = PaymentIntent::deserialize(deserializer)?;
+        match (&intent.state, &intent.last_event) {
+            (IntentState::Unknown(_), _) | (_, IntentEvent::Unknown(_)) => {
+                Err(serde::de::Error::custom("the intent's state is not known to this release"))
             }
-            _ => Ok(Self(head)),
+            _ => Ok(Self(intent)),
         }
     }
 }
@@ -126,9 +126,9 @@ impl Store {
         Self { table, shards, provider }
     }
 
-    /// The head of an order.
-    pub async fn head(&self, order: OrderId) -> Result<Option<Head>, TableError> {
-        self.read(order_key(order, "HEAD")).await
+    /// The intent of an order.
+    pub async fn intent(&self, order: OrderId) -> Result<Option<PaymentIntent>, TableError> {
+        self.read(order_key(order, "INTENT")).await
     }
 
     /// An attempt.
@@ -136,9 +136,9 @@ impl Store {
         self.read(attempt_key(payment)).await
     }
 
-    /// The head, an attempt and the breaker, in one call.
-    pub async fn head_and_attempt(&self, payment: PaymentId) -> Result<Records, TableError> {
-        self.read_many(vec![order_key(payment.order_id(), "HEAD"), attempt_key(payment), self.breaker_key()]).await
+    /// The intent, an attempt and the breaker, in one call.
+    pub async fn intent_and_attempt(&self, payment: PaymentId) -> Result<Records, TableError> {
+        self.read_many(vec![order_key(payment.order_id(), "INTENT"), attempt_key(payment), self.breaker_key()]).await
     }
 
     /// An attempt and the breaker, in one call.
@@ -147,21 +147,21 @@ impl Store {
     }
 
     /// All that decides about a request to pay, in one call.
-    pub async fn known_about(&self, payment: PaymentId) -> Result<Records, TableError> {
-        let records = [order_key(payment.order_id(), "HEAD"), attempt_key(payment), idempotency_key(payment.attempt())];
+    pub async fn records_for_payment(&self, payment: PaymentId) -> Result<Records, TableError> {
+        let records = [order_key(payment.order_id(), "INTENT"), attempt_key(payment), idempotency_key(payment.attempt())];
         self.read_many(records.into_iter().chain([self.breaker_key()]).collect()).await
     }
 
     /// All that decides about a request to give a payment back, in one call.
-    pub async fn known_about_refund(&self, payment: PaymentId, refund: RefundId) -> Result<Records, TableError> {
+    pub async fn records_for_refund(&self, payment: PaymentId, refund: RefundId) -> Result<Records, TableError> {
         let order = payment.order_id();
-        let records = [order_key(order, "HEAD"), attempt_key(payment), refund_key(order, refund), idempotency_key(refund.uuid())];
+        let records = [order_key(order, "INTENT"), attempt_key(payment), refund_key(order, refund), idempotency_key(refund.uuid())];
         self.read_many(records.into_iter().chain([self.breaker_key()]).collect()).await
     }
 
-    /// The head, a refund and the breaker, in one call.
-    pub async fn head_and_refund(&self, order: OrderId, refund: RefundId) -> Result<Records, TableError> {
-        self.read_many(vec![order_key(order, "HEAD"), refund_key(order, refund), self.breaker_key()]).await
+    /// The intent, a refund and the breaker, in one call.
+    pub async fn intent_and_refund(&self, order: OrderId, refund: RefundId) -> Result<Records, TableError> {
+        self.read_many(vec![order_key(order, "INTENT"), refund_key(order, refund), self.breaker_key()]).await
     }
 
     /// A payment, a refund and the breaker, in one call.
@@ -184,39 +184,39 @@ impl Store {
     }
 
     /// Whether an event of the provider was received before.
-    pub async fn knows_event(&self, id: &str) -> Result<bool, TableError> {
+    pub async fn has_event(&self, id: &str) -> Result<bool, TableError> {
         Ok(self.table.get(Key::composite(self.event_pk(id), "EVENT")).await?.is_some())
     }
 
     /// Remembers that an event of the provider was received.
-    pub async fn remember_event(&self, id: &str, now: Timestamp) -> Result<(), TableError> {
+    pub async fn record_event(&self, id: &str, now: Timestamp) -> Result<(), TableError> {
         let mut item = keyed(Item::new(), self.event_pk(id), "EVENT");
         item.insert("received_at".to_owned(), AttributeValue::S(now.to_string()));
-        item.insert("ttl".to_owned(), AttributeValue::N(now.plus(EVENT_KEPT).seconds().to_string()));
+        item.insert("ttl".to_owned(), AttributeValue::N(now.plus(EVENT_RETENTION).seconds().to_string()));
         // Refused: a copy of it was received at the same time.
         self.table.put(item, Expression::not_exists()).await.map(|_| ())
     }
 
-    /// The head of an order and its attempts. There are at most as many as the order allowed tries.
-    pub async fn head_and_attempts(&self, order: OrderId) -> Result<(Option<Head>, Vec<Attempt>), TableError> {
-        const MORE_THAN_ANY_ORDER_ALLOWS: u32 = 1000;
-        let condition = Expression::new("#sk BETWEEN :first AND :last").value("first", "ATTEMPT#").value("last", "HEAD");
-        let query = Query::new(None, "pk", order_pk(order), MORE_THAN_ANY_ORDER_ALLOWS).sort(condition).consistent();
-        let (mut head, mut attempts) = (None, Vec::new());
+    /// The intent of an order and its attempts. There are at most as many as the order allowed tries.
+    pub async fn intent_and_attempts(&self, order: OrderId) -> Result<(Option<PaymentIntent>, Vec<Attempt>), TableError> {
+        const MAX_ITEMS_READ: u32 = 1000;
+        let condition = Expression::new("#sk BETWEEN :first AND :last").value("first", "ATTEMPT#").value("last", "INTENT");
+        let query = Query::new(None, "pk", order_pk(order), MAX_ITEMS_READ).sort(condition).consistent();
+        let (mut intent, mut attempts) = (None, Vec::new());
         for item in self.table.query(query).await? {
             match sort_key(&item) {
-                "HEAD" => head = Some(from_item(item)?),
+                "INTENT" => intent = Some(from_item(item)?),
                 _ => attempts.push(from_item(item)?),
             }
         }
-        Ok((head, attempts))
+        Ok((intent, attempts))
     }
 
     /// The records that are due, the longest overdue first. Candidates only: the records themselves decide.
     pub fn due(&self, now: Timestamp) -> Backlog {
-        let due = Expression::new("#check_at <= :now").value("now", now);
+        let due = Expression::new("#next_check_at <= :now").value("now", now);
         let query = Query::new(Some("check-index"), "check_shard", DUE, DUE_PAGE).sort(due);
-        Backlog::new(&self.table, &query, self.shards, "check_at")
+        Backlog::new(&self.table, &query, self.shards, "next_check_at")
     }
 
     /// The lease of the sweep that looks after due records.
@@ -228,9 +228,9 @@ impl Store {
     pub async fn write(&self, change: &Change, idempotency_record: Option<&IdempotencyRecord>) -> Result<WriteOutcome, TableError> {
         let refunds = [&change.refund, &change.next_refund].into_iter().flatten();
         let records: Vec<(Item, Expression)> = change
-            .head
+            .intent
             .iter()
-            .map(|head| (keyed(to_item(head), order_pk(head.order_id), "HEAD"), next(head.version)))
+            .map(|intent| (keyed(to_item(intent), order_pk(intent.order_id), "INTENT"), next(intent.version)))
             .chain(change.attempt.iter().map(|attempt| self.attempt_item(attempt)))
             .chain(refunds.map(|refund| self.refund_item(refund)))
             .chain(idempotency_record.map(|idempotency_record| (keyed(to_item(idempotency_record), idempotency_pk(idempotency_record.key()), "KEY"), Expression::not_exists())))
@@ -255,17 +255,17 @@ impl Store {
     fn attempt_item(&self, attempt: &Attempt) -> (Item, Expression) {
         let payment = attempt.payment_id;
         let item = keyed(to_item(attempt), order_pk(payment.order_id()), &attempt_sk(payment));
-        (self.in_index(item, attempt.dispatch.check_at, &payment.to_string()), next(attempt.version))
+        (self.in_index(item, attempt.dispatch.next_check_at, &payment.to_string()), next(attempt.version))
     }
 
     fn refund_item(&self, refund: &Refund) -> (Item, Expression) {
         let item = keyed(to_item(refund), order_pk(refund.order_id), &refund_sk(refund.refund_id));
-        (self.in_index(item, refund.dispatch.check_at, &refund.refund_id.to_string()), next(refund.version))
+        (self.in_index(item, refund.dispatch.next_check_at, &refund.refund_id.to_string()), next(refund.version))
     }
 
     /// A record stands in the index as long as it has a time at which it is looked at.
-    fn in_index(&self, mut item: Item, check_at: Option<Timestamp>, id: &str) -> Item {
-        if check_at.is_some() {
+    fn in_index(&self, mut item: Item, next_check_at: Option<Timestamp>, id: &str) -> Item {
+        if next_check_at.is_some() {
             let shard = ids::shard_of(id, self.shards);
             item.insert("check_shard".to_owned(), AttributeValue::S(format!("{DUE}#{shard}")));
         }
@@ -307,7 +307,7 @@ fn records_from(items: impl IntoIterator<Item = Item>) -> Result<Records, TableE
     let mut records = Records::default();
     for item in items {
         match sort_key(&item) {
-            "HEAD" => records.head = Some(from_item(item)?),
+            "INTENT" => records.intent = Some(from_item(item)?),
             "KEY" => records.idempotency_record = Some(from_item(item)?),
             "BREAKER" => records.breaker = Some(from_item(item)?),
             kind if kind.starts_with("ATTEMPT#") => records.attempt = Some(from_item(item)?),

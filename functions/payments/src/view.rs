@@ -4,7 +4,7 @@ use provider::{NextAction, PaymentId, RefundId};
 use serde::Serialize;
 use shared::{clock::Timestamp, ids::OrderId, money::Money};
 
-use crate::domain::{Attempt, MethodType, PaymentStatus, Refund, RefundStatus};
+use crate::domain::{Attempt, PaymentMethodType, PaymentStatus, Refund, RefundStatus};
 
 /// A payment.
 #[derive(Clone, Debug, Serialize)]
@@ -19,7 +19,7 @@ pub struct PaymentView {
     /// How much.
     pub amount: Money,
     /// With what. The token is not shown again.
-    pub payment_method: MethodView,
+    pub payment_method: PaymentMethodView,
     /// The provider's name for the charge.
     pub transaction_id: Option<String>,
     /// Why it came to nothing.
@@ -41,9 +41,9 @@ pub struct PaymentView {
 /// A method of payment.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema), schema(as = PaymentMethodShown))]
-pub struct MethodView {
+pub struct PaymentMethodView {
     /// Its kind.
-    pub r#type: MethodType,
+    pub r#type: PaymentMethodType,
 }
 
 /// What the customer has to do.
@@ -78,7 +78,7 @@ impl From<&Attempt> for PaymentView {
             order_id: attempt.order_id,
             status: attempt.status(),
             amount: attempt.money(),
-            payment_method: MethodView { r#type: attempt.payment_method.r#type },
+            payment_method: PaymentMethodView { r#type: attempt.payment_method.r#type },
             transaction_id: attempt.transaction_id.clone(),
             failure_reason: attempt.failure_reason.clone(),
             next_action: attempt.next_action.as_ref().map(NextActionView::from),
@@ -92,7 +92,7 @@ impl From<&Attempt> for PaymentView {
 
 impl PaymentView {
     /// The payment as it was at its end: the answer to its request, which must not change with what happens later.
-    pub fn at_its_end(attempt: &Attempt) -> Self {
+    pub fn as_settled(attempt: &Attempt) -> Self {
         Self {
             refunded: Money::new(0, attempt.currency),
             updated_at: attempt.settled_at.unwrap_or(attempt.updated_at),

@@ -101,7 +101,7 @@ pub fn orders(aws: &Aws, clock: &Clock) -> orders::Orders {
 /// Payments, with this provider.
 #[cfg(feature = "payments")]
 pub fn payments(aws: &Aws, clock: &Clock, provider: std::sync::Arc<dyn provider::PaymentProvider>) -> payments::Payments {
-    let settings = payments::Settings { shards: SHARDS, nudge: RETRY };
+    let settings = payments::Settings { shards: SHARDS, first_retry: RETRY };
     payments::Payments::new(aws.table("payments"), provider, aws.secrets_at(clock.clone()), clock.clone(), aws.ids(500_000), settings)
 }
 

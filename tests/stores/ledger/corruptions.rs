@@ -40,10 +40,10 @@ fn corruptions(world: &World) -> Vec<Corruption> {
     change("order captured_total, failed", "orders", order(failed), "/captured_total/N", 500, failed, "captured_by_order");
     change("order total", "orders", order(confirmed), "/totals/M/total/M/amount/N", 1, confirmed, "one_full_capture");
     change("order line", "orders", order(confirmed), "/lines/L/0/M/quantity/N", 1, confirmed, "reserved_quantity");
-    change("head captured_total", "payments", payment(confirmed, "HEAD"), "/captured_total/N", -1, confirmed, "captured_by_payments");
-    change("head refunded_total", "payments", payment(refunded, "HEAD"), "/refunded_total/N", -1, refunded, "refunded_by_payments");
-    change("head refundable", "payments", payment(confirmed, "HEAD"), "/refundable/N", 1, confirmed, "refundable");
-    change("head amount", "payments", payment(confirmed, "HEAD"), "/amount/N", 1, confirmed, "amount_due");
+    change("intent captured_total", "payments", payment(confirmed, "INTENT"), "/captured_total/N", -1, confirmed, "captured_by_payments");
+    change("intent refunded_total", "payments", payment(refunded, "INTENT"), "/refunded_total/N", -1, refunded, "refunded_by_payments");
+    change("intent refundable", "payments", payment(confirmed, "INTENT"), "/refundable/N", 1, confirmed, "refundable");
+    change("intent amount", "payments", payment(confirmed, "INTENT"), "/amount/N", 1, confirmed, "amount_due");
     change("attempt amount", "payments", payment(confirmed, "ATTEMPT#"), "/amount/N", 1, confirmed, "charge_at_provider");
     change("attempt refunded", "payments", payment(refunded, "ATTEMPT#"), "/refunded/N", -1, refunded, "refunded_of_payment");
     change("refund amount", "payments", payment(refunded, "REFUND#"), "/amount/N", -1, refunded, "refund_at_provider");
@@ -91,7 +91,7 @@ fn corruptions(world: &World) -> Vec<Corruption> {
     rename("attempt state", "payments", payment(confirmed, "ATTEMPT#"), "/state/S", "declined", confirmed, "charge_at_provider");
     rename("attempt under review", "payments", payment(confirmed, "ATTEMPT#"), "/state/S", "needs_review", confirmed, "under_review");
     rename("refund state", "payments", payment(refunded, "REFUND#"), "/state/S", "failed", refunded, "refund_at_provider");
-    rename("currency", "payments", payment(confirmed, "HEAD"), "/currency/S", "EUR", confirmed, "amount_due");
+    rename("currency", "payments", payment(confirmed, "INTENT"), "/currency/S", "EUR", confirmed, "amount_due");
     rename(
         "charge of another order",
         "payment-simulator",

@@ -166,7 +166,7 @@ async fn a_run_in_small_pieces_finds_what_a_whole_one_finds() {
     // Many that are due at the same moment, in one shard.
     for number in 0..40 {
         let pk = format!("ORDER#ord_0199c2a8-0000-7000-8000-0000000002{number:02}");
-        let due = json!({ "pk": { "S": pk }, "sk": { "S": "HEAD" }, "check_shard": { "S": "due#3" }, "next_check_at": { "S": "2026-11-21T09:48:49.123Z" } });
+        let due = json!({ "pk": { "S": pk }, "sk": { "S": "INTENT" }, "check_shard": { "S": "due#3" }, "next_check_at": { "S": "2026-11-21T09:48:49.123Z" } });
         world.aws.put("payments", &due);
     }
     let whole = world.report(json!({})).await;
@@ -271,7 +271,7 @@ async fn orders_are_looked_at_side_by_side_but_not_all_at_once() {
     let world = World::at_rest().await;
     for number in 0..64 {
         let pk = format!("ORDER#ord_0199c2a8-0000-7000-8000-0000000002{number:02}");
-        let due = json!({ "pk": { "S": pk }, "sk": { "S": "HEAD" }, "check_shard": { "S": "due#3" }, "next_check_at": { "S": "2026-11-21T09:48:49.123Z" } });
+        let due = json!({ "pk": { "S": pk }, "sk": { "S": "INTENT" }, "check_shard": { "S": "due#3" }, "next_check_at": { "S": "2026-11-21T09:48:49.123Z" } });
         world.aws.put("payments", &due);
     }
     world.aws.take_time(Duration::from_millis(10));

@@ -1,6 +1,6 @@
 //! Missing ledger entries are booked from the records, once, whether or not their messages arrive later.
 
-use payments::{publish::messages, store::HeadImage};
+use payments::{publish::messages, store::IntentImage};
 
 use super::{world::*, *};
 
@@ -60,10 +60,10 @@ fn members(item: &Value) -> Value {
     item.as_object().unwrap().iter().map(|(name, value)| (name.clone(), plain(value))).collect()
 }
 
-/// Writes the next version of the confirmed order's payment head, with these totals, and lets its entries be recorded.
+/// Writes the next version of the confirmed order's payment intent, with these totals, and lets its entries be recorded.
 async fn next_head(world: &World, totals: &[(&str, i64)]) -> Vec<Value> {
-    let is_head = |item: &Value| item["sk"]["S"] == "HEAD" && item["order_id"]["S"] == world.confirmed.as_str();
-    let old = world.item("payments", is_head);
+    let is_intent = |item: &Value| item["sk"]["S"] == "INTENT" && item["order_id"]["S"] == world.confirmed.as_str();
+    let old = world.item("payments", is_intent);
     let mut new = old.clone();
     let version: u64 = old["version"]["N"].as_str().unwrap().parse().unwrap();
     new["version"] = json!({ "N": (version + 1).to_string() });
@@ -71,7 +71,7 @@ async fn next_head(world: &World, totals: &[(&str, i64)]) -> Vec<Value> {
         new[*name] = json!({ "N": total.to_string() });
     }
     world.aws.put("payments", &new);
-    let image = |item: &Value| serde_json::from_value::<HeadImage>(members(item)).unwrap();
+    let image = |item: &Value| serde_json::from_value::<IntentImage>(members(item)).unwrap();
     let told = messages(Some(&image(&old)), &image(&new)).into_iter().filter(|message| message.queue == "record-entry");
     let told: Vec<Value> = told.map(|message| message.data).collect();
     for entry in &told {
@@ -99,14 +99,14 @@ async fn eventful() -> (World, Vec<Value>) {
         refund["provider_refund_id"] = json!({ "S": format!("re_{number}") });
         world.aws.put("payments", &refund);
     };
-    let mut surplus = attempt.clone();
+    let mut duplicate = attempt.clone();
     let second = text(&attempt["payment_id"]["S"]).replace("-8", "-9");
-    (surplus["payment_id"], surplus["sk"]) = (json!({ "S": second }), json!({ "S": format!("ATTEMPT#{second}") }));
-    (surplus["surplus"], surplus["refunded"]) = (json!({ "BOOL": true }), surplus["amount"].clone());
-    world.aws.put("payments", &surplus);
+    (duplicate["payment_id"], duplicate["sk"]) = (json!({ "S": second }), json!({ "S": format!("ATTEMPT#{second}") }));
+    (duplicate["duplicate_capture"], duplicate["refunded"]) = (json!({ "BOOL": true }), duplicate["amount"].clone());
+    world.aws.put("payments", &duplicate);
     refund(1, &attempt["payment_id"], "requested", "reversed", 1000);
-    refund(2, &surplus["payment_id"], "surplus", "reversed", 7000);
-    refund(3, &surplus["payment_id"], "surplus", "succeeded", 7000);
+    refund(2, &duplicate["payment_id"], "duplicate_capture", "reversed", 7000);
+    refund(3, &duplicate["payment_id"], "duplicate_capture", "succeeded", 7000);
     let mut order = world.item("orders", |item| item["order_id"]["S"] == world.confirmed.as_str());
     for (name, total) in [
         ("refunded_total", "1000"),
@@ -120,10 +120,10 @@ async fn eventful() -> (World, Vec<Value>) {
     let mut told = world.told.clone();
     for totals in [
         &[("refunded_total", 1000)][..],
-        &[("refunds_reversed_total", 1000), ("surplus_captured", 7000)],
-        &[("surplus_refunded", 7000)],
-        &[("surplus_refunds_reversed", 7000), ("dispute_withdrawn_total", 7000)],
-        &[("surplus_refunded", 14_000), ("dispute_reinstated_total", 7000)],
+        &[("refunds_reversed_total", 1000), ("duplicate_captured_total", 7000)],
+        &[("duplicate_refunded_total", 7000)],
+        &[("duplicate_refunds_reversed_total", 7000), ("dispute_withdrawn_total", 7000)],
+        &[("duplicate_refunded_total", 14_000), ("dispute_reinstated_total", 7000)],
     ] {
         told.extend(next_head(&world, totals).await);
     }
@@ -164,9 +164,9 @@ async fn each_kind_of_entry_is_booked_again_and_its_late_message_changes_nothing
         "refund",
         "refund_reversal",
         "release",
-        "surplus_capture",
-        "surplus_refund",
-        "surplus_refund_reversal",
+        "duplicate_capture",
+        "duplicate_capture_refund",
+        "duplicate_capture_refund_reversal",
     ];
     assert_eq!(kinds, expected.map(str::to_owned).into());
 }
@@ -278,8 +278,8 @@ async fn a_difference_with_another_reason_stays_and_says_why() {
     let of_order = |item: &Value, sk: &str| {
         item["order_id"]["S"] == world.confirmed.as_str() && item["sk"]["S"].as_str().is_some_and(|text| text.starts_with(sk))
     };
-    let (head, attempt) =
-        (world.item("payments", |item| of_order(item, "HEAD")), world.item("payments", |item| of_order(item, "ATTEMPT#")));
+    let (intent, attempt) =
+        (world.item("payments", |item| of_order(item, "INTENT")), world.item("payments", |item| of_order(item, "ATTEMPT#")));
     let reservation = world.item("stock", |item| item["pk"]["S"] == format!("RESERVATION#{}", world.confirmed));
     let spoons = world.item("stock", |item| item["pk"]["S"] == format!("STOCK#{SPOON}"));
     let with = |item: &Value, name: &str, value: Value| {
@@ -289,9 +289,9 @@ async fn a_difference_with_another_reason_stays_and_says_why() {
     };
     let held = with(&reservation, "state", json!({ "S": "held" }));
     for (name, is_lost, table, item, changed, reason) in [
-        ("head and attempts differ", true, "payments", &head, with(&head, "captured_total", json!({ "N": "6000" })), "contradict"),
+        ("intent and attempts differ", true, "payments", &intent, with(&intent, "captured_total", json!({ "N": "6000" })), "contradict"),
         ("the provider says less", true, "payments", &attempt, with(&attempt, "amount", json!({ "N": "7001" })), "contradict"),
-        ("written too often", true, "payments", &head, with(&head, "version", json!({ "N": "5000" })), "written too often"),
+        ("written too often", true, "payments", &intent, with(&intent, "version", json!({ "N": "5000" })), "written too often"),
         ("another state", false, "stock", &reservation, held, "reservation and the order contradict"),
     ] {
         if is_lost {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use payments::domain::{AttemptState, HeadState};
+use payments::domain::{AttemptState, IntentState};
 use provider::{ChargeRequest, PaymentProvider};
 use serde_json::json;
 use tests::faults::{Mishap, whatever_happens};
@@ -45,10 +45,10 @@ async fn a_customer_who_fails_may_try_again_and_one_who_never_acts_is_called_off
     assert_eq!(till.pay("idle", "tok_3ds_abandoned").await.status(), 202);
     for _ in 0..9 {
         till.reconcile_after(60).await;
-        assert_eq!(till.head().await.state, HeadState::Busy);
+        assert_eq!(till.intent().await.state, IntentState::Processing);
     }
     till.reconcile_after(61).await;
-    assert_eq!(till.head().await.state, HeadState::Open);
+    assert_eq!(till.intent().await.state, IntentState::Open);
     assert_eq!(till.pay("idle", "tok_3ds_abandoned").await.json()["failure_reason"], "action_not_taken");
     assert_eq!((till.books(), till.unsettled()), ((0, 0), 0));
     assert_eq!(till.pay("third", "tok_ok").await.status(), 201);
@@ -62,7 +62,7 @@ async fn an_order_that_is_given_up_has_the_payment_called_off_before_it_hears_so
         assert!(till.charge(token, 0).await);
         assert_eq!(till.attempt_state().await, AttemptState::RequiresAction);
         assert!(till.cancel(1).await);
-        assert_eq!((till.attempt_state().await, till.head().await.state), (AttemptState::Abandoned, HeadState::Closed), "{token}");
+        assert_eq!((till.attempt_state().await, till.intent().await.state), (AttemptState::Abandoned, IntentState::Closed), "{token}");
         assert_eq!(till.told(&mut pump).await.last().unwrap(), "payment_closed");
         // Nothing that the customer does now charges them.
         till.reconcile_after(3600).await;
@@ -82,12 +82,12 @@ async fn calling_off_survives_each_fault() {
         till.aws.fail(call, fault);
         till.cancel(1).await;
         till.aws.heal();
-        for drive in 2..6 {
+        for attempt in 2..6 {
             till.clock.advance(Duration::from_secs(65));
-            till.cancel(drive).await;
+            till.cancel(attempt).await;
             till.reconcile_after(1).await;
         }
-        assert_eq!((till.head().await.state, till.books(), till.unsettled()), (HeadState::Closed, (0, 0), 0), "{fault:?} at {call}");
+        assert_eq!((till.intent().await.state, till.books(), till.unsettled()), (IntentState::Closed, (0, 0), 0), "{fault:?} at {call}");
     })
     .await;
 }
@@ -102,7 +102,7 @@ async fn a_customer_who_was_quicker_than_the_cancel_gets_their_money_back() {
     till.provider.retrieve(&ChargeRequest::from(&stale)).await.unwrap();
     assert_eq!(till.books(), (1, 0));
     assert!(till.cancel(1).await);
-    assert_eq!(till.head().await.state, HeadState::Captured);
+    assert_eq!(till.intent().await.state, IntentState::Captured);
     assert_eq!(till.told(&mut pump).await.last().unwrap(), "payment_succeeded", "and the order asks for it back");
     assert!(till.refund(2).await);
     assert_eq!(till.books(), (1, PRICE));

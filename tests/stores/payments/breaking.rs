@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use payments::domain::{AttemptState, HeadState, PaymentStatus};
+use payments::domain::{AttemptState, IntentState, PaymentStatus};
 use serde_json::json;
 
 use super::{PRICE, Till, order};
@@ -19,8 +19,8 @@ async fn silence(till: &Till, calls: usize) {
     let now = till.clock.now();
     for _ in 0..calls {
         let store = till.payments.store();
-        let breaker = store.breaker().await.unwrap().unwrap_or_else(|| payments::domain::Breaker::unused("simulated", now));
-        store.write_breaker(&breaker.after_silence("", now).unwrap()).await.unwrap().unwrap();
+        let breaker = store.breaker().await.unwrap().unwrap_or_else(|| payments::domain::Breaker::new("simulated", now));
+        store.write_breaker(&breaker.after_timeout("", now).unwrap()).await.unwrap().unwrap();
     }
 }
 
@@ -83,17 +83,17 @@ async fn at_the_door_nothing_begins_and_the_answer_says_when_to_come_back() {
 async fn what_queues_ask_for_is_recorded_and_done_when_the_provider_answers_again() {
     let till = left_alone().await;
     assert!(till.charge("tok_ok", 1).await, "the queue is not the timer");
-    let attempts = till.payments.store().head_and_attempts(order()).await.unwrap().1;
+    let attempts = till.payments.store().intent_and_attempts(order()).await.unwrap().1;
     assert_eq!((attempts[0].state.clone(), attempts[0].status()), (AttemptState::New, PaymentStatus::Processing));
     assert_eq!(till.reconcile_after(10).await["examined"], 0, "not yet");
     assert!(till.charge("tok_ok", 2).await);
     assert_eq!((till.books(), till.attempt_state().await), ((0, 0), AttemptState::New));
     till.reconcile_after(20).await;
-    assert_eq!((till.books(), till.head().await.state), ((1, 0), HeadState::Captured));
+    assert_eq!((till.books(), till.intent().await.state), ((1, 0), IntentState::Captured));
 
     silence(&till, 5).await;
     assert!(till.refund(3).await);
-    assert_eq!((till.books(), till.head().await.refundable), ((1, 0), 0));
+    assert_eq!((till.books(), till.intent().await.refundable), ((1, 0), 0));
     till.reconcile_after(31).await;
     assert_eq!((till.books(), till.unsettled()), ((1, PRICE), 0));
 }
@@ -108,13 +108,13 @@ async fn an_attempt_that_waits_for_the_provider_is_not_given_up_and_can_be_cance
         // Somebody else finds out that it still does not answer.
         till.clock.advance(Duration::from_secs(1));
         let now = till.clock.now();
-        let probed = store.breaker().await.unwrap().unwrap().probed_by("somebody", now);
+        let probed = store.breaker().await.unwrap().unwrap().start_probe("somebody", now);
         store.write_breaker(&probed).await.unwrap().unwrap();
-        store.write_breaker(&probed.after_silence("somebody", now).unwrap()).await.unwrap().unwrap();
+        store.write_breaker(&probed.after_timeout("somebody", now).unwrap()).await.unwrap().unwrap();
     }
     assert_eq!(till.attempt_state().await, AttemptState::New, "ten minutes have gone by");
     assert!(till.cancel(2).await);
-    assert_eq!((till.attempt_state().await, till.head().await.state), (AttemptState::Abandoned, HeadState::Closed));
+    assert_eq!((till.attempt_state().await, till.intent().await.state), (AttemptState::Abandoned, IntentState::Closed));
     till.reconcile_after(3600).await;
     assert_eq!((till.books(), till.unsettled()), ((0, 0), 0));
 }

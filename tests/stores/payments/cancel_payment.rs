@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use payments::domain::{AttemptState, HeadState};
+use payments::domain::{AttemptState, IntentState};
 
 use super::{PRICE, Till};
 
@@ -10,7 +10,7 @@ use super::{PRICE, Till};
 async fn the_fence_stops_what_was_not_sent_and_what_comes_late() {
     let till = Till::new();
     assert!(till.cancel(0).await);
-    assert_eq!(till.head().await.state, HeadState::Closed, "a tombstone");
+    assert_eq!(till.intent().await.state, IntentState::Closed, "a tombstone");
     assert!(till.charge("tok_ok", 1).await && till.open(2).await);
     assert_eq!(till.books(), (0, 0));
 
@@ -20,7 +20,7 @@ async fn the_fence_stops_what_was_not_sent_and_what_comes_late() {
     till.aws.heal();
     assert_eq!(till.attempt_state().await, AttemptState::New);
     assert!(till.cancel(0).await);
-    assert_eq!((till.head().await.state, till.attempt_state().await), (HeadState::Closed, AttemptState::Abandoned));
+    assert_eq!((till.intent().await.state, till.attempt_state().await), (IntentState::Closed, AttemptState::Abandoned));
     till.clock.advance(Duration::from_secs(60));
     assert!(till.charge("tok_ok", 1).await);
     assert_eq!((till.books(), till.unsettled()), ((0, 0), 0));
@@ -33,11 +33,11 @@ async fn money_that_is_captured_after_a_cancel_goes_back() {
     assert!(till.charge("tok_timeout_after_charge", 0).await);
     assert_eq!(till.told(&mut pump).await, ["payment_started", "payment_unknown"]);
     assert!(till.cancel(1).await);
-    assert_eq!(till.head().await.state, HeadState::Closing);
+    assert_eq!(till.intent().await.state, IntentState::Closing);
     assert_eq!(till.told(&mut pump).await, ["payment_unknown"]);
     till.reconcile_after(61).await;
     assert_eq!(till.told(&mut pump).await, ["payment_succeeded"]);
-    assert!(till.cancel(2).await, "the fence on a captured head answers again");
+    assert!(till.cancel(2).await, "the fence on a captured intent answers again");
     assert_eq!(till.told(&mut pump).await, ["payment_succeeded"]);
     assert!(till.refund(3).await);
     assert_eq!(till.told(&mut pump).await.last().unwrap(), "payment_refunded");

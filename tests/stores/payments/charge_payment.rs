@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use payments::domain::{AttemptState, HeadState};
+use payments::domain::{AttemptState, IntentState};
 use tests::faults::FAULTS;
 
 use super::{CALLS, LATER_FAULTS, Till, USUAL_CALLS};
@@ -10,9 +10,9 @@ use super::{CALLS, LATER_FAULTS, Till, USUAL_CALLS};
 /// Whatever became of the first delivery: messages that come again, nudges and the schedule bring the order to its end.
 async fn until_settled(till: &Till, token: &str) {
     till.aws.heal();
-    for drive in 1..5 {
+    for attempt in 1..5 {
         till.clock.advance(Duration::from_secs(70));
-        till.charge(token, drive).await;
+        till.charge(token, attempt).await;
         till.reconcile_after(1).await;
     }
 }
@@ -27,8 +27,8 @@ async fn a_charge_that_dies_anywhere_charges_once_in_the_end() {
             assert!(till.books().0 <= 1);
             until_settled(&till, token).await;
             assert_eq!(
-                (till.head().await.state, till.books(), till.unsettled()),
-                (HeadState::Captured, (1, 0), 0),
+                (till.intent().await.state, till.books(), till.unsettled()),
+                (IntentState::Captured, (1, 0), 0),
                 "{token} died after {calls}"
             );
         }
@@ -46,9 +46,9 @@ async fn a_charge_survives_each_fault_and_each_pair_of_faults() {
                     till.aws.fail(second, other);
                     till.charge(token, 0).await;
                     until_settled(&till, token).await;
-                    let end = (HeadState::Captured, (1, 0), 0);
+                    let end = (IntentState::Captured, (1, 0), 0);
                     assert_eq!(
-                        (till.head().await.state, till.books(), till.unsettled()),
+                        (till.intent().await.state, till.books(), till.unsettled()),
                         end,
                         "{token}: {fault:?} at {first}, {other:?} at {second}"
                     );
@@ -103,7 +103,7 @@ async fn a_key_that_the_provider_may_have_forgotten_is_never_sent_again() {
     till.reconcile_after(599).await;
     assert_eq!(till.attempt_state().await, AttemptState::Sent);
     till.reconcile_after(1).await;
-    assert_eq!((till.attempt_state().await, till.head().await.state), (AttemptState::Abandoned, HeadState::Closed));
+    assert_eq!((till.attempt_state().await, till.intent().await.state), (AttemptState::Abandoned, IntentState::Closed));
     assert!(till.charge("tok_ok", 1).await);
     assert_eq!((till.books(), till.unsettled()), ((0, 0), 0));
 }

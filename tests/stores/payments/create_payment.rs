@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use payments::domain::HeadState;
+use payments::domain::IntentState;
 use serde_json::json;
 use tests::{
     aws::{Aws, Fault},
@@ -49,7 +49,7 @@ async fn a_decline_is_402_byte_for_byte_and_the_last_one_closes_the_order() {
         assert_eq!((again.status(), &again.ok()["body"]), (402, &first.ok()["body"]));
         assert_eq!(again.header("idempotent-replayed").as_deref(), Some("true"));
     }
-    assert_eq!(till.head().await.state, HeadState::Closed);
+    assert_eq!(till.intent().await.state, IntentState::Closed);
     assert_eq!(till.pay("key-4", "tok_ok").await.json()["code"], "order_closed");
     assert_eq!((till.books(), till.unsettled()), ((0, 0), 0));
 }
@@ -91,7 +91,7 @@ async fn a_post_survives_each_fault_and_its_repetition_tells_the_truth() {
         till.pay("key", "tok_ok").await;
         till.reconcile_after(60).await;
         assert_eq!(till.pay("key", "tok_ok").await.status(), 201, "{fault:?} at {call}");
-        assert_eq!((till.head().await.state, till.books(), till.unsettled()), (HeadState::Captured, (1, 0), 0), "{fault:?} at {call}");
+        assert_eq!((till.intent().await.state, till.books(), till.unsettled()), (IntentState::Captured, (1, 0), 0), "{fault:?} at {call}");
     })
     .await;
 }
@@ -104,9 +104,9 @@ async fn an_attempt_that_was_never_sent_is_given_up_and_the_order_can_be_paid_ag
     till.aws.heal();
     assert_eq!(till.pay("key", "tok_ok").await.json()["code"], "request_in_progress");
     till.reconcile_after(28).await;
-    assert_eq!(till.head().await.state, HeadState::Busy, "its sender may still come");
+    assert_eq!(till.intent().await.state, IntentState::Processing, "its sender may still come");
     till.reconcile_after(4).await;
-    assert_eq!(till.head().await.state, HeadState::Open);
+    assert_eq!(till.intent().await.state, IntentState::Open);
     assert_eq!(till.pay("key", "tok_ok").await.status(), 402);
     assert_eq!(till.pay("another", "tok_ok").await.status(), 201);
     assert_eq!(till.books().0, 1);
@@ -150,6 +150,6 @@ async fn an_answer_that_is_lost_and_asked_for_again_by_the_sdk_changes_nothing()
         till.open(0).await;
         aws.fail(call, Fault::LoseResponse);
         assert_eq!(till.pay("key", "tok_ok").await.status(), 201, "the answer to call {call} was lost");
-        assert_eq!((till.head().await.state, till.books(), till.unsettled()), (HeadState::Captured, (1, 0), 0));
+        assert_eq!((till.intent().await.state, till.books(), till.unsettled()), (IntentState::Captured, (1, 0), 0));
     }
 }

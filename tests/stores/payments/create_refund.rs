@@ -94,7 +94,7 @@ async fn of_fifty_at_once_that_ask_for_sixty_of_a_hundred_one_is_given() {
         let given = answers.iter().filter(|answer| **answer == is(201, "completed")).count();
         assert!(answers.iter().all(|answer| refusals.contains(answer) || answer.0 == 201), "{answers:?}");
         assert!(given == 1 || same_key && given > 1, "{answers:?}");
-        assert_eq!((till.books(), till.unsettled(), till.head().await.refundable), ((1, MOST), 0, PRICE - MOST));
+        assert_eq!((till.books(), till.unsettled(), till.intent().await.refundable), ((1, MOST), 0, PRICE - MOST));
     }
 }
 
@@ -110,7 +110,7 @@ async fn two_equal_parts_under_two_keys_both_go_back() {
             asked.spawn(async move { told(&till.ask_back(key, &payment, Some(PRICE / 2)).await) });
         }
         assert_eq!(asked.join_all().await, [is(201, "completed"), is(201, "completed")]);
-        assert_eq!((till.books(), till.unsettled(), till.head().await.refunded_total), ((1, PRICE), 0, PRICE));
+        assert_eq!((till.books(), till.unsettled(), till.intent().await.refunded_total), ((1, PRICE), 0, PRICE));
     }
 }
 
@@ -123,7 +123,7 @@ async fn a_refund_that_fails_gives_back_what_it_took_and_is_answered_the_same_ag
     assert_eq!(told(&first), is(409, "refund_failed"));
     let again = till.ask_back("key", &payment, Some(1000)).await;
     assert_eq!((&again.ok()["body"], again.header("idempotent-replayed").as_deref()), (&first.ok()["body"], Some("true")));
-    assert_eq!((till.head().await.refundable, till.unsettled()), (PRICE, 0));
+    assert_eq!((till.intent().await.refundable, till.unsettled()), (PRICE, 0));
     // The order did not ask for it: what it hears is how its payment stands.
     assert!(!till.told(&mut pump).await.contains(&"payment_refund_failed".to_owned()));
     till.may_give_back(PRICE);
@@ -149,7 +149,7 @@ async fn a_refund_survives_each_pair_of_faults_and_its_repetition_tells_the_trut
                 }
                 let at = format!("{fault:?} at {first}, {other:?} at {second}");
                 assert_eq!(told(&till.ask_back("key", &payment, Some(1000)).await), is(201, "completed"), "{at}");
-                assert_eq!((till.head().await.refunded_total, till.books(), till.unsettled()), (1000, (1, 1000), 0), "{at}");
+                assert_eq!((till.intent().await.refunded_total, till.books(), till.unsettled()), (1000, (1, 1000), 0), "{at}");
             }
         }
     }
@@ -166,19 +166,19 @@ async fn an_order_that_is_given_up_takes_back_what_parts_have_left() {
         }
         till.ask_back("part", &payment, Some(1000)).await;
         till.aws.heal();
-        assert_eq!(till.head().await.refundable, PRICE - 1000);
+        assert_eq!(till.intent().await.refundable, PRICE - 1000);
         assert!(till.refund(1).await);
         let told = till.told(&mut pump).await;
         assert_eq!(told.contains(&"payment_refunded".to_owned()), dies_after.is_none(), "only when everything is settled: {told:?}");
         if fails {
             till.may_give_back(0);
             till.reconcile_after(65).await;
-            assert_eq!(till.head().await.refundable, 1000, "the part is to be given back again");
+            assert_eq!(till.intent().await.refundable, 1000, "the part is to be given back again");
             till.may_give_back(1000);
         }
-        for drive in 2..4 {
+        for attempt in 2..4 {
             till.reconcile_after(65).await;
-            till.refund(drive).await;
+            till.refund(attempt).await;
         }
         assert_eq!(till.told(&mut pump).await.last().map(String::as_str), Some("payment_refunded"));
         assert_eq!((till.books(), till.unsettled()), ((1, PRICE), 0), "{dies_after:?} {fails}");
@@ -192,7 +192,7 @@ async fn a_refund_that_nobody_waits_for_is_sent_by_the_schedule() {
         till.die_after(calls);
         till.ask_back("key", &payment, Some(1000)).await;
         till.aws.heal();
-        let recorded = till.head().await.refundable < PRICE;
+        let recorded = till.intent().await.refundable < PRICE;
         for _ in 0..3 {
             till.reconcile_after(65).await;
         }

@@ -15,7 +15,7 @@ mod refund_payment;
 
 use std::{ops::Deref, time::Duration};
 
-use payments::domain::{AttemptState, Head};
+use payments::domain::{AttemptState, PaymentIntent};
 use provider::PaymentId;
 use serde_json::{Value, json};
 use shared::{
@@ -77,28 +77,28 @@ impl Till {
         self.call(operation, events::message(operation, &kind, data)).await.is_done()
     }
 
-    async fn open(&self, drive: u64) -> bool {
-        self.command("open-payment", &costs(drive)).await
+    async fn open(&self, attempt: u64) -> bool {
+        self.command("open-payment", &costs(attempt)).await
     }
 
-    async fn charge(&self, token: &str, drive: u64) -> bool {
-        self.charge_order(ORDER, token, drive).await
+    async fn charge(&self, token: &str, attempt: u64) -> bool {
+        self.charge_order(ORDER, token, attempt).await
     }
 
-    async fn charge_order(&self, order: &str, token: &str, drive: u64) -> bool {
-        let mut data = costs(drive);
+    async fn charge_order(&self, order: &str, token: &str, attempt: u64) -> bool {
+        let mut data = costs(attempt);
         data["order_id"] = order.into();
         data["payment_method"] = json!({ "type": "card", "token": token });
         self.command("charge-payment", &data).await
     }
 
-    async fn cancel(&self, drive: u64) -> bool {
-        let data = json!({ "order_id": ORDER, "user_id": USER, "amount": { "amount": PRICE, "currency": "USD" }, "attempt": drive });
+    async fn cancel(&self, attempt: u64) -> bool {
+        let data = json!({ "order_id": ORDER, "user_id": USER, "amount": { "amount": PRICE, "currency": "USD" }, "attempt": attempt });
         self.command("cancel-payment", &data).await
     }
 
-    async fn refund(&self, drive: u64) -> bool {
-        self.command("refund-payment", &json!({ "order_id": ORDER, "attempt": drive })).await
+    async fn refund(&self, attempt: u64) -> bool {
+        self.command("refund-payment", &json!({ "order_id": ORDER, "attempt": attempt })).await
     }
 
     async fn reconcile(&self) -> Value {
@@ -149,8 +149,8 @@ impl Till {
         self.call("get-payment", request.event()).await
     }
 
-    async fn head(&self) -> Head {
-        self.payments.store().head(order()).await.unwrap().expect("the order has a head")
+    async fn intent(&self) -> PaymentIntent {
+        self.payments.store().intent(order()).await.unwrap().expect("the order has an intent")
     }
 
     async fn attempt_state(&self) -> AttemptState {
@@ -174,7 +174,7 @@ impl Till {
 
     /// How many records are still to be looked at.
     fn unsettled(&self) -> usize {
-        self.aws.items("payments").iter().filter(|item| item.get("check_at").is_some()).count()
+        self.aws.items("payments").iter().filter(|item| item.get("next_check_at").is_some()).count()
     }
 
     /// The stream of payments, from its beginning.
@@ -220,9 +220,9 @@ fn transaction() -> String {
     format!("ch_{}", automatic().attempt().simple())
 }
 
-fn costs(drive: u64) -> Value {
+fn costs(attempt: u64) -> Value {
     let expires_at = shop::clock().now().plus(PAY_WITHIN);
-    json!({ "order_id": ORDER, "user_id": USER, "amount": { "amount": PRICE, "currency": "USD" }, "expires_at": expires_at, "tries": 3, "attempt": drive })
+    json!({ "order_id": ORDER, "user_id": USER, "amount": { "amount": PRICE, "currency": "USD" }, "expires_at": expires_at, "tries": 3, "attempt": attempt })
 }
 
 fn payment_request(key: &str, body: &Value) -> events::Http {

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use payments::{
-    domain::{Change, Head, HeadState},
+    domain::{Change, PaymentIntent, IntentState},
     store::WriteOutcome,
 };
 
@@ -30,7 +30,7 @@ async fn fifty_at_once_charge_once() {
         let completed = answers.iter().filter(|(status, _)| *status == 201).count();
         assert!(completed == 1 || same_key && completed > 1, "{answers:?}");
         assert_eq!((till.books(), till.unsettled()), ((1, 0), 0));
-        let attempts = till.payments.store().head_and_attempts(order()).await.unwrap().1;
+        let attempts = till.payments.store().intent_and_attempts(order()).await.unwrap().1;
         assert_eq!(attempts.len(), 1);
     }
 }
@@ -63,22 +63,22 @@ async fn whoever_meets_whom_the_order_that_gave_up_keeps_no_money() {
             }
         }
         crowd.join_all().await;
-        for drive in 2..6 {
-            till.cancel(drive).await;
+        for attempt in 2..6 {
+            till.cancel(attempt).await;
             till.reconcile_after(300).await;
-            till.refund(drive).await;
+            till.refund(attempt).await;
             till.reconcile_after(300).await;
         }
         let (charges, refunded) = till.books();
-        let head = till.head().await;
+        let intent = till.intent().await;
         let charged = i64::try_from(charges).unwrap() * PRICE;
         assert!(charges <= 1, "{token}, seed {seed}: {charges} charges");
         assert_eq!(
-            (refunded, head.captured_total, head.refunded_total, till.unsettled()),
+            (refunded, intent.captured_total, intent.refunded_total, till.unsettled()),
             (charged, charged, charged, 0),
             "{token}, seed {seed}"
         );
-        assert_eq!(head.state, if charges == 1 { HeadState::Captured } else { HeadState::Closed }, "{token}, seed {seed}");
+        assert_eq!(intent.state, if charges == 1 { IntentState::Captured } else { IntentState::Closed }, "{token}, seed {seed}");
     }
 }
 
@@ -86,19 +86,19 @@ async fn whoever_meets_whom_the_order_that_gave_up_keeps_no_money() {
 async fn what_follows_from_an_old_reading_is_refused_whole() {
     let till = Till::with_open_order().await;
     let store = till.payments.store();
-    let read = till.head().await;
+    let read = till.intent().await;
     assert!(till.open(1).await, "somebody else answers meanwhile");
     let now = till.clock.now();
-    let stale = read.fence(None, 2, now, Duration::from_secs(60), &read.traceparent);
+    let stale = read.close(None, 2, now, Duration::from_secs(60), &read.traceparent);
     let WriteOutcome::Conflict(records) = store.write(&stale, None).await.unwrap() else { panic!("a stale write is refused") };
-    assert_eq!(records.head, Some(till.head().await), "what stands there comes back");
-    assert_eq!(till.head().await.state, HeadState::Open);
+    assert_eq!(records.intent, Some(till.intent().await), "what stands there comes back");
+    assert_eq!(till.intent().await.state, IntentState::Open);
 
     assert_eq!(till.pay("key", "tok_ok").await.status(), 201);
-    let (head, attempts) = store.head_and_attempts(order()).await.unwrap();
-    let (head, attempt) = (head.unwrap(), &attempts[0]);
+    let (intent, attempts) = store.intent_and_attempts(order()).await.unwrap();
+    let (intent, attempt) = (intent.unwrap(), &attempts[0]);
     let outdated =
-        Change { head: Some(Head { version: head.version + 1, ..head.clone() }), attempt: Some(attempt.clone()), ..Change::default() };
-    assert!(matches!(store.write(&outdated, None).await.unwrap(), WriteOutcome::Conflict(_)), "an old attempt holds back its head");
-    assert_eq!(till.head().await, head);
+        Change { intent: Some(PaymentIntent { version: intent.version + 1, ..intent.clone() }), attempt: Some(attempt.clone()), ..Change::default() };
+    assert!(matches!(store.write(&outdated, None).await.unwrap(), WriteOutcome::Conflict(_)), "an old attempt holds back its intent");
+    assert_eq!(till.intent().await, intent);
 }

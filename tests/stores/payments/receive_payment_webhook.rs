@@ -1,6 +1,6 @@
 //! `POST /webhooks/payments/{provider}`: what the provider tells is asked about, once or often, in whatever order.
 
-use payments::domain::{AttemptState, HeadState};
+use payments::domain::{AttemptState, IntentState};
 use serde_json::json;
 use tests::{
     aws::{Called, Fault},
@@ -49,7 +49,7 @@ async fn what_the_provider_tells_ends_a_payment_once_however_often_it_is_told() 
         for number in 0..times {
             assert_eq!(till.is_told(&of_payment(&format!("evt_{number}"))).await.status(), 200);
         }
-        assert_eq!((till.attempt_state().await, till.head().await.state), (AttemptState::Succeeded, HeadState::Captured), "{token}");
+        assert_eq!((till.attempt_state().await, till.intent().await.state), (AttemptState::Succeeded, IntentState::Captured), "{token}");
         assert_eq!(till.told(&mut pump).await.last().unwrap(), "payment_succeeded");
         let again = till.is_told(&of_payment("evt_0")).await;
         assert_eq!((again.status(), again.operations_on("payments")), (200, vec!["GetItem"]), "it was heard before");
@@ -85,12 +85,12 @@ async fn webhook_during_the_charge_call_records_a_success_and_nothing_else() {
 async fn an_event_that_is_told_twice_tells_nothing_new() {
     let till = Till::with_webhooks();
     assert!(till.charge("tok_duplicate_webhook", 0).await);
-    let before = till.head().await;
+    let before = till.intent().await;
     let body = of_payment("evt_1");
     for _ in 0..2 {
         assert_eq!(till.is_told(&body).await.json(), json!({ "received": true }));
     }
-    assert_eq!((till.head().await, till.books()), (before, (1, 0)));
+    assert_eq!((till.intent().await, till.books()), (before, (1, 0)));
     let remembered = till.aws.items("payments").into_iter().find(|item| item["sk"]["S"] == "EVENT").unwrap();
     let month = 30 * 24 * 3600;
     assert_eq!(remembered["ttl"]["N"], (till.clock.now().seconds() + month).to_string());
@@ -106,7 +106,7 @@ async fn a_dispute_is_told_to_the_order_once() {
     for id in ["evt_1", "evt_1", "evt_2"] {
         assert_eq!(till.is_told(&of_dispute(id)).await.status(), 200);
     }
-    assert_eq!(till.head().await.disputes.len(), 1);
+    assert_eq!(till.intent().await.disputes.len(), 1);
     assert_eq!(till.told(&mut pump).await, ["payment_disputed"]);
 }
 
@@ -126,10 +126,10 @@ async fn an_event_that_dies_anywhere_is_told_again_and_heard_then() {
                 assert!([200, 503].contains(&answer.status()), "{fault:?} at {call}: {:?}", answer.answer);
                 till.aws.heal();
                 assert_eq!(till.is_told(&body).await.status(), 200, "{fault:?} at {call}");
-                let head = till.head().await;
+                let intent = till.intent().await;
                 assert_eq!(
-                    (head.state, !head.disputes.is_empty(), till.books()),
-                    (HeadState::Captured, disputes, (1, 0)),
+                    (intent.state, !intent.disputes.is_empty(), till.books()),
+                    (IntentState::Captured, disputes, (1, 0)),
                     "{fault:?} at {call}"
                 );
             }
@@ -145,10 +145,10 @@ async fn a_refund_that_is_told_of_is_settled() {
     till.aws.fail(3, Fault::LoseResponse);
     till.ask_back("key", &automatic().to_string(), Some(1000)).await;
     let refund = till.aws.items("payments").into_iter().find_map(|item| item.get("refund_id")?["S"].as_str().map(str::to_owned)).unwrap();
-    assert_eq!((till.books(), till.head().await.refunded_total), ((1, 1000), 0));
+    assert_eq!((till.books(), till.intent().await.refunded_total), ((1, 1000), 0));
     let object = json!({ "object": "refund", "id": "re_1", "metadata": { "payment_id": automatic(), "refund_id": refund } });
     assert_eq!(till.is_told(&event("evt_1", "refund.updated", &object)).await.status(), 200);
-    assert_eq!((till.head().await.refunded_total, till.unsettled()), (1000, 0));
+    assert_eq!((till.intent().await.refunded_total, till.unsettled()), (1000, 0));
 }
 
 #[tokio::test]
@@ -164,9 +164,9 @@ async fn a_refund_made_at_the_provider_survives_each_fault_and_is_recorded_once(
         assert!([200, 503].contains(&answer.status()), "{fault:?} at {call}: {:?}", answer.answer);
         till.aws.heal();
         assert_eq!(till.is_told(&body).await.status(), 200, "{fault:?} at {call}");
-        let head = till.head().await;
-        assert_eq!((head.refunded_total, head.refundable, till.unsettled()), (1000, PRICE - 1000, 0), "{fault:?} at {call}");
-        let recorded = till.aws.items("payments").iter().filter(|item| item["made_by"]["S"] == "provider").count();
+        let intent = till.intent().await;
+        assert_eq!((intent.refunded_total, intent.refundable, till.unsettled()), (1000, PRICE - 1000, 0), "{fault:?} at {call}");
+        let recorded = till.aws.items("payments").iter().filter(|item| item["initiated_by"]["S"] == "provider").count();
         assert_eq!(recorded, 1, "{fault:?} at {call}");
     })
     .await;
@@ -188,8 +188,8 @@ async fn a_late_refund_failure_survives_each_fault_and_is_counted_once() {
         for id in ["evt_1", "evt_2"] {
             assert_eq!(till.is_told(&event(id, "refund.updated", &object)).await.status(), 200, "{fault:?} at {call}");
         }
-        let head = till.head().await;
-        let totals = (head.refunded_total, head.refunds_reversed_total, head.refundable);
+        let intent = till.intent().await;
+        let totals = (intent.refunded_total, intent.refunds_reversed_total, intent.refundable);
         assert_eq!((totals, till.unsettled()), ((1000, 1000, PRICE), 0), "{fault:?} at {call}");
     })
     .await;

@@ -1,6 +1,6 @@
 //! A run over the due payments reaches each of them, asks the provider about each once, works alone, and stops in time.
 
-use payments::domain::HeadState;
+use payments::domain::IntentState;
 use shared::{
     clock::Timestamp,
     table::{Expression, Key},
@@ -30,8 +30,8 @@ impl Till {
     async fn break_attempt(&self, number: u32) {
         let order = order_number(number);
         let key = Key::composite(format!("ORDER#{order}"), format!("ATTEMPT#{}", PaymentId::automatic(order).attempt()));
-        let change = Expression::new("SET #created_at = :created_at, #check_at = :check_at");
-        let change = change.value("created_at", "yesterday").value("check_at", Timestamp::from_milliseconds(0));
+        let change = Expression::new("SET #created_at = :created_at, #next_check_at = :next_check_at");
+        let change = change.value("created_at", "yesterday").value("next_check_at", Timestamp::from_milliseconds(0));
         self.aws.table("payments").update(key, change, Expression::exists()).await.unwrap();
     }
 }
@@ -45,14 +45,14 @@ async fn payments_behind_250_broken_ones_are_settled_in_one_run() {
     }
     // Items of the index that are neither attempts nor refunds.
     for (pk, sk) in [("ORDER#nonsense", "ATTEMPT#1"), ("SOMETHING", "ELSE")] {
-        let item = json!({ "pk": { "S": pk }, "sk": { "S": sk }, "check_shard": { "S": "due#0" }, "check_at": { "S": "0" } });
+        let item = json!({ "pk": { "S": pk }, "sk": { "S": sk }, "check_shard": { "S": "due#0" }, "next_check_at": { "S": "0" } });
         till.aws.put("payments", &item);
     }
     let report = till.reconcile().await;
     assert_eq!((&report["settled"], &report["failed"], &report["remaining"]), (&json!(5), &json!(252), &json!(0)));
     for number in 250..255 {
-        let head = till.payments.store().head(order_number(number)).await.unwrap().unwrap();
-        assert_eq!(head.state, HeadState::Captured, "order {number}");
+        let intent = till.payments.store().intent(order_number(number)).await.unwrap().unwrap();
+        assert_eq!(intent.state, IntentState::Captured, "order {number}");
     }
     let again = till.reconcile().await;
     assert_eq!((&again["settled"], &again["failed"]), (&json!(0), &json!(252)), "the broken ones stay due");
@@ -115,7 +115,7 @@ async fn backlog_returns_each_record_once_and_the_longest_overdue_first() {
     while let Some(item) = backlog.next_item().await.unwrap() {
         let text = |name: &str| item[name].as_s().unwrap().clone();
         keys.push(text("pk"));
-        since.push(text("check_at"));
+        since.push(text("next_check_at"));
         // What leaves the index meanwhile does not move the others.
         if keys.len() % 3 == 0 {
             till.aws.delete("payments", &json!({ "pk": { "S": text("pk") }, "sk": { "S": text("sk") } }));

@@ -14,13 +14,13 @@ async fn a_refund_that_dies_anywhere_refunds_once_in_the_end() {
         till.die_after(calls);
         till.refund(1).await;
         till.aws.heal();
-        for drive in 2..5 {
+        for attempt in 2..5 {
             till.clock.advance(Duration::from_secs(65));
-            till.refund(drive).await;
+            till.refund(attempt).await;
             till.reconcile_after(1).await;
         }
-        let head = till.head().await;
-        assert_eq!((head.refunded_total, head.refundable, till.books(), till.unsettled()), (PRICE, 0, (1, PRICE), 0), "died after {calls}");
+        let intent = till.intent().await;
+        assert_eq!((intent.refunded_total, intent.refundable, till.books(), till.unsettled()), (PRICE, 0, (1, PRICE), 0), "died after {calls}");
     }
 }
 
@@ -35,13 +35,13 @@ async fn a_refund_survives_each_pair_of_faults() {
                 till.aws.fail(second, other);
                 till.refund(1).await;
                 till.aws.heal();
-                for drive in 2..5 {
+                for attempt in 2..5 {
                     till.clock.advance(Duration::from_secs(65));
-                    till.refund(drive).await;
+                    till.refund(attempt).await;
                     till.reconcile_after(1).await;
                 }
                 assert_eq!(
-                    (till.head().await.refunded_total, till.books(), till.unsettled()),
+                    (till.intent().await.refunded_total, till.books(), till.unsettled()),
                     (PRICE, (1, PRICE), 0),
                     "{fault:?} at {first}, {other:?} at {second}"
                 );
@@ -59,8 +59,8 @@ async fn a_refund_that_fails_is_told_and_the_next_one_has_another_id() {
     till.told(&mut pump).await;
     assert!(till.refund(1).await);
     assert_eq!(till.told(&mut pump).await.last().unwrap(), "payment_refund_failed");
-    let head = till.head().await;
-    assert_eq!((head.refundable, head.refunded_total, till.unsettled()), (PRICE, 0, 0));
+    let intent = till.intent().await;
+    assert_eq!((intent.refundable, intent.refunded_total, till.unsettled()), (PRICE, 0, 0));
 
     till.may_give_back(PRICE);
     assert!(till.refund(2).await);

@@ -273,7 +273,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_kind_is_a_short_name() {
-        for good in ["capture", "surplus_refund", "x"] {
+        for good in ["capture", "duplicate_capture_refund", "x"] {
             assert_eq!(Kind::try_from(good.to_owned()).map(String::from), Ok(good.to_owned()));
         }
         for bad in ["", "Capture", "a-b", "a b", "käse", &"x".repeat(41)] {

@@ -1,6 +1,6 @@
 //! An attempt to pay: a payment, as the API calls it.
 
-mod fencing;
+mod voiding;
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use shared::{
     telemetry::Trace,
 };
 
-use super::{ACTION_WITHIN, Dispatch, Head, HeadState, Lock, NEW_LOCK, PaymentMethod, head::ORDER_CLOSED};
+use super::{ACTION_TIMEOUT, Dispatch, PaymentIntent, IntentState, Lock, NEW_LOCK, PaymentMethod, intent::ORDER_CLOSED};
 
 stored_enum!(
     /// How far an attempt has come.
@@ -29,7 +29,7 @@ stored_enum!(
         OutcomeUnknown = "unknown",
         /// The order no longer wants the charge, and the provider is asked to void it. The charge may have arrived. This state does not lead
         /// back to sending.
-        Fencing = "fencing",
+        Voiding = "voiding",
         /// Charged.
         Succeeded = "succeeded",
         /// The provider refused.
@@ -102,7 +102,7 @@ pub struct Attempt {
     pub action_until: Option<Timestamp>,
     /// Whether the order was paid by another attempt already: payments itself gives this one back.
     #[serde(default)]
-    pub surplus: bool,
+    pub duplicate_capture: bool,
     /// How much was given back.
     #[serde(default)]
     pub refunded: i64,
@@ -125,7 +125,7 @@ pub struct Attempt {
     pub traceparent: Trace,
 }
 
-/// What makes one attempt differ from another on the same head.
+/// What makes one attempt differ from another on the same intent.
 #[derive(Clone, Debug)]
 pub struct NewAttempt<'a> {
     /// Its id.
@@ -170,15 +170,15 @@ pub enum PaymentStatus {
 }
 
 impl Attempt {
-    /// A new attempt to pay what `head` costs.
-    pub fn new(head: &Head, new: NewAttempt<'_>, now: Timestamp) -> Self {
+    /// A new attempt to pay what `intent` costs.
+    pub fn new(intent: &PaymentIntent, new: NewAttempt<'_>, now: Timestamp) -> Self {
         Self {
             payment_id: new.payment_id,
-            order_id: head.order_id,
-            user_id: head.user_id,
+            order_id: intent.order_id,
+            user_id: intent.user_id,
             state: AttemptState::New,
-            amount: head.amount,
-            currency: head.currency,
+            amount: intent.amount,
+            currency: intent.currency,
             payment_method: new.payment_method,
             provider: new.provider.to_owned(),
             livemode: new.livemode,
@@ -192,7 +192,7 @@ impl Attempt {
             delayed_reason: None,
             next_action: None,
             action_until: None,
-            surplus: false,
+            duplicate_capture: false,
             refunded: 0,
             fingerprint: new.request.map(|(fingerprint, _)| fingerprint.to_owned()),
             request_id: new.request.map(|(_, id)| id.to_owned()),
@@ -210,15 +210,15 @@ impl Attempt {
     }
 
     /// Whether it may still charge somebody, as far as is known.
-    pub fn is_alive(&self) -> bool {
+    pub fn is_in_flight(&self) -> bool {
         matches!(
             self.state,
-            AttemptState::New | AttemptState::Sent | AttemptState::RequiresAction | AttemptState::OutcomeUnknown | AttemptState::Fencing
+            AttemptState::New | AttemptState::Sent | AttemptState::RequiresAction | AttemptState::OutcomeUnknown | AttemptState::Voiding
         )
     }
 
     /// Whether it waits for the provider to answer again.
-    pub fn is_held_back(&self) -> bool {
+    pub fn is_delayed(&self) -> bool {
         self.state == AttemptState::New && self.delayed_reason.is_some()
     }
 
@@ -239,11 +239,11 @@ impl Attempt {
 
     /// Whether it was never sent, and no function that could send it is running.
     pub fn was_never_sent(&self, now: Timestamp) -> bool {
-        self.can_be_taken_over(now) && self.dispatch.check_at.is_none_or(|check_at| now >= check_at)
+        self.can_be_taken_over(now) && self.dispatch.next_check_at.is_none_or(|next_check_at| now >= next_check_at)
     }
 
     /// Whether `owner` has recorded it and not sent it yet.
-    pub fn is_new_of(&self, owner: &str) -> bool {
+    pub fn is_unsent_by(&self, owner: &str) -> bool {
         self.state == AttemptState::New && self.dispatch.lock.is_of(owner)
     }
 
@@ -253,18 +253,18 @@ impl Attempt {
     }
 
     /// Whether the order gave up before it was sent.
-    pub fn was_fenced(&self) -> bool {
+    pub fn was_abandoned_by_order(&self) -> bool {
         self.state == AttemptState::Abandoned && self.failure_reason.as_deref() == Some(ORDER_CLOSED)
     }
 
     /// Whether a charge that waits for its customer must be cancelled: the customer's time is over, or the order no longer wants the charge.
-    pub fn is_to_be_called_off(&self, head: &Head, now: Timestamp) -> bool {
-        self.is_overdue(now) || self.state == AttemptState::RequiresAction && self.is_unwanted(head, now)
+    pub fn must_be_cancelled(&self, intent: &PaymentIntent, now: Timestamp) -> bool {
+        self.is_overdue(now) || self.state == AttemptState::RequiresAction && self.is_unwanted(intent, now)
     }
 
     /// Why the provider is told to call it off.
-    pub fn why_called_off(&self, head: &Head, now: Timestamp) -> &'static str {
-        if self.is_overdue(now) && head.state != HeadState::Closing { "action_not_taken" } else { ORDER_CLOSED }
+    pub fn cancellation_reason(&self, intent: &PaymentIntent, now: Timestamp) -> &'static str {
+        if self.is_overdue(now) && intent.state != IntentState::Closing { "action_not_taken" } else { ORDER_CLOSED }
     }
 
     /// The attempt once `owner` is about to send it, for the first time or again under the same key; see [`Dispatch::sent_by`].
@@ -281,50 +281,50 @@ impl Attempt {
 
     /// The attempt as it is recorded while the provider does not answer: it is looked at when that is worth asking again.
     #[must_use]
-    pub fn held_back(&self, until: Timestamp, now: Timestamp) -> Self {
+    pub fn delayed(&self, until: Timestamp, now: Timestamp) -> Self {
         Self {
             delayed_reason: Some(DelayedReason::ProviderUnavailable),
-            dispatch: Dispatch { check_at: Some(until), ..self.dispatch.released(now) },
+            dispatch: Dispatch { next_check_at: Some(until), ..self.dispatch.released(now) },
             updated_at: now,
             ..self.clone()
         }
     }
 
     /// The attempt once its order has given it up: it is checked soon, however long it has been waiting. While its call runs, that check stays
-    /// as it is scheduled. The new version refuses a send that was decided before, by a head that still wanted the charge.
-    pub(super) fn given_up(&self, now: Timestamp, nudge: Duration) -> Self {
+    /// as it is scheduled. The new version refuses a send that was decided before, by an intent that still wanted the charge.
+    pub(super) fn unwanted(&self, now: Timestamp, first_retry: Duration) -> Self {
         if self.is_locked(now) {
             return self.written(now);
         }
-        Self { dispatch: Dispatch { checks: 0, ..self.dispatch.checked_after(nudge, now) }, ..self.written(now) }
+        Self { dispatch: Dispatch { checks: 0, ..self.dispatch.checked_after(first_retry, now) }, ..self.written(now) }
     }
 
     /// The attempt after a call whose outcome is not known: unlocked, and checked again after twice the wait. The states that say more than
     /// that are kept.
-    pub(super) fn unknown(&self, now: Timestamp, nudge: Duration) -> Self {
-        let kept = matches!(self.state, AttemptState::RequiresAction | AttemptState::Fencing);
-        Self { state: if kept { self.state.clone() } else { AttemptState::OutcomeUnknown }, ..self.looked_at(now, nudge) }
+    pub(super) fn unknown(&self, now: Timestamp, first_retry: Duration) -> Self {
+        let kept = matches!(self.state, AttemptState::RequiresAction | AttemptState::Voiding);
+        Self { state: if kept { self.state.clone() } else { AttemptState::OutcomeUnknown }, ..self.rescheduled(now, first_retry) }
     }
 
     /// The attempt whose charge the provider has and is still working on.
-    pub(super) fn processing(&self, transaction_id: &str, now: Timestamp, nudge: Duration) -> Self {
-        Self { transaction_id: Some(transaction_id.to_owned()), ..self.unknown(now, nudge) }
+    pub(super) fn processing(&self, transaction_id: &str, now: Timestamp, first_retry: Duration) -> Self {
+        Self { transaction_id: Some(transaction_id.to_owned()), ..self.unknown(now, first_retry) }
     }
 
     /// The attempt while the provider waits for the customer.
-    pub(super) fn waiting(&self, transaction_id: &str, next_action: &NextAction, now: Timestamp, nudge: Duration) -> Self {
+    pub(super) fn awaiting_action(&self, transaction_id: &str, next_action: &NextAction, now: Timestamp, first_retry: Duration) -> Self {
         Self {
             state: AttemptState::RequiresAction,
             transaction_id: Some(transaction_id.to_owned()),
             next_action: Some(next_action.clone()),
-            action_until: self.action_until.or(Some(now.plus(ACTION_WITHIN))),
-            ..self.looked_at(now, nudge)
+            action_until: self.action_until.or(Some(now.plus(ACTION_TIMEOUT))),
+            ..self.rescheduled(now, first_retry)
         }
     }
 
     /// The attempt after a check that did not find its end: unlocked, and checked again later, in time for what it waits for.
-    fn looked_at(&self, now: Timestamp, nudge: Duration) -> Self {
-        Self { dispatch: self.dispatch.released(now).checked(self.action_until, now, nudge), ..self.written(now) }
+    fn rescheduled(&self, now: Timestamp, first_retry: Duration) -> Self {
+        Self { dispatch: self.dispatch.released(now).checked(self.action_until, now, first_retry), ..self.written(now) }
     }
 
     pub(super) fn succeeded(&self, transaction_id: &str, now: Timestamp) -> Self {
@@ -349,7 +349,7 @@ impl Attempt {
         }
     }
 
-    pub(super) fn given_back(&self, amount: i64, now: Timestamp) -> Self {
+    pub(super) fn with_refund(&self, amount: i64, now: Timestamp) -> Self {
         Self { refunded: self.refunded + amount, ..self.written(now) }
     }
 
@@ -364,14 +364,14 @@ impl Attempt {
     /// What the API calls its state.
     pub fn status(&self) -> PaymentStatus {
         match self.state {
-            AttemptState::New if self.is_held_back() => PaymentStatus::Processing,
+            AttemptState::New if self.is_delayed() => PaymentStatus::Processing,
             AttemptState::New => PaymentStatus::Pending,
             AttemptState::RequiresAction => PaymentStatus::RequiresAction,
             AttemptState::Sent => PaymentStatus::Processing,
             AttemptState::Succeeded => PaymentStatus::Completed,
             AttemptState::Declined | AttemptState::Abandoned => PaymentStatus::Failed,
             AttemptState::NeedsReview => PaymentStatus::NeedsReview,
-            AttemptState::OutcomeUnknown | AttemptState::Fencing | AttemptState::Unknown(_) => PaymentStatus::Unknown,
+            AttemptState::OutcomeUnknown | AttemptState::Voiding | AttemptState::Unknown(_) => PaymentStatus::Unknown,
         }
     }
 }

@@ -9,17 +9,17 @@ use shared::{clock::Timestamp, stored_enum};
 
 use super::Lock;
 
-/// After so many calls in a row without an answer, within [`FAILING_WITHIN`], the provider is left alone.
-const FAILURES: u32 = 5;
+/// After so many calls in a row without an answer, within [`FAILURE_WINDOW`], the provider is left alone.
+const FAILURE_THRESHOLD: u32 = 5;
 
 /// Failures that lie further apart are no trouble of the provider's.
-const FAILING_WITHIN: Duration = Duration::from_secs(60);
+const FAILURE_WINDOW: Duration = Duration::from_secs(60);
 
 /// For how long it is left alone.
 const OPEN_FOR: Duration = Duration::from_secs(30);
 
 /// How long the one call may take that finds out whether it answers again.
-const PROBE: Duration = Duration::from_secs(15);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(15);
 
 stored_enum!(
     /// Whether the provider is asked.
@@ -65,7 +65,7 @@ mod stored_probe {
     use super::Lock;
 
     #[derive(Serialize, Deserialize)]
-    struct Stored {
+    struct ProbeAttributes {
         #[serde(default)]
         probe_owner: Option<String>,
         #[serde(default)]
@@ -74,24 +74,24 @@ mod stored_probe {
 
     pub(super) fn serialize<S: Serializer>(probe: &Option<Lock>, serializer: S) -> Result<S::Ok, S::Error> {
         let (probe_owner, probe_until) = probe.clone().map(|lock| (lock.owner, lock.until)).unzip();
-        Stored { probe_owner, probe_until }.serialize(serializer)
+        ProbeAttributes { probe_owner, probe_until }.serialize(serializer)
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Lock>, D::Error> {
-        let Stored { probe_owner, probe_until } = Stored::deserialize(deserializer)?;
+        let ProbeAttributes { probe_owner, probe_until } = ProbeAttributes::deserialize(deserializer)?;
         Ok(probe_owner.zip(probe_until).map(|(owner, until)| Lock { owner, until }))
     }
 }
 
 /// What the breaker says to somebody who wants to ask the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stance {
+pub enum BreakerDecision {
     /// Ask.
-    Closed,
+    Allow,
     /// Ask, but only if nobody else does: say so first.
     Probe,
     /// Do not ask before this moment.
-    Open {
+    Reject {
         /// When it is worth coming back.
         until: Timestamp,
     },
@@ -99,7 +99,7 @@ pub enum Stance {
 
 impl Breaker {
     /// The breaker of a provider about which nothing is recorded.
-    pub fn unused(provider: &str, now: Timestamp) -> Self {
+    pub fn new(provider: &str, now: Timestamp) -> Self {
         Self {
             provider: provider.to_owned(),
             state: BreakerState::Closed,
@@ -113,46 +113,46 @@ impl Breaker {
     }
 
     /// Whether the provider may be asked.
-    pub fn stance(&self, now: Timestamp) -> Stance {
+    pub fn decide(&self, now: Timestamp) -> BreakerDecision {
         let (until, at_most) = match self.state {
             BreakerState::Open => (self.opened_at.map(|opened| opened.plus(OPEN_FOR)), OPEN_FOR),
-            BreakerState::HalfOpen => (self.probe.as_ref().map(|probe| probe.until), PROBE),
+            BreakerState::HalfOpen => (self.probe.as_ref().map(|probe| probe.until), PROBE_TIMEOUT),
             // What a newer release wrote is nothing to keep money waiting for.
-            BreakerState::Closed | BreakerState::Unknown(_) => return Stance::Closed,
+            BreakerState::Closed | BreakerState::Unknown(_) => return BreakerDecision::Allow,
         };
         // A record from another clock keeps nobody waiting for longer than it could itself.
         match until {
-            Some(until) if now < until && until <= now.plus(at_most) => Stance::Open { until },
-            _ => Stance::Probe,
+            Some(until) if now < until && until <= now.plus(at_most) => BreakerDecision::Reject { until },
+            _ => BreakerDecision::Probe,
         }
     }
 
     /// The breaker once `owner` makes the one call.
     #[must_use]
-    pub fn probed_by(&self, owner: &str, now: Timestamp) -> Self {
-        Self { state: BreakerState::HalfOpen, probe: Some(Lock::of(owner, now, PROBE)), ..self.written(now) }
+    pub fn start_probe(&self, owner: &str, now: Timestamp) -> Self {
+        Self { state: BreakerState::HalfOpen, probe: Some(Lock::of(owner, now, PROBE_TIMEOUT)), ..self.written(now) }
     }
 
     /// The breaker after a call of `owner` that had an answer; `None` where that is nothing new.
-    pub fn after_answer(&self, owner: &str, now: Timestamp) -> Option<Self> {
-        let news = match self.state {
+    pub fn after_response(&self, owner: &str, now: Timestamp) -> Option<Self> {
+        let has_changed = match self.state {
             BreakerState::Closed => self.failures > 0,
             BreakerState::HalfOpen => self.is_probed_by(owner),
             // A call that began before says nothing of what has been since.
             BreakerState::Open | BreakerState::Unknown(_) => false,
         };
-        news.then(|| Self { version: self.version + 1, ..Self::unused(&self.provider, now) })
+        has_changed.then(|| Self { version: self.version + 1, ..Self::new(&self.provider, now) })
     }
 
     /// The breaker after a call of `owner` that had no answer; `None` where that is nothing new.
-    pub fn after_silence(&self, owner: &str, now: Timestamp) -> Option<Self> {
+    pub fn after_timeout(&self, owner: &str, now: Timestamp) -> Option<Self> {
         let opened = |failures| Self { state: BreakerState::Open, failures, opened_at: Some(now), probe: None, ..self.written(now) };
         match self.state {
             BreakerState::Closed => {
-                let goes_on = self.failing_since.is_some_and(|since| now.since(since) < FAILING_WITHIN);
-                let (failures, since) = if goes_on { (self.failures + 1, self.failing_since) } else { (1, Some(now)) };
+                let in_window = self.failing_since.is_some_and(|since| now.since(since) < FAILURE_WINDOW);
+                let (failures, since) = if in_window { (self.failures + 1, self.failing_since) } else { (1, Some(now)) };
                 let failing = Self { failures, failing_since: since, ..self.written(now) };
-                Some(if failures >= FAILURES { Self { failing_since: since, ..opened(failures) } } else { failing })
+                Some(if failures >= FAILURE_THRESHOLD { Self { failing_since: since, ..opened(failures) } } else { failing })
             }
             BreakerState::HalfOpen => self.is_probed_by(owner).then(|| opened(self.failures)),
             BreakerState::Open | BreakerState::Unknown(_) => None,
@@ -184,43 +184,43 @@ mod tests {
 
     /// A breaker that was opened at `at`.
     fn opened(at: Timestamp) -> Breaker {
-        (0..FAILURES).fold(Breaker::unused("double", at), |breaker, _| breaker.after_silence("me", at).expect("news"))
+        (0..FAILURE_THRESHOLD).fold(Breaker::new("double", at), |breaker, _| breaker.after_timeout("me", at).expect("a change"))
     }
 
     #[test]
-    fn five_silences_in_a_row_within_a_minute_open_it() {
-        let mut breaker = Breaker::unused("double", NOW);
+    fn five_timeouts_within_a_minute_open_the_breaker() {
+        let mut breaker = Breaker::new("double", NOW);
         for number in 1..5 {
-            breaker = breaker.after_silence("me", seconds(number * 10)).expect("news");
-            assert_eq!((breaker.stance(NOW), breaker.failures), (Stance::Closed, u32::try_from(number).expect("small")));
+            breaker = breaker.after_timeout("me", seconds(number * 10)).expect("a change");
+            assert_eq!((breaker.decide(NOW), breaker.failures), (BreakerDecision::Allow, u32::try_from(number).expect("small")));
         }
-        let open = breaker.after_silence("me", seconds(69)).expect("news");
+        let open = breaker.after_timeout("me", seconds(69)).expect("a change");
         assert_eq!((open.is_open(), open.version), (true, 5));
-        let slower = breaker.after_silence("me", seconds(70)).expect("news");
+        let slower = breaker.after_timeout("me", seconds(70)).expect("a change");
         assert_eq!((slower.is_open(), slower.failures), (false, 1), "they lie too far apart");
-        let answered = breaker.after_answer("me", NOW).expect("news");
+        let answered = breaker.after_response("me", NOW).expect("a change");
         assert_eq!((answered.failures, answered.failing_since), (0, None));
-        assert_eq!(answered.after_answer("me", NOW), None, "a provider that answers costs no write");
+        assert_eq!(answered.after_response("me", NOW), None, "a provider that answers costs no write");
     }
 
     #[test]
-    fn an_open_one_lets_one_call_through_after_half_a_minute() {
+    fn open_breaker_allows_one_probe_after_thirty_seconds() {
         let open = opened(NOW);
-        assert_eq!(open.stance(seconds(29)), Stance::Open { until: seconds(30) });
-        assert_eq!((open.after_silence("late", seconds(1)), open.after_answer("late", seconds(1))), (None, None));
-        assert_eq!(open.stance(seconds(30)), Stance::Probe);
-        let probed = open.probed_by("me", seconds(30));
-        assert_eq!(probed.stance(seconds(31)), Stance::Open { until: seconds(45) });
-        assert_eq!(probed.stance(seconds(45)), Stance::Probe, "whoever probed has died");
-        assert_eq!((probed.after_silence("late", seconds(31)), probed.after_answer("late", seconds(31))), (None, None));
-        assert!(probed.after_silence("me", seconds(38)).expect("news").stance(seconds(67)) == Stance::Open { until: seconds(68) });
-        assert_eq!(probed.after_answer("me", seconds(31)).expect("news").stance(seconds(31)), Stance::Closed);
+        assert_eq!(open.decide(seconds(29)), BreakerDecision::Reject { until: seconds(30) });
+        assert_eq!((open.after_timeout("late", seconds(1)), open.after_response("late", seconds(1))), (None, None));
+        assert_eq!(open.decide(seconds(30)), BreakerDecision::Probe);
+        let probed = open.start_probe("me", seconds(30));
+        assert_eq!(probed.decide(seconds(31)), BreakerDecision::Reject { until: seconds(45) });
+        assert_eq!(probed.decide(seconds(45)), BreakerDecision::Probe, "whoever probed has died");
+        assert_eq!((probed.after_timeout("late", seconds(31)), probed.after_response("late", seconds(31))), (None, None));
+        assert!(probed.after_timeout("me", seconds(38)).expect("a change").decide(seconds(67)) == BreakerDecision::Reject { until: seconds(68) });
+        assert_eq!(probed.after_response("me", seconds(31)).expect("a change").decide(seconds(31)), BreakerDecision::Allow);
     }
 
     #[test]
-    fn a_record_of_another_clock_or_release_keeps_no_money_waiting() {
-        assert_eq!(opened(seconds(3600)).stance(NOW), Stance::Probe);
+    fn breaker_with_a_future_time_or_unknown_state_blocks_no_call() {
+        assert_eq!(opened(seconds(3600)).decide(NOW), BreakerDecision::Probe);
         let odd = Breaker { state: BreakerState::from("ajar".to_owned()), ..opened(NOW) };
-        assert_eq!((odd.stance(NOW), odd.after_silence("me", NOW)), (Stance::Closed, None));
+        assert_eq!((odd.decide(NOW), odd.after_timeout("me", NOW)), (BreakerDecision::Allow, None));
     }
 }

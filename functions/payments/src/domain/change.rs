@@ -1,12 +1,12 @@
 //! What a rule decides: the records to write.
 
-use super::{Attempt, Head, Refund};
+use super::{Attempt, PaymentIntent, Refund};
 
 /// What follows from a fact or command: the records to be written, all or none, each only if it still stands in the version before.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Change {
-    /// The head, if it changes.
-    pub head: Option<Head>,
+    /// The intent, if it changes.
+    pub intent: Option<PaymentIntent>,
     /// The attempt, if it changes.
     pub attempt: Option<Attempt>,
     /// The refund, if one changes or begins.
@@ -20,6 +20,6 @@ pub struct Change {
 impl Change {
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        self.head.is_none() && self.attempt.is_none() && self.refund.is_none() && self.next_refund.is_none()
+        self.intent.is_none() && self.attempt.is_none() && self.refund.is_none() && self.next_refund.is_none()
     }
 }

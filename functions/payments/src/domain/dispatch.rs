@@ -47,13 +47,13 @@ pub struct Dispatch {
     pub checks: u32,
     /// When it is checked next: set as long as its outcome is not known.
     #[serde(default)]
-    pub check_at: Option<Timestamp>,
+    pub next_check_at: Option<Timestamp>,
 }
 
 impl Dispatch {
     /// Of a record that was not sent yet, and that is checked after this time.
-    pub fn unsent(lock: Lock, check_at: Timestamp) -> Self {
-        Self { lock, sent_at: None, checks: 0, check_at: Some(check_at) }
+    pub fn unsent(lock: Lock, next_check_at: Timestamp) -> Self {
+        Self { lock, sent_at: None, checks: 0, next_check_at: Some(next_check_at) }
     }
 
     /// How old the idempotency key is.
@@ -66,7 +66,7 @@ impl Dispatch {
     #[must_use]
     pub fn sent_by(&self, owner: &str, now: Timestamp, lock: Duration) -> Self {
         let lock = Lock::of(owner, now, lock);
-        Self { check_at: Some(lock.until), sent_at: self.sent_at.or(Some(now)), lock, ..self.clone() }
+        Self { next_check_at: Some(lock.until), sent_at: self.sent_at.or(Some(now)), lock, ..self.clone() }
     }
 
     /// Without a lock.
@@ -77,22 +77,22 @@ impl Dispatch {
 
     /// After a check that did not find the outcome: the next one comes after twice the wait, but no later than `deadline`.
     #[must_use]
-    pub fn checked(&self, deadline: Option<Timestamp>, now: Timestamp, nudge: Duration) -> Self {
-        let next = now.plus(retry::exponential_backoff(self.checks, nudge));
+    pub fn checked(&self, deadline: Option<Timestamp>, now: Timestamp, first_retry: Duration) -> Self {
+        let next = now.plus(retry::exponential_backoff(self.checks, first_retry));
         let in_time = deadline.filter(|deadline| now < *deadline && *deadline < next);
-        Self { checks: self.checks + 1, check_at: Some(in_time.unwrap_or(next)), ..self.clone() }
+        Self { checks: self.checks + 1, next_check_at: Some(in_time.unwrap_or(next)), ..self.clone() }
     }
 
     /// Checked again at a fixed time.
     #[must_use]
     pub fn checked_after(&self, wait: Duration, now: Timestamp) -> Self {
-        Self { check_at: Some(now.plus(wait)), ..self.clone() }
+        Self { next_check_at: Some(now.plus(wait)), ..self.clone() }
     }
 
     /// Once the outcome is known: without a lock, and without a next check.
     #[must_use]
     pub fn settled(&self, now: Timestamp) -> Self {
-        Self { check_at: None, ..self.released(now) }
+        Self { next_check_at: None, ..self.released(now) }
     }
 }
 
@@ -106,7 +106,7 @@ mod tests {
     };
 
     #[test]
-    fn members_of_a_dispatch_are_attributes_of_the_stored_record() {
+    fn dispatch_fields_are_attributes_of_the_stored_record() {
         let sent = attempt(0).sending("me", NOW, MINUTE);
         let stored = serde_json::to_value(&sent).expect("a record");
         let until = NOW.plus(MINUTE);
@@ -115,7 +115,7 @@ mod tests {
             ("lock_until", json!(until)),
             ("sent_at", json!(NOW)),
             ("checks", json!(0)),
-            ("check_at", json!(until)),
+            ("next_check_at", json!(until)),
         ] {
             assert_eq!(stored[name], value, "{name}");
         }
@@ -124,9 +124,9 @@ mod tests {
     }
 
     #[test]
-    fn lock_of_a_probe_is_stored_under_names_of_its_own() {
-        let unused = Breaker::unused("double", NOW);
-        let probed = unused.probed_by("me", NOW);
+    fn probe_lock_is_stored_in_its_own_attributes() {
+        let unused = Breaker::new("double", NOW);
+        let probed = unused.start_probe("me", NOW);
         let stored = serde_json::to_value(&probed).expect("a record");
         assert_eq!((&stored["probe_owner"], stored["probe_until"].is_string()), (&json!("me"), true));
         assert_eq!((stored.get("probe"), stored.get("lock_owner")), (None, None));

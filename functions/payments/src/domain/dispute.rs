@@ -1,4 +1,4 @@
-//! Disputes, as the head of an order records them: the buyer's bank claims money back.
+//! Disputes, as the intent of an order records them: the buyer's bank claims money back.
 
 use provider::{DisputeState, PaymentId};
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ stored_enum!(
     }
 );
 
-/// A dispute, as the head records it.
+/// A dispute, as the intent records it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dispute {
     /// The provider's name for the dispute.
@@ -26,7 +26,7 @@ pub struct Dispute {
     /// Its state.
     pub state: DisputeState,
     /// How much of the order's money the bank holds because of it, in minor units.
-    pub taken: i64,
+    pub held_amount: i64,
     /// When its state last changed.
     pub updated_at: Timestamp,
 }

@@ -1,22 +1,22 @@
-//! How the head of an order changes together with its attempt: one begins, or the order gives up.
+//! How the intent of an order changes together with its attempt: one begins, or the order gives up.
 
 use std::time::Duration;
 
 use shared::{clock::Timestamp, telemetry::Trace};
 
-use super::{Attempt, AttemptState, Change, Head, HeadFact, HeadState, head::ORDER_CLOSED};
+use super::{Attempt, AttemptState, Change, PaymentIntent, IntentEvent, IntentState, intent::ORDER_CLOSED};
 
-impl Head {
-    /// The head once `attempt` has begun. Ask [`Head::may_start`] first.
+impl PaymentIntent {
+    /// The intent once `attempt` has begun. Ask [`PaymentIntent::may_start`] first.
     #[must_use]
-    pub fn busy_with(&self, attempt: &Attempt, now: Timestamp) -> Self {
+    pub fn processing_with(&self, attempt: &Attempt, now: Timestamp) -> Self {
         let id = attempt.payment_id;
         Self {
-            state: HeadState::Busy,
+            state: IntentState::Processing,
             active_attempt: Some(id),
             latest_attempt: Some(id),
             attempts_left: self.attempts_left.saturating_sub(1),
-            last_fact: HeadFact::Started,
+            last_event: IntentEvent::Started,
             failure_reason: None,
             traceparent: attempt.traceparent.clone(),
             ..self.written(now)
@@ -26,38 +26,38 @@ impl Head {
     /// The fence: from here on no attempt starts. `active` is the attempt that is alive, where there is one.
     ///
     /// An attempt that was not sent yet is abandoned in the same write, which its sender runs into; one that was sent decides by its outcome,
-    /// and is to be called back; one that a person has to look at holds nothing up. A head that is decided already answers again.
-    pub fn fence(&self, active: Option<&Attempt>, drive: u64, now: Timestamp, nudge: Duration, trace: &Trace) -> Change {
-        let closed = |state, last_fact| {
-            let head = Self { state, last_fact, traceparent: trace.clone(), ..self.written(now) };
-            Some(head.having_answered(drive))
+    /// and is to be called back; one that a person has to look at holds nothing up. An intent that is decided already answers again.
+    pub fn close(&self, active: Option<&Attempt>, command_attempt: u64, now: Timestamp, first_retry: Duration, trace: &Trace) -> Change {
+        let closed = |state, last_event| {
+            let intent = Self { state, last_event, traceparent: trace.clone(), ..self.written(now) };
+            Some(intent.with_answered_attempt(command_attempt))
         };
-        let answering = |head: Self| Some(Self { traceparent: trace.clone(), ..head }.having_answered(drive));
+        let answering = |intent: Self| Some(Self { traceparent: trace.clone(), ..intent }.with_answered_attempt(command_attempt));
         match (&self.state, active) {
-            (HeadState::Open, _) => Change { head: closed(HeadState::Closed, HeadFact::Closed), ..Change::default() },
-            (HeadState::Busy, Some(attempt)) if attempt.state == AttemptState::New => Change {
-                head: closed(HeadState::Closed, HeadFact::Closed).map(|head| Self { active_attempt: None, ..head }),
+            (IntentState::Open, _) => Change { intent: closed(IntentState::Closed, IntentEvent::Closed), ..Change::default() },
+            (IntentState::Processing, Some(attempt)) if attempt.state == AttemptState::New => Change {
+                intent: closed(IntentState::Closed, IntentEvent::Closed).map(|intent| Self { active_attempt: None, ..intent }),
                 attempt: Some(attempt.abandoned(ORDER_CLOSED, now)),
                 ..Change::default()
             },
-            (HeadState::Busy | HeadState::Closing, Some(attempt)) if attempt.state == AttemptState::NeedsReview => {
-                Change { head: answering(self.closed_with(attempt, now)), ..Change::default() }
+            (IntentState::Processing | IntentState::Closing, Some(attempt)) if attempt.state == AttemptState::NeedsReview => {
+                Change { intent: answering(self.closed_with(attempt, now)), ..Change::default() }
             }
-            (HeadState::Busy, active) => Change {
-                head: closed(HeadState::Closing, self.last_fact.clone()),
-                attempt: active.filter(|attempt| attempt.is_alive()).map(|attempt| attempt.given_up(now, nudge)),
+            (IntentState::Processing, active) => Change {
+                intent: closed(IntentState::Closing, self.last_event.clone()),
+                attempt: active.filter(|attempt| attempt.is_in_flight()).map(|attempt| attempt.unwanted(now, first_retry)),
                 ..Change::default()
             },
-            _ => Change { head: self.answering(drive, now, trace), ..Change::default() },
+            _ => Change { intent: self.answering(command_attempt, now, trace), ..Change::default() },
         }
     }
 
-    /// The head once it is closed although its attempt did not come to an end that the books could hold.
+    /// The intent once it is closed although its attempt did not come to an end that the books could hold.
     pub(super) fn closed_with(&self, attempt: &Attempt, now: Timestamp) -> Self {
         Self {
-            state: HeadState::Closed,
+            state: IntentState::Closed,
             active_attempt: None,
-            last_fact: HeadFact::Closed,
+            last_event: IntentEvent::Closed,
             failure_reason: attempt.failure_reason.clone(),
             ..self.written(now)
         }
@@ -67,31 +67,31 @@ impl Head {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::model::{MINUTE, NOW, attempt, head, trace};
+    use crate::domain::model::{MINUTE, NOW, attempt, intent, trace};
 
     #[test]
-    fn the_fence_closes_an_open_head_and_one_whose_attempt_was_not_sent() {
-        let open = head();
-        let closed = open.fence(None, 7, NOW, MINUTE, &trace()).head.expect("a change");
-        assert_eq!((closed.state, closed.answered_drive, closed.version), (HeadState::Closed, 7, 2));
+    fn close_ends_open_intents_and_unsent_attempts() {
+        let open = intent();
+        let closed = open.close(None, 7, NOW, MINUTE, &trace()).intent.expect("a change");
+        assert_eq!((closed.state, closed.answered_attempt, closed.version), (IntentState::Closed, 7, 2));
 
         let new = attempt(1);
-        let change = open.busy_with(&new, NOW).fence(Some(&new), 7, NOW, MINUTE, &trace());
-        assert_eq!(change.head.expect("a change").state, HeadState::Closed);
+        let change = open.processing_with(&new, NOW).close(Some(&new), 7, NOW, MINUTE, &trace());
+        assert_eq!(change.intent.expect("a change").state, IntentState::Closed);
         let abandoned = change.attempt.expect("the attempt is abandoned in the same write");
-        assert_eq!((abandoned.state, abandoned.dispatch.check_at), (AttemptState::Abandoned, None));
+        assert_eq!((abandoned.state, abandoned.dispatch.next_check_at), (AttemptState::Abandoned, None));
     }
 
     #[test]
-    fn the_fence_waits_for_an_attempt_that_was_sent_and_answers_again_where_all_is_decided() {
+    fn close_waits_for_sent_attempts_and_answers_repeats() {
         let sent = attempt(1).sending("me", NOW, MINUTE);
-        let busy = head().busy_with(&sent, NOW);
-        let change = busy.fence(Some(&sent), 7, NOW, MINUTE, &trace());
+        let processing = intent().processing_with(&sent, NOW);
+        let change = processing.close(Some(&sent), 7, NOW, MINUTE, &trace());
         let counted = change.attempt.expect("a send that was decided before is refused");
         assert_eq!(counted, Attempt { version: sent.version + 1, ..sent.clone() });
-        let closing = change.head.expect("a change");
-        assert_eq!((&closing.state, closing.fact()), (&HeadState::Closing, HeadFact::Started));
-        assert!(closing.fence(Some(&sent), 7, NOW, MINUTE, &trace()).is_empty(), "answered before");
-        assert_eq!(closing.fence(Some(&sent), 8, NOW, MINUTE, &trace()).head.expect("again").state, HeadState::Closing);
+        let closing = change.intent.expect("a change");
+        assert_eq!((&closing.state, closing.event()), (&IntentState::Closing, IntentEvent::Started));
+        assert!(closing.close(Some(&sent), 7, NOW, MINUTE, &trace()).is_empty(), "answered before");
+        assert_eq!(closing.close(Some(&sent), 8, NOW, MINUTE, &trace()).intent.expect("again").state, IntentState::Closing);
     }
 }

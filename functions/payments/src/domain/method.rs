@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PaymentMethod {
     /// Its kind.
-    pub r#type: MethodType,
+    pub r#type: PaymentMethodType,
     /// The provider's token for it.
     pub token: CardToken,
 }
@@ -16,7 +16,7 @@ pub struct PaymentMethod {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
-pub enum MethodType {
+pub enum PaymentMethodType {
     /// A card.
     Card,
 }

@@ -1,4 +1,4 @@
-//! The rules, tried out exhaustively: every state that a head, two attempts and their refunds can reach by any facts and commands in any
+//! The rules, tried out exhaustively: every state that an intent, two attempts and their refunds can reach by any facts and commands in any
 //! order, and in each of them every fact once more, twice, and in pairs both ways round.
 
 use std::{
@@ -16,13 +16,13 @@ use shared::{
 };
 
 use super::{
-    Attempt, AttemptState, Change, Expected, Head, HeadFact, HeadState, MethodType, NewAttempt, PaymentMethod, Refund, RefundKind,
-    RefundState, RequestedRefund, apply_provider_fact, apply_refund_fact, begin_refund, begin_requested_refund,
+    Attempt, AttemptState, Change, ExpectedPayment, PaymentIntent, IntentEvent, IntentState, PaymentMethodType, NewAttempt, PaymentMethod, Refund, RefundKind,
+    RefundState, RequestedRefund, apply_provider_result, apply_refund_result, begin_refund, begin_requested_refund,
 };
 
 pub(crate) const NOW: Timestamp = Timestamp::from_milliseconds(1_795_000_000_000);
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
-/// After the head's `expires_at`.
+/// After the intent's `expires_at`.
 const LATE: Timestamp = Timestamp::from_milliseconds(1_795_009_000_000);
 pub(super) const PRICE: i64 = 5998;
 /// How many attempts the model may start, and how many refunds for one reason may fail.
@@ -43,20 +43,20 @@ pub(super) fn usd(amount: i64) -> Money {
     Money::new(amount, Currency::parse("USD").expect("a currency"))
 }
 
-fn expected() -> Expected {
+fn expected() -> ExpectedPayment {
     let expires_at = NOW.plus(30 * MINUTE);
-    Expected {
+    ExpectedPayment {
         order_id: order(),
         user_id: ids::derive(&["the buyer"]),
         amount: usd(PRICE),
         expires_at,
         tries: u32::from(ATTEMPTS),
-        drive: 0,
+        command_attempt: 0,
     }
 }
 
-pub(crate) fn head() -> Head {
-    Head::opened(&expected(), NOW, &trace())
+pub(crate) fn intent() -> PaymentIntent {
+    PaymentIntent::opened(&expected(), NOW, &trace())
 }
 
 pub(super) fn nth_payment(number: u8) -> PaymentId {
@@ -66,7 +66,7 @@ pub(super) fn nth_payment(number: u8) -> PaymentId {
 
 pub(crate) fn attempt(number: u8) -> Attempt {
     let token = CardToken::try_from("tok_ok".to_owned()).expect("a token");
-    let payment_method = PaymentMethod { r#type: MethodType::Card, token };
+    let payment_method = PaymentMethod { r#type: PaymentMethodType::Card, token };
     let new = NewAttempt {
         payment_id: nth_payment(number),
         payment_method,
@@ -74,14 +74,14 @@ pub(crate) fn attempt(number: u8) -> Attempt {
         livemode: false,
         lock_owner: "somebody",
         return_url: None,
-        abandoned_after: super::NEVER_SENT,
+        abandoned_after: super::UNSENT_TIMEOUT,
         request: None,
         trace: &trace(),
     };
-    Attempt::new(&head(), new, NOW)
+    Attempt::new(&intent(), new, NOW)
 }
 
-pub(crate) fn facts() -> [ProviderResult; 7] {
+pub(crate) fn results() -> [ProviderResult; 7] {
     let succeeded = |amount| ProviderResult::Succeeded { transaction_id: "ch".to_owned(), amount, order_id: Some(order()) };
     [
         succeeded(usd(PRICE)),
@@ -105,7 +105,7 @@ pub(super) fn requested() -> RequestedRefund {
     }
 }
 
-fn refund_facts(refund: &Refund) -> [RefundResult; 5] {
+fn refund_results(refund: &Refund) -> [RefundResult; 5] {
     let succeeded = |amount| RefundResult::Succeeded { provider_refund_id: "re".to_owned(), amount };
     [
         succeeded(refund.money()),
@@ -118,7 +118,7 @@ fn refund_facts(refund: &Refund) -> [RefundResult; 5] {
 
 #[derive(Clone, Debug)]
 struct World {
-    head: Head,
+    intent: PaymentIntent,
     attempts: BTreeMap<PaymentId, Attempt>,
     refunds: BTreeMap<RefundId, Refund>,
 }
@@ -127,9 +127,9 @@ impl World {
     /// The world once `change` is written, as the store would: all of it, each record only as its next version.
     fn after(&self, change: Change) -> Self {
         let mut world = self.clone();
-        if let Some(head) = change.head {
-            assert_eq!(head.version, self.head.version + 1);
-            world.head = head;
+        if let Some(intent) = change.intent {
+            assert_eq!(intent.version, self.intent.version + 1);
+            world.intent = intent;
         }
         if let Some(attempt) = change.attempt {
             assert_eq!(attempt.version, self.attempts.get(&attempt.payment_id).map_or(0, |before| before.version) + 1);
@@ -146,127 +146,127 @@ impl World {
 
     /// What holds in every state.
     fn check(&self) {
-        let head = &self.head;
+        let intent = &self.intent;
         let paid: Vec<&Attempt> =
-            self.attempts.values().filter(|attempt| attempt.state == AttemptState::Succeeded && !attempt.surplus).collect();
+            self.attempts.values().filter(|attempt| attempt.state == AttemptState::Succeeded && !attempt.duplicate_capture).collect();
         assert!(paid.len() <= 1, "two captures for one order: {self:#?}");
-        assert_eq!(paid.first().map(|attempt| attempt.payment_id), head.captured_payment, "{self:#?}");
-        assert_eq!(head.state == HeadState::Captured, head.captured_payment.is_some(), "{self:#?}");
-        assert_eq!(head.captured_total, if head.captured_payment.is_some() { PRICE } else { 0 });
-        let alive: Vec<PaymentId> = self.attempts.values().filter(|attempt| attempt.is_alive()).map(|attempt| attempt.payment_id).collect();
+        assert_eq!(paid.first().map(|attempt| attempt.payment_id), intent.captured_payment, "{self:#?}");
+        assert_eq!(intent.state == IntentState::Captured, intent.captured_payment.is_some(), "{self:#?}");
+        assert_eq!(intent.captured_total, if intent.captured_payment.is_some() { PRICE } else { 0 });
+        let in_flight: Vec<PaymentId> = self.attempts.values().filter(|attempt| attempt.is_in_flight()).map(|attempt| attempt.payment_id).collect();
         for attempt in self.attempts.values() {
-            assert_eq!(attempt.is_alive(), attempt.dispatch.check_at.is_some(), "who is not settled is looked after: {attempt:#?}");
+            assert_eq!(attempt.is_in_flight(), attempt.dispatch.next_check_at.is_some(), "who is not settled is looked after: {attempt:#?}");
             assert!(attempt.refunded >= 0);
         }
-        assert!(alive.len() <= 1 && alive.first().is_none_or(|alive| head.active_attempt == Some(*alive)), "{self:#?}");
-        match head.state {
-            HeadState::Open | HeadState::Closed => {
-                assert_eq!(head.active_attempt, None, "an open or closed head promises that nothing is alive")
+        assert!(in_flight.len() <= 1 && in_flight.first().is_none_or(|in_flight| intent.active_attempt == Some(*in_flight)), "{self:#?}");
+        match intent.state {
+            IntentState::Open | IntentState::Closed => {
+                assert_eq!(intent.active_attempt, None, "an open or closed intent promises that nothing is alive")
             }
-            HeadState::Busy | HeadState::Closing => assert!(head.active_attempt.is_some()),
+            IntentState::Processing | IntentState::Closing => assert!(intent.active_attempt.is_some()),
             _ => {}
         }
-        let of_order = || self.refunds.values().filter(|refund| refund.kind != RefundKind::Surplus);
-        let holds = |refund: &&Refund| refund.is_alive() || refund.state == RefundState::NeedsReview;
+        let of_order = || self.refunds.values().filter(|refund| refund.kind != RefundKind::DuplicateCapture);
+        let holds = |refund: &&Refund| refund.is_in_flight() || refund.state == RefundState::NeedsReview;
         let held: i64 = of_order().filter(holds).map(|refund| refund.amount).sum();
-        let back = head.refunded_net();
-        assert!(back >= 0 && head.refundable >= 0 && held >= 0);
-        assert_eq!(head.refunds_pending, held, "{self:#?}");
-        assert_eq!(head.refundable + back + held, head.captured_total.max(back + held), "{self:#?}");
+        let back = intent.refunded_net();
+        assert!(back >= 0 && intent.refundable >= 0 && held >= 0);
+        assert_eq!(intent.refunds_pending, held, "{self:#?}");
+        assert_eq!(intent.refundable + back + held, intent.captured_total.max(back + held), "{self:#?}");
         for refund in self.refunds.values() {
-            assert_eq!(refund.is_alive(), refund.dispatch.check_at.is_some(), "{refund:#?}");
+            assert_eq!(refund.is_in_flight(), refund.dispatch.next_check_at.is_some(), "{refund:#?}");
         }
-        for surplus in self.attempts.values().filter(|attempt| attempt.surplus && attempt.refunded == 0) {
-            let on_its_way = self.refunds.values().any(|refund| refund.payment_id == surplus.payment_id && holds(&refund));
-            assert!(on_its_way || head.surplus_refunds_refused.contains(&surplus.payment_id), "a surplus capture is looked after");
+        for duplicate in self.attempts.values().filter(|attempt| attempt.duplicate_capture && attempt.refunded == 0) {
+            let on_its_way = self.refunds.values().any(|refund| refund.payment_id == duplicate.payment_id && holds(&refund));
+            assert!(on_its_way || intent.duplicate_refunds_refused.contains(&duplicate.payment_id), "a duplicate capture is looked after");
         }
     }
 
     /// What holds for every step.
     fn check_step(&self, after: &Self) {
-        match self.head.state {
-            HeadState::Closed => assert!(matches!(after.head.state, HeadState::Closed | HeadState::Captured), "closed never reopens"),
-            HeadState::Closing => assert!(matches!(after.head.state, HeadState::Closing | HeadState::Closed | HeadState::Captured)),
-            HeadState::Captured => assert_eq!(after.head.state, HeadState::Captured, "paid is paid"),
+        match self.intent.state {
+            IntentState::Closed => assert!(matches!(after.intent.state, IntentState::Closed | IntentState::Captured), "closed never reopens"),
+            IntentState::Closing => assert!(matches!(after.intent.state, IntentState::Closing | IntentState::Closed | IntentState::Captured)),
+            IntentState::Captured => assert_eq!(after.intent.state, IntentState::Captured, "paid is paid"),
             _ => {}
         }
-        let totals = |head: &Head| {
-            let surplus = [head.surplus_captured, head.surplus_refunded, head.surplus_refunds_reversed];
-            [[head.captured_total, head.refunded_total, head.refunds_reversed_total], surplus].concat()
+        let totals = |intent: &PaymentIntent| {
+            let duplicate = [intent.duplicate_captured_total, intent.duplicate_refunded_total, intent.duplicate_refunds_reversed_total];
+            [[intent.captured_total, intent.refunded_total, intent.refunds_reversed_total], duplicate].concat()
         };
-        assert!(totals(&after.head).iter().zip(totals(&self.head)).all(|(after, before)| *after >= before), "totals only grow");
-        assert!(after.head.answered_drive >= self.head.answered_drive);
+        assert!(totals(&after.intent).iter().zip(totals(&self.intent)).all(|(after, before)| *after >= before), "totals only grow");
+        assert!(after.intent.answered_attempt >= self.intent.answered_attempt);
         for (id, attempt) in &self.attempts {
             let next = &after.attempts[id];
             if attempt.state == AttemptState::Succeeded {
                 assert_eq!(next.state, AttemptState::Succeeded, "a success is never lost");
             }
             let can_be_sent = matches!(next.state, AttemptState::New | AttemptState::Sent | AttemptState::OutcomeUnknown);
-            assert!(attempt.state != AttemptState::Fencing || !can_be_sent, "a charge that is fenced is not sent again");
+            assert!(attempt.state != AttemptState::Voiding || !can_be_sent, "a charge that is fenced is not sent again");
             let is_sent = next.version > attempt.version && next.state == AttemptState::Sent;
-            assert!(!is_sent || self.head.wants(*id, NOW), "only a charge that its order wants is sent: {self:#?}");
+            assert!(!is_sent || self.intent.allows_charge(*id, NOW), "only a charge that its order wants is sent: {self:#?}");
         }
     }
 
-    fn told(&self, id: PaymentId, fact: &ProviderResult, now: Timestamp) -> Self {
-        self.after(apply_provider_fact(&self.head, &self.attempts[&id], fact, now, MINUTE))
+    fn apply(&self, id: PaymentId, result: &ProviderResult, now: Timestamp) -> Self {
+        self.after(apply_provider_result(&self.intent, &self.attempts[&id], result, now, MINUTE))
     }
 
-    fn told_of_refund(&self, id: RefundId, fact: &RefundResult) -> Self {
+    fn apply_refund(&self, id: RefundId, result: &RefundResult) -> Self {
         let refund = &self.refunds[&id];
-        self.after(apply_refund_fact(&self.head, &self.attempts[&refund.payment_id], refund, fact, NOW, MINUTE))
+        self.after(apply_refund_result(&self.intent, &self.attempts[&refund.payment_id], refund, result, NOW, MINUTE))
     }
 
-    fn fenced(&self) -> Self {
-        let active = self.head.active_attempt.and_then(|id| self.attempts.get(&id));
-        let world = self.after(self.head.fence(active, self.head.answered_drive + 1, NOW, MINUTE, &trace()));
-        assert!(world.head.may_start(NOW).is_err(), "after the fence no attempt starts");
+    fn cancelled(&self) -> Self {
+        let active = self.intent.active_attempt.and_then(|id| self.attempts.get(&id));
+        let world = self.after(self.intent.close(active, self.intent.answered_attempt + 1, NOW, MINUTE, &trace()));
+        assert!(world.intent.may_start(NOW).is_err(), "after the fence no attempt starts");
         world
     }
 
     /// Every world that one step leads to.
     fn steps(&self) -> Vec<Self> {
-        let mut steps = vec![self.fenced()];
+        let mut steps = vec![self.cancelled()];
         let number = u8::try_from(self.attempts.len()).expect("few");
-        if number < ATTEMPTS && self.head.may_start(NOW).is_ok() {
+        if number < ATTEMPTS && self.intent.may_start(NOW).is_ok() {
             let attempt = attempt(number);
-            steps.push(self.after(Change { head: Some(self.head.busy_with(&attempt, NOW)), attempt: Some(attempt), ..Change::default() }));
+            steps.push(self.after(Change { intent: Some(self.intent.processing_with(&attempt, NOW)), attempt: Some(attempt), ..Change::default() }));
         }
         for (id, attempt) in &self.attempts {
-            if attempt.may_be_sent(&self.head, NOW) {
+            if attempt.may_be_sent(&self.intent, NOW) {
                 steps.push(self.after(Change { attempt: Some(attempt.sending("me", NOW, MINUTE)), ..Change::default() }));
             }
-            if matches!(attempt.state, AttemptState::Sent | AttemptState::OutcomeUnknown) && attempt.is_unwanted(&self.head, LATE) {
-                steps.push(self.after(Change { attempt: Some(attempt.fencing(LATE, MINUTE)), ..Change::default() }));
+            if matches!(attempt.state, AttemptState::Sent | AttemptState::OutcomeUnknown) && attempt.is_unwanted(&self.intent, LATE) {
+                steps.push(self.after(Change { attempt: Some(attempt.voiding(LATE, MINUTE)), ..Change::default() }));
             }
-            let is_rare = |fact: &&ProviderResult| matches!(fact, ProviderResult::ActionRequired { .. } | ProviderResult::NotSent);
+            let is_rare = |result: &&ProviderResult| matches!(result, ProviderResult::ActionRequired { .. } | ProviderResult::NotSent);
             // One attempt that waits for its customer, or that the provider rejected, stands for all.
-            let told: Vec<ProviderResult> = facts().iter().filter(|fact| !is_rare(fact) || self.attempts.len() == 1).cloned().collect();
-            steps.extend(told.iter().map(|fact| self.told(*id, fact, NOW)));
-            steps.extend(told.iter().map(|fact| self.told(*id, fact, LATE)));
+            let applied: Vec<ProviderResult> = results().iter().filter(|result| !is_rare(result) || self.attempts.len() == 1).cloned().collect();
+            steps.extend(applied.iter().map(|result| self.apply(*id, result, NOW)));
+            steps.extend(applied.iter().map(|result| self.apply(*id, result, LATE)));
         }
-        if let Some(paid) = self.head.captured_payment
-            && let Some(change) = begin_refund(&self.head, &self.attempts[&paid], self.head.answered_drive + 1, "me", NOW, &trace())
-            && self.head.failed_refunds <= FAILED_REFUNDS
+        if let Some(paid) = self.intent.captured_payment
+            && let Some(change) = begin_refund(&self.intent, &self.attempts[&paid], self.intent.answered_attempt + 1, "me", NOW, &trace())
+            && self.intent.failed_refunds <= FAILED_REFUNDS
         {
             steps.push(self.after(change));
         }
         let requests = self.refunds.values().filter(|refund| refund.kind == RefundKind::Requested).count();
-        if let Some(paid) = self.head.captured_payment
+        if let Some(paid) = self.intent.captured_payment
             && requests < REQUESTED_REFUNDS
             // Beside second captures, which are given back by themselves, they only multiply the worlds.
             && self.attempts.len() == 1
-            && let Ok(change) = begin_requested_refund(&self.head, &self.attempts[&paid], &requested(), "me", NOW, &trace())
+            && let Ok(change) = begin_requested_refund(&self.intent, &self.attempts[&paid], &requested(), "me", NOW, &trace())
         {
             steps.push(self.after(change));
         }
         for (id, refund) in &self.refunds {
-            if refund.is_alive() {
+            if refund.is_in_flight() {
                 steps.push(self.after(Change { refund: Some(refund.sending("me", NOW, MINUTE)), ..Change::default() }));
             }
-            for fact in refund_facts(refund) {
-                if refund.number < FAILED_REFUNDS || !matches!(fact, RefundResult::Failed { .. } | RefundResult::Rejected { .. }) {
-                    steps.push(self.told_of_refund(*id, &fact));
+            for result in refund_results(refund) {
+                if refund.number < FAILED_REFUNDS || !matches!(result, RefundResult::Failed { .. } | RefundResult::Rejected { .. }) {
+                    steps.push(self.apply_refund(*id, &result));
                 }
             }
         }
@@ -275,12 +275,12 @@ impl World {
 
     /// What tells this world from others, leaving out what only counts or dates.
     fn name(&self) -> String {
-        let head = &self.head;
-        let attempts: Vec<_> = self.attempts.values().map(|a| (&a.state, a.surplus, a.refunded, a.dispatch.sent_at.is_some())).collect();
+        let intent = &self.intent;
+        let attempts: Vec<_> = self.attempts.values().map(|a| (&a.state, a.duplicate_capture, a.refunded, a.dispatch.sent_at.is_some())).collect();
         let refunds: Vec<_> = self.refunds.iter().map(|(id, r)| (id, &r.state, r.provider_refund_id.is_some())).collect();
-        let state = (&head.state, &head.last_fact, head.attempts_left, &head.active_attempt, &head.captured_payment);
-        let money = (head.refunded_total, head.refunds_reversed_total, head.refundable, head.refund_failed, head.failed_refunds);
-        format!("{state:?} {money:?} {attempts:?} {refunds:?} {:?}", head.surplus_refunds_refused)
+        let state = (&intent.state, &intent.last_event, intent.attempts_left, &intent.active_attempt, &intent.captured_payment);
+        let money = (intent.refunded_total, intent.refunds_reversed_total, intent.refundable, intent.refund_failed, intent.failed_refunds);
+        format!("{state:?} {money:?} {attempts:?} {refunds:?} {:?}", intent.duplicate_refunds_refused)
     }
 }
 
@@ -291,7 +291,7 @@ fn reachable() -> &'static [World] {
 }
 
 fn explored() -> Vec<World> {
-    let start = World { head: head(), attempts: BTreeMap::new(), refunds: BTreeMap::new() };
+    let start = World { intent: intent(), attempts: BTreeMap::new(), refunds: BTreeMap::new() };
     let mut known = HashMap::from([(start.name(), start.clone())]);
     let mut waiting = VecDeque::from([start]);
     while let Some(world) = waiting.pop_front() {
@@ -305,43 +305,43 @@ fn explored() -> Vec<World> {
 }
 
 #[test]
-fn whatever_happens_in_whatever_order_the_money_is_right() {
+fn every_reachable_state_keeps_the_money_invariants() {
     let worlds = reachable();
-    let has = |state: HeadState| worlds.iter().any(|world| world.head.state == state);
-    assert!([HeadState::Open, HeadState::Busy, HeadState::Captured, HeadState::Closing, HeadState::Closed].into_iter().all(has));
-    assert!(worlds.iter().any(|world| world.attempts.values().any(|attempt| attempt.surplus)), "the model reaches surplus captures");
-    assert!(worlds.iter().any(|world| world.head.refunded_total == PRICE), "and refunds");
-    assert!(worlds.iter().any(|world| world.head.refunds_reversed_total == PRICE), "and refunds that fail after they succeeded");
+    let has = |state: IntentState| worlds.iter().any(|world| world.intent.state == state);
+    assert!([IntentState::Open, IntentState::Processing, IntentState::Captured, IntentState::Closing, IntentState::Closed].into_iter().all(has));
+    assert!(worlds.iter().any(|world| world.attempts.values().any(|attempt| attempt.duplicate_capture)), "the model reaches surplus captures");
+    assert!(worlds.iter().any(|world| world.intent.refunded_total == PRICE), "and refunds");
+    assert!(worlds.iter().any(|world| world.intent.refunds_reversed_total == PRICE), "and refunds that fail after they succeeded");
     assert!(worlds.len() > 1000, "{}", worlds.len());
 
     for world in worlds {
-        let facts: Vec<ProviderResult> = facts().into_iter().filter(|fact| world.attempts.len() == 1 || !matches!(fact, ProviderResult::NotSent)).collect();
+        let results: Vec<ProviderResult> = results().into_iter().filter(|result| world.attempts.len() == 1 || !matches!(result, ProviderResult::NotSent)).collect();
         for (id, attempt) in &world.attempts {
-            for first in facts.clone() {
-                let once = world.told(*id, &first, NOW);
-                let twice = once.told(*id, &first, NOW);
-                let repeats = first == ProviderResult::OutcomeUnknown && attempt.is_alive();
-                assert!(repeats || once.name() == twice.name() && once.head == twice.head, "{first:?} twice");
-                for second in facts.clone() {
-                    let (one, other) = (once.told(*id, &second, NOW), world.told(*id, &second, NOW).told(*id, &first, NOW));
-                    let charged = [&first, &second].contains(&&facts[0]);
+            for first in results.clone() {
+                let once = world.apply(*id, &first, NOW);
+                let twice = once.apply(*id, &first, NOW);
+                let repeats = first == ProviderResult::OutcomeUnknown && attempt.is_in_flight();
+                assert!(repeats || once.name() == twice.name() && once.intent == twice.intent, "{first:?} twice");
+                for second in results.clone() {
+                    let (one, other) = (once.apply(*id, &second, NOW), world.apply(*id, &second, NOW).apply(*id, &first, NOW));
+                    let charged = [&first, &second].contains(&&results[0]);
                     for end in [&one, &other] {
                         assert!(!charged || end.attempts[id].state == AttemptState::Succeeded, "{first:?} and {second:?}");
-                        assert!(!charged || end.head.captured_total == PRICE);
+                        assert!(!charged || end.intent.captured_total == PRICE);
                     }
-                    assert_eq!(one.head.captured_total, other.head.captured_total);
-                    assert_eq!(one.attempts[id].is_alive(), other.attempts[id].is_alive(), "{first:?} and {second:?}");
+                    assert_eq!(one.intent.captured_total, other.intent.captured_total);
+                    assert_eq!(one.attempts[id].is_in_flight(), other.attempts[id].is_in_flight(), "{first:?} and {second:?}");
                 }
             }
         }
         for (id, refund) in &world.refunds {
-            for first in refund_facts(refund) {
-                let once = world.told_of_refund(*id, &first);
-                let twice = once.told_of_refund(*id, &first);
-                assert!(refund.is_alive() || once.name() == twice.name(), "{first:?} twice");
-                for second in refund_facts(refund) {
-                    let (one, other) = (once.told_of_refund(*id, &second), world.told_of_refund(*id, &second).told_of_refund(*id, &first));
-                    assert_eq!(one.head.refunded_net(), other.head.refunded_net(), "{first:?} and {second:?}");
+            for first in refund_results(refund) {
+                let once = world.apply_refund(*id, &first);
+                let twice = once.apply_refund(*id, &first);
+                assert!(refund.is_in_flight() || once.name() == twice.name(), "{first:?} twice");
+                for second in refund_results(refund) {
+                    let (one, other) = (once.apply_refund(*id, &second), world.apply_refund(*id, &second).apply_refund(*id, &first));
+                    assert_eq!(one.intent.refunded_net(), other.intent.refunded_net(), "{first:?} and {second:?}");
                 }
             }
         }
@@ -349,7 +349,7 @@ fn whatever_happens_in_whatever_order_the_money_is_right() {
 }
 
 #[test]
-fn from_every_state_the_money_can_be_set_right_again() {
+fn cancelled_order_keeps_no_money_from_any_state() {
     for world in reachable() {
         let in_review = world.attempts.values().any(|attempt| attempt.state == AttemptState::NeedsReview)
             || world.refunds.values().any(|refund| refund.state == RefundState::NeedsReview);
@@ -357,73 +357,73 @@ fn from_every_state_the_money_can_be_set_right_again() {
             continue;
         }
         // The order gives up; whatever is alive comes to an end; what is captured is asked back, and the provider does as it is told.
-        let mut world = world.fenced();
-        let alive: Vec<PaymentId> =
-            world.attempts.values().filter(|attempt| attempt.is_alive()).map(|attempt| attempt.payment_id).collect();
-        for id in alive {
-            world = world.told(id, &facts()[2], NOW);
+        let mut world = world.cancelled();
+        let in_flight: Vec<PaymentId> =
+            world.attempts.values().filter(|attempt| attempt.is_in_flight()).map(|attempt| attempt.payment_id).collect();
+        for id in in_flight {
+            world = world.apply(id, &results()[2], NOW);
         }
         for _ in 0..3 {
-            let refunds: Vec<Refund> = world.refunds.values().filter(|refund| refund.is_alive()).cloned().collect();
+            let refunds: Vec<Refund> = world.refunds.values().filter(|refund| refund.is_in_flight()).cloned().collect();
             for refund in refunds {
-                world = world.told_of_refund(refund.refund_id, &refund_facts(&refund)[0]);
+                world = world.apply_refund(refund.refund_id, &refund_results(&refund)[0]);
             }
-            if let Some(paid) = world.head.captured_payment
-                && let Some(change) = begin_refund(&world.head, &world.attempts[&paid], 99, "me", NOW, &trace())
+            if let Some(paid) = world.intent.captured_payment
+                && let Some(change) = begin_refund(&world.intent, &world.attempts[&paid], 99, "me", NOW, &trace())
             {
                 world = world.after(change);
             }
         }
-        // A surplus capture whose refund failed late waits for a person.
-        let waits = |a: &&Attempt| world.head.surplus_refunds_refused.contains(&a.payment_id);
+        // A duplicate capture whose refund failed late waits for a person.
+        let waits = |a: &&Attempt| world.intent.duplicate_refunds_refused.contains(&a.payment_id);
         let succeeded = world.attempts.values().filter(|a| a.state == AttemptState::Succeeded && !waits(a));
         let kept: i64 = succeeded.map(|a| a.amount - a.refunded).sum();
         assert!(kept <= 0, "money is kept: {world:#?}");
-        assert!(matches!(world.head.fact(), HeadFact::Closed | HeadFact::Refunded), "{world:#?}");
+        assert!(matches!(world.intent.event(), IntentEvent::Closed | IntentEvent::Refunded), "{world:#?}");
     }
 }
 
 #[test]
-fn a_decline_opens_the_head_again_only_in_time_and_with_attempts_left() {
-    let busy = |left: u32| {
+fn decline_reopens_the_intent_only_before_expiry_with_attempts_left() {
+    let processing = |left: u32| {
         let attempt = attempt(0).sending("me", NOW, MINUTE);
-        let head = Head { attempts_left: left + 1, ..head() }.busy_with(&attempt, NOW);
-        (head, attempt)
+        let intent = PaymentIntent { attempts_left: left + 1, ..intent() }.processing_with(&attempt, NOW);
+        (intent, attempt)
     };
-    let declined = &facts()[2];
-    for (left, now, state) in [(1, NOW, HeadState::Open), (0, NOW, HeadState::Closed), (1, LATE, HeadState::Closed)] {
-        let (head, attempt) = busy(left);
-        let head = apply_provider_fact(&head, &attempt, declined, now, MINUTE).head.expect("a change");
-        assert_eq!((head.state, head.failure_reason.as_deref()), (state, Some("card_declined")));
+    let declined = &results()[2];
+    for (left, now, state) in [(1, NOW, IntentState::Open), (0, NOW, IntentState::Closed), (1, LATE, IntentState::Closed)] {
+        let (intent, attempt) = processing(left);
+        let intent = apply_provider_result(&intent, &attempt, declined, now, MINUTE).intent.expect("a change");
+        assert_eq!((intent.state, intent.failure_reason.as_deref()), (state, Some("card_declined")));
     }
 }
 
 #[test]
-fn an_unknown_outcome_is_looked_at_later_and_later() {
+fn unknown_outcome_is_checked_with_growing_delays() {
     let mut attempt = attempt(0).sending("me", NOW, MINUTE);
-    let head = head().busy_with(&attempt, NOW);
+    let intent = intent().processing_with(&attempt, NOW);
     let mut waits = Vec::new();
     for _ in 0..8 {
-        attempt = apply_provider_fact(&head, &attempt, &ProviderResult::OutcomeUnknown, NOW, MINUTE).attempt.expect("a change");
-        waits.push(attempt.dispatch.check_at.expect("it is looked at").since(NOW).as_secs() / 60);
+        attempt = apply_provider_result(&intent, &attempt, &ProviderResult::OutcomeUnknown, NOW, MINUTE).attempt.expect("a change");
+        waits.push(attempt.dispatch.next_check_at.expect("it is looked at").since(NOW).as_secs() / 60);
     }
     assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
 }
 
 #[test]
-fn what_the_provider_charged_must_be_what_was_asked_for() {
+fn charge_with_another_amount_or_order_needs_review() {
     let attempt = attempt(0).sending("me", NOW, MINUTE);
-    let head = head().busy_with(&attempt, NOW);
+    let intent = intent().processing_with(&attempt, NOW);
     let euro = Money::new(PRICE, Currency::parse("EUR").expect("a currency"));
     let other: OrderId = ids::derive(&["another order"]);
     for (amount, order_id) in [(usd(1), Some(order())), (euro, Some(order())), (usd(PRICE), Some(other)), (usd(PRICE), None)] {
-        let change = apply_provider_fact(&head, &attempt, &ProviderResult::Succeeded { transaction_id: "ch".into(), amount, order_id }, NOW, MINUTE);
+        let change = apply_provider_result(&intent, &attempt, &ProviderResult::Succeeded { transaction_id: "ch".into(), amount, order_id }, NOW, MINUTE);
         assert!(change.needs_review);
-        let (head, attempt) = (change.head.expect("a head"), change.attempt.expect("an attempt"));
+        let (intent, attempt) = (change.intent.expect("an intent"), change.attempt.expect("an attempt"));
         assert_eq!(
-            (attempt.state, head.state.clone(), head.fact()),
-            (AttemptState::NeedsReview, HeadState::Busy, HeadFact::OutcomeUnknown)
+            (attempt.state, intent.state.clone(), intent.event()),
+            (AttemptState::NeedsReview, IntentState::Processing, IntentEvent::OutcomeUnknown)
         );
-        assert_eq!(head.captured_total, 0);
+        assert_eq!(intent.captured_total, 0);
     }
 }

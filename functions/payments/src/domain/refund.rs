@@ -12,7 +12,7 @@ use shared::{
     telemetry::Trace,
 };
 
-use super::{Attempt, Dispatch, Head, KEY_IS_DEAD, KEY_IS_SAFE, Lock};
+use super::{Attempt, Dispatch, PaymentIntent, KEY_EXPIRY_AGE, KEY_REUSE_AGE, Lock};
 
 stored_enum!(
     /// How far a refund has come.
@@ -40,7 +40,7 @@ stored_enum!(
         /// The order gave up after it was paid.
         Automatic = "automatic",
         /// The order was paid twice.
-        Surplus = "surplus",
+        DuplicateCapture = "duplicate_capture",
         /// Somebody who runs the shop asked for it.
         Requested = "requested",
     }
@@ -48,7 +48,7 @@ stored_enum!(
 
 stored_enum!(
     /// Who made a refund at the provider.
-    RefundMaker {
+    RefundInitiator {
         /// The shop, through this service.
         Shop = "shop",
         /// Somebody at the provider itself, for example in its dashboard: this service has only recorded it.
@@ -95,7 +95,7 @@ pub struct Refund {
     #[serde(default)]
     pub requested_by: Option<UserId>,
     /// Who made it.
-    pub made_by: RefundMaker,
+    pub initiated_by: RefundInitiator,
     /// The id of the request that asked for it: its answer repeats it, byte for byte.
     #[serde(default)]
     pub request_id: Option<String>,
@@ -131,20 +131,20 @@ pub struct Refund {
 
 impl Refund {
     /// The id of the automatic refund that is under way or comes next: another one only after the one before has failed.
-    pub fn automatic_id(head: &Head) -> RefundId {
-        ids::derive(&[&head.order_id.to_string(), "automatic", &head.failed_refunds.to_string()])
+    pub fn automatic_id(intent: &PaymentIntent) -> RefundId {
+        ids::derive(&[&intent.order_id.to_string(), "automatic", &intent.failed_refunds.to_string()])
     }
 
     /// The refund of a capture that was one too many, after `number` that failed.
-    pub(super) fn of_surplus(surplus: &Attempt, number: u32, now: Timestamp) -> Self {
+    pub(super) fn for_duplicate_capture(duplicate: &Attempt, number: u32, now: Timestamp) -> Self {
         const MINUTE: Duration = Duration::from_secs(60);
-        let id = ids::derive(&[&surplus.payment_id.to_string(), "surplus", &number.to_string()]);
+        let id = ids::derive(&[&duplicate.payment_id.to_string(), "duplicate_capture", &number.to_string()]);
         let wait = if number == 0 { Duration::ZERO } else { retry::exponential_backoff(number, MINUTE) };
-        let refund = Self::of(surplus, id, RefundKind::Surplus, number, now);
+        let refund = Self::new(duplicate, id, RefundKind::DuplicateCapture, number, now);
         Self { dispatch: refund.dispatch.checked_after(wait, now), ..refund }
     }
 
-    pub(super) fn of(paid: &Attempt, refund_id: RefundId, kind: RefundKind, number: u32, now: Timestamp) -> Self {
+    pub(super) fn new(paid: &Attempt, refund_id: RefundId, kind: RefundKind, number: u32, now: Timestamp) -> Self {
         Self {
             refund_id,
             order_id: paid.order_id,
@@ -153,7 +153,7 @@ impl Refund {
             kind,
             reason: None,
             requested_by: None,
-            made_by: RefundMaker::Shop,
+            initiated_by: RefundInitiator::Shop,
             request_id: None,
             number,
             state: RefundState::New,
@@ -176,33 +176,33 @@ impl Refund {
     }
 
     /// Whether its end is not known yet.
-    pub fn is_alive(&self) -> bool {
+    pub fn is_in_flight(&self) -> bool {
         matches!(self.state, RefundState::New | RefundState::Sent | RefundState::OutcomeUnknown)
     }
 
     /// Whether payments itself began it, without a request.
     pub(super) fn is_automatic(&self) -> bool {
-        self.requested_by.is_none() && self.made_by == RefundMaker::Shop
+        self.requested_by.is_none() && self.initiated_by == RefundInitiator::Shop
     }
 
     /// Whether the provider calls it so.
-    pub(super) fn is_named(&self, provider_refund_id: &str) -> bool {
+    pub(super) fn has_provider_id(&self, provider_refund_id: &str) -> bool {
         self.provider_refund_id.as_deref() == Some(provider_refund_id)
     }
 
     /// How much of the order's own capture it holds until its end is known.
-    pub(super) fn holds(&self) -> i64 {
-        if self.kind == RefundKind::Surplus { 0 } else { self.amount }
+    pub(super) fn held_amount(&self) -> i64 {
+        if self.kind == RefundKind::DuplicateCapture { 0 } else { self.amount }
     }
 
     /// Whether payments may send it again under its key. A refund that was made at the provider is never sent.
     pub fn may_be_resent(&self, now: Timestamp) -> bool {
-        self.made_by == RefundMaker::Shop && self.dispatch.key_age(now) < KEY_IS_SAFE && !self.is_locked(now)
+        self.initiated_by == RefundInitiator::Shop && self.dispatch.key_age(now) < KEY_REUSE_AGE && !self.is_locked(now)
     }
 
     /// Whether it never will succeed if the provider does not know it by now.
     pub fn is_lost(&self, now: Timestamp) -> bool {
-        self.made_by == RefundMaker::Shop && self.dispatch.key_age(now) >= KEY_IS_DEAD
+        self.initiated_by == RefundInitiator::Shop && self.dispatch.key_age(now) >= KEY_EXPIRY_AGE
     }
 
     /// Whether it was never sent and nobody is about to.
@@ -211,7 +211,7 @@ impl Refund {
     }
 
     /// Whether `owner` has recorded it and not sent it yet.
-    pub fn is_new_of(&self, owner: &str) -> bool {
+    pub fn is_unsent_by(&self, owner: &str) -> bool {
         self.state == RefundState::New && self.dispatch.lock.is_of(owner)
     }
 
@@ -238,8 +238,8 @@ impl Refund {
         Self { state: RefundState::Sent, dispatch: self.dispatch.sent_by(owner, now, lock), ..self.written(now) }
     }
 
-    pub(super) fn unknown(&self, now: Timestamp, nudge: Duration) -> Self {
-        Self { state: RefundState::OutcomeUnknown, dispatch: self.dispatch.released(now).checked(None, now, nudge), ..self.written(now) }
+    pub(super) fn unknown(&self, now: Timestamp, first_retry: Duration) -> Self {
+        Self { state: RefundState::OutcomeUnknown, dispatch: self.dispatch.released(now).checked(None, now, first_retry), ..self.written(now) }
     }
 
     pub(super) fn settled(&self, state: RefundState, now: Timestamp) -> Self {

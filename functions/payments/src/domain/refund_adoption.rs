@@ -5,21 +5,21 @@ use std::time::Duration;
 use provider::ProviderRefund;
 use shared::{clock::Timestamp, telemetry::Trace};
 
-use super::{Attempt, AttemptState, Change, Dispatch, Head, Refund, RefundKind, RefundMaker, RefundState, apply_refund_fact};
+use super::{Attempt, AttemptState, Change, Dispatch, PaymentIntent, Refund, RefundKind, RefundInitiator, RefundState, apply_refund_result};
 
 /// Records a refund of `paid` that was made at the provider, with what became of it. The change is to be written only if no record of it
-/// exists; where one does, its fact goes through [`apply_refund_fact`] like any other.
-pub fn adopt_refund(head: &Head, paid: &Attempt, found: &ProviderRefund, now: Timestamp, nudge: Duration, trace: &Trace) -> Change {
+/// exists; where one does, its fact goes through [`apply_refund_result`] like any other.
+pub fn adopt_refund(intent: &PaymentIntent, paid: &Attempt, found: &ProviderRefund, now: Timestamp, first_retry: Duration, trace: &Trace) -> Change {
     let fits = paid.state == AttemptState::Succeeded && found.amount.currency == paid.currency && found.amount.amount > 0;
     if !fits {
         return Change { needs_review: true, ..Change::default() };
     }
-    let kind = if paid.surplus { RefundKind::Surplus } else { RefundKind::Requested };
-    let refund = Refund::of(paid, found.refund_id(), kind, 0, now);
+    let kind = if paid.duplicate_capture { RefundKind::DuplicateCapture } else { RefundKind::Requested };
+    let refund = Refund::new(paid, found.refund_id(), kind, 0, now);
     let recorded = Refund {
         state: RefundState::Sent,
         amount: found.amount.amount,
-        made_by: RefundMaker::Provider,
+        initiated_by: RefundInitiator::Provider,
         provider_refund_id: Some(found.provider_refund_id.clone()),
         dispatch: Dispatch { sent_at: Some(now), ..refund.dispatch.clone() },
         traceparent: trace.clone(),
@@ -27,9 +27,9 @@ pub fn adopt_refund(head: &Head, paid: &Attempt, found: &ProviderRefund, now: Ti
         ..refund
     };
     // As if it had been recorded before it was sent: its fact then moves it on. Both are one write.
-    let pending = if paid.surplus { 0 } else { recorded.amount };
-    let taken = Head { refunds_pending: head.refunds_pending + pending, traceparent: trace.clone(), ..head.clone() }.with_refundable();
-    let change = apply_refund_fact(&taken, paid, &recorded, &found.result, now, nudge);
-    let head = if change.is_empty() { None } else { Some(change.head.unwrap_or_else(|| taken.written(now))) };
-    Change { head, ..change }
+    let pending = if paid.duplicate_capture { 0 } else { recorded.amount };
+    let taken = PaymentIntent { refunds_pending: intent.refunds_pending + pending, traceparent: trace.clone(), ..intent.clone() }.with_refundable();
+    let change = apply_refund_result(&taken, paid, &recorded, &found.result, now, first_retry);
+    let intent = if change.is_empty() { None } else { Some(change.intent.unwrap_or_else(|| taken.written(now))) };
+    Change { intent, ..change }
 }

@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use provider::{ProviderDispute, DisputeState, ProviderResult, ProviderRefund, RefundResult, RefundId};
 
 use super::{
-    AUTOMATIC_REFUND_TRIES, Attempt, Change, Head, HeadFact, Refund, RefundKind, RefundState, adopt_refund, apply_dispute_fact,
-    apply_provider_fact, apply_refund_fact, begin_refund, begin_requested_refund,
-    model::{MINUTE, NOW, PRICE, attempt, head, nth_payment, requested, trace, usd},
+    MAX_FAILED_AUTOMATIC_REFUNDS, Attempt, Change, PaymentIntent, IntentEvent, Refund, RefundKind, RefundState, adopt_refund, apply_provider_dispute,
+    apply_provider_result, apply_refund_result, begin_refund, begin_requested_refund,
+    model::{MINUTE, NOW, PRICE, attempt, intent, nth_payment, requested, trace, usd},
 };
 
 /// A refund at the provider: how much, and whether it has failed.
@@ -25,7 +25,7 @@ enum Lookup {
 
 #[derive(Clone, Debug)]
 struct World {
-    head: Head,
+    intent: PaymentIntent,
     paid: Attempt,
     refunds: BTreeMap<RefundId, Refund>,
     /// The provider's refunds, by their names.
@@ -44,18 +44,18 @@ impl World {
     fn paid(failed: u32) -> Self {
         let sent = attempt(0).sending("me", NOW, MINUTE);
         let result = ProviderResult::Succeeded { transaction_id: "ch".to_owned(), amount: usd(PRICE), order_id: Some(sent.order_id) };
-        let change = apply_provider_fact(&head().busy_with(&sent, NOW), &sent, &result, NOW, MINUTE);
-        let (head, paid) = (change.head.expect("a head"), change.attempt.expect("an attempt"));
-        let head = Head { automatic_refunds_failed: failed, failed_refunds: failed, ..head };
+        let change = apply_provider_result(&intent().processing_with(&sent, NOW), &sent, &result, NOW, MINUTE);
+        let (intent, paid) = (change.intent.expect("an intent"), change.attempt.expect("an attempt"));
+        let intent = PaymentIntent { automatic_refunds_failed: failed, failed_refunds: failed, ..intent };
         let (refunds, provider, lookups) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
-        Self { head, paid, refunds, provider, dispute: None, lookups, made: [0; 3] }
+        Self { intent, paid, refunds, provider, dispute: None, lookups, made: [0; 3] }
     }
 
     fn after(&self, change: Change) -> Self {
         let mut world = self.clone();
-        if let Some(head) = change.head {
-            assert_eq!(head.version, self.head.version + 1);
-            world.head = head;
+        if let Some(intent) = change.intent {
+            assert_eq!(intent.version, self.intent.version + 1);
+            world.intent = intent;
         }
         if let Some(paid) = change.attempt {
             assert_eq!(paid.version, self.paid.version + 1);
@@ -66,19 +66,19 @@ impl World {
             world.refunds.insert(refund.refund_id, refund);
         }
         assert_eq!(change.next_refund, None, "there is no surplus here");
-        let (before, after) = (&self.head, &world.head);
+        let (before, after) = (&self.intent, &world.intent);
         let totals =
-            |head: &Head| [head.refunded_total, head.refunds_reversed_total, head.dispute_withdrawn_total, head.dispute_reinstated_total];
+            |intent: &PaymentIntent| [intent.refunded_total, intent.refunds_reversed_total, intent.dispute_withdrawn_total, intent.dispute_reinstated_total];
         assert!(totals(after).iter().zip(totals(before)).all(|(after, before)| *after >= before), "totals only grow");
         assert!(after.refunded_net() >= 0, "{world:#?}");
         assert_eq!(world.paid.refunded, after.refunded_net(), "{world:#?}");
-        let left = after.captured_total - after.refunded_net() - after.refunds_pending - after.disputed_away();
+        let left = after.captured_total - after.refunded_net() - after.refunds_pending - after.disputed_amount();
         assert_eq!(after.refundable, left.max(0), "{world:#?}");
         world
     }
 
     /// How much the provider really gave back.
-    fn given_back(&self) -> i64 {
+    fn refunded_at_provider(&self) -> i64 {
         self.provider.values().filter(|(_, failed)| !failed).map(|(amount, _)| amount).sum()
     }
 
@@ -101,7 +101,7 @@ impl World {
             Lookup::Dispute(state) => {
                 let (dispute_id, payment_id) = (DISPUTE.to_owned(), nth_payment(0));
                 let result = ProviderDispute { dispute_id, payment_id, amount: usd(PRICE), state: state.clone() };
-                let change = apply_dispute_fact(&self.head, &result, NOW, &trace());
+                let change = apply_provider_dispute(&self.intent, &result, NOW, &trace());
                 assert!(!change.needs_review);
                 self.after(change)
             }
@@ -109,11 +109,11 @@ impl World {
                 let (amount, _) = self.provider[name];
                 let result = Self::result(name, amount, *failed);
                 match self.refunds.values().find(|refund| Self::name_of(refund) == *name) {
-                    Some(refund) => self.after(apply_refund_fact(&self.head, &self.paid, refund, &result, NOW, MINUTE)),
+                    Some(refund) => self.after(apply_refund_result(&self.intent, &self.paid, refund, &result, NOW, MINUTE)),
                     None => {
                         let found =
                             ProviderRefund { provider_refund_id: name.clone(), payment_id: nth_payment(0), amount: usd(amount), result };
-                        self.after(adopt_refund(&self.head, &self.paid, &found, NOW, MINUTE, &trace()))
+                        self.after(adopt_refund(&self.intent, &self.paid, &found, NOW, MINUTE, &trace()))
                     }
                 }
             }
@@ -129,20 +129,20 @@ impl World {
     /// The provider accepts a refund if the charge has that much left and is not disputed.
     fn accepts(&self, amount: i64) -> bool {
         let is_disputed = matches!(self.dispute, Some(DisputeState::Open | DisputeState::Withdrawn | DisputeState::Lost));
-        !is_disputed && self.given_back() + amount <= PRICE
+        !is_disputed && self.refunded_at_provider() + amount <= PRICE
     }
 
     fn steps(&self) -> Vec<Self> {
         let mut steps = Vec::new();
-        if let Some(change) = begin_refund(&self.head, &self.paid, self.head.answered_drive + 1, "me", NOW, &trace()) {
+        if let Some(change) = begin_refund(&self.intent, &self.paid, self.intent.answered_attempt + 1, "me", NOW, &trace()) {
             steps.push(self.after(change));
         }
         if self.made[1] == 0
-            && let Ok(change) = begin_requested_refund(&self.head, &self.paid, &requested(), "me", NOW, &trace())
+            && let Ok(change) = begin_requested_refund(&self.intent, &self.paid, &requested(), "me", NOW, &trace())
         {
             steps.push(Self { made: [self.made[0], 1, self.made[2]], ..self.after(change) });
         }
-        for refund in self.refunds.values().filter(|refund| refund.is_alive()) {
+        for refund in self.refunds.values().filter(|refund| refund.is_in_flight()) {
             let name = Self::name_of(refund);
             if self.provider.contains_key(&name) {
                 continue;
@@ -153,7 +153,7 @@ impl World {
                 steps.push(world);
             } else {
                 let result = RefundResult::Rejected { reason: "charge_disputed".to_owned() };
-                steps.push(self.after(apply_refund_fact(&self.head, &self.paid, refund, &result, NOW, MINUTE)));
+                steps.push(self.after(apply_refund_result(&self.intent, &self.paid, refund, &result, NOW, MINUTE)));
             }
         }
         if self.made[0] == 0 && self.accepts(PRICE / 2) {
@@ -178,7 +178,7 @@ impl World {
             _ => &[],
         };
         // A bank takes no more than the charge has left.
-        let next = next.iter().filter(|_| self.given_back() == 0);
+        let next = next.iter().filter(|_| self.refunded_at_provider() == 0);
         steps.extend(next.map(|state| Self { dispute: Some(state.clone()), ..self.clone() }));
         if self.lookups.is_empty() {
             for lookup in self.truth() {
@@ -191,7 +191,7 @@ impl World {
         for lookup in &self.lookups {
             let world = self.recorded(lookup);
             let twice = world.recorded(lookup);
-            assert_eq!((&world.head, &world.refunds), (&twice.head, &twice.refunds), "{lookup:?} twice");
+            assert_eq!((&world.intent, &world.refunds), (&twice.intent, &twice.refunds), "{lookup:?} twice");
             // It is recorded for the last time, or will be recorded again.
             let mut last = world.clone();
             last.lookups.remove(lookup);
@@ -202,12 +202,12 @@ impl World {
 
     /// What tells this world from others, leaving out what only counts or dates.
     fn name(&self) -> String {
-        let head = &self.head;
+        let intent = &self.intent;
         let refunds: Vec<_> = self.refunds.values().map(|r| (&r.kind, r.amount, &r.state, r.provider_refund_id.is_some())).collect();
-        let disputes: Vec<_> = head.disputes.iter().map(|dispute| (&dispute.state, dispute.taken)).collect();
+        let disputes: Vec<_> = intent.disputes.iter().map(|dispute| (&dispute.state, dispute.held_amount)).collect();
         let money =
-            (head.refunded_total, head.refunds_reversed_total, head.refunds_pending, head.refund_failed, head.automatic_refunds_failed);
-        let taken = (head.dispute_withdrawn_total, head.dispute_reinstated_total);
+            (intent.refunded_total, intent.refunds_reversed_total, intent.refunds_pending, intent.refund_failed, intent.automatic_refunds_failed);
+        let taken = (intent.dispute_withdrawn_total, intent.dispute_reinstated_total);
         format!("{money:?} {taken:?} {disputes:?} {refunds:?} {:?} {:?} {:?} {:?}", self.provider, self.dispute, self.lookups, self.made)
     }
 
@@ -223,21 +223,21 @@ impl World {
 
     fn check(&self) {
         let known = self.up_to_date();
-        let (head, given_back) = (&known.head, known.given_back());
-        assert_eq!(head.refunded_net(), given_back, "the books say what the provider says: {known:#?}");
+        let (intent, refunded_at_provider) = (&known.intent, known.refunded_at_provider());
+        assert_eq!(intent.refunded_net(), refunded_at_provider, "the books say what the provider says: {known:#?}");
         let taken = if matches!(self.dispute, Some(DisputeState::Withdrawn | DisputeState::Lost)) { PRICE } else { 0 };
-        assert_eq!(head.disputed_away(), taken, "{known:#?}");
-        let alive: i64 = known.refunds.values().filter(|refund| refund.is_alive()).map(|refund| refund.amount).sum();
-        assert_eq!(head.refundable, (PRICE - given_back - taken - alive).max(0), "{known:#?}");
-        let is_back = given_back + taken >= PRICE;
-        assert_eq!(head.fact() == HeadFact::Refunded, is_back, "{known:#?}");
+        assert_eq!(intent.disputed_amount(), taken, "{known:#?}");
+        let in_flight: i64 = known.refunds.values().filter(|refund| refund.is_in_flight()).map(|refund| refund.amount).sum();
+        assert_eq!(intent.refundable, (PRICE - refunded_at_provider - taken - in_flight).max(0), "{known:#?}");
+        let is_back = refunded_at_provider + taken >= PRICE;
+        assert_eq!(intent.event() == IntentEvent::Refunded, is_back, "{known:#?}");
         let reversed = known.refunds.values().any(|refund| refund.state == RefundState::Reversed);
         assert!(
-            !reversed || alive > 0 || head.refund_failed || head.refunded_total > head.refunds_reversed_total || is_back,
+            !reversed || in_flight > 0 || intent.refund_failed || intent.refunded_total > intent.refunds_reversed_total || is_back,
             "it is flagged: {known:#?}"
         );
         for refund in known.refunds.values() {
-            assert_eq!(refund.is_alive(), refund.dispatch.check_at.is_some(), "{refund:#?}");
+            assert_eq!(refund.is_in_flight(), refund.dispatch.next_check_at.is_some(), "{refund:#?}");
         }
     }
 }
@@ -258,31 +258,31 @@ fn explored(start: World) -> Vec<World> {
 }
 
 #[test]
-fn books_follow_the_provider_through_late_failures_disputes_and_refunds_by_hand() {
-    let worlds = explored(World::paid(AUTOMATIC_REFUND_TRIES - 2));
+fn totals_match_the_provider_after_failures_disputes_and_manual_refunds() {
+    let worlds = explored(World::paid(MAX_FAILED_AUTOMATIC_REFUNDS - 2));
     let some = |is: &dyn Fn(&World) -> bool| worlds.iter().any(is);
     eprintln!("refund model: {} states", worlds.len());
     assert!(worlds.len() > 1000, "{}", worlds.len());
-    assert!(some(&|world| world.head.refunds_reversed_total > 0), "refunds fail late");
-    assert!(some(&|world| world.head.dispute_reinstated_total > 0), "disputes are won");
-    assert!(some(&|world| world.head.disputes.iter().any(|dispute| dispute.state == DisputeState::Lost)), "and lost");
+    assert!(some(&|world| world.intent.refunds_reversed_total > 0), "refunds fail late");
+    assert!(some(&|world| world.intent.dispute_reinstated_total > 0), "disputes are won");
+    assert!(some(&|world| world.intent.disputes.iter().any(|dispute| dispute.state == DisputeState::Lost)), "and lost");
     assert!(some(&|world| world.refunds.values().any(|refund| refund.provider_refund_id.as_deref() == Some(BY_HAND))), "adopted");
-    assert!(some(&|world| world.head.is_refund_refused()), "and automatic refunds stop");
+    assert!(some(&|world| world.intent.is_refund_refused()), "and automatic refunds stop");
 }
 
 #[test]
-fn automatic_refunds_stop_after_their_tries_and_a_person_can_still_request_one() {
+fn automatic_refunds_stop_at_the_limit_and_requests_still_work() {
     let mut world = World::paid(0);
-    for tries in 0..AUTOMATIC_REFUND_TRIES {
-        assert_eq!((world.head.automatic_refunds_failed, world.head.is_refund_refused()), (tries, false));
-        let change = begin_refund(&world.head, &world.paid, u64::from(tries) + 1, "me", NOW, &trace()).expect("a refund");
+    for tries in 0..MAX_FAILED_AUTOMATIC_REFUNDS {
+        assert_eq!((world.intent.automatic_refunds_failed, world.intent.is_refund_refused()), (tries, false));
+        let change = begin_refund(&world.intent, &world.paid, u64::from(tries) + 1, "me", NOW, &trace()).expect("a refund");
         world = world.after(change);
-        let refund = world.refunds.values().find(|refund| refund.is_alive()).expect("one is alive").clone();
+        let refund = world.refunds.values().find(|refund| refund.is_in_flight()).expect("one is alive").clone();
         assert_eq!(refund.kind, RefundKind::Automatic);
         let refused = RefundResult::Rejected { reason: "charge_disputed".to_owned() };
-        world = world.after(apply_refund_fact(&world.head, &world.paid, &refund, &refused, NOW, MINUTE));
+        world = world.after(apply_refund_result(&world.intent, &world.paid, &refund, &refused, NOW, MINUTE));
     }
-    assert_eq!((world.head.is_refund_refused(), world.head.fact(), world.head.refundable), (true, HeadFact::RefundFailed, PRICE));
-    assert_eq!(begin_refund(&world.head, &world.paid, 99, "me", NOW, &trace()), None);
-    assert!(begin_requested_refund(&world.head, &world.paid, &requested(), "me", NOW, &trace()).is_ok());
+    assert_eq!((world.intent.is_refund_refused(), world.intent.event(), world.intent.refundable), (true, IntentEvent::RefundFailed, PRICE));
+    assert_eq!(begin_refund(&world.intent, &world.paid, 99, "me", NOW, &trace()), None);
+    assert!(begin_requested_refund(&world.intent, &world.paid, &requested(), "me", NOW, &trace()).is_ok());
 }

@@ -12,7 +12,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reason_is_readable_text_of_one_or_more_lines() {
+    fn reason_is_readable_multi_line_text() {
         assert!(RefundReason::try_from("The lid was broken <b>".to_owned()).is_ok());
         let pasted = RefundReason::try_from(" The lid\r\nwas\tbroken\u{2028}twice.\u{feff} ".to_owned()).expect("a reason");
         assert_eq!(String::from(pasted), "The lid\nwas broken\ntwice.");

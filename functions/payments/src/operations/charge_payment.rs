@@ -6,16 +6,16 @@ use provider::PaymentId;
 use shared::{clock::Timestamp, queue::Received};
 
 use crate::{
-    Payments, TRIES,
-    asking::{Asking, Leave},
-    domain::{Attempt, Breaker, Change, Head, NEVER_SENT, NewAttempt},
+    Payments, MAX_WRITE_ATTEMPTS,
+    circuit_breaker::{ProviderCall, Permit},
+    domain::{Attempt, Breaker, Change, PaymentIntent, UNSENT_TIMEOUT, NewAttempt},
     error::PaymentError,
     messages::ChargePayment,
     store::WriteOutcome,
 };
 
 /// Makes the one automatic attempt. A second copy of the message finds the first one's attempt: not sent yet and left alone, it is sent
-/// now; else the head answers again.
+/// now; else the intent answers again.
 ///
 /// The queue is not the timer: an outcome that nobody knows is recorded and the message is done. So is an attempt that waits because the
 /// provider does not answer: the schedule sends it.
@@ -24,43 +24,43 @@ pub async fn charge_payment(payments: Arc<Payments>, received: Received<ChargePa
     let payment_id = PaymentId::automatic(expected.order_id);
     let lock_owner = payments.lock_owner();
 
-    for _ in 0..TRIES {
-        let records = payments.store.head_and_attempt(payment_id).await?;
+    for _ in 0..MAX_WRITE_ATTEMPTS {
+        let records = payments.store.intent_and_attempt(payment_id).await?;
         let now = payments.clock.now();
-        let mut leave = None;
-        let change = match (records.head, records.attempt) {
-            (Some(head), Some(attempt)) if attempt.can_be_taken_over(now) || attempt.is_new_of(&lock_owner) => {
-                match payments.leave(records.breaker, received.deadline).await {
-                    Leave::Ask(asking) => return payments.send(&asking, head, attempt).await.map(|_| ()),
+        let mut permit = None;
+        let change = match (records.intent, records.attempt) {
+            (Some(intent), Some(attempt)) if attempt.can_be_taken_over(now) || attempt.is_unsent_by(&lock_owner) => {
+                match payments.try_acquire(records.breaker, received.deadline).await {
+                    Permit::Granted(call) => return payments.send(&call, intent, attempt).await.map(|_| ()),
                     // The schedule sends it.
-                    Leave::Wait { .. } => answering(&head, &received, now),
+                    Permit::Denied { .. } => answering(&intent, &received, now),
                 }
             }
-            (_, Some(attempt)) if attempt.is_about_to_be_sent(now) => return Err(PaymentError::AboutToBeSent),
-            (Some(head), None) if head.may_start(now).is_ok() && head.agrees_with(Some(expected.amount)).is_ok() => {
-                let (change, asking) = begin(&payments, &received, &head, &lock_owner, records.breaker).await;
-                leave = asking;
+            (_, Some(attempt)) if attempt.is_about_to_be_sent(now) => return Err(PaymentError::SendInProgress),
+            (Some(intent), None) if intent.may_start(now).is_ok() && intent.check_amount(Some(expected.amount)).is_ok() => {
+                let (change, call) = begin(&payments, &received, &intent, &lock_owner, records.breaker).await;
+                permit = call;
                 Some(change)
             }
-            (Some(head), _) => answering(&head, &received, now),
-            (None, Some(_)) => continue, // The head was read just before it was written.
+            (Some(intent), _) => answering(&intent, &received, now),
+            (None, Some(_)) => continue, // The intent was read just before it was written.
             (None, None) => {
-                let head = Head::opened(&expected, now, &received.trace);
-                if head.may_start(now).is_ok() {
-                    let (Change { head, attempt, .. }, asking) = begin(&payments, &received, &head, &lock_owner, records.breaker).await;
-                    leave = asking;
-                    // The head's first write: as if it had been busy from the start.
-                    Some(Change { head: head.map(|head| Head { version: 1, ..head }), attempt, ..Change::default() })
+                let intent = PaymentIntent::opened(&expected, now, &received.trace);
+                if intent.may_start(now).is_ok() {
+                    let (Change { intent, attempt, .. }, call) = begin(&payments, &received, &intent, &lock_owner, records.breaker).await;
+                    permit = call;
+                    // The intent's first write: as if it had been busy from the start.
+                    Some(Change { intent: intent.map(|intent| PaymentIntent { version: 1, ..intent }), attempt, ..Change::default() })
                 } else {
-                    let head = Head::never_opened(&expected, "expired", now, &received.trace);
-                    Some(Change { head: Some(head), ..Change::default() })
+                    let intent = PaymentIntent::unpayable(&expected, "expired", now, &received.trace);
+                    Some(Change { intent: Some(intent), ..Change::default() })
                 }
             }
         };
         let Some(change) = change else { return Ok(()) };
         if payments.store.write(&change, None).await? == WriteOutcome::Written {
-            if let (Some(head), Some(attempt), Some(asking)) = (change.head, change.attempt, leave) {
-                payments.send(&asking, head, attempt).await?;
+            if let (Some(intent), Some(attempt), Some(call)) = (change.intent, change.attempt, permit) {
+                payments.send(&call, intent, attempt).await?;
             }
             return Ok(());
         }
@@ -68,36 +68,36 @@ pub async fn charge_payment(payments: Arc<Payments>, received: Received<ChargePa
     Err(PaymentError::Contention)
 }
 
-/// The attempt, and the head that is busy with it. Without leave to ask the provider it is recorded as one that waits.
+/// The attempt, and the intent that is busy with it. Without leave to ask the provider it is recorded as one that waits.
 async fn begin(
     payments: &Payments,
     received: &Received<ChargePayment>,
-    head: &Head,
+    intent: &PaymentIntent,
     lock_owner: &str,
     breaker: Option<Breaker>,
-) -> (Change, Option<Asking>) {
+) -> (Change, Option<ProviderCall>) {
     let now = payments.clock.now();
     let new = NewAttempt {
-        payment_id: PaymentId::automatic(head.order_id),
+        payment_id: PaymentId::automatic(intent.order_id),
         payment_method: received.message.payment_method.clone(),
         provider: payments.provider.name(),
         livemode: payments.provider.is_live(),
         lock_owner,
         return_url: payments.provider.return_url(),
-        abandoned_after: NEVER_SENT,
+        abandoned_after: UNSENT_TIMEOUT,
         request: None,
         trace: &received.trace,
     };
-    let attempt = Attempt::new(head, new, now);
-    let (attempt, asking) = match payments.leave(breaker, received.deadline).await {
-        Leave::Ask(asking) => (attempt, Some(asking)),
-        Leave::Wait { until } => (attempt.held_back(until, now), None),
+    let attempt = Attempt::new(intent, new, now);
+    let (attempt, call) = match payments.try_acquire(breaker, received.deadline).await {
+        Permit::Granted(call) => (attempt, Some(call)),
+        Permit::Denied { until } => (attempt.delayed(until, now), None),
     };
-    (Change { head: Some(head.busy_with(&attempt, now)), attempt: Some(attempt), ..Change::default() }, asking)
+    (Change { intent: Some(intent.processing_with(&attempt, now)), attempt: Some(attempt), ..Change::default() }, call)
 }
 
-/// The head once it has answered again; `None` if it has done so before.
-fn answering(head: &Head, received: &Received<ChargePayment>, now: Timestamp) -> Option<Change> {
-    let head = head.answering(received.message.expected().drive, now, &received.trace);
-    head.map(|head| Change { head: Some(head), ..Change::default() })
+/// The intent once it has answered again; `None` if it has done so before.
+fn answering(intent: &PaymentIntent, received: &Received<ChargePayment>, now: Timestamp) -> Option<Change> {
+    let intent = intent.answering(received.message.expected().command_attempt, now, &received.trace);
+    intent.map(|intent| Change { intent: Some(intent), ..Change::default() })
 }

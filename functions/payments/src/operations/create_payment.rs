@@ -13,9 +13,9 @@ use shared::{
 };
 
 use crate::{
-    Payments, TRIES,
-    asking::{Asking, sender_gone},
-    domain::{Attempt, AttemptState, Change, Head, MethodType, NewAttempt, PaymentMethod},
+    Payments, MAX_WRITE_ATTEMPTS,
+    circuit_breaker::{ProviderCall, sender_stops_in},
+    domain::{Attempt, AttemptState, Change, PaymentIntent, PaymentMethodType, NewAttempt, PaymentMethod},
     error::PaymentError,
     store::{IdempotencyRecord, Records, WriteOutcome},
     view::PaymentView,
@@ -38,7 +38,7 @@ struct CreatePayment {
 #[serde(deny_unknown_fields)]
 struct RequestedMethod {
     /// The kind of method.
-    r#type: MethodType,
+    r#type: PaymentMethodType,
     /// The provider's token.
     token: CardToken,
 }
@@ -79,9 +79,9 @@ pub async fn create_payment(payments: Arc<Payments>, request: Request) -> Result
         lock_owner: payments.lock_owner(),
         wanted,
     };
-    let mut records = payments.store.known_about(payment.payment_id).await.map_err(PaymentError::from)?;
+    let mut records = payments.store.records_for_payment(payment.payment_id).await.map_err(PaymentError::from)?;
     let mut permit = None;
-    for _ in 0..TRIES {
+    for _ in 0..MAX_WRITE_ATTEMPTS {
         let now = payments.clock.now();
         let decision = payment.decide(&records, now)?;
         match payment.perform(&payments, &request, decision, &records, &mut permit, now).await? {
@@ -105,12 +105,12 @@ struct RequestedPayment {
 /// What a request to pay comes to. Records are boxed, because they are large.
 enum Decision {
     /// The order can be paid: record an attempt and send it.
-    Begin(Box<Head>),
+    Begin(Box<PaymentIntent>),
     /// The request has recorded its attempt, and no function is sending it: send it.
-    Send(Box<(Head, Attempt)>),
+    Send(Box<(PaymentIntent, Attempt)>),
     /// The request was handled before: repeat its answer.
     Replay(Box<Attempt>),
-    /// The key was used, but head and attempt were read just before they were written: read them again.
+    /// The key was used, but intent and attempt were read just before they were written: read them again.
     ReadAgain,
 }
 
@@ -126,19 +126,19 @@ impl RequestedPayment {
     /// Decides by what is recorded.
     fn decide(&self, records: &Records, now: Timestamp) -> Result<Decision, PaymentError> {
         let Some(idempotency_record) = &records.idempotency_record else {
-            let head = records.head.as_ref().filter(|head| head.user_id == self.payer).ok_or(PaymentError::OrderNotFound)?;
-            let refused = |reason| PaymentError::NotPayable { reason, state: head.state.clone() };
-            head.may_start(now).map_err(refused)?;
-            head.agrees_with(self.wanted.amount).map_err(refused)?;
-            return Ok(Decision::Begin(Box::new(head.clone())));
+            let intent = records.intent.as_ref().filter(|intent| intent.user_id == self.payer).ok_or(PaymentError::OrderNotFound)?;
+            let refused = |reason| PaymentError::NotPayable { reason, state: intent.state.clone() };
+            intent.may_start(now).map_err(refused)?;
+            intent.check_amount(self.wanted.amount).map_err(refused)?;
+            return Ok(Decision::Begin(Box::new(intent.clone())));
         };
         if idempotency_record.fingerprint != self.fingerprint {
             return Err(PaymentError::KeyReused);
         }
-        let (Some(head), Some(attempt)) = (&records.head, &records.attempt) else { return Ok(Decision::ReadAgain) };
-        let is_to_be_sent = attempt.can_be_taken_over(now) || attempt.is_new_of(&self.lock_owner);
+        let (Some(intent), Some(attempt)) = (&records.intent, &records.attempt) else { return Ok(Decision::ReadAgain) };
+        let is_to_be_sent = attempt.can_be_taken_over(now) || attempt.is_unsent_by(&self.lock_owner);
         Ok(if is_to_be_sent {
-            Decision::Send(Box::new((head.clone(), attempt.clone())))
+            Decision::Send(Box::new((intent.clone(), attempt.clone())))
         } else {
             Decision::Replay(Box::new(attempt.clone()))
         })
@@ -151,38 +151,38 @@ impl RequestedPayment {
         request: &Request,
         decision: Decision,
         records: &Records,
-        permit: &mut Option<Asking>,
+        permit: &mut Option<ProviderCall>,
         now: Timestamp,
     ) -> Result<Performed, Problem> {
         let attempt = match decision {
             Decision::ReadAgain => {
-                let records = payments.store.known_about(self.payment_id).await.map_err(PaymentError::from)?;
+                let records = payments.store.records_for_payment(self.payment_id).await.map_err(PaymentError::from)?;
                 return Ok(Performed::VersionConflict(Box::new(records)));
             }
             Decision::Replay(attempt) => return answer(payments, request, &attempt).map(http::replayed).map(Performed::Answered),
             Decision::Send(known) => {
-                let (head, attempt) = *known;
-                let asking = payments.still_at_the_door(permit.take(), records.breaker.clone(), request.deadline()).await?;
-                payments.send(&asking, head, attempt).await?
+                let (intent, attempt) = *known;
+                let call = payments.reuse_or_acquire(permit.take(), records.breaker.clone(), request.deadline()).await?;
+                payments.send(&call, intent, attempt).await?
             }
-            Decision::Begin(head) => {
-                let asking = payments.still_at_the_door(permit.take(), records.breaker.clone(), request.deadline()).await?;
-                let attempt = self.new_attempt(payments, request, &head, now);
-                let busy = head.busy_with(&attempt, now);
-                let change = Change { head: Some(busy.clone()), attempt: Some(attempt.clone()), ..Change::default() };
+            Decision::Begin(intent) => {
+                let call = payments.reuse_or_acquire(permit.take(), records.breaker.clone(), request.deadline()).await?;
+                let attempt = self.new_attempt(payments, request, &intent, now);
+                let processing = intent.processing_with(&attempt, now);
+                let change = Change { intent: Some(processing.clone()), attempt: Some(attempt.clone()), ..Change::default() };
                 let (payment_id, fingerprint) = (self.payment_id, self.fingerprint.clone());
                 let idempotency_record = IdempotencyRecord { payment_id, refund_id: None, fingerprint, created_at: now };
                 if let WriteOutcome::Conflict(newer) = payments.store.write(&change, Some(&idempotency_record)).await.map_err(PaymentError::from)? {
-                    *permit = Some(asking);
+                    *permit = Some(call);
                     return Ok(Performed::VersionConflict(Box::new(records.clone().updated(*newer))));
                 }
-                payments.send(&asking, busy, attempt).await?
+                payments.send(&call, processing, attempt).await?
             }
         };
         answer(payments, request, &attempt).map(Performed::Answered)
     }
 
-    fn new_attempt(&self, payments: &Payments, request: &Request, head: &Head, now: Timestamp) -> Attempt {
+    fn new_attempt(&self, payments: &Payments, request: &Request, intent: &PaymentIntent, now: Timestamp) -> Attempt {
         let method = &self.wanted.payment_method;
         let new = NewAttempt {
             payment_id: self.payment_id,
@@ -191,11 +191,11 @@ impl RequestedPayment {
             livemode: payments.provider.is_live(),
             lock_owner: &self.lock_owner,
             return_url: payments.provider.return_url(),
-            abandoned_after: sender_gone(request.deadline()),
+            abandoned_after: sender_stops_in(request.deadline()),
             request: Some((&self.fingerprint, request.id())),
             trace: request.trace(),
         };
-        Attempt::new(head, new, now)
+        Attempt::new(intent, new, now)
     }
 }
 
@@ -205,12 +205,12 @@ fn answer(payments: &Payments, request: &Request, attempt: &Attempt) -> Result<R
     match &attempt.state {
         AttemptState::Succeeded => {
             let location = request.location(&format!("/payments/{}", attempt.payment_id));
-            Ok(http::created(&location, &PaymentView::at_its_end(attempt)))
+            Ok(http::created(&location, &PaymentView::as_settled(attempt)))
         }
         AttemptState::Declined | AttemptState::Abandoned => {
             let reason = attempt.failure_reason.clone().unwrap_or_default();
-            let error = if attempt.was_fenced() {
-                PaymentError::OrderGaveUp
+            let error = if attempt.was_abandoned_by_order() {
+                PaymentError::OrderClosed
             } else {
                 PaymentError::Declined { payment_id: attempt.payment_id, reason }
             };

@@ -15,9 +15,9 @@ use shared::{
 };
 
 use crate::{
-    Payments, TRIES,
-    asking::Asking,
-    domain::{Attempt, Change, Head, Refund, RefundReason, RefundState, RequestedRefund, begin_requested_refund},
+    Payments, MAX_WRITE_ATTEMPTS,
+    circuit_breaker::ProviderCall,
+    domain::{Attempt, Change, PaymentIntent, Refund, RefundReason, RefundState, RequestedRefund, begin_requested_refund},
     error::PaymentError,
     store::{IdempotencyRecord, Records, WriteOutcome},
     view::RefundView,
@@ -81,7 +81,7 @@ pub async fn create_refund(payments: Arc<Payments>, request: Request) -> Result<
     let wanted = request.json::<CreateRefund>()?;
 
     let refund_id: RefundId = key.derive_id(&admin, "create-refund");
-    let wanted_refund = WantedRefund {
+    let incoming = IncomingRefund {
         payment_id,
         fingerprint: ids::fingerprint(&(payment_id, &wanted)),
         lock_owner: payments.lock_owner(),
@@ -93,12 +93,12 @@ pub async fn create_refund(payments: Arc<Payments>, request: Request) -> Result<
             request_id: request.id().to_owned(),
         },
     };
-    let mut records = payments.store.known_about_refund(payment_id, refund_id).await.map_err(PaymentError::from)?;
+    let mut records = payments.store.records_for_refund(payment_id, refund_id).await.map_err(PaymentError::from)?;
     let mut permit = None;
-    for _ in 0..TRIES {
+    for _ in 0..MAX_WRITE_ATTEMPTS {
         let now = payments.clock.now();
-        let decision = wanted_refund.decide(&records, now, request.trace())?;
-        match wanted_refund.perform(&payments, &request, decision, &records, &mut permit, now).await? {
+        let decision = incoming.decide(&records, now, request.trace())?;
+        match incoming.perform(&payments, &request, decision, &records, &mut permit, now).await? {
             Performed::Answered(response) => return Ok(response),
             Performed::VersionConflict(newer) => records = *newer,
         }
@@ -107,7 +107,7 @@ pub async fn create_refund(payments: Arc<Payments>, request: Request) -> Result<
 }
 
 /// A request to refund, as far as it is known before anything is read.
-struct WantedRefund {
+struct IncomingRefund {
     payment_id: PaymentId,
     fingerprint: String,
     lock_owner: String,
@@ -117,9 +117,9 @@ struct WantedRefund {
 /// What a request to refund comes to. Records are boxed, because they are large.
 enum Decision {
     /// The payment can be refunded: record the refund, and send it.
-    Begin(Box<(Head, Attempt, Change)>),
+    Begin(Box<(PaymentIntent, Attempt, Change)>),
     /// The request has recorded its refund, and no function is sending it: send it.
-    Send(Box<(Head, Attempt, Refund)>),
+    Send(Box<(PaymentIntent, Attempt, Refund)>),
     /// The request was handled before: repeat its answer.
     Replay(Box<Refund>),
     /// The key was used, but the records were read just before they were written: read them again.
@@ -134,24 +134,24 @@ enum Performed {
     VersionConflict(Box<Records>),
 }
 
-impl WantedRefund {
+impl IncomingRefund {
     /// Decides by what is recorded.
     fn decide(&self, records: &Records, now: Timestamp, trace: &Trace) -> Result<Decision, PaymentError> {
         let Some(idempotency_record) = &records.idempotency_record else {
-            let (Some(head), Some(paid)) = (&records.head, &records.attempt) else { return Err(PaymentError::PaymentNotFound) };
-            let change = begin_requested_refund(head, paid, &self.requested, &self.lock_owner, now, trace);
+            let (Some(intent), Some(paid)) = (&records.intent, &records.attempt) else { return Err(PaymentError::PaymentNotFound) };
+            let change = begin_requested_refund(intent, paid, &self.requested, &self.lock_owner, now, trace);
             let change = change.map_err(PaymentError::NotRefundable)?;
-            return Ok(Decision::Begin(Box::new((head.clone(), paid.clone(), change))));
+            return Ok(Decision::Begin(Box::new((intent.clone(), paid.clone(), change))));
         };
         if idempotency_record.fingerprint != self.fingerprint {
             return Err(PaymentError::KeyReused);
         }
-        let (Some(head), Some(paid), Some(refund)) = (&records.head, &records.attempt, &records.refund) else {
+        let (Some(intent), Some(paid), Some(refund)) = (&records.intent, &records.attempt, &records.refund) else {
             return Ok(Decision::ReadAgain);
         };
-        let is_to_be_sent = refund.can_be_taken_over(now) || refund.is_new_of(&self.lock_owner);
+        let is_to_be_sent = refund.can_be_taken_over(now) || refund.is_unsent_by(&self.lock_owner);
         Ok(if is_to_be_sent {
-            Decision::Send(Box::new((head.clone(), paid.clone(), refund.clone())))
+            Decision::Send(Box::new((intent.clone(), paid.clone(), refund.clone())))
         } else {
             Decision::Replay(Box::new(refund.clone()))
         })
@@ -164,32 +164,32 @@ impl WantedRefund {
         request: &Request,
         decision: Decision,
         records: &Records,
-        permit: &mut Option<Asking>,
+        permit: &mut Option<ProviderCall>,
         now: Timestamp,
     ) -> Result<Performed, Problem> {
         let refund_id = self.requested.refund_id;
         let refund = match decision {
             Decision::ReadAgain => {
-                let records = payments.store.known_about_refund(self.payment_id, refund_id).await.map_err(PaymentError::from)?;
+                let records = payments.store.records_for_refund(self.payment_id, refund_id).await.map_err(PaymentError::from)?;
                 return Ok(Performed::VersionConflict(Box::new(records)));
             }
             Decision::Replay(refund) => return answer(payments, request, &refund).map(http::replayed).map(Performed::Answered),
             Decision::Send(known) => {
-                let (head, paid, refund) = *known;
-                let asking = payments.still_at_the_door(permit.take(), records.breaker.clone(), request.deadline()).await?;
-                payments.send_refund(&asking, head, paid, refund).await?
+                let (intent, paid, refund) = *known;
+                let call = payments.reuse_or_acquire(permit.take(), records.breaker.clone(), request.deadline()).await?;
+                payments.send_refund(&call, intent, paid, refund).await?
             }
             Decision::Begin(begun) => {
-                let (head, paid, change) = *begun;
-                let asking = payments.still_at_the_door(permit.take(), records.breaker.clone(), request.deadline()).await?;
+                let (intent, paid, change) = *begun;
+                let call = payments.reuse_or_acquire(permit.take(), records.breaker.clone(), request.deadline()).await?;
                 let (payment_id, fingerprint) = (self.payment_id, self.fingerprint.clone());
                 let idempotency_record = IdempotencyRecord { payment_id, refund_id: Some(refund_id), fingerprint, created_at: now };
                 if let WriteOutcome::Conflict(newer) = payments.store.write(&change, Some(&idempotency_record)).await.map_err(PaymentError::from)? {
-                    *permit = Some(asking);
+                    *permit = Some(call);
                     return Ok(Performed::VersionConflict(Box::new(records.clone().updated(*newer))));
                 }
-                let (head, refund) = (change.head.unwrap_or(head), change.refund.ok_or(PaymentError::NotReadable)?);
-                payments.send_refund(&asking, head, paid, refund).await?
+                let (intent, refund) = (change.intent.unwrap_or(intent), change.refund.ok_or(PaymentError::UnknownState)?);
+                payments.send_refund(&call, intent, paid, refund).await?
             }
         };
         answer(payments, request, &refund).map(Performed::Answered)

@@ -38,23 +38,23 @@ pub async fn list_payments(payments: Arc<Payments>, request: Request) -> Result<
         false => None,
     };
 
-    let (head, mut attempts) = payments.store.head_and_attempts(order).await.map_err(PaymentError::from)?;
-    head.filter(|head| reader.may_see(head.user_id)).ok_or(PaymentError::OrderNotFound)?;
-    attempts.sort_by_cached_key(place);
-    let rest = attempts.iter().filter(|attempt| after.as_ref().is_none_or(|after| place(attempt) > *after));
-    let mut found: Vec<&Attempt> = rest.take(page.limit_plus_one() as usize).collect();
+    let (intent, mut attempts) = payments.store.intent_and_attempts(order).await.map_err(PaymentError::from)?;
+    intent.filter(|intent| reader.may_see(intent.user_id)).ok_or(PaymentError::OrderNotFound)?;
+    attempts.sort_by_cached_key(position);
+    let remaining = attempts.iter().filter(|attempt| after.as_ref().is_none_or(|after| position(attempt) > *after));
+    let mut found: Vec<&Attempt> = remaining.take(page.limit_plus_one() as usize).collect();
 
     let more = found.len() > page.limit as usize;
     found.truncate(page.limit as usize);
     let next_cursor = match found.last() {
-        Some(last) if more => Some(page.next(&payments.cursor_key().await?, &scope, &place(last), now, &payments.ids)),
+        Some(last) if more => Some(page.next(&payments.cursor_key().await?, &scope, &position(last), now, &payments.ids)),
         _ => None,
     };
     Ok(http::ok(&Page { items: found.into_iter().map(PaymentView::from).collect(), next_cursor }))
 }
 
 /// Where an attempt stands in the list.
-fn place(attempt: &Attempt) -> String {
+fn position(attempt: &Attempt) -> String {
     format!("{}#{}", attempt.created_at, attempt.payment_id)
 }
 

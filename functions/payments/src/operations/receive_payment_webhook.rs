@@ -17,7 +17,7 @@ use shared::{
 use crate::{Payments, error::PaymentError};
 
 /// The secret that holds what the provider signs with.
-const SECRET: &str = "payment-webhook-secrets";
+const WEBHOOK_SECRET: &str = "payment-webhook-secrets";
 
 /// The largest event that is looked at: as much as of every body.
 const MAX_EVENT_BYTES: usize = 256 * 1024;
@@ -25,7 +25,7 @@ const MAX_EVENT_BYTES: usize = 256 * 1024;
 /// That an event was heard.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
-struct Heard {
+struct WebhookReceipt {
     /// Always so.
     received: bool,
 }
@@ -44,7 +44,7 @@ struct Heard {
         provider::SignatureHeader,
     ),
     request_body(content = Object, description = "The provider's event."),
-    responses((status = 200, description = "The event was heard.", body = Heard)),
+    responses((status = 200, description = "The event was heard.", body = WebhookReceipt)),
     security(()),
     extensions(
         ("x-roles" = json!(["anonymous"])),
@@ -59,22 +59,22 @@ pub async fn receive_payment_webhook(payments: Arc<Payments>, request: Request) 
     if body.len() > MAX_EVENT_BYTES {
         return Err(PaymentError::EventTooLarge.into());
     }
-    let secret = payments.secrets.get(SECRET).await.map_err(PaymentError::from)?;
+    let secret = payments.secrets.get(WEBHOOK_SECRET).await.map_err(PaymentError::from)?;
     let Some(event) = payments.signed_event(&request, &body, &secret)? else {
         tracing::warn!(bytes = body.len(), "webhook has another shape than the events of the provider, ignored");
         payments.count("WebhookIgnored");
-        return Ok(heard());
+        return Ok(receipt());
     };
 
-    if !payments.store.knows_event(&event.id).await.map_err(PaymentError::from)? {
-        payments.hear(&event, &request).await?;
-        payments.store.remember_event(&event.id, payments.clock.now()).await.map_err(PaymentError::from)?;
+    if !payments.store.has_event(&event.id).await.map_err(PaymentError::from)? {
+        payments.handle(&event, &request).await?;
+        payments.store.record_event(&event.id, payments.clock.now()).await.map_err(PaymentError::from)?;
     }
-    Ok(heard())
+    Ok(receipt())
 }
 
-fn heard() -> Response {
-    Response::json(StatusCode::OK, &Heard { received: true })
+fn receipt() -> Response {
+    Response::json(StatusCode::OK, &WebhookReceipt { received: true })
 }
 
 impl Payments {
@@ -84,12 +84,12 @@ impl Payments {
         Ok(self.provider.webhook_event(&request, secret)?)
     }
 
-    async fn hear(&self, event: &WebhookEvent, request: &Request) -> Result<(), PaymentError> {
+    async fn handle(&self, event: &WebhookEvent, request: &Request) -> Result<(), PaymentError> {
         let (trace, deadline) = (request.trace(), request.deadline());
         match &event.subject {
-            EventSubject::Payment { payment_id, transaction_id } => self.hear_of_payment(*payment_id, transaction_id, deadline).await,
+            EventSubject::Payment { payment_id, transaction_id } => self.handle_payment_event(*payment_id, transaction_id, deadline).await,
             EventSubject::Refund { payment_id, refund_id, provider_refund_id } => {
-                self.hear_of_refund(*payment_id, *refund_id, provider_refund_id, deadline).await
+                self.handle_refund_event(*payment_id, *refund_id, provider_refund_id, deadline).await
             }
             EventSubject::ProviderRefund { provider_refund_id } => self.adopt_provider_refund(provider_refund_id, trace, deadline).await,
             EventSubject::Dispute { dispute_id } => self.record_dispute(dispute_id, trace, deadline).await,
@@ -101,40 +101,40 @@ impl Payments {
         }
     }
 
-    async fn hear_of_payment(&self, payment_id: PaymentId, transaction_id: &str, deadline: Timestamp) -> Result<(), PaymentError> {
-        let records = self.store.head_and_attempt(payment_id).await?;
-        let (Some(head), Some(attempt)) = (records.head, records.attempt) else {
+    async fn handle_payment_event(&self, payment_id: PaymentId, transaction_id: &str, deadline: Timestamp) -> Result<(), PaymentError> {
+        let records = self.store.intent_and_attempt(payment_id).await?;
+        let (Some(intent), Some(attempt)) = (records.intent, records.attempt) else {
             tracing::warn!(payment.id = %payment_id, "the provider tells of a payment that is not known here");
             return Ok(());
         };
-        let asking = self.leave_at_the_door(records.breaker, deadline).await?;
-        let mut told = attempt.clone();
-        told.transaction_id = told.transaction_id.or(Some(transaction_id.to_owned()));
-        let fact = self.look_up(&asking, &told).await.map_err(PaymentError::redeliver)?;
-        if let Some(fact) = fact {
-            self.settle_beside(head, attempt, &fact).await?;
+        let call = self.acquire(records.breaker, deadline).await?;
+        let mut known = attempt.clone();
+        known.transaction_id = known.transaction_id.or(Some(transaction_id.to_owned()));
+        let result = self.look_up(&call, &known).await.map_err(PaymentError::redeliver)?;
+        if let Some(result) = result {
+            self.settle_observed(intent, attempt, &result).await?;
         }
         Ok(())
     }
 
-    async fn hear_of_refund(
+    async fn handle_refund_event(
         &self,
         payment_id: PaymentId,
         refund_id: RefundId,
         provider_refund_id: &str,
         deadline: Timestamp,
     ) -> Result<(), PaymentError> {
-        let records = self.store.known_about_refund(payment_id, refund_id).await?;
-        let (Some(head), Some(paid), Some(refund)) = (records.head, records.attempt, records.refund) else {
+        let records = self.store.records_for_refund(payment_id, refund_id).await?;
+        let (Some(intent), Some(paid), Some(refund)) = (records.intent, records.attempt, records.refund) else {
             tracing::warn!(refund.id = %refund_id, "the provider tells of a refund that is not known here");
             return Ok(());
         };
-        let asking = self.leave_at_the_door(records.breaker, deadline).await?;
-        let mut told = refund.clone();
-        told.provider_refund_id = told.provider_refund_id.or(Some(provider_refund_id.to_owned()));
-        let fact = self.look_up_refund(&asking, &told).await.map_err(PaymentError::redeliver)?;
-        if let Some(fact) = fact {
-            self.settle_refund(head, paid, refund, &fact).await?;
+        let call = self.acquire(records.breaker, deadline).await?;
+        let mut known = refund.clone();
+        known.provider_refund_id = known.provider_refund_id.or(Some(provider_refund_id.to_owned()));
+        let result = self.look_up_refund(&call, &known).await.map_err(PaymentError::redeliver)?;
+        if let Some(result) = result {
+            self.settle_refund(intent, paid, refund, &result).await?;
         }
         Ok(())
     }

@@ -14,8 +14,8 @@ use shared::{
 
 use crate::{
     PROVIDER_BUDGET, Payments,
-    asking::{Asking, Leave},
-    domain::{Attempt, AttemptState, Head, Refund, RefundState},
+    circuit_breaker::{ProviderCall, Permit},
+    domain::{Attempt, AttemptState, PaymentIntent, Refund, RefundState},
     error::PaymentError,
     store::{self, Due},
 };
@@ -44,11 +44,11 @@ pub async fn reconcile_payments(payments: Arc<Payments>, call: Call<ScheduledEve
         concurrency: payments.concurrency,
         min_time_left: MIN_TIME_LEFT,
     };
-    let looked_after = |found: Item| -> shared::BoxFuture<'static, _> {
+    let reconcile_item = |found: Item| -> shared::BoxFuture<'static, _> {
         let payments = payments.clone();
-        Box::pin(async move { Ok(payments.look_after(store::due_record(&found)?).await?) })
+        Box::pin(async move { Ok(payments.reconcile(store::due_record(&found)?).await?) })
     };
-    let report = sweep.run(&looked_after).await?;
+    let report = sweep.run(&reconcile_item).await?;
     if report.failed > 0 {
         payments.count("SweepFailed");
     }
@@ -57,103 +57,103 @@ pub async fn reconcile_payments(payments: Arc<Payments>, call: Call<ScheduledEve
 
 impl Payments {
     /// Looks after one record; `true` if its end is known then.
-    async fn look_after(&self, due: Due) -> Result<bool, PaymentError> {
+    async fn reconcile(&self, due: Due) -> Result<bool, PaymentError> {
         match due {
-            Due::Attempt(payment) => self.look_after_attempt(payment).await,
-            Due::Refund(order, refund) => self.look_after_refund(order, refund).await,
+            Due::Attempt(payment) => self.reconcile_attempt(payment).await,
+            Due::Refund(order, refund) => self.reconcile_refund(order, refund).await,
         }
     }
 
-    async fn look_after_attempt(&self, payment: PaymentId) -> Result<bool, PaymentError> {
-        let records = self.store.head_and_attempt(payment).await?;
-        let (Some(head), Some(attempt)) = (records.head, records.attempt) else { return Ok(false) };
+    async fn reconcile_attempt(&self, payment: PaymentId) -> Result<bool, PaymentError> {
+        let records = self.store.intent_and_attempt(payment).await?;
+        let (Some(intent), Some(attempt)) = (records.intent, records.attempt) else { return Ok(false) };
         let now = self.clock.now();
         let deadline = Clock::System.now().plus(MIN_TIME_LEFT);
-        let asks_nobody = match attempt.state {
-            AttemptState::New if attempt.is_held_back() => false,
+        let needs_no_call = match attempt.state {
+            AttemptState::New if attempt.is_delayed() => false,
             AttemptState::New => true,
-            _ => !attempt.is_alive(),
+            _ => !attempt.is_in_flight(),
         };
-        let settled = if attempt.state == AttemptState::New && attempt.is_unwanted(&head, now) && !attempt.is_locked(now) {
-            self.withdraw(head, attempt).await?
-        } else if asks_nobody {
-            if attempt.was_never_sent(now) { self.settle(head, attempt, &ProviderResult::Abandoned { reason: "never_sent" }).await? } else { attempt }
+        let settled = if attempt.state == AttemptState::New && attempt.is_unwanted(&intent, now) && !attempt.is_locked(now) {
+            self.abandon(intent, attempt).await?
+        } else if needs_no_call {
+            if attempt.was_never_sent(now) { self.settle(intent, attempt, &ProviderResult::Abandoned { reason: "never_sent" }).await? } else { attempt }
         } else {
             // While the provider is left alone it stays due.
-            let Leave::Ask(asking) = self.leave(records.breaker, deadline).await else { return Ok(false) };
-            self.ask_after(&asking, head, attempt).await?
+            let Permit::Granted(call) = self.try_acquire(records.breaker, deadline).await else { return Ok(false) };
+            self.resolve_attempt(&call, intent, attempt).await?
         };
-        self.alarm_if_stuck(settled.is_alive(), settled.dispatch.checks);
-        Ok(!settled.is_alive())
+        self.count_exhausted_retries(settled.is_in_flight(), settled.dispatch.checks);
+        Ok(!settled.is_in_flight())
     }
 
-    async fn ask_after(&self, asking: &Asking, head: Head, attempt: Attempt) -> Result<Attempt, PaymentError> {
+    async fn resolve_attempt(&self, call: &ProviderCall, intent: PaymentIntent, attempt: Attempt) -> Result<Attempt, PaymentError> {
         let now = self.clock.now();
-        if attempt.is_held_back() {
-            return self.send(asking, head, attempt).await;
+        if attempt.is_delayed() {
+            return self.send(call, intent, attempt).await;
         }
-        let is_unwanted = attempt.is_unwanted(&head, now);
+        let is_unwanted = attempt.is_unwanted(&intent, now);
         // The key tells more than a search: whether the charge arrived at all.
-        if attempt.state == AttemptState::Fencing && attempt.transaction_id.is_none() {
+        if attempt.state == AttemptState::Voiding && attempt.transaction_id.is_none() {
             return if attempt.must_be_listed(now) {
-                self.find(asking, head, attempt).await
+                self.find_in_list(call, intent, attempt).await
             } else {
-                self.fence(asking, head, attempt).await
+                self.void_charge(call, intent, attempt).await
             };
         }
-        let found = self.look_up(asking, &attempt).await;
+        let found = self.look_up(call, &attempt).await;
         // The call that runs reports its own outcome.
         if attempt.is_locked(now) && !matches!(found, Ok(Some(ProviderResult::Succeeded { .. }))) {
             return Ok(attempt);
         }
         match found {
-            Ok(Some(fact)) if fact.is_pending() && (is_unwanted || attempt.is_overdue(now)) => {
-                self.call_off(asking, head, attempt, &fact).await
+            Ok(Some(result)) if result.is_pending() && (is_unwanted || attempt.is_overdue(now)) => {
+                self.cancel_charge(call, intent, attempt, &result).await
             }
-            Ok(Some(fact)) => self.settle_beside(head, attempt, &fact).await,
-            Ok(None) if attempt.transaction_id.is_some() => self.settle(head, attempt, &ProviderResult::OutcomeUnknown).await,
-            Ok(None) if attempt.must_be_listed(now) => self.find(asking, head, attempt).await,
-            Ok(None) if is_unwanted => self.fence(asking, head, attempt).await,
-            Ok(None) => self.send(asking, head, attempt).await,
-            Err(_) => self.settle(head, attempt, &ProviderResult::OutcomeUnknown).await,
+            Ok(Some(result)) => self.settle_observed(intent, attempt, &result).await,
+            Ok(None) if attempt.transaction_id.is_some() => self.settle(intent, attempt, &ProviderResult::OutcomeUnknown).await,
+            Ok(None) if attempt.must_be_listed(now) => self.find_in_list(call, intent, attempt).await,
+            Ok(None) if is_unwanted => self.void_charge(call, intent, attempt).await,
+            Ok(None) => self.send(call, intent, attempt).await,
+            Err(_) => self.settle(intent, attempt, &ProviderResult::OutcomeUnknown).await,
         }
     }
 
     /// Asking goes on; but somebody should know.
-    fn alarm_if_stuck(&self, is_alive: bool, checks: u32) {
-        if is_alive && checks >= CHECKS_BEFORE_ALARM {
+    fn count_exhausted_retries(&self, is_in_flight: bool, checks: u32) {
+        if is_in_flight && checks >= CHECKS_BEFORE_ALARM {
             self.count("RetriesExhausted");
         }
     }
 
-    async fn look_after_refund(&self, order: OrderId, refund: RefundId) -> Result<bool, PaymentError> {
-        let records = self.store.head_and_refund(order, refund).await?;
-        let (Some(head), Some(refund)) = (records.head, records.refund) else { return Ok(false) };
+    async fn reconcile_refund(&self, order: OrderId, refund: RefundId) -> Result<bool, PaymentError> {
+        let records = self.store.intent_and_refund(order, refund).await?;
+        let (Some(intent), Some(refund)) = (records.intent, records.refund) else { return Ok(false) };
         let now = self.clock.now();
-        if !refund.is_alive() || refund.state == RefundState::New && refund.is_locked(now) {
-            return Ok(!refund.is_alive());
+        if !refund.is_in_flight() || refund.state == RefundState::New && refund.is_locked(now) {
+            return Ok(!refund.is_in_flight());
         }
         let Some(paid) = self.store.attempt(refund.payment_id).await? else { return Ok(false) };
-        let Leave::Ask(asking) = self.leave(records.breaker, Clock::System.now().plus(MIN_TIME_LEFT)).await else { return Ok(false) };
-        let settled = self.ask_after_refund(&asking, head, paid, refund).await?;
-        self.alarm_if_stuck(settled.is_alive(), settled.dispatch.checks);
-        Ok(!settled.is_alive())
+        let Permit::Granted(call) = self.try_acquire(records.breaker, Clock::System.now().plus(MIN_TIME_LEFT)).await else { return Ok(false) };
+        let settled = self.resolve_refund(&call, intent, paid, refund).await?;
+        self.count_exhausted_retries(settled.is_in_flight(), settled.dispatch.checks);
+        Ok(!settled.is_in_flight())
     }
 
-    async fn ask_after_refund(&self, asking: &Asking, head: Head, paid: Attempt, refund: Refund) -> Result<Refund, PaymentError> {
+    async fn resolve_refund(&self, call: &ProviderCall, intent: PaymentIntent, paid: Attempt, refund: Refund) -> Result<Refund, PaymentError> {
         let now = self.clock.now();
         if refund.state == RefundState::New {
-            return self.send_refund(asking, head, paid, refund).await;
+            return self.send_refund(call, intent, paid, refund).await;
         }
-        match self.look_up_refund(asking, &refund).await {
-            Ok(Some(fact)) => self.settle_refund(head, paid, refund, &fact).await,
+        match self.look_up_refund(call, &refund).await {
+            Ok(Some(result)) => self.settle_refund(intent, paid, refund, &result).await,
             Ok(None) if refund.is_lost(now) => {
-                let fact = RefundResult::Rejected { reason: "never_refunded".to_owned() };
-                self.settle_refund(head, paid, refund, &fact).await
+                let result = RefundResult::Rejected { reason: "never_refunded".to_owned() };
+                self.settle_refund(intent, paid, refund, &result).await
             }
-            Ok(None) if refund.may_be_resent(now) => self.send_refund(asking, head, paid, refund).await,
+            Ok(None) if refund.may_be_resent(now) => self.send_refund(call, intent, paid, refund).await,
             Ok(None) | Err(_) if refund.is_locked(now) => Ok(refund),
-            Ok(None) | Err(_) => self.settle_refund(head, paid, refund, &RefundResult::OutcomeUnknown).await,
+            Ok(None) | Err(_) => self.settle_refund(intent, paid, refund, &RefundResult::OutcomeUnknown).await,
         }
     }
 }

@@ -3,13 +3,13 @@
 //! | check | expected (who says it) | found (where) |
 //! |---|---|---|
 //! | `order_exists` | an order | in orders |
-//! | `amount_due` | the order's total | the payment head |
-//! | `captured_by_order`, `refunded_by_order` | the payment head | the order |
-//! | `captured_by_payments`, `refunded_by_payments` | attempts and refunds that succeeded | the payment head |
-//! | `surplus_by_payments` | the same of captures that were one too many | the payment head |
-//! | `reversed_by_payments`, `reversed_by_order` | refunds that failed after they succeeded; the head | the payment head; the order |
-//! | `disputed_by_payments`, `disputed_by_order` | the disputes; the head | the payment head; the order |
-//! | `refundable` | what was captured less what refunds and disputes have taken | the payment head |
+//! | `amount_due` | the order's total | the payment intent |
+//! | `captured_by_order`, `refunded_by_order` | the payment intent | the order |
+//! | `captured_by_payments`, `refunded_by_payments` | attempts and refunds that succeeded | the payment intent |
+//! | `duplicate_captures_by_payments` | the same of captures that were one too many | the payment intent |
+//! | `reversed_by_payments`, `reversed_by_order` | refunds that failed after they succeeded; the intent | the payment intent; the order |
+//! | `disputed_by_payments`, `disputed_by_order` | the disputes; the intent | the payment intent; the order |
+//! | `refundable` | what was captured less what refunds and disputes have taken | the payment intent |
 //! | `refunded_of_payment` | the refunds of one payment | the attempt |
 //! | `charge_at_provider`, `refund_at_provider` | the provider | the attempt, the refund |
 //! | `dispute_at_provider` | what the bank holds, as the provider says | the dispute |
@@ -19,7 +19,7 @@
 //! | `one_full_capture` | exactly one, of the whole total | attempts of an order that is confirmed, shipped or delivered |
 //! | `confirmed` | `confirmed` or later | the status of an order that was paid in full and is not given up |
 //! | `net_zero` | nothing left | the money of an order that is cancelled or failed |
-//! | `surplus_given_back` | nothing left | captures that were one too many |
+//! | `duplicate_captures_refunded` | nothing left | captures that were one too many |
 //! | `under_review` | nobody waits for a person | attempts and refunds that do not fit what the provider says |
 //! | `reservation_state` | what the order believes | the reservation |
 //! | `reserved_quantity` | the order's line | the reservation's lines |

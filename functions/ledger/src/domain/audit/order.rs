@@ -11,7 +11,7 @@ use shared::{
 use super::{
     Findings, Verdict,
     record::{
-        AttemptRecord, Goal, HeadRecord, OrderRecord, Outcome, PaymentLeg, Posting, Quantity, RefundRecord, ReservationRecord,
+        AttemptRecord, Goal, IntentRecord, OrderRecord, Outcome, PaymentLeg, Posting, Quantity, RefundRecord, ReservationRecord,
         ReservationState, Status, StockLeg,
     },
 };
@@ -27,7 +27,7 @@ pub struct OrderBooks {
     /// As inventory has it.
     pub reservation: Option<ReservationRecord>,
     /// What payments has of the whole.
-    pub head: Option<HeadRecord>,
+    pub intent: Option<IntentRecord>,
     /// The attempts to pay.
     pub attempts: Vec<AttemptRecord>,
     /// What was given back.
@@ -74,76 +74,76 @@ impl OrderBooks {
     fn moved_at(&self) -> Option<Timestamp> {
         let order = self.order.iter().map(|order| order.updated_at);
         let reservation = self.reservation.iter().map(|reservation| reservation.updated_at);
-        let head = self.head.iter().map(|head| head.updated_at);
+        let intent = self.intent.iter().map(|intent| intent.updated_at);
         let attempts = self.attempts.iter().map(|attempt| attempt.updated_at);
         let refunds = self.refunds.iter().map(|refund| refund.updated_at);
-        order.chain(reservation).chain(head).chain(attempts).chain(refunds).max()
+        order.chain(reservation).chain(intent).chain(attempts).chain(refunds).max()
     }
 
     /// The captures that succeeded: the order's own, or those that were one too many.
-    fn captured(&self, surplus: bool) -> impl Iterator<Item = &AttemptRecord> {
-        self.attempts.iter().filter(move |attempt| attempt.state == Outcome::Succeeded && attempt.surplus == surplus)
+    fn captured(&self, duplicate: bool) -> impl Iterator<Item = &AttemptRecord> {
+        self.attempts.iter().filter(move |attempt| attempt.state == Outcome::Succeeded && attempt.duplicate_capture == duplicate)
     }
 
     /// What refunds gave back, likewise; of those that failed later too.
-    fn refunded_sum(&self, surplus: bool) -> i64 {
+    fn refunded_sum(&self, duplicate: bool) -> i64 {
         let gave_back = |refund: &&RefundRecord| matches!(refund.state, Outcome::Succeeded | Outcome::Reversed);
-        total(self.refunds.iter().filter(gave_back).filter(|refund| refund.is_surplus() == surplus).map(|refund| refund.amount))
+        total(self.refunds.iter().filter(gave_back).filter(|refund| refund.is_duplicate_capture() == duplicate).map(|refund| refund.amount))
     }
 
     /// How much of that came back because the refund failed later.
-    fn reversed_sum(&self, surplus: bool) -> i64 {
-        let reversed = self.refunds.iter().filter(|refund| refund.state == Outcome::Reversed && refund.is_surplus() == surplus);
+    fn reversed_sum(&self, duplicate: bool) -> i64 {
+        let reversed = self.refunds.iter().filter(|refund| refund.state == Outcome::Reversed && refund.is_duplicate_capture() == duplicate);
         total(reversed.map(|refund| refund.amount))
     }
 
     /// What is still with the provider of the captures, as far as refunds go.
-    fn kept_sum(&self, surplus: bool) -> i64 {
-        self.captured_sum(surplus).saturating_sub(self.refunded_sum(surplus)).saturating_add(self.reversed_sum(surplus))
+    fn kept_sum(&self, duplicate: bool) -> i64 {
+        self.captured_sum(duplicate).saturating_sub(self.refunded_sum(duplicate)).saturating_add(self.reversed_sum(duplicate))
     }
 
-    fn captured_sum(&self, surplus: bool) -> i64 {
-        total(self.captured(surplus).map(|attempt| attempt.amount))
+    fn captured_sum(&self, duplicate: bool) -> i64 {
+        total(self.captured(duplicate).map(|attempt| attempt.amount))
     }
 
-    /// Order, head, attempts and refunds.
+    /// Order, intent, attempts and refunds.
     fn money(&self, findings: &mut Findings) {
-        let (captured, refunded) = self.head.as_ref().map_or((0, 0), |head| (head.captured_total, head.refunded_total));
+        let (captured, refunded) = self.intent.as_ref().map_or((0, 0), |intent| (intent.captured_total, intent.refunded_total));
         if let Some(order) = &self.order {
             findings.same("captured_by_order", captured, order.captured_total);
             findings.same("refunded_by_order", refunded, order.refunded_total);
-            let of_head = self
-                .head
+            let of_intent = self
+                .intent
                 .as_ref()
-                .map_or([0; 3], |head| [head.refunds_reversed_total, head.dispute_withdrawn_total, head.dispute_reinstated_total]);
-            findings.same("reversed_by_order", of_head[0], order.refunds_reversed_total);
-            findings.same_of("disputed_by_order", "withdrawn", of_head[1], order.dispute_withdrawn_total);
-            findings.same_of("disputed_by_order", "reinstated", of_head[2], order.dispute_reinstated_total);
+                .map_or([0; 3], |intent| [intent.refunds_reversed_total, intent.dispute_withdrawn_total, intent.dispute_reinstated_total]);
+            findings.same("reversed_by_order", of_intent[0], order.refunds_reversed_total);
+            findings.same_of("disputed_by_order", "withdrawn", of_intent[1], order.dispute_withdrawn_total);
+            findings.same_of("disputed_by_order", "reinstated", of_intent[2], order.dispute_reinstated_total);
         }
         findings.same("captured_by_payments", self.captured_sum(false), captured);
         findings.same("refunded_by_payments", self.refunded_sum(false), refunded);
-        if let Some(head) = &self.head {
-            findings.same("reversed_by_payments", self.reversed_sum(false), head.refunds_reversed_total);
-            findings.same_of("reversed_by_payments", "surplus", self.reversed_sum(true), head.surplus_refunds_reversed);
-            findings.same("disputed_by_payments", total(head.disputes.iter().map(|dispute| dispute.taken)), head.disputed_away());
+        if let Some(intent) = &self.intent {
+            findings.same("reversed_by_payments", self.reversed_sum(false), intent.refunds_reversed_total);
+            findings.same_of("reversed_by_payments", "duplicate_capture", self.reversed_sum(true), intent.duplicate_refunds_reversed_total);
+            findings.same("disputed_by_payments", total(intent.disputes.iter().map(|dispute| dispute.held_amount)), intent.disputed_amount());
         }
-        let surplus = self.head.iter().flat_map(|head| {
-            let counted = [("surplus_captured", head.surplus_captured), ("surplus_refunded", head.surplus_refunded)];
+        let duplicates = self.intent.iter().flat_map(|intent| {
+            let counted = [("duplicate_captured_total", intent.duplicate_captured_total), ("duplicate_refunded_total", intent.duplicate_refunded_total)];
             counted.into_iter().zip([self.captured_sum(true), self.refunded_sum(true)])
         });
-        for ((subject, counted), sum) in surplus {
-            findings.same_of("surplus_by_payments", subject, sum, counted.unwrap_or(sum));
+        for ((subject, counted), sum) in duplicates {
+            findings.same_of("duplicate_captures_by_payments", subject, sum, counted.unwrap_or(sum));
         }
-        if let (Some(order), Some(head)) = (&self.order, &self.head) {
+        if let (Some(order), Some(intent)) = (&self.order, &self.intent) {
             let due = order.totals.total;
-            findings.same("amount_due", due.amount, head.amount);
-            findings.same("amount_due", due.currency.code(), head.currency.code());
+            findings.same("amount_due", due.amount, intent.amount);
+            findings.same("amount_due", due.currency.code(), intent.currency.code());
         }
-        if let Some(head) = &self.head {
+        if let Some(intent) = &self.intent {
             let holds = |refund: &&RefundRecord| !matches!(refund.state, Outcome::Failed | Outcome::Reversed);
-            let taken = total(self.refunds.iter().filter(holds).filter(|refund| !refund.is_surplus()).map(|refund| refund.amount));
-            let left = captured.saturating_sub(taken).saturating_sub(head.disputed_away());
-            findings.same("refundable", left.max(0), head.refundable);
+            let taken = total(self.refunds.iter().filter(holds).filter(|refund| !refund.is_duplicate_capture()).map(|refund| refund.amount));
+            let left = captured.saturating_sub(taken).saturating_sub(intent.disputed_amount());
+            findings.same("refundable", left.max(0), intent.refundable);
         }
         for attempt in self.attempts.iter().filter(|attempt| attempt.state == Outcome::Succeeded) {
             let refunds = self.refunds.iter().filter(|refund| refund.state == Outcome::Succeeded);
@@ -181,8 +181,8 @@ impl OrderBooks {
                 findings.same_of("refund_at_provider", name, given_back.amount, 0);
             }
         }
-        let recorded = self.head.iter().flat_map(|head| &head.disputes).filter(|dispute| self.is_of_order(&dispute.payment_id));
-        let recorded: BTreeMap<&String, i64> = recorded.map(|dispute| (&dispute.dispute_id, dispute.taken)).collect();
+        let recorded = self.intent.iter().flat_map(|intent| &intent.disputes).filter(|dispute| self.is_of_order(&dispute.payment_id));
+        let recorded: BTreeMap<&String, i64> = recorded.map(|dispute| (&dispute.dispute_id, dispute.held_amount)).collect();
         for name in provider.disputes.keys().chain(recorded.keys().copied().filter(|name| !provider.disputes.contains_key(*name))) {
             let (theirs, ours) = (provider.disputes.get(name).copied().unwrap_or(0), recorded.get(name).copied().unwrap_or(0));
             findings.same_of("dispute_at_provider", name, theirs, ours);
@@ -222,12 +222,12 @@ impl OrderBooks {
         // Refunds that failed later and disputes that were won come in again; what disputes took goes out.
         let came_back = self.reversed_sum(false).saturating_add(self.reversed_sum(true));
         let (withdrawn, reinstated) =
-            self.head.as_ref().map_or((0, 0), |head| (head.dispute_withdrawn_total, head.dispute_reinstated_total));
+            self.intent.as_ref().map_or((0, 0), |intent| (intent.dispute_withdrawn_total, intent.dispute_reinstated_total));
         let captured = captured.saturating_add(came_back).saturating_add(reinstated);
         let refunded = refunded.saturating_add(withdrawn);
         let order = self.order.iter().map(|order| order.totals.total.currency);
-        let head = self.head.iter().map(|head| head.currency);
-        let currency = head.chain(order).chain(self.attempts.iter().map(|attempt| attempt.currency)).next();
+        let intent = self.intent.iter().map(|intent| intent.currency);
+        let currency = intent.chain(order).chain(self.attempts.iter().map(|attempt| attempt.currency)).next();
         let unit = currency.map(Unit::Money);
         for foreign in balances.currencies().filter(|found| Some(*found) != unit) {
             let (expected, found) = (unit.map(|unit| unit.to_string()).unwrap_or_default(), foreign.to_string());
@@ -256,14 +256,14 @@ impl OrderBooks {
             Status::Cancelled | Status::Failed if self.is_settled() => {
                 // A lost dispute takes what is left; it may take more than that, and then the shop has lost it.
                 let kept = self.kept_sum(false);
-                let lost = self.head.as_ref().map_or(0, HeadRecord::disputed_away);
+                let lost = self.intent.as_ref().map_or(0, IntentRecord::disputed_amount);
                 findings.same("net_zero", 0, if kept > 0 { kept.saturating_sub(lost).max(0) } else { kept });
             }
             _ => {}
         }
-        let surplus_is_going_back = self.refunds.iter().any(|refund| refund.is_surplus() && refund.state == Outcome::Open);
-        if !surplus_is_going_back {
-            findings.same("surplus_given_back", 0, self.kept_sum(true));
+        let duplicate_refund_is_pending = self.refunds.iter().any(|refund| refund.is_duplicate_capture() && refund.state == Outcome::Open);
+        if !duplicate_refund_is_pending {
+            findings.same("duplicate_captures_refunded", 0, self.kept_sum(true));
         }
     }
 

@@ -144,9 +144,9 @@ pub struct Amount {
     pub currency: Currency,
 }
 
-/// The payment head of an order.
+/// The payment intent of an order.
 #[derive(Clone, Debug, Deserialize)]
-pub struct HeadRecord {
+pub struct IntentRecord {
     /// What the order costs.
     pub amount: i64,
     /// In which currency.
@@ -155,18 +155,18 @@ pub struct HeadRecord {
     pub captured_total: i64,
     /// How much of that was given back.
     pub refunded_total: i64,
-    /// How much was captured once too often, and given back of that; none: it was not counted yet when the head was written last.
+    /// How much was captured once too often, and given back of that; none: it was not counted yet when the intent was written last.
     #[serde(default)]
-    pub surplus_captured: Option<i64>,
+    pub duplicate_captured_total: Option<i64>,
     /// See above.
     #[serde(default)]
-    pub surplus_refunded: Option<i64>,
+    pub duplicate_refunded_total: Option<i64>,
     /// How much of the refunds came back because they failed later.
     #[serde(default)]
     pub refunds_reversed_total: i64,
     /// The same of refunds of what was captured once too often.
     #[serde(default)]
-    pub surplus_refunds_reversed: i64,
+    pub duplicate_refunds_reversed_total: i64,
     /// How much banks took because of disputes.
     #[serde(default)]
     pub dispute_withdrawn_total: i64,
@@ -184,23 +184,23 @@ pub struct HeadRecord {
     pub updated_at: Timestamp,
 }
 
-impl HeadRecord {
+impl IntentRecord {
     /// What has come to the provider (above zero) or has gone from it, by the kind of the entries that say so.
     pub fn movements(&self) -> [(&'static str, i64); 8] {
         [
             ("capture", self.captured_total),
             ("refund", -self.refunded_total),
             ("refund_reversal", self.refunds_reversed_total),
-            ("surplus_capture", self.surplus_captured.unwrap_or_default()),
-            ("surplus_refund", -self.surplus_refunded.unwrap_or_default()),
-            ("surplus_refund_reversal", self.surplus_refunds_reversed),
+            ("duplicate_capture", self.duplicate_captured_total.unwrap_or_default()),
+            ("duplicate_capture_refund", -self.duplicate_refunded_total.unwrap_or_default()),
+            ("duplicate_capture_refund_reversal", self.duplicate_refunds_reversed_total),
             ("dispute_withdrawal", -self.dispute_withdrawn_total),
             ("dispute_reinstatement", self.dispute_reinstated_total),
         ]
     }
 
     /// How much banks hold because of disputes.
-    pub fn disputed_away(&self) -> i64 {
+    pub fn disputed_amount(&self) -> i64 {
         self.dispute_withdrawn_total.saturating_sub(self.dispute_reinstated_total)
     }
 }
@@ -213,7 +213,7 @@ pub struct DisputeRecord {
     /// The disputed payment.
     pub payment_id: String,
     /// How much of the order's money the bank holds.
-    pub taken: i64,
+    pub held_amount: i64,
 }
 
 /// An attempt to pay.
@@ -234,7 +234,7 @@ pub struct AttemptRecord {
     pub transaction_id: Option<String>,
     /// Whether the order was paid already.
     #[serde(default)]
-    pub surplus: bool,
+    pub duplicate_capture: bool,
     /// How much of it was given back.
     #[serde(default)]
     pub refunded: i64,
@@ -249,7 +249,7 @@ pub struct RefundRecord {
     pub refund_id: String,
     /// The payment that is given back.
     pub payment_id: String,
-    /// Why: `surplus` is money that was captured once too often.
+    /// Why: `duplicate_capture` is money that was captured once too often.
     pub kind: String,
     /// How far it is.
     pub state: Outcome,
@@ -264,8 +264,8 @@ pub struct RefundRecord {
 
 impl RefundRecord {
     /// Whether it gives back what was captured once too often.
-    pub fn is_surplus(&self) -> bool {
-        self.kind == "surplus"
+    pub fn is_duplicate_capture(&self) -> bool {
+        self.kind == "duplicate_capture"
     }
 }
 

@@ -133,7 +133,7 @@ mod tests {
             order_id,
             order: None,
             reservation: Some(from_value(reservation).unwrap()),
-            head: None,
+            intent: None,
             attempts: Vec::new(),
             refunds: Vec::new(),
             provider: None,

@@ -1,4 +1,4 @@
-//! What is missing of an order's money: the totals of its payment head, less what the ledger has of each kind.
+//! What is missing of an order's money: the totals of its payment intent, less what the ledger has of each kind.
 
 use super::{Repair, Series, has_any, later_versions, refusal};
 use crate::domain::{
@@ -11,7 +11,7 @@ const CONTRADICTIONS: [&str; 11] = [
     "amount_due",
     "captured_by_payments",
     "refunded_by_payments",
-    "surplus_by_payments",
+    "duplicate_captures_by_payments",
     "reversed_by_payments",
     "disputed_by_payments",
     "charge_at_provider",
@@ -29,14 +29,14 @@ const MISSING: [&str; 3] = ["captured_by_ledger", "refunded_by_ledger", "funds_i
 /// # Errors
 /// Why the difference is not booked.
 pub fn missing(books: &OrderBooks, findings: &[Finding]) -> Result<Vec<Repair>, &'static str> {
-    let Some(head) = books.head.as_ref().filter(|_| has_any(findings, &MISSING)) else { return Ok(Vec::new()) };
+    let Some(intent) = books.intent.as_ref().filter(|_| has_any(findings, &MISSING)) else { return Ok(Vec::new()) };
     if has_any(findings, &CONTRADICTIONS) {
         return Err(refusal::MONEY_CONTRADICTS);
     }
-    let versions = later_versions(head.version).ok_or(refusal::WRITTEN_TOO_OFTEN)?;
-    let unit = Unit::Money(head.currency);
+    let versions = later_versions(intent.version).ok_or(refusal::WRITTEN_TOO_OFTEN)?;
+    let unit = Unit::Money(intent.currency);
     let mut repairs = Vec::new();
-    for (kind, total) in head.movements() {
+    for (kind, total) in intent.movements() {
         let postings: Vec<_> = books.postings.iter().filter(|posting| posting.kind.name() == kind).collect();
         let lines = postings.iter().flat_map(|posting| &posting.lines);
         let booked: i64 = lines.filter(|line| line.account == Account::ProviderClearing && line.unit == unit).map(|line| line.amount).sum();
@@ -53,7 +53,7 @@ pub fn missing(books: &OrderBooks, findings: &[Finding]) -> Result<Vec<Repair>, 
         }
         let line = |account, amount| Line { account, unit, amount };
         let lines = vec![line(Account::ProviderClearing, amount), line(Account::CustomerFunds(books.order_id), -amount)];
-        let repair = series.repair(kind, head.updated_at, books.order_id, lines, &books.postings);
+        let repair = series.repair(kind, intent.updated_at, books.order_id, lines, &books.postings);
         repairs.push(repair.ok_or(refusal::UNEXPLAINED)?);
     }
     Ok(repairs)

@@ -1,4 +1,4 @@
-//! Fencing, tried out exhaustively: one attempt whose order may be cancelled or expire, a charge request that may arrive late, twice or
+//! Voiding, tried out exhaustively: one attempt whose order may be cancelled or expire, a charge request that may arrive late, twice or
 //! never, answers that may be lost, searches that may lag, and a provider that forgets keys after a day.
 
 use std::{
@@ -10,8 +10,8 @@ use provider::ProviderResult;
 use shared::clock::Timestamp;
 
 use super::{
-    Attempt, AttemptState, Change, Head, HeadState, apply_provider_fact,
-    model::{MINUTE, NOW, attempt, facts, head, trace},
+    Attempt, AttemptState, Change, PaymentIntent, IntentState, apply_provider_result,
+    model::{MINUTE, NOW, attempt, results, intent, trace},
 };
 
 /// When things happen: in time; after the order's deadline; when the key is too old to be used; when the provider has forgotten it.
@@ -21,7 +21,7 @@ const KEY_FORGOTTEN: usize = 3;
 
 /// What the provider made of a charge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Made {
+enum ChargeOutcome {
     Charged,
     Declined,
     Waiting,
@@ -40,19 +40,19 @@ enum Key {
 #[derive(Clone, Debug)]
 struct World {
     time: usize,
-    head: Head,
+    intent: PaymentIntent,
     attempt: Attempt,
     /// Whether a charge request is on its way.
     on_its_way: bool,
     key: Key,
-    made: Option<Made>,
+    made: Option<ChargeOutcome>,
 }
 
 impl World {
     fn start() -> Self {
         let attempt = attempt(0);
-        let head = head().busy_with(&attempt, NOW);
-        Self { time: 0, head, attempt, on_its_way: false, key: Key::Unused, made: None }
+        let intent = intent().processing_with(&attempt, NOW);
+        Self { time: 0, intent, attempt, on_its_way: false, key: Key::Unused, made: None }
     }
 
     fn now(&self) -> Timestamp {
@@ -63,14 +63,14 @@ impl World {
 
     fn after(&self, change: Change) -> Self {
         Self {
-            head: change.head.unwrap_or_else(|| self.head.clone()),
+            intent: change.intent.unwrap_or_else(|| self.intent.clone()),
             attempt: change.attempt.unwrap_or_else(|| self.attempt.clone()),
             ..self.clone()
         }
     }
 
-    fn told(&self, fact: &ProviderResult) -> Self {
-        self.after(apply_provider_fact(&self.head, &self.attempt, fact, self.now(), MINUTE))
+    fn apply(&self, result: &ProviderResult) -> Self {
+        self.after(apply_provider_result(&self.intent, &self.attempt, result, self.now(), MINUTE))
     }
 
     fn with(&self, attempt: Attempt) -> Self {
@@ -78,18 +78,18 @@ impl World {
     }
 
     fn check(&self) {
-        let charged = self.made == Some(Made::Charged);
+        let charged = self.made == Some(ChargeOutcome::Charged);
         let ended = matches!(self.attempt.state, AttemptState::Declined | AttemptState::Abandoned);
-        assert!(!charged || !ended && self.head.state != HeadState::Closed, "charged after it was given up: {self:#?}");
+        assert!(!charged || !ended && self.intent.state != IntentState::Closed, "charged after it was given up: {self:#?}");
         assert!(self.attempt.state != AttemptState::Succeeded || charged, "{self:#?}");
     }
 
     fn cancelled(&self) -> Self {
-        self.after(self.head.fence(Some(&self.attempt), self.head.answered_drive, self.now(), MINUTE, &trace()))
+        self.after(self.intent.close(Some(&self.attempt), self.intent.answered_attempt, self.now(), MINUTE, &trace()))
     }
 
     /// A charge request reaches the provider.
-    fn arrives(&self, made: Made) -> Self {
+    fn arrives(&self, made: ChargeOutcome) -> Self {
         let world = Self { on_its_way: false, ..self.clone() };
         match self.key {
             Key::Unused => Self { key: Key::Charge, made: Some(made), ..world },
@@ -99,56 +99,56 @@ impl World {
 
     /// What the provider shows of a charge.
     fn shown(&self) -> Option<ProviderResult> {
-        let [charged, _, declined, ..] = facts();
+        let [charged, _, declined, ..] = results();
         match self.made? {
-            Made::Charged => Some(charged),
-            Made::Declined => Some(declined),
-            Made::Waiting => Some(facts()[5].clone()),
-            Made::Cancelled => Some(ProviderResult::Abandoned { reason: "cancelled" }),
-            Made::ServerError => None,
+            ChargeOutcome::Charged => Some(charged),
+            ChargeOutcome::Declined => Some(declined),
+            ChargeOutcome::Waiting => Some(results()[5].clone()),
+            ChargeOutcome::Cancelled => Some(ProviderResult::Abandoned { reason: "cancelled" }),
+            ChargeOutcome::ServerError => None,
         }
     }
 
     /// Cancels what waits, or records what became of it meanwhile.
-    fn called_off(&self) -> Self {
-        let made = self.made.map(|made| if made == Made::Waiting { Made::Cancelled } else { made });
+    fn cancelled_charge(&self) -> Self {
+        let made = self.made.map(|made| if made == ChargeOutcome::Waiting { ChargeOutcome::Cancelled } else { made });
         let world = Self { made, ..self.clone() };
         match world.shown() {
-            Some(fact) => world.told(&fact),
+            Some(result) => world.apply(&result),
             None => world,
         }
     }
 
     /// What is found of a charge is recorded.
-    fn found(&self, fact: &ProviderResult) -> Self {
-        if fact.is_pending() && self.attempt.is_unwanted(&self.head, self.now()) { self.called_off() } else { self.told(fact) }
+    fn found(&self, result: &ProviderResult) -> Self {
+        if result.is_pending() && self.attempt.is_unwanted(&self.intent, self.now()) { self.cancelled_charge() } else { self.apply(result) }
     }
 
     /// The provider's list of charges is read.
     fn listed(&self) -> Self {
         match self.shown() {
-            Some(fact) => self.told(&fact),
-            None if self.attempt.is_missing_twice(self.now()) => self.told(&ProviderResult::NeverCreated),
+            Some(result) => self.apply(&result),
+            None if self.attempt.is_missing_twice(self.now()) => self.apply(&ProviderResult::NeverCreated),
             None => self.with(self.attempt.missing(self.now())),
         }
     }
 
     /// The provider is asked to void a charge, and its answer arrives.
     fn voided(&self) -> Self {
-        assert_eq!(self.attempt.state, AttemptState::Fencing, "the attempt is marked first");
+        assert_eq!(self.attempt.state, AttemptState::Voiding, "the attempt is marked first");
         match self.key {
-            Key::Unused | Key::Probe => Self { key: Key::Probe, ..self.clone() }.told(&ProviderResult::Abandoned { reason: "order_closed" }),
+            Key::Unused | Key::Probe => Self { key: Key::Probe, ..self.clone() }.apply(&ProviderResult::Abandoned { reason: "order_closed" }),
             // The stored answer is read: that charges nothing new.
             Key::Charge => match self.shown() {
-                Some(fact) => self.told(&fact),
+                Some(result) => self.apply(&result),
                 None => self.with(self.attempt.with_failed_key(self.now(), MINUTE)),
             },
         }
     }
 
-    fn can_be_fenced(&self) -> bool {
+    fn can_be_voided(&self) -> bool {
         let state = matches!(self.attempt.state, AttemptState::Sent | AttemptState::OutcomeUnknown);
-        state && self.attempt.is_unwanted(&self.head, self.now()) && !self.attempt.must_be_listed(self.now())
+        state && self.attempt.is_unwanted(&self.intent, self.now()) && !self.attempt.must_be_listed(self.now())
     }
 
     /// Every world that one step leads to.
@@ -162,30 +162,30 @@ impl World {
             steps.push(Self { time, on_its_way, key, ..self.clone() });
         }
         if self.on_its_way {
-            steps.extend([Made::Charged, Made::Declined, Made::Waiting, Made::ServerError].map(|made| self.arrives(made)));
+            steps.extend([ChargeOutcome::Charged, ChargeOutcome::Declined, ChargeOutcome::Waiting, ChargeOutcome::ServerError].map(|made| self.arrives(made)));
             steps.push(Self { on_its_way: false, ..self.clone() });
         }
-        if self.made == Some(Made::Waiting) {
-            steps.push(Self { made: Some(Made::Charged), ..self.clone() });
+        if self.made == Some(ChargeOutcome::Waiting) {
+            steps.push(Self { made: Some(ChargeOutcome::Charged), ..self.clone() });
         }
         // The search lags or not, so nothing below depends on what it finds.
-        if self.attempt.may_be_sent(&self.head, self.now()) {
-            assert!(self.head.wants(self.attempt.payment_id, self.now()));
+        if self.attempt.may_be_sent(&self.intent, self.now()) {
+            assert!(self.intent.allows_charge(self.attempt.payment_id, self.now()));
             steps.push(Self { on_its_way: true, ..self.with(self.attempt.sending("me", self.now(), MINUTE)) });
         }
-        if self.attempt.is_alive() && self.attempt.dispatch.sent_at.is_some() {
-            steps.extend(self.shown().map(|fact| self.found(&fact)));
-            steps.push(self.told(&ProviderResult::OutcomeUnknown));
+        if self.attempt.is_in_flight() && self.attempt.dispatch.sent_at.is_some() {
+            steps.extend(self.shown().map(|result| self.found(&result)));
+            steps.push(self.apply(&ProviderResult::OutcomeUnknown));
         }
-        if self.can_be_fenced() {
-            steps.push(self.with(self.attempt.fencing(self.now(), MINUTE)));
+        if self.can_be_voided() {
+            steps.push(self.with(self.attempt.voiding(self.now(), MINUTE)));
         }
-        if self.attempt.state == AttemptState::Fencing && !self.attempt.must_be_listed(self.now()) {
+        if self.attempt.state == AttemptState::Voiding && !self.attempt.must_be_listed(self.now()) {
             steps.push(self.voided());
             // The key is taken, and the answer is lost.
             steps.push(Self { key: if self.key == Key::Unused { Key::Probe } else { self.key }, ..self.clone() });
         }
-        if self.attempt.is_alive() && self.attempt.dispatch.sent_at.is_some() && self.attempt.must_be_listed(self.now()) {
+        if self.attempt.is_in_flight() && self.attempt.dispatch.sent_at.is_some() && self.attempt.must_be_listed(self.now()) {
             steps.push(self.listed());
         }
         steps
@@ -194,10 +194,10 @@ impl World {
     /// What reconciliation does, where every call is answered.
     fn reconciled(&self) -> Self {
         match (&self.attempt.state, self.shown()) {
-            (AttemptState::New, _) => self.told(&ProviderResult::Abandoned { reason: "order_closed" }),
-            (AttemptState::Fencing, _) if !self.attempt.must_be_listed(self.now()) => self.voided(),
-            (AttemptState::Sent | AttemptState::OutcomeUnknown | AttemptState::RequiresAction, Some(fact)) => self.found(&fact),
-            _ if self.can_be_fenced() => self.with(self.attempt.fencing(self.now(), MINUTE)),
+            (AttemptState::New, _) => self.apply(&ProviderResult::Abandoned { reason: "order_closed" }),
+            (AttemptState::Voiding, _) if !self.attempt.must_be_listed(self.now()) => self.voided(),
+            (AttemptState::Sent | AttemptState::OutcomeUnknown | AttemptState::RequiresAction, Some(result)) => self.found(&result),
+            _ if self.can_be_voided() => self.with(self.attempt.voiding(self.now(), MINUTE)),
             _ => self.listed(),
         }
     }
@@ -205,7 +205,7 @@ impl World {
     fn name(&self) -> String {
         let attempt = &self.attempt;
         let marks = (attempt.dispatch.sent_at, attempt.key_failed, attempt.missing_since, attempt.transaction_id.is_some());
-        format!("{} {:?} {:?} {:?}", self.time, (&self.head.state, &attempt.state), marks, (self.on_its_way, self.key, self.made))
+        format!("{} {:?} {:?} {:?}", self.time, (&self.intent.state, &attempt.state), marks, (self.on_its_way, self.key, self.made))
     }
 }
 
@@ -225,22 +225,22 @@ fn reachable() -> Vec<World> {
 }
 
 #[test]
-fn attempt_that_was_given_up_is_never_charged_and_always_ends() {
+fn cancelled_attempt_is_never_charged_and_always_ends() {
     let worlds = reachable();
     let has = |state: AttemptState| worlds.iter().any(|world| world.attempt.state == state);
-    assert!([AttemptState::Fencing, AttemptState::Abandoned, AttemptState::Succeeded].into_iter().all(has));
+    assert!([AttemptState::Voiding, AttemptState::Abandoned, AttemptState::Succeeded].into_iter().all(has));
     assert!(worlds.iter().any(|world| world.attempt.state == AttemptState::Abandoned && world.on_its_way), "a request is still on its way");
     assert!(worlds.len() > 200, "{}", worlds.len());
     for world in worlds {
         let mut world = World { on_its_way: false, ..world.cancelled() };
         for _ in 0..8 {
-            if world.attempt.is_alive() {
+            if world.attempt.is_in_flight() {
                 world = world.reconciled();
                 world.check();
             }
         }
-        let charged = world.made == Some(Made::Charged);
-        assert!(!world.attempt.is_alive(), "{world:#?}");
+        let charged = world.made == Some(ChargeOutcome::Charged);
+        assert!(!world.attempt.is_in_flight(), "{world:#?}");
         assert_eq!(world.attempt.state == AttemptState::Succeeded, charged, "{world:#?}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use payments::domain::{AttemptState, HeadState};
+use payments::domain::{AttemptState, IntentState};
 use provider::PaymentId;
 
 use crate::{
@@ -19,15 +19,15 @@ async fn cancelled_after(loss: Loss) -> Till {
     till.double.lose(&[Some(loss)]);
     till.charge(0).await;
     till.cancel(1).await;
-    assert_eq!(till.state().await, HeadState::Closing);
+    assert_eq!(till.state().await, IntentState::Closing);
     till
 }
 
-async fn ended(till: &Till) -> (HeadState, AttemptState, usize, usize) {
+async fn ended(till: &Till) -> (IntentState, AttemptState, usize, usize) {
     (till.state().await, till.attempt().await.state, till.charges(), till.unsettled())
 }
 
-const NOT_CHARGED: (HeadState, AttemptState, usize, usize) = (HeadState::Closed, AttemptState::Abandoned, 0, 0);
+const NOT_CHARGED: (IntentState, AttemptState, usize, usize) = (IntentState::Closed, AttemptState::Abandoned, 0, 0);
 
 #[tokio::test]
 async fn charge_that_arrives_after_it_was_voided_charges_nobody() {
@@ -46,9 +46,9 @@ async fn charge_that_arrives_before_it_is_voided_is_recorded_and_refunded() {
     till.double.books().search_lags = true;
     till.double.deliver_late();
     till.reconcile_after(2).await;
-    assert_eq!((till.attempt().await.state, till.charges()), (AttemptState::Fencing, 1));
+    assert_eq!((till.attempt().await.state, till.charges()), (AttemptState::Voiding, 1));
     till.reconcile_after(1).await;
-    assert_eq!(ended(&till).await, (HeadState::Captured, AttemptState::Succeeded, 1, 0));
+    assert_eq!(ended(&till).await, (IntentState::Captured, AttemptState::Succeeded, 1, 0));
     till.refund(2).await;
     assert_eq!((till.double.given_back(), till.charges()), (PRICE, 1));
 }
@@ -69,7 +69,7 @@ async fn charge_of_an_order_that_is_still_wanted_is_sent_again() {
     till.double.lose(&[Some(Loss::Request)]);
     till.charge(0).await;
     till.reconcile_after(29).await;
-    assert_eq!(ended(&till).await, (HeadState::Captured, AttemptState::Succeeded, 1, 0));
+    assert_eq!(ended(&till).await, (IntentState::Captured, AttemptState::Succeeded, 1, 0));
 }
 
 #[tokio::test]
@@ -92,18 +92,18 @@ async fn charge_that_is_running_is_asked_about_again_after_a_minute() {
     till.double.books().running = Some(PaymentId::automatic(order()).to_string());
     till.reconcile_after(2).await;
     let attempt = till.attempt().await;
-    assert_eq!((attempt.state, attempt.dispatch.check_at), (AttemptState::Fencing, Some(till.clock.now().plus(Duration::from_secs(60)))));
+    assert_eq!((attempt.state, attempt.dispatch.next_check_at), (AttemptState::Voiding, Some(till.clock.now().plus(Duration::from_secs(60)))));
     till.double.books().running = None;
     till.double.deliver_late();
     till.reconcile_after(1).await;
-    assert_eq!(ended(&till).await, (HeadState::Captured, AttemptState::Succeeded, 1, 0));
+    assert_eq!(ended(&till).await, (IntentState::Captured, AttemptState::Succeeded, 1, 0));
 }
 
 #[tokio::test]
 async fn charge_with_a_stored_server_error_ends_after_two_lists() {
     let till = cancelled_after(Loss::ServerError).await;
     for (minutes, state) in
-        [(2, AttemptState::Fencing), (1, AttemptState::Fencing), (1, AttemptState::Fencing), (10, AttemptState::Abandoned)]
+        [(2, AttemptState::Voiding), (1, AttemptState::Voiding), (1, AttemptState::Voiding), (10, AttemptState::Abandoned)]
     {
         till.reconcile_after(minutes).await;
         assert_eq!(till.attempt().await.state, state);
@@ -114,7 +114,7 @@ async fn charge_with_a_stored_server_error_ends_after_two_lists() {
 
 #[tokio::test]
 async fn charge_with_an_old_key_is_looked_up_in_the_list_and_its_key_is_left_alone() {
-    for (loss, end) in [(Loss::Request, NOT_CHARGED), (Loss::Answer, (HeadState::Captured, AttemptState::Succeeded, 1, 0))] {
+    for (loss, end) in [(Loss::Request, NOT_CHARGED), (Loss::Answer, (IntentState::Captured, AttemptState::Succeeded, 1, 0))] {
         let till = cancelled_after(loss).await;
         till.double.books().search_lags = true;
         till.reconcile_after(23 * HOUR).await;
@@ -150,11 +150,11 @@ async fn rejected_credentials_end_the_attempt_and_the_buyer_pays_when_the_key_is
         till.charge(number).await;
         let refused = till.pay(&format!("wrong-key-{number}")).await;
         assert_eq!((refused.status(), refused.json()["failure_reason"].as_str()), (402, Some("not_sent")));
-        assert_eq!((till.state().await, till.unsettled()), (HeadState::Open, 0), "no try is used up");
+        assert_eq!((till.state().await, till.unsettled()), (IntentState::Open, 0), "no try is used up");
     }
     till.double.reject_credentials(false);
     assert_eq!(till.pay("right-key").await.status(), 201);
-    assert_eq!(till.state().await, HeadState::Captured);
+    assert_eq!(till.state().await, IntentState::Captured);
 }
 
 #[tokio::test]
@@ -168,7 +168,7 @@ async fn rejected_credentials_say_nothing_of_a_charge_that_was_sent_before() {
     till.double.reject_credentials(false);
     till.double.deliver_late();
     till.reconcile_after(5).await;
-    assert_eq!(ended(&till).await, (HeadState::Captured, AttemptState::Succeeded, 1, 0));
+    assert_eq!(ended(&till).await, (IntentState::Captured, AttemptState::Succeeded, 1, 0));
 }
 
 #[tokio::test]
@@ -183,5 +183,5 @@ async fn provider_with_too_many_requests_is_asked_later_and_the_breaker_stays_cl
     assert!(!till.payments.store().breaker().await.unwrap().is_some_and(|breaker| breaker.is_open()));
     till.double.books().overloaded = false;
     till.reconcile_after(2).await;
-    assert_eq!((till.state().await, till.charges()), (HeadState::Captured, 1));
+    assert_eq!((till.state().await, till.charges()), (IntentState::Captured, 1));
 }

@@ -6,34 +6,34 @@
 use provider::{ProviderDispute, DisputeState};
 use shared::{clock::Timestamp, telemetry::Trace};
 
-use super::{Change, Dispute, Head, HeadState};
+use super::{Change, Dispute, PaymentIntent, IntentState};
 
-/// The change that `fact` makes: the dispute's state, and the money that the bank took or gave back.
+/// The change that `reported` makes: the dispute's state, and the money that the bank took or gave back.
 ///
 /// Only disputes of the payment that paid the order move its totals. A dispute of another payment is recorded, and a person has to look.
-pub fn apply_dispute_fact(head: &Head, fact: &ProviderDispute, now: Timestamp, trace: &Trace) -> Change {
+pub fn apply_provider_dispute(intent: &PaymentIntent, reported: &ProviderDispute, now: Timestamp, trace: &Trace) -> Change {
     let needs_review = Change { needs_review: true, ..Change::default() };
-    if matches!(head.state, HeadState::Unknown(_)) || rank(&fact.state).is_none() || fact.amount.currency != head.currency {
+    if matches!(intent.state, IntentState::Unknown(_)) || rank(&reported.state).is_none() || reported.amount.currency != intent.currency {
         return needs_review;
     }
-    let known = head.disputes.iter().find(|dispute| dispute.dispute_id == fact.dispute_id);
-    if known.is_some_and(|known| !replaces(&fact.state, &known.state)) {
+    let known = intent.disputes.iter().find(|dispute| dispute.dispute_id == reported.dispute_id);
+    if known.is_some_and(|known| !replaces(&reported.state, &known.state)) {
         return Change::default();
     }
-    let is_of_order = head.captured_payment == Some(fact.payment_id);
-    let before = known.map_or(0, |known| known.taken);
-    let taken = if is_of_order && fact.state.funds_withdrawn() { fact.amount.amount.max(0) } else { 0 };
+    let is_of_order = intent.captured_payment == Some(reported.payment_id);
+    let before = known.map_or(0, |known| known.held_amount);
+    let held_amount = if is_of_order && reported.state.funds_withdrawn() { reported.amount.amount.max(0) } else { 0 };
     let dispute =
-        Dispute { dispute_id: fact.dispute_id.clone(), payment_id: fact.payment_id, state: fact.state.clone(), taken, updated_at: now };
-    let others = head.disputes.iter().filter(|dispute| dispute.dispute_id != fact.dispute_id).cloned();
-    let after = Head {
+        Dispute { dispute_id: reported.dispute_id.clone(), payment_id: reported.payment_id, state: reported.state.clone(), held_amount, updated_at: now };
+    let others = intent.disputes.iter().filter(|dispute| dispute.dispute_id != reported.dispute_id).cloned();
+    let after = PaymentIntent {
         disputes: others.chain([dispute]).collect(),
-        dispute_withdrawn_total: head.dispute_withdrawn_total + (taken - before).max(0),
-        dispute_reinstated_total: head.dispute_reinstated_total + (before - taken).max(0),
+        dispute_withdrawn_total: intent.dispute_withdrawn_total + (held_amount - before).max(0),
+        dispute_reinstated_total: intent.dispute_reinstated_total + (before - held_amount).max(0),
         traceparent: trace.clone(),
-        ..head.written(now)
+        ..intent.written(now)
     };
-    Change { head: Some(after.with_refundable()), needs_review: !is_of_order, ..Change::default() }
+    Change { intent: Some(after.with_refundable()), needs_review: !is_of_order, ..Change::default() }
 }
 
 /// The order of states: a state replaces only states of a lower rank. `None` for a state that this release does not know.

@@ -1,4 +1,4 @@
-//! The head: payments' own copy of what an order costs, and how far its payment has come. One for each order.
+//! The intent: payments' own copy of what an order costs, and how far its payment has come. One for each order.
 
 use provider::PaymentId;
 use serde::{Deserialize, Serialize};
@@ -10,15 +10,15 @@ use shared::{
     telemetry::Trace,
 };
 
-use super::{AUTOMATIC_REFUND_TRIES, Dispute, DisputeStatus};
+use super::{MAX_FAILED_AUTOMATIC_REFUNDS, Dispute, DisputeStatus};
 
 stored_enum!(
     /// How far the payment of an order has come.
-    HeadState {
+    IntentState {
         /// An attempt may start.
         Open = "open",
         /// One attempt is alive.
-        Busy = "busy",
+        Processing = "processing",
         /// The order is paid. For good: refunds are counted beside it.
         Captured = "captured",
         /// The order gave up while an attempt was alive; its outcome decides.
@@ -29,8 +29,8 @@ stored_enum!(
 );
 
 stored_enum!(
-    /// What there is to tell about a head.
-    HeadFact {
+    /// What there is to tell about an intent.
+    IntentEvent {
         /// It waits for its first attempt: not worth a message.
         Opened = "opened",
         /// An attempt has begun, and its call may be in flight.
@@ -39,11 +39,11 @@ stored_enum!(
         ActionRequired = "action_required",
         /// The provider has not said what became of the attempt.
         OutcomeUnknown = "unknown",
-        /// The attempt came to nothing, and the head is open again.
+        /// The attempt came to nothing, and the intent is open again.
         Declined = "declined",
         /// The order is paid.
         Succeeded = "succeeded",
-        /// See [`HeadState::Closed`].
+        /// See [`IntentState::Closed`].
         Closed = "closed",
         /// All that was captured is back with the buyer, by refunds or by a dispute.
         Refunded = "refunded",
@@ -54,7 +54,7 @@ stored_enum!(
 
 /// The payment of one order as a whole.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Head {
+pub struct PaymentIntent {
     /// The order.
     pub order_id: OrderId,
     /// Who placed it, and alone may pay it.
@@ -68,7 +68,7 @@ pub struct Head {
     /// How many more attempts may start.
     pub attempts_left: u32,
     /// How far it has come.
-    pub state: HeadState,
+    pub state: IntentState,
     /// The attempt that is alive.
     #[serde(default)]
     pub active_attempt: Option<PaymentId>,
@@ -76,21 +76,21 @@ pub struct Head {
     #[serde(default)]
     pub latest_attempt: Option<PaymentId>,
     /// What was last to be told.
-    pub last_fact: HeadFact,
-    /// How much was captured for the order: by one attempt at most, a surplus capture is not counted.
+    pub last_event: IntentEvent,
+    /// How much was captured for the order: by one attempt at most, a duplicate capture is not counted.
     pub captured_total: i64,
     /// How much was captured beyond that, by attempts that came too late: all of it goes back.
     #[serde(default)]
-    pub surplus_captured: i64,
+    pub duplicate_captured_total: i64,
     /// How much of that was given back.
     #[serde(default)]
-    pub surplus_refunded: i64,
-    /// How much of what surplus refunds gave back came back to the provider, because the refund failed later. It only grows.
+    pub duplicate_refunded_total: i64,
+    /// How much of what duplicate refunds gave back came back to the provider, because the refund failed later. It only grows.
     #[serde(default)]
-    pub surplus_refunds_reversed: i64,
-    /// Surplus captures whose automatic refunds failed too often: a person has to refund them.
+    pub duplicate_refunds_reversed_total: i64,
+    /// Duplicate captures whose automatic refunds failed too often: a person has to refund them.
     #[serde(default)]
-    pub surplus_refunds_refused: Vec<PaymentId>,
+    pub duplicate_refunds_refused: Vec<PaymentId>,
     /// How much refunds of the order's own capture gave back. It only grows: see `refunds_reversed_total`.
     pub refunded_total: i64,
     /// How much of that came back to the provider, because the refund failed later. It only grows, so facts merge by maximum.
@@ -113,7 +113,7 @@ pub struct Head {
     /// How many refunds failed for good: the next one has another id.
     #[serde(default)]
     pub failed_refunds: u32,
-    /// How many automatic refunds of the order's own capture failed for good; see [`AUTOMATIC_REFUND_TRIES`].
+    /// How many automatic refunds of the order's own capture failed for good; see [`MAX_FAILED_AUTOMATIC_REFUNDS`].
     #[serde(default)]
     pub automatic_refunds_failed: u32,
     /// The disputes of the order's payments.
@@ -127,8 +127,8 @@ pub struct Head {
     pub dispute_reinstated_total: i64,
     /// Counts the writes of this record.
     pub version: u64,
-    /// The `drive` of the last command that was answered.
-    pub answered_drive: u64,
+    /// The `attempt` of the last command that was answered.
+    pub answered_attempt: u64,
     /// When it was put.
     pub created_at: Timestamp,
     /// When it was last written.
@@ -139,7 +139,7 @@ pub struct Head {
 
 /// What an order says about its payment.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Expected {
+pub struct ExpectedPayment {
     /// The order.
     pub order_id: OrderId,
     /// Who placed it.
@@ -151,12 +151,12 @@ pub struct Expected {
     /// How many attempts may start.
     pub tries: u32,
     /// How often the order has asked.
-    pub drive: u64,
+    pub command_attempt: u64,
 }
 
 /// Why no attempt may start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum StartRefused {
+pub enum StartError {
     /// Another attempt is alive.
     #[error("another attempt is alive")]
     InProgress,
@@ -174,12 +174,12 @@ pub enum StartRefused {
     CurrencyMismatch,
     /// A newer release wrote a state that this one cannot judge.
     #[error("the state of the payment is not known to this release")]
-    NotReadable,
+    UnknownState,
 }
 
-impl Head {
-    /// The head of an order that can be paid from now on.
-    pub fn opened(expected: &Expected, now: Timestamp, trace: &Trace) -> Self {
+impl PaymentIntent {
+    /// The intent of an order that can be paid from now on.
+    pub fn opened(expected: &ExpectedPayment, now: Timestamp, trace: &Trace) -> Self {
         Self {
             order_id: expected.order_id,
             user_id: expected.user_id,
@@ -187,15 +187,15 @@ impl Head {
             currency: expected.amount.currency,
             expires_at: expected.expires_at,
             attempts_left: expected.tries,
-            state: HeadState::Open,
+            state: IntentState::Open,
             active_attempt: None,
             latest_attempt: None,
-            last_fact: HeadFact::Opened,
+            last_event: IntentEvent::Opened,
             captured_total: 0,
-            surplus_captured: 0,
-            surplus_refunded: 0,
-            surplus_refunds_reversed: 0,
-            surplus_refunds_refused: Vec::new(),
+            duplicate_captured_total: 0,
+            duplicate_refunded_total: 0,
+            duplicate_refunds_reversed_total: 0,
+            duplicate_refunds_refused: Vec::new(),
             refunded_total: 0,
             refunds_reversed_total: 0,
             refunds_pending: 0,
@@ -209,18 +209,18 @@ impl Head {
             dispute_withdrawn_total: 0,
             dispute_reinstated_total: 0,
             version: 1,
-            answered_drive: expected.drive,
+            answered_attempt: expected.command_attempt,
             created_at: now,
             updated_at: now,
             traceparent: trace.clone(),
         }
     }
 
-    /// The head of an order that can never be paid: it stands in the way of a command that comes late.
-    pub fn never_opened(expected: &Expected, reason: &str, now: Timestamp, trace: &Trace) -> Self {
+    /// The intent of an order that can never be paid: it stands in the way of a command that comes late.
+    pub fn unpayable(expected: &ExpectedPayment, reason: &str, now: Timestamp, trace: &Trace) -> Self {
         Self {
-            state: HeadState::Closed,
-            last_fact: HeadFact::Closed,
+            state: IntentState::Closed,
+            last_event: IntentEvent::Closed,
             attempts_left: 0,
             failure_reason: Some(reason.to_owned()),
             ..Self::opened(expected, now, trace)
@@ -236,57 +236,57 @@ impl Head {
     ///
     /// # Errors
     /// Why it may not.
-    pub fn may_start(&self, now: Timestamp) -> Result<(), StartRefused> {
+    pub fn may_start(&self, now: Timestamp) -> Result<(), StartError> {
         match self.state {
-            HeadState::Open if now < self.expires_at && self.attempts_left > 0 => Ok(()),
-            HeadState::Open | HeadState::Closing | HeadState::Closed => Err(StartRefused::Closed),
-            HeadState::Busy => Err(StartRefused::InProgress),
-            HeadState::Captured => Err(StartRefused::AlreadyPaid),
-            HeadState::Unknown(_) => Err(StartRefused::NotReadable),
+            IntentState::Open if now < self.expires_at && self.attempts_left > 0 => Ok(()),
+            IntentState::Open | IntentState::Closing | IntentState::Closed => Err(StartError::Closed),
+            IntentState::Processing => Err(StartError::InProgress),
+            IntentState::Captured => Err(StartError::AlreadyPaid),
+            IntentState::Unknown(_) => Err(StartError::UnknownState),
         }
     }
 
     /// Whether the order still wants to be charged by this attempt: it has not been cancelled or paid otherwise, and has not expired.
-    pub fn wants(&self, payment: PaymentId, now: Timestamp) -> bool {
-        self.state == HeadState::Busy && self.active_attempt == Some(payment) && now < self.expires_at
+    pub fn allows_charge(&self, payment: PaymentId, now: Timestamp) -> bool {
+        self.state == IntentState::Processing && self.active_attempt == Some(payment) && now < self.expires_at
     }
 
     /// Whether `amount` is what the order costs. Nothing said is nothing wrong.
     ///
     /// # Errors
     /// What differs.
-    pub fn agrees_with(&self, amount: Option<Money>) -> Result<(), StartRefused> {
+    pub fn check_amount(&self, amount: Option<Money>) -> Result<(), StartError> {
         match amount {
-            Some(amount) if amount.currency != self.currency => Err(StartRefused::CurrencyMismatch),
-            Some(amount) if amount.amount != self.amount => Err(StartRefused::AmountMismatch),
+            Some(amount) if amount.currency != self.currency => Err(StartError::CurrencyMismatch),
+            Some(amount) if amount.amount != self.amount => Err(StartError::AmountMismatch),
             _ => Ok(()),
         }
     }
 
-    /// The head once it has answered `drive` again; `None` if it has answered that or a later one before.
-    pub fn answering(&self, drive: u64, now: Timestamp, trace: &Trace) -> Option<Self> {
-        (drive > self.answered_drive).then(|| Self { traceparent: trace.clone(), ..self.written(now) }.having_answered(drive))
+    /// The intent once it has answered `command_attempt` again; `None` if it has answered that or a later one before.
+    pub fn answering(&self, command_attempt: u64, now: Timestamp, trace: &Trace) -> Option<Self> {
+        (command_attempt > self.answered_attempt).then(|| Self { traceparent: trace.clone(), ..self.written(now) }.with_answered_attempt(command_attempt))
     }
 
     /// What there is to tell: follows from the state, so that it can be told again at any time.
-    pub fn fact(&self) -> HeadFact {
+    pub fn event(&self) -> IntentEvent {
         match &self.state {
-            _ if self.captured_total > 0 && self.refunded_net() + self.disputed_away() >= self.captured_total => HeadFact::Refunded,
-            HeadState::Captured if self.refund_failed => HeadFact::RefundFailed,
-            HeadState::Captured => HeadFact::Succeeded,
-            HeadState::Closed => HeadFact::Closed,
-            HeadState::Busy | HeadState::Closing => match self.last_fact {
-                HeadFact::OutcomeUnknown | HeadFact::ActionRequired => self.last_fact.clone(),
-                _ => HeadFact::Started,
+            _ if self.captured_total > 0 && self.refunded_net() + self.disputed_amount() >= self.captured_total => IntentEvent::Refunded,
+            IntentState::Captured if self.refund_failed => IntentEvent::RefundFailed,
+            IntentState::Captured => IntentEvent::Succeeded,
+            IntentState::Closed => IntentEvent::Closed,
+            IntentState::Processing | IntentState::Closing => match self.last_event {
+                IntentEvent::OutcomeUnknown | IntentEvent::ActionRequired => self.last_event.clone(),
+                _ => IntentEvent::Started,
             },
-            HeadState::Open if self.latest_attempt.is_some() => HeadFact::Declined,
-            HeadState::Open => HeadFact::Opened,
-            HeadState::Unknown(state) => HeadFact::Unknown(state.clone()),
+            IntentState::Open if self.latest_attempt.is_some() => IntentEvent::Declined,
+            IntentState::Open => IntentEvent::Opened,
+            IntentState::Unknown(state) => IntentEvent::Unknown(state.clone()),
         }
     }
 
     /// How much of the order's money banks hold because of disputes.
-    pub fn disputed_away(&self) -> i64 {
+    pub fn disputed_amount(&self) -> i64 {
         self.dispute_withdrawn_total - self.dispute_reinstated_total
     }
 
@@ -302,22 +302,22 @@ impl Head {
 
     /// Whether payments tries no further automatic refund of the order's own capture.
     pub fn is_refund_refused(&self) -> bool {
-        self.automatic_refunds_failed >= AUTOMATIC_REFUND_TRIES
+        self.automatic_refunds_failed >= MAX_FAILED_AUTOMATIC_REFUNDS
     }
 
-    /// The head with `refundable` as its totals say.
+    /// The intent with `refundable` as its totals say.
     pub(super) fn with_refundable(self) -> Self {
-        let left = self.captured_total - self.refunded_net() - self.refunds_pending - self.disputed_away();
+        let left = self.captured_total - self.refunded_net() - self.refunds_pending - self.disputed_amount();
         Self { refundable: left.max(0), ..self }
     }
 
     /// Whether the buyer may try again.
     pub fn next_try_possible(&self) -> bool {
-        self.state == HeadState::Open && self.attempts_left > 0
+        self.state == IntentState::Open && self.attempts_left > 0
     }
 
     /// The attempt to name beside the fact: the one that paid, else the one that began last.
-    pub fn told_attempt(&self) -> Option<PaymentId> {
+    pub fn reported_attempt(&self) -> Option<PaymentId> {
         self.captured_payment.or(self.latest_attempt)
     }
 
@@ -326,8 +326,8 @@ impl Head {
         Self { version: self.version + 1, updated_at: now, ..self.clone() }
     }
 
-    pub(super) fn having_answered(mut self, drive: u64) -> Self {
-        self.answered_drive = self.answered_drive.max(drive);
+    pub(super) fn with_answered_attempt(mut self, command_attempt: u64) -> Self {
+        self.answered_attempt = self.answered_attempt.max(command_attempt);
         self
     }
 }
@@ -338,28 +338,28 @@ pub(crate) const ORDER_CLOSED: &str = "order_closed";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::model::{NOW, head, trace};
+    use crate::domain::model::{NOW, intent, trace};
 
     #[test]
-    fn an_attempt_starts_only_on_an_open_head_in_time_and_with_attempts_left() {
-        let open = head();
+    fn attempt_starts_only_on_an_open_unexpired_intent_with_attempts_left() {
+        let open = intent();
         assert_eq!(open.may_start(NOW), Ok(()));
-        assert_eq!(open.may_start(open.expires_at), Err(StartRefused::Closed));
-        assert_eq!(Head { attempts_left: 0, ..open.clone() }.may_start(NOW), Err(StartRefused::Closed));
+        assert_eq!(open.may_start(open.expires_at), Err(StartError::Closed));
+        assert_eq!(PaymentIntent { attempts_left: 0, ..open.clone() }.may_start(NOW), Err(StartError::Closed));
         for (state, refused) in [
-            (HeadState::Busy, StartRefused::InProgress),
-            (HeadState::Captured, StartRefused::AlreadyPaid),
-            (HeadState::Closing, StartRefused::Closed),
-            (HeadState::Closed, StartRefused::Closed),
-            (HeadState::Unknown("paused".into()), StartRefused::NotReadable),
+            (IntentState::Processing, StartError::InProgress),
+            (IntentState::Captured, StartError::AlreadyPaid),
+            (IntentState::Closing, StartError::Closed),
+            (IntentState::Closed, StartError::Closed),
+            (IntentState::Unknown("paused".into()), StartError::UnknownState),
         ] {
-            assert_eq!(Head { state, ..open.clone() }.may_start(NOW), Err(refused));
+            assert_eq!(PaymentIntent { state, ..open.clone() }.may_start(NOW), Err(refused));
         }
     }
 
     #[test]
-    fn a_state_of_a_newer_release_survives_being_answered() {
-        let stored = Head { state: HeadState::from("paused".to_owned()), ..head() };
+    fn unknown_state_survives_an_answer() {
+        let stored = PaymentIntent { state: IntentState::from("paused".to_owned()), ..intent() };
         let again = stored.answering(9, NOW, &trace()).expect("a change");
         assert_eq!(String::from(again.state), "paused");
     }
