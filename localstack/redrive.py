@@ -36,7 +36,7 @@ BY_HAND = {
                        " entries in the ledger are missing.",
     "publish-stock": "nothing for orders: resume-orders asks, and inventory answers again. Run make reconcile: it names orders and"
                      " products whose entries in the ledger are missing.",
-    "publish-product": "invoke republish-products: it tells the present version of every product again.",
+    "publish-product": "invoke resync-products: it tells the present version of every product again.",
     "publish-user": "mails of these changes are not sent: users ask for their links again. Look at the users table for accounts that were"
                     " changed or deleted at that time, and update them once more.",
 }

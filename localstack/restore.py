@@ -43,7 +43,7 @@ PATIENCE_SECONDS = 24 * 3600
 TABLES = ("users", "products", "stock", "orders", "payments", "notifications", "ledger")
 NOT_RESTORED = {
     "sessions": "sessions that have ended would be valid again. Leave it empty: everybody logs in again.",
-    "order-products": "it is a copy of the catalogue. Invoke republish-products instead.",
+    "order-products": "it is a copy of the catalogue. Invoke resync-products instead.",
 }
 
 

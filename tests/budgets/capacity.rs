@@ -128,7 +128,7 @@ fn all_are_answered(outcome: &Outcome, ceiling: f64) {
 async fn reservations_survive(shards: u32, scale: f64) {
     let shop = Shop::new();
     for (key, body) in
-        [("first", json!({ "delta": 999_999, "reason": "Delivery" })), ("shards", json!({ "shards": shards, "reason": "Sells fast" }))]
+        [("first", json!({ "delta": 999_999, "reason": "Delivery" })), ("shards", json!({ "shard_count": shards, "reason": "Sells fast" }))]
     {
         let request = events::post(&format!("/inventory/{PRODUCT}/adjustments"), &body).caller(events::ADMIN);
         let request = request.path_parameter("product_id", PRODUCT).header("idempotency-key", key);

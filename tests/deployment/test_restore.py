@@ -197,7 +197,7 @@ class Restore(unittest.TestCase):
         self.assertEqual(tables.restored, [("shop-payments", "shop-payments-at-20261128-100000", "2026-11-28 10:00:00+00:00")])
 
     def test_what_must_not_be_restored_is_refused_with_a_sentence(self):
-        for words, said in [(["sessions", "--at", "2026-11-28"], "everybody logs in again"), (["order-products"], "republish-products"),
+        for words, said in [(["sessions", "--at", "2026-11-28"], "everybody logs in again"), (["order-products"], "resync-products"),
                             (["orders"], "Say which time"), (["payments", "--from", "shop-payments"], "the table of the deployment itself"),
                             (["payments", "--from", "other"], "There is no table other"),
                             (["payments", "--missing", "--overwrite"], "exclude each other")]:

@@ -311,7 +311,7 @@ async fn a_field_that_there_is_not_is_422_at_every_level() {
         "",
         "é",
         "a/b~c",
-        "created_as",
+        "initial_details",
     ];
     let mut edge = Edge::new("unknown fields").await;
     for operation in takers() {

@@ -61,7 +61,7 @@ async fn changes_of_trade() -> Vec<(String, Value)> {
         pump.settle().await;
     }
     let parcel = json!({ "carrier": "Royal Mail", "tracking": "RM 1" });
-    let divided = json!({ "delta": 1, "reason": "found", "shards": 2, "low_stock_threshold": 15 });
+    let divided = json!({ "delta": 1, "reason": "found", "shard_count": 2, "low_stock_threshold": 15 });
     let details = json!({ "name": "Tea pot", "category": "table", "sku": "TEA-POT", "price": { "amount": 1, "currency": "USD" } });
     for (operation, request) in [
         ("ship-order", admin("POST", "/orders", &parcel).path_parameter("order_id", &orders[0])),
@@ -93,7 +93,7 @@ async fn changes_of_trade() -> Vec<(String, Value)> {
     let stock: [(&str, &dyn Fn(&Value) -> bool); 5] = [
         ("a movement", &|change| key(change, "MOVE#")),
         ("little left", &runs_out),
-        ("a division", &|change| key(change, "STOCK#") && new(change, "shards").is_object()),
+        ("a division", &|change| key(change, "STOCK#") && new(change, "shard_count").is_object()),
         ("a further part", &|change| key(change, "STOCK#") && number(&change["NewImage"], "shard") == 1),
         ("goods that come back", &|change| is(change, "state", "released")),
     ];

@@ -338,7 +338,7 @@ async fn a_message_that_says_what_cannot_be_is_rejected_and_leaves_nothing() {
             ("adjustment", "/lines/0/account", json!("stock:prd_0199c2a8-0000-7000-8000-00000000000a:lost")),
             ("adjustment", "/lines/0/unit", json!("USD")),
             ("adjustment", "/lines/0/amount", json!(-4)),
-            ("take_back", "/lines/2/amount", json!(2)),
+            ("restock", "/lines/2/amount", json!(2)),
         ]
         .map(|(part, place, value)| ("record-entry", "record-entry", part, place, value)),
     )

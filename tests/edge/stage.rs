@@ -228,7 +228,7 @@ impl Edge {
             "update-product" => json!({
                 "name": "Tea pot", "description": "Of clay.", "category": "table", "sku": "TEA-POT", "price": money, "max_per_order": 900,
             }),
-            "adjust-stock" => json!({ "delta": 5, "reason": "delivery", "shards": 2, "low_stock_threshold": 3 }),
+            "adjust-stock" => json!({ "delta": 5, "reason": "delivery", "shard_count": 2, "low_stock_threshold": 3 }),
             "create-order" => order_request(&self.product),
             "cancel-order" => json!({ "reason": "It is the wrong colour." }),
             "ship-order" => json!({ "carrier": "Royal Mail", "tracking": "RM 1234 5678 9GB" }),

@@ -161,7 +161,7 @@ async fn what_comes_at_the_wrong_time_is_409_and_what_does_not_agree_is_422() {
         let request = events::post("/inventory/x", &json!({ "delta": delta, "reason": "r" })).caller(events::ADMIN);
         request.path_parameter("product_id", &product).header("idempotency-key", key).event()
     };
-    edge.check("more than there are", "adjust-stock", adjust(-51, "a1"), Expect::Problem(409, "below_reserved")).await;
+    edge.check("more than there are", "adjust-stock", adjust(-51, "a1"), Expect::Problem(409, "insufficient_stock")).await;
     edge.check("a used key", "adjust-stock", adjust(1, "Teapot"), Expect::Problem(422, "idempotency_key_reused")).await;
     let mut taken = edge.body("create-product").unwrap();
     taken["sku"] = "TEAPOT".into();

@@ -88,7 +88,7 @@ fn rows() -> Vec<(&'static str, Vec<Before>, Then)> {
         ("get-product", vec![PRODUCT], Status(200)),
         ("update-product", vec![PRODUCT], Status(200)),
         ("archive-product", vec![PRODUCT], Status(204)),
-        ("republish-products", vec![PRODUCT], Answer(json!({ "republished": 1, "finished": true }))),
+        ("resync-products", vec![PRODUCT], Answer(json!({ "resynced": 1, "finished": true }))),
         ("publish-product-events", vec![], Published(&["product-changes"])),
         ("adjust-stock", vec![], Status(201)),
         ("get-stock", vec![Stock], Status(200)),

@@ -71,7 +71,7 @@ async fn two_hundred_orders_by_eight_clients_all_end_and_add_up() {
 /// So many pieces, and four times as many who want one: at the same time, each with an account of their own.
 async fn sells_what_there_is_and_no_more(shards: u32) {
     let shop = Shop::alone().await;
-    let (product, buyers) = (shop.product_in_parts(500, 50, shards).await, shop.crowd(200).await);
+    let (product, buyers) = (shop.product_in_shards(500, 50, shards).await, shop.crowd(200).await);
     let orders = shop.sell_to_all(&buyers, &product, "tok_ok").await;
     let ends = shop.all_with_status(&orders, &["confirmed", "failed"], || async {}).await;
     let sold = ends.iter().filter(|end| *end == "confirmed").count();

@@ -241,11 +241,11 @@ impl Shop {
 
     /// A new product with so many pieces in stock, as soon as it can be ordered.
     pub async fn product(&self, amount: i64, stock: u32) -> String {
-        self.product_in_parts(amount, stock, 1).await
+        self.product_in_shards(amount, stock, 1).await
     }
 
     /// The same, with its stock divided into so many parts.
-    pub async fn product_in_parts(&self, amount: i64, stock: u32, shards: u32) -> String {
+    pub async fn product_in_shards(&self, amount: i64, stock: u32, shards: u32) -> String {
         let admin = self.admin().await;
         let sku = unique("T").to_uppercase();
         let body = json!({ "name": "Oak spoon", "category": "kitchen", "sku": sku, "price": { "amount": amount, "currency": "USD" } });
@@ -254,7 +254,7 @@ impl Shop {
             let path = format!("/inventory/{product}/adjustments");
             let mut delivery = json!({ "delta": stock, "reason": "delivery" });
             if shards > 1 {
-                delivery["shards"] = shards.into();
+                delivery["shard_count"] = shards.into();
             }
             admin.post_with_key(&path, &unique("key"), &delivery).await.expect(201);
         }

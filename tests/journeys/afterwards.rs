@@ -338,7 +338,7 @@ async fn a_declined_authentication_leaves_time_for_another_card() {
 async fn orders_do_not_notice_that_their_goods_are_divided() {
     let (shop, product) = shop().await;
     let divide = async |key: &str, shards: u32| {
-        let request = events::post("/inventory", &json!({ "shards": shards, "reason": "It sells fast" })).caller(events::ADMIN);
+        let request = events::post("/inventory", &json!({ "shard_count": shards, "reason": "It sells fast" })).caller(events::ADMIN);
         let called = shop.call("adjust-stock", request.path_parameter("product_id", &product).header("idempotency-key", key).event()).await;
         assert_eq!(called.status(), 201, "{:?}", called.answer);
     };

@@ -242,7 +242,7 @@ fn stock_changes() -> Vec<(&'static str, Value, Option<Value>, Value)> {
         ),
         ("released", reservation.clone(), Some(held.clone()), json!({ "state": "released", "version": 2 })),
         ("committed", reservation.clone(), Some(held), json!({ "state": "committed", "version": 2 })),
-        ("taken-back", reservation, Some(json!({ "state": "committed" })), json!({ "state": "released", "version": 3 })),
+        ("restocked", reservation, Some(json!({ "state": "committed" })), json!({ "state": "released", "version": 3 })),
         ("adjusted", movement, None, json!({})),
         ("running-out", stock, Some(json!({ "available": 11, "version": 6 })), json!({})),
     ]

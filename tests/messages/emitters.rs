@@ -4,7 +4,7 @@ use crate::schemas::{Emitted, of};
 
 /// Every type of message, with what each of its emitters sends.
 pub fn all() -> Vec<(&'static str, Vec<Emitted>)> {
-    let reservation = || vec![of::<inventory::messages::ReservationFact>("inventory")];
+    let reservation = || vec![of::<inventory::messages::ReservationUpdate>("inventory")];
     let payment = || vec![of::<payments::messages::PaymentEvent>("payments")];
     let command = || vec![of::<orders::messages::OrderCommand>("orders")];
     vec![

@@ -315,7 +315,7 @@ mod tests {
     fn writes_are_charged_to_the_keys_of_table_and_indexes() {
         let template = crate::template::template();
         let (database, mut partitions) = (DynamoDb::new(template), Partitions::new(template, None));
-        let item = |at: &str, text: &str| json!({ "pk": { "S": "RESERVATION#1" }, "check_shard": { "S": "held#1" }, "check_at": { "S": at }, "text": { "S": text } });
+        let item = |at: &str, text: &str| json!({ "pk": { "S": "RESERVATION#1" }, "check_shard": { "S": "held#1" }, "next_check_at": { "S": at }, "text": { "S": text } });
         let put = |item: Value| json!({ "TableName": "ferrocart-stock", "Item": item });
         let (table, index) = ("stock RESERVATION#1".to_owned(), "stock/check-index held#1".to_owned());
         let mut charged = |operation: &str, request: &Value| charged(&database, &mut partitions, operation, request);

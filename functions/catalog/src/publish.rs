@@ -15,9 +15,9 @@ use crate::{
 /// dead-letter queue then.
 pub fn messages(old: Option<&Product>, new: &Product) -> Vec<Message> {
     // A round's number is none that a version ever has, and so each round's message has an id of its own.
-    let occasion = match old {
-        Some(old) if old.version >= new.version && old.republished >= new.republished => return Vec::new(),
-        Some(old) if old.version >= new.version => new.republished,
+    let event_version = match old {
+        Some(old) if old.version >= new.version && old.backfill_run >= new.backfill_run => return Vec::new(),
+        Some(old) if old.version >= new.version => new.backfill_run,
         _ => new.version,
     };
     let active = match &new.status {
@@ -28,7 +28,7 @@ pub fn messages(old: Option<&Product>, new: &Product) -> Vec<Message> {
     let context = MessageContext {
         service: "catalog",
         id: new.product_id.to_string(),
-        version: occasion,
+        version: event_version,
         time: new.updated_at,
         trace: new.traceparent.clone(),
     };
@@ -72,9 +72,9 @@ mod tests {
 
     #[test]
     fn each_round_tells_the_same_version_under_another_id() {
-        let (lamp, round) = (lamp(), 1_795_254_529_123);
-        let marked = Product { republished: round, ..lamp.clone() };
-        let marked_again = Product { republished: round + 1, ..lamp.clone() };
+        let (lamp, run) = (lamp(), 1_795_254_529_123);
+        let marked = Product { backfill_run: run, ..lamp.clone() };
+        let marked_again = Product { backfill_run: run + 1, ..lamp.clone() };
         let ids: Vec<String> = [(None, &lamp), (Some(&lamp), &marked), (Some(&marked), &marked_again)]
             .into_iter()
             .map(|(old, new)| match &messages(old, new)[..] {

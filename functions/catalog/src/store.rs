@@ -4,7 +4,7 @@
 //!   stands in `active-index` under another value, where only rounds look for it.
 //! - `SKU#<sku in upper case>`: `{product_id}`. It makes a SKU unique without regard to case: it is written in one transaction with the
 //!   product that has it, and deleted when the product gets another SKU or is archived.
-//! - `ROUND`: how far the [`Round`] is in which every product is published again. `LEASE#republish-products`: the lease of the sweep.
+//! - `BACKFILL_RUN`: how far the [`BackfillRun`] is in which every product is published again. `LEASE#resync-products`: the lease of the sweep.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use shared::{
 use crate::{
     domain::{
         Category, Product, Sku, Status,
-        round::{Place, Round},
+        backfill::{Cursor, BackfillRun},
         sort_key,
     },
     error::CatalogError,
@@ -32,7 +32,7 @@ const NAME_SORT: &str = "name_sort";
 /// The table of this service.
 #[derive(Clone, Debug)]
 pub struct Store {
-    /// `PRODUCT#<id>`, `SKU#<sku>`, `ROUND` and `LEASE#republish-products`.
+    /// `PRODUCT#<id>`, `SKU#<sku>`, `BACKFILL_RUN` and `LEASE#resync-products`.
     pub products: Table,
     /// Over how many partitions an index spreads a value that many products share.
     pub shards: u32,
@@ -40,16 +40,16 @@ pub struct Store {
 
 /// What became of a product that was to be created.
 #[derive(Debug)]
-pub enum Created {
+pub enum CreateOutcome {
     /// It is there now.
-    New,
+    Created,
     /// The request was carried out before: what became of its product since.
-    Before(Box<Product>),
+    Replayed(Box<Product>),
 }
 
 /// What became of a product's next version.
 #[derive(Debug)]
-pub enum Replaced {
+pub enum ReplaceOutcome {
     /// It is written.
     Written,
     /// Another version stands there.
@@ -66,22 +66,22 @@ pub struct Page {
     /// The keys of items in the index that are not readable as products.
     pub unreadable: Vec<String>,
     /// Behind them; none: there is no more.
-    pub next: Option<Place>,
+    pub next: Option<Cursor>,
 }
 
 /// A product as it is put.
 #[derive(Serialize)]
-struct Stored<'a> {
+struct ProductItem<'a> {
     pk: String,
     #[serde(flatten)]
     product: &'a Product,
     #[serde(flatten)]
-    listed: Listed,
+    index_keys: IndexKeys,
 }
 
 /// What the indexes have of a product.
 #[derive(Serialize)]
-struct Listed {
+struct IndexKeys {
     active_shard: Option<String>,
     category_shard: Option<String>,
     name_sort: Option<String>,
@@ -89,10 +89,10 @@ struct Listed {
 
 /// A round as it is put.
 #[derive(Serialize)]
-struct StoredRound<'a> {
+struct BackfillRunItem<'a> {
     pk: &'static str,
     #[serde(flatten)]
-    round: &'a Round,
+    run: &'a BackfillRun,
 }
 
 /// Who has a SKU.
@@ -107,13 +107,13 @@ impl Store {
     ///
     /// # Errors
     /// When another product has the SKU, another request has the id, or the table fails.
-    pub async fn create(&self, product: &Product) -> Result<Created, CatalogError> {
+    pub async fn create(&self, product: &Product) -> Result<CreateOutcome, CatalogError> {
         let (id, sku) = (product.product_id, &product.details.sku);
         let holder = to_item(&SkuHolder { pk: sku_key_text(sku), product_id: id });
         let writes =
             vec![self.products.transact_put(self.item(product), Expression::not_exists()), self.products.transact_put(holder, Expression::not_exists())];
         let conflicts = match self.products.transact(writes).await? {
-            TransactionOutcome::Written => return Ok(Created::New),
+            TransactionOutcome::Written => return Ok(CreateOutcome::Created),
             TransactionOutcome::Cancelled(conflicts) => conflicts,
         };
         let mut items = conflicts.into_iter().map(|conflict| conflict.and_then(|conflict| conflict.item));
@@ -129,7 +129,7 @@ impl Store {
         };
         match current {
             None => Err(CatalogError::SkuTaken),
-            Some(current) if current.fingerprint == product.fingerprint => Ok(Created::Before(Box::new(current))),
+            Some(current) if current.fingerprint == product.fingerprint => Ok(CreateOutcome::Replayed(Box::new(current))),
             Some(_) => Err(CatalogError::KeyReused),
         }
     }
@@ -168,57 +168,57 @@ impl Store {
     ///
     /// # Errors
     /// When the table fails, or the product is gone.
-    pub async fn replace(&self, before: &Product, after: &Product) -> Result<Replaced, CatalogError> {
+    pub async fn replace(&self, before: &Product, after: &Product) -> Result<ReplaceOutcome, CatalogError> {
         let (id, key) = (after.product_id, || Key::new(product_key_text(after.product_id)));
         let (change, unchanged) = (self.next_version(after), Expression::version(before.version));
         let (had, has) = (before.sku_held().map(sku_key_text), after.sku_held().map(sku_key_text));
         if had == has {
             return match self.products.update(key(), change, unchanged).await? {
-                Outcome::Written => Ok(Replaced::Written),
+                Outcome::Written => Ok(ReplaceOutcome::Written),
                 Outcome::ConditionFailed(current) => self.version_conflict(after, current).await,
             };
         }
-        let taken = has.map(|sku| {
+        let taken_sku = has.map(|sku| {
             let holder = to_item(&SkuHolder { pk: sku, product_id: id });
             self.products.transact_put(holder, Expression::not_exists())
         });
-        let let_go = had.map(|sku| {
+        let released_sku = had.map(|sku| {
             let its_own = Expression::new("attribute_not_exists(#pk) OR #product_id = :product_id").value("product_id", id);
             self.products.transact_delete(Key::new(sku), its_own)
         });
-        let writes = [self.products.transact_update(key(), change, unchanged)].into_iter().chain(taken).chain(let_go).collect();
+        let writes = [self.products.transact_update(key(), change, unchanged)].into_iter().chain(taken_sku).chain(released_sku).collect();
         let conflicts = match self.products.transact(writes).await? {
-            TransactionOutcome::Written => return Ok(Replaced::Written),
+            TransactionOutcome::Written => return Ok(ReplaceOutcome::Written),
             TransactionOutcome::Cancelled(conflicts) => conflicts,
         };
         // The product comes first: where this very write was carried out before, it runs into its own SKU too.
         let current = conflicts.into_iter().next().flatten().and_then(|conflict| conflict.item);
         match self.version_conflict(after, current).await? {
-            Replaced::VersionConflict(current) if current.version == before.version => Ok(Replaced::SkuTaken),
+            ReplaceOutcome::VersionConflict(current) if current.version == before.version => Ok(ReplaceOutcome::SkuTaken),
             other => Ok(other),
         }
     }
 
     /// What stands where `after` was to be written.
-    async fn version_conflict(&self, after: &Product, current: Option<Item>) -> Result<Replaced, CatalogError> {
+    async fn version_conflict(&self, after: &Product, current: Option<Item>) -> Result<ReplaceOutcome, CatalogError> {
         let current = match current {
             Some(item) => Some(from_item(item)?),
             None => self.find(after.product_id).await?,
         };
         let current: Product = current.ok_or(CatalogError::NotFound)?;
         // Our own write, whose answer was lost on the way.
-        Ok(if current == *after { Replaced::Written } else { Replaced::VersionConflict(Box::new(current)) })
+        Ok(if current == *after { ReplaceOutcome::Written } else { ReplaceOutcome::VersionConflict(Box::new(current)) })
     }
 
     /// What changes from version to version.
     fn next_version(&self, after: &Product) -> Expression {
-        let Listed { active_shard, category_shard, name_sort } = self.listed(after);
-        let listed = [("active_shard", active_shard), ("category_shard", category_shard), (NAME_SORT, name_sort)];
+        let IndexKeys { active_shard, category_shard, name_sort } = self.index_keys(after);
+        let index_keys = [("active_shard", active_shard), ("category_shard", category_shard), (NAME_SORT, name_sort)];
         let mut set =
             "SET #status = :status, #details = :details, #version = :version, #updated_at = :updated_at, #traceparent = :traceparent"
                 .to_owned();
         let mut removed = Vec::new();
-        for (name, value) in &listed {
+        for (name, value) in &index_keys {
             match value {
                 Some(_) => set.push_str(&format!(", #{name} = :{name}")),
                 None => removed.push(format!("#{name}")),
@@ -231,25 +231,25 @@ impl Store {
             .value("version", after.version)
             .value("updated_at", after.updated_at)
             .value("traceparent", &after.traceparent);
-        listed.into_iter().fold(change, |change, (name, value)| match value {
+        index_keys.into_iter().fold(change, |change, (name, value)| match value {
             Some(value) => change.value(name, value),
             None => change,
         })
     }
 
-    /// The round that is under way; where there is none, the next one begins, unless the last one began less than `rest` ago.
+    /// The round that is under way; where there is none, the next one begins, unless the last one began less than `cooldown` ago.
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn round(&self, rest: Duration, now: Timestamp) -> Result<Round, TableError> {
-        let mut last = self.products.get(Key::new(ROUND)).await?.map(from_item::<Round>).transpose()?;
+    pub async fn current_run(&self, cooldown: Duration, now: Timestamp) -> Result<BackfillRun, TableError> {
+        let mut last = self.products.get(Key::new(BACKFILL_RUN)).await?.map(from_item::<BackfillRun>).transpose()?;
         loop {
-            if let Some(round) = last.as_ref().filter(|round| round.place.is_some() || round.rests(rest, now)) {
-                return Ok(round.clone());
+            if let Some(run) = last.as_ref().filter(|run| run.cursor.is_some() || run.is_cooling_down(cooldown, now)) {
+                return Ok(run.clone());
             }
-            let next = Round::begin(last.as_ref(), now);
+            let next = BackfillRun::start(last.as_ref(), now);
             let unchanged = last.as_ref().map_or_else(Expression::not_exists, |last| Expression::version(last.version));
-            match self.products.put(to_item(&StoredRound { pk: ROUND, round: &next }), unchanged).await? {
+            match self.products.put(to_item(&BackfillRunItem { pk: BACKFILL_RUN, run: &next }), unchanged).await? {
                 Outcome::Written => return Ok(next),
                 Outcome::ConditionFailed(current) => last = current.map(from_item).transpose()?,
             }
@@ -260,8 +260,8 @@ impl Store {
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn note(&self, before: &Round, after: &Round) -> Result<bool, TableError> {
-        let item = to_item(&StoredRound { pk: ROUND, round: after });
+    pub async fn save_run(&self, before: &BackfillRun, after: &BackfillRun) -> Result<bool, TableError> {
+        let item = to_item(&BackfillRunItem { pk: BACKFILL_RUN, run: after });
         match self.products.put(item.clone(), Expression::version(before.version)).await? {
             Outcome::Written => Ok(true),
             // Perhaps it is our own note, whose answer was lost on the way.
@@ -273,21 +273,21 @@ impl Store {
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn page(&self, place: &Place, limit: u32) -> Result<Page, TableError> {
+    pub async fn page(&self, cursor: &Cursor, limit: u32) -> Result<Page, TableError> {
         let partitions = 2 * self.shards;
         let (kind, shard) =
-            if place.partition < self.shards { (ACTIVE, place.partition) } else { (ARCHIVED, place.partition - self.shards) };
+            if cursor.partition < self.shards { (ACTIVE, cursor.partition) } else { (ARCHIVED, cursor.partition - self.shards) };
         let mut query = Query::new(Some("active-index"), "active_shard", format!("{kind}#{shard}"), limit);
-        if let Some(after) = &place.after {
+        if let Some(after) = &cursor.after {
             query = query.sort(Expression::new(format!("#{NAME_SORT} > :after")).value("after", after));
         }
         let found = self.products.query(query).await?;
         let more = found.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
-        let next = place.behind(found.last().map(|last| text(last, NAME_SORT).to_owned()), more, partitions);
+        let next = cursor.after_page(found.last().map(|last| text(last, NAME_SORT).to_owned()), more, partitions);
         let (mut products, mut unreadable) = (Vec::new(), Vec::new());
         for item in found {
             let key = text(&item, "pk").to_owned();
-            match from_item::<Found>(item) {
+            match from_item::<IndexEntry>(item) {
                 Ok(found) => products.push(found.product_id),
                 Err(_) => unreadable.push(key),
             }
@@ -297,43 +297,43 @@ impl Store {
 
     /// The lease of the sweep that publishes all products again.
     pub fn lease(&self) -> Lease {
-        Lease::new(&self.products, Key::new("LEASE#republish-products"))
+        Lease::new(&self.products, Key::new("LEASE#resync-products"))
     }
 
     /// Marks a product so that it is told once more, in the version that it has; `false` if it was marked in this round before.
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn republish(&self, product_id: ProductId, round: u64, trace: &Trace) -> Result<bool, TableError> {
+    pub async fn mark_for_resync(&self, product_id: ProductId, run: u64, trace: &Trace) -> Result<bool, TableError> {
         let change =
-            Expression::new("SET #republished = :round, #traceparent = :traceparent").value("round", round).value("traceparent", trace);
-        let not_yet = Expression::new("attribute_exists(#pk) AND (attribute_not_exists(#republished) OR #republished < :this_round)");
-        let outcome = self.products.update(Key::new(product_key_text(product_id)), change, not_yet.value("this_round", round)).await?;
+            Expression::new("SET #backfill_run = :run, #traceparent = :traceparent").value("run", run).value("traceparent", trace);
+        let not_yet = Expression::new("attribute_exists(#pk) AND (attribute_not_exists(#backfill_run) OR #backfill_run < :this_run)");
+        let outcome = self.products.update(Key::new(product_key_text(product_id)), change, not_yet.value("this_run", run)).await?;
         Ok(outcome == Outcome::Written)
     }
 
     fn item(&self, product: &Product) -> Item {
-        to_item(&Stored { pk: product_key_text(product.product_id), product, listed: self.listed(product) })
+        to_item(&ProductItem { pk: product_key_text(product.product_id), product, index_keys: self.index_keys(product) })
     }
 
-    fn listed(&self, product: &Product) -> Listed {
+    fn index_keys(&self, product: &Product) -> IndexKeys {
         let shard = shard_of(&product.product_id.to_string(), self.shards);
-        let known_as = match product.status {
+        let list = match product.status {
             Status::Active => Some(ACTIVE),
             Status::Archived => Some(ARCHIVED),
             Status::Unknown(_) => None,
         };
-        Listed {
-            active_shard: known_as.map(|kind| format!("{kind}#{shard}")),
+        IndexKeys {
+            active_shard: list.map(|kind| format!("{kind}#{shard}")),
             category_shard: product.is_active().then(|| format!("{}#{shard}", product.details.category.as_str())),
-            name_sort: known_as.map(|_| name_sort(product)),
+            name_sort: list.map(|_| name_sort(product)),
         }
     }
 }
 
 /// What a round reads of an index.
 #[derive(Deserialize)]
-struct Found {
+struct IndexEntry {
     product_id: ProductId,
 }
 
@@ -346,7 +346,7 @@ const ACTIVE: &str = "active";
 /// What it has those under that no longer are.
 const ARCHIVED: &str = "archived";
 /// The key of the one round.
-const ROUND: &str = "ROUND";
+const BACKFILL_RUN: &str = "BACKFILL_RUN";
 
 fn product_key_text(product_id: ProductId) -> String {
     format!("PRODUCT#{product_id}")

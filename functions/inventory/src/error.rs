@@ -2,29 +2,29 @@
 
 use shared::{http::IdempotencyKey, ids::ProductId, problem::Problem, queue::Retryable, table::TableError};
 
-use crate::domain::{movement::MAX_ON_HAND, reservation::Undecided};
+use crate::domain::{movement::MAX_ON_HAND, reservation::DecideError};
 
 /// What can go wrong with stock.
 #[derive(Debug, thiserror::Error)]
 pub enum InventoryError {
     /// So many cannot go: there are not as many, or orders wait for them.
     #[error("only {available} are available")]
-    BelowReserved {
+    InsufficientStock {
         /// So many could.
         available: i64,
     },
     /// So many cannot come in.
     #[error("there would be too many")]
-    AboveLimit,
+    StockLimitExceeded,
     /// The key was used for another request.
     #[error("the idempotency key was used for another movement")]
     KeyReused,
     /// Nothing can be decided yet.
     #[error(transparent)]
-    Undecided(#[from] Undecided),
+    Decide(#[from] DecideError),
     /// What a reservation took is not there to be given back or sold: the figures and the reservations contradict each other.
     #[error("the books of {product_id} are broken")]
-    BooksBroken {
+    LedgerMismatch {
         /// Whose figures.
         product_id: ProductId,
     },
@@ -42,15 +42,15 @@ impl Retryable for InventoryError {}
 impl From<InventoryError> for Problem {
     fn from(error: InventoryError) -> Self {
         match error {
-            InventoryError::BelowReserved { available } => Self::conflict("below_reserved", "There are not so many to take away")
+            InventoryError::InsufficientStock { available } => Self::conflict("insufficient_stock", "There are not so many to take away")
                 .detail("What is held for orders cannot be taken away. Take away no more than is available.")
                 .with("available", available),
-            InventoryError::AboveLimit => Self::conflict("above_limit", "There would be too many")
+            InventoryError::StockLimitExceeded => Self::conflict("stock_limit_exceeded", "There would be too many")
                 .detail(&format!("Of one product there can be {MAX_ON_HAND} on hand.")),
             InventoryError::KeyReused => IdempotencyKey::reused(),
             InventoryError::Table(error) => error.into(),
             InventoryError::Contended => Self::unavailable(),
-            error @ (InventoryError::Undecided(_) | InventoryError::BooksBroken { .. }) => Self::internal().caused_by(&error),
+            error @ (InventoryError::Decide(_) | InventoryError::LedgerMismatch { .. }) => Self::internal().caused_by(&error),
         }
     }
 }

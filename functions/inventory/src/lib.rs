@@ -16,16 +16,16 @@ use shared::{
     table::Table,
 };
 
-mod adjusting;
+mod adjustments;
 pub mod domain;
 pub mod error;
 pub mod messages;
 pub mod operations;
 pub mod publish;
-mod reserving;
+mod reservations;
 pub mod store;
 
-use domain::parts::{Division, Layout};
+use domain::shards::{ShardedStock, ShardLayout};
 use store::Store;
 
 /// What every operation of this service works with.
@@ -37,19 +37,19 @@ pub struct Inventory {
     /// How many should be available of a product of which nothing else was settled.
     low_stock_threshold: i64,
     /// What is known of the products that are divided. Of all others there is nothing to be known.
-    divided: Mutex<BTreeMap<ProductId, Known>>,
+    layouts: Mutex<BTreeMap<ProductId, CachedLayout>>,
 }
 
 /// What is known of a product that is or was divided.
 #[derive(Clone, Copy, Debug)]
-struct Known {
-    layout: Layout,
+struct CachedLayout {
+    layout: ShardLayout,
     low_stock_threshold: i64,
-    until: Timestamp,
+    expires_at: Timestamp,
 }
 
 /// How long it is taken for granted how a product is divided. Who is wrong about it finds fewer than there are, looks, and knows.
-const KNOWN_FOR: Duration = Duration::from_secs(60);
+const LAYOUT_TTL: Duration = Duration::from_secs(60);
 
 impl Inventory {
     /// The service as it runs deployed.
@@ -64,29 +64,29 @@ impl Inventory {
 
     /// The service over this table, at this time. `low_stock_threshold`: so many should be available of each product.
     pub fn new(store: Store, clock: Clock, low_stock_threshold: i64) -> Self {
-        Self { store, clock, low_stock_threshold, divided: Mutex::default() }
+        Self { store, clock, low_stock_threshold, layouts: Mutex::default() }
     }
 
     /// So many of a product should be available at least.
-    fn least_of(&self, division: &Division) -> i64 {
-        division.low_stock_threshold.unwrap_or(self.low_stock_threshold)
+    fn threshold_of(&self, sharded_stock: &ShardedStock) -> i64 {
+        sharded_stock.low_stock_threshold.unwrap_or(self.low_stock_threshold)
     }
 
     /// What is known of a product, if it is known that it is or was divided.
-    fn known(&self, product_id: ProductId) -> Option<Known> {
-        let divided = self.divided.lock().unwrap_or_else(PoisonError::into_inner);
-        divided.get(&product_id).copied().filter(|known| known.until > self.clock.now())
+    fn cached_layout(&self, product_id: ProductId) -> Option<CachedLayout> {
+        let layouts = self.layouts.lock().unwrap_or_else(PoisonError::into_inner);
+        layouts.get(&product_id).copied().filter(|cached| cached.expires_at > self.clock.now())
     }
 
     /// Remembers for a while how a product is divided, if it is or was.
-    fn learn(&self, product_id: ProductId, layout: Layout, low_stock_threshold: Option<i64>) {
-        if !layout.was_divided() {
+    fn cache_layout(&self, product_id: ProductId, layout: ShardLayout, low_stock_threshold: Option<i64>) {
+        if !layout.was_sharded() {
             return;
         }
         let now = self.clock.now();
         let low_stock_threshold = low_stock_threshold.unwrap_or(self.low_stock_threshold);
-        let mut divided = self.divided.lock().unwrap_or_else(PoisonError::into_inner);
-        divided.retain(|_, known| known.until > now);
-        divided.insert(product_id, Known { layout, low_stock_threshold, until: now.plus(KNOWN_FOR) });
+        let mut layouts = self.layouts.lock().unwrap_or_else(PoisonError::into_inner);
+        layouts.retain(|_, cached| cached.expires_at > now);
+        layouts.insert(product_id, CachedLayout { layout, low_stock_threshold, expires_at: now.plus(LAYOUT_TTL) });
     }
 }

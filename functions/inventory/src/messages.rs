@@ -10,7 +10,7 @@ use shared::{
 /// `stock_reserved.v1`, `stock_rejected.v1`, `stock_released.v1`, `stock_committed.v1`: how far the reservation of an order is.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
-pub struct ReservationFact {
+pub struct ReservationUpdate {
     /// Which order.
     pub order_id: OrderId,
     /// The reservation's: an older fact than the last one seen says nothing new.
@@ -34,7 +34,7 @@ pub struct RecordEntry {
     pub entry_id: EntryId,
     /// When.
     pub occurred_at: Timestamp,
-    /// `hold`, `commit`, `release`, `take_back` (what was sold already), `adjustment`.
+    /// `hold`, `commit`, `release`, `restock` (what was sold already), `adjustment`.
     pub kind: &'static str,
     /// For which order; none: by hand.
     #[serde(skip_serializing_if = "Option::is_none")]

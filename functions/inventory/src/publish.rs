@@ -15,7 +15,7 @@ use crate::{
         movement::{Delta, Movement},
         reservation::{Reservation, State},
     },
-    messages::{EntryLine, LowStock, RecordEntry, ReservationFact, SendNotification},
+    messages::{EntryLine, LowStock, RecordEntry, ReservationUpdate, SendNotification},
     store::{Image, StockImage},
 };
 
@@ -55,18 +55,18 @@ pub fn messages(old: Option<&Image>, new: &Image) -> Vec<Message> {
 /// dead-letter queue then.
 pub fn messages_to(operator: Option<&Operator>, old: Option<&Image>, new: &Image) -> Vec<Message> {
     match (old, new) {
-        (Some(Image::Reservation(old)), Image::Reservation(new)) => of_reservation(Some(old), new),
-        (None, Image::Reservation(new)) => of_reservation(None, new),
-        (None, Image::Movement(movement)) => of_movement(movement).into_iter().collect(),
+        (Some(Image::Reservation(old)), Image::Reservation(new)) => reservation_messages(Some(old), new),
+        (None, Image::Reservation(new)) => reservation_messages(None, new),
+        (None, Image::Movement(movement)) => movement_message(movement).into_iter().collect(),
         (Some(Image::Stock(old)), Image::Stock(new)) => operator.and_then(|operator| low_stock(operator, old, new)).into_iter().collect(),
         // A movement never changes, and where there was nothing before, nothing has become less.
         _ => Vec::new(),
     }
 }
 
-fn of_reservation(old: Option<&Reservation>, new: &Reservation) -> Vec<Message> {
+fn reservation_messages(old: Option<&Reservation>, new: &Reservation) -> Vec<Message> {
     let has_changed = old.is_none_or(|old| old.state != new.state);
-    if !has_changed && old.is_some_and(|old| old.answered_drive >= new.answered_drive) {
+    if !has_changed && old.is_some_and(|old| old.answered_attempt >= new.answered_attempt) {
         return Vec::new();
     }
     let (kind, product_id) = match &new.state {
@@ -83,9 +83,9 @@ fn of_reservation(old: Option<&Reservation>, new: &Reservation) -> Vec<Message> 
         time: new.updated_at,
         trace: new.traceparent.clone(),
     };
-    let fact = ReservationFact { order_id: new.order_id, version: new.version, product_id };
-    let told = Message::new("order-events", kind, &context, &fact);
-    let moved = has_changed.then(|| moved_between(old.map(|old| &old.state), &new.state)).flatten();
+    let update = ReservationUpdate { order_id: new.order_id, version: new.version, product_id };
+    let told = Message::new("order-events", kind, &context, &update);
+    let moved = has_changed.then(|| ledger_transfer(old.map(|old| &old.state), &new.state)).flatten();
     let entry = moved.map(|(kind, from, to)| {
         let quantities = quantities(new);
         let lines = quantities.into_iter().flat_map(|(product_id, quantity)| transfer(product_id, from, to, quantity)).collect();
@@ -95,12 +95,12 @@ fn of_reservation(old: Option<&Reservation>, new: &Reservation) -> Vec<Message> 
 }
 
 /// From where to where goods go when a reservation changes its state, and what that is called.
-fn moved_between(old: Option<&State>, new: &State) -> Option<(&'static str, &'static str, &'static str)> {
+fn ledger_transfer(old: Option<&State>, new: &State) -> Option<(&'static str, &'static str, &'static str)> {
     match (old, new) {
         (None, State::Held) => Some(("hold", "available", "held")),
         (Some(State::Held), State::Committed) => Some(("commit", "held", "shipped_out")),
         (Some(State::Held), State::Released) => Some(("release", "held", "available")),
-        (Some(State::Committed), State::Released) => Some(("take_back", "shipped_out", "available")),
+        (Some(State::Committed), State::Released) => Some(("restock", "shipped_out", "available")),
         _ => None,
     }
 }
@@ -114,7 +114,7 @@ fn quantities(reservation: &Reservation) -> BTreeMap<ProductId, i64> {
     quantities
 }
 
-fn of_movement(movement: &Movement) -> Option<Message> {
+fn movement_message(movement: &Movement) -> Option<Message> {
     let delta = movement.delta.map(Delta::count)?;
     let trace = movement.traceparent.clone();
     let context = message_context(movement.movement_id.to_string(), 1, movement.created_at, trace);
@@ -125,7 +125,7 @@ fn of_movement(movement: &Movement) -> Option<Message> {
 /// What comes to one account and what leaves the other.
 fn transfer(product_id: ProductId, from: &str, to: &str, quantity: i64) -> [EntryLine; 2] {
     let line =
-        |shelf: &str, amount| EntryLine { account: format!("stock:{product_id}:{shelf}"), unit: format!("pcs:{product_id}"), amount };
+        |bucket: &str, amount| EntryLine { account: format!("stock:{product_id}:{bucket}"), unit: format!("pcs:{product_id}"), amount };
     [line(to, quantity), line(from, -quantity)]
 }
 
@@ -147,9 +147,9 @@ fn entry(
 /// them: whoever makes it looks at the others too, and counts in part 0 how often there was little left.
 fn low_stock(operator: &Operator, old: &StockImage, new: &StockImage) -> Option<Message> {
     let threshold = new.low_stock_threshold.unwrap_or(operator.low_stock_threshold);
-    let available = match new.layout().was_divided() {
+    let available = match new.layout().was_sharded() {
         _ if new.shard > 0 => None,
-        true => (new.crossings > old.crossings).then_some(new.low_available),
+        true => (new.low_stock_count > old.low_stock_count).then_some(new.low_stock_available),
         false => (old.available > threshold && new.available <= threshold).then_some(new.available),
     }?;
     let product_id = new.product_id;
@@ -207,7 +207,7 @@ mod tests {
     #[test]
     fn only_a_change_or_another_asking_is_told() {
         let held = held();
-        let asked_again = Reservation { version: 2, answered_drive: held.answered_drive + 1, ..held.clone() };
+        let asked_again = Reservation { version: 2, answered_attempt: held.answered_attempt + 1, ..held.clone() };
         let sold = Reservation { version: 2, state: State::Committed, ..held.clone() };
         let backfilled = Reservation { version: 2, ..held.clone() };
         assert_eq!(told(Some(&held), &asked_again).iter().map(|message| message.kind).collect::<Vec<_>>(), ["stock_reserved.v1"]);
@@ -223,7 +223,7 @@ mod tests {
     }
 
     /// The one entry: its kind, and what has moved of the lamp.
-    fn written_down(messages: &[Message]) -> Option<(String, Vec<(String, i64)>)> {
+    fn ledger_entry(messages: &[Message]) -> Option<(String, Vec<(String, i64)>)> {
         let entry = messages.iter().find(|message| message.queue == "record-entry")?;
         let lines = entry.data["lines"].as_array().unwrap();
         let mut sums: BTreeMap<&str, i64> = BTreeMap::new();
@@ -248,13 +248,13 @@ mod tests {
             (None, held.clone(), "hold", lines("held", "available")),
             (Some(&held), committed.clone(), "commit", lines("shipped_out", "held")),
             (Some(&held), becomes(State::Released), "release", lines("available", "held")),
-            (Some(&committed), becomes(State::Released), "take_back", lines("available", "shipped_out")),
+            (Some(&committed), becomes(State::Released), "restock", lines("available", "shipped_out")),
         ] {
-            assert_eq!(written_down(&told(old, &new)), Some((kind.to_owned(), moved)));
+            assert_eq!(ledger_entry(&told(old, &new)), Some((kind.to_owned(), moved)));
         }
         let rejected = becomes(State::Rejected);
         for (old, new) in [(None, &rejected), (None, &becomes(State::Released)), (Some(&rejected), &becomes(State::Released))] {
-            assert_eq!(written_down(&told(old, new)), None, "nothing was held");
+            assert_eq!(ledger_entry(&told(old, new)), None, "nothing was held");
         }
         assert_ne!(told(None, &held)[1].data["entry_id"], told(Some(&held), &committed)[1].data["entry_id"]);
     }
@@ -279,13 +279,13 @@ mod tests {
         let movement = |delta: Value| {
             let stored = json!({
                 "movement_id": "mov_0199c2a8-0000-7000-8000-0000000000c1", "product_id": product_id, "reason": "Broken", "fingerprint": "f",
-                "user_id": "usr_0199c2a8-0000-7000-8000-000000000002", "created_at": "2026-11-21T09:48:49.123Z", "delta": delta, "shards": 4,
+                "user_id": "usr_0199c2a8-0000-7000-8000-000000000002", "created_at": "2026-11-21T09:48:49.123Z", "delta": delta, "shard_count": 4,
             });
             Image::Movement(from_value(stored).unwrap())
         };
         let sent = messages(None, &movement(json!(-3)));
         let moved = vec![("available".to_owned(), -3), ("outside".to_owned(), 3)];
-        assert_eq!(written_down(&sent), Some(("adjustment".to_owned(), moved)));
+        assert_eq!(ledger_entry(&sent), Some(("adjustment".to_owned(), moved)));
         assert_eq!(sent[0].data["product_id"], json!(product_id));
         assert!(messages(None, &movement(Value::Null)).is_empty());
         assert!(messages(Some(&movement(json!(-3))), &movement(json!(-3))).is_empty());
@@ -322,12 +322,12 @@ mod tests {
         assert_eq!((told(Some(own(11)), own(10)), told(Some(own(4)), own(3))), (None, Some((3, 3))));
         assert_eq!(told(Some(available(7)), own(7)), None, "the measure alone has changed");
         // Divided, the figure of one part says nothing: the count of part 0 does.
-        let divided = |available: i64, crossings: u64| json!({ "available": available, "shards": 4, "reach": 4, "crossings": crossings, "low_available": 9 });
-        assert_eq!(told(Some(available(20)), divided(0, 0)), None);
-        assert_eq!(told(Some(divided(0, 0)), divided(0, 1)), Some((9, 10)));
-        assert_eq!(told(Some(divided(0, 1)), divided(0, 1)), None);
-        let part = |available: i64| json!({ "available": available, "shard": 2 });
-        assert_eq!(told(Some(part(11)), part(1)), None);
+        let sharded = |available: i64, low_stock_count: u64| json!({ "available": available, "shard_count": 4, "last_shard": 4, "low_stock_count": low_stock_count, "low_stock_available": 9 });
+        assert_eq!(told(Some(available(20)), sharded(0, 0)), None);
+        assert_eq!(told(Some(sharded(0, 0)), sharded(0, 1)), Some((9, 10)));
+        assert_eq!(told(Some(sharded(0, 1)), sharded(0, 1)), None);
+        let further_shard = |available: i64| json!({ "available": available, "shard": 2 });
+        assert_eq!(told(Some(further_shard(11)), further_shard(1)), None);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Stock in DynamoDB: the only file that knows keys and conditions.
 //!
 //! - `STOCK#<product>`: part 0 of a product's stock, `{product_id, available, on_hand, version, updated_at, traceparent}`, with what is
-//!   settled for the product: `low_stock_threshold`; `shards` and `reach`, once it was divided; `revision`, which grows with every plan that
-//!   was carried out; `is_low`, `crossings` and `low_available`, which say of a divided product what one figure says of others.
+//!   settled for the product: `low_stock_threshold`; `shard_count` and `last_shard`, once it was divided; `revision`, which grows with every plan that
+//!   was carried out; `is_low_stock`, `low_stock_count` and `low_stock_available`, which say of a divided product what one figure says of others.
 //! - `STOCK#<product>#<shard>`: a further part, `{product_id, shard, available, on_hand, version, updated_at, traceparent}`.
 //! - `RESERVATION#<order>`: a [`Reservation`]; the stream publishes it. While it holds goods it stands in `check-index`, by when they have
 //!   been held for too long.
@@ -26,8 +26,8 @@ use crate::{
     domain::{
         Stock, StockChange,
         movement::{MAX_ON_HAND, Movement, MovementId},
-        parts::{Division, Layout, Part, Plan, Premise},
-        reservation::{Change, Reservation, State},
+        shards::{ShardedStock, ShardLayout, ShardStock, Allocation, Precondition},
+        reservation::{ReservationChange, Reservation, State},
     },
     error::InventoryError,
 };
@@ -36,7 +36,7 @@ use crate::{
 pub const HELD_TOO_LONG: Duration = Duration::from_secs(48 * 3600);
 
 /// How often the parts of a product are read anew because goods were going from one to another.
-const READS: u32 = 3;
+const MAX_SNAPSHOT_READS: u32 = 3;
 
 /// The table of this service.
 #[derive(Clone, Debug)]
@@ -92,66 +92,66 @@ pub struct StockImage {
     #[serde(default)]
     pub traceparent: Option<Trace>,
     #[serde(default)]
-    shards: Option<u32>,
+    shard_count: Option<u32>,
     #[serde(default)]
-    reach: u32,
+    last_shard: u32,
     #[serde(default)]
     revision: u64,
     /// So many of the product should be available at least; none: as many as of every product.
     #[serde(default)]
     pub low_stock_threshold: Option<i64>,
     #[serde(default)]
-    is_low: bool,
+    is_low_stock: bool,
     /// How often it has come to that there was little left in all parts together.
     #[serde(default)]
-    pub crossings: u64,
+    pub low_stock_count: u64,
     /// How many that were the last time.
     #[serde(default)]
-    pub low_available: i64,
+    pub low_stock_available: i64,
 }
 
 impl StockImage {
     /// How the product is divided. Part 0 alone knows.
-    pub fn layout(&self) -> Layout {
-        Layout { shards: self.shards.unwrap_or(Layout::WHOLE.shards), reach: self.reach }
+    pub fn layout(&self) -> ShardLayout {
+        ShardLayout { shard_count: self.shard_count.unwrap_or(ShardLayout::UNSHARDED.shard_count), last_shard: self.last_shard }
     }
 
-    fn part(&self) -> Part {
-        Part { shard: self.shard, available: self.available, on_hand: self.on_hand }
+    fn shard_stock(&self) -> ShardStock {
+        ShardStock { shard: self.shard, available: self.available, on_hand: self.on_hand }
     }
 
     /// The whole stock, of which these are the parts, this one among them.
-    fn with(self, parts: Vec<Part>) -> Division {
-        Division {
+    fn into_sharded_stock(self, shards: Vec<ShardStock>) -> ShardedStock {
+        ShardedStock {
             product_id: self.product_id,
             layout: self.layout(),
             revision: self.revision,
             low_stock_threshold: self.low_stock_threshold,
-            is_low: self.is_low,
-            parts,
+            is_low_stock: self.is_low_stock,
+            shards,
         }
     }
 }
 
 /// The stock of a product as it was read.
 #[derive(Clone, Debug)]
-pub struct Reading {
+pub struct StockSnapshot {
     /// The stock.
-    pub division: Division,
+    pub sharded_stock: ShardedStock,
     /// Whether all of it was read between the same two plans. If not, goods that went from one part to another meanwhile may have been seen
     /// twice or not at all.
-    pub is_settled: bool,
+    pub is_consistent: bool,
 }
 
 /// What became of a change of a reservation.
 #[derive(Debug)]
-pub enum Saved {
+pub enum SaveOutcome {
     /// It is written.
     Written,
     /// Another version of the reservation stands there.
     VersionConflict(Option<Box<Reservation>>),
     /// There is not enough in these parts.
-    Short(Vec<Shortage>),
+    InsufficientStock(Vec<Shortage>),
 }
 
 /// A part in which there is not enough.
@@ -165,11 +165,11 @@ pub struct Shortage {
 
 /// What became of a movement.
 #[derive(Debug)]
-pub enum Moved {
+pub enum MovementOutcome {
     /// The goods have moved.
-    Now,
+    Applied,
     /// The request was carried out before.
-    Before(Box<Movement>),
+    Replayed(Box<Movement>),
     /// The stock is not as the plan took it to be.
     VersionConflict,
 }
@@ -179,38 +179,38 @@ impl Store {
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn division_of(&self, product_id: ProductId) -> Result<Reading, TableError> {
-        let Some(mut first) = self.part(product_id, 0).await? else {
-            return Ok(Reading { division: Division::none(product_id), is_settled: true });
+    pub async fn stock_snapshot(&self, product_id: ProductId) -> Result<StockSnapshot, TableError> {
+        let Some(mut first) = self.find_shard(product_id, 0).await? else {
+            return Ok(StockSnapshot { sharded_stock: ShardedStock::empty(product_id), is_consistent: true });
         };
-        if !first.layout().was_divided() {
-            let parts = vec![first.part()];
-            return Ok(Reading { division: first.with(parts), is_settled: true });
+        if !first.layout().was_sharded() {
+            let shards = vec![first.shard_stock()];
+            return Ok(StockSnapshot { sharded_stock: first.into_sharded_stock(shards), is_consistent: true });
         }
-        let mut reading = None;
-        for _ in 0..READS {
-            let keys = first.layout().parts().map(|shard| (&self.stock, stock_key(product_id, shard))).collect();
+        let mut snapshot = None;
+        for _ in 0..MAX_SNAPSHOT_READS {
+            let keys = first.layout().all_shards().map(|shard| (&self.stock, stock_key(product_id, shard))).collect();
             let items = self.stock.get_many(keys).await?;
             let found: Vec<StockImage> = items.into_iter().map(from_item).collect::<Result<_, _>>()?;
-            let part =
-                |shard| found.iter().find(|image| image.shard == shard).map_or(Part { shard, available: 0, on_hand: 0 }, StockImage::part);
-            let parts = first.layout().parts().map(part).collect();
-            let last = self.part(product_id, 0).await?.ok_or(TableError::Unreadable { expected: "stock of a product" })?;
-            let is_settled = last.revision == first.revision;
-            reading = Some(Reading { division: first.with(parts), is_settled });
-            if is_settled {
+            let shard_stock =
+                |shard| found.iter().find(|image| image.shard == shard).map_or(ShardStock { shard, available: 0, on_hand: 0 }, StockImage::shard_stock);
+            let shards = first.layout().all_shards().map(shard_stock).collect();
+            let last = self.find_shard(product_id, 0).await?.ok_or(TableError::Unreadable { expected: "stock of a product" })?;
+            let is_consistent = last.revision == first.revision;
+            snapshot = Some(StockSnapshot { sharded_stock: first.into_sharded_stock(shards), is_consistent });
+            if is_consistent {
                 break;
             }
             first = last;
         }
-        reading.ok_or(TableError::Unreadable { expected: "stock of a product" })
+        snapshot.ok_or(TableError::Unreadable { expected: "stock of a product" })
     }
 
     /// One part of the stock of a product, if anything has ever lain there.
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn part(&self, product_id: ProductId, shard: u32) -> Result<Option<StockImage>, TableError> {
+    pub async fn find_shard(&self, product_id: ProductId, shard: u32) -> Result<Option<StockImage>, TableError> {
         self.stock.get(stock_key(product_id, shard)).await?.map(from_item).transpose()
     }
 
@@ -219,20 +219,20 @@ impl Store {
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn note_level(&self, stock: &Stock, is_low: bool, at: Timestamp) -> Result<(), TableError> {
-        let text = if is_low {
-            "SET #is_low = :is_low, #updated_at = :updated_at, #low_available = :available ADD #version :one, #crossings :one"
+    pub async fn set_low_stock(&self, stock: &Stock, is_low_stock: bool, at: Timestamp) -> Result<(), TableError> {
+        let text = if is_low_stock {
+            "SET #is_low_stock = :is_low_stock, #updated_at = :updated_at, #low_stock_available = :available ADD #version :one, #low_stock_count :one"
         } else {
-            "SET #is_low = :is_low, #updated_at = :updated_at ADD #version :one"
+            "SET #is_low_stock = :is_low_stock, #updated_at = :updated_at ADD #version :one"
         };
-        let change = Expression::new(text).value("is_low", is_low).value("updated_at", at).value("one", 1);
-        let change = if is_low { change.value("available", stock.available) } else { change };
-        let is_news = Expression::new(if is_low {
-            "attribute_exists(#reach) AND (attribute_not_exists(#is_low) OR #is_low <> :the_same)"
+        let change = Expression::new(text).value("is_low_stock", is_low_stock).value("updated_at", at).value("one", 1);
+        let change = if is_low_stock { change.value("available", stock.available) } else { change };
+        let has_changed = Expression::new(if is_low_stock {
+            "attribute_exists(#last_shard) AND (attribute_not_exists(#is_low_stock) OR #is_low_stock <> :the_same)"
         } else {
-            "attribute_exists(#reach) AND attribute_exists(#is_low) AND #is_low <> :the_same"
+            "attribute_exists(#last_shard) AND attribute_exists(#is_low_stock) AND #is_low_stock <> :the_same"
         });
-        self.stock.update(stock_key(stock.product_id, 0), change, is_news.value("the_same", is_low)).await.map(drop)
+        self.stock.update(stock_key(stock.product_id, 0), change, has_changed.value("the_same", is_low_stock)).await.map(drop)
     }
 
     /// What is, was or could not be held for an order.
@@ -245,9 +245,9 @@ impl Store {
 
     /// The reservations that stand in the index as held for too long, the longest first.
     pub fn held_too_long(&self, now: Timestamp) -> Backlog {
-        let due = Expression::new("#check_at <= :now").value("now", now);
+        let due = Expression::new("#next_check_at <= :now").value("now", now);
         let query = Query::new(Some("check-index"), "check_shard", HELD, HELD_PAGE).sort(due);
-        Backlog::new(&self.stock, &query, self.shards, "check_at")
+        Backlog::new(&self.stock, &query, self.shards, "next_check_at")
     }
 
     /// The lease of the sweep that checks reservations.
@@ -260,34 +260,34 @@ impl Store {
     /// # Errors
     /// When there are not enough to take away or too many would come in, when another request has the movement's id, or when the table
     /// fails.
-    pub async fn move_stock(&self, movement: &Movement, plan: &Plan) -> Result<Moved, InventoryError> {
+    pub async fn apply_movement(&self, movement: &Movement, allocation: &Allocation) -> Result<MovementOutcome, InventoryError> {
         let movement_put = self.stock.transact_put(movement_item(movement), Expression::not_exists());
         let (at, trace) = (movement.created_at, movement.traceparent.as_ref());
-        let figures = plan.changes.iter().map(|change| {
-            let plan = Some(plan).filter(|_| change.shard == 0);
-            self.changing(change, at, trace, plan, possible(change, plan))
+        let figures = allocation.changes.iter().map(|change| {
+            let allocation = Some(allocation).filter(|_| change.shard == 0);
+            self.stock_write(change, at, trace, allocation, movement_condition(change, allocation))
         });
         let conflicts = match self.stock.transact([movement_put].into_iter().chain(figures).collect()).await? {
-            TransactionOutcome::Written => return Ok(Moved::Now),
+            TransactionOutcome::Written => return Ok(MovementOutcome::Applied),
             TransactionOutcome::Cancelled(conflicts) => conflicts,
         };
         let mut items = conflicts.into_iter().map(|conflict| conflict.and_then(|conflict| conflict.item));
         let (before, figures) = (items.next().flatten(), items.next().flatten());
         // The movement comes first: its own repetition may find too few left. Where DynamoDB says only that there are too few, a copy of
         // this request may have taken them a moment ago.
-        if let Some(before) = self.same_request(movement, before).await? {
-            return Ok(Moved::Before(Box::new(before)));
+        if let Some(before) = self.find_replay(movement, before).await? {
+            return Ok(MovementOutcome::Replayed(Box::new(before)));
         }
-        let Premise::NeverDivided = plan.premise else { return Ok(Moved::VersionConflict) };
+        let Precondition::NeverSharded = allocation.precondition else { return Ok(MovementOutcome::VersionConflict) };
         let figures: Option<StockImage> = match figures {
             Some(item) => Some(from_item(item)?),
-            None => self.part(movement.product_id, 0).await?,
+            None => self.find_shard(movement.product_id, 0).await?,
         };
-        let delta: i64 = plan.changes.iter().map(|change| change.on_hand).sum();
+        let delta: i64 = allocation.changes.iter().map(|change| change.on_hand).sum();
         match figures {
-            Some(figures) if figures.layout().was_divided() => Ok(Moved::VersionConflict),
-            _ if delta > 0 => Err(InventoryError::AboveLimit),
-            figures => Err(InventoryError::BelowReserved { available: figures.map_or(0, |figures| figures.available) }),
+            Some(figures) if figures.layout().was_sharded() => Ok(MovementOutcome::VersionConflict),
+            _ if delta > 0 => Err(InventoryError::StockLimitExceeded),
+            figures => Err(InventoryError::InsufficientStock { available: figures.map_or(0, |figures| figures.available) }),
         }
     }
 
@@ -295,7 +295,7 @@ impl Store {
     ///
     /// # Errors
     /// When another request has the id, or the table fails.
-    pub async fn same_request(&self, movement: &Movement, current: Option<Item>) -> Result<Option<Movement>, InventoryError> {
+    pub async fn find_replay(&self, movement: &Movement, current: Option<Item>) -> Result<Option<Movement>, InventoryError> {
         let current = match current {
             Some(item) => Some(item),
             None => self.stock.get(Key::new(movement_key_text(movement.movement_id))).await?,
@@ -311,26 +311,26 @@ impl Store {
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn save(&self, change: &Change) -> Result<Saved, TableError> {
+    pub async fn save(&self, change: &ReservationChange) -> Result<SaveOutcome, TableError> {
         let (next, key) = (&change.next, reservation_key_text(change.next.order_id));
         if change.stock.is_empty() {
-            let outcome = match change.seen {
+            let outcome = match change.expected_version {
                 None => self.stock.put(self.reservation_item(key, next), Expression::not_exists()).await?,
-                Some(seen) => self.stock.update(Key::new(key), progress(next), Expression::version(seen)).await?,
+                Some(seen) => self.stock.update(Key::new(key), reservation_update(next), Expression::version(seen)).await?,
             };
             return match outcome {
-                Outcome::Written => Ok(Saved::Written),
+                Outcome::Written => Ok(SaveOutcome::Written),
                 Outcome::ConditionFailed(current) => version_conflict(current),
             };
         }
-        let reservation = match change.seen {
+        let reservation = match change.expected_version {
             None => self.stock.transact_put(self.reservation_item(key, next), Expression::not_exists()),
-            Some(seen) => self.stock.transact_update(Key::new(key), progress(next), Expression::version(seen)),
+            Some(seen) => self.stock.transact_update(Key::new(key), reservation_update(next), Expression::version(seen)),
         };
         let (at, trace) = (next.updated_at, Some(&next.traceparent));
-        let figures = change.stock.iter().map(|figures| self.changing(figures, at, trace, None, enough(figures)));
+        let figures = change.stock.iter().map(|figures| self.stock_write(figures, at, trace, None, availability_condition(figures)));
         let conflicts = match self.stock.transact([reservation].into_iter().chain(figures).collect()).await? {
-            TransactionOutcome::Written => return Ok(Saved::Written),
+            TransactionOutcome::Written => return Ok(SaveOutcome::Written),
             TransactionOutcome::Cancelled(conflicts) => conflicts,
         };
         let mut conflicts = conflicts.into_iter();
@@ -338,31 +338,31 @@ impl Store {
         if let Some(conflict) = conflicts.next().flatten() {
             return version_conflict(conflict.item);
         }
-        let short = change.stock.iter().zip(conflicts).filter_map(|(figures, conflict)| Some((figures.product_id, conflict?)));
-        let short = short.map(|(product_id, conflict)| Ok(Shortage { product_id, current: conflict.item.map(from_item).transpose()? }));
-        let short: Vec<Shortage> = short.collect::<Result<_, TableError>>()?;
-        Ok(if short.is_empty() { Saved::VersionConflict(None) } else { Saved::Short(short) })
+        let shortages = change.stock.iter().zip(conflicts).filter_map(|(figures, conflict)| Some((figures.product_id, conflict?)));
+        let shortages = shortages.map(|(product_id, conflict)| Ok(Shortage { product_id, current: conflict.item.map(from_item).transpose()? }));
+        let shortages: Vec<Shortage> = shortages.collect::<Result<_, TableError>>()?;
+        Ok(if shortages.is_empty() { SaveOutcome::VersionConflict(None) } else { SaveOutcome::InsufficientStock(shortages) })
     }
 
-    /// Adds to the figures of a part, and takes from them, if `allowed`. `plan`: what it settles for the product is written too.
-    fn changing(&self, change: &StockChange, at: Timestamp, trace: Option<&Trace>, plan: Option<&Plan>, allowed: Expression) -> Write {
-        let revised = plan.filter(|plan| plan.premise != Premise::NeverDivided);
+    /// Adds to the figures of a part, and takes from them, if `allowed`. `allocation`: what it settles for the product is written too.
+    fn stock_write(&self, change: &StockChange, at: Timestamp, trace: Option<&Trace>, allocation: Option<&Allocation>, allowed: Expression) -> Write {
+        let revised = allocation.filter(|allocation| allocation.precondition != Precondition::NeverSharded);
         let mut text = "ADD #available :available, #on_hand :on_hand, #version :one".to_owned();
         if revised.is_some() {
             text.push_str(", #revision :one");
         }
         text.push_str(" SET #product_id = :product_id, #updated_at = :updated_at");
-        let layout = revised.and_then(|plan| plan.layout);
-        let settled = [
+        let layout = revised.and_then(|allocation| allocation.layout);
+        let optional = [
             ("traceparent", trace.map(|trace| json!(trace))),
             ("shard", (change.shard > 0).then(|| json!(change.shard))),
-            ("shards", layout.map(|layout| json!(layout.shards))),
-            ("reach", layout.map(|layout| json!(layout.reach))),
-            ("low_stock_threshold", revised.and_then(|plan| plan.low_stock_threshold).map(Value::from)),
-            ("is_low", revised.and_then(|plan| plan.is_low).map(Value::from)),
+            ("shard_count", layout.map(|layout| json!(layout.shard_count))),
+            ("last_shard", layout.map(|layout| json!(layout.last_shard))),
+            ("low_stock_threshold", revised.and_then(|allocation| allocation.low_stock_threshold).map(Value::from)),
+            ("is_low_stock", revised.and_then(|allocation| allocation.is_low_stock).map(Value::from)),
         ];
-        let settled: Vec<(&str, Value)> = settled.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
-        for (name, _) in &settled {
+        let optional: Vec<(&str, Value)> = optional.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+        for (name, _) in &optional {
             text.push_str(&format!(", #{name} = :{name}"));
         }
         let figures = Expression::new(text)
@@ -371,7 +371,7 @@ impl Store {
             .value("one", 1)
             .value("product_id", change.product_id)
             .value("updated_at", at);
-        let figures = settled.into_iter().fold(figures, |figures, (name, value)| figures.value(name, value));
+        let figures = optional.into_iter().fold(figures, |figures, (name, value)| figures.value(name, value));
         self.stock.transact_update(stock_key(change.product_id, change.shard), figures, allowed)
     }
 
@@ -381,7 +381,7 @@ impl Store {
         if reservation.state == State::Held {
             let shard = shard_of(&reservation.order_id.to_string(), self.shards);
             item.insert("check_shard".to_owned(), AttributeValue::S(format!("{HELD}#{shard}")));
-            item.insert("check_at".to_owned(), AttributeValue::S(reservation.created_at.plus(HELD_TOO_LONG).to_string()));
+            item.insert("next_check_at".to_owned(), AttributeValue::S(reservation.created_at.plus(HELD_TOO_LONG).to_string()));
         }
         item
     }
@@ -391,7 +391,7 @@ impl Store {
 fn movement_item(movement: &Movement) -> Item {
     let mut item = keyed(movement_key_text(movement.movement_id), movement);
     item.insert("check_shard".to_owned(), AttributeValue::S(format!("moved#{}", movement.product_id)));
-    item.insert("check_at".to_owned(), AttributeValue::S(format!("{}#{}", movement.created_at, movement.movement_id)));
+    item.insert("next_check_at".to_owned(), AttributeValue::S(format!("{}#{}", movement.created_at, movement.movement_id)));
     item
 }
 
@@ -405,7 +405,7 @@ const HELD_PAGE: u32 = 100;
 ///
 /// # Errors
 /// When its key is not that of a reservation.
-pub fn held_order(found: &Item) -> Result<OrderId, TableError> {
+pub fn held_order_id(found: &Item) -> Result<OrderId, TableError> {
     let key = found.get("pk").and_then(|pk| pk.as_s().ok());
     let order_id = key.and_then(|key| key.strip_prefix("RESERVATION#")).and_then(OrderId::parse);
     order_id.ok_or(TableError::Unreadable { expected: "key of a reservation" })
@@ -413,51 +413,51 @@ pub fn held_order(found: &Item) -> Result<OrderId, TableError> {
 
 /// That the figures exist and do not fall below zero; and that the product was never divided, where the change takes that for granted.
 /// (DynamoDB cannot calculate in a condition.)
-fn enough(change: &StockChange) -> Expression {
+fn availability_condition(change: &StockChange) -> Expression {
     let text = "#available >= :available_needed AND #on_hand >= :on_hand_needed";
-    let text = if change.only_undivided { format!("{text} AND {NEVER_DIVIDED}") } else { text.to_owned() };
+    let text = if change.requires_unsharded { format!("{text} AND {NEVER_SHARDED}") } else { text.to_owned() };
     Expression::new(text).value("available_needed", -change.available.min(0)).value("on_hand_needed", -change.on_hand.min(0))
 }
 
-/// That a movement can be made here: goods that come in make the item where there is none, and goods that go need to be there. `plan`: and
+/// That a movement can be made here: goods that come in make the item where there is none, and goods that go need to be there. `allocation`: and
 /// that the product is as the plan took it to be.
-fn possible(change: &StockChange, plan: Option<&Plan>) -> Expression {
+fn movement_condition(change: &StockChange, allocation: Option<&Allocation>) -> Expression {
     let figures = if change.on_hand < 0 {
         "#available >= :needed AND #on_hand >= :needed"
     } else {
         "(attribute_not_exists(#on_hand) OR #on_hand <= :needed)"
     };
     let needed = if change.on_hand < 0 { -change.on_hand } else { MAX_ON_HAND - change.on_hand };
-    let condition = |premise: &str| match premise {
+    let condition = |precondition: &str| match precondition {
         "" => Expression::new(figures).value("needed", needed),
-        premise => Expression::new(format!("{figures} AND {premise}")).value("needed", needed),
+        precondition => Expression::new(format!("{figures} AND {precondition}")).value("needed", needed),
     };
-    match plan.map(|plan| plan.premise) {
+    match allocation.map(|allocation| allocation.precondition) {
         None => condition(""),
-        Some(Premise::NeverDivided) => condition(NEVER_DIVIDED),
-        Some(Premise::Revision(0)) => condition("attribute_not_exists(#revision)"),
-        Some(Premise::Revision(seen)) => condition("#revision = :seen_revision").value("seen_revision", seen),
+        Some(Precondition::NeverSharded) => condition(NEVER_SHARDED),
+        Some(Precondition::Revision(0)) => condition("attribute_not_exists(#revision)"),
+        Some(Precondition::Revision(seen)) => condition("#revision = :seen_revision").value("seen_revision", seen),
     }
 }
 
-const NEVER_DIVIDED: &str = "attribute_not_exists(#reach)";
+const NEVER_SHARDED: &str = "attribute_not_exists(#last_shard)";
 
 /// What changes in a reservation that stands already. The rest is left as it is, with whatever a later release has added to it.
-fn progress(next: &Reservation) -> Expression {
-    let text = "SET #state = :state, #version = :version, #answered_drive = :answered_drive, #updated_at = :updated_at, \
+fn reservation_update(next: &Reservation) -> Expression {
+    let text = "SET #state = :state, #version = :version, #answered_attempt = :answered_attempt, #updated_at = :updated_at, \
                 #traceparent = :traceparent";
     // Only what holds goods is looked at when it does so for too long.
-    let text = if next.state == State::Held { text.to_owned() } else { format!("{text} REMOVE #check_shard, #check_at") };
+    let text = if next.state == State::Held { text.to_owned() } else { format!("{text} REMOVE #check_shard, #next_check_at") };
     Expression::new(text)
         .value("state", &next.state)
         .value("version", next.version)
-        .value("answered_drive", next.answered_drive)
+        .value("answered_attempt", next.answered_attempt)
         .value("updated_at", next.updated_at)
         .value("traceparent", &next.traceparent)
 }
 
-fn version_conflict(current: Option<Item>) -> Result<Saved, TableError> {
-    Ok(Saved::VersionConflict(current.map(from_item).transpose()?.map(Box::new)))
+fn version_conflict(current: Option<Item>) -> Result<SaveOutcome, TableError> {
+    Ok(SaveOutcome::VersionConflict(current.map(from_item).transpose()?.map(Box::new)))
 }
 
 fn keyed<T: Serialize>(pk: String, value: &T) -> Item {

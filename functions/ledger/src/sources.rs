@@ -90,7 +90,7 @@ pub type Page = (Vec<OrderId>, Option<String>);
 const MOST_OF_AN_ORDER: u32 = 10_000;
 
 /// More parts than the stock of a product is ever divided into, and no more than one call may ask for.
-const MOST_PARTS: u32 = 100;
+const MAX_SHARDS: u32 = 100;
 
 /// How many items one call may ask for by their keys.
 const KEYS_AT_ONCE: usize = 100;
@@ -207,10 +207,10 @@ impl Sources {
     ) -> Result<(Vec<MovementRecord>, Option<String>), TableError> {
         // No key continues another one: what follows a key is the first that is greater than it with anything behind it.
         let from = after.map_or_else(|| " ".to_owned(), |after| format!("{after}+"));
-        let between = Expression::new("#check_at BETWEEN :from AND :until").value("from", from).value("until", until);
+        let between = Expression::new("#next_check_at BETWEEN :from AND :until").value("from", from).value("until", until);
         let query = Query::new(Some("check-index"), "check_shard", format!("moved#{product}"), MOVEMENTS_AT_ONCE).sort(between);
         let found = self.stock.query(query).await?;
-        let next = found.last().filter(|_| found.len() >= KEYS_AT_ONCE).map(|item| text(item, "check_at").to_owned());
+        let next = found.last().filter(|_| found.len() >= KEYS_AT_ONCE).map(|item| text(item, "next_check_at").to_owned());
         if found.is_empty() {
             return Ok((Vec::new(), None));
         }
@@ -226,7 +226,7 @@ impl Sources {
     pub async fn stock(&self, product: ProductId) -> Result<Vec<StockRecord>, TableError> {
         let Some(first) = self.stock.get(Key::new(format!("STOCK#{product}"))).await? else { return Ok(Vec::new()) };
         let first: StockRecord = from_item(first)?;
-        let further = 1..=first.reach.min(MOST_PARTS);
+        let further = 1..=first.last_shard.min(MAX_SHARDS);
         let mut parts = vec![first];
         if !further.is_empty() {
             let keys = further.map(|part| (&self.stock, Key::new(format!("STOCK#{product}#{part}"))));

@@ -201,11 +201,11 @@ pub const PROBLEMS: &[ProblemType] = &[
         "The path exists, but not with this method. `Allow` lists its methods.",
     )
     .headers(&["Allow"]),
-    problem(409, "above_limit", "There would be too many", "So many of one product cannot be kept. Book in fewer."),
+    problem(409, "stock_limit_exceeded", "There would be too many", "So many of one product cannot be kept. Book in fewer."),
     problem(409, "already_paid", "The order is paid already", "There is nothing left to pay: show the order.").members(PAYMENT_STATE),
     problem(
         409,
-        "below_reserved",
+        "insufficient_stock",
         "There are not so many to take away",
         "What is held for orders cannot be taken away. Take away no more than is available.",
     )

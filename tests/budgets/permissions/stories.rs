@@ -152,7 +152,7 @@ pub(super) async fn catalogue_and_stock(seen: &Arc<Mutex<Actions>>) {
     watched.spoiled(0, Fault::LoseResponse, "adjust-stock", adjust("four", 1)).await;
     watched.call("adjust-stock", adjust("four", 1)).await;
     let divide = |key: &str, shards: u32| {
-        let request = events::post("/inventory", &json!({ "shards": shards, "reason": "It sells fast" })).caller(ADMIN);
+        let request = events::post("/inventory", &json!({ "shard_count": shards, "reason": "It sells fast" })).caller(ADMIN);
         request.path_parameter("product_id", &product).header("idempotency-key", key).event()
     };
     let mut pump = watched.pump();
@@ -194,8 +194,8 @@ async fn product_that_changes(watched: &Watched, product: &str) {
         assert_eq!(watched.call("update-product", update(version, sku)).await.status(), 200);
     }
     for call in [0, 2, 4] {
-        watched.spoiled(call, Fault::LoseResponse, "republish-products", json!({})).await;
-        assert!(watched.call("republish-products", json!({})).await.answer.is_ok());
+        watched.spoiled(call, Fault::LoseResponse, "resync-products", json!({})).await;
+        assert!(watched.call("resync-products", json!({})).await.answer.is_ok());
     }
     let archive = |version: usize| to_it("DELETE", version).event();
     assert_eq!(watched.call("archive-product", archive(1)).await.status(), 412);
@@ -303,7 +303,7 @@ async fn repair(watched: &Watched, product: &str) {
 pub(super) async fn banks_that_ask(seen: &Arc<Mutex<Actions>>) {
     let (watched, product) = Watched::with_teapots(seen).await;
     // In several parts: an order that is given up lets them go again.
-    let divide = events::post("/inventory", &json!({ "shards": 2, "reason": "It sells fast" })).caller(ADMIN);
+    let divide = events::post("/inventory", &json!({ "shard_count": 2, "reason": "It sells fast" })).caller(ADMIN);
     let divide = divide.path_parameter("product_id", &product).header("idempotency-key", "divide").event();
     assert_eq!(watched.call("adjust-stock", divide).await.status(), 201);
     let mut pump = watched.pump();

@@ -107,7 +107,7 @@ impl Schedule {
         let mut body = json!({ "reason": "It sells fast" });
         let kinds = self.below(3);
         if kinds < 2 {
-            body["shards"] = (1 + self.below(4)).into();
+            body["shard_count"] = (1 + self.below(4)).into();
         }
         if kinds > 0 {
             body["delta"] = [-1, 1, 2][self.below(3) as usize].into();

@@ -1,7 +1,7 @@
 //! The catalogue: creating once, unique SKUs, lists in pages; changes that nobody loses, and rounds that leave nothing out.
 
 mod changes;
-mod republish_products;
+mod resync_products;
 
 use std::{collections::BTreeSet, ops::Deref, time::Duration};
 

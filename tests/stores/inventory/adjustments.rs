@@ -25,7 +25,7 @@ async fn goods_come_in_with_one_call_and_everybody_learns_that_there_are_some() 
     let admin = warehouse.call("get-stock", get().caller(events::ADMIN).event()).await;
     assert_eq!(
         admin.json(),
-        json!({ "product_id": SPOON, "in_stock": true, "on_hand": 10, "available": 10, "held": 0, "low_stock_threshold": 10, "shards": 1 })
+        json!({ "product_id": SPOON, "in_stock": true, "on_hand": 10, "available": 10, "held": 0, "low_stock_threshold": 10, "shard_count": 1 })
     );
 }
 
@@ -51,14 +51,14 @@ async fn what_is_held_cannot_be_taken_away() {
     let warehouse = Warehouse::with(5, 5).await;
     assert!(warehouse.ask(RESERVE, ORDER, 0).await.is_done());
     let refused = warehouse.adjust("k", SPOON, -4).await;
-    assert_eq!((refused.status(), refused.code().as_str(), refused.json()["available"].clone()), (409, "below_reserved", json!(3)));
+    assert_eq!((refused.status(), refused.code().as_str(), refused.json()["available"].clone()), (409, "insufficient_stock", json!(3)));
     assert_eq!(warehouse.figures(SPOON).await, (3, 5));
     // A refusal is not remembered: the same request may be carried out later.
     assert!(warehouse.ask(RELEASE, ORDER, 1).await.is_done());
     assert_eq!(warehouse.adjust("k", SPOON, -4).await.status(), 201);
     assert_eq!(warehouse.figures(SPOON).await, (1, 1));
     let unknown = warehouse.adjust("u", "prd_0199c2a8-0000-7000-8000-0000000000cc", -1).await;
-    assert_eq!(unknown.code(), "below_reserved");
+    assert_eq!(unknown.code(), "insufficient_stock");
 }
 
 #[tokio::test]
@@ -67,7 +67,7 @@ async fn there_is_a_limit_to_what_can_be_on_hand() {
     let change = Expression::new("SET #on_hand = :most, #available = :most").value("most", 999_999_999);
     let spoons = Key::new(format!("STOCK#{SPOON}"));
     warehouse.aws.table("stock").update(spoons, change, Expression::exists()).await.unwrap();
-    assert_eq!(warehouse.adjust("two", SPOON, 2).await.code(), "above_limit");
+    assert_eq!(warehouse.adjust("two", SPOON, 2).await.code(), "stock_limit_exceeded");
     assert_eq!(warehouse.adjust("one", SPOON, 1).await.status(), 201);
 }
 
@@ -82,10 +82,10 @@ async fn movements_that_are_none_are_refused_and_write_nothing() {
         ("delta", json!(1.0), "wrong_type"),
         ("delta", json!("1"), "wrong_type"),
         ("delta", Value::Null, "wrong_type"),
-        ("shards", json!(0), "out_of_range"),
-        ("shards", json!(17), "out_of_range"),
-        ("shards", json!("4"), "wrong_type"),
-        ("shards", Value::Null, "wrong_type"),
+        ("shard_count", json!(0), "out_of_range"),
+        ("shard_count", json!(17), "out_of_range"),
+        ("shard_count", json!("4"), "wrong_type"),
+        ("shard_count", Value::Null, "wrong_type"),
         ("low_stock_threshold", json!(-1), "out_of_range"),
         ("low_stock_threshold", json!(1_000_001), "out_of_range"),
         ("reason", json!(""), "blank"),

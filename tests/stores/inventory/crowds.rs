@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 
 use super::{
-    parts::{order_id, spoons},
+    shards::{order_id, spoons},
     *,
 };
 
@@ -67,7 +67,7 @@ async fn rush(warehouse: &Arc<Warehouse>, seed: u64, switches: &'static [(&'stat
             for _ in 0..20 {
                 tokio::task::yield_now().await;
             }
-            switching.settle_in_the_crowd(key, &json!({ "reason": "Sells fast", "shards": shards })).await;
+            switching.settle_in_the_crowd(key, &json!({ "reason": "Sells fast", "shard_count": shards })).await;
         }
     });
     let reading = other.clone();
@@ -85,7 +85,7 @@ async fn exactly_fifty_are_held(warehouse: &Warehouse, story: &str) {
     let states = warehouse.states();
     assert_eq!((states["held"], states["rejected"]), (50, 150), "{story}");
     assert_eq!(warehouse.seen().await, (0, SPOONS, SPOONS), "{story}");
-    assert!(warehouse.parts().iter().all(|(_, available)| *available == 0), "{story}");
+    assert!(warehouse.shards().iter().all(|(_, available)| *available == 0), "{story}");
 }
 
 #[tokio::test]
@@ -103,7 +103,7 @@ async fn of_two_hundred_buyers_of_fifty_in_eight_parts_exactly_fifty_are_served(
     for seed in 0..2 {
         let warehouse = Warehouse::crowded(seed * 1000);
         assert_eq!(warehouse.adjust("first", SPOON, SPOONS).await.status(), 201);
-        warehouse.divide("on", 8).await;
+        warehouse.reshard("on", 8).await;
         rush(&warehouse, seed * 1000, &[]).await;
         exactly_fifty_are_held(&warehouse, "eight parts").await;
     }
@@ -121,7 +121,7 @@ async fn the_switch_that_is_thrown_in_the_middle_makes_no_difference() {
     }
     for seed in 0..2 {
         let warehouse = Warehouse::crowded(seed * 1000);
-        let divided = json!({ "reason": "First delivery", "delta": SPOONS, "shards": 8 });
+        let divided = json!({ "reason": "First delivery", "delta": SPOONS, "shard_count": 8 });
         assert_eq!(warehouse.settle("first", &divided).await.status(), 201);
         rush(&warehouse, seed * 1000, &[("off", 1)]).await;
         exactly_fifty_are_held(&warehouse, &format!("seed {seed}, put together")).await;
@@ -153,7 +153,7 @@ async fn whatever_orders_do_while_the_switch_is_thrown_the_sum_stays() {
         let switching = warehouse.clone();
         crowd.spawn(async move {
             for (round, shards) in [8, 1, 3, 16, 1].into_iter().enumerate() {
-                let body = json!({ "reason": "Sells fast", "delta": 2, "shards": shards });
+                let body = json!({ "reason": "Sells fast", "delta": 2, "shard_count": shards });
                 switching.settle_in_the_crowd(&format!("switch-{round}"), &body).await;
             }
         });
@@ -183,13 +183,13 @@ async fn several_who_throw_the_switch_at_once_do_it_one_after_the_other() {
         for (number, shards) in [16, 3, 8, 1, 5, 2].into_iter().enumerate() {
             let warehouse = if number % 2 == 0 { warehouse.clone() } else { other.clone() };
             crowd.spawn(async move {
-                let body = json!({ "reason": "Sells fast", "delta": 5, "shards": shards });
+                let body = json!({ "reason": "Sells fast", "delta": 5, "shard_count": shards });
                 warehouse.settle_in_the_crowd(&format!("switch-{number}"), &body).await;
             });
         }
         crowd.join_all().await;
-        assert_eq!(warehouse.seen().await, (came_in + 30, came_in + 30, 0), "seed {seed}: {:?}", warehouse.parts());
+        assert_eq!(warehouse.seen().await, (came_in + 30, came_in + 30, 0), "seed {seed}: {:?}", warehouse.shards());
         let first = warehouse.item(format!("STOCK#{SPOON}")).await.unwrap();
-        assert_eq!((&first["reach"], &first["revision"]), (&json!(16), &json!(6)), "seed {seed}");
+        assert_eq!((&first["last_shard"], &first["revision"]), (&json!(16), &json!(6)), "seed {seed}");
     }
 }

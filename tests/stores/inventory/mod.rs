@@ -2,7 +2,7 @@
 
 mod adjustments;
 mod crowds;
-mod parts;
+mod shards;
 mod reservations;
 mod watching;
 
@@ -70,8 +70,8 @@ impl Warehouse {
     }
 
     /// Sends a command for two spoons and three bowls.
-    async fn ask(&self, command: &str, order: &str, drive: u64) -> Called {
-        let mut data = json!({ "order_id": order, "attempt": drive });
+    async fn ask(&self, command: &str, order: &str, attempt: u64) -> Called {
+        let mut data = json!({ "order_id": order, "attempt": attempt });
         if command == RESERVE {
             data["lines"] = json!([{ "product_id": SPOON, "quantity": 2 }, { "product_id": BOWL, "quantity": 3 }]);
         }
@@ -79,9 +79,9 @@ impl Warehouse {
     }
 
     /// Asks until it is done, as the queue does; `false` if it is not done after five times.
-    async fn ask_until_done(&self, command: &str, drive: u64) -> bool {
+    async fn ask_until_done(&self, command: &str, attempt: u64) -> bool {
         for _ in 0..5 {
-            if self.ask(command, ORDER, drive).await.is_done() {
+            if self.ask(command, ORDER, attempt).await.is_done() {
                 return true;
             }
         }

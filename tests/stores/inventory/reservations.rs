@@ -1,8 +1,8 @@
 //! Reservations: reserve, commit and release, once each, in whatever order they arrive.
 
 use inventory::{
-    domain::reservation::{Change, Command, Decision, Reservation, State, Wish, decide},
-    store::{Saved, Store},
+    domain::reservation::{ReservationChange, ReservationRequest, Decision, Reservation, State, ReservationCommand, decide},
+    store::{SaveOutcome, Store},
 };
 use shared::{
     ids::{Ids, OrderId, PrefixedId},
@@ -25,7 +25,7 @@ async fn a_reservation_is_one_call_and_its_end_is_two() {
     let lines = json!([{ "product_id": SPOON, "quantity": 2, "shard": 0 }, { "product_id": BOWL, "quantity": 3, "shard": 0 }]);
     let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let expected = json!({
-        "pk": format!("RESERVATION#{ORDER}"), "order_id": ORDER, "state": "released", "lines": lines, "version": 4, "answered_drive": 1,
+        "pk": format!("RESERVATION#{ORDER}"), "order_id": ORDER, "state": "released", "lines": lines, "version": 4, "answered_attempt": 1,
         "created_at": "2026-11-21T09:48:49.123Z", "updated_at": "2026-11-21T09:48:49.123Z", "traceparent": trace,
     });
     assert_eq!(warehouse.reservation().await, Some(expected));
@@ -52,8 +52,8 @@ async fn every_sequence_of_three_commands_adds_up_in_the_table_too() {
         for two in [RESERVE, RELEASE, COMMIT] {
             for three in [RESERVE, RELEASE, COMMIT] {
                 let warehouse = Warehouse::with(5, 5).await;
-                for (asked, drive) in [one, two, three, one, two, three].into_iter().zip(0..) {
-                    warehouse.ask(asked, ORDER, drive).await;
+                for (asked, attempt) in [one, two, three, one, two, three].into_iter().zip(0..) {
+                    warehouse.ask(asked, ORDER, attempt).await;
                     warehouse.check(5, 5).await;
                 }
                 if [one, two, three].contains(&RELEASE) {
@@ -88,10 +88,10 @@ async fn whatever_happens_to_a_call_every_command_is_carried_out_once() {
 }
 
 /// What follows from a command, as far as the one who decides it knows.
-fn decided(seen: Option<&Reservation>, wish: Wish) -> Change {
+fn decided(seen: Option<&Reservation>, command: ReservationCommand) -> ReservationChange {
     let (order_id, at) = (OrderId::parse(ORDER).unwrap(), Timestamp::from_milliseconds(1_795_254_529_123));
-    let command = Command { order_id, drive: 9, wish, at, trace: Trace::start(&Ids::seeded(1)) };
-    match decide(seen, &command, None) {
+    let request = ReservationRequest { order_id, attempt: 9, command, at, trace: Trace::start(&Ids::seeded(1)) };
+    match decide(seen, &request, None) {
         Ok(Decision::Write(change)) => change,
         other => panic!("{other:?}"),
     }
@@ -103,21 +103,21 @@ async fn what_was_decided_upon_an_old_state_is_not_written() {
     let store = Store { stock: warehouse.aws.table("stock"), shards: 8 };
     let stands = || async { store.reservation_of(OrderId::parse(ORDER).unwrap()).await.unwrap() };
 
-    let tombstone = decided(None, Wish::Release);
+    let tombstone = decided(None, ReservationCommand::Release);
     warehouse.ask(RESERVE, ORDER, 0).await;
     let held = stands().await.unwrap();
-    let sale = decided(Some(&held), Wish::Commit);
-    let giving_back = decided(Some(&held), Wish::Release);
+    let sale = decided(Some(&held), ReservationCommand::Commit);
+    let giving_back = decided(Some(&held), ReservationCommand::Release);
     warehouse.ask(RELEASE, ORDER, 0).await;
     let released = stands().await.unwrap();
-    let answer = decided(Some(&released), Wish::Release);
+    let answer = decided(Some(&released), ReservationCommand::Release);
     warehouse.ask(RELEASE, ORDER, 1).await;
 
     let last = stands().await.unwrap();
-    assert_eq!((last.state.clone(), last.version, last.answered_drive), (State::Released, 3, 1));
+    assert_eq!((last.state.clone(), last.version, last.answered_attempt), (State::Released, 3, 1));
     for change in [tombstone, sale, giving_back, answer] {
         match store.save(&change).await.unwrap() {
-            Saved::VersionConflict(Some(current)) => assert_eq!(*current, last),
+            SaveOutcome::VersionConflict(Some(current)) => assert_eq!(*current, last),
             other => panic!("{change:?}: {other:?}"),
         }
         warehouse.check(5, 5).await;
@@ -193,7 +193,7 @@ async fn commands_that_cannot_be_read_are_rejected() {
 async fn an_order_is_told_each_change_once_and_each_time_that_it_asks_again() {
     let warehouse = Warehouse::with(5, 5).await;
     let mut pump = warehouse.publisher("stock");
-    for (asked, drive, told) in [
+    for (asked, attempt, told) in [
         (RESERVE, 0, Some("stock_reserved.v1")),
         (RESERVE, 0, None),
         (RESERVE, 1, Some("stock_reserved.v1")),
@@ -204,11 +204,11 @@ async fn an_order_is_told_each_change_once_and_each_time_that_it_asks_again() {
         (COMMIT, 2, None),
         (RESERVE, 3, Some("stock_released.v1")),
     ] {
-        warehouse.ask(asked, ORDER, drive).await;
+        warehouse.ask(asked, ORDER, attempt).await;
         pump.settle().await;
         let messages = warehouse.aws.queues().take("order-events", 10);
         let kinds: Vec<Value> = messages.iter().map(|message| message.json()["type"].clone()).collect();
-        assert_eq!(kinds, told.map(Value::from).into_iter().collect::<Vec<_>>(), "{asked:?} {drive}");
+        assert_eq!(kinds, told.map(Value::from).into_iter().collect::<Vec<_>>(), "{asked:?} {attempt}");
         for message in messages {
             assert_eq!(message.json()["traceparent"], "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
             assert_eq!(message.json()["data"]["version"], warehouse.reservation().await.unwrap()["version"]);

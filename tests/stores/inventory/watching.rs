@@ -29,7 +29,7 @@ async fn the_operator_is_told_once_each_time_that_there_is_little_left() {
         let warehouse = Warehouse::with(20, 0).await;
         let mut pump = publisher(&warehouse);
         if shards > 1 {
-            warehouse.divide("on", shards).await;
+            warehouse.reshard("on", shards).await;
         }
         for (number, expected) in [(1, vec![]), (2, vec![]), (3, vec![(8, 10)]), (4, vec![]), (5, vec![])] {
             assert!(warehouse.order(RESERVE, number, 4).await.is_done());
@@ -55,14 +55,14 @@ async fn how_many_there_should_be_is_settled_for_each_product() {
         let mut pump = publisher(&warehouse);
         let mut wanted = json!({ "reason": "Hard to get", "low_stock_threshold": 15 });
         if let Some(shards) = shards {
-            wanted["shards"] = json!(shards);
+            wanted["shard_count"] = json!(shards);
         }
         let settled = warehouse.settle("settle", &wanted).await;
         assert_eq!((settled.status(), settled.json()["low_stock_threshold"].clone(), settled.json().get("delta")), (201, json!(15), None));
         assert_eq!(warehouse.settle("settle", &wanted).await.body(), settled.body());
         let request = events::get("/inventory").path_parameter("product_id", SPOON).caller(events::ADMIN);
         let view = warehouse.call("get-stock", request.event()).await.json();
-        assert_eq!((&view["low_stock_threshold"], &view["shards"]), (&json!(15), &json!(shards.unwrap_or(1))));
+        assert_eq!((&view["low_stock_threshold"], &view["shard_count"]), (&json!(15), &json!(shards.unwrap_or(1))));
         assert!(warehouse.order(RESERVE, 1, 4).await.is_done());
         assert_eq!(told(&warehouse, &mut pump).await, []);
         assert!(warehouse.order(RESERVE, 2, 4).await.is_done());
@@ -81,11 +81,11 @@ async fn dividing_a_product_is_no_news() {
     let warehouse = Warehouse::with(20, 0).await;
     let mut pump = publisher(&warehouse);
     for (key, shards) in [("on", 8), ("off", 1), ("again", 2)] {
-        warehouse.divide(key, shards).await;
+        warehouse.reshard(key, shards).await;
         assert_eq!(told(&warehouse, &mut pump).await, [], "{shards}");
     }
     // Put together again it is watched as before.
-    warehouse.divide("last", 1).await;
+    warehouse.reshard("last", 1).await;
     assert!(warehouse.order(RESERVE, 1, 12).await.is_done());
     assert_eq!(told(&warehouse, &mut pump).await, [(8, 10)]);
 }
@@ -93,7 +93,7 @@ async fn dividing_a_product_is_no_news() {
 #[tokio::test]
 async fn the_ledger_learns_of_every_movement_once_and_all_of_it_balances() {
     let warehouse = Warehouse::with(10, 0).await;
-    warehouse.divide("on", 3).await;
+    warehouse.reshard("on", 3).await;
     for (asked, number) in [(RESERVE, 1), (RESERVE, 2), (COMMIT, 1), (COMMIT, 1), (RELEASE, 2), (RELEASE, 1), (RESERVE, 3)] {
         assert!(warehouse.order(asked, number, 5).await.is_done());
     }
@@ -103,7 +103,7 @@ async fn the_ledger_learns_of_every_movement_once_and_all_of_it_balances() {
     let entries: Vec<Value> =
         warehouse.aws.queues().take("record-entry", 100).iter().map(|message| message.json()["data"].clone()).collect();
     let kinds: Vec<&str> = entries.iter().map(|entry| entry["kind"].as_str().unwrap()).collect();
-    assert_eq!(kinds, ["adjustment", "hold", "hold", "commit", "release", "take_back", "hold", "adjustment"]);
+    assert_eq!(kinds, ["adjustment", "hold", "hold", "commit", "release", "restock", "hold", "adjustment"]);
     let ids: BTreeSet<&str> = entries.iter().map(|entry| entry["entry_id"].as_str().unwrap()).collect();
     assert_eq!(ids.len(), entries.len());
     let mut balances: BTreeMap<String, i64> = BTreeMap::new();
@@ -148,7 +148,7 @@ async fn what_the_index_shows_too_late_is_not_taken_for_true() {
     assert_eq!(warehouse.adjust("first", SPOON, 20).await.status(), 201);
     assert!(warehouse.order(RESERVE, 1, 2).await.is_done());
     warehouse.clock.advance(Duration::from_secs(72 * 3600));
-    let key = Key::new(format!("RESERVATION#{}", super::parts::order_id(1)));
+    let key = Key::new(format!("RESERVATION#{}", super::shards::order_id(1)));
     let late = Expression::new("SET #state = :released").value("released", "released");
     warehouse.aws.table("stock").update(key, late, Expression::exists()).await.unwrap();
     let checked = warehouse.call("check-reservations", json!({})).await;
@@ -167,7 +167,7 @@ async fn reservations_behind_250_unreadable_ones_are_named_in_one_run() {
         let item = json!({
             "pk": { "S": format!("RESERVATION#ord_0199c2a8-0000-7000-9000-{number:012x}") },
             "check_shard": { "S": "held#3" },
-            "check_at": { "S": "2026-11-01T00:00:00.000Z" },
+            "next_check_at": { "S": "2026-11-01T00:00:00.000Z" },
         });
         warehouse.aws.put("stock", &item);
     }

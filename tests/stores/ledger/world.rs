@@ -118,7 +118,7 @@ async fn trade(shop: &Shop) -> Traded {
     }
 
     // What sells fast is divided: the books are the same.
-    adjust("divided", BOWL, json!({ "shards": 4, "reason": "It sells fast" })).await;
+    adjust("divided", BOWL, json!({ "shard_count": 4, "reason": "It sells fast" })).await;
 
     let order = async |key: &str, spoons: u32, bowls: u32, token: &str| {
         let items = json!([{ "product_id": SPOON, "quantity": spoons }, { "product_id": BOWL, "quantity": bowls }]);

@@ -9,7 +9,7 @@ const MAX_DESCRIPTION: usize = 2000;
 const MAX_CATEGORY: usize = 50;
 const MAX_SKU: usize = 64;
 /// The most pieces of one product that any order takes.
-const MAX_PIECES: u32 = 999;
+const MAX_QUANTITY: u32 = 999;
 
 checked_text!(
     /// What a product is called: one line, without blanks around it.
@@ -41,7 +41,7 @@ checked_text!(
         sku,
         text("The shop's own number of a product: visible characters. No other product has it, in upper or lower case.", "LAMP-01")
             .length(1..=MAX_SKU)
-            .pattern(&patterns::trimmed(&format!("{}*", patterns::none_of(ends_a_cell))))
+            .pattern(&patterns::trimmed(&format!("{}*", patterns::none_of(is_cell_break))))
             .problem_codes(&["invalid_sku"])
     )
 );
@@ -52,14 +52,14 @@ fn is_slug(text: &str) -> bool {
 }
 
 /// Within a number, a line break or tab shows that two cells of a table were pasted.
-fn ends_a_cell(c: char) -> bool {
+fn is_cell_break(c: char) -> bool {
     c.is_control() || text::is_dropped(c) || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
 /// 1 to 64 visible characters in one line, with spaces between them. White space around them is removed.
 fn sku(text: &str) -> Result<String, Violation> {
     let text = text::trimmed(text);
-    let is_one_cell = !text.contains(ends_a_cell);
+    let is_one_cell = !text.contains(is_cell_break);
     let sku = text::single_line(text, MAX_SKU).ok().filter(|_| is_one_cell);
     sku.ok_or_else(|| Violation::new("invalid_sku", format!("A SKU has 1 to {MAX_SKU} visible characters, in one line.")))
 }
@@ -129,7 +129,7 @@ pub struct MaxPerOrder(u32);
 shared::describe!(
     MaxPerOrder,
     number("The most pieces of it that one order may have. A product that does not say has the shop's own limit.", 10)
-        .within(1..=i64::from(MAX_PIECES))
+        .within(1..=i64::from(MAX_QUANTITY))
 );
 
 impl MaxPerOrder {
@@ -143,10 +143,10 @@ impl TryFrom<u32> for MaxPerOrder {
     type Error = Violation;
 
     fn try_from(count: u32) -> Result<Self, Violation> {
-        if (1..=MAX_PIECES).contains(&count) {
+        if (1..=MAX_QUANTITY).contains(&count) {
             return Ok(Self(count));
         }
-        Err(Violation::out_of_range(format!("An order has 1 to {MAX_PIECES} pieces of a product.")))
+        Err(Violation::out_of_range(format!("An order has 1 to {MAX_QUANTITY} pieces of a product.")))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The product and its rules. Nothing here waits, stores or sends.
 
 mod details;
-pub mod round;
+pub mod backfill;
 mod sort_key;
 
 use serde::{Deserialize, Serialize};
@@ -54,7 +54,7 @@ pub struct Product {
     /// What the shop says about it now.
     pub details: Details,
     /// What the shop said about it first: the answer to the request that created it, however often that is repeated.
-    pub created_as: Details,
+    pub initial_details: Details,
     /// Tells that request from another with the same key.
     pub fingerprint: String,
     /// When it was created.
@@ -65,7 +65,7 @@ pub struct Product {
     pub traceparent: Trace,
     /// The last round in which it was told once more, though nothing had changed; zero: there was none.
     #[serde(default)]
-    pub republished: u64,
+    pub backfill_run: u64,
 }
 
 impl Product {
@@ -75,13 +75,13 @@ impl Product {
             product_id,
             version: 1,
             status: Status::Active,
-            created_as: details.clone(),
+            initial_details: details.clone(),
             details,
             fingerprint,
             created_at: now,
             updated_at: now,
             traceparent: trace,
-            republished: 0,
+            backfill_run: 0,
         }
     }
 
@@ -100,7 +100,7 @@ impl Product {
     /// The product as it was when it was created.
     #[must_use]
     pub fn as_created(self) -> Self {
-        Self { version: 1, status: Status::Active, details: self.created_as.clone(), updated_at: self.created_at, ..self }
+        Self { version: 1, status: Status::Active, details: self.initial_details.clone(), updated_at: self.created_at, ..self }
     }
 
     /// Whether this is what became of version `seen` when it was changed to say `details`: whoever asks for that again has it already.

@@ -7,7 +7,7 @@ const SEPARATOR: char = '\u{1}';
 
 /// The longest folded name that counts, in bytes. With name (at most 400) and id (40) a key stays below the 1,024 bytes that DynamoDB
 /// allows a sort key.
-const LONGEST_FOLDED: usize = 512;
+const MAX_FOLDED_BYTES: usize = 512;
 
 /// The sort key of a product: the folded name, then the name as it is written, then the id, which tells equal names apart.
 pub fn sort_key(name: &str, id: &str) -> String {
@@ -19,8 +19,8 @@ pub fn sort_key(name: &str, id: &str) -> String {
 fn folded(name: &str) -> String {
     let without_marks: String = name.nfkd().filter(|c| !is_combining_mark(*c)).collect();
     let mut folded = without_marks.to_uppercase().to_lowercase();
-    let longest = (0..=LONGEST_FOLDED.min(folded.len())).rev().find(|length| folded.is_char_boundary(*length));
-    folded.truncate(longest.unwrap_or_default());
+    let length_limit = (0..=MAX_FOLDED_BYTES.min(folded.len())).rev().find(|length| folded.is_char_boundary(*length));
+    folded.truncate(length_limit.unwrap_or_default());
     folded
 }
 

@@ -12,7 +12,7 @@ use crate::{
     Catalog,
     domain::{Product, Status},
     error::CatalogError,
-    store::Replaced,
+    store::ReplaceOutcome,
 };
 
 /// Answers `204`, and again `204` for whatever is archived already. Nobody sees the product any more, and its SKU is free for another one;
@@ -43,11 +43,11 @@ pub async fn archive_product(catalog: Arc<Catalog>, request: Request) -> Result<
     }
     let after = product.archived(catalog.clock.now(), request.trace().clone());
     match catalog.store.replace(&product, &after).await? {
-        Replaced::Written => Ok(http::no_content()),
-        Replaced::VersionConflict(current) if current.status == Status::Archived => Ok(http::no_content()),
-        Replaced::VersionConflict(current) => Err(refusal(&current)),
+        ReplaceOutcome::Written => Ok(http::no_content()),
+        ReplaceOutcome::VersionConflict(current) if current.status == Status::Archived => Ok(http::no_content()),
+        ReplaceOutcome::VersionConflict(current) => Err(refusal(&current)),
         // It takes no SKU: it lets one go.
-        Replaced::SkuTaken => Err(refusal(&product)),
+        ReplaceOutcome::SkuTaken => Err(refusal(&product)),
     }
 }
 

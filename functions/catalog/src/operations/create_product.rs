@@ -8,11 +8,11 @@ use shared::{
     problem::Problem,
 };
 
-use super::{ProductView, WantedProduct};
+use super::{ProductView, ProductInput};
 use crate::{
     Catalog,
     domain::{Details, Product},
-    store::Created,
+    store::CreateOutcome,
 };
 
 /// Answers `201` with the product; a repeated `Idempotency-Key` answers the product as it was created, whatever has become of it since.
@@ -23,7 +23,7 @@ use crate::{
     post,
     path = "/products",
     params(http::IdempotencyKey),
-    request_body = WantedProduct,
+    request_body = ProductInput,
     responses((status = 201, description = "The product.", body = ProductView, headers(("ETag")))),
     security(("bearer" = [])),
     extensions(("x-roles" = json!(["admin"])), ("x-problems" = json!(["sku_taken"]))),
@@ -31,7 +31,7 @@ use crate::{
 pub async fn create_product(catalog: Arc<Catalog>, request: Request) -> Result<Response, Problem> {
     let admin = request.admin()?;
     let key = request.idempotency_key()?;
-    let details: Details = request.json::<WantedProduct>()?.into();
+    let details: Details = request.json::<ProductInput>()?.into();
 
     let id = key.derive_id(&admin, "create-product");
     let fingerprint = fingerprint(&details);
@@ -40,7 +40,7 @@ pub async fn create_product(catalog: Arc<Catalog>, request: Request) -> Result<R
     let location = request.location(&format!("/products/{id}"));
     let answer = |product: &Product| http::created(&location, &ProductView::new(product, catalog.max_per_order)).etag(product.version);
     match catalog.store.create(&product).await? {
-        Created::New => Ok(answer(&product)),
-        Created::Before(before) => Ok(http::replayed(answer(&before.as_created()))),
+        CreateOutcome::Created => Ok(answer(&product)),
+        CreateOutcome::Replayed(before) => Ok(http::replayed(answer(&before.as_created()))),
     }
 }

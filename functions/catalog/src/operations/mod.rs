@@ -5,14 +5,14 @@ pub mod create_product;
 pub mod get_product;
 pub mod list_products;
 pub mod publish_product_events;
-pub mod republish_products;
+pub mod resync_products;
 pub mod update_product;
 
 mod view;
-mod wanted_product;
+mod product_input;
 
 pub use view::ProductView;
-pub use wanted_product::WantedProduct;
+pub use product_input::ProductInput;
 
 shared::operations! {
     Catalog:
@@ -22,5 +22,5 @@ shared::operations! {
     http list_products(GET "/products", Public);
     http update_product(PUT "/products/{product_id}", Token);
     stream publish_product_events("products");
-    invoke republish_products();
+    invoke resync_products();
 }

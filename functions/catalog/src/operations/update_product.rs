@@ -8,12 +8,12 @@ use shared::{
     problem::Problem,
 };
 
-use super::{ProductView, WantedProduct};
+use super::{ProductView, ProductInput};
 use crate::{
     Catalog,
     domain::{Details, Product},
     error::CatalogError,
-    store::Replaced,
+    store::ReplaceOutcome,
 };
 
 /// Answers `200` with the product in its next version. What the request leaves out is not said of it any more. Another SKU is taken, and
@@ -26,7 +26,7 @@ use crate::{
     put,
     path = "/products/{product_id}",
     params(("product_id" = ProductId, Path, description = "The product."), shared::api_document::IfMatch),
-    request_body = WantedProduct,
+    request_body = ProductInput,
     responses((status = 200, description = "The product as it is now.", body = ProductView, headers(("ETag")))),
     security(("bearer" = [])),
     extensions(("x-roles" = json!(["admin"])), ("x-problems" = json!(["product_not_found", "sku_taken"]))),
@@ -35,7 +35,7 @@ pub async fn update_product(catalog: Arc<Catalog>, request: Request) -> Result<R
     request.admin()?;
     let id: ProductId = request.path_id("product_id", "product")?;
     let seen = request.if_match()?;
-    let wanted: Details = request.json::<WantedProduct>()?.into();
+    let wanted: Details = request.json::<ProductInput>()?.into();
 
     let answer = |product: &Product| Ok(http::ok(&ProductView::new(product, catalog.max_per_order)).etag(product.version));
     let product = catalog.store.find(id).await?.filter(Product::is_active).ok_or(CatalogError::NotFound)?;
@@ -51,10 +51,10 @@ pub async fn update_product(catalog: Arc<Catalog>, request: Request) -> Result<R
 
     let after = product.updated(wanted, catalog.clock.now(), request.trace().clone());
     match catalog.store.replace(&product, &after).await? {
-        Replaced::Written => answer(&after),
-        Replaced::VersionConflict(current) if current.is_active() && current.is_result_of(seen, &after.details) => answer(&current),
-        Replaced::VersionConflict(current) if current.is_active() => Err(CatalogError::Stale { current: current.version }.into()),
-        Replaced::VersionConflict(_) => Err(CatalogError::NotFound.into()),
-        Replaced::SkuTaken => Err(CatalogError::SkuTaken.into()),
+        ReplaceOutcome::Written => answer(&after),
+        ReplaceOutcome::VersionConflict(current) if current.is_active() && current.is_result_of(seen, &after.details) => answer(&current),
+        ReplaceOutcome::VersionConflict(current) if current.is_active() => Err(CatalogError::Stale { current: current.version }.into()),
+        ReplaceOutcome::VersionConflict(_) => Err(CatalogError::NotFound.into()),
+        ReplaceOutcome::SkuTaken => Err(CatalogError::SkuTaken.into()),
     }
 }

@@ -4,7 +4,7 @@
 //! `available`, a commit takes from `on_hand`, a release gives back what was taken.
 
 pub mod movement;
-pub mod parts;
+pub mod shards;
 pub mod reservation;
 
 #[cfg(test)]
@@ -40,12 +40,12 @@ impl Stock {
 pub struct StockChange {
     /// The product.
     pub product_id: ProductId,
-    /// Which part; see [`parts`].
+    /// Which part; see [`shards`].
     pub shard: u32,
     /// Added to what is available.
     pub available: i64,
     /// Added to what is on hand.
     pub on_hand: i64,
     /// Whether it is meant for a product that was never divided: whoever has not looked learns so that this one was.
-    pub only_undivided: bool,
+    pub requires_unsharded: bool,
 }

@@ -88,21 +88,21 @@ impl From<Threshold> for i64 {
 /// Into how many parts a product is divided; 1: it is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "u32", into = "u32")]
-pub struct Shards(u32);
+pub struct ShardCount(u32);
 
 shared::describe!(
-    Shards,
+    ShardCount,
     number("Into how many parts the stock of a product that sells fast is divided; 1: it is not.", 8).within(1..=i64::from(MAX_SHARDS))
 );
 
-impl Shards {
+impl ShardCount {
     /// The number.
     pub const fn count(self) -> u32 {
         self.0
     }
 }
 
-impl TryFrom<u32> for Shards {
+impl TryFrom<u32> for ShardCount {
     type Error = Violation;
 
     fn try_from(count: u32) -> Result<Self, Violation> {
@@ -113,9 +113,9 @@ impl TryFrom<u32> for Shards {
     }
 }
 
-impl From<Shards> for u32 {
-    fn from(shards: Shards) -> Self {
-        shards.0
+impl From<ShardCount> for u32 {
+    fn from(shard_count: ShardCount) -> Self {
+        shard_count.0
     }
 }
 
@@ -137,7 +137,7 @@ pub struct Movement {
     pub delta: Option<Delta>,
     /// Into how many parts the stock is divided from then on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub shards: Option<Shards>,
+    pub shard_count: Option<ShardCount>,
     /// How many should be available from then on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub low_stock_threshold: Option<Threshold>,
@@ -156,8 +156,8 @@ pub struct Movement {
 
 impl Movement {
     /// Whether it settles something, beside goods that move or without any.
-    pub const fn settles(&self) -> bool {
-        self.shards.is_some() || self.low_stock_threshold.is_some()
+    pub const fn changes_settings(&self) -> bool {
+        self.shard_count.is_some() || self.low_stock_threshold.is_some()
     }
 }
 
@@ -177,7 +177,7 @@ mod tests {
         }
         assert_eq!((Threshold::try_from(0).map(Threshold::count), Threshold::try_from(-1).is_err()), (Ok(0), true));
         assert_eq!(
-            (Shards::try_from(16).map(Shards::count), Shards::try_from(0).is_err(), Shards::try_from(17).is_err()),
+            (ShardCount::try_from(16).map(ShardCount::count), ShardCount::try_from(0).is_err(), ShardCount::try_from(17).is_err()),
             (Ok(16), true, true)
         );
     }
@@ -196,7 +196,7 @@ mod tests {
             "user_id": derive::<UserId>(&["u"]), "created_at": "2026-11-21T09:48:49.123Z", "fingerprint": "f",
         });
         let movement: Movement = from_value(stored.clone()).unwrap();
-        assert_eq!((movement.delta.map(Delta::count), movement.settles()), (Some(5), false));
+        assert_eq!((movement.delta.map(Delta::count), movement.changes_settings()), (Some(5), false));
         assert_eq!(serde_json::to_value(movement).unwrap(), stored);
     }
 }

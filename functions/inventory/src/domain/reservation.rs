@@ -11,7 +11,7 @@
 //! | released | answered again | answered again | answered again: a commit that comes too late changes nothing |
 //! | committed | answered again | given back, released | answered again |
 //!
-//! *Answered again*: nothing but `answered_drive` grows, and only if the order has asked once more; the stream then tells it the present
+//! *Answered again*: nothing but `answered_attempt` grows, and only if the order has asked once more; the stream then tells it the present
 //! state. A refusal is a stored state too, so that it can be told as often as it is asked for.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,13 +26,13 @@ use shared::{
 
 use super::{
     StockChange,
-    parts::{Layout, Share},
+    shards::{ShardLayout, ShardAllocation},
 };
 
 /// The most lines that an order has.
 pub const MAX_LINES: usize = 40;
 /// The most parts that all of it can come from: with the reservation they fit into one transaction.
-const MAX_PARTS: usize = 99;
+const MAX_ALLOCATIONS: usize = 99;
 
 /// So many of one product, held in one part of its stock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,17 +41,17 @@ pub struct Line {
     pub product_id: ProductId,
     /// How many.
     pub quantity: u32,
-    /// Which part of its stock they were taken from, and go back to; see [`super::parts`].
+    /// Which part of its stock they were taken from, and go back to; see [`super::shards`].
     pub shard: u32,
 }
 
 /// What an order wants held: one line for each product, in the order of their ids; or several, where it comes from several parts.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "Vec<WantedLine>")]
+#[serde(try_from = "Vec<RequestedLine>")]
 pub struct Lines {
     lines: Vec<Line>,
     /// The products whose parts were chosen by somebody who knows how they are divided.
-    chosen: BTreeSet<ProductId>,
+    allocated: BTreeSet<ProductId>,
 }
 
 impl Lines {
@@ -61,8 +61,8 @@ impl Lines {
     }
 
     /// Whether somebody who knows how the product is divided has chosen where it comes from.
-    pub fn is_chosen(&self, product_id: ProductId) -> bool {
-        self.chosen.contains(&product_id)
+    pub fn is_allocated(&self, product_id: ProductId) -> bool {
+        self.allocated.contains(&product_id)
     }
 
     /// How many of a product are wanted.
@@ -71,40 +71,40 @@ impl Lines {
     }
 
     /// Lets a product come from the part that the order looks at first.
-    pub fn prefer(&mut self, product_id: ProductId, layout: Layout, order_id: OrderId) {
-        let share = Share { shard: layout.preferred(order_id), quantity: self.quantity_of(product_id) };
-        self.take_from(product_id, &[share]);
+    pub fn allocate_preferred(&mut self, product_id: ProductId, layout: ShardLayout, order_id: OrderId) {
+        let allocation = ShardAllocation { shard: layout.preferred_shard(order_id), quantity: self.quantity_of(product_id) };
+        self.allocate(product_id, &[allocation]);
     }
 
     /// Lets a product come from these parts; `false` if that would be too many parts for one order.
-    pub fn take_from(&mut self, product_id: ProductId, shares: &[Share]) -> bool {
+    pub fn allocate(&mut self, product_id: ProductId, allocations: &[ShardAllocation]) -> bool {
         let others = self.lines.iter().filter(|line| line.product_id != product_id).count();
-        if others + shares.len() > MAX_PARTS {
+        if others + allocations.len() > MAX_ALLOCATIONS {
             return false;
         }
         self.lines.retain(|line| line.product_id != product_id);
-        self.lines.extend(shares.iter().map(|share| Line { product_id, quantity: share.quantity, shard: share.shard }));
+        self.lines.extend(allocations.iter().map(|allocation| Line { product_id, quantity: allocation.quantity, shard: allocation.shard }));
         self.lines.sort_by_key(|line| (line.product_id, line.shard));
-        self.chosen.insert(product_id);
+        self.allocated.insert(product_id);
         true
     }
 }
 
 /// So many of one product, as an order asks for them.
 #[derive(Clone, Copy, Debug, Deserialize)]
-pub struct WantedLine {
+pub struct RequestedLine {
     /// The product.
     pub product_id: ProductId,
     /// How many.
     pub quantity: u32,
 }
 
-impl TryFrom<Vec<WantedLine>> for Lines {
+impl TryFrom<Vec<RequestedLine>> for Lines {
     type Error = Violation;
 
-    fn try_from(wanted: Vec<WantedLine>) -> Result<Self, Violation> {
+    fn try_from(wanted: Vec<RequestedLine>) -> Result<Self, Violation> {
         let mut quantities: BTreeMap<ProductId, u32> = BTreeMap::new();
-        for WantedLine { product_id, quantity } in wanted {
+        for RequestedLine { product_id, quantity } in wanted {
             let sum = quantities.entry(product_id).or_default();
             let more = sum.checked_add(quantity).filter(|_| quantity > 0);
             *sum = more.ok_or_else(|| Violation::out_of_range("A quantity is above zero."))?;
@@ -113,7 +113,7 @@ impl TryFrom<Vec<WantedLine>> for Lines {
             return Err(Violation::out_of_range(format!("A reservation has 1 to {MAX_LINES} lines.")));
         }
         let lines = quantities.into_iter().map(|(product_id, quantity)| Line { product_id, quantity, shard: 0 });
-        Ok(Self { lines: lines.collect(), chosen: BTreeSet::new() })
+        Ok(Self { lines: lines.collect(), allocated: BTreeSet::new() })
     }
 }
 
@@ -172,7 +172,7 @@ pub struct Reservation {
     /// Grows with every write.
     pub version: u64,
     /// The latest asking that was answered.
-    pub answered_drive: u64,
+    pub answered_attempt: u64,
     /// When it was written first.
     pub created_at: Timestamp,
     /// When it was written last.
@@ -183,13 +183,13 @@ pub struct Reservation {
 
 /// What an order asks of its reservation.
 #[derive(Clone, Debug)]
-pub struct Command {
+pub struct ReservationRequest {
     /// The order.
     pub order_id: OrderId,
     /// How often it has asked for something.
-    pub drive: u64,
+    pub attempt: u64,
     /// What it asks for.
-    pub wish: Wish,
+    pub command: ReservationCommand,
     /// When the command is carried out.
     pub at: Timestamp,
     /// The trace that it belongs to.
@@ -198,7 +198,7 @@ pub struct Command {
 
 /// What an order can ask for.
 #[derive(Clone, Debug)]
-pub enum Wish {
+pub enum ReservationCommand {
     /// Hold all of these, or none.
     Reserve(Lines),
     /// Give back whatever is held or was sold.
@@ -211,23 +211,23 @@ pub enum Wish {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// Write this.
-    Write(Change),
+    Write(ReservationChange),
     /// All is done and told already.
-    Settled,
+    NoChange,
 }
 
 /// A reservation and its stock: written all at once, or not at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
+pub struct ReservationChange {
     /// The version that it takes the place of; none: there must not be a reservation yet.
-    pub seen: Option<u64>,
+    pub expected_version: Option<u64>,
     /// The reservation as it is to stand.
     pub next: Reservation,
     /// What becomes of the stock.
     pub stock: Vec<StockChange>,
 }
 
-impl Change {
+impl ReservationChange {
     /// Whether it holds goods, which may turn out not to be there.
     pub fn is_hold(&self) -> bool {
         self.next.state == State::Held
@@ -236,7 +236,7 @@ impl Change {
 
 /// Why nothing can be decided: the command has to come back.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Undecided {
+pub enum DecideError {
     /// A commit has overtaken its reserve.
     #[error("nothing is reserved for the order yet")]
     NotReservedYet,
@@ -245,77 +245,77 @@ pub enum Undecided {
     UnknownState(String),
 }
 
-/// What follows when `stored` stands and `command` comes. `short` is the product that a hold has just run short of.
+/// What follows when `stored` stands and `request` comes. `out_of_stock` is the product that a hold has just run short of.
 ///
 /// # Errors
 /// When nothing can be decided yet.
-pub fn decide(stored: Option<&Reservation>, command: &Command, short: Option<ProductId>) -> Result<Decision, Undecided> {
-    let Some(stored) = stored else { return first(command, short) };
-    match (&stored.state, &command.wish) {
-        (State::Unknown(name), _) => Err(Undecided::UnknownState(name.clone())),
-        (State::Held, Wish::Commit) => Ok(becomes(stored, State::Committed, |quantity| (0, -quantity), command)),
-        (State::Held, Wish::Release) => Ok(becomes(stored, State::Released, |quantity| (quantity, 0), command)),
-        (State::Committed, Wish::Release) => Ok(becomes(stored, State::Released, |quantity| (quantity, quantity), command)),
-        (State::Rejected, Wish::Release) => Ok(answered(stored, State::Released, command)),
-        (_, Wish::Reserve(_)) | (State::Released, Wish::Release) | (State::Committed | State::Rejected | State::Released, Wish::Commit) => {
-            let is_new = stored.answered_drive < command.drive;
-            Ok(if is_new { answered(stored, stored.state.clone(), command) } else { Decision::Settled })
+pub fn decide(stored: Option<&Reservation>, request: &ReservationRequest, out_of_stock: Option<ProductId>) -> Result<Decision, DecideError> {
+    let Some(stored) = stored else { return decide_first(request, out_of_stock) };
+    match (&stored.state, &request.command) {
+        (State::Unknown(name), _) => Err(DecideError::UnknownState(name.clone())),
+        (State::Held, ReservationCommand::Commit) => Ok(transition(stored, State::Committed, |quantity| (0, -quantity), request)),
+        (State::Held, ReservationCommand::Release) => Ok(transition(stored, State::Released, |quantity| (quantity, 0), request)),
+        (State::Committed, ReservationCommand::Release) => Ok(transition(stored, State::Released, |quantity| (quantity, quantity), request)),
+        (State::Rejected, ReservationCommand::Release) => Ok(acknowledge(stored, State::Released, request)),
+        (_, ReservationCommand::Reserve(_)) | (State::Released, ReservationCommand::Release) | (State::Committed | State::Rejected | State::Released, ReservationCommand::Commit) => {
+            let is_new = stored.answered_attempt < request.attempt;
+            Ok(if is_new { acknowledge(stored, stored.state.clone(), request) } else { Decision::NoChange })
         }
     }
 }
 
 /// The first command that comes for an order.
-fn first(command: &Command, short: Option<ProductId>) -> Result<Decision, Undecided> {
-    let (state, lines, rejected_product) = match (&command.wish, short) {
-        (Wish::Commit, _) => return Err(Undecided::NotReservedYet),
-        (Wish::Release, _) => (State::Released, Vec::new(), None),
-        (Wish::Reserve(wanted), None) => (State::Held, wanted.lines.clone(), None),
-        (Wish::Reserve(wanted), Some(product_id)) => (State::Rejected, wanted.lines.clone(), Some(product_id)),
+fn decide_first(request: &ReservationRequest, out_of_stock: Option<ProductId>) -> Result<Decision, DecideError> {
+    let (state, lines, rejected_product) = match (&request.command, out_of_stock) {
+        (ReservationCommand::Commit, _) => return Err(DecideError::NotReservedYet),
+        (ReservationCommand::Release, _) => (State::Released, Vec::new(), None),
+        (ReservationCommand::Reserve(wanted), None) => (State::Held, wanted.lines.clone(), None),
+        (ReservationCommand::Reserve(wanted), Some(product_id)) => (State::Rejected, wanted.lines.clone(), Some(product_id)),
     };
-    let mut stock = if state == State::Held { changes(&lines, |quantity| (-quantity, 0)) } else { Vec::new() };
-    if let Wish::Reserve(wanted) = &command.wish {
-        stock.iter_mut().for_each(|change| change.only_undivided = !wanted.is_chosen(change.product_id));
+    let mut stock = if state == State::Held { stock_changes(&lines, |quantity| (-quantity, 0)) } else { Vec::new() };
+    if let ReservationCommand::Reserve(wanted) = &request.command {
+        stock.iter_mut().for_each(|change| change.requires_unsharded = !wanted.is_allocated(change.product_id));
     }
     let next = Reservation {
-        order_id: command.order_id,
+        order_id: request.order_id,
         state,
         lines,
         rejected_product,
         version: 1,
-        answered_drive: command.drive,
-        created_at: command.at,
-        updated_at: command.at,
-        traceparent: command.trace.clone(),
+        answered_attempt: request.attempt,
+        created_at: request.at,
+        updated_at: request.at,
+        traceparent: request.trace.clone(),
     };
-    Ok(Decision::Write(Change { seen: None, next, stock }))
+    Ok(Decision::Write(ReservationChange { expected_version: None, next, stock }))
 }
 
 /// The goods move, and the state with them.
-fn becomes(stored: &Reservation, state: State, figures: fn(i64) -> (i64, i64), command: &Command) -> Decision {
-    match answered(stored, state, command) {
-        Decision::Write(change) => Decision::Write(Change { stock: changes(&stored.lines, figures), ..change }),
+fn transition(stored: &Reservation, state: State, figures: fn(i64) -> (i64, i64), request: &ReservationRequest) -> Decision {
+    match acknowledge(stored, state, request) {
+        Decision::Write(change) => Decision::Write(ReservationChange { stock: stock_changes(&stored.lines, figures), ..change }),
         settled => settled,
     }
 }
 
 /// No goods move.
-fn answered(stored: &Reservation, state: State, command: &Command) -> Decision {
+fn acknowledge(stored: &Reservation, state: State, request: &ReservationRequest) -> Decision {
     let next = Reservation {
         state,
         version: stored.version + 1,
-        answered_drive: stored.answered_drive.max(command.drive),
-        updated_at: command.at,
-        traceparent: command.trace.clone(),
+        answered_attempt: stored.answered_attempt.max(request.attempt),
+        updated_at: request.at,
+        traceparent: request.trace.clone(),
         ..stored.clone()
     };
-    Decision::Write(Change { seen: Some(stored.version), next, stock: Vec::new() })
+    Decision::Write(ReservationChange { expected_version: Some(stored.version), next, stock: Vec::new() })
 }
 
 /// What becomes of each line's stock: `figures` says it for a quantity, as (available, on hand).
-fn changes(lines: &[Line], figures: fn(i64) -> (i64, i64)) -> Vec<StockChange> {
+fn stock_changes(lines: &[Line], figures: fn(i64) -> (i64, i64)) -> Vec<StockChange> {
     let change = |line: &Line| {
         let (available, on_hand) = figures(i64::from(line.quantity));
-        StockChange { product_id: line.product_id, shard: line.shard, available, on_hand, only_undivided: false }
+        StockChange { product_id: line.product_id, shard: line.shard, available, on_hand, requires_unsharded: false }
     };
     lines.iter().map(change).collect()
 }

@@ -13,8 +13,8 @@ use shared::{
 
 use crate::{
     Inventory,
-    adjusting::Made,
-    domain::movement::{Delta, Movement, MovementId, Reason, Shards, Threshold},
+    adjustments::AdjustmentResult,
+    domain::movement::{Delta, Movement, MovementId, Reason, ShardCount, Threshold},
 };
 
 /// How many come or go, and why. What is settled along with that stays so until it is settled otherwise.
@@ -29,7 +29,7 @@ struct AdjustStock {
     /// For a product that sells faster than one part can follow.
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
     #[serde(default, deserialize_with = "http::non_null", skip_serializing_if = "Option::is_none")]
-    shards: Option<Shards>,
+    shard_count: Option<ShardCount>,
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
     #[serde(default, deserialize_with = "http::non_null", skip_serializing_if = "Option::is_none")]
     low_stock_threshold: Option<Threshold>,
@@ -47,7 +47,7 @@ pub struct MovementView {
     reason: Reason,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
-    shards: Option<Shards>,
+    shard_count: Option<ShardCount>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "api-document", schema(nullable = false))]
     low_stock_threshold: Option<Threshold>,
@@ -59,7 +59,7 @@ pub struct MovementView {
 /// product, or putting it together again, changes nothing for those who order, not even for those who are at it.
 ///
 /// # Errors
-/// 401 and 403 for everybody but admins, 400 and 422 for a request that is none, 409 `below_reserved` where more would go than is
+/// 401 and 403 for everybody but admins, 400 and 422 for a request that is none, 409 `insufficient_stock` where more would go than is
 /// available.
 #[cfg_attr(feature = "api-document", utoipa::path(
     post,
@@ -68,14 +68,14 @@ pub struct MovementView {
     request_body = AdjustStock,
     responses((status = 201, description = "The movement.", body = MovementView)),
     security(("bearer" = [])),
-    extensions(("x-roles" = json!(["admin"])), ("x-problems" = json!(["product_not_found", "below_reserved", "above_limit", "nothing_to_change"]))),
+    extensions(("x-roles" = json!(["admin"])), ("x-problems" = json!(["product_not_found", "insufficient_stock", "stock_limit_exceeded", "nothing_to_change"]))),
 ))]
 pub async fn adjust_stock(inventory: Arc<Inventory>, request: Request) -> Result<Response, Problem> {
     let admin = request.admin()?;
     let product_id: ProductId = request.path_id("product_id", "product")?;
     let key = request.idempotency_key()?;
     let wanted = request.json::<AdjustStock>()?;
-    if wanted.delta.is_none() && wanted.shards.is_none() && wanted.low_stock_threshold.is_none() {
+    if wanted.delta.is_none() && wanted.shard_count.is_none() && wanted.low_stock_threshold.is_none() {
         return Err(nothing_to_change());
     }
 
@@ -84,7 +84,7 @@ pub async fn adjust_stock(inventory: Arc<Inventory>, request: Request) -> Result
         product_id,
         fingerprint: fingerprint(&(product_id, &wanted)),
         delta: wanted.delta,
-        shards: wanted.shards,
+        shard_count: wanted.shard_count,
         low_stock_threshold: wanted.low_stock_threshold,
         reason: wanted.reason,
         user_id: admin.user_id,
@@ -94,8 +94,8 @@ pub async fn adjust_stock(inventory: Arc<Inventory>, request: Request) -> Result
 
     let location = request.location(&format!("/inventory/{product_id}"));
     match inventory.adjust(&movement).await? {
-        Made::Now => Ok(http::created(&location, &MovementView::from(&movement))),
-        Made::Before(before) => Ok(http::replayed(http::created(&location, &MovementView::from(&*before)))),
+        AdjustmentResult::Applied => Ok(http::created(&location, &MovementView::from(&movement))),
+        AdjustmentResult::Replayed(before) => Ok(http::replayed(http::created(&location, &MovementView::from(&*before)))),
     }
 }
 
@@ -110,7 +110,7 @@ impl From<&Movement> for MovementView {
             product_id: movement.product_id,
             delta: movement.delta,
             reason: movement.reason.clone(),
-            shards: movement.shards,
+            shard_count: movement.shard_count,
             low_stock_threshold: movement.low_stock_threshold,
             created_at: movement.created_at,
             updated_at: movement.created_at,

@@ -56,7 +56,7 @@ pub async fn check_reservations(inventory: Arc<Inventory>, call: Call<ScheduledE
     };
     let checked = |found: Item| -> shared::BoxFuture<'static, _> {
         let inventory = inventory.clone();
-        Box::pin(async move { Ok(check(&inventory, store::held_order(&found)?, now).await?) })
+        Box::pin(async move { Ok(check(&inventory, store::held_order_id(&found)?, now).await?) })
     };
     let swept = sweep.run(&checked).await?;
     if swept.failed > 0 {

@@ -11,7 +11,7 @@ use shared::{
 
 use crate::{
     Inventory,
-    domain::reservation::{Command, Wish},
+    domain::reservation::{ReservationRequest, ReservationCommand},
     error::InventoryError,
 };
 
@@ -19,7 +19,7 @@ use crate::{
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub struct CommitStock {
     order_id: OrderId,
-    drive: u64,
+    attempt: u64,
 }
 
 impl FromMessage for CommitStock {
@@ -33,9 +33,9 @@ impl FromMessage for CommitStock {
 /// # Errors
 /// When the command has to come back.
 pub async fn commit_stock(inventory: Arc<Inventory>, received: Received<CommitStock>) -> Result<(), InventoryError> {
-    let CommitStock { order_id, drive } = received.message;
-    let command = Command { order_id, drive, wish: Wish::Commit, at: inventory.clock.now(), trace: received.trace };
+    let CommitStock { order_id, attempt } = received.message;
+    let request = ReservationRequest { order_id, attempt, command: ReservationCommand::Commit, at: inventory.clock.now(), trace: received.trace };
 
     let reservation = inventory.store.reservation_of(order_id).await?;
-    inventory.carry_out(command, reservation).await
+    inventory.execute(request, reservation).await
 }

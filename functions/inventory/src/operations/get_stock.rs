@@ -12,7 +12,7 @@ use shared::{
 
 use crate::{
     Inventory,
-    domain::{Stock, parts::Division},
+    domain::{Stock, shards::ShardedStock},
 };
 
 /// How many there are of a product.
@@ -24,12 +24,12 @@ pub struct StockView {
     in_stock: bool,
     /// For admins.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    figures: Option<Figures>,
+    levels: Option<StockLevels>,
 }
 
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
-struct Figures {
+struct StockLevels {
     /// So many are on the shelves.
     on_hand: i64,
     /// So many of them can be ordered.
@@ -39,7 +39,7 @@ struct Figures {
     /// The operator is told when no more than so many are available.
     low_stock_threshold: i64,
     /// Into how many parts the stock is divided; 1: it is not. That makes no difference to anybody who orders.
-    shards: u32,
+    shard_count: u32,
 }
 
 /// Answers `200`, with figures for admins. A product that inventory has never seen is out of stock.
@@ -57,47 +57,47 @@ struct Figures {
 pub async fn get_stock(inventory: Arc<Inventory>, request: Request) -> Result<Response, Problem> {
     let caller = request.optional_caller()?;
     let product_id = request.path_id("product_id", "product")?;
-    let division = inventory.store.division_of(product_id).await?.division;
+    let sharded_stock = inventory.store.stock_snapshot(product_id).await?.sharded_stock;
 
     let is_admin = caller.as_ref().is_some_and(Caller::is_admin);
-    let public = StockView::from(&division.total());
-    Ok(http::ok(&if is_admin { public.with_figures(&division, inventory.least_of(&division)) } else { public }))
+    let public = StockView::from(&sharded_stock.total());
+    Ok(http::ok(&if is_admin { public.with_levels(&sharded_stock, inventory.threshold_of(&sharded_stock)) } else { public }))
 }
 
 impl From<&Stock> for StockView {
     fn from(stock: &Stock) -> Self {
-        Self { product_id: stock.product_id, in_stock: stock.is_in_stock(), figures: None }
+        Self { product_id: stock.product_id, in_stock: stock.is_in_stock(), levels: None }
     }
 }
 
 impl StockView {
-    fn with_figures(self, division: &Division, low_stock_threshold: i64) -> Self {
-        let (stock, shards) = (division.total(), division.layout.shards);
-        let figures = Figures { on_hand: stock.on_hand, available: stock.available, held: stock.held(), low_stock_threshold, shards };
-        Self { figures: Some(figures), ..self }
+    fn with_levels(self, sharded_stock: &ShardedStock, low_stock_threshold: i64) -> Self {
+        let (stock, shard_count) = (sharded_stock.total(), sharded_stock.layout.shard_count);
+        let levels = StockLevels { on_hand: stock.on_hand, available: stock.available, held: stock.held(), low_stock_threshold, shard_count };
+        Self { levels: Some(levels), ..self }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::parts::{Layout, Part};
+    use crate::domain::shards::{ShardLayout, ShardStock};
     use serde_json::{json, to_value};
     use shared::ids::derive;
 
     #[test]
     fn the_public_learns_only_whether_there_is_one() {
         let product_id = derive(&["lamp"]);
-        let part = |shard, available, on_hand| Part { shard, available, on_hand };
-        let parts = vec![part(0, 0, 1), part(1, 3, 3), part(2, 0, 1)];
-        let division = Division { layout: Layout { shards: 2, reach: 2 }, parts, ..Division::none(product_id) };
-        let view = || StockView::from(&division.total());
+        let shard_stock = |shard, available, on_hand| ShardStock { shard, available, on_hand };
+        let shards = vec![shard_stock(0, 0, 1), shard_stock(1, 3, 3), shard_stock(2, 0, 1)];
+        let sharded_stock = ShardedStock { layout: ShardLayout { shard_count: 2, last_shard: 2 }, shards, ..ShardedStock::empty(product_id) };
+        let view = || StockView::from(&sharded_stock.total());
         assert_eq!(to_value(view()).unwrap(), json!({ "product_id": product_id, "in_stock": true }));
-        let figures = json!({
-            "product_id": product_id, "in_stock": true, "on_hand": 5, "available": 3, "held": 2, "low_stock_threshold": 10, "shards": 2,
+        let levels = json!({
+            "product_id": product_id, "in_stock": true, "on_hand": 5, "available": 3, "held": 2, "low_stock_threshold": 10, "shard_count": 2,
         });
-        assert_eq!(to_value(view().with_figures(&division, 10)).unwrap(), figures);
+        assert_eq!(to_value(view().with_levels(&sharded_stock, 10)).unwrap(), levels);
         let none = json!({ "product_id": product_id, "in_stock": false });
-        assert_eq!(to_value(StockView::from(&Division::none(product_id).total())).unwrap(), none);
+        assert_eq!(to_value(StockView::from(&ShardedStock::empty(product_id).total())).unwrap(), none);
     }
 }

@@ -11,7 +11,7 @@ use shared::{
 
 use crate::{
     Inventory,
-    domain::reservation::{Command, Lines, Wish},
+    domain::reservation::{ReservationRequest, Lines, ReservationCommand},
     error::InventoryError,
 };
 
@@ -19,7 +19,7 @@ use crate::{
 #[derive(Clone, Debug, Deserialize)]
 pub struct ReserveStock {
     order_id: OrderId,
-    drive: u64,
+    attempt: u64,
     lines: Lines,
 }
 
@@ -36,9 +36,9 @@ impl FromMessage for ReserveStock {
 /// # Errors
 /// When the command has to come back.
 pub async fn reserve_stock(inventory: Arc<Inventory>, received: Received<ReserveStock>) -> Result<(), InventoryError> {
-    let ReserveStock { order_id, drive, lines } = received.message;
-    let command = Command { order_id, drive, wish: Wish::Reserve(lines), at: inventory.clock.now(), trace: received.trace };
+    let ReserveStock { order_id, attempt, lines } = received.message;
+    let request = ReservationRequest { order_id, attempt, command: ReservationCommand::Reserve(lines), at: inventory.clock.now(), trace: received.trace };
 
-    let reservation = if drive == 0 { None } else { inventory.store.reservation_of(order_id).await? };
-    inventory.carry_out(command, reservation).await
+    let reservation = if attempt == 0 { None } else { inventory.store.reservation_of(order_id).await? };
+    inventory.execute(request, reservation).await
 }

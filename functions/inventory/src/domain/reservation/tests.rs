@@ -20,23 +20,23 @@ fn product(name: &str) -> ProductId {
 
 /// Two lamps and three shades.
 fn lines() -> Lines {
-    let wanted = [("lamp", 2), ("shade", 3)].map(|(name, quantity)| WantedLine { product_id: product(name), quantity });
+    let wanted = [("lamp", 2), ("shade", 3)].map(|(name, quantity)| RequestedLine { product_id: product(name), quantity });
     Lines::try_from(wanted.to_vec()).unwrap()
 }
 
-fn command(asked: Asked, drive: u64) -> Command {
-    let wish = match asked {
-        Reserve => Wish::Reserve(lines()),
-        Release => Wish::Release,
-        Commit => Wish::Commit,
+fn request(asked: Asked, attempt: u64) -> ReservationRequest {
+    let command = match asked {
+        Reserve => ReservationCommand::Reserve(lines()),
+        Release => ReservationCommand::Release,
+        Commit => ReservationCommand::Commit,
     };
-    let at = Timestamp::from_milliseconds(1_700_000_000_000 + i64::try_from(drive).unwrap());
-    Command { order_id: derive(&["order"]), drive, wish, at, trace: Trace::start(&Ids::seeded(drive)) }
+    let at = Timestamp::from_milliseconds(1_700_000_000_000 + i64::try_from(attempt).unwrap());
+    ReservationRequest { order_id: derive(&["order"]), attempt, command, at, trace: Trace::start(&Ids::seeded(attempt)) }
 }
 
 /// A reservation as other tests need one.
 pub(crate) fn held() -> Reservation {
-    match decide(None, &command(Reserve, 1), None) {
+    match decide(None, &request(Reserve, 1), None) {
         Ok(Decision::Write(change)) => change.next,
         other => panic!("{other:?}"),
     }
@@ -56,23 +56,23 @@ impl World {
     }
 
     /// Carries a command out as the service does; `false` if it has to come back.
-    fn carry_out(&mut self, command: &Command) -> bool {
-        let mut short = None;
+    fn execute(&mut self, request: &ReservationRequest) -> bool {
+        let mut out_of_stock = None;
         loop {
-            match decide(self.reservation.as_ref(), command, short) {
+            match decide(self.reservation.as_ref(), request, out_of_stock) {
                 Err(_) => return false,
-                Ok(Decision::Settled) => return true,
+                Ok(Decision::NoChange) => return true,
                 Ok(Decision::Write(change)) => match self.write(&change) {
                     Ok(()) => return true,
-                    Err(product_id) if change.is_hold() => short = Some(product_id),
+                    Err(product_id) if change.is_hold() => out_of_stock = Some(product_id),
                     Err(product_id) => panic!("the books of {product_id} are broken: {self:?}"),
                 },
             }
         }
     }
 
-    fn write(&mut self, change: &Change) -> Result<(), ProductId> {
-        assert_eq!(change.seen, self.reservation.as_ref().map(|reservation| reservation.version));
+    fn write(&mut self, change: &ReservationChange) -> Result<(), ProductId> {
+        assert_eq!(change.expected_version, self.reservation.as_ref().map(|reservation| reservation.version));
         let mut after = self.stock.clone();
         for change in &change.stock {
             let stock = after.iter_mut().find(|stock| stock.product_id == change.product_id).ok_or(change.product_id)?;
@@ -109,15 +109,15 @@ impl World {
 fn after(came_in: &World, asked: &[(Asked, u64)]) -> World {
     let mut world = came_in.clone();
     let mut waiting = Vec::new();
-    for (asked, drive) in asked {
-        let command = command(*asked, *drive);
-        if !world.carry_out(&command) {
-            waiting.push(command);
+    for (asked, attempt) in asked {
+        let request = request(*asked, *attempt);
+        if !world.execute(&request) {
+            waiting.push(request);
         }
         world.check(came_in);
     }
-    for command in &waiting {
-        world.carry_out(command);
+    for request in &waiting {
+        world.execute(request);
         world.check(came_in);
     }
     world
@@ -155,8 +155,8 @@ fn every_sequence_of_commands_adds_up_and_a_release_gives_everything_back() {
         let longer = |sequence: &Vec<Asked>| [Reserve, Release, Commit].map(|asked| [&sequence[..], &[asked]].concat());
         sequences = sequences.iter().flat_map(longer).collect();
         for sequence in &sequences {
-            let drives: Vec<(Asked, u64)> = sequence.iter().copied().zip(1..).collect();
-            let world = after(&came_in, &drives);
+            let attempts: Vec<(Asked, u64)> = sequence.iter().copied().zip(1..).collect();
+            let world = after(&came_in, &attempts);
             if sequence.contains(&Release) {
                 assert_eq!(world.state(), Some(State::Released), "{sequence:?}");
                 assert_eq!(world.stock, came_in.stock, "{sequence:?}");
@@ -170,9 +170,9 @@ fn a_command_that_was_carried_out_settles_its_second_copy() {
     for before in [vec![], vec![(Reserve, 1)], vec![(Reserve, 1), (Commit, 2)], vec![(Release, 1)]] {
         for asked in [Reserve, Release, Commit] {
             let mut world = after(&World::with(5, 5), &before);
-            let command = command(asked, 3);
-            if world.carry_out(&command) {
-                assert_eq!(decide(world.reservation.as_ref(), &command, None), Ok(Decision::Settled), "{before:?}, {asked:?}");
+            let request = request(asked, 3);
+            if world.execute(&request) {
+                assert_eq!(decide(world.reservation.as_ref(), &request, None), Ok(Decision::NoChange), "{before:?}, {asked:?}");
             }
         }
     }
@@ -183,22 +183,22 @@ fn whoever_asks_once_more_is_answered_once_more() {
     for before in [vec![(Reserve, 3)], vec![(Release, 3)], vec![(Reserve, 2), (Commit, 3)]] {
         let world = after(&World::with(5, 5), &before);
         let (asked, _) = *before.last().unwrap();
-        for drive in [2, 3] {
-            assert_eq!(decide(world.reservation.as_ref(), &command(asked, drive), None), Ok(Decision::Settled));
+        for attempt in [2, 3] {
+            assert_eq!(decide(world.reservation.as_ref(), &request(asked, attempt), None), Ok(Decision::NoChange));
         }
         let stored = world.reservation.unwrap();
-        let Ok(Decision::Write(change)) = decide(Some(&stored), &command(asked, 4), None) else { panic!("not answered") };
-        assert_eq!(change.seen, Some(stored.version));
-        assert_eq!((change.next.version, change.next.answered_drive), (stored.version + 1, 4));
+        let Ok(Decision::Write(change)) = decide(Some(&stored), &request(asked, 4), None) else { panic!("not answered") };
+        assert_eq!(change.expected_version, Some(stored.version));
+        assert_eq!((change.next.version, change.next.answered_attempt), (stored.version + 1, 4));
         assert_eq!((change.next.state, change.stock), (stored.state, vec![]));
-        assert_eq!(change.next.traceparent, command(asked, 4).trace);
+        assert_eq!(change.next.traceparent, request(asked, 4).trace);
     }
 }
 
 #[test]
 fn an_answer_to_an_old_asking_does_not_hide_that_a_newer_one_was_answered() {
     let world = after(&World::with(5, 5), &[(Reserve, 7), (Release, 2)]);
-    assert_eq!(world.reservation.map(|reservation| reservation.answered_drive), Some(7));
+    assert_eq!(world.reservation.map(|reservation| reservation.answered_attempt), Some(7));
 }
 
 #[test]
@@ -206,13 +206,13 @@ fn a_rejection_names_what_was_short_and_stays_when_more_comes_in() {
     let mut world = after(&World::with(10, 2), &[(Reserve, 1)]);
     assert_eq!(world.reservation.as_ref().and_then(|reservation| reservation.rejected_product), Some(product("shade")));
     world.stock = World::with(10, 10).stock;
-    assert!(world.carry_out(&command(Reserve, 2)));
+    assert!(world.execute(&request(Reserve, 2)));
     assert_eq!(world.state(), Some(State::Rejected));
 }
 
 #[test]
 fn a_commit_waits_for_its_reserve() {
-    assert_eq!(decide(None, &command(Commit, 1), None), Err(Undecided::NotReservedYet));
+    assert_eq!(decide(None, &request(Commit, 1), None), Err(DecideError::NotReservedYet));
 }
 
 #[test]
@@ -221,8 +221,8 @@ fn a_state_of_a_later_release_survives_and_is_not_touched() {
     assert_eq!(serde_json::to_value(&odd).unwrap(), json!("parcelled"));
     let stored = Reservation { state: odd, ..held() };
     for asked in [Reserve, Release, Commit] {
-        let decision = decide(Some(&stored), &command(asked, 9), None);
-        assert_eq!(decision, Err(Undecided::UnknownState("parcelled".to_owned())));
+        let decision = decide(Some(&stored), &request(asked, 9), None);
+        assert_eq!(decision, Err(DecideError::UnknownState("parcelled".to_owned())));
     }
 }
 

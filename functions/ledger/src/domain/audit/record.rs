@@ -363,7 +363,7 @@ pub struct StockRecord {
     pub on_hand: i64,
     /// The last further part in which anything of it may lie; the first part alone says it.
     #[serde(default)]
-    pub reach: u32,
+    pub last_shard: u32,
     /// When they last changed.
     #[serde(default)]
     pub updated_at: Option<Timestamp>,

@@ -23,7 +23,7 @@ const CONTRADICTIONS: [&str; 3] = ["reservation_state", "reserved_quantity", "en
 const WAYS: [(&str, Shelf, Shelf); 3] = [
     ("commit", Shelf::Held, Shelf::ShippedOut),
     ("release", Shelf::Held, Shelf::Available),
-    ("take_back", Shelf::ShippedOut, Shelf::Available),
+    ("restock", Shelf::ShippedOut, Shelf::Available),
 ];
 
 /// The missing entries about goods.
@@ -162,8 +162,8 @@ mod tests {
             ("committed", 2, &[], vec![("hold", exact), ("commit", exact)]),
             ("released", 2, &[("hold", 1)], vec![("release", exact)]),
             ("released", 3, &[("hold", 1)], vec![("release", derived)]),
-            ("released", 3, &[("hold", 1), ("commit", 2)], vec![("take_back", derived)]),
-            ("released", 3, &[("hold", 1), ("take_back", 3)], vec![("commit", derived)]),
+            ("released", 3, &[("hold", 1), ("commit", 2)], vec![("restock", derived)]),
+            ("released", 3, &[("hold", 1), ("restock", 3)], vec![("commit", derived)]),
             ("released", 3, &[("release", 3)], vec![("hold", exact)]),
         ] {
             let expected: Vec<_> = expected.into_iter().map(|(kind, certainty)| (kind.to_owned(), certainty)).collect();

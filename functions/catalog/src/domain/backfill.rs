@@ -11,12 +11,12 @@ use shared::clock::Timestamp;
 
 /// How far a round is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Round {
+pub struct BackfillRun {
     /// Its number, greater than those of all rounds before: a product that was told in it has it.
     pub number: u64,
     /// Where it goes on; none where it is over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub place: Option<Place>,
+    pub cursor: Option<Cursor>,
     /// Grows with every write.
     pub version: u64,
     /// When it began.
@@ -27,7 +27,7 @@ pub struct Round {
 
 /// Between two products.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
+pub struct Cursor {
     /// Which partition, counted through both kinds.
     pub partition: u32,
     /// The product that was the last, by what the index sorts it by; none: at the beginning.
@@ -35,36 +35,36 @@ pub struct Place {
     pub after: Option<String>,
 }
 
-impl Round {
+impl BackfillRun {
     /// The round that begins now, after `last` (none: it is the first of all).
-    pub fn begin(last: Option<&Self>, now: Timestamp) -> Self {
-        let by_the_clock = u64::try_from(now.milliseconds()).unwrap_or(0);
+    pub fn start(last: Option<&Self>, now: Timestamp) -> Self {
+        let milliseconds_now = u64::try_from(now.milliseconds()).unwrap_or(0);
         Self {
             // Versions are counted and rounds take the time, so that a message of a round never has the number of a version's.
-            number: last.map_or(by_the_clock, |last| by_the_clock.max(last.number + 1)),
-            place: Some(Place::default()),
+            number: last.map_or(milliseconds_now, |last| milliseconds_now.max(last.number + 1)),
+            cursor: Some(Cursor::default()),
             version: last.map_or(1, |last| last.version + 1),
             started_at: now,
             updated_at: now,
         }
     }
 
-    /// Whether all is told, and it is too early for the next round: whoever asks for one has to let `rest` pass from the beginning of this.
-    pub fn rests(&self, rest: Duration, now: Timestamp) -> bool {
-        self.place.is_none() && now.since(self.started_at) < rest
+    /// Whether all is told, and it is too early for the next round: whoever asks for one has to let `cooldown` pass from the beginning of this.
+    pub fn is_cooling_down(&self, cooldown: Duration, now: Timestamp) -> bool {
+        self.cursor.is_none() && now.since(self.started_at) < cooldown
     }
 
     /// The round at its next place (none: it is over).
     #[must_use]
-    pub fn at(&self, place: Option<Place>, now: Timestamp) -> Self {
-        Self { place, version: self.version + 1, updated_at: now, ..self.clone() }
+    pub fn advance(&self, cursor: Option<Cursor>, now: Timestamp) -> Self {
+        Self { cursor, version: self.version + 1, updated_at: now, ..self.clone() }
     }
 }
 
-impl Place {
+impl Cursor {
     /// The place behind a page that was found here and ended with `last`, if `more` may follow in the same partition. There are
     /// `partitions` in all; none: that was the last.
-    pub fn behind(&self, last: Option<String>, more: bool, partitions: u32) -> Option<Self> {
+    pub fn after_page(&self, last: Option<String>, more: bool, partitions: u32) -> Option<Self> {
         if more {
             return Some(Self { partition: self.partition, after: last });
         }
@@ -81,22 +81,22 @@ mod tests {
     #[test]
     fn a_round_has_a_greater_number_than_the_one_before_even_when_the_clock_goes_backwards() {
         let now = Timestamp::from_milliseconds(1_800_000_000_000);
-        let first = Round::begin(None, now);
-        let second = Round::begin(Some(&first), now.plus(Duration::from_secs(1)));
-        let third = Round::begin(Some(&second), now);
+        let first = BackfillRun::start(None, now);
+        let second = BackfillRun::start(Some(&first), now.plus(Duration::from_secs(1)));
+        let third = BackfillRun::start(Some(&second), now);
         assert!(first.number < second.number && second.number < third.number);
         assert_eq!((first.version, second.version, third.version), (1, 2, 3));
     }
 
     #[test]
     fn a_round_goes_through_every_partition_to_its_end() {
-        let mut place = Some(Place::default());
+        let mut cursor = Some(Cursor::default());
         let mut seen = Vec::new();
-        while let Some(here) = place {
+        while let Some(here) = cursor {
             // The second partition has two pages.
             let more = here.partition == 1 && here.after.is_none();
             seen.push((here.partition, here.after.clone()));
-            place = here.behind(Some("m".to_owned()), more, 3);
+            cursor = here.after_page(Some("m".to_owned()), more, 3);
         }
         assert_eq!(seen, [(0, None), (1, None), (1, Some("m".to_owned())), (2, None)]);
     }

@@ -8,7 +8,7 @@ use crate::domain::{Category, Description, Details, MaxPerOrder, Price, ProductN
 #[derive(Debug, Deserialize)]
 #[cfg_attr(feature = "api-document", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
-pub struct WantedProduct {
+pub struct ProductInput {
     name: ProductName,
     #[serde(default)]
     description: Option<Description>,
@@ -19,9 +19,9 @@ pub struct WantedProduct {
     max_per_order: Option<MaxPerOrder>,
 }
 
-impl From<WantedProduct> for Details {
-    fn from(wanted: WantedProduct) -> Self {
-        let WantedProduct { name, description, category, sku, price, max_per_order } = wanted;
+impl From<ProductInput> for Details {
+    fn from(wanted: ProductInput) -> Self {
+        let ProductInput { name, description, category, sku, price, max_per_order } = wanted;
         Self { name, description, category, sku, price, max_per_order }
     }
 }
@@ -33,7 +33,7 @@ mod tests {
     use shared::ids::fingerprint;
 
     fn details(request: Value) -> Result<Details, serde_json::Error> {
-        from_value::<WantedProduct>(request).map(Details::from)
+        from_value::<ProductInput>(request).map(Details::from)
     }
 
     #[test]

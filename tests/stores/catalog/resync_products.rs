@@ -23,7 +23,7 @@ impl Catalogue {
     /// One call with no time for a second page.
     async fn hurried(&self) -> Called {
         let invocation = Invocation { deadline: Clock::System.now(), ..Invocation::with_event(json!({})) };
-        self.aws.invoke(&self.lambda("republish-products"), invocation).await
+        self.aws.invoke(&self.lambda("resync-products"), invocation).await
     }
 
     /// The version that each product was told in, and how often.
@@ -54,8 +54,8 @@ async fn each_round_tells_every_product_once_sold_or_archived() {
     let first_told = shop.told();
     assert_eq!(first_told.len(), 30);
     for _ in 0..2 {
-        let called = shop.call("republish-products", json!({})).await;
-        assert_eq!(called.ok(), &json!({ "republished": 30, "failed": 0, "finished": true, "already_running": false }));
+        let called = shop.call("resync-products", json!({})).await;
+        assert_eq!(called.ok(), &json!({ "resynced": 30, "failed": 0, "finished": true, "already_running": false }));
         pump.settle().await;
         assert_eq!(shop.told(), once(&versions), "in the version that stands");
         shop.clock.advance(std::time::Duration::from_secs(24 * 3600));
@@ -71,18 +71,18 @@ async fn a_round_whose_time_runs_out_goes_on_where_it_stopped() {
     let mut pump = shop.publisher("products");
     pump.settle().await;
     shop.told();
-    let (mut calls, mut republished) = (0, 0);
+    let (mut calls, mut resynced) = (0, 0);
     loop {
         let called = shop.hurried().await;
         calls += 1;
-        republished += called.ok()["republished"].as_u64().unwrap();
+        resynced += called.ok()["resynced"].as_u64().unwrap();
         assert!(calls < 40, "it comes to an end");
         if called.ok()["finished"] == true {
             break;
         }
     }
     assert!(calls > 3, "{calls}");
-    assert_eq!(republished, 240);
+    assert_eq!(resynced, 240);
     pump.settle().await;
     assert_eq!(shop.told(), once(&versions));
     assert_eq!(shop.hurried().await.ok()["finished"], false, "the next one begins a round of its own");
@@ -119,7 +119,7 @@ async fn whatever_happens_to_a_call_a_round_leaves_nothing_out() {
         shop.told();
         shop.aws.fail(call, fault);
         let mut tries = 0;
-        while shop.call("republish-products", json!({})).await.answer.is_err() {
+        while shop.call("resync-products", json!({})).await.answer.is_err() {
             tries += 1;
             assert!(tries < 3, "{fault:?} at {call}");
         }
@@ -134,16 +134,16 @@ async fn whatever_happens_to_a_call_a_round_leaves_nothing_out() {
 async fn a_schedule_begins_one_round_a_day_and_by_hand_one_begins_at_once() {
     let shop = Catalogue::new();
     shop.stocked(3).await;
-    let tick = || shop.call("republish-products", json!({ "source": "aws.events", "detail-type": "Scheduled Event" }));
+    let tick = || shop.call("resync-products", json!({ "source": "aws.events", "detail-type": "Scheduled Event" }));
     let quarter = Duration::from_secs(15 * 60);
     let mut told = Vec::new();
     for _ in 0..2 * 96 {
-        told.push(tick().await.ok()["republished"].as_u64().unwrap());
+        told.push(tick().await.ok()["resynced"].as_u64().unwrap());
         shop.clock.advance(quarter);
     }
     assert_eq!(told.iter().filter(|products| **products > 0).count(), 2, "{told:?}");
     assert_eq!((told[0], told[96]), (3, 3));
-    assert_eq!(shop.call("republish-products", json!({})).await.ok()["republished"], 3);
+    assert_eq!(shop.call("resync-products", json!({})).await.ok()["resynced"], 3);
 }
 
 #[tokio::test]
@@ -155,7 +155,7 @@ async fn two_calls_at_once_tell_nothing_twice() {
         let mut pump = shop.publisher("products");
         pump.settle().await;
         shop.told();
-        let call = || shop.lambda("republish-products")(Invocation::with_event(json!({})));
+        let call = || shop.lambda("resync-products")(Invocation::with_event(json!({})));
         let (one, other) = tokio::join!(call(), call());
         let (one, other) = (one.unwrap(), other.unwrap());
         let ends = [&one, &other].map(|report| (report["finished"] == true, report["already_running"] == true));
@@ -184,8 +184,8 @@ async fn unreadable_products_do_not_stop_a_round() {
             shop.aws.put("products", &item);
         }
     }
-    let called = shop.call("republish-products", json!({})).await;
-    assert_eq!(called.ok(), &json!({ "republished": 120, "failed": 240, "finished": true, "already_running": false }));
+    let called = shop.call("resync-products", json!({})).await;
+    assert_eq!(called.ok(), &json!({ "resynced": 120, "failed": 240, "finished": true, "already_running": false }));
     pump.settle().await;
     assert_eq!(shop.told(), once(&versions));
 }

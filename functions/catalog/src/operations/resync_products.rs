@@ -20,7 +20,7 @@ use crate::{Catalog, store::Page};
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
     /// Products that it has told once more.
-    pub republished: u32,
+    pub resynced: u32,
     /// Products that could not be read or written: the log names each, and the next round tries them again.
     pub failed: u32,
     /// Whether the round is over. Otherwise the next call goes on where this one stopped.
@@ -30,10 +30,10 @@ pub struct Report {
 }
 
 /// A schedule's round begins a day after the one before; a little earlier, because the schedule does not come to the second.
-const DAY: Duration = Duration::from_secs(24 * 3600 - 300);
+const RUN_INTERVAL: Duration = Duration::from_secs(24 * 3600 - 300);
 /// How many products are found at once, and written at the same time.
-const FOUND_AT_ONCE: u32 = 100;
-const WRITTEN_AT_ONCE: usize = 16;
+const PAGE_SIZE: u32 = 100;
+const WRITE_CONCURRENCY: usize = 16;
 /// What must be left of the function's time for another page.
 const MIN_TIME_LEFT: Duration = Duration::from_secs(10);
 
@@ -42,9 +42,9 @@ const MIN_TIME_LEFT: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// When the table fails: the next call takes up the page that was not done.
-pub async fn republish_products(catalog: Arc<Catalog>, call: Call<ScheduledEvent>) -> Result<Report, Failure> {
+pub async fn resync_products(catalog: Arc<Catalog>, call: Call<ScheduledEvent>) -> Result<Report, Failure> {
     let (lease, deadline) = (catalog.store.lease(), call.deadline);
-    let report = lease.hold(&catalog.clock, deadline, Box::pin(go_on(catalog.clone(), call))).await?;
+    let report = lease.hold(&catalog.clock, deadline, Box::pin(continue_run(catalog.clone(), call))).await?;
     let report = report.unwrap_or_else(|| Report { already_running: true, ..Report::default() });
     if report.failed > 0 {
         telemetry::count("SweepFailed", "catalog", &Clock::System);
@@ -52,35 +52,35 @@ pub async fn republish_products(catalog: Arc<Catalog>, call: Call<ScheduledEvent
     Ok(report)
 }
 
-async fn go_on(catalog: Arc<Catalog>, call: Call<ScheduledEvent>) -> Result<Report, Failure> {
-    let failed = |error: TableError| Failure::from_error("NotRepublished", &error);
+async fn continue_run(catalog: Arc<Catalog>, call: Call<ScheduledEvent>) -> Result<Report, Failure> {
+    let failed = |error: TableError| Failure::from_error("ResyncFailed", &error);
     let mut report = Report::default();
-    let rest = if call.event["source"] == "aws.events" { DAY } else { Duration::ZERO };
-    let mut round = catalog.store.round(rest, catalog.clock.now()).await.map_err(failed)?;
-    while let Some(place) = &round.place {
-        let Page { products, unreadable, next } = catalog.store.page(place, FOUND_AT_ONCE).await.map_err(failed)?;
-        for group in products.chunks(WRITTEN_AT_ONCE) {
-            tell(&catalog, group, round.number, &call.trace, &mut report).await.map_err(failed)?;
+    let cooldown = if call.event["source"] == "aws.events" { RUN_INTERVAL } else { Duration::ZERO };
+    let mut run = catalog.store.current_run(cooldown, catalog.clock.now()).await.map_err(failed)?;
+    while let Some(cursor) = &run.cursor {
+        let Page { products, unreadable, next } = catalog.store.page(cursor, PAGE_SIZE).await.map_err(failed)?;
+        for group in products.chunks(WRITE_CONCURRENCY) {
+            resync(&catalog, group, run.number, &call.trace, &mut report).await.map_err(failed)?;
         }
         for product in &unreadable {
             tracing::error!(product, "product not readable, not published again");
             report.failed += 1;
         }
-        let next = round.at(next, catalog.clock.now());
-        let is_over = next.place.is_none();
+        let next = run.advance(next, catalog.clock.now());
+        let is_over = next.cursor.is_none();
         // What was not written stays to be done: an empty partition is passed over without a note.
         if is_over || !products.is_empty() || !unreadable.is_empty() {
-            if !catalog.store.note(&round, &next).await.map_err(failed)? {
+            if !catalog.store.save_run(&run, &next).await.map_err(failed)? {
                 tracing::info!("another call is at the same round: it goes on alone");
                 return Ok(report);
             }
-            round = next;
+            run = next;
             // Only after a note: a call that stopped behind empty partitions would leave the next one where it began.
             if !is_over && call.deadline.since(Clock::System.now()) < MIN_TIME_LEFT {
                 return Ok(report);
             }
         } else {
-            round.place = next.place;
+            run.cursor = next.cursor;
         }
     }
     Ok(Report { finished: true, ..report })
@@ -91,17 +91,17 @@ async fn go_on(catalog: Arc<Catalog>, call: Call<ScheduledEvent>) -> Result<Repo
 ///
 /// # Errors
 /// When the table does not take a write now. The others are marked.
-async fn tell(catalog: &Arc<Catalog>, products: &[ProductId], round: u64, trace: &Trace, report: &mut Report) -> Result<(), TableError> {
+async fn resync(catalog: &Arc<Catalog>, products: &[ProductId], run: u64, trace: &Trace, report: &mut Report) -> Result<(), TableError> {
     let mut running = JoinSet::new();
     for product_id in products {
         let (catalog, product_id, trace) = (catalog.clone(), *product_id, trace.clone());
-        running.spawn(async move { (product_id, catalog.store.republish(product_id, round, &trace).await) }.in_current_span());
+        running.spawn(async move { (product_id, catalog.store.mark_for_resync(product_id, run, &trace).await) }.in_current_span());
     }
-    let mut trouble = None;
+    let mut transient_error = None;
     while let Some(outcome) = running.join_next().await {
         match outcome {
-            Ok((_, Ok(is_new))) => report.republished += u32::from(is_new),
-            Ok((_, Err(error))) if error.is_transient() => trouble = Some(error),
+            Ok((_, Ok(is_new))) => report.resynced += u32::from(is_new),
+            Ok((_, Err(error))) if error.is_transient() => transient_error = Some(error),
             Ok((product_id, Err(error))) => {
                 tracing::error!(product.id = %product_id, error = telemetry::causes(&error), "product not published again");
                 report.failed += 1;
@@ -112,5 +112,5 @@ async fn tell(catalog: &Arc<Catalog>, products: &[ProductId], round: u64, trace:
             }
         }
     }
-    trouble.map_or(Ok(()), Err)
+    transient_error.map_or(Ok(()), Err)
 }

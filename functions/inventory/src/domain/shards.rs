@@ -16,47 +16,47 @@ use super::{
 
 /// How the stock of a product is divided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Layout {
+pub struct ShardLayout {
     /// Over how many parts new orders are spread; 1: it is not divided.
-    pub shards: u32,
+    pub shard_count: u32,
     /// The last part in which anything may lie; 0: it was never divided.
-    pub reach: u32,
+    pub last_shard: u32,
 }
 
-impl Layout {
+impl ShardLayout {
     /// All of it lies in one place, and always has.
-    pub const WHOLE: Self = Self { shards: 1, reach: 0 };
+    pub const UNSHARDED: Self = Self { shard_count: 1, last_shard: 0 };
 
     /// Whether there is, or was, more than one part.
-    pub const fn was_divided(self) -> bool {
-        self.reach > 0
+    pub const fn was_sharded(self) -> bool {
+        self.last_shard > 0
     }
 
     /// The parts that anything may lie in.
-    pub const fn parts(self) -> RangeInclusive<u32> {
-        0..=self.reach
+    pub const fn all_shards(self) -> RangeInclusive<u32> {
+        0..=self.last_shard
     }
 
     /// The parts that goods are put into now.
-    const fn in_use(self) -> RangeInclusive<u32> {
-        if self.shards > 1 { 1..=self.shards } else { 0..=0 }
+    const fn active_shards(self) -> RangeInclusive<u32> {
+        if self.shard_count > 1 { 1..=self.shard_count } else { 0..=0 }
     }
 
     /// The part that an order looks at first.
-    pub fn preferred(self, order_id: OrderId) -> u32 {
-        self.in_use().start() + shard_of(&order_id.to_string(), self.shards)
+    pub fn preferred_shard(self, order_id: OrderId) -> u32 {
+        self.active_shards().start() + shard_of(&order_id.to_string(), self.shard_count)
     }
 
     /// The same stock, divided into so many from now on.
-    fn divided(self, shards: u32) -> Self {
-        let reach = if shards > 1 { self.reach.max(shards) } else { self.reach };
-        Self { shards, reach }
+    fn with_shard_count(self, shard_count: u32) -> Self {
+        let last_shard = if shard_count > 1 { self.last_shard.max(shard_count) } else { self.last_shard };
+        Self { shard_count, last_shard }
     }
 }
 
 /// What lies in one part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Part {
+pub struct ShardStock {
     /// Which.
     pub shard: u32,
     /// So many can be held for the next orders.
@@ -67,7 +67,7 @@ pub struct Part {
 
 /// So many from one part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Share {
+pub struct ShardAllocation {
     /// The part.
     pub shard: u32,
     /// How many.
@@ -76,153 +76,153 @@ pub struct Share {
 
 /// Everything about the stock of one product.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Division {
+pub struct ShardedStock {
     /// The product.
     pub product_id: ProductId,
     /// How it is divided.
-    pub layout: Layout,
+    pub layout: ShardLayout,
     /// Grows whenever goods go from part to part, or something is settled for the product: who plans such a thing says what they have seen.
     pub revision: u64,
     /// So many should be available at least; none: as many as of every product.
     pub low_stock_threshold: Option<i64>,
     /// Whether it is known that there are fewer. Only of a product that was divided: of any other its one figure says it.
-    pub is_low: bool,
+    pub is_low_stock: bool,
     /// What lies where: every part of the layout once, in their order.
-    pub parts: Vec<Part>,
+    pub shards: Vec<ShardStock>,
 }
 
 /// What a movement does to the stock of a product.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Plan {
+pub struct Allocation {
     /// What it builds upon; if that has changed meanwhile, a new plan is needed.
-    pub premise: Premise,
+    pub precondition: Precondition,
     /// How the product is divided from now on, if that changes.
-    pub layout: Option<Layout>,
+    pub layout: Option<ShardLayout>,
     /// How many should be available from now on, if that changes.
     pub low_stock_threshold: Option<i64>,
     /// Whether there are too few as things stand before the goods move; said where the measure changes, so that the change of the measure
     /// alone does not look as if goods had gone.
-    pub is_low: Option<bool>,
+    pub is_low_stock: Option<bool>,
     /// What comes and goes in each part; part 0 is always there, and first.
     pub changes: Vec<StockChange>,
 }
 
 /// What a plan builds upon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Premise {
+pub enum Precondition {
     /// The product was never divided: nobody has looked.
-    NeverDivided,
+    NeverSharded,
     /// This is the product's revision.
     Revision(u64),
 }
 
 /// Why a movement cannot be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Impossible {
+pub enum AllocationError {
     /// There are only so many to take away.
-    Only(i64),
+    InsufficientStock(i64),
     /// There would be too many.
-    TooMany,
+    LimitExceeded,
 }
 
-impl Plan {
+impl Allocation {
     /// The plan for a product about which nothing is known but that it lies in one place, as nearly all do.
-    pub fn unseen(product_id: ProductId, delta: i64) -> Self {
-        let changes = vec![StockChange { product_id, shard: 0, available: delta, on_hand: delta, only_undivided: true }];
-        Self { premise: Premise::NeverDivided, layout: None, low_stock_threshold: None, is_low: None, changes }
+    pub fn unsharded(product_id: ProductId, delta: i64) -> Self {
+        let changes = vec![StockChange { product_id, shard: 0, available: delta, on_hand: delta, requires_unsharded: true }];
+        Self { precondition: Precondition::NeverSharded, layout: None, low_stock_threshold: None, is_low_stock: None, changes }
     }
 }
 
-impl Division {
+impl ShardedStock {
     /// A product that nothing is known of.
-    pub fn none(product_id: ProductId) -> Self {
-        let parts = vec![Part { shard: 0, available: 0, on_hand: 0 }];
-        Self { product_id, layout: Layout::WHOLE, revision: 0, low_stock_threshold: None, is_low: false, parts }
+    pub fn empty(product_id: ProductId) -> Self {
+        let shards = vec![ShardStock { shard: 0, available: 0, on_hand: 0 }];
+        Self { product_id, layout: ShardLayout::UNSHARDED, revision: 0, low_stock_threshold: None, is_low_stock: false, shards }
     }
 
     /// How many there are in all parts together.
     pub fn total(&self) -> Stock {
-        let sum = |figure: fn(&Part) -> i64| self.parts.iter().map(figure).sum();
-        Stock { product_id: self.product_id, available: sum(|part| part.available), on_hand: sum(|part| part.on_hand) }
+        let sum = |figure: fn(&ShardStock) -> i64| self.shards.iter().map(figure).sum();
+        Stock { product_id: self.product_id, available: sum(|shard_stock| shard_stock.available), on_hand: sum(|shard_stock| shard_stock.on_hand) }
     }
 
     /// Where so many for an order come from: the part that it looks at first, another one, or several. None: there are not so many.
-    pub fn choose(&self, quantity: u32, order_id: OrderId) -> Option<Vec<Share>> {
+    pub fn allocate_order(&self, quantity: u32, order_id: OrderId) -> Option<Vec<ShardAllocation>> {
         let wanted = i64::from(quantity);
         if self.total().available < wanted {
             return None;
         }
-        let (first, in_use) = (self.layout.preferred(order_id), self.layout.in_use());
-        let mut parts: Vec<&Part> = self.parts.iter().filter(|part| part.available > 0).collect();
+        let (first, active) = (self.layout.preferred_shard(order_id), self.layout.active_shards());
+        let mut shards: Vec<&ShardStock> = self.shards.iter().filter(|shard_stock| shard_stock.available > 0).collect();
         // Round from the first one; what lies in no part that is in use comes last.
-        parts.sort_by_key(|part| match in_use.contains(&part.shard) {
-            true => (part.shard + self.layout.shards - first) % self.layout.shards,
-            false => self.layout.shards + part.shard,
+        shards.sort_by_key(|shard_stock| match active.contains(&shard_stock.shard) {
+            true => (shard_stock.shard + self.layout.shard_count - first) % self.layout.shard_count,
+            false => self.layout.shard_count + shard_stock.shard,
         });
-        if let Some(part) = parts.iter().find(|part| part.available >= wanted) {
-            return Some(vec![Share { shard: part.shard, quantity }]);
+        if let Some(shard_stock) = shards.iter().find(|shard_stock| shard_stock.available >= wanted) {
+            return Some(vec![ShardAllocation { shard: shard_stock.shard, quantity }]);
         }
-        parts.sort_by_key(|part| Reverse(part.available));
-        let (mut left, mut shares) = (quantity, Vec::new());
-        for part in parts {
-            let taken = left.min(u32::try_from(part.available).unwrap_or(u32::MAX));
-            shares.push(Share { shard: part.shard, quantity: taken });
+        shards.sort_by_key(|shard_stock| Reverse(shard_stock.available));
+        let (mut left, mut allocations) = (quantity, Vec::new());
+        for shard_stock in shards {
+            let taken = left.min(u32::try_from(shard_stock.available).unwrap_or(u32::MAX));
+            allocations.push(ShardAllocation { shard: shard_stock.shard, quantity: taken });
             left -= taken;
             if left == 0 {
                 break;
             }
         }
-        Some(shares)
+        Some(allocations)
     }
 
-    /// What a movement does. `least_of_all`: so many should be available of a product that nothing else is said of. `levelled`: all that is available is spread evenly over the parts in use. That fails where orders are faster;
+    /// What a movement does. `default_threshold`: so many should be available of a product that nothing else is said of. `rebalance`: all that is available is spread evenly over the parts in use. That fails where orders are faster;
     /// what does not touch more than it must comes through.
     ///
     /// # Errors
     /// When there are not so many to take away, or there would be too many.
-    pub fn plan(&self, movement: &Movement, least_of_all: i64, levelled: bool) -> Result<Plan, Impossible> {
+    pub fn allocate_movement(&self, movement: &Movement, default_threshold: i64, rebalance: bool) -> Result<Allocation, AllocationError> {
         let (total, delta) = (self.total(), movement.delta.map_or(0, Delta::count));
         if total.available + delta < 0 {
-            return Err(Impossible::Only(total.available));
+            return Err(AllocationError::InsufficientStock(total.available));
         }
         if delta > 0 && total.on_hand + delta > MAX_ON_HAND {
-            return Err(Impossible::TooMany);
+            return Err(AllocationError::LimitExceeded);
         }
-        let layout = movement.shards.map_or(self.layout, |shards| self.layout.divided(shards.count()));
-        let moves = if levelled { self.levelling(layout, total.available + delta) } else { self.least(layout, delta) };
+        let layout = movement.shard_count.map_or(self.layout, |shard_count| self.layout.with_shard_count(shard_count.count()));
+        let moves = if rebalance { self.rebalance_moves(layout, total.available + delta) } else { self.minimal_moves(layout, delta) };
         let change =
-            |(shard, moved)| StockChange { product_id: self.product_id, shard, available: moved, on_hand: moved, only_undivided: false };
+            |(shard, moved)| StockChange { product_id: self.product_id, shard, available: moved, on_hand: moved, requires_unsharded: false };
         let threshold = movement.low_stock_threshold.map(Threshold::count);
-        let least = threshold.or(self.low_stock_threshold).unwrap_or(least_of_all);
-        let is_measured_anew = threshold.is_some() || layout != self.layout;
-        Ok(Plan {
-            premise: Premise::Revision(self.revision),
+        let effective_threshold = threshold.or(self.low_stock_threshold).unwrap_or(default_threshold);
+        let threshold_changed = threshold.is_some() || layout != self.layout;
+        Ok(Allocation {
+            precondition: Precondition::Revision(self.revision),
             layout: (layout != self.layout).then_some(layout),
             low_stock_threshold: threshold,
-            is_low: (is_measured_anew && layout.was_divided()).then_some(total.available <= least),
+            is_low_stock: (threshold_changed && layout.was_sharded()).then_some(total.available <= effective_threshold),
             changes: moves.into_iter().filter(|(shard, moved)| *shard == 0 || *moved != 0).map(change).collect(),
         })
     }
 
     /// What goes where, so that `all` lie evenly in the parts in use and none elsewhere.
-    fn levelling(&self, layout: Layout, all: i64) -> Vec<(u32, i64)> {
-        let (in_use, parts) = (layout.in_use(), i64::from(layout.shards));
+    fn rebalance_moves(&self, layout: ShardLayout, all: i64) -> Vec<(u32, i64)> {
+        let (active, count) = (layout.active_shards(), i64::from(layout.shard_count));
         let target = |shard: u32| {
-            if !in_use.contains(&shard) {
+            if !active.contains(&shard) {
                 return 0;
             }
-            all / parts + i64::from(i64::from(shard - in_use.start()) < all % parts)
+            all / count + i64::from(i64::from(shard - active.start()) < all % count)
         };
-        layout.parts().map(|shard| (shard, target(shard) - self.available_in(shard))).collect()
+        layout.all_shards().map(|shard| (shard, target(shard) - self.available_in(shard))).collect()
     }
 
     /// What goes where, if as little moves as possible: what comes is spread over the parts in use, what goes is taken where most is.
-    fn least(&self, layout: Layout, delta: i64) -> Vec<(u32, i64)> {
-        let mut moves: Vec<(u32, i64)> = layout.parts().map(|shard| (shard, 0)).collect();
+    fn minimal_moves(&self, layout: ShardLayout, delta: i64) -> Vec<(u32, i64)> {
+        let mut moves: Vec<(u32, i64)> = layout.all_shards().map(|shard| (shard, 0)).collect();
         if delta >= 0 {
-            let (in_use, parts) = (layout.in_use(), i64::from(layout.shards));
-            for (shard, moved) in moves.iter_mut().filter(|(shard, _)| in_use.contains(shard)) {
-                *moved = delta / parts + i64::from(i64::from(*shard - in_use.start()) < delta % parts);
+            let (active, count) = (layout.active_shards(), i64::from(layout.shard_count));
+            for (shard, moved) in moves.iter_mut().filter(|(shard, _)| active.contains(shard)) {
+                *moved = delta / count + i64::from(i64::from(*shard - active.start()) < delta % count);
             }
             return moves;
         }
@@ -238,6 +238,6 @@ impl Division {
     }
 
     fn available_in(&self, shard: u32) -> i64 {
-        self.parts.iter().find(|part| part.shard == shard).map_or(0, |part| part.available)
+        self.shards.iter().find(|shard_stock| shard_stock.shard == shard).map_or(0, |shard_stock| shard_stock.available)
     }
 }
