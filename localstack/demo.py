@@ -334,23 +334,23 @@ def nothing_charged(order):
     print("  nothing was charged")
 
 
-def books_balance(theatre):
+def check_reconciliation(theatre):
     """Orders, payments, stock, the provider and the ledger say the same of every order, once the last entry has come."""
     since = ("--since", theatre.began.isoformat())
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         reports = [json.loads(line) for line in theatre.inside("reconcile.py", "--json", *since, expect=(0, 1, 2)).splitlines()]
-        broken = {row["order_id"] for report in reports for row in report["broken"]}
-        broken |= {row["product_id"] for report in reports for row in report["products"] if row["state"] == "broken"}
+        unbalanced = {row["order_id"] for report in reports for row in report["unbalanced"]}
+        unbalanced |= {row["product_id"] for report in reports for row in report["products"] if row["state"] == "unbalanced"}
         in_flight = {row["order_id"] for report in reports for row in report["unsettled"]}
-        in_flight |= {row["product_id"] for report in reports for row in report["products"]} - broken
+        in_flight |= {row["product_id"] for report in reports for row in report["products"]} - unbalanced
         ours = set(theatre.told) | theatre.touched
-        if not ours & (broken | in_flight) or time.monotonic() > deadline:
+        if not ours & (unbalanced | in_flight) or time.monotonic() > deadline:
             break
         time.sleep(0.5)
     print("".join(f"  {line}\n" for line in theatre.inside("reconcile.py", *since, expect=(0, 1, 2)).splitlines()), end="")
-    if ours & broken:
-        raise OtherEnd(f"the books of {', '.join(sorted(ours & broken))} do not balance")
+    if ours & unbalanced:
+        raise OtherEnd(f"the books of {', '.join(sorted(ours & unbalanced))} do not balance")
     if ours & in_flight:
         print(f"  still in flight, compared later: {', '.join(sorted(ours & in_flight))}")
 
@@ -375,7 +375,7 @@ def main():
     started = time.monotonic()
     try:
         theatre = Theatre(args.url, args.admin)
-        stories = STORIES + ((("all books balance", books_balance),) if theatre.local else ())
+        stories = STORIES + ((("all books balance", check_reconciliation),) if theatre.local else ())
         for number, (title, story) in enumerate(stories, 1):
             print(f"\n{number}. {title}", flush=True)
             story(theatre)

@@ -19,13 +19,13 @@ from arguments import Parser, order_id
 import deployment
 from deployment import Trouble
 
-FUNCTION = "reconcile-books"
+FUNCTION = "reconcile-ledger"
 REJECTED = ("MalformedEvent", "UnknownOrder")  # the request is at fault: the message says how to correct it
 
 
 def reconcile(shop, args):
     client, event = shop.client("lambda"), asked(args)
-    whole = {"checked": 0, "balanced": 0, "unsettled": [], "broken": [], "products_checked": 0, "products": [], "not_checked": [],
+    totals = {"checked": 0, "balanced": 0, "unsettled": [], "unbalanced": [], "products_checked": 0, "products": [], "not_checked": [],
              "repaired": [], "not_repaired": []}
     first = None
     while True:
@@ -33,19 +33,19 @@ def reconcile(shop, args):
         if args.json:
             print(json.dumps(report))
         first = first or report
-        for name in whole:
-            whole[name] += report.get(name, type(whole[name])())
+        for name in totals:
+            totals[name] += report.get(name, type(totals[name])())
         if not report.get("continuation"):
             break
         event = {"continuation": report["continuation"]} | repairing(args)
-    for name, id in (("unsettled", "order_id"), ("broken", "order_id"), ("products", "product_id")):
+    for name, id in (("unsettled", "order_id"), ("unbalanced", "order_id"), ("products", "product_id")):
         # What is found in two ways may come twice where a run is continued: the later look counts.
-        whole[name] = list({row[id]: row for row in whole[name]}.values())
-    broken = whole["broken"] + [row for row in whole["products"] if row["state"] == "broken"]
+        totals[name] = list({row[id]: row for row in totals[name]}.values())
+    unbalanced = totals["unbalanced"] + [row for row in totals["products"] if row["state"] == "unbalanced"]
     if not args.json:
-        show(first, whole)
-        print("\n" + verdict(broken, whole))
-    return 1 if broken else 2 if whole["not_checked"] else 0
+        show(first, totals)
+        print("\n" + verdict(unbalanced, totals))
+    return 1 if unbalanced else 2 if totals["not_checked"] else 0
 
 
 def asked(args):
@@ -80,41 +80,41 @@ def invoke(client, function, event):
     return said
 
 
-def verdict(broken, whole):
-    if broken:
-        return f"Not balanced: {len(broken)} of the orders and products above."
-    if whole["not_checked"]:
+def verdict(unbalanced, totals):
+    if unbalanced:
+        return f"Not balanced: {len(unbalanced)} of the orders and products above."
+    if totals["not_checked"]:
         return "Incomplete: not everything could be read. Run it again."
-    in_flight = len(whole["unsettled"]) + len(whole["products"])
+    in_flight = len(totals["unsettled"]) + len(totals["products"])
     return "Balanced." + (f" {in_flight} in flight: compared again later." if in_flight else "")
 
 
-def show(first, whole):
+def show(first, totals):
     print(f"From {first['since'][:16]} until {first['until'][:16]} (UTC), against {first['provider']}.")
-    on_the_way = len(whole["unsettled"])
-    print(f"{whole['checked']} looks at orders: {whole['balanced']} balance, {on_the_way} are on their way, {len(whole['broken'])} do not balance.")
-    bad = [row for row in whole["products"] if row["state"] == "broken"]
-    moving = len(whole["products"]) - len(bad)
-    print(f"{whole['products_checked']} products: {whole['products_checked'] - len(bad) - moving} balance,"
-          f" {moving} are moving, {len(bad)} do not balance.")
+    unsettled = len(totals["unsettled"])
+    print(f"{totals['checked']} looks at orders: {totals['balanced']} balance, {unsettled} are on their way, {len(totals['unbalanced'])} do not balance.")
+    unbalanced_products = [row for row in totals["products"] if row["state"] == "unbalanced"]
+    unsettled_products = len(totals["products"]) - len(unbalanced_products)
+    print(f"{totals['products_checked']} products: {totals['products_checked'] - len(unbalanced_products) - unsettled_products} balance,"
+          f" {unsettled_products} are moving, {len(unbalanced_products)} do not balance.")
     rows = [(row.get("order_id") or row["product_id"], row.get("status") or "-", each["check"], each.get("subject", "-"),
-             each["expected"], each["found"]) for row in whole["broken"] + bad for each in row["findings"]]
+             each["expected"], each["found"]) for row in totals["unbalanced"] + unbalanced_products for each in row["findings"]]
     if rows:
         print()
         deployment.table(("whose books", "status", "check", "of", "expected", "found"), rows)
-    reviews = [(row["order_id"], row.get("status") or "-", row["needs_review"]) for row in whole["unsettled"] + whole["broken"]
+    reviews = [(row["order_id"], row.get("status") or "-", row["needs_review"]) for row in totals["unsettled"] + totals["unbalanced"]
                  if row.get("needs_review")]
     if reviews:
         print()
         deployment.table(("needs review", "status", "why"), reviews)
-    if whole["repaired"]:
+    if totals["repaired"]:
         print()
-        deployment.table(("repaired", "of", "lines"), [(row["kind"], row.get("order_id") or "-", lines_of(row)) for row in whole["repaired"]])
-    if whole["not_repaired"]:
+        deployment.table(("repaired", "of", "lines"), [(row["kind"], row.get("order_id") or "-", lines_of(row)) for row in totals["repaired"]])
+    if totals["not_repaired"]:
         print()
-        deployment.table(("not repaired", "why"), sorted({(row["id"], row["reason"]) for row in whole["not_repaired"]}))
-    if whole["not_checked"]:
-        print(f"\nCould not be read, so not compared: {', '.join(whole['not_checked'])}. Run it again.")
+        deployment.table(("not repaired", "why"), sorted({(row["id"], row["reason"]) for row in totals["not_repaired"]}))
+    if totals["not_checked"]:
+        print(f"\nCould not be read, so not compared: {', '.join(totals['not_checked'])}. Run it again.")
 
 
 def lines_of(entry):

@@ -126,7 +126,7 @@ fn rows() -> Vec<(&'static str, Vec<Before>, Then)> {
         ("record-mail-feedback", vec![], Acknowledged),
         ("forget-recipient", vec![Done("send-notification")], Acknowledged),
         ("record-entry", vec![], Acknowledged),
-        ("reconcile-books", vec![Done("record-entry")], Answer(json!({ "checked": 1, "balanced": 0, "not_checked": [] }))),
+        ("reconcile-ledger", vec![Done("record-entry")], Answer(json!({ "checked": 1, "balanced": 0, "not_checked": [] }))),
         ("get-health", vec![], Status(200)),
     ]
 }

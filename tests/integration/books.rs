@@ -13,8 +13,8 @@ impl Shop {
     async fn audit(&self) -> Vec<Value> {
         let (mut rows, mut event) = (Vec::new(), json!({}));
         loop {
-            let report = self.invoke("reconcile-books", &event).await;
-            for name in ["unsettled", "broken", "products"] {
+            let report = self.invoke("reconcile-ledger", &event).await;
+            for name in ["unsettled", "unbalanced", "products"] {
                 rows.extend(report[name].as_array().unwrap().iter().cloned());
             }
             assert_eq!(report["not_checked"], json!([]));
@@ -28,7 +28,7 @@ impl Shop {
     /// The books of this order, as soon as they balance.
     pub async fn balances(&self, order: &str) {
         let event = json!({ "order_id": order });
-        let look = || self.invoke("reconcile-books", &event);
+        let look = || self.invoke("reconcile-ledger", &event);
         until(&format!("the books of {order} balance"), look, |report| report["balanced"] == 1).await;
     }
 

@@ -63,9 +63,9 @@ async fn time_passes(shop: &Shop, pump: &mut Pump, seconds: u64) {
 async fn books_balance(shop: &Shop) {
     // What moved a moment ago is not judged.
     shop.clock.advance(ledger::GRACE);
-    let report = shop.call("reconcile-books", json!({})).await;
+    let report = shop.call("reconcile-ledger", json!({})).await;
     let report = report.ok();
-    for named in ["unsettled", "broken", "products", "not_checked"] {
+    for named in ["unsettled", "unbalanced", "products", "not_checked"] {
         assert_eq!(report[named], json!([]), "{report:#}");
     }
     let (orders, products) = (shop.aws.orders().len(), shop.aws.items("products").iter().filter(|item| is_product(item)).count());

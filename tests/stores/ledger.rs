@@ -2,11 +2,11 @@
 
 mod corruptions;
 mod lease;
-mod reconcile_books;
+mod reconcile_ledger;
 mod repair;
-mod rounds;
+mod audit_runs;
 mod stripe;
-mod stripe_books;
+mod stripe_statement;
 mod world;
 
 use std::{

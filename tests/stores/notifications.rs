@@ -316,7 +316,7 @@ async fn a_mail_that_ses_refuses_for_good_is_tried_once_and_shown_in_the_shop() 
         stage.aws.mails().refuse(refusal);
         assert!(stage.deliver(&message(1)).await, "{refusal}");
         let item = &stage.aws.items("notifications")[0];
-        assert_eq!((&item["state"]["S"], &item["refusal"]["S"]), (&json!("FAILED"), &json!(refusal)));
+        assert_eq!((&item["state"]["S"], &item["rejection_code"]["S"]), (&json!("FAILED"), &json!(refusal)));
         assert!(item.get("locked_by").is_none() && item.get("locked_until").is_none());
         assert!(!item.to_string().contains("ada@example.com"));
 

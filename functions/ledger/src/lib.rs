@@ -9,13 +9,13 @@ use shared::{aws, clock::Clock, config, secret::Secrets, table::Table};
 
 pub mod domain;
 pub mod error;
-pub mod look;
+pub mod audit;
 pub mod operations;
 pub mod repair;
-pub mod round;
+pub mod audit_run;
 pub mod sources;
 pub mod store;
-pub mod walk;
+pub mod candidates;
 
 use sources::Sources;
 use store::Store;

@@ -13,12 +13,12 @@ use crate::{
     GRACE, Ledger,
     domain::{
         Entry, EntryId, Kind, Line,
-        audit::{Finding, OrderBooks},
-        repair::{self, Plan, Repair, refusal},
+        audit::{Finding, OrderSnapshot},
+        repair::{self, RepairPlan, Repair, reasons},
     },
     error::LedgerError,
-    sources::NotRead,
-    store::Recorded,
+    sources::ReadError,
+    store::RecordOutcome,
 };
 
 /// An entry that a repair has booked.
@@ -46,7 +46,7 @@ pub struct Repairs {
     /// The entries that it has booked.
     pub repaired: Vec<Repaired>,
     /// Why differences are left.
-    pub refused: Vec<&'static str>,
+    pub rejected: Vec<&'static str>,
 }
 
 impl Ledger {
@@ -54,25 +54,25 @@ impl Ledger {
     ///
     /// # Errors
     /// When a table fails; what is booked by then stays booked, and the next repair continues.
-    pub async fn repair_order(&self, mut books: OrderBooks, findings: &[Finding], trace: &Trace) -> Result<Repairs, NotRead> {
+    pub async fn repair_order(&self, mut snapshot: OrderSnapshot, findings: &[Finding], trace: &Trace) -> Result<Repairs, ReadError> {
         let mut closed = BTreeSet::new();
         let plan = loop {
-            let plan = Plan::of(&books, findings);
+            let plan = RepairPlan::of(&snapshot, findings);
             let closes = |repair: &Repair| repair.closes.iter().map(|id| (*id, repair.entry.id())).collect::<Vec<_>>();
             let open: Vec<_> = plan.repairs.iter().flat_map(closes).filter(|(id, _)| !closed.contains(id)).collect();
             if open.is_empty() {
                 break plan;
             }
             for (id, by) in open {
-                self.store.close(id, by, self.clock.now()).await?;
+                self.store.close_id(id, by, self.clock.now()).await?;
                 closed.insert(id);
             }
             // A message may have arrived before its id was closed: what is missing is counted again.
-            books.postings = self.store.of_order(books.order_id).await?;
+            snapshot.postings = self.store.entries_of_order(snapshot.order_id).await?;
         };
-        let mut repairs = Repairs { refused: plan.refused, ..Repairs::default() };
+        let mut repairs = Repairs { rejected: plan.rejected, ..Repairs::default() };
         for repair in plan.repairs {
-            self.book(&repair.entry, trace, &mut repairs).await?;
+            self.post(&repair.entry, trace, &mut repairs).await?;
         }
         Ok(repairs)
     }
@@ -81,14 +81,14 @@ impl Ledger {
     ///
     /// # Errors
     /// When a table fails; what is booked by then stays booked.
-    pub async fn repair_product(&self, product: ProductId, trace: &Trace) -> Result<Repairs, NotRead> {
+    pub async fn repair_product(&self, product: ProductId, trace: &Trace) -> Result<Repairs, ReadError> {
         let (mut repairs, mut after) = (Repairs::default(), None);
         let until = Timestamp::from_milliseconds(self.clock.now().milliseconds() - i64::try_from(GRACE.as_millis()).unwrap_or(i64::MAX));
         loop {
             let (movements, next) = self.sources.movements(product, after.as_deref(), until).await?;
             for entry in movements.iter().filter_map(repair::adjustment) {
-                if !self.store.has(entry.id()).await? {
-                    self.book(&entry, trace, &mut repairs).await?;
+                if !self.store.has_entry(entry.id()).await? {
+                    self.post(&entry, trace, &mut repairs).await?;
                 }
             }
             if next.is_none() {
@@ -98,15 +98,15 @@ impl Ledger {
         }
     }
 
-    async fn book(&self, entry: &Entry, trace: &Trace, repairs: &mut Repairs) -> Result<(), NotRead> {
+    async fn post(&self, entry: &Entry, trace: &Trace, repairs: &mut Repairs) -> Result<(), ReadError> {
         match self.store.record(entry, trace, self.clock.now()).await {
-            Ok(Recorded::Before) => {}
-            Ok(Recorded::Now) => {
+            Ok(RecordOutcome::AlreadyRecorded) => {}
+            Ok(RecordOutcome::Recorded) => {
                 tracing::warn!(entry.id = %entry.id(), kind = entry.kind().name(), "missing ledger entry booked");
                 let (entry_id, kind, lines) = (entry.id(), entry.kind().clone(), entry.lines().to_vec());
                 repairs.repaired.push(Repaired { entry_id, kind, order_id: entry.order_id(), lines });
             }
-            Err(LedgerError::Mismatch(_)) => repairs.refused.push(refusal::OTHER_CONTENT),
+            Err(LedgerError::Mismatch(_)) => repairs.rejected.push(reasons::ID_CONFLICT),
             Err(LedgerError::Table(error)) => return Err(error.into()),
         }
         Ok(())

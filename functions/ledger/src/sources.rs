@@ -33,7 +33,7 @@ pub struct Sources {
 
 /// Why there is nothing to compare.
 #[derive(Debug, thiserror::Error)]
-pub enum NotRead {
+pub enum ReadError {
     /// A table did not answer, or never will.
     #[error(transparent)]
     Table(#[from] TableError),
@@ -45,7 +45,7 @@ pub enum NotRead {
     Panicked,
 }
 
-impl From<StatementError> for NotRead {
+impl From<StatementError> for ReadError {
     fn from(error: StatementError) -> Self {
         match error {
             StatementError::Table(error) => error.into(),
@@ -67,7 +67,7 @@ pub struct PaymentRecords {
 
 impl PaymentRecords {
     /// Where to look at the provider.
-    fn recorded(&self) -> StatementQuery {
+    fn statement_query(&self) -> StatementQuery {
         let payment = |attempt: &AttemptRecord| RecordedPayment {
             payment_id: attempt.payment_id.clone(),
             transaction_id: attempt.transaction_id.clone(),
@@ -87,16 +87,16 @@ impl PaymentRecords {
 pub type Page = (Vec<OrderId>, Option<String>);
 
 /// More records than payments has of any order.
-const MOST_OF_AN_ORDER: u32 = 10_000;
+const MAX_RECORDS_PER_ORDER: u32 = 10_000;
 
 /// More parts than the stock of a product is ever divided into, and no more than one call may ask for.
 const MAX_SHARDS: u32 = 100;
 
 /// How many items one call may ask for by their keys.
-const KEYS_AT_ONCE: usize = 100;
+const BATCH_GET_SIZE: usize = 100;
 
 /// As many movements are found with one call.
-const MOVEMENTS_AT_ONCE: u32 = 100;
+const MOVEMENT_PAGE_SIZE: u32 = 100;
 
 impl Sources {
     /// An order as orders has it.
@@ -120,7 +120,7 @@ impl Sources {
     /// # Errors
     /// When the table fails, or what stands there cannot be read.
     pub async fn payments(&self, order: OrderId) -> Result<PaymentRecords, TableError> {
-        let query = Query::new(None, "pk", order_key(order), MOST_OF_AN_ORDER).consistent();
+        let query = Query::new(None, "pk", order_key(order), MAX_RECORDS_PER_ORDER).consistent();
         let mut records = PaymentRecords::default();
         for item in self.payments.query(query).await? {
             match text(&item, "sk").split('#').next().unwrap_or_default() {
@@ -137,9 +137,9 @@ impl Sources {
     ///
     /// # Errors
     /// When the provider does not answer, the table fails, or what stands there cannot be read.
-    pub async fn provider(&self, records: &PaymentRecords) -> Result<Option<Statement>, NotRead> {
+    pub async fn provider_statement(&self, records: &PaymentRecords) -> Result<Option<Statement>, ReadError> {
         match &self.statement {
-            Some(statement) => Ok(Some(statement.read(&records.recorded()).await?)),
+            Some(statement) => Ok(Some(statement.read(&records.statement_query()).await?)),
             None => Ok(None),
         }
     }
@@ -153,7 +153,7 @@ impl Sources {
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn orders_with(&self, status: Status, shard: u32, from: &str, to: &str, limit: u32) -> Result<Page, TableError> {
+    pub async fn orders_by_status(&self, status: Status, shard: u32, from: &str, to: &str, limit: u32) -> Result<Page, TableError> {
         let between = Expression::new("#listed_at BETWEEN :from AND :to").value("from", from).value("to", to);
         let partition = format!("{}#{shard}", status.name());
         let items = self.orders.query(Query::new(Some("status-index"), "status_shard", partition, limit).sort(between)).await?;
@@ -181,7 +181,7 @@ impl Sources {
     /// # Errors
     /// When the table fails. A reservation that cannot be read is passed over: the order that it belongs to is named for it.
     pub async fn add_held(&self, orders: &[OrderId], held: &mut BTreeMap<ProductId, i64>) -> Result<(), TableError> {
-        for orders in orders.chunks(KEYS_AT_ONCE) {
+        for orders in orders.chunks(BATCH_GET_SIZE) {
             let keys = orders.iter().map(|order| (&self.stock, reservation_key(*order)));
             for item in self.stock.get_many(keys.collect()).await? {
                 let Ok(reservation) = from_item::<ReservationRecord>(item) else { continue };
@@ -208,9 +208,9 @@ impl Sources {
         // No key continues another one: what follows a key is the first that is greater than it with anything behind it.
         let from = after.map_or_else(|| " ".to_owned(), |after| format!("{after}+"));
         let between = Expression::new("#next_check_at BETWEEN :from AND :until").value("from", from).value("until", until);
-        let query = Query::new(Some("check-index"), "check_shard", format!("moved#{product}"), MOVEMENTS_AT_ONCE).sort(between);
+        let query = Query::new(Some("check-index"), "check_shard", format!("moved#{product}"), MOVEMENT_PAGE_SIZE).sort(between);
         let found = self.stock.query(query).await?;
-        let next = found.last().filter(|_| found.len() >= KEYS_AT_ONCE).map(|item| text(item, "next_check_at").to_owned());
+        let next = found.last().filter(|_| found.len() >= BATCH_GET_SIZE).map(|item| text(item, "next_check_at").to_owned());
         if found.is_empty() {
             return Ok((Vec::new(), None));
         }
@@ -227,14 +227,14 @@ impl Sources {
         let Some(first) = self.stock.get(Key::new(format!("STOCK#{product}"))).await? else { return Ok(Vec::new()) };
         let first: StockRecord = from_item(first)?;
         let further = 1..=first.last_shard.min(MAX_SHARDS);
-        let mut parts = vec![first];
+        let mut shards = vec![first];
         if !further.is_empty() {
-            let keys = further.map(|part| (&self.stock, Key::new(format!("STOCK#{product}#{part}"))));
-            for part in self.stock.get_many(keys.collect()).await? {
-                parts.push(from_item(part)?);
+            let keys = further.map(|shard| (&self.stock, Key::new(format!("STOCK#{product}#{shard}"))));
+            for shard in self.stock.get_many(keys.collect()).await? {
+                shards.push(from_item(shard)?);
             }
         }
-        Ok(parts)
+        Ok(shards)
     }
 }
 

@@ -6,7 +6,7 @@
 //! - `DAY#<yyyy-mm-dd>#<shard>` / `<time>#<entry>`: and for whoever asks about a day.
 //! - `PRODUCT#<product>#<shard>` / `<time>#<entry>`: its lines about one product.
 //! - `PRODUCTS#<shard>` / `<product>`: that there is something about a product.
-//! - `AUDIT` / `ROUND`: how far the schedule's audit is. `AUDIT` / `LEASE`: the lease of the call that takes it further. These two items
+//! - `AUDIT` / `RUN`: how far the schedule's audit is. `AUDIT` / `LEASE`: the lease of the call that takes it further. These two items
 //!   change, and are no entries.
 //!
 //! The first four are one transaction. `PRODUCTS` is put before it: a product without lines does no harm, lines that no audit finds would.
@@ -37,7 +37,7 @@ use shared::{
 use crate::{
     domain::{Entry, EntryId, Kind, Line, audit::record::Posting},
     error::LedgerError,
-    round::Round,
+    audit_run::AuditRun,
 };
 
 /// Over how many partition keys the lines about one product are spread.
@@ -52,38 +52,38 @@ pub struct Store {
     ledger: Table,
     shards: u32,
     /// The products of which it is known that they are listed: almost every entry is about one of these.
-    listed: Mutex<BTreeSet<ProductId>>,
+    registered: Mutex<BTreeSet<ProductId>>,
 }
 
 /// What became of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Recorded {
+pub enum RecordOutcome {
     /// It is written.
-    Now,
+    Recorded,
     /// The same entry was written before.
-    Before,
+    AlreadyRecorded,
 }
 
 /// How many entries are read with one call.
-const PAGE: u32 = 250;
+const PAGE_SIZE: u32 = 250;
 
 /// More entries than any one order has.
-const MOST_OF_AN_ORDER: u32 = 10_000;
+const MAX_ENTRIES_PER_ORDER: u32 = 10_000;
 
 impl Store {
     /// The entries in `ledger`, whose list of products has so many shards.
     pub fn new(ledger: Table, shards: u32) -> Self {
-        Self { ledger, shards, listed: Mutex::default() }
+        Self { ledger, shards, registered: Mutex::default() }
     }
 
     /// Writes an entry, under all its keys or not at all.
     ///
     /// # Errors
     /// When another entry has its id, or the table fails.
-    pub async fn record(&self, entry: &Entry, trace: &Trace, now: Timestamp) -> Result<Recorded, LedgerError> {
+    pub async fn record(&self, entry: &Entry, trace: &Trace, now: Timestamp) -> Result<RecordOutcome, LedgerError> {
         let by_product = entry.by_product();
         for product in by_product.keys() {
-            self.list(*product).await?;
+            self.register_product(*product).await?;
         }
         let header = EntryItem::of(entry, trace, now);
         let sort_key = format!("{}#{}", entry.occurred_at(), entry.id());
@@ -96,27 +96,27 @@ impl Store {
                 order_id: entry.order_id(),
                 lines,
             };
-            self.ledger.transact_put(keyed(to_item(&posting), pk, &sort_key), Expression::not_exists())
+            self.ledger.transact_put(with_keys(to_item(&posting), pk, &sort_key), Expression::not_exists())
         };
-        let mut writes = vec![self.ledger.transact_put(keyed(to_item(&header), format!("ENTRY#{}", entry.id()), "ENTRY"), Expression::not_exists())];
+        let mut writes = vec![self.ledger.transact_put(with_keys(to_item(&header), format!("ENTRY#{}", entry.id()), "ENTRY"), Expression::not_exists())];
         writes.extend(entry.order_id().map(|order| posting(order_pk(order), entry.lines())));
         let shard = |of: u32| ids::shard_of(&entry.id().to_string(), of);
         writes.push(posting(day_pk(&day_of(entry.occurred_at()), shard(DAY_SHARDS)), entry.lines()));
         writes.extend(by_product.iter().map(|(product, lines)| posting(product_pk(*product, shard(PRODUCT_SHARDS)), lines)));
 
         let conflicts = match self.ledger.transact(writes).await? {
-            TransactionOutcome::Written => return Ok(Recorded::Now),
+            TransactionOutcome::Written => return Ok(RecordOutcome::Recorded),
             TransactionOutcome::Cancelled(conflicts) => conflicts,
         };
         // The header comes first: only where it stands do the others.
         let stored = conflicts.into_iter().next().flatten().and_then(|conflict| conflict.item);
         if stored.as_ref().is_some_and(|item| item.contains_key(CLOSED_BY)) {
             tracing::info!(entry.id = %entry.id(), "entry was booked by a repair, not recorded again");
-            return Ok(Recorded::Before);
+            return Ok(RecordOutcome::AlreadyRecorded);
         }
         let stored = stored.map(from_item::<EntryItem>).transpose()?;
         match stored {
-            Some(stored) if stored.fingerprint == header.fingerprint => Ok(Recorded::Before),
+            Some(stored) if stored.fingerprint == header.fingerprint => Ok(RecordOutcome::AlreadyRecorded),
             _ => Err(LedgerError::Mismatch(entry.id())),
         }
     }
@@ -125,7 +125,7 @@ impl Store {
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn has(&self, entry: EntryId) -> Result<bool, TableError> {
+    pub async fn has_entry(&self, entry: EntryId) -> Result<bool, TableError> {
         Ok(self.ledger.get(header_key(entry)).await?.is_some())
     }
 
@@ -133,20 +133,20 @@ impl Store {
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn close(&self, id: EntryId, by: EntryId, now: Timestamp) -> Result<(), TableError> {
+    pub async fn close_id(&self, id: EntryId, by: EntryId, now: Timestamp) -> Result<(), TableError> {
         let closed = to_item(&ClosedItem { closed_by: by, closed_at: now });
-        self.ledger.put(keyed(closed, format!("ENTRY#{id}"), "ENTRY"), Expression::not_exists()).await.map(drop)
+        self.ledger.put(with_keys(closed, format!("ENTRY#{id}"), "ENTRY"), Expression::not_exists()).await.map(drop)
     }
 
     /// Lets a product be found by whoever goes through all of them.
-    async fn list(&self, product: ProductId) -> Result<(), TableError> {
-        if self.listed.lock().unwrap_or_else(PoisonError::into_inner).contains(&product) {
+    async fn register_product(&self, product: ProductId) -> Result<(), TableError> {
+        if self.registered.lock().unwrap_or_else(PoisonError::into_inner).contains(&product) {
             return Ok(());
         }
         let shard = ids::shard_of(&product.to_string(), self.shards);
         // Refused: it is listed.
-        self.ledger.put(keyed(Item::new(), list_pk(shard), &product.to_string()), Expression::not_exists()).await?;
-        self.listed.lock().unwrap_or_else(PoisonError::into_inner).insert(product);
+        self.ledger.put(with_keys(Item::new(), products_pk(shard), &product.to_string()), Expression::not_exists()).await?;
+        self.registered.lock().unwrap_or_else(PoisonError::into_inner).insert(product);
         Ok(())
     }
 
@@ -154,8 +154,8 @@ impl Store {
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn of_order(&self, order: OrderId) -> Result<Vec<Posting>, TableError> {
-        let items = self.ledger.query(Query::new(None, "pk", order_pk(order), MOST_OF_AN_ORDER).consistent()).await?;
+    pub async fn entries_of_order(&self, order: OrderId) -> Result<Vec<Posting>, TableError> {
+        let items = self.ledger.query(Query::new(None, "pk", order_pk(order), MAX_ENTRIES_PER_ORDER).consistent()).await?;
         items.into_iter().map(from_item).collect()
     }
 
@@ -164,18 +164,18 @@ impl Store {
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn of_product(
+    pub async fn entries_of_product(
         &self,
         product: ProductId,
         shard: u32,
         after: Option<&str>,
     ) -> Result<(Vec<Posting>, Option<String>), TableError> {
-        let mut query = Query::new(None, "pk", product_pk(product, shard), PAGE).consistent();
+        let mut query = Query::new(None, "pk", product_pk(product, shard), PAGE_SIZE).consistent();
         if let Some(after) = after {
             query = query.sort(Expression::new("#sk > :after").value("after", after));
         }
         let items = self.ledger.query(query).await?;
-        let next = last_of_full_page(&items, PAGE);
+        let next = next_sort_key(&items, PAGE_SIZE);
         Ok((items.into_iter().map(from_item).collect::<Result<_, _>>()?, next))
     }
 
@@ -193,16 +193,16 @@ impl Store {
         limit: u32,
     ) -> Result<(Vec<OrderId>, Option<String>), TableError> {
         #[derive(Deserialize)]
-        struct Found {
+        struct EntryOrder {
             #[serde(default)]
             order_id: Option<OrderId>,
         }
         let between = Expression::new("#sk BETWEEN :from AND :to").value("from", from).value("to", to);
         let items = self.ledger.query(Query::new(None, "pk", day_pk(day, shard), limit).sort(between)).await?;
-        let next = last_of_full_page(&items, limit);
+        let next = next_sort_key(&items, limit);
         let order = |item: Item| {
             let entry = sort_key(&item).unwrap_or_default().to_owned();
-            from_item::<Found>(item).map(|found| found.order_id).unwrap_or_else(|error| {
+            from_item::<EntryOrder>(item).map(|entry_order| entry_order.order_id).unwrap_or_else(|error| {
                 tracing::error!(entry, error = telemetry::causes(&error), "ledger entry not readable, its order is not compared");
                 None
             })
@@ -215,12 +215,12 @@ impl Store {
     /// # Errors
     /// When the table fails.
     pub async fn products(&self, shard: u32, after: Option<&str>, limit: u32) -> Result<(Vec<ProductId>, Option<String>), TableError> {
-        let mut query = Query::new(None, "pk", list_pk(shard), limit);
+        let mut query = Query::new(None, "pk", products_pk(shard), limit);
         if let Some(after) = after {
             query = query.sort(Expression::new("#sk > :after").value("after", after));
         }
         let items = self.ledger.query(query).await?;
-        let next = last_of_full_page(&items, limit);
+        let next = next_sort_key(&items, limit);
         Ok((items.iter().filter_map(|item| ProductId::parse(sort_key(item)?)).collect(), next))
     }
 
@@ -233,18 +233,18 @@ impl Store {
     ///
     /// # Errors
     /// When the table fails, or what stands there is no round.
-    pub async fn round(&self) -> Result<Option<Round>, TableError> {
-        self.ledger.get(Key::composite("AUDIT", "ROUND")).await?.map(from_item).transpose()
+    pub async fn audit_run(&self) -> Result<Option<AuditRun>, TableError> {
+        self.ledger.get(Key::composite("AUDIT", "RUN")).await?.map(from_item).transpose()
     }
 
     /// Keeps how far it is now, unless somebody else has taken it further meanwhile: says whether it is kept.
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn keep_round(&self, round: &Round) -> Result<bool, TableError> {
-        let unchanged = if round.version == 0 { Expression::not_exists() } else { Expression::version(round.version) };
-        let item = to_item(&Round { version: round.version + 1, ..round.clone() });
-        Ok(matches!(self.ledger.put(keyed(item, "AUDIT".to_owned(), "ROUND"), unchanged).await?, Outcome::Written))
+    pub async fn save_audit_run(&self, run: &AuditRun) -> Result<bool, TableError> {
+        let unchanged = if run.version == 0 { Expression::not_exists() } else { Expression::version(run.version) };
+        let item = to_item(&AuditRun { version: run.version + 1, ..run.clone() });
+        Ok(matches!(self.ledger.put(with_keys(item, "AUDIT".to_owned(), "RUN"), unchanged).await?, Outcome::Written))
     }
 }
 
@@ -280,11 +280,11 @@ fn product_pk(product: ProductId, shard: u32) -> String {
     format!("PRODUCT#{product}#{shard}")
 }
 
-fn list_pk(shard: u32) -> String {
+fn products_pk(shard: u32) -> String {
     format!("PRODUCTS#{shard}")
 }
 
-fn keyed(mut item: Item, pk: String, sk: &str) -> Item {
+fn with_keys(mut item: Item, pk: String, sk: &str) -> Item {
     item.insert("pk".to_owned(), AttributeValue::S(pk));
     item.insert("sk".to_owned(), AttributeValue::S(sk.to_owned()));
     item
@@ -295,7 +295,7 @@ fn sort_key(item: &Item) -> Option<&str> {
 }
 
 /// Where a page is as long as it may be, there may be another one.
-fn last_of_full_page(items: &[Item], limit: u32) -> Option<String> {
+fn next_sort_key(items: &[Item], limit: u32) -> Option<String> {
     let is_full = items.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
     items.last().filter(|_| is_full).and_then(sort_key).map(str::to_owned)
 }

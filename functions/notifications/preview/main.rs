@@ -3,7 +3,7 @@
 
 use std::{error::Error, fs, path::PathBuf};
 
-use notifications::letter::{Rendered, Shop, link, notice, order, stock};
+use notifications::templates::{RenderedEmail, Shop, link, notice, order, stock};
 use serde_json::json;
 
 /// The shop that the mails come from, and where their links lead.
@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(&folder)?;
     let mut index = String::from("<!DOCTYPE html>\n<title>The mails of Ferrocart</title>\n<ul>\n");
     for mail in mails()? {
-        let Rendered { template, subject, html, text, .. } = mail;
+        let RenderedEmail { template, subject, html, text, .. } = mail;
         fs::write(folder.join(format!("{template}.html")), html)?;
         fs::write(folder.join(format!("{template}.txt")), text)?;
         index.push_str(&format!("<li><a href=\"{template}.html\">{subject}</a> (<a href=\"{template}.txt\">as text</a>)</li>\n"));
@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// One mail from each template.
-fn mails() -> Result<Vec<Rendered>, Box<dyn Error>> {
+fn mails() -> Result<Vec<RenderedEmail>, Box<dyn Error>> {
     let low = serde_json::from_value(json!({
         "product_id": "prd_0199c2a8-0000-7000-8000-00000000000a",
         "sku": "SPOON-OAK",
@@ -35,7 +35,7 @@ fn mails() -> Result<Vec<Rendered>, Box<dyn Error>> {
     let expires_at = "2026-11-21T10:48:49.123Z".parse()?;
     let mut mails = Vec::new();
     for template in order::Template::ALL {
-        mails.push(order::render(template, "Ada Lovelace", &about(template)?, SHOP)?);
+        mails.push(order::render(template, "Ada Lovelace", &context(template)?, SHOP)?);
     }
     for template in stock::Template::ALL {
         mails.push(stock::render(template, "Operator", &low, SHOP)?);
@@ -50,7 +50,7 @@ fn mails() -> Result<Vec<Rendered>, Box<dyn Error>> {
 }
 
 /// What a mail about an order speaks of; with a reason, where mails from that template have one.
-fn about(template: order::Template) -> Result<order::About, serde_json::Error> {
+fn context(template: order::Template) -> Result<order::Context, serde_json::Error> {
     let reason = match template {
         order::Template::OrderFailed => Some("out_of_stock"),
         order::Template::OrderCancelled => Some("not_paid_in_time"),

@@ -9,10 +9,10 @@ use shared::{
 };
 
 /// How long a notification is kept.
-pub const KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
+pub const RETENTION: Duration = Duration::from_secs(90 * 24 * 3600);
 
 /// How long one try to send may take. Longer than the function can run: when it is over, nobody is sending any more.
-pub const LOCK: Duration = Duration::from_secs(20);
+pub const LOCK_DURATION: Duration = Duration::from_secs(20);
 
 /// A notification.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,7 +57,7 @@ pub enum Delivery {
     /// SES will never take it. The notification is shown in the shop all the same.
     Failed {
         /// SES's name for the reason: `MessageRejected`.
-        refusal: String,
+        rejection_code: String,
     },
     /// Its address takes no mail, or its owner wants none: nothing was sent. The notification is shown in the shop all the same.
     Suppressed,
@@ -68,26 +68,26 @@ pub enum Delivery {
 
 /// What a try to send has to do about a notification that is already there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
+pub enum SendDecision {
     /// It was sent, or is not to be sent any more: nothing.
-    Done,
+    Finished,
     /// It is this try's own.
-    Mine,
+    Send,
     /// Another try is at it: come again later.
-    Taken,
+    Locked,
     /// The try before has broken off: send it.
-    Abandoned,
+    TakeOver,
 }
 
 impl Delivery {
-    /// What the try called `me` has to do at `now`.
-    pub fn turn(&self, me: &str, now: Timestamp) -> Turn {
+    /// What the try called `attempt_id` has to do at `now`.
+    pub fn send_decision(&self, attempt_id: &str, now: Timestamp) -> SendDecision {
         match self {
-            Self::Sent | Self::Failed { .. } | Self::Suppressed => Turn::Done,
-            Self::Unknown => Turn::Taken,
-            Self::Pending { locked_by, .. } if locked_by == me => Turn::Mine,
-            Self::Pending { locked_until, .. } if *locked_until > now => Turn::Taken,
-            Self::Pending { .. } => Turn::Abandoned,
+            Self::Sent | Self::Failed { .. } | Self::Suppressed => SendDecision::Finished,
+            Self::Unknown => SendDecision::Locked,
+            Self::Pending { locked_by, .. } if locked_by == attempt_id => SendDecision::Send,
+            Self::Pending { locked_until, .. } if *locked_until > now => SendDecision::Locked,
+            Self::Pending { .. } => SendDecision::TakeOver,
         }
     }
 }
@@ -97,22 +97,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mail_is_sent_by_whoever_holds_the_lock_and_by_others_only_when_it_is_over() {
+    fn only_the_lock_holder_sends_until_the_lock_expires() {
         let now = Timestamp::from_milliseconds(1_000_000);
-        let pending = Delivery::Pending { locked_by: "a".to_owned(), locked_until: now.plus(LOCK) };
-        assert_eq!(pending.turn("a", now), Turn::Mine);
-        assert_eq!(pending.turn("b", now), Turn::Taken);
-        assert_eq!(pending.turn("b", now.plus(LOCK)), Turn::Abandoned);
-        assert_eq!(Delivery::Sent.turn("a", now), Turn::Done);
-        assert_eq!(Delivery::Failed { refusal: "MessageRejected".to_owned() }.turn("a", now), Turn::Done);
-        assert_eq!(Delivery::Suppressed.turn("a", now), Turn::Done);
+        let pending = Delivery::Pending { locked_by: "a".to_owned(), locked_until: now.plus(LOCK_DURATION) };
+        assert_eq!(pending.send_decision("a", now), SendDecision::Send);
+        assert_eq!(pending.send_decision("b", now), SendDecision::Locked);
+        assert_eq!(pending.send_decision("b", now.plus(LOCK_DURATION)), SendDecision::TakeOver);
+        assert_eq!(Delivery::Sent.send_decision("a", now), SendDecision::Finished);
+        assert_eq!(Delivery::Failed { rejection_code: "MessageRejected".to_owned() }.send_decision("a", now), SendDecision::Finished);
+        assert_eq!(Delivery::Suppressed.send_decision("a", now), SendDecision::Finished);
     }
 
     #[test]
-    fn a_state_of_a_later_release_is_read_and_left_alone() {
+    fn unknown_delivery_state_is_not_changed() {
         let stored = serde_json::json!({ "state": "BOUNCED", "bounced_at": "2026-11-21T09:48:49.123Z" });
         let delivery: Delivery = serde_json::from_value(stored).unwrap();
         assert_eq!(delivery, Delivery::Unknown);
-        assert_eq!(delivery.turn("a", Timestamp::from_milliseconds(1_000_000)), Turn::Taken);
+        assert_eq!(delivery.send_decision("a", Timestamp::from_milliseconds(1_000_000)), SendDecision::Locked);
     }
 }

@@ -15,13 +15,13 @@ pub enum NotificationError {
     InProgress,
     /// The link of a mail does not open under our key for this user: it was not sealed by us, or for somebody else.
     #[error("the link of the mail cannot be opened")]
-    SealedOtherwise,
+    UnsealFailed,
     /// The user had more notifications than one run deletes.
     #[error("the user has more notifications than are deleted at once")]
-    NotAllForgotten,
+    DeletionIncomplete,
     /// A template failed.
     #[error("the mail cannot be written")]
-    Unwritable(#[from] askama::Error),
+    RenderFailed(#[from] askama::Error),
     /// SES did not take the mail.
     #[error("the mail cannot be sent")]
     Mail(#[from] MailError),
@@ -37,7 +37,7 @@ impl Retryable for NotificationError {
     /// A template of this release renders at the first try, or never. A link may open later: for a few minutes after a key was revoked this
     /// instance still has the earlier one. It is retried until it has expired.
     fn is_retryable(&self) -> bool {
-        !matches!(self, Self::Unwritable(_))
+        !matches!(self, Self::RenderFailed(_))
     }
 }
 
@@ -47,10 +47,10 @@ impl From<NotificationError> for Problem {
             NotificationError::NotFound => Self::not_found("notification"),
             NotificationError::Table(error) => error.into(),
             NotificationError::InProgress
-            | NotificationError::NotAllForgotten
+            | NotificationError::DeletionIncomplete
             | NotificationError::Mail(_)
             | NotificationError::Secret(_) => Self::unavailable().caused_by(&error),
-            NotificationError::SealedOtherwise | NotificationError::Unwritable(_) => Self::internal().caused_by(&error),
+            NotificationError::UnsealFailed | NotificationError::RenderFailed(_) => Self::internal().caused_by(&error),
         }
     }
 }

@@ -15,7 +15,7 @@ use shared::{
 
 pub mod domain;
 pub mod error;
-pub mod letter;
+pub mod templates;
 pub mod mailer;
 pub mod messages;
 pub mod operations;

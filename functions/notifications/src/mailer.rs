@@ -9,7 +9,7 @@ use aws_sdk_sesv2::{
 use base64::{Engine, prelude::BASE64_STANDARD};
 use shared::BoxFuture;
 
-use crate::letter::Rendered;
+use crate::templates::RenderedEmail;
 
 /// Sends mails from the shop's address.
 #[derive(Clone, Debug)]
@@ -26,14 +26,14 @@ pub struct Mailer {
 pub enum MailError {
     /// SES does not take it, however often it is asked.
     #[error("SES refuses the mail: {code}")]
-    Refused {
+    Rejected {
         /// SES's name for the reason, such as `MessageRejected`.
         code: String,
     },
     /// It was not taken this time, or no answer says that it was.
     #[error("the mail was not sent: {code}")]
-    NotSent {
-        /// SES's name for the reason, such as `TooManyRequestsException`; `NoAnswer` where none came.
+    SendFailed {
+        /// SES's name for the reason, such as `TooManyRequestsException`; `NoResponse` where none came.
         code: String,
     },
 }
@@ -46,10 +46,10 @@ impl Mailer {
     }
 
     /// Sends `mail` to `address`.
-    pub fn send<'a>(&'a self, address: &'a str, mail: &'a Rendered) -> BoxFuture<'a, Result<(), MailError>> {
+    pub fn send<'a>(&'a self, address: &'a str, mail: &'a RenderedEmail) -> BoxFuture<'a, Result<(), MailError>> {
         Box::pin(async move {
-            let unusable = |_| MailError::NotSent { code: "UnusableText".to_owned() };
-            let content = |text: &str| Content::builder().data(text).charset("UTF-8").build().map_err(unusable);
+            let invalid = |_| MailError::SendFailed { code: "InvalidText".to_owned() };
+            let content = |text: &str| Content::builder().data(text).charset("UTF-8").build().map_err(invalid);
             let body = Body::builder().html(content(&mail.html)?).text(content(&mail.text)?).build();
             let message = Message::builder().subject(content(mail.subject)?).body(body).build();
             let call = self
@@ -59,7 +59,7 @@ impl Mailer {
                 .set_configuration_set_name(self.configuration_set.clone())
                 .destination(Destination::builder().to_addresses(address).build())
                 .content(EmailContent::builder().simple(message).build());
-            call.send().await.map(|_| ()).map_err(|error| not_taken(&error))
+            call.send().await.map(|_| ()).map_err(|error| mail_error(&error))
         })
     }
 }
@@ -69,12 +69,12 @@ fn mailbox(name: &str, address: &str) -> String {
     if name.chars().all(|c| matches!(c, ' '..='~')) {
         return format!("\"{}\" <{address}>", name.replace('\\', "\\\\").replace('"', "\\\""));
     }
-    let words: Vec<String> = encodable(name).into_iter().map(|part| format!("=?UTF-8?B?{}?=", BASE64_STANDARD.encode(part))).collect();
+    let words: Vec<String> = encoded_word_chunks(name).into_iter().map(|part| format!("=?UTF-8?B?{}?=", BASE64_STANDARD.encode(part))).collect();
     format!("{} <{address}>", words.join(" "))
 }
 
 /// Parts of a text that fit into encoded words of at most 75 characters: whole characters, at most 45 bytes.
-fn encodable(text: &str) -> Vec<String> {
+fn encoded_word_chunks(text: &str) -> Vec<String> {
     let mut parts: Vec<String> = Vec::new();
     for c in text.chars() {
         match parts.last_mut().filter(|part| part.len() + c.len_utf8() <= 45) {
@@ -87,12 +87,12 @@ fn encodable(text: &str) -> Vec<String> {
 
 /// What it means that SES did not take a mail. For good is only what it says of this mail; what it says of the account
 /// (throttled, paused, a sender that is not verified) or of the call (a permission, a signature) passes or is mended, and then the same mail is taken.
-fn not_taken<R>(error: &SdkError<SendEmailError, R>) -> MailError {
-    let said = error.as_service_error();
-    let code = said.and_then(ProvideErrorMetadata::code).unwrap_or("NoAnswer").to_owned();
-    match said {
-        Some(SendEmailError::BadRequestException(_) | SendEmailError::MessageRejected(_)) => MailError::Refused { code },
-        _ => MailError::NotSent { code },
+fn mail_error<R>(error: &SdkError<SendEmailError, R>) -> MailError {
+    let service_error = error.as_service_error();
+    let code = service_error.and_then(ProvideErrorMetadata::code).unwrap_or("NoResponse").to_owned();
+    match service_error {
+        Some(SendEmailError::BadRequestException(_) | SendEmailError::MessageRejected(_)) => MailError::Rejected { code },
+        _ => MailError::SendFailed { code },
     }
 }
 
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sender_has_a_quoted_or_an_encoded_name() {
+    fn sender_name_is_quoted_or_encoded() {
         for (name, expected) in [
             ("Ferrocart", "\"Ferrocart\" <shop@example.com>"),
             ("Lamp, Spoon & Co.", "\"Lamp, Spoon & Co.\" <shop@example.com>"),
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn encoded_words_stay_within_their_limit_and_split_no_character() {
+    fn encoded_words_respect_their_limit_and_split_no_character() {
         let name = "\u{1f600}".repeat(50);
         let mailbox = mailbox(&name, "shop@example.com");
         let words: Vec<&str> = mailbox.strip_suffix(" <shop@example.com>").unwrap().split(' ').collect();

@@ -9,7 +9,7 @@ use shared::{
     queue::{FromMessage, InvalidMessage, read_as},
 };
 
-use crate::letter::{link, notice, order, stock};
+use crate::templates::{link, notice, order, stock};
 
 /// What is to be written, and to whom.
 #[derive(Clone)]
@@ -25,8 +25,8 @@ pub struct SendNotification {
 /// What a mail says, with what it takes to say it.
 #[derive(Clone)]
 pub(crate) enum Content {
-    Order(order::Template, order::About),
-    Stock(stock::Template, stock::About),
+    Order(order::Template, order::Context),
+    Stock(stock::Template, stock::Context),
     Link(link::Template, SealedLink),
     Notice(notice::Template),
 }
@@ -75,8 +75,8 @@ impl FromMessage for SendNotification {
         let content = match envelope.template {
             Template::Order(template @ order::Template::OrderRefunded) => {
                 let Refund { refunded } = read_as(KIND, kind, envelope.data.clone())?;
-                let about: order::About = read_as(KIND, kind, envelope.data)?;
-                Content::Order(template, order::About { refunded: Some(refunded), ..about })
+                let context: order::Context = read_as(KIND, kind, envelope.data)?;
+                Content::Order(template, order::Context { refunded: Some(refunded), ..context })
             }
             Template::Order(template) => Content::Order(template, read_as(KIND, kind, envelope.data)?),
             Template::Stock(template) => Content::Stock(template, read_as(KIND, kind, envelope.data)?),
@@ -98,13 +98,13 @@ impl Content {
     /// The order that it is about.
     pub(crate) fn order_id(&self) -> Option<OrderId> {
         match self {
-            Self::Order(_, about) => Some(about.order_id),
+            Self::Order(_, context) => Some(context.order_id),
             Self::Stock(..) | Self::Link(..) | Self::Notice(_) => None,
         }
     }
 
     /// Whether it holds a link that works no longer at `now`.
-    pub(crate) fn is_over(&self, now: Timestamp) -> bool {
+    pub(crate) fn is_expired(&self, now: Timestamp) -> bool {
         matches!(self, Self::Link(_, link) if link.expires_at <= now)
     }
 }
@@ -128,7 +128,7 @@ mod tests {
         SendNotification::from_message(KIND, message).map(|message| message.content)
     }
 
-    fn about() -> Value {
+    fn context() -> Value {
         let refunded = json!({ "amount": 1000, "currency": "USD" });
         let total = json!({ "amount": 5998, "currency": "USD" });
         json!({ "order_id": "ord_0199c2a8-0000-7000-8000-0000000000f1", "total": total, "items": [], "refunded": refunded })
@@ -143,22 +143,22 @@ mod tests {
     }
 
     #[test]
-    fn every_template_comes_with_its_own_data() {
+    fn each_template_requires_its_own_data() {
         for template in order::Template::ALL {
-            assert!(matches!(read(template.name(), about()), Ok(Content::Order(read, _)) if read == template));
+            assert!(matches!(read(template.name(), context()), Ok(Content::Order(read, _)) if read == template));
             for other in [link(), stock(), json!({}), json!([]), Value::Null] {
                 assert!(read(template.name(), other).is_err(), "{}", template.name());
             }
         }
         for template in stock::Template::ALL {
             assert!(matches!(read(template.name(), stock()), Ok(Content::Stock(read, _)) if read == template));
-            for other in [about(), link(), json!({}), json!([]), Value::Null] {
+            for other in [context(), link(), json!({}), json!([]), Value::Null] {
                 assert!(read(template.name(), other).is_err(), "{}", template.name());
             }
         }
         for template in link::Template::ALL {
             assert!(matches!(read(template.name(), link()), Ok(Content::Link(read, _)) if read == template));
-            for other in [about(), json!({}), json!([]), Value::Null, json!({ "sealed_token": "c2VhbGVk", "expires_at": "soon" })] {
+            for other in [context(), json!({}), json!([]), Value::Null, json!({ "sealed_token": "c2VhbGVk", "expires_at": "soon" })] {
                 assert!(read(template.name(), other).is_err(), "{}", template.name());
             }
         }
@@ -171,8 +171,8 @@ mod tests {
     }
 
     #[test]
-    fn a_refund_names_what_went_back_and_the_other_mails_about_an_order_need_not() {
-        let mut without = about();
+    fn only_the_refund_email_requires_the_refunded_amount() {
+        let mut without = context();
         without.as_object_mut().unwrap().remove("refunded");
         let error = read("order_refunded", without.clone()).err().unwrap().to_string();
         assert_eq!(error, "the message cannot be read: send_notification.v1 is malformed at .");
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_said_without_its_value() {
+    fn error_names_the_field_without_its_value() {
         let error = read("welcome", json!({ "sealed_token": ["cmVzZXQuc2VjcmV0"], "expires_at": "2026-11-21T10:48:49.123Z" }))
             .err()
             .unwrap()
@@ -193,11 +193,11 @@ mod tests {
     }
 
     #[test]
-    fn a_link_is_over_at_the_moment_that_it_names_and_nothing_else_ever_is() {
+    fn only_links_expire_at_their_expiry_time() {
         let end: Timestamp = "2026-11-21T10:48:49.123Z".parse().unwrap();
         let before = Timestamp::from_milliseconds(end.milliseconds() - 1);
         let content = read("password_reset", link()).ok().unwrap();
-        assert!(!content.is_over(before) && content.is_over(end));
-        assert!(!read("order_confirmed", about()).ok().unwrap().is_over(end));
+        assert!(!content.is_expired(before) && content.is_expired(end));
+        assert!(!read("order_confirmed", context()).ok().unwrap().is_expired(end));
     }
 }

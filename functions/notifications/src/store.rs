@@ -11,7 +11,7 @@ use shared::{
 };
 
 use crate::{
-    domain::{Delivery, KEPT, LOCK, Notification, Turn},
+    domain::{Delivery, RETENTION, LOCK_DURATION, Notification, SendDecision},
     error::NotificationError,
     suppression::{self, AddressMac, Reason},
 };
@@ -23,60 +23,60 @@ pub struct Store {
 }
 
 /// How often a try looks again when others change a notification at the same moment.
-const TRIES: u32 = 3;
+const MAX_ATTEMPTS: u32 = 3;
 
 impl Store {
-    /// Records `notification` with the lock of the try called `me`, or takes an abandoned one over. [`Turn::Mine`]: it has to be sent now.
+    /// Records `notification` with the lock of the try called `attempt_id`, or takes an abandoned one over. [`SendDecision::Send`]: it has to be sent now.
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn claim(&self, notification: &Notification, me: &str, now: Timestamp) -> Result<Turn, NotificationError> {
+    pub async fn lock_for_sending(&self, notification: &Notification, attempt_id: &str, now: Timestamp) -> Result<SendDecision, NotificationError> {
         let mut outcome = self.notifications.put(to_item(&NotificationItem::from(notification)), Expression::not_exists()).await?;
-        for _ in 0..TRIES {
+        for _ in 0..MAX_ATTEMPTS {
             let stored: NotificationItem = match outcome {
-                Outcome::Written => return Ok(Turn::Mine),
+                Outcome::Written => return Ok(SendDecision::Send),
                 Outcome::ConditionFailed(Some(stored)) => from_item(stored)?,
                 // It stood there a moment ago: its user has been forgotten since, and is not written to.
-                Outcome::ConditionFailed(None) => return Ok(Turn::Done),
+                Outcome::ConditionFailed(None) => return Ok(SendDecision::Finished),
             };
-            let turn = stored.delivery.turn(me, now);
-            let Delivery::Pending { locked_by: seen, .. } = stored.delivery else { return Ok(turn) };
-            if turn != Turn::Abandoned {
-                return Ok(turn);
+            let decision = stored.delivery.send_decision(attempt_id, now);
+            let Delivery::Pending { locked_by: seen, .. } = stored.delivery else { return Ok(decision) };
+            if decision != SendDecision::TakeOver {
+                return Ok(decision);
             }
-            let change = Expression::new("SET #locked_by = :me, #locked_until = :until, #updated_at = :now")
-                .value("me", me)
-                .value("until", now.plus(LOCK))
+            let change = Expression::new("SET #locked_by = :attempt, #locked_until = :until, #updated_at = :now")
+                .value("attempt", attempt_id)
+                .value("until", now.plus(LOCK_DURATION))
                 .value("now", now);
             let condition = Expression::new("#state = :pending AND #locked_by = :seen").value("pending", PENDING).value("seen", seen);
             outcome = self.notifications.update(key(notification), change, condition).await?;
         }
-        Ok(Turn::Taken)
+        Ok(SendDecision::Locked)
     }
 
-    /// Records that the try called `me` has sent it.
+    /// Records that the try called `attempt_id` has sent it.
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn sent(&self, notification: &Notification, me: &str, now: Timestamp) -> Result<(), NotificationError> {
+    pub async fn mark_sent(&self, notification: &Notification, attempt_id: &str, now: Timestamp) -> Result<(), NotificationError> {
         let change = Expression::new("SET #state = :sent, #updated_at = :now REMOVE #locked_by, #locked_until")
             .value("sent", SENT)
             .value("now", now);
         // Refused: another try took over meanwhile, and says the same.
-        self.notifications.update(key(notification), change, held_by(me)).await?;
+        self.notifications.update(key(notification), change, locked_by_attempt(attempt_id)).await?;
         Ok(())
     }
 
-    /// Records that SES refuses it for good: `refusal` is its name for the reason.
+    /// Records that SES refuses it for good: `rejection_code` is its name for the reason.
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn failed(&self, notification: &Notification, me: &str, refusal: &str, now: Timestamp) -> Result<(), NotificationError> {
-        let change = Expression::new("SET #state = :failed, #refusal = :refusal, #updated_at = :now REMOVE #locked_by, #locked_until")
+    pub async fn mark_failed(&self, notification: &Notification, attempt_id: &str, rejection_code: &str, now: Timestamp) -> Result<(), NotificationError> {
+        let change = Expression::new("SET #state = :failed, #rejection_code = :rejection_code, #updated_at = :now REMOVE #locked_by, #locked_until")
             .value("failed", FAILED)
-            .value("refusal", refusal)
+            .value("rejection_code", rejection_code)
             .value("now", now);
-        self.notifications.update(key(notification), change, held_by(me)).await?;
+        self.notifications.update(key(notification), change, locked_by_attempt(attempt_id)).await?;
         Ok(())
     }
 
@@ -84,21 +84,21 @@ impl Store {
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn suppressed(&self, notification: &Notification, me: &str, now: Timestamp) -> Result<(), NotificationError> {
+    pub async fn mark_suppressed(&self, notification: &Notification, attempt_id: &str, now: Timestamp) -> Result<(), NotificationError> {
         let change = Expression::new("SET #state = :suppressed, #updated_at = :now REMOVE #locked_by, #locked_until")
             .value("suppressed", SUPPRESSED)
             .value("now", now);
-        self.notifications.update(key(notification), change, held_by(me)).await?;
+        self.notifications.update(key(notification), change, locked_by_attempt(attempt_id)).await?;
         Ok(())
     }
 
-    /// Gives the lock of the try called `me` back, so that the next one need not wait for its end.
+    /// Gives the lock of the try called `attempt_id` back, so that the next one need not wait for its end.
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn release(&self, notification: &Notification, me: &str, now: Timestamp) -> Result<(), NotificationError> {
+    pub async fn release_lock(&self, notification: &Notification, attempt_id: &str, now: Timestamp) -> Result<(), NotificationError> {
         let change = Expression::new("SET #locked_until = :now").value("now", now);
-        self.notifications.update(key(notification), change, held_by(me)).await?;
+        self.notifications.update(key(notification), change, locked_by_attempt(attempt_id)).await?;
         Ok(())
     }
 
@@ -122,8 +122,8 @@ impl Store {
     ///
     /// # Errors
     /// [`NotificationError::NotFound`] when the user has no such notification.
-    pub async fn read(&self, user: UserId, id: NotificationId, now: Timestamp) -> Result<(), NotificationError> {
-        let found = self.notifications.query(Query::new(Some("id-index"), "notification_id", id.to_string(), SAME_ID)).await?;
+    pub async fn mark_read(&self, user: UserId, id: NotificationId, now: Timestamp) -> Result<(), NotificationError> {
+        let found = self.notifications.query(Query::new(Some("id-index"), "notification_id", id.to_string(), MAX_ID_MATCHES)).await?;
         let keys = found.into_iter().map(from_item).collect::<Result<Vec<IndexKey>, _>>()?;
         let own = keys.into_iter().find(|key| key.pk == partition(user)).ok_or(NotificationError::NotFound)?;
         let change = Expression::new("SET #read_at = :now, #updated_at = :now").value("now", now);
@@ -140,7 +140,7 @@ impl Store {
     /// When the table fails.
     pub async fn is_suppressed(&self, address: &AddressMac, now: Timestamp) -> Result<bool, NotificationError> {
         let Some(item) = self.notifications.get(suppression_key(address)).await? else { return Ok(false) };
-        Ok(from_item::<Suppressed>(item)?.ttl > now.seconds())
+        Ok(from_item::<SuppressionItem>(item)?.ttl > now.seconds())
     }
 
     /// Records that the address is not written to from `now` on, for as long as such a thing is kept.
@@ -148,14 +148,14 @@ impl Store {
     /// # Errors
     /// When the table fails.
     pub async fn suppress(&self, address: &AddressMac, reason: Reason, now: Timestamp) -> Result<(), NotificationError> {
-        let ttl = now.plus(suppression::KEPT).seconds();
+        let ttl = now.plus(suppression::RETENTION).seconds();
         let change = Expression::new("SET #reason = :reason, #suppressed_at = :now, #ttl = :ttl")
             .value("reason", reason)
             .value("now", now)
             .value("ttl", ttl);
-        let is_news = Expression::new("attribute_not_exists(#pk) OR #ttl < :ttl").value("ttl", ttl);
+        let is_later = Expression::new("attribute_not_exists(#pk) OR #ttl < :ttl").value("ttl", ttl);
         // Refused: it is known for as long already.
-        self.notifications.update(suppression_key(address), change, is_news).await?;
+        self.notifications.update(suppression_key(address), change, is_later).await?;
         Ok(())
     }
 
@@ -173,7 +173,7 @@ impl Store {
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn forget(&self, user: UserId, sort_key: String) -> Result<(), NotificationError> {
+    pub async fn delete(&self, user: UserId, sort_key: String) -> Result<(), NotificationError> {
         // Refused: somebody else has deleted it.
         self.notifications.delete(Key::composite(partition(user), sort_key), Expression::exists()).await?;
         Ok(())
@@ -186,10 +186,10 @@ const FAILED: &str = "FAILED";
 const SUPPRESSED: &str = "SUPPRESSED";
 
 /// An id is derived from what the notification tells of, and two of them are the same only if two services made it so.
-const SAME_ID: u32 = 10;
+const MAX_ID_MATCHES: u32 = 10;
 
-fn held_by(me: &str) -> Expression {
-    Expression::new("#state = :pending AND #locked_by = :me").value("pending", PENDING).value("me", me)
+fn locked_by_attempt(attempt_id: &str) -> Expression {
+    Expression::new("#state = :pending AND #locked_by = :attempt").value("pending", PENDING).value("attempt", attempt_id)
 }
 
 fn partition(user: UserId) -> String {
@@ -217,7 +217,7 @@ struct IndexKey {
 
 /// As much of a suppression as it takes to obey it.
 #[derive(Debug, Deserialize)]
-struct Suppressed {
+struct SuppressionItem {
     /// Until when, in seconds since 1970.
     ttl: i64,
 }
@@ -265,7 +265,7 @@ impl From<&Notification> for NotificationItem {
             updated_at: notification.updated_at,
             read_at: notification.read_at,
             delivery: notification.delivery.clone(),
-            ttl: notification.created_at.plus(KEPT).seconds(),
+            ttl: notification.created_at.plus(RETENTION).seconds(),
         }
     }
 }

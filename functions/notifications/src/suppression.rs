@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// How long an address is not written to. Mailboxes come back to life, and their owners change their minds; SES keeps a list of its own
 /// besides, and says so again if they have not.
-pub const KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
+pub const RETENTION: Duration = Duration::from_secs(90 * 24 * 3600);
 
 /// Why an address is not written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_has_one_mac_in_every_spelling_under_each_key() {
+    fn address_mac_ignores_spelling_and_depends_on_the_key() {
         let mac = AddressMac::new(&[7; 32], "ada@example.com");
         for same in ["Ada@Example.COM", " ada@example.com\r\n"] {
             assert_eq!(AddressMac::new(&[7; 32], same), mac);

@@ -16,10 +16,10 @@ use tokio::{task::JoinSet, time::timeout};
 use tracing::Instrument;
 
 /// How long the tables may take to answer. A table that takes longer is no use to a customer.
-pub const PATIENCE: Duration = Duration::from_secs(2);
+pub const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long an answer holds, so that nobody can load the tables through a public route.
-pub const KEPT: Duration = Duration::from_secs(5);
+pub const CACHE_TTL: Duration = Duration::from_secs(5);
 
 /// Whether a service can work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -42,52 +42,52 @@ pub struct Service {
 }
 
 /// The health of each service, by its name.
-pub type Healths = BTreeMap<&'static str, Health>;
+pub type HealthByService = BTreeMap<&'static str, Health>;
 
 /// Looks at all services.
 #[derive(Debug)]
-pub struct Checks {
+pub struct HealthChecks {
     services: Vec<Service>,
     clock: Clock,
-    last: Mutex<Option<(Timestamp, Healths)>>,
+    cached: Mutex<Option<(Timestamp, HealthByService)>>,
 }
 
-impl Checks {
+impl HealthChecks {
     /// Looks at these services.
     pub fn new(services: Vec<Service>, clock: Clock) -> Self {
-        Self { services, clock, last: Mutex::default() }
+        Self { services, clock, cached: Mutex::default() }
     }
 
     /// The health of all services, at most five seconds old.
-    pub fn all(&self) -> BoxFuture<'_, Healths> {
+    pub fn all(&self) -> BoxFuture<'_, HealthByService> {
         Box::pin(async move {
-            let kept = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            if let Some((at, healths)) = kept
-                && self.clock.now().since(at) < KEPT
+            let cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            if let Some((at, statuses)) = cached
+                && self.clock.now().since(at) < CACHE_TTL
             {
-                return healths;
+                return statuses;
             }
-            let healths = self.look().await;
-            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((self.clock.now(), healths.clone()));
-            healths
+            let statuses = self.check_tables().await;
+            *self.cached.lock().unwrap_or_else(PoisonError::into_inner) = Some((self.clock.now(), statuses.clone()));
+            statuses
         })
     }
 
     /// Asks every table at the same time. Who has not answered in time counts as not there.
-    async fn look(&self) -> Healths {
-        let mut asked = JoinSet::new();
+    async fn check_tables(&self) -> HealthByService {
+        let mut checks = JoinSet::new();
         for service in &self.services {
             for table in service.tables.clone() {
                 let name = service.name;
-                asked.spawn(async move { (name, timeout(PATIENCE, table.is_active()).await.unwrap_or(false)) }.in_current_span());
+                checks.spawn(async move { (name, timeout(TIMEOUT, table.is_active()).await.unwrap_or(false)) }.in_current_span());
             }
         }
-        let mut healths: Healths = self.services.iter().map(|service| (service.name, Health::Healthy)).collect();
-        while let Some(answer) = asked.join_next().await {
+        let mut statuses: HealthByService = self.services.iter().map(|service| (service.name, Health::Healthy)).collect();
+        while let Some(answer) = checks.join_next().await {
             if let Ok((name, false)) = answer {
-                healths.insert(name, Health::Unhealthy);
+                statuses.insert(name, Health::Unhealthy);
             }
         }
-        healths
+        statuses
     }
 }

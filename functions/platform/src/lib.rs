@@ -9,12 +9,12 @@ pub mod operations;
 #[cfg(feature = "api-document")]
 pub mod problems;
 
-use health::{Checks, Service};
+use health::{HealthChecks, Service};
 
 /// What every operation of this service works with.
 pub struct Platform {
     /// The health of all services.
-    pub checks: Checks,
+    pub checks: HealthChecks,
 }
 
 impl Platform {
@@ -38,6 +38,6 @@ impl Platform {
             Service { name: "notifications", tables: vec![table("NOTIFICATIONS")] },
             Service { name: "ledger", tables: vec![table("LEDGER")] },
         ];
-        Self { checks: Checks::new(services, Clock::System) }
+        Self { checks: HealthChecks::new(services, Clock::System) }
     }
 }

@@ -27,7 +27,7 @@ pub struct Member {
     /// Its name.
     pub name: &'static str,
     /// What it tells.
-    pub about: &'static str,
+    pub description: &'static str,
     /// What it may be: JSON.
     pub example: &'static str,
     /// Its schema in the API document: JSON.
@@ -62,17 +62,17 @@ const MONEY: &str = r##"{"$ref": "#/components/schemas/Money"}"##;
 const ORDER_STATUS: &str = r##"{"$ref": "#/components/schemas/OrderStatus"}"##;
 const PAYMENT_ID: &str = r##"{"$ref": "#/components/schemas/PaymentId"}"##;
 const REFUND_ID: &str = r##"{"$ref": "#/components/schemas/RefundId"}"##;
-const STEPS: &str = r#"{"type": "array", "items": {"type": "string", "enum": ["cancel", "ship", "deliver"]}}"#;
-const STATE_OF_PAYMENT: &str = r#"{"type": "string", "enum": ["open", "busy", "captured", "closing", "closed"]}"#;
+const ACTIONS: &str = r#"{"type": "array", "items": {"type": "string", "enum": ["cancel", "ship", "deliver"]}}"#;
+const PAYMENT_STATE_SCHEMA: &str = r#"{"type": "string", "enum": ["open", "busy", "captured", "closing", "closed"]}"#;
 
-const fn member(name: &'static str, about: &'static str, example: &'static str, schema: &'static str) -> Member {
-    Member { name, about, example, schema }
+const fn member(name: &'static str, description: &'static str, example: &'static str, schema: &'static str) -> Member {
+    Member { name, description, example, schema }
 }
 
 const fn order_state(current: &'static str, allowed: &'static str) -> [Member; 2] {
     [
         member("current", "The status of the order.", current, ORDER_STATUS),
-        member("allowed", "The steps that the order can take now.", allowed, STEPS),
+        member("allowed", "The steps that the order can take now.", allowed, ACTIONS),
     ]
 }
 
@@ -94,7 +94,7 @@ impl ProblemType {
 
 const RETRY_AFTER: &[&str] = &["Retry-After"];
 const CHALLENGE: &[&str] = &["WWW-Authenticate"];
-const PAYMENT_STATE: &[Member] = &[member("payment_state", "How far the payment of the order has come.", "\"captured\"", STATE_OF_PAYMENT)];
+const PAYMENT_STATE: &[Member] = &[member("payment_state", "How far the payment of the order has come.", "\"captured\"", PAYMENT_STATE_SCHEMA)];
 const REFUNDABLE: &[Member] = &[member("refundable", "What can be refunded now.", "{\"amount\": 2999, \"currency\": \"USD\"}", MONEY)];
 
 /// Every problem that is not a broken rule of one field, by status and code.

@@ -235,7 +235,7 @@ pub(super) async fn orders_that_go_well_and_badly(seen: &Arc<Mutex<Actions>>) {
     pump.settle().await;
 
     // What is held for orders that wait for their money is part of the books.
-    assert_eq!(watched.call("reconcile-books", json!({})).await.ok()["broken"], json!([]));
+    assert_eq!(watched.call("reconcile-ledger", json!({})).await.ok()["unbalanced"], json!([]));
     for (key, token) in [("a", "tok_declined"), ("a", "tok_declined"), ("b", "tok_ok"), ("b", "tok_ok"), ("c", "tok_ok")] {
         watched.pay(&later, key, token).await;
     }
@@ -272,8 +272,8 @@ pub(super) async fn orders_that_go_well_and_badly(seen: &Arc<Mutex<Actions>>) {
     }
     pump.settle().await;
     for event in [json!({}), json!({ "source": "aws.events" }), json!({ "order_id": confirmed })] {
-        let report = watched.call("reconcile-books", event).await;
-        assert_eq!((&report.ok()["broken"], &report.ok()["not_checked"]), (&json!([]), &json!([])));
+        let report = watched.call("reconcile-ledger", event).await;
+        assert_eq!((&report.ok()["unbalanced"], &report.ok()["not_checked"]), (&json!([]), &json!([])));
     }
     repair(&watched, &product).await;
     // Everything is told a second time.
@@ -292,9 +292,9 @@ async fn repair(watched: &Watched, product: &str) {
     for item in watched.shop.aws.items("ledger").into_iter().filter(|item| item["entry_id"]["S"].is_string()) {
         watched.shop.aws.delete("ledger", &json!({ "pk": item["pk"], "sk": item["sk"] }));
     }
-    let report = watched.call("reconcile-books", json!({ "repair": true })).await;
-    assert_eq!((&report.ok()["broken"], report.ok()["repaired"].is_array()), (&json!([]), true), "{:?}", report.answer);
-    let again = watched.call("reconcile-books", json!({ "repair": true, "product_id": product })).await;
+    let report = watched.call("reconcile-ledger", json!({ "repair": true })).await;
+    assert_eq!((&report.ok()["unbalanced"], report.ok()["repaired"].is_array()), (&json!([]), true), "{:?}", report.answer);
+    let again = watched.call("reconcile-ledger", json!({ "repair": true, "product_id": product })).await;
     assert!(again.ok().get("repaired").is_none(), "{:?}", again.answer);
 }
 

@@ -245,7 +245,7 @@ fn response(codes: &[Code], replayed: bool) -> Value {
     let mut own = Map::from_iter([("code".to_owned(), json!({ "enum": names }))]);
     for member in codes.iter().flat_map(|code| code.members()) {
         let mut schema: Value = serde_json::from_str(member.schema).unwrap();
-        schema["description"] = member.about.into();
+        schema["description"] = member.description.into();
         own.insert(member.name.to_owned(), schema);
     }
     let mut headers = BTreeSet::from(["X-Request-Id"]);

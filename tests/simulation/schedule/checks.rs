@@ -83,9 +83,9 @@ impl Schedule {
         let finds_all = self.seed.is_multiple_of(4);
         let asked = if finds_all { vec![json!({})] } else { self.orders.iter().map(|order| json!({ "order_id": order })).collect() };
         for event in asked {
-            let report = self.shop.call("reconcile-books", event).await;
+            let report = self.shop.call("reconcile-ledger", event).await;
             let report = report.ok();
-            for named in ["unsettled", "broken", "products", "not_checked"] {
+            for named in ["unsettled", "unbalanced", "products", "not_checked"] {
                 assert_eq!(report[named], json!([]), "{named} in {report:#}\n{}", self.story());
             }
             let checked = if finds_all { (self.orders.len(), 1) } else { (1, 0) };

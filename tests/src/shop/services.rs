@@ -159,5 +159,5 @@ pub fn platform(aws: &Aws, clock: &Clock) -> platform::Platform {
         service("notifications", &["notifications"]),
         service("ledger", &["ledger"]),
     ];
-    platform::Platform { checks: platform::health::Checks::new(services, clock.clone()) }
+    platform::Platform { checks: platform::health::HealthChecks::new(services, clock.clone()) }
 }

@@ -108,7 +108,7 @@ fn corruptions(world: &World) -> Vec<Corruption> {
 #[tokio::test]
 async fn one_figure_that_is_changed_names_its_order_or_its_product() {
     let world = World::at_rest().await;
-    assert!(world.broken().await.is_empty());
+    assert!(world.unbalanced().await.is_empty());
     let corruptions = corruptions(&world);
     assert!(corruptions.len() > 30);
     for Corruption { name, table, item, pointer, value, named, check } in corruptions {
@@ -118,13 +118,13 @@ async fn one_figure_that_is_changed_names_its_order_or_its_product() {
         // Index keys are the service's to set: an order is found by the status that it had, like one whose table was tampered with.
         world.aws.put(table, &corrupted);
         let report = world.report(json!({})).await;
-        assert!(broken(&report).contains(&named), "{name}: {named} is not named: {report:#}");
+        assert!(unbalanced(&report).contains(&named), "{name}: {named} is not named: {report:#}");
         assert!(checks(&report, &named).contains(check), "{name}: {check} is not among {:?}", checks(&report, &named));
         for bystander in [&world.confirmed, &world.refunded, &world.failed].into_iter().filter(|id| **id != named) {
             let same_product = named.starts_with("prd_");
-            assert!(same_product || !broken(&report).contains(bystander), "{name}: {bystander} is named for another's books: {report:#}");
+            assert!(same_product || !unbalanced(&report).contains(bystander), "{name}: {bystander} is named for another's books: {report:#}");
         }
         world.aws.put(table, &item);
     }
-    assert!(world.broken().await.is_empty(), "all is put right, and somebody is still named");
+    assert!(world.unbalanced().await.is_empty(), "all is put right, and somebody is still named");
 }

@@ -7,7 +7,7 @@ use super::*;
 #[tokio::test]
 async fn second_scheduled_call_at_the_same_time_compares_nothing() {
     let shop = Shop::new();
-    let audit = shop.lambda("reconcile-books");
+    let audit = shop.lambda("reconcile-ledger");
     shop.aws.take_time(Duration::from_millis(1));
     let call = || audit(Invocation::with_event(tick()));
     let (one, other) = tokio::join!(call(), call());
@@ -27,6 +27,6 @@ async fn unreadable_ledger_entries_do_not_stop_the_audit() {
         shop.aws.put("ledger", &Value::Object(item));
     }
     shop.clock.advance(Duration::from_secs(60));
-    let report = shop.call("reconcile-books", tick()).await;
+    let report = shop.call("reconcile-ledger", tick()).await;
     assert!(report.answer.is_ok() && report.ok().get("continuation").is_none(), "{:?}", report.answer);
 }

@@ -135,7 +135,7 @@ async fn each_kind_of_entry_is_booked_again_and_its_late_message_changes_nothing
     let (world, told) = eventful().await;
     // What payments recorded counts: what [`eventful`] adds has no charge at the provider.
     let world = world.with_statement(None);
-    assert!(world.broken().await.is_empty(), "{:#}", world.report(json!({})).await);
+    assert!(world.unbalanced().await.is_empty(), "{:#}", world.report(json!({})).await);
     let (right, mut kinds) = (balances(&world), BTreeSet::new());
     for entry in &told {
         let kind = text(&entry["kind"]);
@@ -143,16 +143,16 @@ async fn each_kind_of_entry_is_booked_again_and_its_late_message_changes_nothing
             continue;
         }
         lose(&world, entry);
-        assert!(!world.broken().await.is_empty(), "{kind} is missed");
+        assert!(!world.unbalanced().await.is_empty(), "{kind} is missed");
         let (booked, report) = repair(&world, json!({})).await;
-        assert_eq!((booked, broken(&report)), (vec![kind.clone()], BTreeSet::new()), "{kind}: {report:#}");
+        assert_eq!((booked, unbalanced(&report)), (vec![kind.clone()], BTreeSet::new()), "{kind}: {report:#}");
         assert_eq!(balances(&world), right, "{kind}");
         let (again, _) = repair(&world, json!({})).await;
         assert!(again.is_empty(), "{kind} is booked once: {again:?}");
         let late = world.call("record-entry", message(entry)).await;
         assert!(late.is_done(), "{kind}: {:?}", late.answer);
         assert_eq!(balances(&world), right, "{kind} arrives after its repair");
-        assert!(world.broken().await.is_empty(), "{kind}");
+        assert!(world.unbalanced().await.is_empty(), "{kind}");
     }
     let expected = [
         "adjustment",
@@ -178,14 +178,14 @@ async fn a_ledger_that_was_lost_as_a_whole_is_booked_again() {
     let right = balances(&world);
     lose_all(&world);
     let (booked, report) = repair(&world, json!({ "since": "2026-11-01T00:00:00.000Z" })).await;
-    assert_eq!(broken(&report), BTreeSet::new(), "{report:#}");
+    assert_eq!(unbalanced(&report), BTreeSet::new(), "{report:#}");
     // What is back where it came from needs no entry: the order that was cancelled has no hold and no release.
     let of = |kind: &str| booked.iter().filter(|booked| *booked == kind).count();
     assert_eq!((of("capture"), of("refund"), of("hold"), of("commit"), of("release")), (2, 2, 2, 1, 0), "{booked:?}");
     // A product is found by its entries: one that was never held for an order is asked for by its id.
     for product in [SPOON, BOWL] {
         let (_, report) = repair(&world, json!({ "product_id": product })).await;
-        assert_eq!(broken(&report), BTreeSet::new(), "{report:#}");
+        assert_eq!(unbalanced(&report), BTreeSet::new(), "{report:#}");
     }
     let without_goods_that_are_back = balances(&world);
     assert_eq!(without_goods_that_are_back, right);
@@ -193,7 +193,7 @@ async fn a_ledger_that_was_lost_as_a_whole_is_booked_again() {
         assert!(world.call("record-entry", message(entry)).await.is_done(), "{entry}");
     }
     assert_eq!(balances(&world), right, "all messages arrive once more");
-    assert!(world.broken().await.is_empty());
+    assert!(world.unbalanced().await.is_empty());
 }
 
 #[tokio::test]
@@ -213,7 +213,7 @@ async fn a_repair_and_late_messages_at_the_same_time_book_everything_once() {
         }
         let crowded = Shop::over(world.aws.crowded(seed), world.clock.clone()).with_statement(None);
         let event = json!({ "repair": true, "order_id": world.confirmed });
-        let audit = crowded.lambda("reconcile-books");
+        let audit = crowded.lambda("reconcile-ledger");
         let repairs: Vec<_> = (0..2).map(|_| tokio::spawn(audit(Invocation::with_event(event.clone())))).collect();
         let record = crowded.lambda("record-entry");
         let late: Vec<_> = of_order.iter().map(|entry| tokio::spawn(record(Invocation::with_event(message(entry))))).collect();
@@ -235,7 +235,7 @@ async fn a_repair_that_dies_is_finished_by_the_next() {
     let capture = world.told.iter().find(|entry| entry["kind"] == "capture" && entry["order_id"] == world.confirmed.as_str()).unwrap();
     let event = json!({ "repair": true, "order_id": world.confirmed });
     lose(&world, capture);
-    let calls = world.call("reconcile-books", event.clone()).await.calls.len();
+    let calls = world.call("reconcile-ledger", event.clone()).await.calls.len();
     assert_eq!(balances(&world), right);
     for call in 0..calls {
         for item in world.aws.items("ledger").into_iter().filter(|item| {
@@ -244,7 +244,7 @@ async fn a_repair_that_dies_is_finished_by_the_next() {
             world.aws.delete("ledger", &json!({ "pk": item["pk"], "sk": item["sk"] }));
         }
         world.aws.fail(call, Fault::LoseResponse);
-        world.call("reconcile-books", event.clone()).await;
+        world.call("reconcile-ledger", event.clone()).await;
         world.aws.heal();
         // The message arrives between the two.
         assert!(world.call("record-entry", message(capture)).await.is_done(), "call {call}");
@@ -265,7 +265,7 @@ async fn what_moved_in_the_last_ten_minutes_is_not_touched() {
     lose(&world, of_open);
     let before = world.aws.items("ledger");
     let (booked, report) = repair(&world, json!({})).await;
-    assert_eq!((booked, broken(&report)), (vec![], BTreeSet::new()), "{report:#}");
+    assert_eq!((booked, unbalanced(&report)), (vec![], BTreeSet::new()), "{report:#}");
     assert_eq!(world.aws.items("ledger"), before);
     world.clock.advance(AT_REST);
     assert_eq!(repair(&world, json!({})).await.0, ["hold"]);
@@ -301,7 +301,7 @@ async fn a_difference_with_another_reason_stays_and_says_why() {
         let before = world.aws.items("ledger");
         let (booked, report) = repair(&world, json!({ "order_id": world.confirmed })).await;
         assert!(booked.is_empty(), "{name}: {booked:?}");
-        assert_eq!(broken(&report), BTreeSet::from([world.confirmed.clone()]), "{name}");
+        assert_eq!(unbalanced(&report), BTreeSet::from([world.confirmed.clone()]), "{name}");
         assert!(reasons(&report).iter().any(|said| said.contains(reason)), "{name}: {:?}", reasons(&report));
         assert_eq!(world.aws.items("ledger"), before, "{name}");
         world.aws.put(table, item);
@@ -318,7 +318,7 @@ async fn a_difference_with_another_reason_stays_and_says_why() {
     // Stock that no movement explains is not booked away.
     world.aws.put("stock", &with(&spoons, "available", json!({ "N": "1" })));
     let (booked, report) = repair(&world, json!({})).await;
-    assert_eq!((booked, broken(&report)), (vec![], BTreeSet::from([SPOON.to_owned()])), "{report:#}");
+    assert_eq!((booked, unbalanced(&report)), (vec![], BTreeSet::from([SPOON.to_owned()])), "{report:#}");
 }
 
 #[tokio::test]
@@ -327,5 +327,5 @@ async fn a_schedule_repairs_nothing() {
     lose(&world, &world.told[0]);
     let tick = json!({ "source": "aws.events", "detail-type": "Scheduled Event", "detail": {}, "repair": true });
     let report = world.report(tick).await;
-    assert!(report.get("repaired").is_none() && !broken(&report).is_empty(), "{report:#}");
+    assert!(report.get("repaired").is_none() && !unbalanced(&report).is_empty(), "{report:#}");
 }

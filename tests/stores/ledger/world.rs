@@ -62,12 +62,12 @@ impl World {
     }
 
     pub(super) async fn report(&self, event: Value) -> Value {
-        self.call("reconcile-books", event).await.ok().clone()
+        self.call("reconcile-ledger", event).await.ok().clone()
     }
 
     /// The ids of those that are named as broken.
-    pub(super) async fn broken(&self) -> BTreeSet<String> {
-        broken(&self.report(json!({})).await)
+    pub(super) async fn unbalanced(&self) -> BTreeSet<String> {
+        unbalanced(&self.report(json!({})).await)
     }
 
     /// The one item that this is true of.
@@ -78,9 +78,9 @@ impl World {
     }
 }
 
-pub(super) fn broken(report: &Value) -> BTreeSet<String> {
-    let orders = report["broken"].as_array().unwrap().iter().map(|row| text(&row["order_id"]));
-    let products = report["products"].as_array().unwrap().iter().filter(|row| row["state"] == "broken").map(|row| text(&row["product_id"]));
+pub(super) fn unbalanced(report: &Value) -> BTreeSet<String> {
+    let orders = report["unbalanced"].as_array().unwrap().iter().map(|row| text(&row["order_id"]));
+    let products = report["products"].as_array().unwrap().iter().filter(|row| row["state"] == "unbalanced").map(|row| text(&row["product_id"]));
     orders.chain(products).collect()
 }
 
@@ -89,13 +89,13 @@ pub(super) fn text(value: &Value) -> String {
 }
 
 /// Those that are named where the order that never moved anything is asked for by its id.
-pub(super) async fn broken_of(world: &World, failed: bool) -> BTreeSet<String> {
-    if failed { broken(&world.report(json!({ "order_id": world.failed })).await) } else { BTreeSet::new() }
+pub(super) async fn unbalanced_of(world: &World, failed: bool) -> BTreeSet<String> {
+    if failed { unbalanced(&world.report(json!({ "order_id": world.failed })).await) } else { BTreeSet::new() }
 }
 
 /// The checks that are named for an order or a product.
 pub(super) fn checks(report: &Value, id: &str) -> BTreeSet<String> {
-    let lists = ["broken", "unsettled", "products"].into_iter().flat_map(|list| report[list].as_array().unwrap());
+    let lists = ["unbalanced", "unsettled", "products"].into_iter().flat_map(|list| report[list].as_array().unwrap());
     let rows = lists.filter(|row| row["order_id"] == id || row["product_id"] == id);
     rows.flat_map(|row| row["findings"].as_array().unwrap()).map(|finding| text(&finding["check"])).collect()
 }

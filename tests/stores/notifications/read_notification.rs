@@ -66,10 +66,10 @@ async fn what_is_gone_while_it_is_marked_does_not_come_back() {
         let sort_key = shop.aws.items("notifications")[0]["sk"]["S"].as_str().unwrap().to_owned();
         let forgetting = tokio::spawn({
             let service = shop.notifications.clone();
-            async move { service.store.forget(user, sort_key).await }
+            async move { service.store.delete(user, sort_key).await }
         });
         let service = shop.notifications.clone();
-        let reading = tokio::spawn(async move { service.store.read(user, id, service.clock.now()).await });
+        let reading = tokio::spawn(async move { service.store.mark_read(user, id, service.clock.now()).await });
         forgetting.await.unwrap().unwrap();
         outcomes[usize::from(reading.await.unwrap().is_ok())] += 1;
         assert_eq!(shop.aws.items("notifications").len(), 0, "seed {seed}");

@@ -17,13 +17,13 @@ pub enum Account {
     ProviderClearing,
     /// `customer_funds:<order>`: what was taken for an order. It is owed to whoever paid, so it stands below zero.
     CustomerFunds(OrderId),
-    /// `stock:<product>:<shelf>`: goods.
-    Stock(ProductId, Shelf),
+    /// `stock:<product>:<bucket>`: goods.
+    Stock(ProductId, StockBucket),
 }
 
 /// Where goods can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Shelf {
+pub enum StockBucket {
     /// On hand, for whoever comes next.
     Available,
     /// On hand, for orders that wait.
@@ -34,7 +34,7 @@ pub enum Shelf {
     Outside,
 }
 
-impl Shelf {
+impl StockBucket {
     const ALL: [Self; 4] = [Self::Available, Self::Held, Self::ShippedOut, Self::Outside];
 
     /// Its name in an account.
@@ -55,9 +55,9 @@ impl Account {
     /// When no account has it.
     pub fn parse(name: &str) -> Result<Self, Violation> {
         let stock = |rest: &str| {
-            let (product, shelf) = rest.split_once(':')?;
-            let shelf = Shelf::ALL.into_iter().find(|known| known.name() == shelf)?;
-            Some(Self::Stock(ProductId::parse(product)?, shelf))
+            let (product, bucket) = rest.split_once(':')?;
+            let bucket = StockBucket::ALL.into_iter().find(|known| known.name() == bucket)?;
+            Some(Self::Stock(ProductId::parse(product)?, bucket))
         };
         let account = match name.split_once(':') {
             None if name == "provider_clearing" => Some(Self::ProviderClearing),
@@ -72,7 +72,7 @@ impl Account {
     }
 
     /// Whether what lies in this account can be counted in `unit`.
-    pub fn takes(self, unit: Unit) -> bool {
+    pub fn accepts(self, unit: Unit) -> bool {
         match (self, unit) {
             (Self::Stock(product, _), Unit::Pieces(counted)) => product == counted,
             (Self::Stock(..), Unit::Money(_)) | (_, Unit::Pieces(_)) => false,
@@ -86,7 +86,7 @@ impl fmt::Display for Account {
         match self {
             Self::ProviderClearing => formatter.write_str("provider_clearing"),
             Self::CustomerFunds(order) => write!(formatter, "customer_funds:{order}"),
-            Self::Stock(product, shelf) => write!(formatter, "stock:{product}:{}", shelf.name()),
+            Self::Stock(product, bucket) => write!(formatter, "stock:{product}:{}", bucket.name()),
         }
     }
 }
@@ -179,8 +179,8 @@ mod tests {
     const BOWL: &str = "prd_0199c2a8-0000-7000-8000-00000000000b";
 
     #[test]
-    fn accounts_and_units_read_back_as_they_are_written() {
-        let stock = Shelf::ALL.map(|shelf| format!("stock:{SPOON}:{}", shelf.name()));
+    fn accounts_and_units_round_trip_through_text() {
+        let stock = StockBucket::ALL.map(|bucket| format!("stock:{SPOON}:{}", bucket.name()));
         for name in ["provider_clearing".to_owned(), format!("customer_funds:{ORDER}")].into_iter().chain(stock) {
             assert_eq!(Account::parse(&name).map(|account| account.to_string()), Ok(name));
         }
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_account_and_no_unit_is_refused() {
+    fn unknown_accounts_and_units_are_rejected() {
         let odd = [
             String::new(),
             "cash".to_owned(),
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn money_lies_in_accounts_of_money_and_a_product_on_its_own_shelves() {
+    fn account_accepts_only_its_own_unit() {
         let (usd, spoons) = (Unit::parse("USD").unwrap(), Unit::parse(&format!("pcs:{SPOON}")).unwrap());
         for (account, money, pieces) in [
             ("provider_clearing".to_owned(), true, false),
@@ -221,7 +221,7 @@ mod tests {
             (format!("stock:{BOWL}:held"), false, false),
         ] {
             let account = Account::parse(&account).unwrap();
-            assert_eq!((account.takes(usd), account.takes(spoons)), (money, pieces), "{account}");
+            assert_eq!((account.accepts(usd), account.accepts(spoons)), (money, pieces), "{account}");
         }
     }
 }

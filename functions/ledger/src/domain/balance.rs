@@ -5,49 +5,49 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use shared::ids::{OrderId, ProductId};
 
-use super::{Account, Line, Shelf, Unit};
+use super::{Account, Line, StockBucket, Unit};
 
 /// What came into an account and what went out of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Turnover {
     /// All that came in.
-    pub came_in: i64,
+    pub debits: i64,
     /// All that went out, as a number above zero.
-    pub went_out: i64,
+    pub credits: i64,
 }
 
 impl Turnover {
     /// What is there.
     pub const fn balance(self) -> i64 {
-        self.came_in.saturating_sub(self.went_out)
+        self.debits.saturating_sub(self.credits)
     }
 }
 
 /// What lines come to in each account and unit. Written down it is a list, for a count that another call goes on with.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "Vec<Counted>", into = "Vec<Counted>")]
+#[serde(from = "Vec<AccountTurnover>", into = "Vec<AccountTurnover>")]
 pub struct Balances(BTreeMap<(Account, Unit), Turnover>);
 
 /// One account, as it is written down.
 #[derive(Serialize, Deserialize)]
-struct Counted {
+struct AccountTurnover {
     account: Account,
     unit: Unit,
-    came_in: i64,
-    went_out: i64,
+    debits: i64,
+    credits: i64,
 }
 
-impl From<Vec<Counted>> for Balances {
-    fn from(all: Vec<Counted>) -> Self {
-        let turnover = |one: Counted| ((one.account, one.unit), Turnover { came_in: one.came_in, went_out: one.went_out });
+impl From<Vec<AccountTurnover>> for Balances {
+    fn from(all: Vec<AccountTurnover>) -> Self {
+        let turnover = |one: AccountTurnover| ((one.account, one.unit), Turnover { debits: one.debits, credits: one.credits });
         Self(all.into_iter().map(turnover).collect())
     }
 }
 
-impl From<Balances> for Vec<Counted> {
+impl From<Balances> for Vec<AccountTurnover> {
     fn from(balances: Balances) -> Self {
-        let counted = |((account, unit), Turnover { came_in, went_out })| Counted { account, unit, came_in, went_out };
-        balances.0.into_iter().map(counted).collect()
+        let row = |((account, unit), Turnover { debits, credits })| AccountTurnover { account, unit, debits, credits };
+        balances.0.into_iter().map(row).collect()
     }
 }
 
@@ -56,24 +56,24 @@ impl Balances {
     pub fn add(&mut self, lines: &[Line]) {
         for line in lines {
             let turnover = self.0.entry((line.account, line.unit)).or_default();
-            let side = if line.amount > 0 { &mut turnover.came_in } else { &mut turnover.went_out };
+            let side = if line.amount > 0 { &mut turnover.debits } else { &mut turnover.credits };
             *side = side.saturating_add(line.amount.saturating_abs());
         }
     }
 
     /// Money at the provider, in `unit`.
     pub fn clearing(&self, unit: Unit) -> Turnover {
-        self.of(Account::ProviderClearing, unit)
+        self.turnover(Account::ProviderClearing, unit)
     }
 
     /// Money that was taken for an order, in `unit`.
     pub fn funds(&self, order: OrderId, unit: Unit) -> Turnover {
-        self.of(Account::CustomerFunds(order), unit)
+        self.turnover(Account::CustomerFunds(order), unit)
     }
 
     /// Pieces of a product on one of its shelves.
-    pub fn stock(&self, product: ProductId, shelf: Shelf) -> i64 {
-        self.of(Account::Stock(product, shelf), Unit::Pieces(product)).balance()
+    pub fn stock(&self, product: ProductId, bucket: StockBucket) -> i64 {
+        self.turnover(Account::Stock(product, bucket), Unit::Pieces(product)).balance()
     }
 
     /// The products that any of it is about.
@@ -97,7 +97,7 @@ impl Balances {
         sums
     }
 
-    fn of(&self, account: Account, unit: Unit) -> Turnover {
+    fn turnover(&self, account: Account, unit: Unit) -> Turnover {
         self.0.get(&(account, unit)).copied().unwrap_or_default()
     }
 }

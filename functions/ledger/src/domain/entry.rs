@@ -77,7 +77,7 @@ pub struct Entry {
 
 /// Why something is no entry.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unbalanced {
+pub enum InvalidEntry {
     /// It moves nothing.
     #[error("an entry has at least two lines")]
     NoLines,
@@ -89,13 +89,13 @@ pub enum Unbalanced {
     },
     /// A line moves nothing, or more than there can be.
     #[error("a line moves {amount}: that is nothing, or more than there can be")]
-    ImpossibleAmount {
+    InvalidAmount {
         /// So much.
         amount: i64,
     },
     /// Money in an account of goods, or the other way round, or one product on the shelf of another.
     #[error("{account} is not counted in {unit}")]
-    ForeignUnit {
+    UnitMismatch {
         /// The account.
         account: Account,
         /// The unit.
@@ -103,13 +103,13 @@ pub enum Unbalanced {
     },
     /// The money of one order in the entry of another.
     #[error("the entry belongs to another order than its account {account}")]
-    ForeignOrder {
+    OrderMismatch {
         /// The account.
         account: Account,
     },
     /// Something comes from nowhere, or is gone.
     #[error("the lines in {unit} come to {sum}, not to 0")]
-    Sum {
+    Unbalanced {
         /// In which unit.
         unit: Unit,
         /// By so much.
@@ -130,26 +130,26 @@ impl Entry {
         kind: Kind,
         order_id: Option<OrderId>,
         mut lines: Vec<Line>,
-    ) -> Result<Self, Unbalanced> {
+    ) -> Result<Self, InvalidEntry> {
         if lines.is_empty() {
-            return Err(Unbalanced::NoLines);
+            return Err(InvalidEntry::NoLines);
         }
         if lines.len() > MAX_LINES {
-            return Err(Unbalanced::TooManyLines { lines: lines.len() });
+            return Err(InvalidEntry::TooManyLines { lines: lines.len() });
         }
         for Line { account, unit, amount } in lines.iter().copied() {
             if amount == 0 || !(-MAX_AMOUNT..=MAX_AMOUNT).contains(&amount) {
-                return Err(Unbalanced::ImpossibleAmount { amount });
+                return Err(InvalidEntry::InvalidAmount { amount });
             }
-            if !account.takes(unit) {
-                return Err(Unbalanced::ForeignUnit { account, unit });
+            if !account.accepts(unit) {
+                return Err(InvalidEntry::UnitMismatch { account, unit });
             }
             if matches!(account, Account::CustomerFunds(order) if order_id != Some(order)) {
-                return Err(Unbalanced::ForeignOrder { account });
+                return Err(InvalidEntry::OrderMismatch { account });
             }
         }
-        if let Some((unit, sum)) = sums(&lines).into_iter().find(|(_, sum)| *sum != 0) {
-            return Err(Unbalanced::Sum { unit, sum });
+        if let Some((unit, sum)) = sums_by_unit(&lines).into_iter().find(|(_, sum)| *sum != 0) {
+            return Err(InvalidEntry::Unbalanced { unit, sum });
         }
         lines.sort_unstable();
         Ok(Self { entry_id, occurred_at, kind, order_id, lines })
@@ -193,7 +193,7 @@ impl Entry {
 }
 
 /// What lines come to in each unit.
-pub fn sums(lines: &[Line]) -> BTreeMap<Unit, i128> {
+pub fn sums_by_unit(lines: &[Line]) -> BTreeMap<Unit, i128> {
     let mut sums = BTreeMap::new();
     for line in lines {
         *sums.entry(line.unit).or_default() += i128::from(line.amount);
@@ -207,7 +207,7 @@ pub(crate) mod tests {
     use shared::ids::derive;
 
     use super::*;
-    use crate::domain::{Balances, Shelf};
+    use crate::domain::{Balances, StockBucket};
 
     const NOW: Timestamp = Timestamp::from_milliseconds(1_795_255_200_000);
 
@@ -227,52 +227,52 @@ pub(crate) mod tests {
         Line { account, unit: usd(), amount }
     }
 
-    fn goods(name: &str, shelf: Shelf, amount: i64) -> Line {
-        Line { account: Account::Stock(product(name), shelf), unit: Unit::Pieces(product(name)), amount }
+    fn goods(name: &str, bucket: StockBucket, amount: i64) -> Line {
+        Line { account: Account::Stock(product(name), bucket), unit: Unit::Pieces(product(name)), amount }
     }
 
-    fn entry(lines: Vec<Line>) -> Result<Entry, Unbalanced> {
+    fn entry(lines: Vec<Line>) -> Result<Entry, InvalidEntry> {
         Entry::balanced(derive(&["entry"]), NOW, "capture".to_owned().try_into().unwrap(), Some(order()), lines)
     }
 
     #[test]
-    fn what_comes_in_goes_out() {
+    fn balanced_lines_make_an_entry() {
         let capture = entry(vec![money(Account::ProviderClearing, 500), money(Account::CustomerFunds(order()), -500)]).unwrap();
         let turned = entry(vec![money(Account::CustomerFunds(order()), -500), money(Account::ProviderClearing, 500)]).unwrap();
         assert_eq!(capture, turned, "the order of the lines says nothing");
         let hold = entry(vec![
-            goods("spoon", Shelf::Held, 2),
-            goods("spoon", Shelf::Available, -2),
-            goods("bowl", Shelf::Held, 3),
-            goods("bowl", Shelf::Available, -3),
+            goods("spoon", StockBucket::Held, 2),
+            goods("spoon", StockBucket::Available, -2),
+            goods("bowl", StockBucket::Held, 3),
+            goods("bowl", StockBucket::Available, -3),
         ]);
         assert_eq!(hold.unwrap().by_product().values().map(Vec::len).collect::<Vec<_>>(), [2, 2]);
     }
 
     #[test]
-    fn what_does_not_balance_is_no_entry() {
+    fn unbalanced_lines_are_rejected() {
         let clearing = Account::ProviderClearing;
         let funds = Account::CustomerFunds(order());
         let foreign = Account::CustomerFunds(derive(&["another order"]));
-        assert_eq!(entry(vec![]), Err(Unbalanced::NoLines));
-        assert_eq!(entry(vec![money(clearing, 500)]), Err(Unbalanced::Sum { unit: usd(), sum: 500 }));
-        assert_eq!(entry(vec![money(clearing, 500), money(funds, -499)]), Err(Unbalanced::Sum { unit: usd(), sum: 1 }));
-        assert_eq!(entry(vec![money(clearing, 0), money(funds, 0)]), Err(Unbalanced::ImpossibleAmount { amount: 0 }));
-        assert_eq!(entry(vec![money(clearing, i64::MIN), money(funds, i64::MAX)]), Err(Unbalanced::ImpossibleAmount { amount: i64::MIN }));
-        assert_eq!(entry(vec![money(clearing, 5), money(foreign, -5)]), Err(Unbalanced::ForeignOrder { account: foreign }));
+        assert_eq!(entry(vec![]), Err(InvalidEntry::NoLines));
+        assert_eq!(entry(vec![money(clearing, 500)]), Err(InvalidEntry::Unbalanced { unit: usd(), sum: 500 }));
+        assert_eq!(entry(vec![money(clearing, 500), money(funds, -499)]), Err(InvalidEntry::Unbalanced { unit: usd(), sum: 1 }));
+        assert_eq!(entry(vec![money(clearing, 0), money(funds, 0)]), Err(InvalidEntry::InvalidAmount { amount: 0 }));
+        assert_eq!(entry(vec![money(clearing, i64::MIN), money(funds, i64::MAX)]), Err(InvalidEntry::InvalidAmount { amount: i64::MIN }));
+        assert_eq!(entry(vec![money(clearing, 5), money(foreign, -5)]), Err(InvalidEntry::OrderMismatch { account: foreign }));
         // Two dollars for two spoons: units do not make up for each other.
-        let swapped = entry(vec![money(clearing, 2), goods("spoon", Shelf::Available, -2)]);
-        assert!(matches!(swapped, Err(Unbalanced::Sum { .. })), "{swapped:?}");
+        let swapped = entry(vec![money(clearing, 2), goods("spoon", StockBucket::Available, -2)]);
+        assert!(matches!(swapped, Err(InvalidEntry::Unbalanced { .. })), "{swapped:?}");
         let euro = Line { unit: Unit::parse("EUR").unwrap(), ..money(funds, -5) };
-        assert!(matches!(entry(vec![money(clearing, 5), euro]), Err(Unbalanced::Sum { .. })));
-        let odd = Line { unit: usd(), ..goods("spoon", Shelf::Held, 5) };
-        assert_eq!(entry(vec![money(clearing, -5), odd]), Err(Unbalanced::ForeignUnit { account: odd.account, unit: usd() }));
+        assert!(matches!(entry(vec![money(clearing, 5), euro]), Err(InvalidEntry::Unbalanced { .. })));
+        let odd = Line { unit: usd(), ..goods("spoon", StockBucket::Held, 5) };
+        assert_eq!(entry(vec![money(clearing, -5), odd]), Err(InvalidEntry::UnitMismatch { account: odd.account, unit: usd() }));
         let long: Vec<Line> = (0..=MAX_LINES / 2).flat_map(|_| [money(clearing, 1), money(funds, -1)]).collect();
-        assert_eq!(entry(long), Err(Unbalanced::TooManyLines { lines: MAX_LINES + 2 }));
+        assert_eq!(entry(long), Err(InvalidEntry::TooManyLines { lines: MAX_LINES + 2 }));
     }
 
     #[test]
-    fn a_kind_is_a_short_name() {
+    fn kind_is_a_short_lower_case_name() {
         for good in ["capture", "duplicate_capture_refund", "x"] {
             assert_eq!(Kind::try_from(good.to_owned()).map(String::from), Ok(good.to_owned()));
         }
@@ -283,21 +283,21 @@ pub(crate) mod tests {
 
     /// Lines as they come, balanced or not.
     fn lines() -> impl Strategy<Value = Vec<Line>> {
-        let shelf = select(vec![Shelf::Available, Shelf::Held, Shelf::ShippedOut, Shelf::Outside]);
+        let bucket = select(vec![StockBucket::Available, StockBucket::Held, StockBucket::ShippedOut, StockBucket::Outside]);
         let amount = prop_oneof![-3_i64..=3, any::<i64>(), Just(MAX_AMOUNT), Just(-MAX_AMOUNT)];
         let of_money = (select(vec![Account::ProviderClearing, Account::CustomerFunds(order())]), amount.clone())
             .prop_map(|(account, amount)| money(account, amount));
-        let of_goods = (select(vec!["spoon", "bowl"]), shelf, amount).prop_map(|(name, shelf, amount)| goods(name, shelf, amount));
+        let of_goods = (select(vec!["spoon", "bowl"]), bucket, amount).prop_map(|(name, bucket, amount)| goods(name, bucket, amount));
         prop::collection::vec(prop_oneof![of_money, of_goods], 0..8)
     }
 
     /// The same with a last line for each unit that makes up the difference.
-    fn evened(mut lines: Vec<Line>) -> Vec<Line> {
+    fn balanced(mut lines: Vec<Line>) -> Vec<Line> {
         lines.retain(|line| line.amount != 0 && line.amount.abs() <= 1000);
-        for (unit, sum) in sums(&lines) {
+        for (unit, sum) in sums_by_unit(&lines) {
             let account = match unit {
                 Unit::Money(_) => Account::ProviderClearing,
-                Unit::Pieces(product) => Account::Stock(product, Shelf::Outside),
+                Unit::Pieces(product) => Account::Stock(product, StockBucket::Outside),
             };
             if sum != 0 {
                 lines.push(Line { account, unit, amount: i64::try_from(-sum).unwrap() });
@@ -310,22 +310,22 @@ pub(crate) mod tests {
         #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn an_entry_that_does_not_balance_cannot_be_made(lines in lines()) {
-            let even = sums(&lines).values().all(|sum| *sum == 0);
+        fn only_balanced_lines_make_an_entry(lines in lines()) {
+            let even = sums_by_unit(&lines).values().all(|sum| *sum == 0);
             let possible = lines.iter().all(|line| line.amount != 0 && (-MAX_AMOUNT..=MAX_AMOUNT).contains(&line.amount));
             let made = entry(lines.clone());
             prop_assert_eq!(made.is_ok(), even && possible && !lines.is_empty());
             if let Ok(made) = made {
-                prop_assert!(sums(made.lines()).values().all(|sum| *sum == 0));
-                for of_product in made.by_product().values() {
-                    prop_assert!(sums(of_product).values().all(|sum| *sum == 0), "each product balances on its own");
+                prop_assert!(sums_by_unit(made.lines()).values().all(|sum| *sum == 0));
+                for entries_of_product in made.by_product().values() {
+                    prop_assert!(sums_by_unit(entries_of_product).values().all(|sum| *sum == 0), "each product balances on its own");
                 }
             }
         }
 
         #[test]
-        fn whatever_is_recorded_all_balances_come_to_nothing(all in prop::collection::vec(lines(), 1..20)) {
-            let entries: Vec<Entry> = all.into_iter().map(evened).filter_map(|lines| entry(lines).ok()).collect();
+        fn balances_of_any_entries_sum_to_zero(all in prop::collection::vec(lines(), 1..20)) {
+            let entries: Vec<Entry> = all.into_iter().map(balanced).filter_map(|lines| entry(lines).ok()).collect();
             let mut balances = Balances::default();
             for entry in &entries {
                 balances.add(entry.lines());

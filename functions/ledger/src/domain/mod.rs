@@ -12,6 +12,6 @@ pub mod balance;
 pub mod entry;
 pub mod repair;
 
-pub use account::{Account, Shelf, Unit};
+pub use account::{Account, StockBucket, Unit};
 pub use balance::Balances;
-pub use entry::{Entry, EntryId, Kind, Line, Unbalanced};
+pub use entry::{Entry, EntryId, Kind, Line, InvalidEntry};

@@ -1,10 +1,10 @@
 //! What this service does: one file for each function.
 
-pub mod reconcile_books;
+pub mod reconcile_ledger;
 pub mod record_entry;
 
 shared::operations! {
     Ledger:
     queue record_entry("record-entry");
-    invoke reconcile_books();
+    invoke reconcile_ledger();
 }

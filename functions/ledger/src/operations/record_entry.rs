@@ -19,12 +19,12 @@ use crate::{
 
 /// `record_entry.v1`: what has moved.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(try_from = "Wire")]
+#[serde(try_from = "RecordEntryMessage")]
 pub struct RecordEntry(Entry);
 
 /// The message as it stands on the wire. Its lines may be anything; [`RecordEntry`] is an entry.
 #[derive(Deserialize)]
-struct Wire {
+struct RecordEntryMessage {
     entry_id: EntryId,
     occurred_at: Timestamp,
     kind: Kind,
@@ -33,10 +33,10 @@ struct Wire {
     lines: Vec<Line>,
 }
 
-impl TryFrom<Wire> for RecordEntry {
-    type Error = crate::domain::Unbalanced;
+impl TryFrom<RecordEntryMessage> for RecordEntry {
+    type Error = crate::domain::InvalidEntry;
 
-    fn try_from(wire: Wire) -> Result<Self, Self::Error> {
+    fn try_from(wire: RecordEntryMessage) -> Result<Self, Self::Error> {
         Entry::balanced(wire.entry_id, wire.occurred_at, wire.kind, wire.order_id, wire.lines).map(Self)
     }
 }
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_does_not_balance_cannot_be_read() {
+    fn unbalanced_message_is_rejected() {
         assert!(read(capture(5998, -5998)).is_ok());
         let refused = read(capture(5998, -5997)).unwrap_err();
         assert_eq!(refused, "the message cannot be read: record_entry.v1 is malformed at .");
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_malformed_anywhere_cannot_be_read() {
+    fn malformed_message_is_rejected() {
         for (pointer, value) in [
             ("/entry_id", json!("ord_0199c2a8-0000-8000-8000-0000000000b1")),
             ("/occurred_at", json!("yesterday")),

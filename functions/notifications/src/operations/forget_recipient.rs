@@ -26,10 +26,10 @@ impl FromMessage for UserDeleted {
 }
 
 /// How many notifications are found at once, and deleted at the same time.
-const FOUND_AT_ONCE: u32 = 100;
-const DELETED_AT_ONCE: usize = 16;
+const PAGE_SIZE: u32 = 100;
+const DELETE_CONCURRENCY: usize = 16;
 /// After how many pages the message is given back, so that no user holds up the others of the batch: 2,000 notifications take seconds.
-const PAGES: u32 = 20;
+const MAX_PAGES: u32 = 20;
 
 /// Deletes all notifications of the user. What was deleted stays so: a second copy of the message finds nothing, and a run that broke off
 /// is taken up where it ended.
@@ -38,28 +38,28 @@ const PAGES: u32 = 20;
 /// When there may be some left: the message comes back.
 pub async fn forget_recipient(notifications: Arc<Notifications>, received: Received<UserDeleted>) -> Result<(), NotificationError> {
     let user = received.message.user_id;
-    for _ in 0..PAGES {
-        let found = notifications.store.sort_keys(user, FOUND_AT_ONCE).await?;
-        let last_page = found.len() < usize::try_from(FOUND_AT_ONCE).unwrap_or(usize::MAX);
-        forget_page(&notifications, user, found).await?;
+    for _ in 0..MAX_PAGES {
+        let sort_keys = notifications.store.sort_keys(user, PAGE_SIZE).await?;
+        let last_page = sort_keys.len() < usize::try_from(PAGE_SIZE).unwrap_or(usize::MAX);
+        delete_page(&notifications, user, sort_keys).await?;
         if last_page {
             return Ok(());
         }
     }
-    Err(NotificationError::NotAllForgotten)
+    Err(NotificationError::DeletionIncomplete)
 }
 
 /// Deletes these, a few at the same time, and goes no further than to the first that cannot be deleted.
-async fn forget_page(notifications: &Arc<Notifications>, user: UserId, sort_keys: Vec<String>) -> Result<(), NotificationError> {
+async fn delete_page(notifications: &Arc<Notifications>, user: UserId, sort_keys: Vec<String>) -> Result<(), NotificationError> {
     let (mut waiting, mut running) = (sort_keys.into_iter(), JoinSet::new());
     loop {
-        for sort_key in waiting.by_ref().take(DELETED_AT_ONCE - running.len()) {
+        for sort_key in waiting.by_ref().take(DELETE_CONCURRENCY - running.len()) {
             let notifications = notifications.clone();
-            running.spawn(async move { notifications.store.forget(user, sort_key).await }.in_current_span());
+            running.spawn(async move { notifications.store.delete(user, sort_key).await }.in_current_span());
         }
         match running.join_next().await {
             None => return Ok(()),
-            Some(Ok(forgotten)) => forgotten?,
+            Some(Ok(deleted)) => deleted?,
             Some(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
         }
     }
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_user_that_was_deleted_is_forgotten() {
+    fn only_user_deleted_messages_are_accepted() {
         let user = json!({ "user_id": "usr_0199c2a8-0000-7000-8000-000000000001", "version": 7 });
         assert!(UserDeleted::from_message("user_deleted.v1", user.clone()).is_ok());
         assert!(UserDeleted::from_message("user_changed.v1", user).is_err());

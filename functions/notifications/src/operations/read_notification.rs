@@ -23,6 +23,6 @@ pub async fn read_notification(notifications: Arc<Notifications>, request: Reque
     let caller = request.caller()?;
     let notification_id = request.path_id("notification_id", "notification")?;
 
-    notifications.store.read(caller.user_id, notification_id, notifications.clock.now()).await?;
+    notifications.store.mark_read(caller.user_id, notification_id, notifications.clock.now()).await?;
     Ok(http::no_content())
 }

@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_will_not_pass_ends_writing() {
+    fn permanent_bounces_and_complaints_suppress_the_address() {
         let bounced =
             |kind: &str| json!({ "destination": ["ada@example.com"], "bounce": { "bounceType": kind, "bounceSubType": "General" } });
         assert_eq!(reason("mail_bounced.v1", bounced("Permanent")), Some(Reason::Bounce));
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn the_address_is_the_one_that_was_written_to_and_only_if_it_was_one() {
+    fn feedback_address_is_the_single_destination() {
         let address = |destination: Value| {
             let recipients = json!([{ "emailAddress": "forwarded@example.org" }]);
             let data = json!({ "destination": destination, "bounce": { "bounceType": "Permanent", "bouncedRecipients": recipients } });

@@ -11,9 +11,9 @@ use shared::{
 
 use crate::{
     Notifications,
-    domain::{Delivery, LOCK, Notification, Turn},
+    domain::{Delivery, LOCK_DURATION, Notification, SendDecision},
     error::NotificationError,
-    letter::{Rendered, Shop, link, notice, order, stock},
+    templates::{RenderedEmail, Shop, link, notice, order, stock},
     mailer::MailError,
     messages::{Content, SendNotification},
 };
@@ -31,12 +31,12 @@ pub async fn send_notification(
 ) -> Result<(), NotificationError> {
     let message = received.message;
     let now = notifications.clock.now();
-    if message.content.is_over(now) {
+    if message.content.is_expired(now) {
         tracing::warn!(notification.id = %message.notification_id, "the link works no longer: its mail is not sent");
         return Ok(());
     }
-    let me = try_name(&notifications);
-    let mail = write(&notifications, &message).await?;
+    let attempt_id = new_attempt_id(&notifications);
+    let mail = render(&notifications, &message).await?;
     let is_suppressed = is_suppressed(&notifications, &message.email, now).await?;
     let notification = Notification {
         id: message.notification_id,
@@ -49,16 +49,16 @@ pub async fn send_notification(
         created_at: now,
         updated_at: now,
         read_at: None,
-        delivery: Delivery::Pending { locked_by: me.clone(), locked_until: now.plus(LOCK) },
+        delivery: Delivery::Pending { locked_by: attempt_id.clone(), locked_until: now.plus(LOCK_DURATION) },
     };
 
-    match notifications.store.claim(&notification, &me, now).await? {
-        Turn::Mine => {}
-        Turn::Done => return Ok(()),
-        Turn::Taken | Turn::Abandoned => return Err(NotificationError::InProgress),
+    match notifications.store.lock_for_sending(&notification, &attempt_id, now).await? {
+        SendDecision::Send => {}
+        SendDecision::Finished => return Ok(()),
+        SendDecision::Locked | SendDecision::TakeOver => return Err(NotificationError::InProgress),
     }
     if is_suppressed {
-        notifications.store.suppressed(&notification, &me, now).await?;
+        notifications.store.mark_suppressed(&notification, &attempt_id, now).await?;
         tracing::info!(notification.id = %notification.id, "its address is not written to: the mail is not sent");
         telemetry::count("MailSuppressed", "notifications", &Clock::System);
         return Ok(());
@@ -66,20 +66,20 @@ pub async fn send_notification(
     match notifications.mailer.send(&message.email, &mail).await {
         Ok(()) => {
             // The mail is out. To give the message back because of the record would send it again.
-            if let Err(error) = notifications.store.sent(&notification, &me, notifications.clock.now()).await {
+            if let Err(error) = notifications.store.mark_sent(&notification, &attempt_id, notifications.clock.now()).await {
                 tracing::warn!(error = telemetry::causes(&error), "the mail was sent, but its record does not say so");
             }
             Ok(())
         }
-        Err(MailError::Refused { code }) => {
-            notifications.store.failed(&notification, &me, &code, notifications.clock.now()).await?;
+        Err(MailError::Rejected { code }) => {
+            notifications.store.mark_failed(&notification, &attempt_id, &code, notifications.clock.now()).await?;
             tracing::error!(notification.id = %notification.id, code, "SES refuses the mail: it is given up");
-            telemetry::count("MailRefused", "notifications", &Clock::System);
+            telemetry::count("MailRejected", "notifications", &Clock::System);
             Ok(())
         }
-        Err(error @ MailError::NotSent { .. }) => {
-            if let Err(kept) = notifications.store.release(&notification, &me, now).await {
-                tracing::warn!(error = telemetry::causes(&kept), "the next try waits until the lock is over");
+        Err(error @ MailError::SendFailed { .. }) => {
+            if let Err(release_error) = notifications.store.release_lock(&notification, &attempt_id, now).await {
+                tracing::warn!(error = telemetry::causes(&release_error), "the next try waits until the lock is over");
             }
             Err(error.into())
         }
@@ -98,7 +98,7 @@ async fn is_suppressed(notifications: &Notifications, address: &str, now: Timest
 }
 
 /// The mail. A link is opened for it alone.
-async fn write(notifications: &Notifications, message: &SendNotification) -> Result<Rendered, NotificationError> {
+async fn render(notifications: &Notifications, message: &SendNotification) -> Result<RenderedEmail, NotificationError> {
     let shop = Shop { name: &notifications.shop_name, url: &notifications.store_url };
     let mail = match &message.content {
         Content::Order(template, about) => order::render(*template, &message.name, about, shop),
@@ -106,7 +106,7 @@ async fn write(notifications: &Notifications, message: &SendNotification) -> Res
         Content::Link(template, link) => {
             let keys = notifications.secrets.keys("mail-token-key").await?.derive("one-time-token").map(SealingKey::new);
             let token = keys.open(|key| key.open(&link.sealed_token, &["one-time-token", &message.user_id.to_string()]));
-            link::render(*template, &token.ok_or(NotificationError::SealedOtherwise)?, link.expires_at, shop)
+            link::render(*template, &token.ok_or(NotificationError::UnsealFailed)?, link.expires_at, shop)
         }
         Content::Notice(template) => notice::render(*template, shop),
     };
@@ -114,6 +114,6 @@ async fn write(notifications: &Notifications, message: &SendNotification) -> Res
 }
 
 /// A name that no other try has.
-fn try_name(notifications: &Notifications) -> String {
+fn new_attempt_id(notifications: &Notifications) -> String {
     u128::from_be_bytes(notifications.ids.bytes()).to_string()
 }

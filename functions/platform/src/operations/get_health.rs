@@ -11,7 +11,7 @@ use shared::{
 
 use crate::{
     Platform,
-    health::{Health, Healths},
+    health::{Health, HealthByService},
 };
 
 /// Answers `200` when all that was asked about is healthy, else `503` with the names of those that are not.
@@ -26,14 +26,14 @@ use crate::{
     extensions(("x-roles" = json!(["anonymous"]))),
 ))]
 pub async fn get_health(platform: Arc<Platform>, request: Request) -> Result<Response, Problem> {
-    let healths = platform.checks.all().await;
-    let Some(service) = request.path_parameter("service") else { return Ok(answer(&ShopView::from(&healths), healths.values())) };
-    let (&service, &status) = healths.get_key_value(service).ok_or_else(|| Problem::not_found("service"))?;
+    let statuses = platform.checks.all().await;
+    let Some(service) = request.path_parameter("service") else { return Ok(answer(&ShopView::from(&statuses), statuses.values())) };
+    let (&service, &status) = statuses.get_key_value(service).ok_or_else(|| Problem::not_found("service"))?;
     Ok(answer(&ServiceView { service, status }, [status].iter()))
 }
 
-fn answer<'a>(view: &impl Serialize, mut healths: impl Iterator<Item = &'a Health>) -> Response {
-    let healthy = healths.all(|health| *health == Health::Healthy);
+fn answer<'a>(view: &impl Serialize, mut statuses: impl Iterator<Item = &'a Health>) -> Response {
+    let healthy = statuses.all(|health| *health == Health::Healthy);
     Response::json(if healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, view)
 }
 
@@ -48,13 +48,13 @@ struct ShopView {
     unhealthy: Vec<&'static str>,
     /// The health of each service.
     #[cfg_attr(feature = "api-document", schema(value_type = std::collections::BTreeMap<String, Health>))]
-    services: Healths,
+    services: HealthByService,
 }
 
-impl From<&Healths> for ShopView {
-    fn from(healths: &Healths) -> Self {
-        let unhealthy: Vec<_> = healths.iter().filter(|(_, health)| **health == Health::Unhealthy).map(|(name, _)| *name).collect();
-        Self { status: if unhealthy.is_empty() { "healthy" } else { "degraded" }, unhealthy, services: healths.clone() }
+impl From<&HealthByService> for ShopView {
+    fn from(statuses: &HealthByService) -> Self {
+        let unhealthy: Vec<_> = statuses.iter().filter(|(_, health)| **health == Health::Unhealthy).map(|(name, _)| *name).collect();
+        Self { status: if unhealthy.is_empty() { "healthy" } else { "degraded" }, unhealthy, services: statuses.clone() }
     }
 }
 

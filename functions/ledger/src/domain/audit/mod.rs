@@ -39,8 +39,8 @@ use std::time::Duration;
 use serde::Serialize;
 use shared::clock::Timestamp;
 
-pub use order::OrderBooks;
-pub use product::ProductBooks;
+pub use order::OrderSnapshot;
+pub use product::ProductSnapshot;
 
 /// Two books that contradict each other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -51,28 +51,28 @@ pub struct Finding {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
     /// What it should be.
-    pub expected: Figure,
+    pub expected: FindingValue,
     /// What it is.
-    pub found: Figure,
+    pub found: FindingValue,
 }
 
 /// A number of minor units or pieces, or a name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
-pub enum Figure {
+pub enum FindingValue {
     /// How much, how many.
     Count(i64),
     /// Which.
     Name(String),
 }
 
-impl From<i64> for Figure {
+impl From<i64> for FindingValue {
     fn from(count: i64) -> Self {
         Self::Count(count)
     }
 }
 
-impl From<&str> for Figure {
+impl From<&str> for FindingValue {
     fn from(name: &str) -> Self {
         Self::Name(name.to_owned())
     }
@@ -86,7 +86,7 @@ pub enum AuditStatus {
     /// Something is under way: it is judged when it has come to rest.
     Unsettled,
     /// They contradict each other, and nobody is about to change that.
-    Broken,
+    Unbalanced,
 }
 
 /// What was found out about an order or a product.
@@ -97,26 +97,26 @@ pub struct Verdict {
     /// What contradicts what.
     pub findings: Vec<Finding>,
     /// When any of its books last changed.
-    pub moved_at: Option<Timestamp>,
+    pub last_changed_at: Option<Timestamp>,
 }
 
 impl Verdict {
     /// Contradictions count once nothing has moved for as long as `grace`.
-    fn of(findings: Vec<Finding>, settled: bool, moved_at: Option<Timestamp>, now: Timestamp, grace: Duration) -> Self {
-        let moving = moved_at.is_some_and(|moved_at| now.since(moved_at) < grace);
+    fn of(findings: Vec<Finding>, settled: bool, last_changed_at: Option<Timestamp>, now: Timestamp, grace: Duration) -> Self {
+        let moving = last_changed_at.is_some_and(|last_changed_at| now.since(last_changed_at) < grace);
         let status = match (findings.is_empty(), settled) {
             (true, true) => AuditStatus::Balanced,
             (true, false) => AuditStatus::Unsettled,
             (false, _) if moving => AuditStatus::Unsettled,
-            (false, _) => AuditStatus::Broken,
+            (false, _) => AuditStatus::Unbalanced,
         };
-        Self { status, findings, moved_at }
+        Self { status, findings, last_changed_at }
     }
 
     /// What follows where a book cannot be read: `what` is the book.
     pub fn unreadable(what: &str) -> Self {
         let finding = Finding { check: "readable", subject: None, expected: "a record that can be read".into(), found: what.into() };
-        Self { status: AuditStatus::Broken, findings: vec![finding], moved_at: None }
+        Self { status: AuditStatus::Unbalanced, findings: vec![finding], last_changed_at: None }
     }
 }
 
@@ -126,16 +126,16 @@ struct Findings(Vec<Finding>);
 
 impl Findings {
     /// Notes it if the two are not the same.
-    fn same(&mut self, check: &'static str, expected: impl Into<Figure>, found: impl Into<Figure>) {
-        self.note(check, None, expected.into(), found.into());
+    fn expect(&mut self, check: &'static str, expected: impl Into<FindingValue>, found: impl Into<FindingValue>) {
+        self.compare(check, None, expected.into(), found.into());
     }
 
     /// The same about a part of the whole.
-    fn same_of(&mut self, check: &'static str, subject: impl ToString, expected: impl Into<Figure>, found: impl Into<Figure>) {
-        self.note(check, Some(subject.to_string()), expected.into(), found.into());
+    fn expect_for(&mut self, check: &'static str, subject: impl ToString, expected: impl Into<FindingValue>, found: impl Into<FindingValue>) {
+        self.compare(check, Some(subject.to_string()), expected.into(), found.into());
     }
 
-    fn note(&mut self, check: &'static str, subject: Option<String>, expected: Figure, found: Figure) {
+    fn compare(&mut self, check: &'static str, subject: Option<String>, expected: FindingValue, found: FindingValue) {
         if expected != found {
             self.0.push(Finding { check, subject, expected, found });
         }

@@ -11,15 +11,15 @@ use shared::{
 use super::{
     Findings, Verdict,
     record::{
-        AttemptRecord, Goal, IntentRecord, OrderRecord, Outcome, PaymentLeg, Posting, Quantity, RefundRecord, ReservationRecord,
-        ReservationState, Status, StockLeg,
+        AttemptRecord, Goal, IntentRecord, OrderRecord, Outcome, PaymentState, Posting, Quantity, RefundRecord, ReservationRecord,
+        ReservationState, Status, StockState,
     },
 };
-use crate::domain::{Balances, Shelf, Unit, entry::sums};
+use crate::domain::{Balances, StockBucket, Unit, entry::sums_by_unit};
 
 /// All that is written anywhere about one order.
 #[derive(Clone, Debug)]
-pub struct OrderBooks {
+pub struct OrderSnapshot {
     /// Which.
     pub order_id: OrderId,
     /// As orders has it.
@@ -38,31 +38,31 @@ pub struct OrderBooks {
     pub postings: Vec<Posting>,
 }
 
-impl OrderBooks {
+impl OrderSnapshot {
     /// Compares them. Contradictions count once nothing has moved for as long as `grace`.
-    pub fn judge(&self, now: Timestamp, grace: Duration) -> Verdict {
+    pub fn reconcile(&self, now: Timestamp, grace: Duration) -> Verdict {
         let mut findings = Findings::default();
         if self.order.is_none() {
-            findings.same("order_exists", "an order", "none");
+            findings.expect("order_exists", "an order", "none");
         }
-        let balances = self.ledger(&mut findings);
-        self.money(&mut findings);
-        self.provider(&mut findings);
-        self.money_in_ledger(&balances, &mut findings);
-        self.trade(&mut findings);
-        self.goods(&mut findings);
-        self.goods_in_ledger(&balances, &mut findings);
-        Verdict::of(findings.0, self.is_settled(), self.moved_at(), now, grace)
+        let balances = self.entry_balances(&mut findings);
+        self.payment_totals(&mut findings);
+        self.provider_statement(&mut findings);
+        self.payments_in_ledger(&balances, &mut findings);
+        self.order_status(&mut findings);
+        self.reservation_lines(&mut findings);
+        self.stock_in_ledger(&balances, &mut findings);
+        Verdict::of(findings.0, self.is_settled(), self.last_changed_at(), now, grace)
     }
 
     /// Whether nobody owes anything to anybody, as far as the order and payments know.
     fn is_settled(&self) -> bool {
         let Some(order) = &self.order else { return true };
         let at_rest = match order.goal {
-            Goal::Fulfil => order.stock == StockLeg::Committed && matches!(order.payment, PaymentLeg::Paid | PaymentLeg::Refunded),
-            Goal::Abandon => {
-                matches!(order.stock, StockLeg::Released | StockLeg::Rejected)
-                    && matches!(order.payment, PaymentLeg::Closed | PaymentLeg::Refunded)
+            Goal::Fulfil => order.stock == StockState::Committed && matches!(order.payment, PaymentState::Paid | PaymentState::Refunded),
+            Goal::Compensate => {
+                matches!(order.stock, StockState::Released | StockState::Rejected)
+                    && matches!(order.payment, PaymentState::Closed | PaymentState::Refunded)
             }
             Goal::Unknown => false,
         };
@@ -71,7 +71,7 @@ impl OrderBooks {
     }
 
     /// When any of it last changed.
-    fn moved_at(&self) -> Option<Timestamp> {
+    fn last_changed_at(&self) -> Option<Timestamp> {
         let order = self.order.iter().map(|order| order.updated_at);
         let reservation = self.reservation.iter().map(|reservation| reservation.updated_at);
         let intent = self.intent.iter().map(|intent| intent.updated_at);
@@ -87,8 +87,8 @@ impl OrderBooks {
 
     /// What refunds gave back, likewise; of those that failed later too.
     fn refunded_sum(&self, duplicate: bool) -> i64 {
-        let gave_back = |refund: &&RefundRecord| matches!(refund.state, Outcome::Succeeded | Outcome::Reversed);
-        total(self.refunds.iter().filter(gave_back).filter(|refund| refund.is_duplicate_capture() == duplicate).map(|refund| refund.amount))
+        let is_refunded = |refund: &&RefundRecord| matches!(refund.state, Outcome::Succeeded | Outcome::Reversed);
+        total(self.refunds.iter().filter(is_refunded).filter(|refund| refund.is_duplicate_capture() == duplicate).map(|refund| refund.amount))
     }
 
     /// How much of that came back because the refund failed later.
@@ -98,7 +98,7 @@ impl OrderBooks {
     }
 
     /// What is still with the provider of the captures, as far as refunds go.
-    fn kept_sum(&self, duplicate: bool) -> i64 {
+    fn retained_sum(&self, duplicate: bool) -> i64 {
         self.captured_sum(duplicate).saturating_sub(self.refunded_sum(duplicate)).saturating_add(self.reversed_sum(duplicate))
     }
 
@@ -107,92 +107,92 @@ impl OrderBooks {
     }
 
     /// Order, intent, attempts and refunds.
-    fn money(&self, findings: &mut Findings) {
+    fn payment_totals(&self, findings: &mut Findings) {
         let (captured, refunded) = self.intent.as_ref().map_or((0, 0), |intent| (intent.captured_total, intent.refunded_total));
         if let Some(order) = &self.order {
-            findings.same("captured_by_order", captured, order.captured_total);
-            findings.same("refunded_by_order", refunded, order.refunded_total);
+            findings.expect("captured_by_order", captured, order.captured_total);
+            findings.expect("refunded_by_order", refunded, order.refunded_total);
             let of_intent = self
                 .intent
                 .as_ref()
                 .map_or([0; 3], |intent| [intent.refunds_reversed_total, intent.dispute_withdrawn_total, intent.dispute_reinstated_total]);
-            findings.same("reversed_by_order", of_intent[0], order.refunds_reversed_total);
-            findings.same_of("disputed_by_order", "withdrawn", of_intent[1], order.dispute_withdrawn_total);
-            findings.same_of("disputed_by_order", "reinstated", of_intent[2], order.dispute_reinstated_total);
+            findings.expect("reversed_by_order", of_intent[0], order.refunds_reversed_total);
+            findings.expect_for("disputed_by_order", "withdrawn", of_intent[1], order.dispute_withdrawn_total);
+            findings.expect_for("disputed_by_order", "reinstated", of_intent[2], order.dispute_reinstated_total);
         }
-        findings.same("captured_by_payments", self.captured_sum(false), captured);
-        findings.same("refunded_by_payments", self.refunded_sum(false), refunded);
+        findings.expect("captured_by_payments", self.captured_sum(false), captured);
+        findings.expect("refunded_by_payments", self.refunded_sum(false), refunded);
         if let Some(intent) = &self.intent {
-            findings.same("reversed_by_payments", self.reversed_sum(false), intent.refunds_reversed_total);
-            findings.same_of("reversed_by_payments", "duplicate_capture", self.reversed_sum(true), intent.duplicate_refunds_reversed_total);
-            findings.same("disputed_by_payments", total(intent.disputes.iter().map(|dispute| dispute.held_amount)), intent.disputed_amount());
+            findings.expect("reversed_by_payments", self.reversed_sum(false), intent.refunds_reversed_total);
+            findings.expect_for("reversed_by_payments", "duplicate_capture", self.reversed_sum(true), intent.duplicate_refunds_reversed_total);
+            findings.expect("disputed_by_payments", total(intent.disputes.iter().map(|dispute| dispute.held_amount)), intent.disputed_amount());
         }
         let duplicates = self.intent.iter().flat_map(|intent| {
             let counted = [("duplicate_captured_total", intent.duplicate_captured_total), ("duplicate_refunded_total", intent.duplicate_refunded_total)];
             counted.into_iter().zip([self.captured_sum(true), self.refunded_sum(true)])
         });
         for ((subject, counted), sum) in duplicates {
-            findings.same_of("duplicate_captures_by_payments", subject, sum, counted.unwrap_or(sum));
+            findings.expect_for("duplicate_captures_by_payments", subject, sum, counted.unwrap_or(sum));
         }
         if let (Some(order), Some(intent)) = (&self.order, &self.intent) {
             let due = order.totals.total;
-            findings.same("amount_due", due.amount, intent.amount);
-            findings.same("amount_due", due.currency.code(), intent.currency.code());
+            findings.expect("amount_due", due.amount, intent.amount);
+            findings.expect("amount_due", due.currency.code(), intent.currency.code());
         }
         if let Some(intent) = &self.intent {
             let holds = |refund: &&RefundRecord| !matches!(refund.state, Outcome::Failed | Outcome::Reversed);
             let taken = total(self.refunds.iter().filter(holds).filter(|refund| !refund.is_duplicate_capture()).map(|refund| refund.amount));
             let left = captured.saturating_sub(taken).saturating_sub(intent.disputed_amount());
-            findings.same("refundable", left.max(0), intent.refundable);
+            findings.expect("refundable", left.max(0), intent.refundable);
         }
         for attempt in self.attempts.iter().filter(|attempt| attempt.state == Outcome::Succeeded) {
             let refunds = self.refunds.iter().filter(|refund| refund.state == Outcome::Succeeded);
             let of_it = refunds.filter(|refund| refund.payment_id == attempt.payment_id).map(|refund| refund.amount);
-            findings.same_of("refunded_of_payment", &attempt.payment_id, total(of_it), attempt.refunded);
+            findings.expect_for("refunded_of_payment", &attempt.payment_id, total(of_it), attempt.refunded);
         }
         let attempts = self.attempts.iter().map(|attempt| (&attempt.payment_id, attempt.state));
         for (subject, state) in attempts.chain(self.refunds.iter().map(|refund| (&refund.refund_id, refund.state))) {
             if state == Outcome::NeedsReview {
-                findings.same_of("under_review", subject, "an end that fits", "needs_review");
+                findings.expect_for("under_review", subject, "an end that fits", "needs_review");
             }
         }
     }
 
     /// What the provider says. What has not come to its end claims nothing yet.
-    fn provider(&self, findings: &mut Findings) {
+    fn provider_statement(&self, findings: &mut Findings) {
         let Some(provider) = &self.provider else { return };
         let ended = |state: Outcome| state != Outcome::Open;
         for attempt in self.attempts.iter().filter(|attempt| ended(attempt.state)) {
             let charged = provider.charges.get(&attempt.payment_id).map_or(0, |charge| charge.amount);
             let recorded = if attempt.state == Outcome::Succeeded { attempt.amount } else { 0 };
-            findings.same_of("charge_at_provider", &attempt.payment_id, charged, recorded);
+            findings.expect_for("charge_at_provider", &attempt.payment_id, charged, recorded);
         }
         let by_name = |refund: &RefundRecord| refund.provider_refund_id.as_ref().and_then(|name| provider.refunds.get(name));
         for refund in self.refunds.iter().filter(|refund| ended(refund.state)) {
             let found = provider.refunds.get(&refund.refund_id).or_else(|| by_name(refund));
-            let given_back = found.map_or(0, |refund| refund.amount);
+            let refunded = found.map_or(0, |refund| refund.amount);
             let recorded = if refund.state == Outcome::Succeeded { refund.amount } else { 0 };
-            findings.same_of("refund_at_provider", &refund.refund_id, given_back, recorded);
+            findings.expect_for("refund_at_provider", &refund.refund_id, refunded, recorded);
         }
         // Refunds made at the provider that payments has not recorded.
-        for (name, given_back) in &provider.refunds {
+        for (name, refunded) in &provider.refunds {
             let is_known = |refund: &RefundRecord| refund.refund_id == *name || refund.provider_refund_id.as_ref() == Some(name);
             if !self.refunds.iter().any(is_known) {
-                findings.same_of("refund_at_provider", name, given_back.amount, 0);
+                findings.expect_for("refund_at_provider", name, refunded.amount, 0);
             }
         }
         let recorded = self.intent.iter().flat_map(|intent| &intent.disputes).filter(|dispute| self.is_of_order(&dispute.payment_id));
         let recorded: BTreeMap<&String, i64> = recorded.map(|dispute| (&dispute.dispute_id, dispute.held_amount)).collect();
         for name in provider.disputes.keys().chain(recorded.keys().copied().filter(|name| !provider.disputes.contains_key(*name))) {
             let (theirs, ours) = (provider.disputes.get(name).copied().unwrap_or(0), recorded.get(name).copied().unwrap_or(0));
-            findings.same_of("dispute_at_provider", name, theirs, ours);
+            findings.expect_for("dispute_at_provider", name, theirs, ours);
         }
         for charge in provider.charges.values() {
             let refunds = provider.refunds.values().filter(|refund| refund.charge_id == charge.charge_id);
             let left = charge.amount.saturating_sub(total(refunds.map(|refund| refund.amount)));
-            findings.same_of("refundable_at_provider", &charge.charge_id, left, charge.refundable);
+            findings.expect_for("refundable_at_provider", &charge.charge_id, left, charge.refundable);
             let (ours, theirs) = (self.order_id.to_string(), charge.order_id.map_or_else(|| "none".to_owned(), |id| id.to_string()));
-            findings.same_of("order_at_provider", &charge.charge_id, ours.as_str(), theirs.as_str());
+            findings.expect_for("order_at_provider", &charge.charge_id, ours.as_str(), theirs.as_str());
         }
     }
 
@@ -202,28 +202,28 @@ impl OrderBooks {
     }
 
     /// What the ledger has; each entry by itself must balance.
-    fn ledger(&self, findings: &mut Findings) -> Balances {
+    fn entry_balances(&self, findings: &mut Findings) -> Balances {
         let mut balances = Balances::default();
         for posting in &self.postings {
-            for (unit, sum) in sums(&posting.lines) {
+            for (unit, sum) in sums_by_unit(&posting.lines) {
                 let sum = i64::try_from(sum).unwrap_or(i64::MAX);
-                findings.same_of("entry_balances", format!("{} in {unit}", posting.entry_id), 0, sum);
+                findings.expect_for("entry_balances", format!("{} in {unit}", posting.entry_id), 0, sum);
             }
             balances.add(&posting.lines);
         }
         balances
     }
 
-    fn money_in_ledger(&self, balances: &Balances, findings: &mut Findings) {
+    fn payments_in_ledger(&self, balances: &Balances, findings: &mut Findings) {
         let (captured, refunded) = (
             self.captured_sum(false).saturating_add(self.captured_sum(true)),
             self.refunded_sum(false).saturating_add(self.refunded_sum(true)),
         );
         // Refunds that failed later and disputes that were won come in again; what disputes took goes out.
-        let came_back = self.reversed_sum(false).saturating_add(self.reversed_sum(true));
+        let reversed = self.reversed_sum(false).saturating_add(self.reversed_sum(true));
         let (withdrawn, reinstated) =
             self.intent.as_ref().map_or((0, 0), |intent| (intent.dispute_withdrawn_total, intent.dispute_reinstated_total));
-        let captured = captured.saturating_add(came_back).saturating_add(reinstated);
+        let captured = captured.saturating_add(reversed).saturating_add(reinstated);
         let refunded = refunded.saturating_add(withdrawn);
         let order = self.order.iter().map(|order| order.totals.total.currency);
         let intent = self.intent.iter().map(|intent| intent.currency);
@@ -231,69 +231,69 @@ impl OrderBooks {
         let unit = currency.map(Unit::Money);
         for foreign in balances.currencies().filter(|found| Some(*found) != unit) {
             let (expected, found) = (unit.map(|unit| unit.to_string()).unwrap_or_default(), foreign.to_string());
-            findings.same("currency_in_ledger", expected.as_str(), found.as_str());
+            findings.expect("currency_in_ledger", expected.as_str(), found.as_str());
         }
         let Some(unit) = unit else { return };
         let (clearing, funds) = (balances.clearing(unit), balances.funds(self.order_id, unit));
-        findings.same("captured_by_ledger", captured, clearing.came_in);
-        findings.same("refunded_by_ledger", refunded, clearing.went_out);
-        findings.same("funds_in_ledger", refunded.saturating_sub(captured), funds.balance());
+        findings.expect("captured_by_ledger", captured, clearing.debits);
+        findings.expect("refunded_by_ledger", refunded, clearing.credits);
+        findings.expect("funds_in_ledger", refunded.saturating_sub(captured), funds.balance());
     }
 
     /// What the status promises.
-    fn trade(&self, findings: &mut Findings) {
+    fn order_status(&self, findings: &mut Findings) {
         let Some(order) = &self.order else { return };
         let due = order.totals.total.amount;
         let captures: Vec<i64> = self.captured(false).map(|attempt| attempt.amount).collect();
         match order.status {
             Status::Confirmed | Status::Shipped | Status::Delivered if captures != [due] => {
                 let found = format!("{} of {} in all", captures.len(), total(captures.iter().copied()));
-                findings.same("one_full_capture", format!("1 of {due} in all").as_str(), found.as_str());
+                findings.expect("one_full_capture", format!("1 of {due} in all").as_str(), found.as_str());
             }
             Status::Pending if order.goal == Goal::Fulfil && captures == [due] => {
-                findings.same("confirmed", Status::Confirmed.name(), order.status.name());
+                findings.expect("confirmed", Status::Confirmed.name(), order.status.name());
             }
             Status::Cancelled | Status::Failed if self.is_settled() => {
                 // A lost dispute takes what is left; it may take more than that, and then the shop has lost it.
-                let kept = self.kept_sum(false);
+                let retained = self.retained_sum(false);
                 let lost = self.intent.as_ref().map_or(0, IntentRecord::disputed_amount);
-                findings.same("net_zero", 0, if kept > 0 { kept.saturating_sub(lost).max(0) } else { kept });
+                findings.expect("net_zero", 0, if retained > 0 { retained.saturating_sub(lost).max(0) } else { retained });
             }
             _ => {}
         }
         let duplicate_refund_is_pending = self.refunds.iter().any(|refund| refund.is_duplicate_capture() && refund.state == Outcome::Open);
         if !duplicate_refund_is_pending {
-            findings.same("duplicate_captures_refunded", 0, self.kept_sum(true));
+            findings.expect("duplicate_captures_refunded", 0, self.retained_sum(true));
         }
     }
 
     /// Whether the reservation is what the order believes.
-    fn goods(&self, findings: &mut Findings) {
+    fn reservation_lines(&self, findings: &mut Findings) {
         let Some(order) = &self.order else { return };
         use ReservationState::{Committed, Held, Rejected, Released};
         let fits: &[ReservationState] = match order.stock {
-            StockLeg::Reserved => &[Held],
-            StockLeg::Committing => &[Held, Committed],
-            StockLeg::Committed => &[Committed],
-            StockLeg::Rejected | StockLeg::Released => &[Rejected, Released],
-            StockLeg::Reserving | StockLeg::Releasing | StockLeg::Unknown => &[],
+            StockState::Reserved => &[Held],
+            StockState::Committing => &[Held, Committed],
+            StockState::Committed => &[Committed],
+            StockState::Rejected | StockState::Released => &[Rejected, Released],
+            StockState::Reserving | StockState::Releasing | StockState::Unknown => &[],
         };
         let state = self.reservation.as_ref().map(|reservation| reservation.state);
         if !fits.is_empty() && !state.is_some_and(|state| fits.contains(&state)) {
             let expected: Vec<&str> = fits.iter().map(|state| state.name()).collect();
-            findings.same("reservation_state", expected.join(" or ").as_str(), state.map_or("none", ReservationState::name));
+            findings.expect("reservation_state", expected.join(" or ").as_str(), state.map_or("none", ReservationState::name));
         }
         // A reservation that was released before it was made has no lines.
         let Some(reservation) = self.reservation.as_ref().filter(|it| !(it.lines.is_empty() && it.state == Released)) else { return };
         let (wanted, reserved) = (by_product(&order.lines), by_product(&reservation.lines));
         for product in wanted.keys().chain(reserved.keys().filter(|product| !wanted.contains_key(*product))) {
             let of = |quantities: &BTreeMap<ProductId, i64>| quantities.get(product).copied().unwrap_or(0);
-            findings.same_of("reserved_quantity", product, of(&wanted), of(&reserved));
+            findings.expect_for("reserved_quantity", product, of(&wanted), of(&reserved));
         }
     }
 
     /// Whether the ledger has moved what the reservation says.
-    fn goods_in_ledger(&self, balances: &Balances, findings: &mut Findings) {
+    fn stock_in_ledger(&self, balances: &Balances, findings: &mut Findings) {
         let reservation = self.reservation.as_ref();
         let reserved = reservation.map(|reservation| by_product(&reservation.lines)).unwrap_or_default();
         let (held, shipped_out) = match reservation.map(|reservation| reservation.state) {
@@ -307,9 +307,9 @@ impl OrderBooks {
         products.dedup();
         for product in products {
             let quantity = reserved.get(&product).copied().unwrap_or(0);
-            for (shelf, share) in [(Shelf::Available, -held - shipped_out), (Shelf::Held, held), (Shelf::ShippedOut, shipped_out)] {
-                let subject = format!("{product} {}", shelf.name());
-                findings.same_of("reserved_in_ledger", subject, quantity.saturating_mul(share), balances.stock(product, shelf));
+            for (bucket, share) in [(StockBucket::Available, -held - shipped_out), (StockBucket::Held, held), (StockBucket::ShippedOut, shipped_out)] {
+                let subject = format!("{product} {}", bucket.name());
+                findings.expect_for("reserved_in_ledger", subject, quantity.saturating_mul(share), balances.stock(product, bucket));
             }
         }
     }

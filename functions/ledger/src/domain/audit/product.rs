@@ -5,42 +5,42 @@ use std::time::Duration;
 use shared::{clock::Timestamp, ids::ProductId};
 
 use super::{Findings, Verdict, record::StockRecord};
-use crate::domain::{Balances, Shelf};
+use crate::domain::{Balances, StockBucket};
 
 /// All that is written anywhere about the stock of one product.
 #[derive(Clone, Debug)]
-pub struct ProductBooks {
+pub struct ProductSnapshot {
     /// Which.
     pub product_id: ProductId,
     /// Its figures: one record for each part of its stock.
-    pub parts: Vec<StockRecord>,
+    pub shards: Vec<StockRecord>,
     /// How many the reservations that hold some of it hold together; none where there was no time to ask all of them.
     pub reserved: Option<i64>,
     /// What the ledger's lines about it come to.
     pub balances: Balances,
 }
 
-impl ProductBooks {
+impl ProductSnapshot {
     /// Compares them. A product that moved a moment ago is judged when it has come to rest.
-    pub fn judge(&self, now: Timestamp, grace: Duration) -> Verdict {
-        let sum = |figure: fn(&StockRecord) -> i64| self.parts.iter().map(figure).fold(0, i64::saturating_add);
-        let (available, on_hand) = (sum(|part| part.available), sum(|part| part.on_hand));
+    pub fn reconcile(&self, now: Timestamp, grace: Duration) -> Verdict {
+        let sum = |figure: fn(&StockRecord) -> i64| self.shards.iter().map(figure).fold(0, i64::saturating_add);
+        let (available, on_hand) = (sum(|shard| shard.available), sum(|shard| shard.on_hand));
         let held = on_hand.saturating_sub(available);
-        let balance = |shelf| self.balances.stock(self.product_id, shelf);
+        let balance = |bucket| self.balances.stock(self.product_id, bucket);
         let mut findings = Findings::default();
-        if self.parts.iter().any(|part| part.available < 0 || part.on_hand < part.available) {
+        if self.shards.iter().any(|shard| shard.available < 0 || shard.on_hand < shard.available) {
             let found = format!("{available} available of {on_hand}");
-            findings.same("possible_stock", "none below zero, no more available than there are", found.as_str());
+            findings.expect("possible_stock", "none below zero, no more available than there are", found.as_str());
         }
         if let Some(reserved) = self.reserved {
-            findings.same("held_for_orders", reserved, held);
+            findings.expect("held_for_orders", reserved, held);
         }
-        findings.same("available_in_ledger", available, balance(Shelf::Available));
-        findings.same("held_in_ledger", held, balance(Shelf::Held));
+        findings.expect("available_in_ledger", available, balance(StockBucket::Available));
+        findings.expect("held_in_ledger", held, balance(StockBucket::Held));
         for (unit, sum) in self.balances.sums() {
-            findings.same_of("entry_balances", format!("all entries in {unit}"), 0, sum);
+            findings.expect_for("entry_balances", format!("all entries in {unit}"), 0, sum);
         }
-        let moved_at = self.parts.iter().filter_map(|part| part.updated_at).max();
-        Verdict::of(findings.0, true, moved_at, now, grace)
+        let last_changed_at = self.shards.iter().filter_map(|shard| shard.updated_at).max();
+        Verdict::of(findings.0, true, last_changed_at, now, grace)
     }
 }

@@ -17,9 +17,9 @@ pub struct OrderRecord {
     /// Where it is going.
     pub goal: Goal,
     /// How far the stock is.
-    pub stock: StockLeg,
+    pub stock: StockState,
     /// How far the money is.
-    pub payment: PaymentLeg,
+    pub payment: PaymentState,
     /// What was bought.
     pub lines: Vec<Quantity>,
     /// What it costs.
@@ -85,7 +85,7 @@ pub enum Goal {
     Fulfil,
     /// To its end without the buyer.
     #[serde(alias = "cancel", alias = "fail")]
-    Abandon,
+    Compensate,
     /// Somewhere that only a later release knows.
     #[serde(other)]
     Unknown,
@@ -95,7 +95,7 @@ pub enum Goal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "they are what orders calls them")]
-pub enum StockLeg {
+pub enum StockState {
     Reserving,
     Reserved,
     Committing,
@@ -111,12 +111,12 @@ pub enum StockLeg {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "they are what orders calls them")]
-pub enum PaymentLeg {
+pub enum PaymentState {
     Paid,
     Closed,
     Refunded,
     #[serde(other)]
-    UnderWay,
+    InProgress,
 }
 
 /// So many of a product.
@@ -309,7 +309,7 @@ pub struct ReservationRecord {
 
 impl ReservationRecord {
     /// Whether nothing was ever held: it was rejected, or released before it was made.
-    pub fn has_held_nothing(&self) -> bool {
+    pub fn never_held(&self) -> bool {
         self.lines.is_empty() || self.rejected_product.is_some() || self.state == ReservationState::Rejected
     }
 }

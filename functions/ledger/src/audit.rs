@@ -1,0 +1,150 @@
+//! Reads the books of an order, or of a product, and compares them.
+
+use std::{collections::BTreeMap, future::Future, time::Duration};
+
+use shared::{ids::OrderId, table::TableError, telemetry::Trace};
+use tokio::task::JoinSet;
+use tracing::Instrument;
+
+use crate::{
+    GRACE, Ledger,
+    domain::audit::{OrderSnapshot, ProductSnapshot, AuditStatus, Verdict, record::Status},
+    repair::Repairs,
+    audit_run::AuditProgress,
+    sources::ReadError,
+    store::PRODUCT_SHARDS,
+};
+
+/// What a report shows of an order beside what is wrong with it.
+#[derive(Clone, Debug, Default)]
+pub struct OrderSummary {
+    /// Its status.
+    pub status: Option<Status>,
+    /// Why somebody should look at it.
+    pub needs_review: Option<String>,
+}
+
+/// What a look at a product comes to.
+#[derive(Debug)]
+pub enum ProductAudit {
+    /// All entries are counted.
+    Complete(Verdict),
+    /// There are more: the next look goes on there.
+    InProgress(AuditProgress),
+}
+
+/// How many orders or products are looked at at the same time.
+const CONCURRENCY: usize = 16;
+
+/// How many pages of a product's entries are read with one look: at least one of each shard.
+const PAGES_PER_STEP: u32 = PRODUCT_SHARDS;
+
+impl Ledger {
+    /// Compares the books of one order. What cannot be read is a finding; so the rest of the shop is still looked at.
+    ///
+    /// # Errors
+    /// When a table fails.
+    pub async fn audit_order(&self, order: OrderId) -> Result<(Verdict, OrderSummary), ReadError> {
+        let snapshot = match self.order_snapshot(order).await {
+            Err(ReadError::Table(TableError::Unreadable { expected })) => return Ok((unreadable(expected), OrderSummary::default())),
+            snapshot => snapshot?,
+        };
+        let summary = snapshot.order.as_ref().map(|order| OrderSummary { status: Some(order.status), needs_review: order.needs_review.clone() });
+        Ok((snapshot.reconcile(self.clock.now(), GRACE), summary.unwrap_or_default()))
+    }
+
+    /// The same, and books what the ledger lacks of an order that is at rest. What is compared then is what was booked too.
+    ///
+    /// # Errors
+    /// When a table fails.
+    pub async fn audit_and_repair_order(&self, order: OrderId, trace: &Trace) -> Result<((Verdict, OrderSummary), Repairs), ReadError> {
+        let snapshot = match self.order_snapshot(order).await {
+            Err(ReadError::Table(TableError::Unreadable { expected })) => {
+                return Ok(((unreadable(expected), OrderSummary::default()), Repairs::default()));
+            }
+            snapshot => snapshot?,
+        };
+        let verdict = snapshot.reconcile(self.clock.now(), GRACE);
+        let repairs = match verdict.status {
+            AuditStatus::Unbalanced => self.repair_order(snapshot, &verdict.findings, trace).await?,
+            AuditStatus::Balanced | AuditStatus::Unsettled => Repairs::default(),
+        };
+        Ok((self.audit_order(order).await?, repairs))
+    }
+
+    async fn order_snapshot(&self, order_id: OrderId) -> Result<OrderSnapshot, ReadError> {
+        // In the order in which news travels backwards: what is read later is at least as new.
+        let order = self.sources.order(order_id).await?;
+        let reservation = self.sources.reservation(order_id).await?;
+        let payments = self.sources.payments(order_id).await?;
+        let provider = self.sources.provider_statement(&payments).await?;
+        let postings = self.store.entries_of_order(order_id).await?;
+        let (intent, attempts, refunds) = (payments.intent, payments.attempts, payments.refunds);
+        Ok(OrderSnapshot { order_id, order, reservation, intent, attempts, refunds, provider, postings })
+    }
+
+    /// Counts on, and compares the books of the product where all is counted. `reserved` is what reservations hold of it, if that is known.
+    ///
+    /// # Errors
+    /// When a table fails.
+    pub async fn audit_product(&self, mut progress: AuditProgress, reserved: Option<i64>) -> Result<ProductAudit, ReadError> {
+        let product_id = progress.product_id;
+        for _ in 0..PAGES_PER_STEP {
+            let (postings, next) = match self.store.entries_of_product(product_id, progress.shard, progress.after.as_deref()).await {
+                Err(TableError::Unreadable { expected }) => return Ok(ProductAudit::Complete(unreadable(expected))),
+                page => page?,
+            };
+            postings.iter().for_each(|posting| progress.balances.add(&posting.lines));
+            progress.after = next;
+            if progress.after.is_none() {
+                progress.shard += 1;
+            }
+            if progress.shard == PRODUCT_SHARDS {
+                return self.reconcile_product(progress, reserved).await.map(ProductAudit::Complete);
+            }
+        }
+        Ok(ProductAudit::InProgress(progress))
+    }
+
+    /// The shelves are read last: what moved while the entries were counted shows in the time of their last change.
+    async fn reconcile_product(&self, progress: AuditProgress, reserved: Option<i64>) -> Result<Verdict, ReadError> {
+        let AuditProgress { product_id, started_at, balances, .. } = progress;
+        let shards = match self.sources.stock(product_id).await {
+            Err(TableError::Unreadable { expected }) => return Ok(unreadable(expected)),
+            shards => shards?,
+        };
+        let now = self.clock.now();
+        let grace: Duration = GRACE + now.since(started_at);
+        Ok(ProductSnapshot { product_id, shards, reserved, balances }.reconcile(now, grace))
+    }
+}
+
+fn unreadable(expected: &'static str) -> Verdict {
+    Verdict::unreadable(&format!("no {}", expected.rsplit("::").next().unwrap_or(expected)))
+}
+
+/// Does the same with each, some at the same time; in the order of the ids, so that a run repeats itself.
+pub async fn run_concurrently<I, T, F, Fut>(ids: Vec<I>, task: F) -> BTreeMap<I, Result<T, ReadError>>
+where
+    I: Copy + Ord + Send + 'static,
+    T: Send + 'static,
+    F: Fn(I) -> Fut,
+    Fut: Future<Output = Result<T, ReadError>> + Send + 'static,
+{
+    let mut results: BTreeMap<I, Result<T, ReadError>> = ids.iter().map(|id| (*id, Err(ReadError::Panicked))).collect();
+    let (mut waiting, mut running) = (ids.into_iter(), JoinSet::new());
+    loop {
+        for id in waiting.by_ref().take(CONCURRENCY - running.len()) {
+            let task = task(id);
+            running.spawn(async move { (id, task.await) }.in_current_span());
+        }
+        match running.join_next().await {
+            None => return results,
+            Some(Ok((id, result))) => {
+                results.insert(id, result);
+            }
+            // It stands there as panicked.
+            Some(Err(_)) => {}
+        }
+    }
+}

@@ -1,0 +1,438 @@
+//! Every day in small steps, and whenever an operator asks: compares what everybody has written about orders, money and goods.
+//!
+//! Without anything: what was placed or has moved in the last two days, what is unsettled, what was broken the last time, and all products. `{"since", "until"}`: another
+//! time. `{"order_id"}`: one order. `{"limit"}`: about so many looks at orders and products with this call. `{"continuation"}`: goes on
+//! where a report ended that has one. `{"product_id"}`: one product. `{"repair": true}` beside any of these: books the ledger entries that
+//! are missing; see [`crate::domain::repair`].
+//!
+//! A schedule's call takes the day's round a step further: where it stands is kept in the ledger's own table, so that no call takes longer
+//! than the one before because the shop has grown, and one that fails is made up for by the next.
+
+mod report;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use serde::{Deserialize, Deserializer, de::Error};
+use serde_json::Value;
+use shared::{
+    clock::{Clock, Timestamp},
+    ids::{OrderId, PrefixedId, ProductId},
+    invoke::Call,
+    lambda::Failure,
+    table::TableError,
+    telemetry::{self, Trace},
+};
+
+pub use self::report::{OrderRow, ProductRow, Report};
+use crate::{
+    Ledger,
+    domain::audit::{Finding, AuditStatus},
+    audit::{ProductAudit, run_concurrently},
+    repair::Repairs,
+    audit_run::{Continuation, AuditProgress, Cursor, AuditRun, Window},
+    sources::ReadError,
+    candidates::{Candidates, CandidateSource, candidate_sources},
+};
+
+/// What is to be compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReconcileLedger {
+    /// What an operator asks for.
+    Requested(AuditRequest),
+    /// A schedule asks: the next step of the round.
+    Scheduled,
+}
+
+/// What an operator may ask for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditRequest {
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+    order_id: Option<OrderId>,
+    product_id: Option<ProductId>,
+    limit: Option<u32>,
+    continuation: Option<Continuation>,
+    #[serde(default)]
+    repair: bool,
+}
+
+impl<'de> Deserialize<'de> for ReconcileLedger {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let event = Value::deserialize(deserializer)?;
+        if event["source"] == "aws.events" {
+            return Ok(Self::Scheduled);
+        }
+        serde_json::from_value(event).map(Self::Requested).map_err(D::Error::custom)
+    }
+}
+
+/// How many orders or products are found with one call.
+const PAGE_SIZE: u32 = 100;
+
+/// After how many rows a report ends: an answer of Lambda has six megabytes, and nobody reads more.
+const MAX_ROWS: usize = 1000;
+
+/// The same for a repair, which may write hundreds of items for each.
+const REPAIR_PAGE_SIZE: u32 = 16;
+
+/// What must be left of the function's time for another page.
+const MIN_TIME_LEFT: Duration = Duration::from_secs(20);
+
+/// The same for a page of a repair: two hundred versions of a record cost up to 600 writes, one after another.
+const MIN_TIME_LEFT_TO_REPAIR: Duration = Duration::from_secs(60);
+
+/// Reads and compares, and changes nothing of what it reads; asked to repair, it books entries that the ledger lacks. Where time or room runs out it says where to go on.
+///
+/// # Errors
+/// When the event asks for something that there is not, or it cannot be found out what there is to look at.
+pub async fn reconcile_ledger(ledger: Arc<Ledger>, call: Call<ReconcileLedger>) -> Result<Report, Failure> {
+    let request = match call.event {
+        ReconcileLedger::Scheduled => {
+            let (lease, clock) = (ledger.store.lease(), ledger.clock.clone());
+            let report = lease.hold(&clock, call.deadline, Box::pin(advance_run(ledger.clone(), call.deadline))).await?;
+            return Ok(report.unwrap_or_else(|| Audit::new(ledger, Window::before(clock.now()), call.deadline).skipped()));
+        }
+        ReconcileLedger::Requested(request) => request,
+    };
+    let continuation = request.continuation;
+    let (since, until) = continuation.as_ref().map_or((request.since, request.until), |continuation| (Some(continuation.since), Some(continuation.until)));
+    let window = Window::of(since, until, ledger.clock.now());
+    let window = window.ok_or_else(|| Failure::new("MalformedEvent", "since comes before until, by 400 days at the most"))?;
+    let repair = request.repair.then_some(call.trace);
+    let mut audit = Audit { repair, ..Audit::new(ledger, window, call.deadline) };
+    match request.order_id {
+        Some(order) => {
+            audit.audit_orders(vec![order]).await?;
+            if audit.report.unbalanced.iter().any(OrderRow::has_no_record) {
+                let message = format!("There is no order {order}: no service has a record of it.");
+                return Err(Failure { is_expected: true, ..Failure::new("UnknownOrder", message) });
+            }
+        }
+        None => {
+            let continuation = match (continuation, request.product_id) {
+                (Some(continuation), _) => continuation,
+                (None, Some(product)) => audit.start_with_product(product),
+                (None, None) => {
+                    window.start(audit.ledger.store.audit_run().await.map_err(run_read_failed)?.map(|run| run.recheck_next).unwrap_or_default())
+                }
+            };
+            audit.sweep(continuation, request.limit.unwrap_or(u32::MAX).max(1)).await?;
+        }
+    }
+    Ok(audit.finish(false))
+}
+
+/// Takes the round a step further, or begins the next one when its day has come.
+async fn advance_run(ledger: Arc<Ledger>, deadline: Timestamp) -> Result<Report, Failure> {
+    let now = ledger.clock.now();
+    let stored = ledger.store.audit_run().await.map_err(run_read_failed)?;
+    let mut run = match stored {
+        Some(run) if !run.is_over(now) => run,
+        earlier => AuditRun::next(earlier, now),
+    };
+    let window = Window { since: run.since, until: run.until };
+    let mut audit = Audit::new(ledger.clone(), window, deadline);
+    let Some(continuation) = run.continuation.take() else { return Ok(audit.finish(false)) };
+    audit.sweep(continuation, u32::MAX).await?;
+    run.continuation = audit.report.continuation.clone();
+    let unread = audit.report.not_checked.iter().filter_map(|id| OrderId::parse(id));
+    run.add_recheck(audit.report.unbalanced.iter().map(|row| row.order_id).chain(unread));
+    let is_overdue = run.continuation.is_some() && run.is_overdue(now);
+    let is_saved = ledger.store.save_audit_run(&run).await.map_err(|error| Failure::from_error("AuditRunSaveFailed", &error))?;
+    if !is_saved {
+        tracing::warn!("another call has taken the round further meanwhile: what this one looked at is looked at twice");
+    }
+    Ok(audit.finish(is_overdue))
+}
+
+fn run_read_failed(error: TableError) -> Failure {
+    Failure::from_error("AuditRunReadFailed", &error)
+}
+
+/// A run.
+struct Audit {
+    ledger: Arc<Ledger>,
+    window: Window,
+    deadline: Timestamp,
+    report: Report,
+    /// How many orders and parts of products this run has looked at.
+    items_checked: u32,
+    /// Orders that this run has looked at.
+    checked_orders: BTreeSet<OrderId>,
+    /// Products whose entries are not all counted yet.
+    in_progress: Vec<AuditProgress>,
+    /// How many of each product are held, once that is known.
+    held: Option<HeldQuantities>,
+    /// The trace of a run that books missing entries; none: it only compares.
+    repair: Option<Trace>,
+}
+
+/// How many of each product are held for orders; none where there was no time to ask for all of them.
+type HeldQuantities = Option<Arc<BTreeMap<ProductId, i64>>>;
+
+impl Audit {
+    fn new(ledger: Arc<Ledger>, window: Window, deadline: Timestamp) -> Self {
+        let report = Report::empty(window, ledger.sources.provider_name());
+        Self { ledger, window, deadline, report, items_checked: 0, checked_orders: BTreeSet::new(), in_progress: Vec::new(), held: None, repair: None }
+    }
+
+    /// Where a run begins that looks at one product only: behind the last place.
+    fn start_with_product(&self, product: ProductId) -> Continuation {
+        let source = candidate_sources(self.window, self.ledger.sources.shards).len();
+        let in_progress = vec![AuditProgress::new(product, self.ledger.clock.now())];
+        Continuation { cursor: Cursor { source, after: None }, in_progress, ..self.window.start(Vec::new()) }
+    }
+
+    /// Walks on until all is looked at or enough is.
+    async fn sweep(&mut self, continuation: Continuation, limit: u32) -> Result<(), Failure> {
+        let Continuation { mut cursor, mut recheck, in_progress, .. } = continuation;
+        self.in_progress = in_progress;
+        let sources = candidate_sources(self.window, self.ledger.sources.shards);
+        loop {
+            let source = sources.get(cursor.source);
+            if source.is_none() && recheck.is_empty() && self.in_progress.is_empty() {
+                return Ok(());
+            }
+            if self.items_checked >= limit || self.is_full() || !self.has_time() {
+                let (Window { since, until }, in_progress) = (self.window, std::mem::take(&mut self.in_progress));
+                self.report.continuation = Some(Continuation { since, until, cursor, recheck, in_progress });
+                return Ok(());
+            }
+            if !recheck.is_empty() {
+                let page_size = self.page_size().min(limit - self.items_checked) as usize;
+                let batch = recheck.drain(..page_size.min(recheck.len())).collect();
+                self.audit_orders(batch).await?;
+                continue;
+            }
+            let Some(source) = source.filter(|_| self.in_progress.is_empty()) else {
+                self.audit_products().await?;
+                continue;
+            };
+            let page_size = self.page_size().min(limit - self.items_checked);
+            let page = self.ledger.page(source, self.window, cursor.after.as_deref(), page_size).await;
+            let (candidates, next) = page.map_err(|error| Failure::from_error("CandidateReadFailed", &error))?;
+            match candidates {
+                Candidates::Orders(orders) => self.audit_orders(orders).await?,
+                Candidates::Products(products) => {
+                    let now = self.ledger.clock.now();
+                    self.in_progress = products.into_iter().map(|product| AuditProgress::new(product, now)).collect();
+                }
+            }
+            cursor = match next {
+                Some(after) => Cursor { source: cursor.source, after: Some(after) },
+                None => Cursor { source: cursor.source + 1, after: None },
+            };
+        }
+    }
+
+    fn time_left(&self) -> Duration {
+        self.deadline.since(Clock::System.now())
+    }
+
+    fn has_time(&self) -> bool {
+        self.time_left() >= if self.repair.is_some() { MIN_TIME_LEFT_TO_REPAIR } else { MIN_TIME_LEFT }
+    }
+
+    fn page_size(&self) -> u32 {
+        if self.repair.is_some() { REPAIR_PAGE_SIZE } else { PAGE_SIZE }
+    }
+
+    fn is_full(&self) -> bool {
+        self.report.rows() >= MAX_ROWS
+    }
+
+    async fn audit_orders(&mut self, orders: Vec<OrderId>) -> Result<(), Failure> {
+        let orders: Vec<OrderId> = orders.into_iter().filter(|order| self.checked_orders.insert(*order)).collect();
+        let (ledger, repair) = (self.ledger.clone(), self.repair.clone());
+        let results = run_concurrently(orders, move |order| {
+            let (ledger, repair) = (ledger.clone(), repair.clone());
+            async move {
+                match repair {
+                    Some(trace) => ledger.audit_and_repair_order(order, &trace).await,
+                    None => ledger.audit_order(order).await.map(|result| (result, Repairs::default())),
+                }
+            }
+        });
+        for (order_id, result) in results.await {
+            self.items_checked += 1;
+            let Some(((verdict, summary), repairs)) = self.read_or_skip(&order_id.to_string(), result)? else { continue };
+            self.report.add_repairs(&order_id.to_string(), repairs);
+            self.report.checked += 1;
+            let row = OrderRow {
+                order_id,
+                status: summary.status,
+                needs_review: summary.needs_review,
+                last_changed_at: verdict.last_changed_at,
+                findings: verdict.findings,
+            };
+            match verdict.status {
+                AuditStatus::Balanced => self.report.balanced += 1,
+                AuditStatus::Unsettled => self.report.unsettled.push(row),
+                AuditStatus::Unbalanced => {
+                    report_unbalanced("an order", &order_id.to_string(), &row.findings);
+                    self.report.unbalanced.push(row);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts on those products whose entries are not all counted, and compares those where they are then.
+    async fn audit_products(&mut self) -> Result<(), Failure> {
+        let held = self.held().await.map_err(|error| Failure::from_error("ReservationReadFailed", &error))?;
+        let ledger = self.ledger.clone();
+        let in_progress = std::mem::take(&mut self.in_progress).into_iter().map(|progress| (progress.product_id, progress));
+        let in_progress: Arc<BTreeMap<ProductId, AuditProgress>> = Arc::new(in_progress.collect());
+        let results = run_concurrently(in_progress.keys().copied().collect(), move |product| {
+            let (ledger, in_progress) = (ledger.clone(), in_progress.get(&product).cloned());
+            let reserved = held.as_ref().map(|held| held.get(&product).copied().unwrap_or(0));
+            async move { ledger.audit_product(in_progress.ok_or(ReadError::Panicked)?, reserved).await }
+        });
+        for (product_id, result) in results.await {
+            self.items_checked += 1;
+            let verdict = match self.read_or_skip(&product_id.to_string(), result)? {
+                None => continue,
+                Some(ProductAudit::InProgress(progress)) => {
+                    self.in_progress.push(progress);
+                    continue;
+                }
+                Some(ProductAudit::Complete(verdict)) => verdict,
+            };
+            if !verdict.findings.is_empty() && self.has_repaired(product_id).await? {
+                self.in_progress.push(AuditProgress::new(product_id, self.ledger.clock.now()));
+                continue;
+            }
+            self.report.products_checked += 1;
+            let state = match verdict.status {
+                AuditStatus::Balanced => continue,
+                AuditStatus::Unsettled => "unsettled",
+                AuditStatus::Unbalanced => {
+                    report_unbalanced("a product", &product_id.to_string(), &verdict.findings);
+                    "unbalanced"
+                }
+            };
+            self.report.products.push(ProductRow { product_id, state, findings: verdict.findings });
+        }
+        Ok(())
+    }
+
+    /// Books the missing entries of a product, if this run does that: says whether there were any.
+    async fn has_repaired(&mut self, product: ProductId) -> Result<bool, Failure> {
+        let Some(trace) = &self.repair else { return Ok(false) };
+        let repaired = self.ledger.repair_product(product, trace).await;
+        let Some(repairs) = self.read_or_skip(&product.to_string(), repaired)? else { return Ok(false) };
+        let has_booked = !repairs.repaired.is_empty();
+        self.report.add_repairs(&product.to_string(), repairs);
+        Ok(has_booked)
+    }
+
+    /// How many of each product are held for orders. Whoever holds something is unsettled, so that the index of these has all of them.
+    /// It is read for as long as half of the time that is left; products whose reservations are not known are compared without them.
+    async fn held(&mut self) -> Result<HeldQuantities, TableError> {
+        if let Some(held) = &self.held {
+            return Ok(held.clone());
+        }
+        let (mut held, mut seen) = (BTreeMap::new(), BTreeSet::new());
+        let reserve = (self.time_left() / 2).max(MIN_TIME_LEFT);
+        for shard in 0..self.ledger.sources.shards {
+            let mut after: Option<String> = None;
+            loop {
+                if self.time_left() < reserve {
+                    tracing::warn!("there was no time to read what is held for orders");
+                    self.report.not_checked.push("reservations".to_owned());
+                    return Ok(self.held.insert(None).clone());
+                }
+                let source = CandidateSource::UnsettledOrders(shard);
+                let (candidates, next) = self.ledger.page(&source, self.window, after.as_deref(), PAGE_SIZE).await?;
+                if let Candidates::Orders(orders) = candidates {
+                    let orders: Vec<OrderId> = orders.into_iter().filter(|order| seen.insert(*order)).collect();
+                    self.ledger.sources.add_held(&orders, &mut held).await?;
+                }
+                after = match next {
+                    None => break,
+                    next => next,
+                };
+            }
+        }
+        Ok(self.held.insert(Some(Arc::new(held))).clone())
+    }
+
+    /// What came of a look. What could not be read now is noted; what can never be read fails the run, or every order would be noted.
+    fn read_or_skip<T>(&mut self, id: &str, result: Result<T, ReadError>) -> Result<Option<T>, Failure> {
+        match result {
+            Ok(seen) => Ok(Some(seen)),
+            Err(ReadError::Table(error)) if !error.is_transient() => Err(Failure::from_error("RecordReadFailed", &error)),
+            Err(error) => {
+                tracing::warn!(id, error = telemetry::causes(&error), "the books could not be read: they are not compared");
+                self.report.not_checked.push(id.to_owned());
+                Ok(None)
+            }
+        }
+    }
+
+    /// The report of a scheduled call that found another one at work.
+    fn skipped(self) -> Report {
+        Report { already_running: true, ..self.report }
+    }
+
+    fn finish(self, is_overdue: bool) -> Report {
+        if is_overdue || !self.report.not_checked.is_empty() {
+            tracing::error!(is_overdue, not_checked = self.report.not_checked.len(), "not all books were compared");
+            telemetry::count("AuditIncomplete", "ledger", &self.ledger.clock);
+        }
+        self.report
+    }
+}
+
+/// For whoever gets the alarm.
+fn report_unbalanced(what: &str, id: &str, findings: &[Finding]) {
+    let checks: Vec<&str> = findings.iter().map(|finding| finding.check).collect();
+    tracing::error!(id, checks = checks.join(", "), "the books of {what} do not balance");
+    telemetry::count("LedgerUnbalanced", "ledger", &Clock::System);
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(event: Value) -> Option<ReconcileLedger> {
+        serde_json::from_value(event).ok()
+    }
+
+    #[test]
+    fn schedule_uses_the_default_audit_and_an_operator_sets_its_scope() {
+        let tick = json!({ "version": "0", "detail-type": "Scheduled Event", "source": "aws.events", "detail": {} });
+        assert_eq!(read(tick), Some(ReconcileLedger::Scheduled));
+        assert_eq!(read(json!({})), Some(ReconcileLedger::Requested(AuditRequest::default())));
+        let since = json!({ "since": "2026-11-20T00:00:00.000Z", "limit": 5 });
+        assert!(matches!(read(since), Some(ReconcileLedger::Requested(AuditRequest { limit: Some(5), .. }))));
+        for odd in
+            [json!({ "sinse": "2026-11-20T00:00:00.000Z" }), json!({ "since": "yesterday" }), json!({ "order_id": "ord_1" }), json!([])]
+        {
+            assert_eq!(read(odd.clone()), None, "{odd}: a slip must not compare something else");
+        }
+    }
+
+    #[test]
+    fn continuation_round_trips_through_json() {
+        let at = Timestamp::from_milliseconds(1_795_255_200_000);
+        let in_progress = vec![AuditProgress::new(shared::ids::derive(&["spoon"]), at)];
+        let continuation = Continuation {
+            since: at,
+            until: at,
+            cursor: Cursor { source: 7, after: Some("x".to_owned()) },
+            recheck: vec![shared::ids::derive(&["order"])],
+            in_progress,
+        };
+        let event = json!({ "continuation": serde_json::to_value(&continuation).unwrap() });
+        let request = AuditRequest { continuation: Some(continuation), ..AuditRequest::default() };
+        assert_eq!(read(event), Some(ReconcileLedger::Requested(request)));
+    }
+}

@@ -1,0 +1,68 @@
+//! Mails that tell of a change to an account, so that its owner hears of one that somebody else made.
+
+use serde::Deserialize;
+
+use super::{RenderedEmail, Shop};
+
+/// What a notice says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Template {
+    /// The account has another password.
+    PasswordChanged,
+    /// The account has another address; this goes to the one before, which was never verified.
+    EmailChanged,
+    /// A change of the address was withdrawn; this goes to the address that stays or returns.
+    EmailChangeWithdrawn,
+}
+
+impl Template {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::PasswordChanged, Self::EmailChanged, Self::EmailChangeWithdrawn];
+
+    /// The name that messages and records use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PasswordChanged => "password_changed",
+            Self::EmailChanged => "email_changed",
+            Self::EmailChangeWithdrawn => "email_change_withdrawn",
+        }
+    }
+
+    /// The subject. Nothing from outside stands in it.
+    pub fn subject(self) -> &'static str {
+        match self {
+            Self::PasswordChanged => "Your password was changed",
+            Self::EmailChanged => "Your mail address was changed",
+            Self::EmailChangeWithdrawn => "Reset your password: the address change was withdrawn",
+        }
+    }
+}
+
+/// The mail from `template`.
+///
+/// # Errors
+/// When a template fails: none of ours can.
+pub fn render(template: Template, shop: Shop<'_>) -> Result<RenderedEmail, askama::Error> {
+    let email = EmailTemplate { subject: template.subject(), shop: shop.name, store_url: shop.url };
+    let (html, text, body) = match template {
+        Template::PasswordChanged => password_changed::render(&email),
+        Template::EmailChanged => email_changed::render(&email),
+        Template::EmailChangeWithdrawn => email_change_withdrawn::render(&email),
+    }?;
+    Ok(RenderedEmail { template: template.name(), subject: template.subject(), html, text, body })
+}
+
+/// What the templates see.
+struct EmailTemplate<'a> {
+    subject: &'a str,
+    shop: &'a str,
+    store_url: &'a str,
+}
+
+templates! {
+    password_changed: "password_changed.html", "password_changed.txt", body(path = "password_changed.txt", block = "content");
+    email_changed: "email_changed.html", "email_changed.txt", body(path = "email_changed.txt", block = "content");
+    email_change_withdrawn:
+        "email_change_withdrawn.html", "email_change_withdrawn.txt", body(path = "email_change_withdrawn.txt", block = "content");
+}
