@@ -17,9 +17,9 @@
 
 pub mod card_token;
 pub mod charge;
-pub mod factory;
 pub mod dispute;
 pub mod error;
+pub mod factory;
 pub mod payment_id;
 pub mod payment_provider;
 pub mod refund;
@@ -29,12 +29,12 @@ pub mod stripe;
 pub mod webhook;
 
 pub use card_token::CardToken;
-pub use charge::{ChargeRequest, ProviderResult, KeyState, NextAction};
-pub use dispute::{ProviderDispute, DisputeState};
+pub use charge::{ChargeRequest, KeyState, NextAction, ProviderResult};
+pub use dispute::{DisputeState, ProviderDispute};
 pub use error::ProviderError;
 pub use payment_id::PaymentId;
 pub use payment_provider::PaymentProvider;
-pub use refund::{ProviderRefund, RefundResult, RefundId, RefundRequest};
+pub use refund::{ProviderRefund, RefundId, RefundRequest, RefundResult};
 pub use simulated::{SimulatedProvider, SimulatedStatement};
 #[cfg(feature = "api-document")]
 pub use stripe::SignatureHeader;

@@ -3,10 +3,10 @@
 use shared::BoxFuture;
 
 use crate::{
-    charge::{ChargeRequest, ProviderResult, KeyState},
+    charge::{ChargeRequest, KeyState, ProviderResult},
     dispute::ProviderDispute,
     error::ProviderError,
-    refund::{ProviderRefund, RefundResult, RefundRequest},
+    refund::{ProviderRefund, RefundRequest, RefundResult},
     webhook::{BadSignature, WebhookError, WebhookEvent, WebhookRequest},
 };
 

@@ -58,7 +58,11 @@ pub fn without_retries(config: &SdkConfig, timeout: Duration) -> SdkConfig {
 
 /// The time that calls to AWS may take.
 pub fn timeouts() -> TimeoutConfig {
-    TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_attempt_timeout(ATTEMPT_TIMEOUT).operation_timeout(OPERATION_TIMEOUT).build()
+    TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+        .operation_timeout(OPERATION_TIMEOUT)
+        .build()
 }
 
 fn https_client() -> aws_smithy_runtime_api::client::http::SharedHttpClient {

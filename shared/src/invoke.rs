@@ -60,11 +60,13 @@ where
             let event = serde_json::from_value(invocation.event).map_err(malformed)?;
             let outcome = operation(service, Call { event, deadline: invocation.deadline, trace }).await;
             let duration_ms = u64::try_from(Clock::System.now().since(started).as_millis()).unwrap_or(u64::MAX);
-            let outcome =
-                outcome.and_then(|answer| serde_json::to_value(answer).map_err(|error| Failure::from_error("UnserializableResponse", &error)));
+            let outcome = outcome
+                .and_then(|answer| serde_json::to_value(answer).map_err(|error| Failure::from_error("UnserializableResponse", &error)));
             match &outcome {
                 Ok(answer) => tracing::info!(r#type = "invocation", duration_ms, report = numeric_fields(answer), "done"),
-                Err(expected) if expected.is_expected => tracing::info!(r#type = "invocation", duration_ms, kind = expected.kind, "refused"),
+                Err(expected) if expected.is_expected => {
+                    tracing::info!(r#type = "invocation", duration_ms, kind = expected.kind, "refused")
+                }
                 Err(failure) => tracing::error!(r#type = "invocation", duration_ms, error = telemetry::causes(failure), "failed"),
             }
             outcome

@@ -18,7 +18,7 @@ use tests::{
     events::{self, ADMIN, Http, USER, new_payment, sample},
     pump::Pump,
     ses,
-    shop::{RETRY, PAY_WITHIN, Shop, consumer_of, operation_names, queues},
+    shop::{PAY_WITHIN, RETRY, Shop, consumer_of, operation_names, queues},
     template::{self, Template},
 };
 

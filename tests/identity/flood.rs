@@ -224,7 +224,8 @@ async fn links_that_one_network_uses_are_limited() {
     let shop = Shop::open().with_network_burst(4);
     let user = shop.enrol(ADA).await;
     let guess = OneTimeToken::create(user.id, &Ids::System);
-    let made_up = shop.unseal(&guess.link(shop.mail_keys().await.active(), shop.clock.now(), QUARTER_HOUR, &Ids::System).sealed_token, user.id).await;
+    let made_up =
+        shop.unseal(&guess.link(shop.mail_keys().await.active(), shop.clock.now(), QUARTER_HOUR, &Ids::System).sealed_token, user.id).await;
     let (verify, reset) = ("verify-email", "confirm-password-reset");
     let use_link =
         async |source: &str, operation: &str, body: &Value| shop.call(operation, request(operation, body).source_ip(source).event()).await;

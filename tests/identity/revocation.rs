@@ -12,7 +12,7 @@ use tests::{
 };
 use users::tokens::{
     access::Claims,
-    refresh::{TokenSubject, SessionId},
+    refresh::{SessionId, TokenSubject},
     signing_keys::{CACHE_TTL, SigningKeys},
 };
 

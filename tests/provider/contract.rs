@@ -1,7 +1,8 @@
 //! The contract: what is asked of every provider.
 
 use provider::{
-    CardToken, ChargeRequest, DisputeState, ProviderResult, KeyState, PaymentId, PaymentProvider, ProviderError, RefundResult, RefundId, RefundRequest,
+    CardToken, ChargeRequest, DisputeState, KeyState, PaymentId, PaymentProvider, ProviderError, ProviderResult, RefundId, RefundRequest,
+    RefundResult,
 };
 use shared::{
     BoxFuture,
@@ -213,7 +214,10 @@ async fn a_customer_acts_first(world: &dyn World, name: &str) {
     assert_eq!(world.charges(order.payment_id).await, 0);
     world.act(&order, &transaction).await;
     let found = world.provider().retrieve(&known(&order, &transaction)).await.unwrap();
-    assert_eq!(found, Some(ProviderResult::Succeeded { transaction_id: transaction, amount: order.amount, order_id: Some(order.order_id) }));
+    assert_eq!(
+        found,
+        Some(ProviderResult::Succeeded { transaction_id: transaction, amount: order.amount, order_id: Some(order.order_id) })
+    );
     assert_eq!(world.charges(order.payment_id).await, 1);
 }
 

@@ -11,8 +11,8 @@ use std::{
 };
 
 use provider::{
-    ChargeRequest, ProviderDispute, DisputeState, ProviderResult, KeyState, NextAction, PaymentId, PaymentProvider, ProviderError, ProviderRefund,
-    RefundResult, RefundId, RefundRequest,
+    ChargeRequest, DisputeState, KeyState, NextAction, PaymentId, PaymentProvider, ProviderDispute, ProviderError, ProviderRefund,
+    ProviderResult, RefundId, RefundRequest, RefundResult,
 };
 use shared::{
     BoxFuture,
@@ -389,7 +389,8 @@ impl World for Double {
 
     fn act<'a>(&'a self, order: &'a ChargeRequest, transaction_id: &'a str) -> BoxFuture<'a, ()> {
         let transaction = transaction_id.to_owned();
-        let result = ProviderResult::Succeeded { transaction_id: transaction.clone(), amount: order.amount, order_id: Some(order.order_id) };
+        let result =
+            ProviderResult::Succeeded { transaction_id: transaction.clone(), amount: order.amount, order_id: Some(order.order_id) };
         self.books().intents.get_mut(&transaction).unwrap().result = result;
         Box::pin(std::future::ready(()))
     }

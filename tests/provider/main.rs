@@ -7,11 +7,11 @@
 
 mod contract;
 mod double;
-mod voiding;
 mod key_proxy;
 mod localstripe;
 mod simulated;
 mod stripe_keys;
 mod till;
+mod voiding;
 mod webhooks;
 mod wire;

@@ -1,6 +1,6 @@
 //! The simulated provider, over the embedded table.
 
-use provider::{ChargeRequest, DisputeState, ProviderResult, PaymentId, PaymentProvider, ProviderError, RefundRequest, SimulatedProvider};
+use provider::{ChargeRequest, DisputeState, PaymentId, PaymentProvider, ProviderError, ProviderResult, RefundRequest, SimulatedProvider};
 use shared::BoxFuture;
 use tests::{aws::Aws, bank};
 

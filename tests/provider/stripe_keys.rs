@@ -3,7 +3,7 @@
 use std::{ops::Deref, time::Duration};
 
 use payments::domain::{AttemptState, IntentState};
-use provider::{ChargeRequest, ProviderResult, KeyState, PaymentId, ProviderError};
+use provider::{ChargeRequest, KeyState, PaymentId, ProviderError, ProviderResult};
 use serde_json::{Value, json};
 use shared::{clock::Clock, ids::OrderId};
 use tests::{

@@ -92,7 +92,10 @@ async fn charge_that_is_running_is_asked_about_again_after_a_minute() {
     till.double.books().running = Some(PaymentId::automatic(order()).to_string());
     till.reconcile_after(2).await;
     let attempt = till.attempt().await;
-    assert_eq!((attempt.state, attempt.dispatch.next_check_at), (AttemptState::Voiding, Some(till.clock.now().plus(Duration::from_secs(60)))));
+    assert_eq!(
+        (attempt.state, attempt.dispatch.next_check_at),
+        (AttemptState::Voiding, Some(till.clock.now().plus(Duration::from_secs(60))))
+    );
     till.double.books().running = None;
     till.double.deliver_late();
     till.reconcile_after(1).await;

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use provider::{ChargeRequest, ProviderResult, KeyState, PaymentProvider, ProviderError, Stripe, StripeSettings};
+use provider::{ChargeRequest, KeyState, PaymentProvider, ProviderError, ProviderResult, Stripe, StripeSettings};
 use serde_json::{Value, json};
 use shared::clock::{Clock, Timestamp};
 use tests::aws::Aws;

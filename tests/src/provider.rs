@@ -11,8 +11,8 @@ use std::{
 };
 
 use provider::{
-    ChargeRequest, ProviderDispute, ProviderResult, KeyState, PaymentId, PaymentProvider, ProviderError, ProviderRefund, RefundResult, RefundRequest,
-    SimulatedProvider,
+    ChargeRequest, KeyState, PaymentId, PaymentProvider, ProviderDispute, ProviderError, ProviderRefund, ProviderResult, RefundRequest,
+    RefundResult, SimulatedProvider,
     webhook::{WebhookError, WebhookEvent, WebhookRequest},
 };
 use serde_json::{Value, json};

@@ -189,7 +189,7 @@ impl Shop {
     #[cfg(feature = "inventory")]
     pub fn stock_publisher_with_operator(&self) -> Lambda {
         use ::inventory::{
-            operations::publish_stock_events::{STREAM_FILTER, QUEUES},
+            operations::publish_stock_events::{QUEUES, STREAM_FILTER},
             publish::{Operator, messages_to},
         };
         let messages = |old: Option<&_>, new: &_| {

@@ -1,10 +1,10 @@
 //! Ledger: an entry is written once, under all its keys or under none; and the audit names whatever does not fit.
 
+mod audit_runs;
 mod corruptions;
 mod lease;
 mod reconcile_ledger;
 mod repair;
-mod audit_runs;
 mod stripe;
 mod stripe_statement;
 mod world;

@@ -17,7 +17,7 @@ use tests::{
 use tokio::task::JoinSet;
 use users::{
     store::Store,
-    throttle::{RateLimitDecision, Bucket, Buckets, LOGIN_UNKNOWN_DEVICE, Limit},
+    throttle::{Bucket, Buckets, LOGIN_UNKNOWN_DEVICE, Limit, RateLimitDecision},
     tokens::device::DeviceToken,
 };
 

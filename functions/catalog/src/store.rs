@@ -20,7 +20,7 @@ use shared::{
 use crate::{
     domain::{
         Category, Product, Sku, Status,
-        backfill::{Cursor, BackfillRun},
+        backfill::{BackfillRun, Cursor},
         sort_key,
     },
     error::CatalogError,
@@ -110,8 +110,10 @@ impl Store {
     pub async fn create(&self, product: &Product) -> Result<CreateOutcome, CatalogError> {
         let (id, sku) = (product.product_id, &product.details.sku);
         let holder = to_item(&SkuHolder { pk: sku_key_text(sku), product_id: id });
-        let writes =
-            vec![self.products.transact_put(self.item(product), Expression::not_exists()), self.products.transact_put(holder, Expression::not_exists())];
+        let writes = vec![
+            self.products.transact_put(self.item(product), Expression::not_exists()),
+            self.products.transact_put(holder, Expression::not_exists()),
+        ];
         let conflicts = match self.products.transact(writes).await? {
             TransactionOutcome::Written => return Ok(CreateOutcome::Created),
             TransactionOutcome::Cancelled(conflicts) => conflicts,
@@ -305,8 +307,7 @@ impl Store {
     /// # Errors
     /// When the table fails.
     pub async fn mark_for_resync(&self, product_id: ProductId, run: u64, trace: &Trace) -> Result<bool, TableError> {
-        let change =
-            Expression::new("SET #backfill_run = :run, #traceparent = :traceparent").value("run", run).value("traceparent", trace);
+        let change = Expression::new("SET #backfill_run = :run, #traceparent = :traceparent").value("run", run).value("traceparent", trace);
         let not_yet = Expression::new("attribute_exists(#pk) AND (attribute_not_exists(#backfill_run) OR #backfill_run < :this_run)");
         let outcome = self.products.update(Key::new(product_key_text(product_id)), change, not_yet.value("this_run", run)).await?;
         Ok(outcome == Outcome::Written)

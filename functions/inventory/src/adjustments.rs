@@ -6,7 +6,7 @@ use crate::{
     Inventory,
     domain::{
         movement::{Delta, Movement},
-        shards::{AllocationError, Allocation},
+        shards::{Allocation, AllocationError},
     },
     error::InventoryError,
     store::MovementOutcome,

@@ -25,7 +25,7 @@ pub mod publish;
 mod reservations;
 pub mod store;
 
-use domain::shards::{ShardedStock, ShardLayout};
+use domain::shards::{ShardLayout, ShardedStock};
 use store::Store;
 
 /// What every operation of this service works with.

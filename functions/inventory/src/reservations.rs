@@ -10,7 +10,7 @@ use shared::{
 
 use crate::{
     Inventory,
-    domain::reservation::{ReservationChange, ReservationRequest, Decision, Lines, Reservation, State, ReservationCommand, decide},
+    domain::reservation::{Decision, Lines, Reservation, ReservationChange, ReservationCommand, ReservationRequest, State, decide},
     error::InventoryError,
     store::{SaveOutcome, Shortage},
 };
@@ -44,10 +44,14 @@ impl Inventory {
                 }
                 SaveOutcome::VersionConflict(current) => stored = current.map(|current| *current),
                 SaveOutcome::InsufficientStock(shortages) => match &mut request.command {
-                    ReservationCommand::Reserve(lines) if change.is_hold() => out_of_stock = self.reallocate(lines, shortages, order_id).await?,
+                    ReservationCommand::Reserve(lines) if change.is_hold() => {
+                        out_of_stock = self.reallocate(lines, shortages, order_id).await?
+                    }
                     _ => {
                         let product_id = shortages.first().map(|shortage| shortage.product_id);
-                        return Err(product_id.map_or(InventoryError::Contended, |product_id| InventoryError::LedgerMismatch { product_id }));
+                        return Err(
+                            product_id.map_or(InventoryError::Contended, |product_id| InventoryError::LedgerMismatch { product_id })
+                        );
                     }
                 },
             }

@@ -26,8 +26,8 @@ use crate::{
     domain::{
         Stock, StockChange,
         movement::{MAX_ON_HAND, Movement, MovementId},
-        shards::{ShardedStock, ShardLayout, ShardStock, Allocation, Precondition},
-        reservation::{ReservationChange, Reservation, State},
+        reservation::{Reservation, ReservationChange, State},
+        shards::{Allocation, Precondition, ShardLayout, ShardStock, ShardedStock},
     },
     error::InventoryError,
 };
@@ -192,8 +192,12 @@ impl Store {
             let keys = first.layout().all_shards().map(|shard| (&self.stock, stock_key(product_id, shard))).collect();
             let items = self.stock.get_many(keys).await?;
             let found: Vec<StockImage> = items.into_iter().map(from_item).collect::<Result<_, _>>()?;
-            let shard_stock =
-                |shard| found.iter().find(|image| image.shard == shard).map_or(ShardStock { shard, available: 0, on_hand: 0 }, StockImage::shard_stock);
+            let shard_stock = |shard| {
+                found
+                    .iter()
+                    .find(|image| image.shard == shard)
+                    .map_or(ShardStock { shard, available: 0, on_hand: 0 }, StockImage::shard_stock)
+            };
             let shards = first.layout().all_shards().map(shard_stock).collect();
             let last = self.find_shard(product_id, 0).await?.ok_or(TableError::Unreadable { expected: "stock of a product" })?;
             let is_consistent = last.revision == first.revision;
@@ -339,13 +343,21 @@ impl Store {
             return version_conflict(conflict.item);
         }
         let shortages = change.stock.iter().zip(conflicts).filter_map(|(figures, conflict)| Some((figures.product_id, conflict?)));
-        let shortages = shortages.map(|(product_id, conflict)| Ok(Shortage { product_id, current: conflict.item.map(from_item).transpose()? }));
+        let shortages =
+            shortages.map(|(product_id, conflict)| Ok(Shortage { product_id, current: conflict.item.map(from_item).transpose()? }));
         let shortages: Vec<Shortage> = shortages.collect::<Result<_, TableError>>()?;
         Ok(if shortages.is_empty() { SaveOutcome::VersionConflict(None) } else { SaveOutcome::InsufficientStock(shortages) })
     }
 
     /// Adds to the figures of a part, and takes from them, if `allowed`. `allocation`: what it settles for the product is written too.
-    fn stock_write(&self, change: &StockChange, at: Timestamp, trace: Option<&Trace>, allocation: Option<&Allocation>, allowed: Expression) -> Write {
+    fn stock_write(
+        &self,
+        change: &StockChange,
+        at: Timestamp,
+        trace: Option<&Trace>,
+        allocation: Option<&Allocation>,
+        allowed: Expression,
+    ) -> Write {
         let revised = allocation.filter(|allocation| allocation.precondition != Precondition::NeverSharded);
         let mut text = "ADD #available :available, #on_hand :on_hand, #version :one".to_owned();
         if revised.is_some() {

@@ -8,9 +8,9 @@ use tracing::Instrument;
 
 use crate::{
     GRACE, Ledger,
-    domain::audit::{OrderSnapshot, ProductSnapshot, AuditStatus, Verdict, record::Status},
-    repair::Repairs,
     audit_run::AuditProgress,
+    domain::audit::{AuditStatus, OrderSnapshot, ProductSnapshot, Verdict, record::Status},
+    repair::Repairs,
     sources::ReadError,
     store::PRODUCT_SHARDS,
 };
@@ -49,7 +49,8 @@ impl Ledger {
             Err(ReadError::Table(TableError::Unreadable { expected })) => return Ok((unreadable(expected), OrderSummary::default())),
             snapshot => snapshot?,
         };
-        let summary = snapshot.order.as_ref().map(|order| OrderSummary { status: Some(order.status), needs_review: order.needs_review.clone() });
+        let summary =
+            snapshot.order.as_ref().map(|order| OrderSummary { status: Some(order.status), needs_review: order.needs_review.clone() });
         Ok((snapshot.reconcile(self.clock.now(), GRACE), summary.unwrap_or_default()))
     }
 

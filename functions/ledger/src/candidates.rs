@@ -11,8 +11,8 @@ use shared::{
 
 use crate::{
     Ledger,
-    domain::audit::record::Status,
     audit_run::{DAY, Window},
+    domain::audit::record::Status,
     store::{DAY_SHARDS, day_of},
 };
 
@@ -34,7 +34,8 @@ pub enum CandidateSource {
 /// All places, in the order in which they are visited.
 pub fn candidate_sources(window: Window, shards: u32) -> Vec<CandidateSource> {
     let placed = Status::ALL.into_iter().flat_map(|status| (0..shards).map(move |shard| CandidateSource::PlacedOrders(status, shard)));
-    let with_entries = days(window).into_iter().flat_map(|day| (0..DAY_SHARDS).map(move |shard| CandidateSource::OrdersWithEntries(day.clone(), shard)));
+    let with_entries =
+        days(window).into_iter().flat_map(|day| (0..DAY_SHARDS).map(move |shard| CandidateSource::OrdersWithEntries(day.clone(), shard)));
     (0..shards)
         .map(CandidateSource::UnsettledOrders)
         .chain((0..shards).map(CandidateSource::UnsettledPayments))
@@ -71,12 +72,20 @@ impl Ledger {
     ///
     /// # Errors
     /// When a table fails.
-    pub async fn page(&self, source: &CandidateSource, window: Window, after: Option<&str>, limit: u32) -> Result<(Candidates, Option<String>), TableError> {
+    pub async fn page(
+        &self,
+        source: &CandidateSource,
+        window: Window,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<(Candidates, Option<String>), TableError> {
         // No key continues another one: what follows a key is the first that is greater than it with anything behind it.
         let from = after.map_or_else(|| window.since.to_string(), |after| format!("{after}+"));
         let to = window.until.to_string();
         let (orders, next) = match source {
-            CandidateSource::UnsettledOrders(shard) | CandidateSource::UnsettledPayments(shard) => self.unsettled_page(source, *shard, after, limit).await?,
+            CandidateSource::UnsettledOrders(shard) | CandidateSource::UnsettledPayments(shard) => {
+                self.unsettled_page(source, *shard, after, limit).await?
+            }
             CandidateSource::PlacedOrders(status, shard) => self.sources.orders_by_status(*status, *shard, &from, &to, limit).await?,
             CandidateSource::OrdersWithEntries(day, shard) => self.store.orders_of_day(day, *shard, &from, &to, limit).await?,
             CandidateSource::Products(shard) => {
@@ -88,7 +97,13 @@ impl Ledger {
     }
 
     /// Many are due at the same moment: a page begins with that at which the one before ended, and grows where it would end with it too.
-    async fn unsettled_page(&self, source: &CandidateSource, shard: u32, after: Option<&str>, limit: u32) -> Result<(Vec<OrderId>, Option<String>), TableError> {
+    async fn unsettled_page(
+        &self,
+        source: &CandidateSource,
+        shard: u32,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<(Vec<OrderId>, Option<String>), TableError> {
         let (from, mut page_size) = (after.unwrap_or(" "), limit);
         loop {
             let (orders, next) = match source {
@@ -126,8 +141,10 @@ mod tests {
     fn orders_are_read_by_status_in_lifecycle_order() {
         let window = Window::of(None, None, moment("2026-11-21T10:00:00.000Z")).unwrap();
         let sources = candidate_sources(window, 2);
-        let placed: Vec<&Status> =
-            sources.iter().filter_map(|source| if let CandidateSource::PlacedOrders(status, 0) = source { Some(status) } else { None }).collect();
+        let placed: Vec<&Status> = sources
+            .iter()
+            .filter_map(|source| if let CandidateSource::PlacedOrders(status, 0) = source { Some(status) } else { None })
+            .collect();
         assert_eq!(placed, Status::ALL.iter().collect::<Vec<_>>());
         let days = 3 * usize::try_from(DAY_SHARDS).unwrap();
         assert_eq!(sources.len(), 2 + 2 + 12 + days + 2);

@@ -7,15 +7,15 @@ use std::time::Duration;
 use provider::factory;
 use shared::{aws, clock::Clock, config, secret::Secrets, table::Table};
 
+pub mod audit;
+pub mod audit_run;
+pub mod candidates;
 pub mod domain;
 pub mod error;
-pub mod audit;
 pub mod operations;
 pub mod repair;
-pub mod audit_run;
 pub mod sources;
 pub mod store;
-pub mod candidates;
 
 use sources::Sources;
 use store::Store;

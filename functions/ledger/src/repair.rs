@@ -14,7 +14,7 @@ use crate::{
     domain::{
         Entry, EntryId, Kind, Line,
         audit::{Finding, OrderSnapshot},
-        repair::{self, RepairPlan, Repair, reasons},
+        repair::{self, Repair, RepairPlan, reasons},
     },
     error::LedgerError,
     sources::ReadError,

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use provider::{
     ProviderError,
-    statement::{StatementReader, StatementQuery, RecordedPayment, Statement, StatementError},
+    statement::{RecordedPayment, Statement, StatementError, StatementQuery, StatementReader},
 };
 use shared::{
     clock::Timestamp,
@@ -13,7 +13,8 @@ use shared::{
 };
 
 use crate::domain::audit::record::{
-    AttemptRecord, IntentRecord, MovementRecord, OrderRecord, Outcome, RefundRecord, ReservationRecord, ReservationState, Status, StockRecord,
+    AttemptRecord, IntentRecord, MovementRecord, OrderRecord, Outcome, RefundRecord, ReservationRecord, ReservationState, Status,
+    StockRecord,
 };
 
 /// The tables of the others.

@@ -35,9 +35,9 @@ use shared::{
 };
 
 use crate::{
+    audit_run::AuditRun,
     domain::{Entry, EntryId, Kind, Line, audit::record::Posting},
     error::LedgerError,
-    audit_run::AuditRun,
 };
 
 /// Over how many partition keys the lines about one product are spread.
@@ -98,7 +98,8 @@ impl Store {
             };
             self.ledger.transact_put(with_keys(to_item(&posting), pk, &sort_key), Expression::not_exists())
         };
-        let mut writes = vec![self.ledger.transact_put(with_keys(to_item(&header), format!("ENTRY#{}", entry.id()), "ENTRY"), Expression::not_exists())];
+        let mut writes =
+            vec![self.ledger.transact_put(with_keys(to_item(&header), format!("ENTRY#{}", entry.id()), "ENTRY"), Expression::not_exists())];
         writes.extend(entry.order_id().map(|order| posting(order_pk(order), entry.lines())));
         let shard = |of: u32| ids::shard_of(&entry.id().to_string(), of);
         writes.push(posting(day_pk(&day_of(entry.occurred_at()), shard(DAY_SHARDS)), entry.lines()));

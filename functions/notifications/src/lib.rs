@@ -15,12 +15,12 @@ use shared::{
 
 pub mod domain;
 pub mod error;
-pub mod templates;
 pub mod mailer;
 pub mod messages;
 pub mod operations;
 pub mod store;
 pub mod suppression;
+pub mod templates;
 
 use mailer::Mailer;
 use store::Store;

@@ -69,7 +69,8 @@ fn mailbox(name: &str, address: &str) -> String {
     if name.chars().all(|c| matches!(c, ' '..='~')) {
         return format!("\"{}\" <{address}>", name.replace('\\', "\\\\").replace('"', "\\\""));
     }
-    let words: Vec<String> = encoded_word_chunks(name).into_iter().map(|part| format!("=?UTF-8?B?{}?=", BASE64_STANDARD.encode(part))).collect();
+    let words: Vec<String> =
+        encoded_word_chunks(name).into_iter().map(|part| format!("=?UTF-8?B?{}?=", BASE64_STANDARD.encode(part))).collect();
     format!("{} <{address}>", words.join(" "))
 }
 

@@ -11,7 +11,7 @@ use shared::{
 };
 
 use crate::{
-    domain::{Delivery, RETENTION, LOCK_DURATION, Notification, SendDecision},
+    domain::{Delivery, LOCK_DURATION, Notification, RETENTION, SendDecision},
     error::NotificationError,
     suppression::{self, AddressMac, Reason},
 };
@@ -30,7 +30,12 @@ impl Store {
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn lock_for_sending(&self, notification: &Notification, attempt_id: &str, now: Timestamp) -> Result<SendDecision, NotificationError> {
+    pub async fn lock_for_sending(
+        &self,
+        notification: &Notification,
+        attempt_id: &str,
+        now: Timestamp,
+    ) -> Result<SendDecision, NotificationError> {
         let mut outcome = self.notifications.put(to_item(&NotificationItem::from(notification)), Expression::not_exists()).await?;
         for _ in 0..MAX_ATTEMPTS {
             let stored: NotificationItem = match outcome {
@@ -71,11 +76,18 @@ impl Store {
     ///
     /// # Errors
     /// When the table fails.
-    pub async fn mark_failed(&self, notification: &Notification, attempt_id: &str, rejection_code: &str, now: Timestamp) -> Result<(), NotificationError> {
-        let change = Expression::new("SET #state = :failed, #rejection_code = :rejection_code, #updated_at = :now REMOVE #locked_by, #locked_until")
-            .value("failed", FAILED)
-            .value("rejection_code", rejection_code)
-            .value("now", now);
+    pub async fn mark_failed(
+        &self,
+        notification: &Notification,
+        attempt_id: &str,
+        rejection_code: &str,
+        now: Timestamp,
+    ) -> Result<(), NotificationError> {
+        let change =
+            Expression::new("SET #state = :failed, #rejection_code = :rejection_code, #updated_at = :now REMOVE #locked_by, #locked_until")
+                .value("failed", FAILED)
+                .value("rejection_code", rejection_code)
+                .value("now", now);
         self.notifications.update(key(notification), change, locked_by_attempt(attempt_id)).await?;
         Ok(())
     }

@@ -10,7 +10,7 @@ use crate::{
     Orders,
     domain::{Order, saga::Event, unpaid::ReleasedLimits},
     error::OrderError,
-    store::{WriteOutcome, StoredOrder},
+    store::{StoredOrder, WriteOutcome},
 };
 
 /// How often an event is applied anew because another write came first.
@@ -46,7 +46,10 @@ impl Orders {
     pub(crate) async fn save(&self, seen: &StoredOrder, next: &Order) -> Result<WriteOutcome, OrderError> {
         let ReleasedLimits { buyer, network } = seen.order.released_limits(next);
         if buyer {
-            log_failed_release(self.store.remove_unpaid_order(next).await, "an order that is no longer unpaid counts against its buyer until its deadline");
+            log_failed_release(
+                self.store.remove_unpaid_order(next).await,
+                "an order that is no longer unpaid counts against its buyer until its deadline",
+            );
         }
         let saved = self.store.replace(seen, next).await?;
         if let (WriteOutcome::Written, Some(network)) = (&saved, network) {

@@ -8,7 +8,7 @@ use shared::{
 
 use crate::{
     domain::{
-        Order, MAX_PAYMENT_ATTEMPTS, PaymentState, Status,
+        MAX_PAYMENT_ATTEMPTS, Order, PaymentState, Status,
         buyer::{Buyer, Contact},
         command::PendingCommand,
         history::HistoryEntry,
@@ -50,7 +50,8 @@ fn newly_pending(old: Option<&Order>, new: &Order) -> Vec<PendingCommand> {
 }
 
 fn command(pending: PendingCommand, order: &Order, context: &MessageContext) -> Message {
-    let (order_id, user_id, attempt, amount) = (order.placed.order_id, order.placed.user_id, order.schedule.attempt, order.placed.totals.total);
+    let (order_id, user_id, attempt, amount) =
+        (order.placed.order_id, order.placed.user_id, order.schedule.attempt, order.placed.totals.total);
     let plain = OrderCommand { order_id, attempt };
     match pending {
         PendingCommand::ReserveStock => {
@@ -65,8 +66,15 @@ fn command(pending: PendingCommand, order: &Order, context: &MessageContext) -> 
                 Some(_) => ("charge-payment", "charge_payment.v1"),
                 None => ("open-payment", "open_payment.v1"),
             };
-            let data =
-                OpenPayment { order_id, user_id, amount, expires_at: order.placed.expires_at, tries: MAX_PAYMENT_ATTEMPTS, payment_method, attempt };
+            let data = OpenPayment {
+                order_id,
+                user_id,
+                amount,
+                expires_at: order.placed.expires_at,
+                tries: MAX_PAYMENT_ATTEMPTS,
+                payment_method,
+                attempt,
+            };
             Message::new(queue, kind, context, &data)
         }
         PendingCommand::CancelPayment => {

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use provider::{ChargeRequest, ProviderResult, KeyState, ProviderError};
+use provider::{ChargeRequest, KeyState, ProviderError, ProviderResult};
 
 use crate::{
-    Payments, MAX_WRITE_ATTEMPTS,
+    MAX_WRITE_ATTEMPTS, Payments,
     circuit_breaker::ProviderCall,
-    domain::{Attempt, AttemptState, Change, PaymentIntent, ORDER_CLOSED, apply_provider_result},
+    domain::{Attempt, AttemptState, Change, ORDER_CLOSED, PaymentIntent, apply_provider_result},
     error::PaymentError,
     store::{Records, WriteOutcome},
 };
@@ -64,7 +64,9 @@ impl Payments {
             Ok(KeyState::Voided) => self.settle(intent, voiding, &ProviderResult::Abandoned { reason: ORDER_CLOSED }).await,
             // The first check has asked twice already: the next one, a minute later, reads the stored answer.
             Ok(KeyState::Used) if is_marked => self.replay_stored_answer(call, intent, voiding, &request).await,
-            Ok(KeyState::Used | KeyState::Running) => self.write_next_check(voiding.checked_again_after(RUNNING_RECHECK, now), voiding).await,
+            Ok(KeyState::Used | KeyState::Running) => {
+                self.write_next_check(voiding.checked_again_after(RUNNING_RECHECK, now), voiding).await
+            }
             Err(ProviderError::StoredFailure(_)) => self.write_next_check(voiding.with_failed_key(now, self.first_retry), voiding).await,
             Err(_) => self.settle(intent, voiding, &ProviderResult::OutcomeUnknown).await,
         }
@@ -80,7 +82,9 @@ impl Payments {
     ) -> Result<Attempt, PaymentError> {
         match self.call_provider(call, self.provider.charge(request)).await {
             Ok(result) => self.settle(intent, attempt, &result).await,
-            Err(ProviderError::StoredFailure(_)) => self.write_next_check(attempt.with_failed_key(self.clock.now(), self.first_retry), attempt).await,
+            Err(ProviderError::StoredFailure(_)) => {
+                self.write_next_check(attempt.with_failed_key(self.clock.now(), self.first_retry), attempt).await
+            }
             Err(_) => self.settle(intent, attempt, &ProviderResult::OutcomeUnknown).await,
         }
     }
@@ -121,7 +125,12 @@ impl Payments {
 
     /// Records a fact that was learned beside the attempt's own call. While that call runs, it reports every outcome itself, and what the
     /// provider shows may be an intermediate state: only a success is recorded.
-    pub(crate) async fn settle_observed(&self, intent: PaymentIntent, attempt: Attempt, result: &ProviderResult) -> Result<Attempt, PaymentError> {
+    pub(crate) async fn settle_observed(
+        &self,
+        intent: PaymentIntent,
+        attempt: Attempt,
+        result: &ProviderResult,
+    ) -> Result<Attempt, PaymentError> {
         let is_success = matches!(result, ProviderResult::Succeeded { .. });
         self.settle_if(intent, attempt, result, |attempt| is_success || !attempt.is_locked(self.clock.now())).await
     }
@@ -170,11 +179,19 @@ impl Payments {
     }
 
     /// Cancels a charge that the provider has not finished, `found` being what the provider says of it. Returns the attempt as it is then.
-    pub(crate) async fn cancel_charge(&self, call: &ProviderCall, intent: PaymentIntent, attempt: Attempt, found: &ProviderResult) -> Result<Attempt, PaymentError> {
+    pub(crate) async fn cancel_charge(
+        &self,
+        call: &ProviderCall,
+        intent: PaymentIntent,
+        attempt: Attempt,
+        found: &ProviderResult,
+    ) -> Result<Attempt, PaymentError> {
         let mut request = ChargeRequest::from(&attempt);
         request.transaction_id = request.transaction_id.or(found.transaction_id().map(str::to_owned));
         let result = match self.call_provider(call, self.provider.cancel(&request)).await {
-            Ok(ProviderResult::Abandoned { .. }) => ProviderResult::Abandoned { reason: attempt.cancellation_reason(&intent, self.clock.now()) },
+            Ok(ProviderResult::Abandoned { .. }) => {
+                ProviderResult::Abandoned { reason: attempt.cancellation_reason(&intent, self.clock.now()) }
+            }
             Ok(result) => result,
             Err(_) => ProviderResult::OutcomeUnknown,
         };

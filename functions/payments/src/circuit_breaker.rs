@@ -136,7 +136,11 @@ impl Payments {
     }
 
     /// Waits for the provider no longer than may be, notes what it would not say, and tells the breaker.
-    pub(crate) async fn call_provider<T>(&self, call: &ProviderCall, request: impl Future<Output = Result<T, ProviderError>>) -> Result<T, ProviderError> {
+    pub(crate) async fn call_provider<T>(
+        &self,
+        call: &ProviderCall,
+        request: impl Future<Output = Result<T, ProviderError>>,
+    ) -> Result<T, ProviderError> {
         self.call_provider_within(call.call_time(), call, request).await
     }
 

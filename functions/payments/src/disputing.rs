@@ -3,7 +3,7 @@
 use shared::{clock::Timestamp, telemetry::Trace};
 
 use crate::{
-    Payments, MAX_WRITE_ATTEMPTS,
+    MAX_WRITE_ATTEMPTS, Payments,
     domain::{adopt_refund, apply_provider_dispute},
     error::PaymentError,
     store::{Records, WriteOutcome},

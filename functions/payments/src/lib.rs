@@ -13,8 +13,8 @@ pub mod messages;
 pub mod publish;
 pub mod store;
 
-mod circuit_breaker;
 mod charging;
+mod circuit_breaker;
 mod disputing;
 pub mod operations;
 mod refunding;

@@ -8,7 +8,7 @@ use shared::{
 };
 
 use crate::{
-    domain::{PaymentIntent, IntentEvent, IntentState},
+    domain::{IntentEvent, IntentState, PaymentIntent},
     messages::{EntryLine, PaymentEvent, RecordEntry},
     store::IntentImage,
 };
@@ -118,7 +118,7 @@ fn entry(kind: &'static str, amount: i64, intent: &PaymentIntent) -> Message {
 
 #[cfg(test)]
 mod tests {
-    use provider::{ProviderDispute, DisputeState, PaymentId};
+    use provider::{DisputeState, PaymentId, ProviderDispute};
     use shared::{
         clock::Timestamp,
         ids::{self, Ids},
@@ -137,7 +137,11 @@ mod tests {
     fn open() -> PaymentIntent {
         let amount = Money::new(5998, Currency::parse("USD").expect("a currency"));
         let (order_id, user_id) = (ids::derive(&["order"]), ids::derive(&["user"]));
-        PaymentIntent::opened(&ExpectedPayment { order_id, user_id, amount, expires_at: NOW, tries: 3, command_attempt: 1 }, NOW, &Trace::start(&Ids::seeded(1)))
+        PaymentIntent::opened(
+            &ExpectedPayment { order_id, user_id, amount, expires_at: NOW, tries: 3, command_attempt: 1 },
+            NOW,
+            &Trace::start(&Ids::seeded(1)),
+        )
     }
 
     fn event_kinds(old: Option<&PaymentIntent>, new: &PaymentIntent) -> Vec<&'static str> {
@@ -167,9 +171,15 @@ mod tests {
         for (intent, kind) in [
             (open(), "payment_opened.v1"),
             (PaymentIntent { state: IntentState::Processing, last_event: IntentEvent::Started, ..tried.clone() }, "payment_started.v1"),
-            (PaymentIntent { state: IntentState::Processing, last_event: IntentEvent::ActionRequired, ..tried.clone() }, "payment_started.v1"),
+            (
+                PaymentIntent { state: IntentState::Processing, last_event: IntentEvent::ActionRequired, ..tried.clone() },
+                "payment_started.v1",
+            ),
             (PaymentIntent { state: IntentState::Closing, last_event: IntentEvent::Started, ..tried.clone() }, "payment_started.v1"),
-            (PaymentIntent { state: IntentState::Processing, last_event: IntentEvent::OutcomeUnknown, ..tried.clone() }, "payment_unknown.v1"),
+            (
+                PaymentIntent { state: IntentState::Processing, last_event: IntentEvent::OutcomeUnknown, ..tried.clone() },
+                "payment_unknown.v1",
+            ),
             (tried.clone(), "payment_declined.v1"),
             (PaymentIntent { state: IntentState::Closed, ..tried.clone() }, "payment_closed.v1"),
             (captured.clone(), "payment_succeeded.v1"),
@@ -180,7 +190,10 @@ mod tests {
             if intent != open() {
                 assert_eq!(event_kinds(Some(&open()), &intent), [kind]);
             }
-            assert!(event_kinds(Some(&intent), &PaymentIntent { version: 2, updated_at: NOW, ..intent.clone() }).is_empty(), "no change, no message");
+            assert!(
+                event_kinds(Some(&intent), &PaymentIntent { version: 2, updated_at: NOW, ..intent.clone() }).is_empty(),
+                "no change, no message"
+            );
             assert_eq!(event_kinds(Some(&intent), &PaymentIntent { answered_attempt: 2, ..intent.clone() }), [kind]);
         }
         let partly = PaymentIntent { refunded_total: 1, ..captured.clone() };
@@ -231,12 +244,14 @@ mod tests {
     fn reversed_refund_is_published_and_posted_back() {
         let captured = PaymentIntent { state: IntentState::Captured, captured_total: 5998, version: 3, ..open() };
         let refunded = PaymentIntent { refunded_total: 5998, version: 4, ..captured };
-        let reversed = PaymentIntent { refunds_reversed_total: 5998, refund_failed: true, failed_refunds: 1, version: 5, ..refunded.clone() };
+        let reversed =
+            PaymentIntent { refunds_reversed_total: 5998, refund_failed: true, failed_refunds: 1, version: 5, ..refunded.clone() };
         assert_eq!(event_kinds(Some(&refunded), &reversed), ["payment_refund_failed.v1"]);
         assert_eq!(entry_amounts(Some(&refunded), &reversed), [("refund_reversal".to_owned(), 5998)]);
         let duplicate = PaymentIntent { duplicate_refunds_reversed_total: 100, version: 6, ..reversed.clone() };
         assert_eq!(entry_amounts(Some(&reversed), &duplicate), [("duplicate_capture_refund_reversal".to_owned(), 100)]);
-        let refused = PaymentIntent { duplicate_refunds_refused: vec![PaymentId::automatic(open().order_id)], version: 7, ..duplicate.clone() };
+        let refused =
+            PaymentIntent { duplicate_refunds_refused: vec![PaymentId::automatic(open().order_id)], version: 7, ..duplicate.clone() };
         assert_eq!(event_kinds(Some(&duplicate), &refused), ["payment_refund_failed.v1"], "a person has to know");
     }
 
@@ -283,8 +298,13 @@ mod tests {
     #[test]
     fn event_message_has_the_documented_format() {
         let payment = PaymentId::automatic(open().order_id);
-        let intent =
-            PaymentIntent { latest_attempt: Some(payment), failure_reason: Some("card_declined".into()), attempts_left: 2, version: 4, ..open() };
+        let intent = PaymentIntent {
+            latest_attempt: Some(payment),
+            failure_reason: Some("card_declined".into()),
+            attempts_left: 2,
+            version: 4,
+            ..open()
+        };
         let message = messages(None, &IntentImage(intent.clone())).remove(0);
         let data = serde_json::json!({
             "order_id": intent.order_id, "version": 4, "payment_id": payment, "captured_total": 0, "refunded_total": 0,

@@ -1,9 +1,9 @@
 //! Sending a refund, and recording what becomes of it.
 
-use provider::{ProviderError, RefundResult, RefundRequest};
+use provider::{ProviderError, RefundRequest, RefundResult};
 
 use crate::{
-    Payments, MAX_WRITE_ATTEMPTS,
+    MAX_WRITE_ATTEMPTS, Payments,
     circuit_breaker::ProviderCall,
     domain::{Attempt, Change, PaymentIntent, Refund, apply_refund_result},
     error::PaymentError,
@@ -12,7 +12,13 @@ use crate::{
 
 impl Payments {
     /// Sends a refund of `paid`, unless somebody else has touched it since it was read; answers the refund as it stands then.
-    pub(crate) async fn send_refund(&self, call: &ProviderCall, intent: PaymentIntent, paid: Attempt, refund: Refund) -> Result<Refund, PaymentError> {
+    pub(crate) async fn send_refund(
+        &self,
+        call: &ProviderCall,
+        intent: PaymentIntent,
+        paid: Attempt,
+        refund: Refund,
+    ) -> Result<Refund, PaymentError> {
         let time = call.call_time();
         let sending = refund.sending(&self.lock_owner(), self.clock.now(), time.lock);
         let change = Change { refund: Some(sending.clone()), ..Change::default() };
@@ -28,7 +34,13 @@ impl Payments {
     }
 
     /// Records a fact about a refund of `paid`; answers the refund as it stands then.
-    pub(crate) async fn settle_refund(&self, intent: PaymentIntent, paid: Attempt, refund: Refund, result: &RefundResult) -> Result<Refund, PaymentError> {
+    pub(crate) async fn settle_refund(
+        &self,
+        intent: PaymentIntent,
+        paid: Attempt,
+        refund: Refund,
+        result: &RefundResult,
+    ) -> Result<Refund, PaymentError> {
         let mut records =
             Records { intent: Some(intent.clone()), attempt: Some(paid.clone()), refund: Some(refund.clone()), ..Records::default() };
         for _ in 0..MAX_WRITE_ATTEMPTS {

@@ -17,7 +17,7 @@ use shared::{
     table::{AttributeValue, Expression, Item, Key, Outcome, Query, Table, TableError, TransactionOutcome, Write, from_item, to_item},
 };
 
-use crate::domain::{Attempt, Breaker, Change, PaymentIntent, IntentEvent, IntentState, Refund};
+use crate::domain::{Attempt, Breaker, Change, IntentEvent, IntentState, PaymentIntent, Refund};
 
 /// The partition of the index that the due records stand in, before its shard.
 const DUE: &str = "due";
@@ -233,7 +233,9 @@ impl Store {
             .map(|intent| (keyed(to_item(intent), order_pk(intent.order_id), "INTENT"), next(intent.version)))
             .chain(change.attempt.iter().map(|attempt| self.attempt_item(attempt)))
             .chain(refunds.map(|refund| self.refund_item(refund)))
-            .chain(idempotency_record.map(|idempotency_record| (keyed(to_item(idempotency_record), idempotency_pk(idempotency_record.key()), "KEY"), Expression::not_exists())))
+            .chain(idempotency_record.map(|idempotency_record| {
+                (keyed(to_item(idempotency_record), idempotency_pk(idempotency_record.key()), "KEY"), Expression::not_exists())
+            }))
             .collect();
         if let [_] = &records[..] {
             let [(item, condition)] = <[_; 1]>::try_from(records).expect("there is one");

@@ -94,7 +94,8 @@ impl ProblemType {
 
 const RETRY_AFTER: &[&str] = &["Retry-After"];
 const CHALLENGE: &[&str] = &["WWW-Authenticate"];
-const PAYMENT_STATE: &[Member] = &[member("payment_state", "How far the payment of the order has come.", "\"captured\"", PAYMENT_STATE_SCHEMA)];
+const PAYMENT_STATE: &[Member] =
+    &[member("payment_state", "How far the payment of the order has come.", "\"captured\"", PAYMENT_STATE_SCHEMA)];
 const REFUNDABLE: &[Member] = &[member("refundable", "What can be refunded now.", "{\"amount\": 2999, \"currency\": \"USD\"}", MONEY)];
 
 /// Every problem that is not a broken rule of one field, by status and code.

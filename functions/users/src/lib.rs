@@ -37,7 +37,7 @@ use throttle::{Bucket, Buckets};
 use tokens::{
     access::Issuer,
     device::DeviceTokenKey,
-    refresh::{SessionId, RefreshToken, RefreshTokenKey},
+    refresh::{RefreshToken, RefreshTokenKey, SessionId},
     signing_keys::{self, CurrentKey, SigningKeys},
 };
 
@@ -63,15 +63,7 @@ pub struct Users {
 
 impl Users {
     /// The service over these tables and secrets.
-    pub fn new(
-        store: Store,
-        secrets: Secrets,
-        clock: Clock,
-        ids: Ids,
-        issuer: Issuer,
-        network_burst: u32,
-        session_max: Duration,
-    ) -> Self {
+    pub fn new(store: Store, secrets: Secrets, clock: Clock, ids: Ids, issuer: Issuer, network_burst: u32, session_max: Duration) -> Self {
         let (hasher, reloads) = (PasswordHasher::default(), Mutex::new(None));
         Self { store, secrets, clock, ids, issuer, network_burst, session_max, hasher, reloads }
     }

@@ -282,7 +282,8 @@ mod tests {
 
     #[test]
     fn retry_after_rounds_up_to_whole_seconds() {
-        let seconds = |milliseconds| RateLimitDecision::Throttled { retry_after: Duration::from_millis(milliseconds) }.retry_after_seconds();
+        let seconds =
+            |milliseconds| RateLimitDecision::Throttled { retry_after: Duration::from_millis(milliseconds) }.retry_after_seconds();
         assert_eq!([seconds(1), seconds(1000), seconds(1001), seconds(900_000)], [Some(1), Some(1), Some(2), Some(900)]);
         assert_eq!(RateLimitDecision::Allowed.retry_after_seconds(), None);
     }

@@ -24,12 +24,12 @@ use shared::{
 
 use self::records::{StoredAnswer, StoredCharge, StoredDispute, StoredRefund};
 use crate::{
-    charge::{ChargeRequest, ProviderResult, KeyState},
+    charge::{ChargeRequest, KeyState, ProviderResult},
     dispute::ProviderDispute,
     error::ProviderError,
     payment_id::PaymentId,
     payment_provider::PaymentProvider,
-    refund::{ProviderRefund, RefundResult, RefundRequest},
+    refund::{ProviderRefund, RefundRequest, RefundResult},
     stripe,
     webhook::{WebhookError, WebhookEvent, WebhookRequest},
 };
@@ -122,7 +122,9 @@ impl SimulatedProvider {
         }
         let now = self.clock.now();
         let answer = StoredAnswer::first(request, behaviour, now);
-        let Some(stored) = self.record_answer(request, &answer, Expression::not_exists()).await? else { return answer.response(request, behaviour) };
+        let Some(stored) = self.record_answer(request, &answer, Expression::not_exists()).await? else {
+            return answer.response(request, behaviour);
+        };
         if now.since(stored.created_at) >= REMEMBERED {
             // The key is forgotten: the same charge is made again, as real providers do.
             let again = answer.reissued(stored.generation + 1, stored.version + 1, request);
@@ -138,7 +140,12 @@ impl SimulatedProvider {
     }
 
     /// Writes the first answer to a charge, and the money that it takes. Returns the answer that is stored already.
-    async fn record_answer(&self, request: &ChargeRequest, answer: &StoredAnswer, condition: Expression) -> Result<Option<StoredAnswer>, ProviderError> {
+    async fn record_answer(
+        &self,
+        request: &ChargeRequest,
+        answer: &StoredAnswer,
+        condition: Expression,
+    ) -> Result<Option<StoredAnswer>, ProviderError> {
         let mut writes = vec![self.table.transact_put(keyed(answer, key_of(request)), condition)];
         if answer.charge_id.is_some() {
             writes.push(self.charge_write(request, answer));
@@ -245,7 +252,9 @@ impl SimulatedProvider {
                 let mut items = conflicts.into_iter().map(|conflict| conflict.and_then(|conflict| conflict.item));
                 let (stored, charge) = (items.next().flatten(), items.next().flatten());
                 match read::<StoredRefund>(stored)? {
-                    Some(stored) if (StoredRefund { failure_reason: None, ..stored.clone() }) == refunded => Ok(stored.result(&refund_id(request))),
+                    Some(stored) if (StoredRefund { failure_reason: None, ..stored.clone() }) == refunded => {
+                        Ok(stored.result(&refund_id(request)))
+                    }
                     Some(_) => Err(ProviderError::Rejected("the key was used for another refund".to_owned())),
                     None => {
                         let disputed = read::<StoredCharge>(charge)?.is_some_and(|charge| charge.disputed);

@@ -9,7 +9,7 @@ use shared::{
 
 use super::{Action, Behaviour};
 use crate::{
-    charge::{ChargeRequest, ProviderResult, NextAction},
+    charge::{ChargeRequest, NextAction, ProviderResult},
     dispute::DisputeState,
     error::ProviderError,
     refund::RefundResult,
@@ -133,7 +133,11 @@ impl StoredAnswer {
 
     /// What the caller hears of it.
     pub(super) fn response(&self, request: &ChargeRequest, behaviour: Behaviour) -> Result<ProviderResult, ProviderError> {
-        if behaviour == Behaviour::TimeoutAfterCharge { Err(ProviderError::Indeterminate("timed out".to_owned())) } else { Ok(self.result(request)) }
+        if behaviour == Behaviour::TimeoutAfterCharge {
+            Err(ProviderError::Indeterminate("timed out".to_owned()))
+        } else {
+            Ok(self.result(request))
+        }
     }
 
     /// The name of the charge.

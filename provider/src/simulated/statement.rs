@@ -7,7 +7,7 @@ use shared::{
 
 use crate::{
     dispute::DisputeState,
-    statement::{ChargeRecord, RefundRecord, StatementReader, StatementQuery, Statement, StatementError},
+    statement::{ChargeRecord, RefundRecord, Statement, StatementError, StatementQuery, StatementReader},
 };
 
 /// How many items one call may ask for by their keys.

@@ -107,7 +107,9 @@ impl Client {
         }
         let body = answer.bytes().await.map_err(lost)?;
         let document = serde_json::from_slice(&body);
-        document.map(|document| (status, document)).map_err(|_| ProviderError::Indeterminate(format!("it answered {status} without a document")))
+        document
+            .map(|document| (status, document))
+            .map_err(|_| ProviderError::Indeterminate(format!("it answered {status} without a document")))
     }
 
     /// The payment intent of a payment, found by the payment's id in its metadata. A new intent takes a while to be found.

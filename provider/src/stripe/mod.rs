@@ -21,13 +21,13 @@ use shared::{
     secret::Secrets,
 };
 
-use self::client::{Response, Client, optional, name, text, error_from};
+use self::client::{Client, Response, error_from, name, optional, text};
 use crate::{
-    charge::{ChargeRequest, ProviderResult, KeyState, NextAction},
+    charge::{ChargeRequest, KeyState, NextAction, ProviderResult},
     dispute::ProviderDispute,
     error::ProviderError,
     payment_provider::PaymentProvider,
-    refund::{ProviderRefund, RefundResult, RefundRequest},
+    refund::{ProviderRefund, RefundRequest, RefundResult},
     webhook::{WebhookError, WebhookEvent, WebhookRequest},
 };
 
@@ -257,7 +257,10 @@ mod tests {
     #[test]
     fn payment_intent_status_maps_to_provider_result() {
         let declined = |reason: &str| ProviderResult::Declined { reason: reason.to_owned() };
-        let asks = |url: &str| ProviderResult::ActionRequired { transaction_id: "pi_1".to_owned(), next_action: NextAction { url: url.to_owned() } };
+        let asks = |url: &str| ProviderResult::ActionRequired {
+            transaction_id: "pi_1".to_owned(),
+            next_action: NextAction { url: url.to_owned() },
+        };
         let redirect = json!({ "type": "redirect_to_url", "redirect_to_url": { "url": "https://hooks.stripe.com/3ds" } });
         let broke = json!({ "code": "card_declined", "decline_code": "insufficient_funds" });
         for (document, result) in [

@@ -12,13 +12,13 @@ use shared::{
 
 use super::{
     Stripe,
-    client::{Response, optional, name, text, error_from},
+    client::{Response, error_from, name, optional, text},
 };
 use crate::{
-    dispute::{ProviderDispute, DisputeState},
+    dispute::{DisputeState, ProviderDispute},
     error::ProviderError,
     payment_id::PaymentId,
-    refund::{ProviderRefund, RefundResult, RefundId, RefundRequest},
+    refund::{ProviderRefund, RefundId, RefundRequest, RefundResult},
 };
 
 /// How many pages of refunds of one charge are read; Stripe returns a hundred refunds per page.

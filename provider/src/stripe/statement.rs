@@ -16,7 +16,7 @@ use super::{
 use crate::{
     dispute::DisputeState,
     error::ProviderError,
-    statement::{ChargeRecord, RefundRecord, StatementReader, StatementQuery, RecordedPayment, Statement, StatementError},
+    statement::{ChargeRecord, RecordedPayment, RefundRecord, Statement, StatementError, StatementQuery, StatementReader},
 };
 
 /// How many pages of a list are read; Stripe returns a hundred documents per page.

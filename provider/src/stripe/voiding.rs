@@ -11,11 +11,11 @@ use serde_json::Value;
 
 use super::{
     Stripe,
-    client::{Response, optional, text, error_from},
+    client::{Response, error_from, optional, text},
     intent_result,
 };
 use crate::{
-    charge::{ChargeRequest, ProviderResult, KeyState},
+    charge::{ChargeRequest, KeyState, ProviderResult},
     error::ProviderError,
 };
 
@@ -62,7 +62,8 @@ impl Stripe {
         let path = format!("/v1/payment_intents/{id}");
         let (status, answer) = self.client.post(&format!("{path}/cancel"), &[], None).await?;
         // An intent that is cancelled already cannot be cancelled again.
-        let intent = if status == StatusCode::BAD_REQUEST { optional(self.client.get(&path, &[]).await?)? } else { optional((status, answer))? };
+        let intent =
+            if status == StatusCode::BAD_REQUEST { optional(self.client.get(&path, &[]).await?)? } else { optional((status, answer))? };
         match intent {
             Some(intent) if intent["status"] == "canceled" => Ok(KeyState::Voided),
             _ => Err(ProviderError::Indeterminate("the intent that voids a charge is not cancelled yet".to_owned())),
@@ -76,7 +77,8 @@ impl Stripe {
         let payment_id = request.payment_id.to_string();
         let is_it = |intent: &&Value| intent["metadata"]["payment_id"] == *payment_id;
         let filter = [("created[gte]", &*from), ("created[lte]", &*to)];
-        let listed = self.client.find_in_pages("/v1/payment_intents", &filter, PAGES, |intents| intents.iter().find(is_it).cloned()).await?;
+        let listed =
+            self.client.find_in_pages("/v1/payment_intents", &filter, PAGES, |intents| intents.iter().find(is_it).cloned()).await?;
         listed.map(|intent| intent_result(&intent, request.amount.currency)).transpose()
     }
 }

@@ -16,7 +16,7 @@ mod schema;
 #[cfg(feature = "api-document")]
 pub use {
     parameters::{IfMatch, IfNoneMatch, OptionalIfMatch, header, query},
-    schema::{SchemaBuilder, id, one_of, number, text, free_text},
+    schema::{SchemaBuilder, free_text, id, number, one_of, text},
     utoipa,
 };
 
@@ -31,7 +31,7 @@ macro_rules! describe {
         impl $crate::api_document::utoipa::PartialSchema for $type {
             fn schema() -> $crate::api_document::utoipa::openapi::RefOr<$crate::api_document::utoipa::openapi::schema::Schema> {
                 #[allow(unused_imports, reason = "each type is one of these")]
-                use $crate::api_document::{id, one_of, number, patterns, text, free_text};
+                use $crate::api_document::{free_text, id, number, one_of, patterns, text};
                 $crate::api_document::SchemaBuilder::build_for::<$type>($schema)
             }
         }

@@ -120,9 +120,9 @@ async fn answer(name: OperationName, operation: Operation, route: Route, invocat
     let outcome = match parsed.and_then(|request| route.admit(request, time_left)) {
         Err(problem) => Err(problem),
         // A task of its own, so that a panic becomes an answer.
-        Ok(request) => {
-            tokio::spawn(operation(request).instrument(span.clone())).await.unwrap_or_else(|panic| Err(Problem::internal().caused_by(&panic)))
-        }
+        Ok(request) => tokio::spawn(operation(request).instrument(span.clone()))
+            .await
+            .unwrap_or_else(|panic| Err(Problem::internal().caused_by(&panic))),
     };
     let duration_ms = u64::try_from(Clock::System.now().since(started).as_millis()).unwrap_or(u64::MAX);
     span.in_scope(|| log(&outcome, &method, &path, duration_ms));

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tracing::Instrument;
 
 use super::{
-    message::{FromMessage, Received, Envelope, InvalidMessage},
+    message::{Envelope, FromMessage, InvalidMessage, Received},
     source::{self, Queue},
 };
 use crate::{

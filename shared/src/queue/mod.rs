@@ -17,6 +17,6 @@ mod notification;
 mod source;
 
 pub use consumer::{Retryable, lambda, run};
-pub use message::{FromMessage, Received, Message, MessageContext, InvalidMessage, read_as};
+pub use message::{FromMessage, InvalidMessage, Message, MessageContext, Received, read_as};
 pub use notification::SendNotification;
 pub use source::{Queue, retry_delay};

@@ -25,7 +25,7 @@ use crate::{
 pub use backlog::Backlog;
 pub use lease::Lease;
 pub use rate_limiter::RateLimiter;
-pub use report::{TaskError, Report};
+pub use report::{Report, TaskError};
 
 use running::Running;
 

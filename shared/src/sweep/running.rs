@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use tokio::task::{Id, JoinSet};
 use tracing::Instrument;
 
-use super::report::{TaskError, Report};
+use super::report::{Report, TaskError};
 use crate::{
     BoxFuture,
     table::{Item, key_text},

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::KeysAndAttributes;
 use tracing::Instrument;
 
-use super::{Expression, Item, Key, Query, MAX_ATTEMPTS, Table, TableError, backoff};
+use super::{Expression, Item, Key, MAX_ATTEMPTS, Query, Table, TableError, backoff};
 use crate::BoxFuture;
 
 /// A part of what a query finds.

@@ -13,7 +13,7 @@ use aws_sdk_dynamodb::{
     },
 };
 
-use super::{AttributeValue, Conflict, Expression, Item, Key, Outcome, MAX_ATTEMPTS, Table, TableError, TransactionOutcome, backoff};
+use super::{AttributeValue, Conflict, Expression, Item, Key, MAX_ATTEMPTS, Outcome, Table, TableError, TransactionOutcome, backoff};
 use crate::BoxFuture;
 
 /// What happens to an item.
@@ -202,9 +202,9 @@ impl Write {
             Action::Change(Change::Delete(key)) => {
                 item.delete(with_parameters!(WriteParameters::new(&table, condition), Delete::builder().set_key(Some(key.0))).build()?)
             }
-            Action::Check(key) => {
-                item.condition_check(with_parameters!(WriteParameters::new(&table, condition), ConditionCheck::builder().set_key(Some(key.0))).build()?)
-            }
+            Action::Check(key) => item.condition_check(
+                with_parameters!(WriteParameters::new(&table, condition), ConditionCheck::builder().set_key(Some(key.0))).build()?,
+            ),
         };
         Ok(item.build())
     }

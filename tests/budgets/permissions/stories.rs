@@ -349,8 +349,9 @@ pub(super) async fn mails_that_come_back(seen: &Arc<Mutex<Actions>>) {
 
 /// The order is given up while its charge is under way: what was captured is given back, even where answers are lost.
 pub(super) async fn money_that_goes_back(seen: &Arc<Mutex<Actions>>) {
-    let refund =
-        |order: &str, attempt: u64| events::message("refund-payment", "refund_payment.v1", &json!({ "order_id": order, "attempt": attempt }));
+    let refund = |order: &str, attempt: u64| {
+        events::message("refund-payment", "refund_payment.v1", &json!({ "order_id": order, "attempt": attempt }))
+    };
     for call in 0..8 {
         for fault in [Fault::LoseRequest, Fault::LoseResponse] {
             let (watched, product) = Watched::with_teapots(seen).await;

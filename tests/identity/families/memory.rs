@@ -15,12 +15,12 @@ use shared::{
 use tests::shop::SESSION_MAX;
 use users::{
     domain::{
-        AdminEdit, Email, EndReason, Session, FullName, ProfileEdit, Registration, SESSION_LIFETIME, TokenStatus, User, Username,
+        AdminEdit, Email, EndReason, FullName, ProfileEdit, Registration, SESSION_LIFETIME, Session, TokenStatus, User, Username,
         VERIFICATION_LIFETIME, session_expiry,
     },
     tokens::{
         one_time::OneTimeToken,
-        refresh::{TokenSubject, RefreshToken, RefreshTokenKey},
+        refresh::{RefreshToken, RefreshTokenKey, TokenSubject},
     },
 };
 
@@ -91,7 +91,13 @@ impl Memory {
         let user = User::register(id, registration, link, now, trace.clone());
         let first = RefreshToken::first(TokenSubject::from(&user), &ids, now);
         Self {
-            session: Session::start(user.id, user.session_epoch, first.generation(), session_expiry(first.started_at(), SESSION_MAX, now), now),
+            session: Session::start(
+                user.id,
+                user.session_epoch,
+                first.generation(),
+                session_expiry(first.started_at(), SESSION_MAX, now),
+                now,
+            ),
             key: RefreshTokenKey::new([1; 32], [2; 32]),
             clock,
             trace,
@@ -253,7 +259,9 @@ impl Memory {
 
     fn token_status(&self, session: &Session, presented: &RefreshToken, successor: &RefreshToken, now: Timestamp) -> TokenStatus {
         match session.token_status(&presented.generation(), &successor.generation(), now) {
-            TokenStatus::Reused if self.has(Flaw::EndlessGrace) && successor.secret_hash() == session.secret_hash => TokenStatus::JustRotated,
+            TokenStatus::Reused if self.has(Flaw::EndlessGrace) && successor.secret_hash() == session.secret_hash => {
+                TokenStatus::JustRotated
+            }
             TokenStatus::JustRotated if self.has(Flaw::NoGrace) => TokenStatus::Reused,
             TokenStatus::SessionEnded if self.has(Flaw::OverIsReuse) => TokenStatus::Reused,
             token_status => token_status,

@@ -26,7 +26,7 @@ use users::{
     tokens::{
         access::Claims,
         one_time::OneTimeToken,
-        refresh::{TokenSubject, RefreshToken, RefreshTokenKey},
+        refresh::{RefreshToken, RefreshTokenKey, TokenSubject},
         signing_keys::SigningKeys,
     },
 };

@@ -41,8 +41,7 @@ pub fn users(aws: &Aws, clock: &Clock) -> users::Users {
 pub fn users_over(config: &aws_config::SdkConfig, clock: &Clock, ids: shared::ids::Ids) -> users::Users {
     let secrets = aws_sdk_secretsmanager::Client::new(config);
     let secrets = shared::secret::Secrets::new(secrets, format!("{STACK}/"), clock.clone());
-    let issuer =
-        users::tokens::access::Issuer { name: "urn:ferrocart:tests".to_owned(), audience: "urn:ferrocart:tests:api".to_owned() };
+    let issuer = users::tokens::access::Issuer { name: "urn:ferrocart:tests".to_owned(), audience: "urn:ferrocart:tests:api".to_owned() };
     users::Users::new(users_store(config), secrets, clock.clone(), ids, issuer, NETWORK_BURST, SESSION_MAX)
 }
 

@@ -2,8 +2,8 @@
 
 mod adjustments;
 mod crowds;
-mod shards;
 mod reservations;
+mod shards;
 mod watching;
 
 use std::{

@@ -1,7 +1,7 @@
 //! Reservations: reserve, commit and release, once each, in whatever order they arrive.
 
 use inventory::{
-    domain::reservation::{ReservationChange, ReservationRequest, Decision, Reservation, State, ReservationCommand, decide},
+    domain::reservation::{Decision, Reservation, ReservationChange, ReservationCommand, ReservationRequest, State, decide},
     store::{SaveOutcome, Store},
 };
 use shared::{

@@ -122,7 +122,10 @@ async fn one_figure_that_is_changed_names_its_order_or_its_product() {
         assert!(checks(&report, &named).contains(check), "{name}: {check} is not among {:?}", checks(&report, &named));
         for bystander in [&world.confirmed, &world.refunded, &world.failed].into_iter().filter(|id| **id != named) {
             let same_product = named.starts_with("prd_");
-            assert!(same_product || !unbalanced(&report).contains(bystander), "{name}: {bystander} is named for another's books: {report:#}");
+            assert!(
+                same_product || !unbalanced(&report).contains(bystander),
+                "{name}: {bystander} is named for another's books: {report:#}"
+            );
         }
         world.aws.put(table, &item);
     }

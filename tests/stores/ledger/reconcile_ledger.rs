@@ -55,7 +55,10 @@ async fn one_record_that_is_missing_names_its_order_or_its_product() {
             // nothing that has moved. Whoever asks for it is told.
             let says_nothing = table == "payments" && owner == world.failed;
             let asked_for = unbalanced_of(&world, table == "orders" && owner == world.failed).await;
-            assert!(says_nothing || unbalanced.union(&asked_for).any(|id| *id == owner), "{table} {key}: {owner} is not among {unbalanced:?}");
+            assert!(
+                says_nothing || unbalanced.union(&asked_for).any(|id| *id == owner),
+                "{table} {key}: {owner} is not among {unbalanced:?}"
+            );
             world.aws.put(table, &item);
             deleted += 1;
         }

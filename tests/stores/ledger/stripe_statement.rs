@@ -42,7 +42,11 @@ async fn where_stripe_moves_the_money_its_own_books_are_read() {
         world.shop.clone().with_statement(Some(Arc::new(statement))).call("reconcile-ledger", json!({})).await.ok().clone()
     };
     let clean = audit(&intents, &given_back).await;
-    assert_eq!((unbalanced(&clean), &clean["provider"], &clean["not_checked"]), (BTreeSet::new(), &json!("Stripe"), &json!([])), "{clean:#}");
+    assert_eq!(
+        (unbalanced(&clean), &clean["provider"], &clean["not_checked"]),
+        (BTreeSet::new(), &json!("Stripe"), &json!([])),
+        "{clean:#}"
+    );
     let changed = |list: &[Value], id: &str, pointer: &str, value: Value| {
         let mut list = list.to_vec();
         let one = list.iter_mut().find(|one| one["metadata"]["order_id"] == id || id.is_empty()).unwrap();

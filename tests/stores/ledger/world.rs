@@ -80,7 +80,8 @@ impl World {
 
 pub(super) fn unbalanced(report: &Value) -> BTreeSet<String> {
     let orders = report["unbalanced"].as_array().unwrap().iter().map(|row| text(&row["order_id"]));
-    let products = report["products"].as_array().unwrap().iter().filter(|row| row["state"] == "unbalanced").map(|row| text(&row["product_id"]));
+    let products =
+        report["products"].as_array().unwrap().iter().filter(|row| row["state"] == "unbalanced").map(|row| text(&row["product_id"]));
     orders.chain(products).collect()
 }
 

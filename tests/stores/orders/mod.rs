@@ -1,10 +1,10 @@
 //! Orders: placed once, moved on by every event once, looked at until they are settled, and shown to those whom they concern.
 
 mod advance_order;
-mod needs_review;
 mod catch_up;
 mod create_order;
 mod limits;
+mod needs_review;
 mod people;
 mod reading;
 mod replicate_product;
@@ -21,9 +21,9 @@ use std::{
 
 use orders::{
     Orders,
-    domain::{Goal, Order, PaymentState, PlacedOrder, Placement, Status, StockState, buyer::Contact, saga::Event, actions},
+    domain::{Goal, Order, PaymentState, PlacedOrder, Placement, Status, StockState, actions, buyer::Contact, saga::Event},
     operations::publish_order_events::QUEUES,
-    store::{WriteOutcome, StoredOrder, placement::PlaceOutcome},
+    store::{StoredOrder, WriteOutcome, placement::PlaceOutcome},
 };
 use serde_json::{Value, json};
 use shared::{
@@ -39,7 +39,7 @@ use tests::{
     events::{self, ADMIN, STRANGER, USER},
     faults::{Mishap, whatever_happens},
     pump::Pump,
-    shop::{self, RETRY, PAY_WITHIN, SHARDS, Shop},
+    shop::{self, PAY_WITHIN, RETRY, SHARDS, Shop},
 };
 
 const SPOON: &str = "prd_0199c2a8-0000-7000-8000-00000000000a";

@@ -117,8 +117,7 @@ async fn order_without_an_answer_at_its_second_check_is_stuck_until_the_answer_c
     let entries =
         |view: &Value| view["history"].as_array().unwrap().iter().filter(|entry| entry["event"] == "waiting").cloned().collect::<Vec<_>>();
     let at = started.plus(Duration::from_secs(180)).to_string();
-    let waiting =
-        json!({ "at": at, "event": "waiting", "status": "pending", "pending_command": "reserve_stock", "since": since, "next_check_at": next });
+    let waiting = json!({ "at": at, "event": "waiting", "status": "pending", "pending_command": "reserve_stock", "since": since, "next_check_at": next });
     assert_eq!(entries(&view), std::slice::from_ref(&waiting), "one entry, however often it is asked again");
 
     // The time to pay is over, and inventory still does not answer.

@@ -15,7 +15,10 @@ async fn only_orders_that_are_due_are_asked_after_again_and_then_later_each_time
         assert_eq!(desk.resume().await, (1, 0, 0), "retry {retry}");
         wait *= 2;
         let retried = desk.order(&order).await;
-        assert_eq!((retried.schedule.attempt, retried.schedule.retries, retried.version), (retry, u32::try_from(retry).unwrap(), retry + 1));
+        assert_eq!(
+            (retried.schedule.attempt, retried.schedule.retries, retried.version),
+            (retry, u32::try_from(retry).unwrap(), retry + 1)
+        );
         assert_eq!(retried.schedule.next_check_at, Some(desk.clock.now().plus(wait)).min(Some(retried.placed.expires_at)));
         // The second check without an answer is written down, once.
         assert_eq!((retried.progress.status, retried.progress.history.len()), (Status::Pending, if retry < 2 { 1 } else { 2 }));

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use payments::{
-    domain::{Change, PaymentIntent, IntentState},
+    domain::{Change, IntentState, PaymentIntent},
     store::WriteOutcome,
 };
 
@@ -97,8 +97,11 @@ async fn what_follows_from_an_old_reading_is_refused_whole() {
     assert_eq!(till.pay("key", "tok_ok").await.status(), 201);
     let (intent, attempts) = store.intent_and_attempts(order()).await.unwrap();
     let (intent, attempt) = (intent.unwrap(), &attempts[0]);
-    let outdated =
-        Change { intent: Some(PaymentIntent { version: intent.version + 1, ..intent.clone() }), attempt: Some(attempt.clone()), ..Change::default() };
+    let outdated = Change {
+        intent: Some(PaymentIntent { version: intent.version + 1, ..intent.clone() }),
+        attempt: Some(attempt.clone()),
+        ..Change::default()
+    };
     assert!(matches!(store.write(&outdated, None).await.unwrap(), WriteOutcome::Conflict(_)), "an old attempt holds back its intent");
     assert_eq!(till.intent().await, intent);
 }

@@ -20,7 +20,11 @@ async fn a_refund_that_dies_anywhere_refunds_once_in_the_end() {
             till.reconcile_after(1).await;
         }
         let intent = till.intent().await;
-        assert_eq!((intent.refunded_total, intent.refundable, till.books(), till.unsettled()), (PRICE, 0, (1, PRICE), 0), "died after {calls}");
+        assert_eq!(
+            (intent.refunded_total, intent.refundable, till.books(), till.unsettled()),
+            (PRICE, 0, (1, PRICE), 0),
+            "died after {calls}"
+        );
     }
 }
 

@@ -13,7 +13,7 @@ use tests::{
 };
 use users::{
     domain::WITHDRAWAL_LIFETIME,
-    throttle::{VERIFICATION_MAILS, PASSWORD_CONFIRMATION},
+    throttle::{PASSWORD_CONFIRMATION, VERIFICATION_MAILS},
 };
 
 const NEW: &str = "countess@example.com";

@@ -236,7 +236,8 @@ async fn a_login_whose_answer_is_lost_on_its_way_to_the_function_begins_one_sess
     shop.enrol(ADA).await;
     let usual = shop.login_from("192.0.2.1", None, ADA, PASSWORD).await;
     let usual = shop.login_from("192.0.2.2", None, ADA, PASSWORD).await.calls.len().min(usual.calls.len());
-    let session_items = || shop.aws.items("sessions").iter().filter(|item| item["pk"]["S"].as_str().unwrap().starts_with("SESSION#")).count();
+    let session_items =
+        || shop.aws.items("sessions").iter().filter(|item| item["pk"]["S"].as_str().unwrap().starts_with("SESSION#")).count();
     assert_eq!(session_items(), 2);
     // The last call writes the session.
     shop.aws.fail(usual - 1, Fault::LoseResponse);

@@ -2,11 +2,11 @@
 //! rotate without logging anybody out.
 
 mod address_change;
+mod invalidation;
 mod login_user;
 mod profile;
 mod recovery;
 mod register_user;
 mod rotate_signing_key;
 mod sessions;
-mod invalidation;
 mod takeover;

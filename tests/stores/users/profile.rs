@@ -19,7 +19,7 @@ use tests::{
 };
 use users::{
     domain::{AdminEdit, User},
-    store::{UserChange, UpdateOutcome},
+    store::{UpdateOutcome, UserChange},
 };
 
 #[tokio::test]
@@ -376,7 +376,11 @@ async fn a_change_that_was_decided_upon_an_old_state_is_not_written() {
     let after = promoted(&present);
     assert_eq!(store.update_user(UserChange::new(&present, &after)).await.unwrap(), UpdateOutcome::Written);
     let written = shop.aws.items("users");
-    assert_eq!(store.update_user(UserChange::new(&present, &after)).await.unwrap(), UpdateOutcome::Written, "the answer to our own write was lost");
+    assert_eq!(
+        store.update_user(UserChange::new(&present, &after)).await.unwrap(),
+        UpdateOutcome::Written,
+        "the answer to our own write was lost"
+    );
     assert_eq!(shop.aws.items("users"), written);
     shop.check_accounts();
 }

@@ -14,7 +14,7 @@ use tests::{
 };
 use users::tokens::{
     access::LIFETIME,
-    signing_keys::{JWKS_CACHE_TTL, CACHE_TTL, RELOAD_LIMIT, RETIRED_KEY_RETENTION},
+    signing_keys::{CACHE_TTL, JWKS_CACHE_TTL, RELOAD_LIMIT, RETIRED_KEY_RETENTION},
 };
 
 fn secrets_read(called: &Called) -> usize {

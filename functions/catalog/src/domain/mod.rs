@@ -1,7 +1,7 @@
 //! The product and its rules. Nothing here waits, stores or sends.
 
-mod details;
 pub mod backfill;
+mod details;
 mod sort_key;
 
 use serde::{Deserialize, Serialize};

@@ -8,11 +8,11 @@ pub mod publish_product_events;
 pub mod resync_products;
 pub mod update_product;
 
-mod view;
 mod product_input;
+mod view;
 
-pub use view::ProductView;
 pub use product_input::ProductInput;
+pub use view::ProductView;
 
 shared::operations! {
     Catalog:

@@ -8,7 +8,7 @@ use shared::{
     problem::Problem,
 };
 
-use super::{ProductView, ProductInput};
+use super::{ProductInput, ProductView};
 use crate::{
     Catalog,
     domain::{Details, Product},

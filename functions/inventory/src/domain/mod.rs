@@ -4,8 +4,8 @@
 //! `available`, a commit takes from `on_hand`, a release gives back what was taken.
 
 pub mod movement;
-pub mod shards;
 pub mod reservation;
+pub mod shards;
 
 #[cfg(test)]
 mod model;

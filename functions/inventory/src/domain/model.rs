@@ -14,8 +14,8 @@ use shared::{
 use super::{
     StockChange,
     movement::{Movement, Threshold},
-    shards::{ShardedStock, AllocationError, ShardLayout, ShardStock, Allocation, Precondition},
-    reservation::{ReservationChange, ReservationRequest, Decision, Lines, Reservation, State, ReservationCommand, decide},
+    reservation::{Decision, Lines, Reservation, ReservationChange, ReservationCommand, ReservationRequest, State, decide},
+    shards::{Allocation, AllocationError, Precondition, ShardLayout, ShardStock, ShardedStock},
 };
 
 /// What is tried.
@@ -125,7 +125,8 @@ impl World {
     /// An order asks, having read `read`. Whether it is decided in the end, and how.
     fn ask(&mut self, read: &Self, number: u8, command: &ReservationCommand) -> Option<State> {
         let order_id = order(number);
-        let mut request = ReservationRequest { order_id, attempt: 1, command: command.clone(), at: at(), trace: Trace::start(&Ids::seeded(1)) };
+        let mut request =
+            ReservationRequest { order_id, attempt: 1, command: command.clone(), at: at(), trace: Trace::start(&Ids::seeded(1)) };
         let (mut read, mut stored, mut out_of_stock) = (read.clone(), read.reservations.get(&order_id).cloned(), None);
         for _ in 0..10 {
             let change = match decide(stored.as_ref(), &request, out_of_stock) {
@@ -177,7 +178,10 @@ impl World {
         let total = self.sharded_stock.total();
         assert_eq!(total.held(), sum(State::Held), "{self:?}");
         assert_eq!(total.on_hand + sum(State::Committed), self.came_in, "{self:?}");
-        assert!(self.sharded_stock.shards.iter().all(|shard_stock| shard_stock.available >= 0 && shard_stock.on_hand >= shard_stock.available), "{self:?}");
+        assert!(
+            self.sharded_stock.shards.iter().all(|shard_stock| shard_stock.available >= 0 && shard_stock.on_hand >= shard_stock.available),
+            "{self:?}"
+        );
         let all_shards = self.sharded_stock.layout.all_shards();
         assert!(self.sharded_stock.shards.iter().all(|shard_stock| all_shards.contains(&shard_stock.shard)), "{self:?}");
     }

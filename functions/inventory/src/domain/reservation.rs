@@ -26,7 +26,7 @@ use shared::{
 
 use super::{
     StockChange,
-    shards::{ShardLayout, ShardAllocation},
+    shards::{ShardAllocation, ShardLayout},
 };
 
 /// The most lines that an order has.
@@ -249,15 +249,23 @@ pub enum DecideError {
 ///
 /// # Errors
 /// When nothing can be decided yet.
-pub fn decide(stored: Option<&Reservation>, request: &ReservationRequest, out_of_stock: Option<ProductId>) -> Result<Decision, DecideError> {
+pub fn decide(
+    stored: Option<&Reservation>,
+    request: &ReservationRequest,
+    out_of_stock: Option<ProductId>,
+) -> Result<Decision, DecideError> {
     let Some(stored) = stored else { return decide_first(request, out_of_stock) };
     match (&stored.state, &request.command) {
         (State::Unknown(name), _) => Err(DecideError::UnknownState(name.clone())),
         (State::Held, ReservationCommand::Commit) => Ok(transition(stored, State::Committed, |quantity| (0, -quantity), request)),
         (State::Held, ReservationCommand::Release) => Ok(transition(stored, State::Released, |quantity| (quantity, 0), request)),
-        (State::Committed, ReservationCommand::Release) => Ok(transition(stored, State::Released, |quantity| (quantity, quantity), request)),
+        (State::Committed, ReservationCommand::Release) => {
+            Ok(transition(stored, State::Released, |quantity| (quantity, quantity), request))
+        }
         (State::Rejected, ReservationCommand::Release) => Ok(acknowledge(stored, State::Released, request)),
-        (_, ReservationCommand::Reserve(_)) | (State::Released, ReservationCommand::Release) | (State::Committed | State::Rejected | State::Released, ReservationCommand::Commit) => {
+        (_, ReservationCommand::Reserve(_))
+        | (State::Released, ReservationCommand::Release)
+        | (State::Committed | State::Rejected | State::Released, ReservationCommand::Commit) => {
             let is_new = stored.answered_attempt < request.attempt;
             Ok(if is_new { acknowledge(stored, stored.state.clone(), request) } else { Decision::NoChange })
         }

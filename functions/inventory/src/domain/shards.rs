@@ -143,7 +143,11 @@ impl ShardedStock {
     /// How many there are in all parts together.
     pub fn total(&self) -> Stock {
         let sum = |figure: fn(&ShardStock) -> i64| self.shards.iter().map(figure).sum();
-        Stock { product_id: self.product_id, available: sum(|shard_stock| shard_stock.available), on_hand: sum(|shard_stock| shard_stock.on_hand) }
+        Stock {
+            product_id: self.product_id,
+            available: sum(|shard_stock| shard_stock.available),
+            on_hand: sum(|shard_stock| shard_stock.on_hand),
+        }
     }
 
     /// Where so many for an order come from: the part that it looks at first, another one, or several. None: there are not so many.
@@ -190,8 +194,13 @@ impl ShardedStock {
         }
         let layout = movement.shard_count.map_or(self.layout, |shard_count| self.layout.with_shard_count(shard_count.count()));
         let moves = if rebalance { self.rebalance_moves(layout, total.available + delta) } else { self.minimal_moves(layout, delta) };
-        let change =
-            |(shard, moved)| StockChange { product_id: self.product_id, shard, available: moved, on_hand: moved, requires_unsharded: false };
+        let change = |(shard, moved)| StockChange {
+            product_id: self.product_id,
+            shard,
+            available: moved,
+            on_hand: moved,
+            requires_unsharded: false,
+        };
         let threshold = movement.low_stock_threshold.map(Threshold::count);
         let effective_threshold = threshold.or(self.low_stock_threshold).unwrap_or(default_threshold);
         let threshold_changed = threshold.is_some() || layout != self.layout;

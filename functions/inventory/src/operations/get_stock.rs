@@ -73,7 +73,8 @@ impl From<&Stock> for StockView {
 impl StockView {
     fn with_levels(self, sharded_stock: &ShardedStock, low_stock_threshold: i64) -> Self {
         let (stock, shard_count) = (sharded_stock.total(), sharded_stock.layout.shard_count);
-        let levels = StockLevels { on_hand: stock.on_hand, available: stock.available, held: stock.held(), low_stock_threshold, shard_count };
+        let levels =
+            StockLevels { on_hand: stock.on_hand, available: stock.available, held: stock.held(), low_stock_threshold, shard_count };
         Self { levels: Some(levels), ..self }
     }
 }
@@ -90,7 +91,8 @@ mod tests {
         let product_id = derive(&["lamp"]);
         let shard_stock = |shard, available, on_hand| ShardStock { shard, available, on_hand };
         let shards = vec![shard_stock(0, 0, 1), shard_stock(1, 3, 3), shard_stock(2, 0, 1)];
-        let sharded_stock = ShardedStock { layout: ShardLayout { shard_count: 2, last_shard: 2 }, shards, ..ShardedStock::empty(product_id) };
+        let sharded_stock =
+            ShardedStock { layout: ShardLayout { shard_count: 2, last_shard: 2 }, shards, ..ShardedStock::empty(product_id) };
         let view = || StockView::from(&sharded_stock.total());
         assert_eq!(to_value(view()).unwrap(), json!({ "product_id": product_id, "in_stock": true }));
         let levels = json!({

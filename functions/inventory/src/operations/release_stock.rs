@@ -6,12 +6,12 @@ use serde::Deserialize;
 use serde_json::Value;
 use shared::{
     ids::OrderId,
-    queue::{FromMessage, Received, InvalidMessage, read_as},
+    queue::{FromMessage, InvalidMessage, Received, read_as},
 };
 
 use crate::{
     Inventory,
-    domain::reservation::{ReservationRequest, ReservationCommand},
+    domain::reservation::{ReservationCommand, ReservationRequest},
     error::InventoryError,
 };
 
@@ -34,7 +34,8 @@ impl FromMessage for ReleaseStock {
 /// When the command has to come back.
 pub async fn release_stock(inventory: Arc<Inventory>, received: Received<ReleaseStock>) -> Result<(), InventoryError> {
     let ReleaseStock { order_id, attempt } = received.message;
-    let request = ReservationRequest { order_id, attempt, command: ReservationCommand::Release, at: inventory.clock.now(), trace: received.trace };
+    let request =
+        ReservationRequest { order_id, attempt, command: ReservationCommand::Release, at: inventory.clock.now(), trace: received.trace };
 
     let reservation = inventory.store.reservation_of(order_id).await?;
     inventory.execute(request, reservation).await

@@ -6,12 +6,12 @@ use serde::Deserialize;
 use serde_json::Value;
 use shared::{
     ids::OrderId,
-    queue::{FromMessage, Received, InvalidMessage, read_as},
+    queue::{FromMessage, InvalidMessage, Received, read_as},
 };
 
 use crate::{
     Inventory,
-    domain::reservation::{ReservationRequest, Lines, ReservationCommand},
+    domain::reservation::{Lines, ReservationCommand, ReservationRequest},
     error::InventoryError,
 };
 
@@ -37,7 +37,13 @@ impl FromMessage for ReserveStock {
 /// When the command has to come back.
 pub async fn reserve_stock(inventory: Arc<Inventory>, received: Received<ReserveStock>) -> Result<(), InventoryError> {
     let ReserveStock { order_id, attempt, lines } = received.message;
-    let request = ReservationRequest { order_id, attempt, command: ReservationCommand::Reserve(lines), at: inventory.clock.now(), trace: received.trace };
+    let request = ReservationRequest {
+        order_id,
+        attempt,
+        command: ReservationCommand::Reserve(lines),
+        at: inventory.clock.now(),
+        trace: received.trace,
+    };
 
     let reservation = if attempt == 0 { None } else { inventory.store.reservation_of(order_id).await? };
     inventory.execute(request, reservation).await

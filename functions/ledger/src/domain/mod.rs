@@ -14,4 +14,4 @@ pub mod repair;
 
 pub use account::{Account, StockBucket, Unit};
 pub use balance::Balances;
-pub use entry::{Entry, EntryId, Kind, Line, InvalidEntry};
+pub use entry::{Entry, EntryId, InvalidEntry, Kind, Line};

@@ -30,12 +30,12 @@ use shared::{
 pub use self::report::{OrderRow, ProductRow, Report};
 use crate::{
     Ledger,
-    domain::audit::{Finding, AuditStatus},
     audit::{ProductAudit, run_concurrently},
+    audit_run::{AuditProgress, AuditRun, Continuation, Cursor, Window},
+    candidates::{CandidateSource, Candidates, candidate_sources},
+    domain::audit::{AuditStatus, Finding},
     repair::Repairs,
-    audit_run::{Continuation, AuditProgress, Cursor, AuditRun, Window},
     sources::ReadError,
-    candidates::{Candidates, CandidateSource, candidate_sources},
 };
 
 /// What is to be compared.
@@ -100,7 +100,8 @@ pub async fn reconcile_ledger(ledger: Arc<Ledger>, call: Call<ReconcileLedger>) 
         ReconcileLedger::Requested(request) => request,
     };
     let continuation = request.continuation;
-    let (since, until) = continuation.as_ref().map_or((request.since, request.until), |continuation| (Some(continuation.since), Some(continuation.until)));
+    let (since, until) =
+        continuation.as_ref().map_or((request.since, request.until), |continuation| (Some(continuation.since), Some(continuation.until)));
     let window = Window::of(since, until, ledger.clock.now());
     let window = window.ok_or_else(|| Failure::new("MalformedEvent", "since comes before until, by 400 days at the most"))?;
     let repair = request.repair.then_some(call.trace);
@@ -117,9 +118,8 @@ pub async fn reconcile_ledger(ledger: Arc<Ledger>, call: Call<ReconcileLedger>) 
             let continuation = match (continuation, request.product_id) {
                 (Some(continuation), _) => continuation,
                 (None, Some(product)) => audit.start_with_product(product),
-                (None, None) => {
-                    window.start(audit.ledger.store.audit_run().await.map_err(run_read_failed)?.map(|run| run.recheck_next).unwrap_or_default())
-                }
+                (None, None) => window
+                    .start(audit.ledger.store.audit_run().await.map_err(run_read_failed)?.map(|run| run.recheck_next).unwrap_or_default()),
             };
             audit.sweep(continuation, request.limit.unwrap_or(u32::MAX).max(1)).await?;
         }
@@ -178,7 +178,17 @@ type HeldQuantities = Option<Arc<BTreeMap<ProductId, i64>>>;
 impl Audit {
     fn new(ledger: Arc<Ledger>, window: Window, deadline: Timestamp) -> Self {
         let report = Report::empty(window, ledger.sources.provider_name());
-        Self { ledger, window, deadline, report, items_checked: 0, checked_orders: BTreeSet::new(), in_progress: Vec::new(), held: None, repair: None }
+        Self {
+            ledger,
+            window,
+            deadline,
+            report,
+            items_checked: 0,
+            checked_orders: BTreeSet::new(),
+            in_progress: Vec::new(),
+            held: None,
+            repair: None,
+        }
     }
 
     /// Where a run begins that looks at one product only: behind the last place.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use shared::{
     clock::Timestamp,
     ids::OrderId,
-    queue::{FromMessage, Received, InvalidMessage, read_as},
+    queue::{FromMessage, InvalidMessage, Received, read_as},
     telemetry,
 };
 

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use shared::{
     ids::UserId,
-    queue::{FromMessage, Received, InvalidMessage, read_as},
+    queue::{FromMessage, InvalidMessage, Received, read_as},
 };
 use tokio::task::JoinSet;
 use tracing::Instrument;

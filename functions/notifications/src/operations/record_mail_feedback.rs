@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use shared::{
     clock::Clock,
-    queue::{FromMessage, Received, InvalidMessage, read_as},
+    queue::{FromMessage, InvalidMessage, Received, read_as},
     telemetry,
 };
 

@@ -13,9 +13,9 @@ use crate::{
     Notifications,
     domain::{Delivery, LOCK_DURATION, Notification, SendDecision},
     error::NotificationError,
-    templates::{RenderedEmail, Shop, link, notice, order, stock},
     mailer::MailError,
     messages::{Content, SendNotification},
+    templates::{RenderedEmail, Shop, link, notice, order, stock},
 };
 
 /// Records the notification before the mail leaves, sends it, and records that it was sent, or that SES refuses it for good.

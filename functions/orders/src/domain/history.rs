@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use shared::clock::Timestamp;
 
-use super::{state::Status, actions::Actor};
+use super::{actions::Actor, state::Status};
 
 /// The most entries that are kept: the first half and the last half of them. Only a great many refunds can lead there.
 pub const MAX_HISTORY: usize = 200;

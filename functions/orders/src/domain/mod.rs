@@ -8,19 +8,19 @@
 //! - [`actions`]: what people do with an order: cancel it, and ship it.
 //! - [`history`]: what happened to it.
 
+pub mod actions;
 pub mod address;
-pub mod order_request;
 pub mod buyer;
 pub mod command;
 mod countries;
 pub mod history;
 pub mod order;
+pub mod order_request;
 pub mod placement;
 pub mod progress;
 pub mod saga;
 pub mod schedule;
 pub mod state;
-pub mod actions;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod unpaid;

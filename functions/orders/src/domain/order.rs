@@ -3,8 +3,8 @@
 use shared::{clock::Timestamp, telemetry::Trace};
 
 use super::{
-    order_request::OrderRequest,
     buyer::{Buyer, Customer},
+    order_request::OrderRequest,
     placement::{PlacedOrder, Placement, PlacementError, Product},
     progress::Progress,
     schedule::{Schedule, Timing},

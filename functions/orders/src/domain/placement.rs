@@ -10,7 +10,7 @@ use shared::{
     telemetry::Trace,
 };
 
-use super::{order_request::OrderRequest, buyer::Contact};
+use super::{buyer::Contact, order_request::OrderRequest};
 
 /// What was placed. It never changes.
 #[derive(Clone, Debug, PartialEq)]
@@ -161,7 +161,12 @@ pub enum PlacementError {
 
 impl PlacedOrder {
     /// What is in the basket, at the catalogue's prices.
-    pub(super) fn new(placement: &Placement, order_request: &OrderRequest, products: &[Product], now: Timestamp) -> Result<Self, PlacementError> {
+    pub(super) fn new(
+        placement: &Placement,
+        order_request: &OrderRequest,
+        products: &[Product],
+        now: Timestamp,
+    ) -> Result<Self, PlacementError> {
         let lines = order_request.lines().map(|(position, product_id, quantity)| {
             let product = products.iter().find(|product| product.product_id == product_id && product.active);
             let product = product.ok_or(PlacementError::UnknownProduct { position })?;

@@ -3,9 +3,9 @@
 use shared::clock::Timestamp;
 
 use super::{
+    actions::{Cancellation, Shipment},
     history::{HistoryEntry, MAX_HISTORY, NewEntry},
     state::{Goal, PaymentState, Status, StockState},
-    actions::{Cancellation, Shipment},
 };
 
 /// How far an order has come.

@@ -3,13 +3,13 @@
 //! [`machine`]: the whole state machine. [`placement`]: what the catalogue decides. [`waiting`]: commands without an answer. The others are
 //! named after what they try.
 
+mod actions;
 mod buyer;
 mod history;
-mod reversals;
 mod machine;
 mod money;
-mod actions;
 mod placement;
+mod reversals;
 mod unpaid;
 mod waiting;
 
@@ -24,15 +24,15 @@ use serde_json::json;
 use shared::{clock::Timestamp, ids, ids::Ids, telemetry::Trace};
 
 use super::{
-    order_request::OrderRequest,
+    actions::{Actor, Cancellation, Shipment},
     buyer::{Buyer, BuyerChange, Contact, Customer},
     command::PendingCommand,
     history::HistoryEntry,
+    order_request::OrderRequest,
     placement::Terms,
     progress::Progress,
     saga::{DisputeStatus, Event, PaymentUpdate, Rejection, StockUpdate},
     schedule::Unanswered,
-    actions::{Actor, Cancellation, Shipment},
     *,
 };
 

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use shared::{
     ids::{OrderId, ProductId},
-    queue::{self, FromMessage, Received, InvalidMessage},
+    queue::{self, FromMessage, InvalidMessage, Received},
 };
 
 use crate::{

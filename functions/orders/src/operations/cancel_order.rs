@@ -15,8 +15,8 @@ use super::view::OrderView;
 use crate::{
     Orders,
     domain::{
-        saga::Event,
         actions::{Actor, CancelReason, Cancellation},
+        saga::Event,
     },
 };
 

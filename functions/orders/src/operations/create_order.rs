@@ -19,7 +19,7 @@ use shared::{
 use super::view::OrderView;
 use crate::{
     Orders,
-    domain::{Order, Placement, order_request::OrderRequest, buyer::Contact, placement::PlacementError, unpaid::LimitUsage},
+    domain::{Order, Placement, buyer::Contact, order_request::OrderRequest, placement::PlacementError, unpaid::LimitUsage},
     error::OrderError,
     store::placement::PlaceOutcome,
 };

@@ -103,7 +103,8 @@ impl Filter {
             (None, _) if !caller.is_admin() => Ok(ListScope::User(caller.user_id)),
             (None, Some(status)) => Ok(ListScope::Status(status.clone())),
             (None, None) => {
-                Err(Problem::unprocessable("filter_required", "A filter is needed").detail("Give a status, a user_id, needs_review or stuck."))
+                Err(Problem::unprocessable("filter_required", "A filter is needed")
+                    .detail("Give a status, a user_id, needs_review or stuck."))
             }
         }
     }

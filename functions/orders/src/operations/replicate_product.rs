@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use shared::{
-    queue::{self, FromMessage, Received, InvalidMessage},
+    queue::{self, FromMessage, InvalidMessage, Received},
     table::TableError,
 };
 

@@ -14,8 +14,8 @@ use super::view::OrderView;
 use crate::{
     Orders,
     domain::{
-        saga::Event,
         actions::{Shipment, ShippingText},
+        saga::Event,
     },
     error::OrderError,
 };

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use shared::{
     ids::{OrderId, UserId},
-    queue::{self, FromMessage, Received, InvalidMessage},
+    queue::{self, FromMessage, InvalidMessage, Received},
     table::TableError,
     telemetry::{self, Trace},
 };
@@ -25,7 +25,7 @@ use crate::{
         saga::Event,
     },
     error::OrderError,
-    store::{WriteOutcome, StoredOrder},
+    store::{StoredOrder, WriteOutcome},
 };
 
 /// `user_changed.v1` or `user_deleted.v1`: what became of the account of somebody who may have ordered.

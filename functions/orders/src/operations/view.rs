@@ -6,11 +6,11 @@ use shared::{clock::Timestamp, ids::OrderId, ids::UserId, money::Money};
 use crate::{
     domain::{
         Goal, Order, OrderLine, PaymentState, StockState, Totals,
+        actions::{Actor, Cancellation, Shipment},
         address::Address,
         buyer::{Buyer, Contact},
         command::PendingCommand,
         history::HistoryEntry,
-        actions::{Actor, Cancellation, Shipment},
     },
     store::OrderSummary,
 };

@@ -11,13 +11,13 @@ use shared::{
 
 use crate::domain::{
     Goal, Order, OrderLine, PaymentState, PlacedOrder, Status, StockState, Totals,
+    actions::{Cancellation, Shipment},
     address::Address,
-    order_request::PaymentMethod,
     buyer::{Buyer, BuyerChange, Customer},
     history::HistoryEntry,
+    order_request::PaymentMethod,
     progress::Progress,
     schedule::{Schedule, Unanswered},
-    actions::{Cancellation, Shipment},
 };
 
 /// The attributes of an order, in the order in which they are written.

@@ -78,8 +78,10 @@ impl Store {
     /// Writes a new order, its entry among the buyer's unpaid orders and its charge to the network: all three or none, if `usage` is
     /// still what the buyer has and the network still has room.
     pub async fn place(&self, order: &Order, usage: &LimitUsage, limit: Limit, now: Timestamp) -> Result<PlaceOutcome, TableError> {
-        let mut writes =
-            vec![self.orders.transact_put(self.order_item(order), Expression::not_exists()), self.unpaid_entry_write(order, &usage.unpaid, now)];
+        let mut writes = vec![
+            self.orders.transact_put(self.order_item(order), Expression::not_exists()),
+            self.unpaid_entry_write(order, &usage.unpaid, now),
+        ];
         writes.extend(order.customer.network.as_ref().map(|network| self.network_limit_write(network, usage.network, limit, now)));
         let TransactionOutcome::Cancelled(conflicts) = self.orders.transact(writes).await? else { return Ok(PlaceOutcome::Written) };
         let mut conflicts = conflicts.into_iter();

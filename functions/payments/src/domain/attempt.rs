@@ -14,7 +14,7 @@ use shared::{
     telemetry::Trace,
 };
 
-use super::{ACTION_TIMEOUT, Dispatch, PaymentIntent, IntentState, Lock, NEW_LOCK, PaymentMethod, intent::ORDER_CLOSED};
+use super::{ACTION_TIMEOUT, Dispatch, IntentState, Lock, NEW_LOCK, PaymentIntent, PaymentMethod, intent::ORDER_CLOSED};
 
 stored_enum!(
     /// How far an attempt has come.

@@ -213,7 +213,10 @@ mod tests {
         assert_eq!(probed.decide(seconds(31)), BreakerDecision::Reject { until: seconds(45) });
         assert_eq!(probed.decide(seconds(45)), BreakerDecision::Probe, "whoever probed has died");
         assert_eq!((probed.after_timeout("late", seconds(31)), probed.after_response("late", seconds(31))), (None, None));
-        assert!(probed.after_timeout("me", seconds(38)).expect("a change").decide(seconds(67)) == BreakerDecision::Reject { until: seconds(68) });
+        assert!(
+            probed.after_timeout("me", seconds(38)).expect("a change").decide(seconds(67))
+                == BreakerDecision::Reject { until: seconds(68) }
+        );
         assert_eq!(probed.after_response("me", seconds(31)).expect("a change").decide(seconds(31)), BreakerDecision::Allow);
     }
 

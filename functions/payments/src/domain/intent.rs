@@ -10,7 +10,7 @@ use shared::{
     telemetry::Trace,
 };
 
-use super::{MAX_FAILED_AUTOMATIC_REFUNDS, Dispute, DisputeStatus};
+use super::{Dispute, DisputeStatus, MAX_FAILED_AUTOMATIC_REFUNDS};
 
 stored_enum!(
     /// How far the payment of an order has come.
@@ -265,7 +265,8 @@ impl PaymentIntent {
 
     /// The intent once it has answered `command_attempt` again; `None` if it has answered that or a later one before.
     pub fn answering(&self, command_attempt: u64, now: Timestamp, trace: &Trace) -> Option<Self> {
-        (command_attempt > self.answered_attempt).then(|| Self { traceparent: trace.clone(), ..self.written(now) }.with_answered_attempt(command_attempt))
+        (command_attempt > self.answered_attempt)
+            .then(|| Self { traceparent: trace.clone(), ..self.written(now) }.with_answered_attempt(command_attempt))
     }
 
     /// What there is to tell: follows from the state, so that it can be told again at any time.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use shared::{clock::Timestamp, telemetry::Trace};
 
-use super::{Attempt, AttemptState, Change, PaymentIntent, IntentEvent, IntentState, intent::ORDER_CLOSED};
+use super::{Attempt, AttemptState, Change, IntentEvent, IntentState, PaymentIntent, intent::ORDER_CLOSED};
 
 impl PaymentIntent {
     /// The intent once `attempt` has begun. Ask [`PaymentIntent::may_start`] first.

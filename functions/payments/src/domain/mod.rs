@@ -8,30 +8,30 @@ mod breaker;
 mod change;
 mod dispatch;
 mod dispute;
-mod provider_dispute;
-mod provider_result;
 mod intent;
 mod lifecycle;
 mod method;
+mod provider_dispute;
+mod provider_result;
 mod refund;
 mod refund_adoption;
-mod refund_result;
 mod refund_reason;
+mod refund_result;
 
 pub use attempt::{Attempt, AttemptState, DelayedReason, NewAttempt, PaymentStatus};
-pub use breaker::{Breaker, BreakerState, BreakerDecision};
+pub use breaker::{Breaker, BreakerDecision, BreakerState};
 pub use change::Change;
 pub use dispatch::{Dispatch, Lock};
 pub use dispute::{Dispute, DisputeStatus};
+pub(crate) use intent::ORDER_CLOSED;
+pub use intent::{ExpectedPayment, IntentEvent, IntentState, PaymentIntent, StartError};
+pub use method::{PaymentMethod, PaymentMethodType};
 pub use provider_dispute::apply_provider_dispute;
 pub use provider_result::apply_provider_result;
-pub(crate) use intent::ORDER_CLOSED;
-pub use intent::{ExpectedPayment, PaymentIntent, IntentEvent, IntentState, StartError};
-pub use method::{PaymentMethodType, PaymentMethod};
-pub use refund::{Refund, RefundKind, RefundInitiator, RefundState, RefundStatus};
+pub use refund::{Refund, RefundInitiator, RefundKind, RefundState, RefundStatus};
 pub use refund_adoption::adopt_refund;
-pub use refund_result::{RefundError, RequestedRefund, apply_refund_result, begin_refund, begin_requested_refund};
 pub use refund_reason::RefundReason;
+pub use refund_result::{RefundError, RequestedRefund, apply_refund_result, begin_refund, begin_requested_refund};
 
 use std::time::Duration;
 
@@ -54,8 +54,8 @@ pub const KEY_REUSE_AGE: Duration = Duration::from_secs(23 * 3600);
 pub const KEY_EXPIRY_AGE: Duration = Duration::from_secs(24 * 3600);
 
 #[cfg(test)]
-mod voiding_model;
-#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod refund_model;
+#[cfg(test)]
+mod voiding_model;

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use provider::{CardToken, ProviderResult, NextAction, PaymentId, RefundResult, RefundId};
+use provider::{CardToken, NextAction, PaymentId, ProviderResult, RefundId, RefundResult};
 use shared::{
     clock::Timestamp,
     ids::{self, OrderId, Uuid},
@@ -16,8 +16,8 @@ use shared::{
 };
 
 use super::{
-    Attempt, AttemptState, Change, ExpectedPayment, PaymentIntent, IntentEvent, IntentState, PaymentMethodType, NewAttempt, PaymentMethod, Refund, RefundKind,
-    RefundState, RequestedRefund, apply_provider_result, apply_refund_result, begin_refund, begin_requested_refund,
+    Attempt, AttemptState, Change, ExpectedPayment, IntentEvent, IntentState, NewAttempt, PaymentIntent, PaymentMethod, PaymentMethodType,
+    Refund, RefundKind, RefundState, RequestedRefund, apply_provider_result, apply_refund_result, begin_refund, begin_requested_refund,
 };
 
 pub(crate) const NOW: Timestamp = Timestamp::from_milliseconds(1_795_000_000_000);
@@ -89,7 +89,10 @@ pub(crate) fn results() -> [ProviderResult; 7] {
         ProviderResult::Declined { reason: "card_declined".to_owned() },
         ProviderResult::Abandoned { reason: "never_charged" },
         ProviderResult::OutcomeUnknown,
-        ProviderResult::ActionRequired { transaction_id: "ch".to_owned(), next_action: NextAction { url: "https://bank.example".to_owned() } },
+        ProviderResult::ActionRequired {
+            transaction_id: "ch".to_owned(),
+            next_action: NextAction { url: "https://bank.example".to_owned() },
+        },
         ProviderResult::NotSent,
     ]
 }
@@ -153,9 +156,14 @@ impl World {
         assert_eq!(paid.first().map(|attempt| attempt.payment_id), intent.captured_payment, "{self:#?}");
         assert_eq!(intent.state == IntentState::Captured, intent.captured_payment.is_some(), "{self:#?}");
         assert_eq!(intent.captured_total, if intent.captured_payment.is_some() { PRICE } else { 0 });
-        let in_flight: Vec<PaymentId> = self.attempts.values().filter(|attempt| attempt.is_in_flight()).map(|attempt| attempt.payment_id).collect();
+        let in_flight: Vec<PaymentId> =
+            self.attempts.values().filter(|attempt| attempt.is_in_flight()).map(|attempt| attempt.payment_id).collect();
         for attempt in self.attempts.values() {
-            assert_eq!(attempt.is_in_flight(), attempt.dispatch.next_check_at.is_some(), "who is not settled is looked after: {attempt:#?}");
+            assert_eq!(
+                attempt.is_in_flight(),
+                attempt.dispatch.next_check_at.is_some(),
+                "who is not settled is looked after: {attempt:#?}"
+            );
             assert!(attempt.refunded >= 0);
         }
         assert!(in_flight.len() <= 1 && in_flight.first().is_none_or(|in_flight| intent.active_attempt == Some(*in_flight)), "{self:#?}");
@@ -185,8 +193,12 @@ impl World {
     /// What holds for every step.
     fn check_step(&self, after: &Self) {
         match self.intent.state {
-            IntentState::Closed => assert!(matches!(after.intent.state, IntentState::Closed | IntentState::Captured), "closed never reopens"),
-            IntentState::Closing => assert!(matches!(after.intent.state, IntentState::Closing | IntentState::Closed | IntentState::Captured)),
+            IntentState::Closed => {
+                assert!(matches!(after.intent.state, IntentState::Closed | IntentState::Captured), "closed never reopens")
+            }
+            IntentState::Closing => {
+                assert!(matches!(after.intent.state, IntentState::Closing | IntentState::Closed | IntentState::Captured))
+            }
             IntentState::Captured => assert_eq!(after.intent.state, IntentState::Captured, "paid is paid"),
             _ => {}
         }
@@ -230,7 +242,11 @@ impl World {
         let number = u8::try_from(self.attempts.len()).expect("few");
         if number < ATTEMPTS && self.intent.may_start(NOW).is_ok() {
             let attempt = attempt(number);
-            steps.push(self.after(Change { intent: Some(self.intent.processing_with(&attempt, NOW)), attempt: Some(attempt), ..Change::default() }));
+            steps.push(self.after(Change {
+                intent: Some(self.intent.processing_with(&attempt, NOW)),
+                attempt: Some(attempt),
+                ..Change::default()
+            }));
         }
         for (id, attempt) in &self.attempts {
             if attempt.may_be_sent(&self.intent, NOW) {
@@ -241,7 +257,8 @@ impl World {
             }
             let is_rare = |result: &&ProviderResult| matches!(result, ProviderResult::ActionRequired { .. } | ProviderResult::NotSent);
             // One attempt that waits for its customer, or that the provider rejected, stands for all.
-            let applied: Vec<ProviderResult> = results().iter().filter(|result| !is_rare(result) || self.attempts.len() == 1).cloned().collect();
+            let applied: Vec<ProviderResult> =
+                results().iter().filter(|result| !is_rare(result) || self.attempts.len() == 1).cloned().collect();
             steps.extend(applied.iter().map(|result| self.apply(*id, result, NOW)));
             steps.extend(applied.iter().map(|result| self.apply(*id, result, LATE)));
         }
@@ -276,7 +293,8 @@ impl World {
     /// What tells this world from others, leaving out what only counts or dates.
     fn name(&self) -> String {
         let intent = &self.intent;
-        let attempts: Vec<_> = self.attempts.values().map(|a| (&a.state, a.duplicate_capture, a.refunded, a.dispatch.sent_at.is_some())).collect();
+        let attempts: Vec<_> =
+            self.attempts.values().map(|a| (&a.state, a.duplicate_capture, a.refunded, a.dispatch.sent_at.is_some())).collect();
         let refunds: Vec<_> = self.refunds.iter().map(|(id, r)| (id, &r.state, r.provider_refund_id.is_some())).collect();
         let state = (&intent.state, &intent.last_event, intent.attempts_left, &intent.active_attempt, &intent.captured_payment);
         let money = (intent.refunded_total, intent.refunds_reversed_total, intent.refundable, intent.refund_failed, intent.failed_refunds);
@@ -308,14 +326,20 @@ fn explored() -> Vec<World> {
 fn every_reachable_state_keeps_the_money_invariants() {
     let worlds = reachable();
     let has = |state: IntentState| worlds.iter().any(|world| world.intent.state == state);
-    assert!([IntentState::Open, IntentState::Processing, IntentState::Captured, IntentState::Closing, IntentState::Closed].into_iter().all(has));
-    assert!(worlds.iter().any(|world| world.attempts.values().any(|attempt| attempt.duplicate_capture)), "the model reaches surplus captures");
+    assert!(
+        [IntentState::Open, IntentState::Processing, IntentState::Captured, IntentState::Closing, IntentState::Closed].into_iter().all(has)
+    );
+    assert!(
+        worlds.iter().any(|world| world.attempts.values().any(|attempt| attempt.duplicate_capture)),
+        "the model reaches surplus captures"
+    );
     assert!(worlds.iter().any(|world| world.intent.refunded_total == PRICE), "and refunds");
     assert!(worlds.iter().any(|world| world.intent.refunds_reversed_total == PRICE), "and refunds that fail after they succeeded");
     assert!(worlds.len() > 1000, "{}", worlds.len());
 
     for world in worlds {
-        let results: Vec<ProviderResult> = results().into_iter().filter(|result| world.attempts.len() == 1 || !matches!(result, ProviderResult::NotSent)).collect();
+        let results: Vec<ProviderResult> =
+            results().into_iter().filter(|result| world.attempts.len() == 1 || !matches!(result, ProviderResult::NotSent)).collect();
         for (id, attempt) in &world.attempts {
             for first in results.clone() {
                 let once = world.apply(*id, &first, NOW);
@@ -417,7 +441,13 @@ fn charge_with_another_amount_or_order_needs_review() {
     let euro = Money::new(PRICE, Currency::parse("EUR").expect("a currency"));
     let other: OrderId = ids::derive(&["another order"]);
     for (amount, order_id) in [(usd(1), Some(order())), (euro, Some(order())), (usd(PRICE), Some(other)), (usd(PRICE), None)] {
-        let change = apply_provider_result(&intent, &attempt, &ProviderResult::Succeeded { transaction_id: "ch".into(), amount, order_id }, NOW, MINUTE);
+        let change = apply_provider_result(
+            &intent,
+            &attempt,
+            &ProviderResult::Succeeded { transaction_id: "ch".into(), amount, order_id },
+            NOW,
+            MINUTE,
+        );
         assert!(change.needs_review);
         let (intent, attempt) = (change.intent.expect("an intent"), change.attempt.expect("an attempt"));
         assert_eq!(

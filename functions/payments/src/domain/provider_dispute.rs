@@ -3,10 +3,10 @@
 //! A dispute has a state, and states have ranks: a later state replaces an earlier one, never the other way round. So two lookups whose
 //! results are recorded in the wrong order, or twice, end in the same record.
 
-use provider::{ProviderDispute, DisputeState};
+use provider::{DisputeState, ProviderDispute};
 use shared::{clock::Timestamp, telemetry::Trace};
 
-use super::{Change, Dispute, PaymentIntent, IntentState};
+use super::{Change, Dispute, IntentState, PaymentIntent};
 
 /// The change that `reported` makes: the dispute's state, and the money that the bank took or gave back.
 ///
@@ -23,8 +23,13 @@ pub fn apply_provider_dispute(intent: &PaymentIntent, reported: &ProviderDispute
     let is_of_order = intent.captured_payment == Some(reported.payment_id);
     let before = known.map_or(0, |known| known.held_amount);
     let held_amount = if is_of_order && reported.state.funds_withdrawn() { reported.amount.amount.max(0) } else { 0 };
-    let dispute =
-        Dispute { dispute_id: reported.dispute_id.clone(), payment_id: reported.payment_id, state: reported.state.clone(), held_amount, updated_at: now };
+    let dispute = Dispute {
+        dispute_id: reported.dispute_id.clone(),
+        payment_id: reported.payment_id,
+        state: reported.state.clone(),
+        held_amount,
+        updated_at: now,
+    };
     let others = intent.disputes.iter().filter(|dispute| dispute.dispute_id != reported.dispute_id).cloned();
     let after = PaymentIntent {
         disputes: others.chain([dispute]).collect(),

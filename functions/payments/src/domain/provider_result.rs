@@ -8,13 +8,19 @@ use std::time::Duration;
 use provider::ProviderResult;
 use shared::clock::Timestamp;
 
-use super::{Attempt, AttemptState, Change, PaymentIntent, IntentEvent, IntentState, Refund};
+use super::{Attempt, AttemptState, Change, IntentEvent, IntentState, PaymentIntent, Refund};
 
 /// What `result` about `attempt` changes. `intent` is the intent of its order.
 ///
 /// Where an attempt that is alive comes to its end the intent is always part of the change: should the two have been read at different
 /// moments, the intent's version refuses the write.
-pub fn apply_provider_result(intent: &PaymentIntent, attempt: &Attempt, result: &ProviderResult, now: Timestamp, first_retry: Duration) -> Change {
+pub fn apply_provider_result(
+    intent: &PaymentIntent,
+    attempt: &Attempt,
+    result: &ProviderResult,
+    now: Timestamp,
+    first_retry: Duration,
+) -> Change {
     if matches!(attempt.state, AttemptState::Unknown(_)) || matches!(intent.state, IntentState::Unknown(_)) {
         return Change { needs_review: true, ..Change::default() };
     }
@@ -25,7 +31,9 @@ pub fn apply_provider_result(intent: &PaymentIntent, attempt: &Attempt, result: 
         }
         ProviderResult::Declined { reason } if attempt.is_in_flight() => end(intent, attempt.declined(reason, now), now),
         ProviderResult::Abandoned { reason } if attempt.is_in_flight() => end(intent, attempt.abandoned(reason, now), now),
-        ProviderResult::NeverCreated if attempt.is_in_flight() => Change { needs_review: true, ..end(intent, attempt.abandoned("never_charged", now), now) },
+        ProviderResult::NeverCreated if attempt.is_in_flight() => {
+            Change { needs_review: true, ..end(intent, attempt.abandoned("never_charged", now), now) }
+        }
         ProviderResult::NotSent if attempt.is_in_flight() => {
             let with_attempt_restored = PaymentIntent { attempts_left: intent.attempts_left + 1, ..intent.clone() };
             end(&with_attempt_restored, attempt.abandoned("not_sent", now), now)
@@ -82,7 +90,9 @@ fn succeed(intent: &PaymentIntent, attempt: &Attempt, transaction_id: &str, fits
         // fits was captured, and what did not fit is for a person to settle. (The intent is written in any case; see above.)
         let under_review = attempt.under_review(transaction_id, now);
         let after = match intent.state {
-            IntentState::Processing if is_active(intent, attempt) => PaymentIntent { last_event: IntentEvent::OutcomeUnknown, ..intent.written(now) },
+            IntentState::Processing if is_active(intent, attempt) => {
+                PaymentIntent { last_event: IntentEvent::OutcomeUnknown, ..intent.written(now) }
+            }
             IntentState::Closing if is_active(intent, attempt) => intent.closed_with(&under_review, now),
             _ => intent.written(now),
         };

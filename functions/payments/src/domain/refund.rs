@@ -12,7 +12,7 @@ use shared::{
     telemetry::Trace,
 };
 
-use super::{Attempt, Dispatch, PaymentIntent, KEY_EXPIRY_AGE, KEY_REUSE_AGE, Lock};
+use super::{Attempt, Dispatch, KEY_EXPIRY_AGE, KEY_REUSE_AGE, Lock, PaymentIntent};
 
 stored_enum!(
     /// How far a refund has come.
@@ -239,7 +239,11 @@ impl Refund {
     }
 
     pub(super) fn unknown(&self, now: Timestamp, first_retry: Duration) -> Self {
-        Self { state: RefundState::OutcomeUnknown, dispatch: self.dispatch.released(now).checked(None, now, first_retry), ..self.written(now) }
+        Self {
+            state: RefundState::OutcomeUnknown,
+            dispatch: self.dispatch.released(now).checked(None, now, first_retry),
+            ..self.written(now)
+        }
     }
 
     pub(super) fn settled(&self, state: RefundState, now: Timestamp) -> Self {

@@ -5,11 +5,20 @@ use std::time::Duration;
 use provider::ProviderRefund;
 use shared::{clock::Timestamp, telemetry::Trace};
 
-use super::{Attempt, AttemptState, Change, Dispatch, PaymentIntent, Refund, RefundKind, RefundInitiator, RefundState, apply_refund_result};
+use super::{
+    Attempt, AttemptState, Change, Dispatch, PaymentIntent, Refund, RefundInitiator, RefundKind, RefundState, apply_refund_result,
+};
 
 /// Records a refund of `paid` that was made at the provider, with what became of it. The change is to be written only if no record of it
 /// exists; where one does, its fact goes through [`apply_refund_result`] like any other.
-pub fn adopt_refund(intent: &PaymentIntent, paid: &Attempt, found: &ProviderRefund, now: Timestamp, first_retry: Duration, trace: &Trace) -> Change {
+pub fn adopt_refund(
+    intent: &PaymentIntent,
+    paid: &Attempt,
+    found: &ProviderRefund,
+    now: Timestamp,
+    first_retry: Duration,
+    trace: &Trace,
+) -> Change {
     let fits = paid.state == AttemptState::Succeeded && found.amount.currency == paid.currency && found.amount.amount > 0;
     if !fits {
         return Change { needs_review: true, ..Change::default() };
@@ -28,7 +37,8 @@ pub fn adopt_refund(intent: &PaymentIntent, paid: &Attempt, found: &ProviderRefu
     };
     // As if it had been recorded before it was sent: its fact then moves it on. Both are one write.
     let pending = if paid.duplicate_capture { 0 } else { recorded.amount };
-    let taken = PaymentIntent { refunds_pending: intent.refunds_pending + pending, traceparent: trace.clone(), ..intent.clone() }.with_refundable();
+    let taken =
+        PaymentIntent { refunds_pending: intent.refunds_pending + pending, traceparent: trace.clone(), ..intent.clone() }.with_refundable();
     let change = apply_refund_result(&taken, paid, &recorded, &found.result, now, first_retry);
     let intent = if change.is_empty() { None } else { Some(change.intent.unwrap_or_else(|| taken.written(now))) };
     Change { intent, ..change }

@@ -5,11 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 
-use provider::{ProviderDispute, DisputeState, ProviderResult, ProviderRefund, RefundResult, RefundId};
+use provider::{DisputeState, ProviderDispute, ProviderRefund, ProviderResult, RefundId, RefundResult};
 
 use super::{
-    MAX_FAILED_AUTOMATIC_REFUNDS, Attempt, Change, PaymentIntent, IntentEvent, Refund, RefundKind, RefundState, adopt_refund, apply_provider_dispute,
-    apply_provider_result, apply_refund_result, begin_refund, begin_requested_refund,
+    Attempt, Change, IntentEvent, MAX_FAILED_AUTOMATIC_REFUNDS, PaymentIntent, Refund, RefundKind, RefundState, adopt_refund,
+    apply_provider_dispute, apply_provider_result, apply_refund_result, begin_refund, begin_requested_refund,
     model::{MINUTE, NOW, PRICE, attempt, intent, nth_payment, requested, trace, usd},
 };
 
@@ -67,8 +67,9 @@ impl World {
         }
         assert_eq!(change.next_refund, None, "there is no surplus here");
         let (before, after) = (&self.intent, &world.intent);
-        let totals =
-            |intent: &PaymentIntent| [intent.refunded_total, intent.refunds_reversed_total, intent.dispute_withdrawn_total, intent.dispute_reinstated_total];
+        let totals = |intent: &PaymentIntent| {
+            [intent.refunded_total, intent.refunds_reversed_total, intent.dispute_withdrawn_total, intent.dispute_reinstated_total]
+        };
         assert!(totals(after).iter().zip(totals(before)).all(|(after, before)| *after >= before), "totals only grow");
         assert!(after.refunded_net() >= 0, "{world:#?}");
         assert_eq!(world.paid.refunded, after.refunded_net(), "{world:#?}");
@@ -205,8 +206,13 @@ impl World {
         let intent = &self.intent;
         let refunds: Vec<_> = self.refunds.values().map(|r| (&r.kind, r.amount, &r.state, r.provider_refund_id.is_some())).collect();
         let disputes: Vec<_> = intent.disputes.iter().map(|dispute| (&dispute.state, dispute.held_amount)).collect();
-        let money =
-            (intent.refunded_total, intent.refunds_reversed_total, intent.refunds_pending, intent.refund_failed, intent.automatic_refunds_failed);
+        let money = (
+            intent.refunded_total,
+            intent.refunds_reversed_total,
+            intent.refunds_pending,
+            intent.refund_failed,
+            intent.automatic_refunds_failed,
+        );
         let taken = (intent.dispute_withdrawn_total, intent.dispute_reinstated_total);
         format!("{money:?} {taken:?} {disputes:?} {refunds:?} {:?} {:?} {:?} {:?}", self.provider, self.dispute, self.lookups, self.made)
     }

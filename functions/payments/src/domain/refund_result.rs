@@ -9,11 +9,12 @@
 
 use std::time::Duration;
 
-use provider::{RefundResult, RefundId};
+use provider::{RefundId, RefundResult};
 use shared::{clock::Timestamp, ids::UserId, money::Money, telemetry::Trace};
 
 use super::{
-    MAX_FAILED_AUTOMATIC_REFUNDS, Attempt, Change, Dispatch, PaymentIntent, IntentEvent, IntentState, Lock, NEW_LOCK, Refund, RefundKind, RefundState,
+    Attempt, Change, Dispatch, IntentEvent, IntentState, Lock, MAX_FAILED_AUTOMATIC_REFUNDS, NEW_LOCK, PaymentIntent, Refund, RefundKind,
+    RefundState,
 };
 
 /// What somebody who runs the shop asks back.
@@ -68,13 +69,23 @@ pub enum RefundError {
 
 /// The automatic refund: all of the captured payment `paid` that no refund has taken yet. `None` where nothing is left to take, and after
 /// [`MAX_FAILED_AUTOMATIC_REFUNDS`] have failed.
-pub fn begin_refund(intent: &PaymentIntent, paid: &Attempt, command_attempt: u64, owner: &str, now: Timestamp, trace: &Trace) -> Option<Change> {
+pub fn begin_refund(
+    intent: &PaymentIntent,
+    paid: &Attempt,
+    command_attempt: u64,
+    owner: &str,
+    now: Timestamp,
+    trace: &Trace,
+) -> Option<Change> {
     if intent.state != IntentState::Captured || intent.refundable <= 0 || intent.is_refund_refused() {
         return None;
     }
     let refund = Refund::new(paid, Refund::automatic_id(intent), RefundKind::Automatic, intent.failed_refunds, now);
     let change = begin(intent, Refund { amount: intent.refundable, ..refund }, owner, now, trace);
-    Some(Change { intent: change.intent.map(|intent| PaymentIntent { refund_failed: false, ..intent }.with_answered_attempt(command_attempt)), ..change })
+    Some(Change {
+        intent: change.intent.map(|intent| PaymentIntent { refund_failed: false, ..intent }.with_answered_attempt(command_attempt)),
+        ..change
+    })
 }
 
 /// A refund that somebody asked for, of the payment `paid`.
@@ -153,7 +164,14 @@ fn begin(intent: &PaymentIntent, refund: Refund, owner: &str, now: Timestamp, tr
 }
 
 /// What `result` about `refund` changes. `paid` is the payment that is given back, `intent` the intent of its order.
-pub fn apply_refund_result(intent: &PaymentIntent, paid: &Attempt, refund: &Refund, result: &RefundResult, now: Timestamp, first_retry: Duration) -> Change {
+pub fn apply_refund_result(
+    intent: &PaymentIntent,
+    paid: &Attempt,
+    refund: &Refund,
+    result: &RefundResult,
+    now: Timestamp,
+    first_retry: Duration,
+) -> Change {
     if matches!(intent.state, IntentState::Unknown(_)) || matches!(refund.kind, RefundKind::Unknown(_)) {
         return Change { needs_review: true, ..Change::default() };
     }
@@ -167,7 +185,9 @@ pub fn apply_refund_result(intent: &PaymentIntent, paid: &Attempt, refund: &Refu
         (RefundResult::Failed { .. }, RefundState::Succeeded) => Change { needs_review: true, ..Change::default() },
         (_, RefundState::Succeeded) => Change::default(),
         // It failed at the provider: a success is what was known before.
-        (RefundResult::Succeeded { provider_refund_id, .. }, RefundState::Failed) if refund.has_provider_id(provider_refund_id) => Change::default(),
+        (RefundResult::Succeeded { provider_refund_id, .. }, RefundState::Failed) if refund.has_provider_id(provider_refund_id) => {
+            Change::default()
+        }
         (RefundResult::Succeeded { amount, .. }, RefundState::NeedsReview) if *amount != refund.money() => Change::default(),
         // What it took was put back when it failed: there is nothing to hold on to until a person has looked.
         (RefundResult::Succeeded { amount, .. }, RefundState::Failed) if *amount != refund.money() => {
@@ -198,7 +218,9 @@ pub fn apply_refund_result(intent: &PaymentIntent, paid: &Attempt, refund: &Refu
             let named = Refund { provider_refund_id: Some(provider_refund_id.clone()), ..refund.settled(RefundState::Failed, now) };
             Change { refund: Some(named), ..Change::default() }
         }
-        (RefundResult::OutcomeUnknown, _) if refund.is_in_flight() => Change { refund: Some(refund.unknown(now, first_retry)), ..Change::default() },
+        (RefundResult::OutcomeUnknown, _) if refund.is_in_flight() => {
+            Change { refund: Some(refund.unknown(now, first_retry)), ..Change::default() }
+        }
         (RefundResult::Rejected { .. } | RefundResult::Failed { .. } | RefundResult::OutcomeUnknown, _) => Change::default(),
     }
 }
@@ -215,7 +237,11 @@ fn succeeded(intent: &PaymentIntent, paid: &Attempt, refund: &Refund, provider_r
     let intent = if refund.kind == RefundKind::DuplicateCapture {
         let is_whole = attempt.refunded >= paid.amount;
         let refused = intent.duplicate_refunds_refused.iter().filter(|refused| !(is_whole && **refused == paid.payment_id)).copied();
-        PaymentIntent { duplicate_refunded_total: intent.duplicate_refunded_total + refund.amount, duplicate_refunds_refused: refused.collect(), ..intent.written(now) }
+        PaymentIntent {
+            duplicate_refunded_total: intent.duplicate_refunded_total + refund.amount,
+            duplicate_refunds_refused: refused.collect(),
+            ..intent.written(now)
+        }
     } else {
         // One that was taken for failed has put back what it took.
         let pending = if refund.state == RefundState::Failed { 0 } else { refund.amount };
@@ -256,7 +282,10 @@ fn reversed(intent: &PaymentIntent, paid: &Attempt, refund: &Refund, reason: &st
     let attempt = paid.with_refund(-refund.amount, now);
     let settled = Refund { failure_reason: Some(reason.to_owned()), ..refund.settled(RefundState::Reversed, now) };
     if refund.kind == RefundKind::DuplicateCapture {
-        let after = PaymentIntent { duplicate_refunds_reversed_total: intent.duplicate_refunds_reversed_total + refund.amount, ..intent.written(now) };
+        let after = PaymentIntent {
+            duplicate_refunds_reversed_total: intent.duplicate_refunds_reversed_total + refund.amount,
+            ..intent.written(now)
+        };
         let after = after.with_refused_duplicate_refund(paid);
         return Change { intent: Some(after), attempt: Some(attempt), refund: Some(settled), needs_review: true, ..Change::default() };
     }
@@ -271,7 +300,12 @@ fn reversed(intent: &PaymentIntent, paid: &Attempt, refund: &Refund, reason: &st
 
 /// What follows for a duplicate capture whose refund failed: the next automatic refund takes its place, later and later; after
 /// [`MAX_FAILED_AUTOMATIC_REFUNDS`], and after a refund that a person made, it is marked for a person.
-fn after_failed_duplicate_refund(intent: &PaymentIntent, paid: &Attempt, refund: &Refund, now: Timestamp) -> (Option<PaymentIntent>, Option<Refund>) {
+fn after_failed_duplicate_refund(
+    intent: &PaymentIntent,
+    paid: &Attempt,
+    refund: &Refund,
+    now: Timestamp,
+) -> (Option<PaymentIntent>, Option<Refund>) {
     let number = refund.number + 1;
     if paid.refunded >= paid.amount {
         (None, None)

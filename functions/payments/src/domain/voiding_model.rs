@@ -10,8 +10,8 @@ use provider::ProviderResult;
 use shared::clock::Timestamp;
 
 use super::{
-    Attempt, AttemptState, Change, PaymentIntent, IntentState, apply_provider_result,
-    model::{MINUTE, NOW, attempt, results, intent, trace},
+    Attempt, AttemptState, Change, IntentState, PaymentIntent, apply_provider_result,
+    model::{MINUTE, NOW, attempt, intent, results, trace},
 };
 
 /// When things happen: in time; after the order's deadline; when the key is too old to be used; when the provider has forgotten it.
@@ -137,7 +137,9 @@ impl World {
     fn voided(&self) -> Self {
         assert_eq!(self.attempt.state, AttemptState::Voiding, "the attempt is marked first");
         match self.key {
-            Key::Unused | Key::Probe => Self { key: Key::Probe, ..self.clone() }.apply(&ProviderResult::Abandoned { reason: "order_closed" }),
+            Key::Unused | Key::Probe => {
+                Self { key: Key::Probe, ..self.clone() }.apply(&ProviderResult::Abandoned { reason: "order_closed" })
+            }
             // The stored answer is read: that charges nothing new.
             Key::Charge => match self.shown() {
                 Some(result) => self.apply(&result),
@@ -162,7 +164,10 @@ impl World {
             steps.push(Self { time, on_its_way, key, ..self.clone() });
         }
         if self.on_its_way {
-            steps.extend([ChargeOutcome::Charged, ChargeOutcome::Declined, ChargeOutcome::Waiting, ChargeOutcome::ServerError].map(|made| self.arrives(made)));
+            steps.extend(
+                [ChargeOutcome::Charged, ChargeOutcome::Declined, ChargeOutcome::Waiting, ChargeOutcome::ServerError]
+                    .map(|made| self.arrives(made)),
+            );
             steps.push(Self { on_its_way: false, ..self.clone() });
         }
         if self.made == Some(ChargeOutcome::Waiting) {

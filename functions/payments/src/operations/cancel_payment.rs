@@ -6,7 +6,7 @@ use provider::ProviderResult;
 use shared::queue::Received;
 
 use crate::{
-    Payments, MAX_WRITE_ATTEMPTS,
+    MAX_WRITE_ATTEMPTS, Payments,
     circuit_breaker::Permit,
     domain::{Change, ExpectedPayment, PaymentIntent},
     error::PaymentError,

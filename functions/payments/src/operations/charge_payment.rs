@@ -6,9 +6,9 @@ use provider::PaymentId;
 use shared::{clock::Timestamp, queue::Received};
 
 use crate::{
-    Payments, MAX_WRITE_ATTEMPTS,
-    circuit_breaker::{ProviderCall, Permit},
-    domain::{Attempt, Breaker, Change, PaymentIntent, UNSENT_TIMEOUT, NewAttempt},
+    MAX_WRITE_ATTEMPTS, Payments,
+    circuit_breaker::{Permit, ProviderCall},
+    domain::{Attempt, Breaker, Change, NewAttempt, PaymentIntent, UNSENT_TIMEOUT},
     error::PaymentError,
     messages::ChargePayment,
     store::WriteOutcome,

@@ -13,9 +13,9 @@ use shared::{
 };
 
 use crate::{
-    Payments, MAX_WRITE_ATTEMPTS,
+    MAX_WRITE_ATTEMPTS, Payments,
     circuit_breaker::{ProviderCall, sender_stops_in},
-    domain::{Attempt, AttemptState, Change, PaymentIntent, PaymentMethodType, NewAttempt, PaymentMethod},
+    domain::{Attempt, AttemptState, Change, NewAttempt, PaymentIntent, PaymentMethod, PaymentMethodType},
     error::PaymentError,
     store::{IdempotencyRecord, Records, WriteOutcome},
     view::PaymentView,
@@ -172,7 +172,9 @@ impl RequestedPayment {
                 let change = Change { intent: Some(processing.clone()), attempt: Some(attempt.clone()), ..Change::default() };
                 let (payment_id, fingerprint) = (self.payment_id, self.fingerprint.clone());
                 let idempotency_record = IdempotencyRecord { payment_id, refund_id: None, fingerprint, created_at: now };
-                if let WriteOutcome::Conflict(newer) = payments.store.write(&change, Some(&idempotency_record)).await.map_err(PaymentError::from)? {
+                if let WriteOutcome::Conflict(newer) =
+                    payments.store.write(&change, Some(&idempotency_record)).await.map_err(PaymentError::from)?
+                {
                     *permit = Some(call);
                     return Ok(Performed::VersionConflict(Box::new(records.clone().updated(*newer))));
                 }

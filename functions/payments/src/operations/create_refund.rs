@@ -15,7 +15,7 @@ use shared::{
 };
 
 use crate::{
-    Payments, MAX_WRITE_ATTEMPTS,
+    MAX_WRITE_ATTEMPTS, Payments,
     circuit_breaker::ProviderCall,
     domain::{Attempt, Change, PaymentIntent, Refund, RefundReason, RefundState, RequestedRefund, begin_requested_refund},
     error::PaymentError,
@@ -184,7 +184,9 @@ impl IncomingRefund {
                 let call = payments.reuse_or_acquire(permit.take(), records.breaker.clone(), request.deadline()).await?;
                 let (payment_id, fingerprint) = (self.payment_id, self.fingerprint.clone());
                 let idempotency_record = IdempotencyRecord { payment_id, refund_id: Some(refund_id), fingerprint, created_at: now };
-                if let WriteOutcome::Conflict(newer) = payments.store.write(&change, Some(&idempotency_record)).await.map_err(PaymentError::from)? {
+                if let WriteOutcome::Conflict(newer) =
+                    payments.store.write(&change, Some(&idempotency_record)).await.map_err(PaymentError::from)?
+                {
                     *permit = Some(call);
                     return Ok(Performed::VersionConflict(Box::new(records.clone().updated(*newer))));
                 }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use provider::{ProviderResult, PaymentId, RefundResult, RefundId};
+use provider::{PaymentId, ProviderResult, RefundId, RefundResult};
 use shared::{
     clock::Clock,
     ids::OrderId,
@@ -14,7 +14,7 @@ use shared::{
 
 use crate::{
     PROVIDER_BUDGET, Payments,
-    circuit_breaker::{ProviderCall, Permit},
+    circuit_breaker::{Permit, ProviderCall},
     domain::{Attempt, AttemptState, PaymentIntent, Refund, RefundState},
     error::PaymentError,
     store::{self, Due},
@@ -77,7 +77,11 @@ impl Payments {
         let settled = if attempt.state == AttemptState::New && attempt.is_unwanted(&intent, now) && !attempt.is_locked(now) {
             self.abandon(intent, attempt).await?
         } else if needs_no_call {
-            if attempt.was_never_sent(now) { self.settle(intent, attempt, &ProviderResult::Abandoned { reason: "never_sent" }).await? } else { attempt }
+            if attempt.was_never_sent(now) {
+                self.settle(intent, attempt, &ProviderResult::Abandoned { reason: "never_sent" }).await?
+            } else {
+                attempt
+            }
         } else {
             // While the provider is left alone it stays due.
             let Permit::Granted(call) = self.try_acquire(records.breaker, deadline).await else { return Ok(false) };
@@ -134,13 +138,21 @@ impl Payments {
             return Ok(!refund.is_in_flight());
         }
         let Some(paid) = self.store.attempt(refund.payment_id).await? else { return Ok(false) };
-        let Permit::Granted(call) = self.try_acquire(records.breaker, Clock::System.now().plus(MIN_TIME_LEFT)).await else { return Ok(false) };
+        let Permit::Granted(call) = self.try_acquire(records.breaker, Clock::System.now().plus(MIN_TIME_LEFT)).await else {
+            return Ok(false);
+        };
         let settled = self.resolve_refund(&call, intent, paid, refund).await?;
         self.count_exhausted_retries(settled.is_in_flight(), settled.dispatch.checks);
         Ok(!settled.is_in_flight())
     }
 
-    async fn resolve_refund(&self, call: &ProviderCall, intent: PaymentIntent, paid: Attempt, refund: Refund) -> Result<Refund, PaymentError> {
+    async fn resolve_refund(
+        &self,
+        call: &ProviderCall,
+        intent: PaymentIntent,
+        paid: Attempt,
+        refund: Refund,
+    ) -> Result<Refund, PaymentError> {
         let now = self.clock.now();
         if refund.state == RefundState::New {
             return self.send_refund(call, intent, paid, refund).await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use shared::queue::Received;
 
 use crate::{
-    Payments, MAX_WRITE_ATTEMPTS,
+    MAX_WRITE_ATTEMPTS, Payments,
     circuit_breaker::Permit,
     domain::{Change, Refund, RefundState, begin_refund},
     error::PaymentError,

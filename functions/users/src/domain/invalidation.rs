@@ -125,7 +125,7 @@ impl AccountEvent {
 
 /// What `event` does to `revocable`. There is no wildcard: a new event does not compile without a cell for everything pending.
 pub const fn effect(revocable: Revocable, event: AccountEvent) -> Effect {
-    use Effect::{Revoked, RevokedElsewhere, NotApplicable, Kept};
+    use Effect::{Kept, NotApplicable, Revoked, RevokedElsewhere};
     let [verification, change, reset, sessions, access, device, withdraw, unverified] = match event {
         AccountEvent::RegisteredAgain => [Kept, Kept, Kept, Kept, Kept, Kept, Kept, Kept],
         AccountEvent::EmailVerified => [Revoked, NotApplicable, Kept, Kept, Kept, Kept, NotApplicable, Kept],

@@ -2,17 +2,17 @@
 
 pub mod email;
 mod error;
+pub mod invalidation;
 pub mod name;
 pub mod password;
 mod session;
-pub mod invalidation;
 mod user;
 
 pub use email::Email;
 pub use error::ChangeError;
 pub use name::{FullName, Username};
 pub use password::Password;
-pub use session::{EndReason, Session, ROTATION_GRACE, SESSION_LIFETIME, TokenStatus, TokenGeneration, session_expiry};
+pub use session::{EndReason, ROTATION_GRACE, SESSION_LIFETIME, Session, TokenGeneration, TokenStatus, session_expiry};
 pub use user::{
     AdminEdit, Credentials, EmailEdit, Link, ProfileEdit, RESET_LIFETIME, Registration, User, VERIFICATION_LIFETIME, Verification,
     WITHDRAWAL_LIFETIME, Withdrawal,

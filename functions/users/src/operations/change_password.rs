@@ -14,7 +14,7 @@ use crate::{
     Users,
     domain::{Password, check_password_differs},
     error::UsersError,
-    store::{UserChange, UpdateOutcome},
+    store::{UpdateOutcome, UserChange},
     tokens::{device::DeviceToken, refresh::SessionId},
 };
 

@@ -13,7 +13,7 @@ use crate::{
     Users,
     domain::{ChangeError, Password, check_password_differs},
     error::UsersError,
-    store::{UserChange, UpdateOutcome},
+    store::{UpdateOutcome, UserChange},
     tokens::{device::DeviceToken, one_time::OneTimeToken},
 };
 

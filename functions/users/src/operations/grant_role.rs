@@ -9,7 +9,7 @@ use crate::{
     Users,
     domain::{AdminEdit, Email},
     error::UsersError,
-    store::{UserChange, UpdateOutcome},
+    store::{UpdateOutcome, UserChange},
 };
 
 /// How often a change is tried that others get in the way of.

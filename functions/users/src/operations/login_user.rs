@@ -16,7 +16,7 @@ use crate::{
     password_hash::{Normalization, PasswordHasher},
     tokens::{
         device::DeviceToken,
-        refresh::{TokenSubject, RefreshToken},
+        refresh::{RefreshToken, TokenSubject},
     },
 };
 

@@ -20,8 +20,8 @@ use crate::{
     Users,
     domain::{EndReason, Session, TokenStatus, User},
     error::UsersError,
-    store::{UserChange, UpdateOutcome, RotationOutcome},
-    tokens::refresh::{TokenSubject, RefreshToken, RefreshTokenKey},
+    store::{RotationOutcome, UpdateOutcome, UserChange},
+    tokens::refresh::{RefreshToken, RefreshTokenKey, TokenSubject},
 };
 
 /// How often a change is tried that others get in the way of.

@@ -14,7 +14,7 @@ use crate::{
     Users,
     domain::{Email, EmailEdit, FullName, ProfileEdit, Username, VERIFICATION_LIFETIME, WITHDRAWAL_LIFETIME},
     error::UsersError,
-    store::{UserChange, UpdateOutcome},
+    store::{UpdateOutcome, UserChange},
     tokens::one_time::OneTimeToken,
 };
 

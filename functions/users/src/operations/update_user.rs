@@ -15,7 +15,7 @@ use crate::{
     Users,
     domain::{AdminEdit, FullName, Username},
     error::UsersError,
-    store::{UserChange, UpdateOutcome},
+    store::{UpdateOutcome, UserChange},
 };
 
 /// What is absent stays as it is. Addresses and passwords are their owner's alone.

@@ -12,7 +12,7 @@ use crate::{
     Users,
     domain::ChangeError,
     error::UsersError,
-    store::{UserChange, UpdateOutcome},
+    store::{UpdateOutcome, UserChange},
     tokens::one_time::OneTimeToken,
 };
 

@@ -13,7 +13,7 @@ use shared::{
 };
 
 use super::Store;
-use crate::throttle::{RateLimitDecision, Bucket};
+use crate::throttle::{Bucket, RateLimitDecision};
 
 /// How long a bucket is kept that is empty again: the clocks of other instances may be behind.
 const EMPTY_BUCKET_RETENTION: Duration = Duration::from_secs(3600);
@@ -37,7 +37,8 @@ impl Store {
     pub async fn consume_attempt(&self, bucket: &Bucket, now: Timestamp) -> Result<RateLimitDecision, TableError> {
         let mut arrival = None;
         for _ in 0..MAX_ATTEMPTS {
-            let (change, condition) = if arrival.is_none_or(|arrival| arrival <= now) { first_attempt(bucket, now) } else { further_attempt(bucket, now) };
+            let (change, condition) =
+                if arrival.is_none_or(|arrival| arrival <= now) { first_attempt(bucket, now) } else { further_attempt(bucket, now) };
             match self.sessions.update(key(bucket), change, condition).await? {
                 Outcome::Written => return Ok(RateLimitDecision::Allowed),
                 Outcome::ConditionFailed(stored) => {

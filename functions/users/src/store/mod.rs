@@ -23,7 +23,7 @@ mod users;
 
 pub use items::Image;
 pub use sessions::RotationOutcome;
-pub use users::{UserChange, ListedUser, UpdateOutcome};
+pub use users::{ListedUser, UpdateOutcome, UserChange};
 
 /// The tables of this service.
 #[derive(Clone, Debug)]

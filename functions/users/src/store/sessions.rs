@@ -6,11 +6,11 @@ use shared::{
     table::{AttributeValue, Conflict, Expression, Item, Key, Outcome, TableError, TransactionOutcome, Write, from_item, to_item},
 };
 
-use super::{Store, session_key, items::Image, users::user_unchanged};
+use super::{Store, items::Image, session_key, users::user_unchanged};
 use crate::{
     domain::{EndReason, Session, User},
     error::UsersError,
-    tokens::refresh::{SessionId, RefreshToken},
+    tokens::refresh::{RefreshToken, SessionId},
 };
 
 /// What became of the exchange of a token.
@@ -50,7 +50,9 @@ impl Store {
         let writes = [self.sessions.transact_put(item, Expression::not_exists())].into_iter().chain(extra_writes).collect();
         match self.sessions.transact(writes).await? {
             TransactionOutcome::Written => Ok(()),
-            TransactionOutcome::Cancelled(conflicts) => check_own_write(conflicts.into_iter().next().flatten().and_then(|conflict| conflict.item), &session),
+            TransactionOutcome::Cancelled(conflicts) => {
+                check_own_write(conflicts.into_iter().next().flatten().and_then(|conflict| conflict.item), &session)
+            }
         }
     }
 

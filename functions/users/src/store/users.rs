@@ -8,12 +8,12 @@ use shared::{
 };
 
 use super::{
-    Store, credentials_key, session_key,
+    Store, credentials_key,
     items::{CredentialsItem, DeletedItem, Image, ProfileItem, ReservedItem, parse_credentials},
-    profile_key,
+    profile_key, session_key,
 };
 use crate::{
-    domain::{Credentials, Session, Link, User},
+    domain::{Credentials, Link, Session, User},
     error::UsersError,
     tokens::refresh::SessionId,
 };
@@ -67,8 +67,10 @@ impl Store {
     /// [`UsersError::EmailTaken`] when there are credentials for the address.
     pub async fn register(&self, user: &User, password_hash: String) -> Result<(), UsersError> {
         let credentials = CredentialsItem::new(user, password_hash);
-        let writes =
-            vec![self.users.transact_put(to_item(&credentials), email_available(user)), self.users.transact_put(self.profile_item(user), Expression::not_exists())];
+        let writes = vec![
+            self.users.transact_put(to_item(&credentials), email_available(user)),
+            self.users.transact_put(self.profile_item(user), Expression::not_exists()),
+        ];
         match self.users.transact(writes).await? {
             TransactionOutcome::Written => Ok(()),
             TransactionOutcome::Cancelled(conflicts) => {

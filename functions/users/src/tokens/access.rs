@@ -14,7 +14,7 @@ use shared::{
 };
 
 use super::{
-    refresh::{TokenSubject, SessionId},
+    refresh::{SessionId, TokenSubject},
     signing_keys::{CurrentKey, KeyId, SigningKeys},
 };
 

@@ -131,7 +131,13 @@ impl Findings {
     }
 
     /// The same about a part of the whole.
-    fn expect_for(&mut self, check: &'static str, subject: impl ToString, expected: impl Into<FindingValue>, found: impl Into<FindingValue>) {
+    fn expect_for(
+        &mut self,
+        check: &'static str,
+        subject: impl ToString,
+        expected: impl Into<FindingValue>,
+        found: impl Into<FindingValue>,
+    ) {
         self.compare(check, Some(subject.to_string()), expected.into(), found.into());
     }
 

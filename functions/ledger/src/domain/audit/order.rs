@@ -88,7 +88,9 @@ impl OrderSnapshot {
     /// What refunds gave back, likewise; of those that failed later too.
     fn refunded_sum(&self, duplicate: bool) -> i64 {
         let is_refunded = |refund: &&RefundRecord| matches!(refund.state, Outcome::Succeeded | Outcome::Reversed);
-        total(self.refunds.iter().filter(is_refunded).filter(|refund| refund.is_duplicate_capture() == duplicate).map(|refund| refund.amount))
+        total(
+            self.refunds.iter().filter(is_refunded).filter(|refund| refund.is_duplicate_capture() == duplicate).map(|refund| refund.amount),
+        )
     }
 
     /// How much of that came back because the refund failed later.
@@ -124,11 +126,23 @@ impl OrderSnapshot {
         findings.expect("refunded_by_payments", self.refunded_sum(false), refunded);
         if let Some(intent) = &self.intent {
             findings.expect("reversed_by_payments", self.reversed_sum(false), intent.refunds_reversed_total);
-            findings.expect_for("reversed_by_payments", "duplicate_capture", self.reversed_sum(true), intent.duplicate_refunds_reversed_total);
-            findings.expect("disputed_by_payments", total(intent.disputes.iter().map(|dispute| dispute.held_amount)), intent.disputed_amount());
+            findings.expect_for(
+                "reversed_by_payments",
+                "duplicate_capture",
+                self.reversed_sum(true),
+                intent.duplicate_refunds_reversed_total,
+            );
+            findings.expect(
+                "disputed_by_payments",
+                total(intent.disputes.iter().map(|dispute| dispute.held_amount)),
+                intent.disputed_amount(),
+            );
         }
         let duplicates = self.intent.iter().flat_map(|intent| {
-            let counted = [("duplicate_captured_total", intent.duplicate_captured_total), ("duplicate_refunded_total", intent.duplicate_refunded_total)];
+            let counted = [
+                ("duplicate_captured_total", intent.duplicate_captured_total),
+                ("duplicate_refunded_total", intent.duplicate_refunded_total),
+            ];
             counted.into_iter().zip([self.captured_sum(true), self.refunded_sum(true)])
         });
         for ((subject, counted), sum) in duplicates {
@@ -141,7 +155,8 @@ impl OrderSnapshot {
         }
         if let Some(intent) = &self.intent {
             let holds = |refund: &&RefundRecord| !matches!(refund.state, Outcome::Failed | Outcome::Reversed);
-            let taken = total(self.refunds.iter().filter(holds).filter(|refund| !refund.is_duplicate_capture()).map(|refund| refund.amount));
+            let taken =
+                total(self.refunds.iter().filter(holds).filter(|refund| !refund.is_duplicate_capture()).map(|refund| refund.amount));
             let left = captured.saturating_sub(taken).saturating_sub(intent.disputed_amount());
             findings.expect("refundable", left.max(0), intent.refundable);
         }
@@ -307,7 +322,9 @@ impl OrderSnapshot {
         products.dedup();
         for product in products {
             let quantity = reserved.get(&product).copied().unwrap_or(0);
-            for (bucket, share) in [(StockBucket::Available, -held - shipped_out), (StockBucket::Held, held), (StockBucket::ShippedOut, shipped_out)] {
+            for (bucket, share) in
+                [(StockBucket::Available, -held - shipped_out), (StockBucket::Held, held), (StockBucket::ShippedOut, shipped_out)]
+            {
                 let subject = format!("{product} {}", bucket.name());
                 findings.expect_for("reserved_in_ledger", subject, quantity.saturating_mul(share), balances.stock(product, bucket));
             }

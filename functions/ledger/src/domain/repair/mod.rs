@@ -11,8 +11,8 @@
 //!
 //! Only what is missing is booked. A difference that has another reason is refused with a sentence and stays in the report.
 
-mod stock;
 mod payments;
+mod stock;
 
 use std::collections::BTreeSet;
 

@@ -1,6 +1,6 @@
 //! What is missing of an order's money: the totals of its payment intent, less what the ledger has of each kind.
 
-use super::{Repair, EntrySeries, has_any, later_versions, reasons};
+use super::{EntrySeries, Repair, has_any, later_versions, reasons};
 use crate::domain::{
     Account, Line, Unit,
     audit::{Finding, OrderSnapshot},
@@ -47,7 +47,8 @@ pub fn missing_entries(snapshot: &OrderSnapshot, findings: &[Finding]) -> Result
         if amount.signum() != total.signum() {
             return Err(reasons::LEDGER_EXCEEDS_RECORDS);
         }
-        let series = EntrySeries { service: "payments", record: snapshot.order_id.to_string(), kinds: vec![kind], versions: versions.clone() };
+        let series =
+            EntrySeries { service: "payments", record: snapshot.order_id.to_string(), kinds: vec![kind], versions: versions.clone() };
         if !postings.iter().all(|posting| series.explains(posting)) {
             return Err(reasons::UNEXPLAINED_ENTRY);
         }

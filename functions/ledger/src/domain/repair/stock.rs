@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use shared::ids::ProductId;
 
-use super::{Repair, EntrySeries, has_any, later_versions, reasons};
+use super::{EntrySeries, Repair, has_any, later_versions, reasons};
 use crate::domain::{
     Account, Balances, Line, StockBucket, Unit,
     audit::{
@@ -116,7 +116,10 @@ mod tests {
         let at = "2026-11-21T09:48:49.123Z";
         let id = |kind: &str, version: u64| ids::derive(&["inventory", &order_id.to_string(), &version.to_string(), kind]);
         let posting = |(kind, version): &(&str, u64)| {
-            let (from, to) = TRANSFERS.iter().find(|transfer| transfer.0 == *kind).map_or((StockBucket::Available, StockBucket::Held), |transfer| (transfer.1, transfer.2));
+            let (from, to) = TRANSFERS
+                .iter()
+                .find(|transfer| transfer.0 == *kind)
+                .map_or((StockBucket::Available, StockBucket::Held), |transfer| (transfer.1, transfer.2));
             Posting {
                 entry_id: id(kind, *version),
                 occurred_at: at.parse().unwrap(),

@@ -7,9 +7,9 @@ use shared::{
 };
 
 use crate::{
+    audit_run::{Continuation, Window},
     domain::audit::{Finding, record::Status},
     repair::{NotRepaired, Repaired, Repairs},
-    audit_run::{Continuation, Window},
 };
 
 /// What was found. Every order and product whose books do not balance is named.

@@ -10,13 +10,13 @@
 use shared::{clock::Timestamp, retry};
 
 use crate::domain::{
+    actions::{Cancellation, Shipment},
     command::PendingCommand,
     history::{HistoryEntry, NewEntry, WAITING},
     order::Order,
     progress::Progress,
     schedule::{Timing, Unanswered},
     state::{Goal, PaymentState, Status, StockState},
-    actions::{Cancellation, Shipment},
 };
 
 /// After this many checks without progress an operator has to review the order, even if every command was answered.

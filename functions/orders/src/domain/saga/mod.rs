@@ -19,12 +19,12 @@ use shared::clock::Timestamp;
 
 use self::lifecycle::Source;
 use super::{
+    actions::{Cancellation, Shipment},
     buyer::BuyerChange,
     history::NewEntry,
     order::Order,
     schedule::Timing,
     state::PaymentState,
-    actions::{Cancellation, Shipment},
 };
 
 pub use self::{
@@ -142,7 +142,9 @@ impl Order {
             Event::PaymentStarted(update) => progress.apply_attempt(update, "payment_started", PaymentState::Processing, now),
             Event::PaymentUnknown(update) => progress.apply_attempt(update, "payment_unknown", PaymentState::Unknown, now),
             Event::PaymentDeclined(update) => progress.apply_attempt(update, "payment_declined", PaymentState::Open, now),
-            Event::PaymentSucceeded(update) | Event::PaymentRefunded(update) | Event::PaymentDisputed(update) => progress.apply_payment(update),
+            Event::PaymentSucceeded(update) | Event::PaymentRefunded(update) | Event::PaymentDisputed(update) => {
+                progress.apply_payment(update)
+            }
             Event::PaymentClosed(update) => progress.apply_closed(update),
             Event::RefundFailed(update) => progress.apply_refund_failed(update),
             Event::Cancel(cancellation) => self.cancel(cancellation)?,

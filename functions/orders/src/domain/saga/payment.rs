@@ -68,7 +68,13 @@ impl Progress {
     }
 
     /// An attempt without money: it moves the payment only while the order is on its way to the buyer.
-    pub(super) fn apply_attempt(&mut self, update: &PaymentUpdate, name: &'static str, state: PaymentState, now: Timestamp) -> Vec<NewEntry> {
+    pub(super) fn apply_attempt(
+        &mut self,
+        update: &PaymentUpdate,
+        name: &'static str,
+        state: PaymentState,
+        now: Timestamp,
+    ) -> Vec<NewEntry> {
         if !self.accept_payment_version(update) {
             return Vec::new();
         }

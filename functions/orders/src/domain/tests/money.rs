@@ -146,6 +146,9 @@ fn an_open_dispute_stays_flagged_whatever_else_needs_attention() {
         let both: std::collections::BTreeSet<_> = order.progress.review_reasons().collect();
         assert_eq!(both, ["payment_disputed", "refund_failed"].into());
         let done = after_all(&order, &[Event::PaymentRefunded(money(TOTAL, TOTAL)), Event::StockReleased(stock(99))]);
-        assert_eq!((&done.progress.status, done.progress.review_reasons().collect::<Vec<_>>()), (&Status::Cancelled, vec!["payment_disputed"]));
+        assert_eq!(
+            (&done.progress.status, done.progress.review_reasons().collect::<Vec<_>>()),
+            (&Status::Cancelled, vec!["payment_disputed"])
+        );
     }
 }

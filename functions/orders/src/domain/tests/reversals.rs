@@ -78,7 +78,10 @@ fn a_refund_that_is_refused_for_good_waits_for_a_person_and_is_not_asked_for_aga
     assert_eq!(state_key(&after(&waiting, &Event::RefundFailed(money(TOTAL, 0)))), state_key(&waiting));
     let back = Event::PaymentRefunded(PaymentUpdate { version: 21, refund_refused: true, ..money(TOTAL, TOTAL) });
     let done = after(&waiting, &back);
-    assert_eq!((&done.progress.status, done.progress.needs_review.as_deref(), done.schedule.next_check_at), (&Status::Cancelled, None, None));
+    assert_eq!(
+        (&done.progress.status, done.progress.needs_review.as_deref(), done.schedule.next_check_at),
+        (&Status::Cancelled, None, None)
+    );
     // Given up after payments has stopped trying.
     let later = after_all(&confirmed(), &[refused, cancel()]);
     assert_eq!(
@@ -101,7 +104,8 @@ fn a_dispute_that_is_won_clears_its_flag_and_one_that_is_lost_takes_the_money() 
     );
     let won = after(&taken, &dispute(22, DisputeStatus::Won, TOTAL, TOTAL));
     assert_eq!((&won.progress.payment, won.progress.needs_review.as_deref()), (&PaymentState::Paid, None));
-    let recorded = [("payment_disputed", None), ("dispute_withdrawn", Some(TOTAL)), ("dispute_reinstated", Some(TOTAL)), ("dispute_won", None)];
+    let recorded =
+        [("payment_disputed", None), ("dispute_withdrawn", Some(TOTAL)), ("dispute_reinstated", Some(TOTAL)), ("dispute_won", None)];
     assert_eq!(events_of(&won, before), recorded);
     let lost = after(&taken, &dispute(22, DisputeStatus::Lost, TOTAL, 0));
     assert_eq!(

@@ -3,7 +3,7 @@
 use shared::{ids::OrderId, throttle::Limit};
 
 use super::{
-    super::unpaid::{BuyerLimit, ReleasedLimits, Limits, LimitUsage, UnpaidOrders},
+    super::unpaid::{BuyerLimit, LimitUsage, Limits, ReleasedLimits, UnpaidOrders},
     *,
 };
 
@@ -84,7 +84,11 @@ fn every_order_frees_its_buyer_once_on_its_way_to_the_end() {
             let next = after(order, &event);
             let released_limits = order.released_limits(&next);
             assert_eq!(released_limits.buyer, order.is_unpaid() && !next.is_unpaid());
-            assert!(released_limits.network.is_none() || next.progress.captured_total > next.progress.returned_total(), "{event:?}: {}", state_key(&next));
+            assert!(
+                released_limits.network.is_none() || next.progress.captured_total > next.progress.returned_total(),
+                "{event:?}: {}",
+                state_key(&next)
+            );
             assert!(!next.progress.is_settled() || (!next.is_unpaid() && next.customer.network.is_none()), "{}", state_key(&next));
             released += u32::from(released_limits.buyer);
         }
@@ -99,7 +103,8 @@ fn a_payment_without_an_outcome_counts_while_its_call_may_run_or_the_buyer_has_t
     let started = after(&held, &Event::PaymentStarted(money(0, 0)));
     let later = |seconds: u64| LATER.plus(Duration::from_secs(seconds));
     assert!(started.counts_as_unpaid(later(29)) && !started.counts_as_unpaid(later(30)));
-    let told_again = started.apply(&Event::PaymentStarted(PaymentUpdate { version: 10, ..money(0, 0) }), later(20), TIMING).unwrap().unwrap();
+    let told_again =
+        started.apply(&Event::PaymentStarted(PaymentUpdate { version: 10, ..money(0, 0) }), later(20), TIMING).unwrap().unwrap();
     assert!(!told_again.counts_as_unpaid(later(30)), "the time is that of the first");
 
     let at_the_bank = after(&started, &Event::PaymentStarted(PaymentUpdate { version: 10, requires_action: true, ..money(0, 0) }));

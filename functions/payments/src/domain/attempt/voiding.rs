@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use shared::clock::Timestamp;
 
-use crate::domain::{Attempt, AttemptState, PaymentIntent, IntentState, KEY_REUSE_AGE};
+use crate::domain::{Attempt, AttemptState, IntentState, KEY_REUSE_AGE, PaymentIntent};
 
 /// The provider's list is read twice, so far apart, before a charge counts as never made.
 const RELIST_DELAY: Duration = Duration::from_secs(600);

@@ -76,8 +76,9 @@ fn with_email_change_requested(user: &User, email: &str, hash: &str, now: Timest
 fn repeated_request_extends_the_withdraw_link() {
     let once = with_email_change_requested(&ada(), "new@example.com", "one", at(1)).unwrap();
     let twice = with_email_change_requested(&once, "other@example.com", "two", at(2)).unwrap();
-    let link =
-        |user: &User| user.withdrawal.clone().map(|withdrawal| (withdrawal.link.token_hash, withdrawal.link.expires_at, withdrawal.link.send_count));
+    let link = |user: &User| {
+        user.withdrawal.clone().map(|withdrawal| (withdrawal.link.token_hash, withdrawal.link.expires_at, withdrawal.link.send_count))
+    };
     assert_eq!(link(&once), Some(("withdraw-one".to_owned(), at(1).plus(WITHDRAWAL_LIFETIME), 1)));
     assert_eq!(link(&twice), Some(("withdraw-one".to_owned(), at(2).plus(WITHDRAWAL_LIFETIME), 2)));
 }
@@ -104,11 +105,17 @@ fn withdrawal_cancels_a_change_or_restores_the_email() {
 #[test]
 fn changed_email_is_locked_for_48_hours_unless_unverified() {
     let verified = ada().with_verified_email("first", at(1), trace()).unwrap();
-    let moved = with_email_change_requested(&verified, "new@example.com", "second", at(2)).unwrap().with_verified_email("second", at(3), trace()).unwrap();
+    let moved = with_email_change_requested(&verified, "new@example.com", "second", at(2))
+        .unwrap()
+        .with_verified_email("second", at(3), trace())
+        .unwrap();
     let third = |user: &User, now| with_email_change_requested(user, "third@example.com", "third", now);
     assert!(matches!(third(&moved, at(4)), Err(ChangeError::EmailChangedRecently { .. })));
     assert!(third(&moved, at(3).plus(WITHDRAWAL_LIFETIME)).is_ok());
-    let unverified = with_email_change_requested(&ada(), "new@example.com", "second", at(2)).unwrap().with_verified_email("second", at(3), trace()).unwrap();
+    let unverified = with_email_change_requested(&ada(), "new@example.com", "second", at(2))
+        .unwrap()
+        .with_verified_email("second", at(3), trace())
+        .unwrap();
     assert_eq!(unverified.withdrawal, None);
     assert!(third(&unverified, at(4)).is_ok());
 }
