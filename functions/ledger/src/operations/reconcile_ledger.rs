@@ -132,7 +132,7 @@ async fn advance_run(ledger: Arc<Ledger>, deadline: Timestamp) -> Result<Report,
     let now = ledger.clock.now();
     let stored = ledger.store.audit_run().await.map_err(run_read_failed)?;
     let mut run = match stored {
-        Some(run) if !run.is_over(now) => run,
+        Some(run) if !run.next_is_due(now) => run,
         earlier => AuditRun::next(earlier, now),
     };
     let window = Window { since: run.since, until: run.until };

@@ -143,7 +143,7 @@ mod tests {
             postings: recorded.iter().map(posting).collect(),
         };
         let finding = Finding { check: "reserved_in_ledger", subject: None, expected: 1.into(), found: 0.into() };
-        let repairs = missing(&snapshot, &[finding])?;
+        let repairs = missing_entries(&snapshot, &[finding])?;
         let kind_and_certainty = |repair: &Repair| {
             let kind = repair.entry.kind().name();
             let is_published = (1..=version).any(|version| id(kind, version) == repair.entry.id());
